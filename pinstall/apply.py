@@ -1,0 +1,161 @@
+"""The one hand that moves and deletes: within pip's cache folder, under the lock, and never through a symbolic link."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from pinstall import store
+from pinstall.ledger import write_file
+from pinstall.lock import FOLDER, made_folder
+from pinstall.pipcache import keys
+from pinstall.pipcache.entries import Entry, Stamp, stamp
+
+
+class NotDoneError(Exception):
+    """An entry that should go is still there: the call must not use this cache."""
+
+
+class ChangedError(Exception):
+    """The entry is another file than the one that was proven: it is to be proven again."""
+
+
+def delete(cache: str, entry: Entry, seen: Stamp | None) -> bool:
+    """Delete *entry* if its content is still the file that was *seen*; say whether it was.
+
+    Raises `NotDoneError` if it cannot be removed, `ChangedError` if it is another file by now.
+    """
+    if not _is_seen(cache, entry, seen):
+        return False
+    for path in entry.paths:
+        _unlink(path)
+    _gone(entry)
+    return True
+
+
+def set_aside(cache: str, entry: Entry, seen: Stamp | None, identity: str) -> bool:
+    """Move *entry* out of pip's sight into the store if it is still the file that was *seen*; say whether it was.
+
+    *identity* is the content's digest. Raises as `delete` does.
+    """
+    if not _is_seen(cache, entry, seen):
+        return False
+    try:
+        (_aside_build if entry.kind == "built" else _aside_http)(cache, entry, identity)
+    except OSError as error:
+        raise NotDoneError(f"{entry.filename} cannot be set aside: {error.strerror}") from error
+    _gone(entry)
+    return True
+
+
+def bring_back(cache: str, entry: Entry, seen: Stamp | None) -> bool:
+    """Move *entry* from the store to its place in pip's cache, over nothing; say whether it was done."""
+    try:
+        return _is_seen(cache, entry, seen) and (_back_build if entry.kind == "built" else _back_http)(cache, entry)
+    except (OSError, NotDoneError, ChangedError):
+        return False  # pip will fetch or build it
+
+
+def _is_seen(cache: str, entry: Entry, seen: Stamp | None) -> bool:
+    """Look again, under the lock: is it still that file, and really inside the cache? False if it is gone by now."""
+    folder = os.path.dirname(entry.content)
+    if not os.path.lexists(entry.content):
+        return False
+    if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
+        raise NotDoneError(f"{entry.filename} lies behind a symbolic link")
+    if seen is None or stamp(entry.content) != seen:
+        raise ChangedError(entry.filename)
+    return True
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise NotDoneError(f"{os.path.basename(path)} cannot be removed: {error.strerror}") from error
+
+
+def _gone(entry: Entry) -> None:
+    if any(os.path.lexists(path) for path in entry.paths):
+        raise NotDoneError(f"{entry.filename} is still in the cache")
+
+
+def _aside_http(cache: str, entry: Entry, identity: str) -> None:
+    metadata, body = store.http_paths(cache, entry.key)
+    _folder(cache, os.path.dirname(metadata))
+    write_file(metadata + ".json", json.dumps({"filename": entry.filename, "identity": identity}))
+    os.replace(entry.paths[0], metadata)  # out: metadata first, and pip sees a miss
+    os.replace(entry.paths[1], body)
+
+
+def _back_http(cache: str, entry: Entry) -> bool:
+    place = os.path.join(cache, keys.http_path(entry.key))
+    if os.path.lexists(place):
+        return False
+    _pip_folder(cache, os.path.dirname(place))
+    os.replace(entry.paths[1], place + ".body")  # in: body first, and pip never sees half of it
+    os.replace(entry.paths[0], place)
+    _try_unlink(store.http_paths(cache, entry.key)[0] + ".json")
+    return True
+
+
+def _aside_build(cache: str, entry: Entry, identity: str) -> None:
+    here = os.path.dirname(entry.content)
+    there = os.path.join(store.builds_folder(cache, entry.key.partition("/")[0]), identity[:16])
+    _folder(cache, there)
+    _copy_small(os.path.join(here, store.ORIGIN), os.path.join(there, store.ORIGIN))
+    os.replace(entry.content, os.path.join(there, entry.filename))
+    if not any(name.endswith(".whl") for name in os.listdir(here)):
+        _try_unlink(os.path.join(here, store.ORIGIN))  # it tells of wheels that are no longer here
+
+
+def _back_build(cache: str, entry: Entry) -> bool:
+    there = os.path.dirname(entry.content)
+    here = os.path.join(cache, keys.wheel_path(entry.key.partition("/")[0]))
+    place = os.path.join(here, entry.filename)
+    if os.path.lexists(place):
+        return False
+    _pip_folder(cache, here)
+    if not os.path.lexists(os.path.join(here, store.ORIGIN)):
+        _copy_small(os.path.join(there, store.ORIGIN), os.path.join(here, store.ORIGIN))
+    os.replace(entry.content, place)
+    _try_unlink(os.path.join(there, store.ORIGIN))
+    for folder in (there, os.path.dirname(there)):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            break  # other builds are kept there
+    return True
+
+
+def _copy_small(source: str, target: str) -> None:
+    if stamp(source) is not None:
+        with open(source, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read(1 << 20)
+        write_file(target, text)
+
+
+def _try_unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def _folder(cache: str, folder: str) -> None:
+    """Make a folder of the store."""
+    made_folder(cache)
+    _make(folder, os.path.join(cache, FOLDER))
+
+
+def _pip_folder(cache: str, folder: str) -> None:
+    """Make a folder of pip's."""
+    _make(folder, cache)
+
+
+def _make(folder: str, root: str) -> None:
+    os.makedirs(folder, mode=os.stat(root).st_mode & 0o777, exist_ok=True)
+    if os.path.realpath(folder) != folder:
+        raise OSError(0, "a symbolic link is in the way", folder)

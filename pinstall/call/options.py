@@ -1,0 +1,169 @@
+"""The options of ``pip install``, pip 23.0 to 26.3, as one table.
+
+The parser is the standard library's ``optparse``, as pip's own is: clusters (``-qrFILE``), ``--name=value``, unambiguous
+abbreviations and ``--`` come out as they do in pip because the same code reads them.
+"""
+
+from __future__ import annotations
+
+import optparse
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Version = tuple[int, ...]
+
+
+class UnreadableCallError(Exception):
+    """pip would refuse these words, or pinstall does not know them: the call is pip's alone."""
+
+
+class Row(NamedTuple):
+    """One option: its spellings, what it does with values, and the pips that have it.
+
+    ``action`` is ``flag``, ``unflag``, ``count``, ``value``, ``list`` (split at white space in the configuration), ``raw``
+    (a list that the configuration does not split: pip reads the value in a callback), ``off`` (--no-cache-dir) or ``help``.
+    ``dest`` is pip's own name of the value; ``in_file`` says that requirements files may contain it.
+    """
+
+    names: str
+    action: str
+    dest: str
+    since: Version = (0,)
+    until: Version = (999,)
+    in_file: bool = False
+
+
+TABLE = (
+    Row("-r --requirement", "list", "requirements", in_file=True),
+    Row("-c --constraint", "list", "constraints", in_file=True),
+    Row("--build-constraint", "list", "build_constraints", since=(25, 3)),
+    Row("--requirements-from-script", "list", "requirements_from_scripts", since=(26, 0)),
+    Row("--no-deps --no-dependencies", "flag", "ignore_dependencies"),
+    Row("--only-deps --only-dependencies", "flag", "only_dependencies", since=(26, 2)),
+    Row("-e --editable", "list", "editables", in_file=True),
+    Row("--dry-run", "flag", "dry_run"),
+    Row("-t --target", "value", "target_dir"),
+    Row("--platform", "list", "platforms"),
+    Row("--python-version", "raw", "python_version"),
+    Row("--implementation", "value", "implementation"),
+    Row("--abi", "list", "abis"),
+    Row("--user", "flag", "use_user_site"),
+    Row("--no-user", "unflag", "use_user_site"),
+    Row("--root", "value", "root_path"),
+    Row("--prefix", "value", "prefix_path"),
+    Row("--src --source --source-dir --source-directory", "raw", "src_dir"),
+    Row("-U --upgrade", "flag", "upgrade"),
+    Row("--upgrade-strategy", "value", "upgrade_strategy"),
+    Row("--force-reinstall", "flag", "force_reinstall"),
+    Row("-I --ignore-installed", "flag", "ignore_installed"),
+    Row("--ignore-requires-python", "flag", "ignore_requires_python"),
+    Row("--no-build-isolation", "unflag", "build_isolation"),
+    Row("--use-pep517", "flag", "use_pep517"),
+    Row("--no-use-pep517", "unflag", "use_pep517", until=(25, 2)),
+    Row("--check-build-dependencies", "flag", "check_build_deps"),
+    Row("--break-system-packages", "flag", "override_externally_managed", since=(23, 0, 1)),
+    Row("--config-settings", "raw", "config_settings", until=(23, 0), in_file=True),
+    Row("-C --config-settings", "raw", "config_settings", since=(23, 1), in_file=True),
+    Row("--install-option", "list", "install_options", until=(23, 0)),
+    Row("--global-option", "list", "global_options", until=(25, 2), in_file=True),
+    Row("--compile", "flag", "compile"),
+    Row("--no-compile", "unflag", "compile"),
+    Row("--no-warn-script-location", "unflag", "warn_script_location"),
+    Row("--no-warn-conflicts", "unflag", "warn_about_conflicts"),
+    Row("--require-hashes", "flag", "require_hashes", in_file=True),
+    Row("--no-require-hashes", "flag", "no_require_hashes", since=(26, 2), in_file=True),
+    Row("--progress-bar", "value", "progress_bar"),
+    Row("--root-user-action", "value", "root_user_action"),
+    Row("--report", "value", "json_report_file"),
+    Row("--group", "raw", "dependency_groups", since=(25, 1)),
+    Row("--no-clean", "flag", "no_clean"),
+    Row("--pre", "flag", "pre", in_file=True),
+    Row("--all-releases", "raw", "all_releases", since=(26, 0), in_file=True),
+    Row("--only-final", "raw", "only_final", since=(26, 0), in_file=True),
+    Row("--no-binary", "raw", "no_binary", in_file=True),
+    Row("--only-binary", "raw", "only_binary", in_file=True),
+    Row("--prefer-binary", "flag", "prefer_binary", in_file=True),
+    Row("-i --index-url --pypi-url", "value", "index_url", in_file=True),
+    Row("--extra-index-url", "list", "extra_index_urls", in_file=True),
+    Row("--no-index", "flag", "no_index", in_file=True),
+    Row("--refresh-package", "raw", "refresh_package", since=(26, 2)),
+    Row("-f --find-links", "list", "find_links", in_file=True),
+    Row("--uploaded-prior-to", "raw", "uploaded_prior_to", since=(26, 0)),
+    Row("-h --help", "help", "help"),
+    Row("--debug", "flag", "debug_mode"),
+    Row("--isolated", "flag", "isolated_mode"),
+    Row("--require-virtualenv --require-venv", "flag", "require_venv"),
+    Row("--python", "value", "python"),
+    Row("-v --verbose", "count", "verbose"),
+    Row("-V --version", "flag", "version", until=(26, 2)),
+    Row("-q --quiet", "count", "quiet"),
+    Row("--log --log-file --local-log", "value", "log"),
+    Row("--no-input", "flag", "no_input"),
+    Row("--keyring-provider", "value", "keyring_provider", since=(23, 1)),
+    Row("--proxy", "value", "proxy"),
+    Row("--no-proxy-env", "flag", "no_proxy_env", since=(26, 2)),
+    Row("--retries", "value", "retries"),
+    Row("--timeout --default-timeout", "value", "timeout"),
+    Row("--exists-action", "list", "exists_action"),
+    Row("--trusted-host", "list", "trusted_hosts", in_file=True),
+    Row("--cert", "value", "cert"),
+    Row("--client-cert", "value", "client_cert"),
+    Row("--cache-dir", "value", "cache_dir"),
+    Row("--no-cache-dir", "off", "cache_dir"),
+    Row("--disable-pip-version-check", "flag", "disable_pip_version_check"),
+    Row("--no-color", "flag", "no_color"),
+    Row("--no-python-version-warning", "flag", "no_python_version_warning"),
+    Row("--use-feature", "list", "features_enabled", in_file=True),
+    Row("--use-deprecated", "list", "deprecated_features_enabled"),
+    Row("--resume-retries", "value", "resume_retries", since=(25, 1)),
+)
+
+HASH = Row("--hash", "raw", "hashes", in_file=True)
+
+_OPTPARSE: dict[str, dict[str, Any]] = {
+    "flag": {"action": "store_const", "const": True},
+    "unflag": {"action": "store_const", "const": False},
+    "off": {"action": "store_const", "const": False},
+    "help": {"action": "store_const", "const": True},
+    "count": {"action": "count"},
+    "value": {"action": "store", "type": "string"},
+    "list": {"action": "append", "type": "string"},
+    "raw": {"action": "append", "type": "string"},
+}
+
+
+def table(pip: Version) -> Iterator[Row]:
+    """Yield the rows that the pip of version *pip* has."""
+    return (row for row in TABLE if row.since <= pip[: len(row.since)] and pip[: len(row.until)] <= row.until)
+
+
+def file_table(pip: Version) -> Iterator[Row]:
+    """Yield the rows that a requirements file may contain for the pip of version *pip*."""
+    yield from (row for row in table(pip) if row.in_file)
+    yield HASH
+
+
+class _Parser(optparse.OptionParser):
+    def error(self, msg: str) -> NoReturn:
+        raise UnreadableCallError(msg)
+
+
+def parser(rows: Iterator[Row]) -> optparse.OptionParser:
+    """Return an optparse parser of *rows* that raises `UnreadableCallError` where pip would print its usage."""
+    made = _Parser(usage=optparse.SUPPRESS_USAGE, add_help_option=False)
+    for row in rows:
+        made.add_option(*row.names.split(), dest=row.dest, **_OPTPARSE[row.action])
+    return made
+
+
+def parse(made: optparse.OptionParser, words: Sequence[str], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Read *words* as pip does, over *defaults* (of the configuration).
+
+    Returns the values by their ``dest`` and the positional arguments. Lists continue those of the configuration, other
+    values replace them, as in pip (``cli/parser.py``). Raises `UnreadableCallError`.
+    """
+    fresh = {dest: list(value) if isinstance(value, list) else value for dest, value in defaults.items()}
+    values, positional = made.parse_args(list(words), optparse.Values({**made.defaults, **fresh}))
+    return vars(values), positional

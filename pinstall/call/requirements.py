@@ -1,0 +1,167 @@
+"""Requirements and constraints files, read as pip reads them (pip 26.3, ``req/req_file.py``)."""
+
+from __future__ import annotations
+
+import codecs
+import locale
+import os
+import re
+import shlex
+import stat
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from pinstall.call import options
+from pinstall.call.options import UnreadableCallError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_URL = re.compile(r"(http|https|file):", re.IGNORECASE)
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_PEP_263 = re.compile(rb"coding[:=]\s*([-\w.]+)")
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF16, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+)
+
+
+class Line(NamedTuple):
+    """A requirement as it was written: its text, its ``--hash`` values (``algorithm:hex``), and where it stands."""
+
+    text: str
+    place: str
+    constraint: bool = False
+    editable: bool = False
+    hashes: tuple[str, ...] = ()
+
+
+class OptionLine(NamedTuple):
+    """A line of options alone; ``values`` by their ``dest``, ``folder`` is that of the file it stands in."""
+
+    values: dict[str, Any]
+    folder: str
+
+
+class Unread(NamedTuple):
+    """A source of requirements that is pip's alone to read, and why."""
+
+    source: str
+    reason: str
+
+
+def read(path: str, *, constraint: bool, pip: options.Version) -> Iterator[Line | OptionLine | Unread]:
+    """Yield what the file *path* holds, nested files in their places.
+
+    Only regular files are read: a pipe or device would be empty when pip comes to it, and a URL is pip's to fetch.
+    Raises `UnreadableCallError` for what pip would refuse.
+    """
+    yield from _File(options.parser(options.file_table(pip))).read(path, constraint, (os.path.abspath(path),))
+
+
+class _File:
+    """Reads one file and those it names; pip refuses a file that names itself, directly or not."""
+
+    def __init__(self, parser: Any) -> None:
+        self.parser = parser
+
+    def read(self, path: str, constraint: bool, open_files: tuple[str, ...]) -> Iterator[Line | OptionLine | Unread]:
+        content = _content(path)
+        if isinstance(content, Unread):
+            yield content
+            return
+        for number, text in _logical_lines(content):
+            requirement, words = _split(text)
+            values, _ = options.parse(self.parser, words, {})
+            if not requirement and (values["requirements"] or values["constraints"]):
+                nested = (values["requirements"] or values["constraints"])[0]
+                if not _URL.match(nested):
+                    nested = os.path.abspath(os.path.join(os.path.dirname(path), nested))
+                if nested in open_files:
+                    raise UnreadableCallError(f"{nested} refers to itself")
+                yield from self.read(nested, not values["requirements"], (*open_files, nested))
+            elif requirement or values["editables"]:
+                place = f"{_shown(path)}, line {number}"
+                editable = not requirement
+                text = requirement or values["editables"][0]
+                yield Line(text, place, constraint, editable, tuple(values["hashes"] or ()))
+            else:
+                yield OptionLine(values, os.path.dirname(os.path.abspath(path)))
+
+
+def _shown(path: str) -> str:
+    relative = os.path.relpath(path) if os.path.isabs(path) else path
+    return path if relative.startswith("..") else relative
+
+
+def _content(path: str) -> str | Unread:
+    if _URL.match(path):
+        if urlsplit(path).scheme.lower() != "file":
+            return Unread(path, "a URL is pip's to fetch")
+        path = url2pathname(urlsplit(path).path)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return Unread(path, "it is no regular file, and reading it would leave nothing for pip")
+        with open(path, "rb") as file:
+            return _decode(file.read())
+    except OSError as error:
+        raise UnreadableCallError(f"{path} cannot be read") from error
+
+
+def _decode(data: bytes) -> str:
+    """Decode by byte order mark, PEP 263 comment, UTF-8, or the locale, as pip does."""
+    try:
+        for bom, encoding in _BOMS:
+            if data.startswith(bom):
+                return data[len(bom) :].decode(encoding)
+        for line in data.split(b"\n")[:2]:
+            if line[:1] == b"#" and (named := _PEP_263.search(line)):
+                return data.decode(named[1].decode("ascii"))
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode(locale.getpreferredencoding(do_setlocale=False) or sys.getdefaultencoding())
+    except (UnicodeDecodeError, LookupError) as error:
+        raise UnreadableCallError("a requirements file cannot be decoded") from error
+
+
+def _logical_lines(content: str) -> Iterator[tuple[int, str]]:
+    """Yield (number of the first physical line, text): continued lines joined, comments dropped, variables filled in."""
+    for number, joined in _joined(content):
+        text = _COMMENT.sub("", joined).strip()
+        if text:
+            yield number, _VARIABLE.sub(lambda m: os.environ.get(m[1]) or m[0], text)
+
+
+def _joined(content: str) -> Iterator[tuple[int, str]]:
+    parts: list[str] = []
+    first = 0
+    for number, line in enumerate(content.splitlines(), start=1):
+        comment = _COMMENT.match(line)
+        if line.endswith("\\") and not comment:
+            first = first if parts else number
+            parts.append(line.strip("\\"))
+            continue
+        # A comment between continued lines ends them; the space lets the comment be seen as one.
+        yield first if parts else number, "".join([*parts, f" {line}" if comment else line])
+        parts = []
+    if parts:
+        yield first, "".join(parts)
+
+
+def _split(text: str) -> tuple[str, list[str]]:
+    """Split a line into its requirement and its options: those begin at the first word with a dash."""
+    words = text.split(" ")
+    first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    try:
+        return " ".join(words[:first]), shlex.split(" ".join(words[first:]))
+    except ValueError as error:
+        raise UnreadableCallError(f"cannot be split into options: {text}") from error

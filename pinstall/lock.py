@@ -1,0 +1,142 @@
+"""The lock, held for milliseconds by whoever changes the cache, and the marks of calls that are under way.
+
+Both are files of filelock's ``FileLock``: the kernel frees them when their holder dies. pip knows nothing of them; they order
+pinstall against pinstall.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+FOLDER = "pinstall"
+DEFAULT_TIMEOUT = 30.0
+_PATIENCE = 1.0
+
+
+class LockTimeoutError(Exception):
+    """Another pinstall held the lock for too long."""
+
+
+def timeout(environ: Mapping[str, str]) -> float:
+    """Return the seconds of ``PINSTALL_LOCK_TIMEOUT``; 30 if it is not set or no number."""
+    try:
+        return max(0.0, float(environ["PINSTALL_LOCK_TIMEOUT"]))
+    except (KeyError, ValueError):
+        return DEFAULT_TIMEOUT
+
+
+@contextmanager
+def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of the cache folder *cache*.
+
+    Waits at most *seconds*; *say* is told who is waited for after the first. Raises `LockTimeoutError`, and `OSError` if the
+    cache cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    path = os.path.join(made_folder(cache), "lock")
+    lock = FileLock(path, mode=_mode(cache), on_acquired=_sign)
+    try:
+        _acquire(lock.acquire, path, seconds, say)
+    except Timeout as error:
+        raise LockTimeoutError(f"{_holder(path)} held the lock of the cache for more than {seconds:g} s") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(acquire: Callable[..., object], path: str, seconds: float, say: Callable[[str], None]) -> None:
+    from filelock import Timeout
+
+    try:
+        acquire(timeout=min(seconds, _PATIENCE), poll_interval=0.01)
+    except Timeout:
+        if seconds <= _PATIENCE:
+            raise
+        say(f"waiting for {_holder(path)}, which is changing the cache (at most {seconds:g} s, PINSTALL_LOCK_TIMEOUT)")
+        acquire(timeout=seconds - _PATIENCE)
+
+
+def _sign(descriptor: int) -> None:
+    """Leave our name in the lock file for those who wait."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0) if hasattr(os, "pwrite") else None
+
+
+def _holder(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            text = file.read(20).strip()
+    except OSError:
+        text = ""
+    return f"pinstall (process {text})" if text.isdecimal() else "another pinstall"
+
+
+@contextmanager
+def under_way(cache: str) -> Iterator[None]:
+    """Mark this call as under way in *cache* while its pip runs: it may have read where built wheels lie."""
+    from filelock import FileLock
+
+    try:
+        folder = os.path.join(made_folder(cache), "calls")
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, f"{os.getpid()}-{secrets.token_hex(4)}")
+        mark = FileLock(path, mode=_mode(cache))
+        mark.acquire(timeout=0)
+    except OSError:  # a cache that cannot be written: nothing is moved in it either
+        yield
+        return
+    try:
+        yield
+    finally:
+        mark.release()
+        _remove(path)
+
+
+def others_under_way(cache: str) -> bool:
+    """Say whether the mark of a living call is there; marks of the dead are removed."""
+    from filelock import FileLock, Timeout
+
+    folder = os.path.join(cache, FOLDER, "calls")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        path = os.path.join(folder, name)
+        try:
+            with FileLock(path, timeout=0):
+                _remove(path)
+        except (Timeout, OSError):
+            return True
+    return False
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def made_folder(cache: str) -> str:
+    """Make pinstall's folder in *cache*, with the modes of the cache folder; return it. Raises `OSError`."""
+    folder = os.path.join(cache, FOLDER)
+    if not os.path.isdir(folder):
+        os.makedirs(folder, exist_ok=True)
+        os.chmod(folder, os.stat(cache).st_mode & 0o777)
+    return folder
+
+
+def _mode(cache: str) -> int:
+    """Return the mode for files: that of the cache folder, without execution."""
+    return os.stat(cache).st_mode & 0o666 if os.path.isdir(cache) else 0o644
+
+
+def clock() -> int:
+    """Return the time of day in nanoseconds, as file systems stamp files with it."""
+    return time.time_ns()

@@ -1,0 +1,250 @@
+"""From a pin to everything in pip's cache that this call's pip could use for it: found by key, not searched."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+from pinstall.digest import Digest
+from pinstall.pipcache import entries, keys, links, pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pinstall.call.command import Call
+    from pinstall.environment import Environment
+    from pinstall.pins import Pin
+    from pinstall.pipcache.entries import Entry, Response
+    from pinstall.pipcache.links import Label, Link
+
+_LARGEST_ORIGIN = 1 << 20
+
+
+class Page(NamedTuple):
+    """A cached page: its entry, its response, the links on it, and what is wrong with its body if anything is."""
+
+    entry: Entry
+    response: Response
+    links: tuple[Link, ...]
+    fault: str | None = None
+
+
+class File(NamedTuple):
+    """An artifact that a page, a folder or a URL offers, and what its name says."""
+
+    link: Link
+    label: Label | None
+
+
+class Located(NamedTuple):
+    """What was found for a pin.
+
+    ``files`` are those of what is pinned, ``others`` those of other versions. ``complete`` says whether every place of the pin's
+    could be looked into, ``listed`` whether what is pinned is offered by any of them.
+    """
+
+    pages: tuple[Page, ...]
+    files: tuple[File, ...]
+    others: tuple[File, ...]
+    complete: bool
+    listed: bool
+
+
+class Cache:
+    """pip's cache at *root* as a call of *environment*'s pip uses it; pages are read once."""
+
+    def __init__(self, root: str, call: Call, environment: Environment) -> None:
+        self.root, self.call, self.environment = root, call, environment
+        self.http = entries.HttpCache(root)
+        self._pages: dict[str, Page | None] = {}
+
+    def locate(self, pin: Pin) -> Located:
+        """Find the pages and files of *pin*."""
+        if pin.url:
+            found = links.link(pin.url)
+            return Located((), (File(found, links.label(found.filename, pin.project)),), (), complete=True, listed=True)
+        places = [self._page(url, pin.project) for url in self._page_urls(pin.project)]
+        found_pages = tuple(page for page in places if page is not None)
+        offered = [link for page in found_pages for link in page.links] + list(self._local(pin.project))
+        named = [File(link, links.label(link.filename, pin.project)) for link in dict.fromkeys(offered)]
+        pinned = tuple(file for file in named if _is_pinned(pin, file))
+        kept = set(pinned)
+        others = tuple(file for file in named if file.label is not None and file not in kept)
+        listed = any(_will_do(pin, file) for file in pinned)
+        return Located(found_pages, pinned, others, None not in places, listed)
+
+    def forget_pages(self) -> None:
+        """Read pages anew: pip may have fetched others."""
+        self._pages.clear()
+
+    def uses_unasked(self, page: Page, project: str) -> bool:
+        """Say whether pip would use a cached page without asking the server: only 26.2 and later do."""
+        refreshed = {name for value in self.call.values.get("refresh_package") or () for name in value.split(",")}
+        if (self.environment.pip_version or (0,)) < (26, 2) or refreshed & {":all:", project}:
+            return False
+        return page.response.fresh(entries.now())
+
+    def _page_urls(self, project: str) -> list[str]:
+        """The pages on which pip looks for *project* (``models/search_scope.py``)."""
+        urls = [f"{posixpath.join(url, quote(project))}/" for url in self.call.index_urls]
+        return [url for url in [*urls, *self.call.find_links] if _is_http(url)]
+
+    def _page(self, url: str, project: str) -> Page | None:
+        if url not in self._pages:
+            self._pages[url] = self._read_page(url, project)
+        return self._pages[url]
+
+    def _read_page(self, url: str, project: str) -> Page | None:
+        found = self.http.find(url)
+        if found is None:
+            return None
+        entry, response, own_url = found
+        if response.status != 200 or links.label(links.Link(url).filename, project):
+            return None
+        entry = entry._replace(kind="page", filename=f"index page of {project}")
+        try:
+            with open(entry.content, "rb") as file:
+                body = file.read(pages.LARGEST + 1)
+            return Page(entry, response, tuple(pages.parse(body, response.headers, own_url)))
+        except pages.DamagedPageError as error:
+            return Page(entry, response, (), str(error))
+        except (OSError, pages.UnknownPageError):
+            return None
+
+    def _local(self, project: str) -> Iterator[Link]:
+        """Files offered without the cache: ``--find-links`` folders and files, and indexes that are folders."""
+        for place in self.call.find_links:
+            path = _path(place)
+            if path is not None and os.path.isdir(path):
+                yield from (
+                    links.from_path(os.path.join(path, name)) for name in entries.names(path) if links.label(name, project)
+                )
+            elif path is not None and links.label(os.path.basename(path), project):
+                yield links.from_path(path)
+            elif path is not None and path.endswith((".html", ".htm")):
+                yield from self._html(path, project)
+            elif path is None and links.label(links.Link(place).filename, project):
+                yield links.link(place)
+        for index in self.call.index_urls:
+            path = _path(index)
+            if path is not None:
+                yield from self._html(os.path.join(path, project, "index.html"), project)
+
+    def _html(self, path: str, project: str) -> Iterator[Link]:
+        try:
+            with open(path, "rb") as file:
+                body = file.read(pages.LARGEST)
+            found = pages.parse(body, {"content-type": "text/html"}, links.from_path(path).url)
+        except (OSError, pages.DamagedPageError, pages.UnknownPageError):
+            return
+        yield from (link for link in found if links.label(link.filename, project))
+
+    def artifacts(self, pin: Pin, file: File) -> Iterator[Entry]:
+        """Yield the entries in the cache for one file: its download, its ``.metadata``, its built wheels."""
+        if not self.usable(file):
+            return
+        if _is_http(file.link.url):
+            yield from self._http_entries(file)
+        if file.label is None or not file.label.tags:
+            yield from entries.built(self.root, file.link, pin.project, self.environment.interpreter)
+
+    def _http_entries(self, file: File) -> Iterator[Entry]:
+        for kind, link, stated in _requests(file):
+            entry = self.http.entry(kind, link, stated, file.label)
+            if entry is not None:
+                yield entry
+
+    def requests(self, file: File) -> Iterator[Entry]:
+        """Yield the HTTP entries that pip would make for one file, whether they are in the cache or not."""
+        if _is_http(file.link.url) and self.usable(file):
+            for kind, link, stated in _requests(file):
+                key, paths = self.http.paths(link.url)
+                yield entries.Entry(kind, key, paths, link.filename, stated, file.label)
+
+    def wheel_key(self, link: Link) -> str:
+        """Return the key of the built wheels of *link* for the environment's interpreter."""
+        first = link.digests[0] if link.digests else None
+        return keys.wheel_key(link.url, first, link.subdirectory, self.environment.interpreter)
+
+    def usable(self, file: File) -> bool:
+        """Say whether the environment's pip could install it: other interpreters' files are not our business."""
+        return file.label is None or not file.label.tags or self.environment.supports(file.label.tags)
+
+    def walked(self, pin: Pin) -> Iterator[Entry]:
+        """Yield the built wheels of *pin*'s project, any version, whose key only their own origin tells."""
+        for folder, key in self._folders:
+            yield from filter(self.is_ours, entries.built_under(folder, key, pin.project))
+
+    @cached_property
+    def _folders(self) -> tuple[tuple[str, str], ...]:
+        return tuple(entries.walk_built(self.root))
+
+    def is_ours(self, entry: Entry) -> bool:
+        """Say whether this interpreter's pip would find a built wheel: the key that its origin makes is the one it has."""
+        if entry.label is None or not self.environment.supports(entry.label.tags):
+            return False
+        origin = read_origin(os.path.dirname(entry.content))
+        if origin is None:
+            return "".join(self.environment.interpreter) in entry.label.tags.split("-")[0].split(".")
+        return any(self.wheel_key(link) == entry.key.partition("/")[0] for link in origin)
+
+
+def read_origin(folder: str) -> list[Link] | None:
+    """Return the links, with and without their hash, that ``origin.json`` (PEP 610) says a built wheel was made of."""
+    try:
+        with open(os.path.join(folder, "origin.json"), encoding="utf-8") as file:
+            document = json.loads(file.read(_LARGEST_ORIGIN))
+        url, subdirectory = document["url"], document.get("subdirectory") or ""
+        hashes = document.get("archive_info", {}).get("hashes", {})
+        digests = [Digest(name, value) for name, value in hashes.items()]
+        vcs = document.get("vcs_info", {})
+        if vcs:
+            url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+        return [links.Link(url, (), None, subdirectory), *(links.Link(url, (d,), None, subdirectory) for d in digests)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _requests(file: File) -> Iterator[tuple[str, Link, tuple[Digest, ...]]]:
+    link = file.link
+    yield "download", link, link.digests + _pypi_digest(link.url)
+    if link.metadata is not None:
+        yield "metadata", links.Link(link.url + ".metadata"), link.metadata
+
+
+def _pypi_digest(url: str) -> tuple[Digest, ...]:
+    """The paths of files.pythonhosted.org are the blake2b-256 of the files."""
+    parts = url.removeprefix("https://files.pythonhosted.org/packages/").split("/")
+    value = "".join(parts[:3])
+    return (Digest("blake2b_256", value),) if len(parts) == 4 and len(value) == 64 else ()
+
+
+def _is_pinned(pin: Pin, file: File) -> bool:
+    if file.label is None:
+        return False
+    if pin.has_version:
+        return pin.admits(file.label.version)
+    return pin.admits(file.label.version) and any(d in pin.hashes for d in file.link.digests)
+
+
+def _will_do(pin: Pin, file: File) -> bool:
+    """Say whether pip would take this file for the pin: it states one of the pin's hashes, or none that could be compared."""
+    algorithms = {d.algorithm for d in pin.hashes}
+    comparable = [d for d in file.link.digests if d.algorithm in algorithms]
+    return not comparable or any(d in pin.hashes for d in comparable)
+
+
+def _is_http(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
+
+
+def _path(place: str) -> str | None:
+    """Return the local path of an index or ``--find-links`` value; None if it is a URL of another host."""
+    if place.lower().startswith("file:"):
+        return url2pathname(urlsplit(place).path)
+    return place if os.path.exists(place) else None

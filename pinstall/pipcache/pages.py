@@ -1,0 +1,124 @@
+"""Index pages: PEP 691 JSON and PEP 503 HTML, read as pip reads them (pip 26.3, ``index/collector.py``)."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+from pinstall.digest import Digest
+from pinstall.pipcache.links import Link, absolute, link
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JSON = "application/vnd.pypi.simple.v1+json"
+# A page larger than this is left to pip: the largest on PyPI is a few megabytes.
+LARGEST = 64 << 20
+_METADATA_HASHES = ("sha512", "sha384", "sha256", "sha224", "sha1", "md5")
+
+
+class DamagedPageError(Exception):
+    """The body of a cached page is not what any server sent."""
+
+
+class UnknownPageError(Exception):
+    """The page cannot be judged: too large, or encoded in a way that pinstall does not read."""
+
+
+def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[Link]:
+    """Return the links of a page.
+
+    *headers* are those of the response, names in lower case; *url* is the page's own, after redirects. Raises
+    `DamagedPageError` or `UnknownPageError`.
+    """
+    if headers.get("content-length", "").isdecimal() and int(headers["content-length"]) != len(body):
+        raise DamagedPageError(f"{len(body)} bytes of {headers['content-length']}")
+    content = _decoded(body, headers.get("content-encoding", ""))
+    content_type = headers.get("content-type", "").lower()
+    try:
+        if content_type.startswith(JSON):
+            return _from_json(json.loads(content), url)
+        return _from_html(content.decode(_charset(content_type)), url)
+    except LookupError as error:
+        raise UnknownPageError("unknown character set") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedPageError("unreadable") from error
+
+
+def _decoded(body: bytes, encoding: str) -> bytes:
+    """Undo Content-Encoding: pip's cache holds what came over the wire."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        raise UnknownPageError(f"encoded as {encoding}")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        content = unpacker.decompress(body, LARGEST)
+    except zlib.error as error:
+        raise DamagedPageError("unreadable") from error
+    if unpacker.unconsumed_tail:
+        raise UnknownPageError("too large")
+    if not unpacker.eof:
+        raise DamagedPageError("cut off")
+    return content
+
+
+def _charset(content_type: str) -> str:
+    _, _, parameters = content_type.partition("charset=")
+    return parameters.split(";")[0].strip(" \"'") or "utf-8"
+
+
+def _from_json(document: Any, url: str) -> list[Link]:
+    if not isinstance(document, dict) or not isinstance(files := document.get("files", []), list):
+        raise DamagedPageError("no files")
+    return [_json_link(file, url) for file in files if isinstance(file, dict) and isinstance(file.get("url"), str)]
+
+
+def _json_link(file: dict[str, Any], url: str) -> Link:
+    metadata = file.get("core-metadata")
+    if metadata is None:
+        metadata = file.get("dist-info-metadata")
+    stated = _digests(metadata)
+    return link(
+        absolute(url, file["url"]),
+        _digests(file.get("hashes")),
+        tuple(d for d in stated if d.algorithm in _METADATA_HASHES) if metadata or isinstance(metadata, dict) else None,
+    )
+
+
+def _digests(hashes: Any) -> tuple[Digest, ...]:
+    if not isinstance(hashes, dict):
+        return ()
+    return tuple(Digest(name, value) for name, value in hashes.items() if isinstance(value, str))
+
+
+def _from_html(text: str, url: str) -> list[Link]:
+    reader = _Anchors()
+    reader.feed(text)
+    return [_html_link(anchor, reader.base or url) for anchor in reader.anchors if anchor.get("href")]
+
+
+def _html_link(anchor: dict[str, str | None], base: str) -> Link:
+    stated = anchor.get("data-core-metadata") or anchor.get("data-dist-info-metadata")
+    metadata: tuple[Digest, ...] | None = None
+    if stated:
+        name, _, value = stated.partition("=")
+        metadata = (Digest(name, value),) if name in _METADATA_HASHES and value else ()
+    return link(absolute(base, anchor["href"] or ""), (), metadata)
+
+
+class _Anchors(HTMLParser):
+    """Collects anchors and the first base, as pip's HTMLLinkParser does."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.base: str | None = None
+        self.anchors: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.anchors.append(dict(attrs))
+        elif tag == "base" and self.base is None:
+            self.base = next((value for name, value in attrs if name == "href" and value is not None), None)

@@ -1,0 +1,143 @@
+"""Is this file what it was when it was written? Digests, archives that read to their end, wheels as their RECORD says."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import os
+from email.parser import HeaderParser
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from packaging.utils import canonicalize_name
+
+from pinstall import digest
+from pinstall.digest import STRENGTH
+
+if TYPE_CHECKING:
+    import zipfile
+    from collections.abc import Iterable
+
+_CHUNK = 1 << 18
+_LARGEST_METADATA = 16 << 20
+
+
+class Content(NamedTuple):
+    """What an archive says of itself: ``fault`` is None if nothing is wrong with it; name (normalized) and version if known."""
+
+    fault: str | None
+    name: str = ""
+    version: str = ""
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open *path* for reading; raises `OSError` if it is a symbolic link."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags), "rb")
+
+
+def digests(path: str, algorithms: Iterable[str]) -> dict[str, str]:
+    """Return the hexadecimal digests of the file *path* by algorithm, read once; raises `OSError`."""
+    hashes = {name: digest.new(name) for name in algorithms}
+    with open_regular(path) as file:
+        while chunk := file.read(_CHUNK):
+            for made in hashes.values():
+                made.update(chunk)
+    return {name: made.hexdigest() for name, made in hashes.items()}
+
+
+def archive(path: str, filename: str) -> Content:
+    """Read an artifact to its end; *filename* tells its kind. Raises `OSError` if the file itself cannot be read."""
+    if filename.endswith(".whl"):
+        return wheel(path)
+    with open_regular(path) as file:
+        return Content(_zip_fault(file) if filename.lower().endswith(".zip") else _tar_fault(file))
+
+
+def _tar_fault(file: BinaryIO) -> str | None:
+    import lzma
+    import tarfile
+    import zlib
+
+    try:
+        with tarfile.open(fileobj=file, mode="r:*") as tar:
+            for member in tar:
+                if member.isreg() and (content := tar.extractfile(member)):
+                    while content.read(_CHUNK):
+                        pass
+        return None
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
+        return f"not readable to its end ({type(error).__name__})"
+    except OSError as error:
+        if error.errno is not None:  # the disk, not the archive: gzip's and bz2's own complaints have no number
+            raise
+        return f"not readable to its end ({error})"
+
+
+def _zip_fault(file: BinaryIO) -> str | None:
+    import zipfile
+    import zlib
+
+    try:
+        with zipfile.ZipFile(file) as archive_:
+            bad = archive_.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        return f"not readable to its end ({type(error).__name__})"
+    return f"{bad} is damaged" if bad else None
+
+
+def wheel(path: str) -> Content:
+    """Hold a wheel to its own RECORD and read its name and version (Binary distribution format specification)."""
+    import zipfile
+    import zlib
+
+    with open_regular(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive_:
+                return _wheel(archive_)
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, csv.Error) as error:
+            return Content(f"not a readable wheel ({type(error).__name__})")
+        except (NotImplementedError, RuntimeError):  # a compression or encryption this Python lacks: no proof of damage
+            return Content(None)
+
+
+def _wheel(archive_: zipfile.ZipFile) -> Content:
+    members = {info.filename: info for info in archive_.infolist() if not info.is_dir()}
+    info = next((name.partition("/")[0] for name in members if name.endswith(".dist-info/METADATA")), "")
+    if f"{info}/RECORD" not in members:
+        return Content("it has no RECORD")
+    metadata = HeaderParser().parsestr(_small(archive_, members[f"{info}/METADATA"]))
+    name, version = canonicalize_name(metadata["Name"] or ""), (metadata["Version"] or "").strip()
+    recorded = {row[0]: row[1] for row in csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))) if len(row) == 3}
+    return Content(_record_fault(archive_, members, recorded, info), name, version)
+
+
+def _small(archive_: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    if member.file_size > _LARGEST_METADATA:
+        raise ValueError("too large")
+    return archive_.read(member).decode("utf-8")
+
+
+def _record_fault(
+    archive_: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], recorded: dict[str, str], info: str
+) -> str | None:
+    unrecorded = {f"{info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
+    for name, member in members.items():
+        if name in unrecorded:
+            continue
+        if name not in recorded:
+            return f"{name} is not in its RECORD"
+        algorithm, _, value = recorded[name].partition("=")
+        if algorithm in STRENGTH and value and _member_hash(archive_, member, algorithm) != value:
+            return f"{name} differs from its RECORD"
+    missing = next((name for name in recorded if name not in members and name not in unrecorded), None)
+    return f"{missing} is in its RECORD and not in it" if missing else None
+
+
+def _member_hash(archive_: zipfile.ZipFile, member: zipfile.ZipInfo, algorithm: str) -> str:
+    made = hashlib.new(algorithm)
+    with archive_.open(member) as content:
+        while chunk := content.read(_CHUNK):
+            made.update(chunk)
+    return base64.urlsafe_b64encode(made.digest()).rstrip(b"=").decode()

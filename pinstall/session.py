@@ -1,0 +1,138 @@
+"""One call: put the cache right for its pip, and in order after it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from pinstall import environment, forward, lock, messages, pins, tidy
+from pinstall.call import command
+from pinstall.call.options import UnreadableCallError
+from pinstall.check import Checker
+from pinstall.ledger import write_all
+from pinstall.messages import ERROR, NOTE, WARNING
+from pinstall.pipcache.locate import Cache
+from pinstall.settle import CacheUnusableError, is_act, settle
+from pinstall.verdict import Delete
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pinstall.call.command import Call
+    from pinstall.check import Finding
+    from pinstall.pins import Pin
+
+# Before 23.0 pip's cache is another one: such a pip is left alone.
+_OLDEST_PIP = (23,)
+_USAGE_ERROR = 2
+# With these pip does not look at what the environment has, or may prefer what the index has.
+_ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "root_path", "upgrade")
+_ELSEWHERE = ("target_dir", "prefix_path", "root_path")
+
+
+class Session:
+    """What a call asks, what its pip is to be given (``arguments``, ``variables``), and what remains to be done after it."""
+
+    def __init__(self, words: Sequence[str], environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self.arguments = list(words)
+        self.variables: dict[str, str] = {}
+        self._environ, self._print = environ, say
+        self._environment = environment.current()
+        self._call: Call | None = None
+        self._checker: Checker | None = None
+        self._open: list[Pin] = []
+        self._deleted: list[Finding] = []
+
+    def prepare(self) -> None:
+        """Read the call, prove what its pins name in the cache, and evict what does not match."""
+        self._call = self._read()
+        if self._call is None or self._call.cache_dir is None:
+            return
+        found = pins.collect(self._call.lines)
+        self._open = [pin for pin in found.pins if not self._is_satisfied(self._call, pin)]
+        if not self._open and not found.loose:
+            return  # pip will not open its cache
+        checker = Checker(Cache(self._call.cache_dir, self._call, self._environment))
+        findings = [finding for pin in self._open for finding in checker.check(pin)]
+        if self._changes_nothing(self._call):
+            for finding in filter(is_act, findings):
+                self._say(NOTE, messages.changed(finding, would=True))
+            return
+        self._checker = checker
+        try:
+            self._deleted = settle(checker, findings, lock.timeout(self._environ), self._say)
+        except CacheUnusableError as error:
+            self.arguments = forward.without_cache(self.arguments)
+            self.variables = {"PIP_NO_CACHE_DIR": "1"}
+            self._say(ERROR, messages.without_cache(str(error)))
+
+    def under_way(self) -> AbstractContextManager[None]:
+        """Mark the call as under way while its pip runs, if that pip may use the cache."""
+        return lock.under_way(self._checker.cache.root) if self._checker and not self.variables else nullcontext()
+
+    def finish(self, status: int) -> None:
+        """After pip, whatever its *status*: note what came back, tidy, and write the ledgers. Never waits."""
+        if self._call is not None and status != _USAGE_ERROR:
+            for unread in self._call.unread:
+                self._say(WARNING, messages.not_checked(unread.source, unread.reason))
+        if self._call is None or self._checker is None:
+            return
+        self._note_what_came_back(self._checker, status)
+        untidy = [] if status or self.variables else tidy.find(self._checker, self._settled_pins(self._call))
+        ledgers = self._checker.ledgers.values()
+        if not untidy and not any(ledger.changed for ledger in ledgers):
+            return
+        root = self._checker.cache.root
+        try:
+            with lock.held(root, 0, lambda line: self._say(WARNING, line)):
+                lines = tidy.put_away(root, untidy) if untidy else []
+                write_all(ledgers)
+        except (OSError, lock.LockTimeoutError):
+            return  # another call will find the same
+        for line in lines:
+            self._say(NOTE, line)
+
+    def _read(self) -> Call | None:
+        version = self._environment.pip_version
+        if version is None or version < _OLDEST_PIP:
+            return None
+        try:
+            return command.read(self.arguments, self._environ, self._environment.prefix, version)
+        except UnreadableCallError:
+            return None  # pip will say what is wrong with it
+
+    def _changes_nothing(self, call: Call) -> bool:
+        return self._environ.get("PINSTALL_POLICY") == "report" or call.has("dry_run")
+
+    def _is_satisfied(self, call: Call, pin: Pin) -> bool:
+        return not call.has(*_ANEW) and self._is_installed(pin)
+
+    def _is_installed(self, pin: Pin) -> bool:
+        version = self._environment.installed(pin.project) if pin.has_version else None
+        return version is not None and pin.specifier.contains(version, prereleases=True)
+
+    def _note_what_came_back(self, checker: Checker, status: int) -> None:
+        """What went and is back unchanged is what the world gives: it will not go again for the same reason."""
+        for finding in self._deleted:
+            again = checker.again(finding)
+            # A page that did not help this call may help the next: a release may be under way.
+            if again is None or not isinstance(finding.verdict, Delete) or (finding.entry.kind == "page" and status):
+                continue
+            same = again.identity == finding.identity and isinstance(again.verdict, Delete)
+            ledger = checker.ledger(finding.pin.project)
+            ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)
+
+    def _settled_pins(self, call: Call) -> list[Pin]:
+        """The pins that this call installed: beside them other versions have no place now."""
+        if self._environ.get("PINSTALL_KEEP_VERSIONS"):
+            return []
+        self._environment.forget()
+        pinned = [pin for pin in self._open if pin.has_version]
+        if call.has(*_ELSEWHERE):
+            return [pin for pin in pinned if pin.requested]
+        return [pin for pin in pinned if self._is_installed(pin)]
+
+    def _say(self, level: int, line: str) -> None:
+        """Say a line if the call's ``-q`` and ``-v`` leave room for its *level*."""
+        if (self._call.verbosity if self._call else 0) >= level:
+            self._print(line)

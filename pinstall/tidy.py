@@ -1,0 +1,60 @@
+"""Tidy: beside a pin only what is pinned has a place; other versions go to the store, and come back when they are pinned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall import apply, lock, messages
+from pinstall.pipcache import entries
+from pinstall.proof import integrity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pinstall.check import Checker
+    from pinstall.pins import Pin
+    from pinstall.pipcache.entries import Entry, Stamp
+
+
+class Untidy(NamedTuple):
+    """An entry of another version; ``identity`` is a built wheel's digest, by which the store keeps it."""
+
+    pin: Pin
+    entry: Entry
+    stamp: Stamp
+    identity: str
+
+
+def find(checker: Checker, pinned: Iterable[Pin]) -> list[Untidy]:
+    """Find the entries of other versions of what is *pinned*; before the lock, because builds are hashed."""
+    checker.cache.forget_pages()
+    return [untidy for pin in pinned for untidy in _of(checker, pin)]
+
+
+def _of(checker: Checker, pin: Pin) -> Iterator[Untidy]:
+    for entry in checker.others(pin):
+        stamp = entries.stamp(entry.content)
+        if stamp is None:
+            continue
+        try:
+            identity = integrity.digests(entry.content, ["sha256"])["sha256"] if entry.kind == "built" else ""
+        except OSError:
+            continue
+        yield Untidy(pin, entry, stamp, identity)
+
+
+def put_away(root: str, found: Iterable[Untidy]) -> list[str]:
+    """Set aside what was found, under the lock; return the lines to say.
+
+    Nothing is moved while another pinstall is under way: its pip may have read where a built wheel lies.
+    """
+    if lock.others_under_way(root):
+        return []
+    moved: dict[Pin, list[str]] = {}
+    for untidy in found:
+        try:
+            if apply.set_aside(root, untidy.entry, untidy.stamp, untidy.identity):
+                moved.setdefault(untidy.pin, []).append(untidy.entry.filename)
+        except (apply.NotDoneError, apply.ChangedError):
+            continue  # it does no harm where it is
+    return [messages.set_aside_versions(pin, names) for pin, names in moved.items()]

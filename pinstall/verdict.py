@@ -1,0 +1,126 @@
+"""What is to become of an entry: decided from a pin, the entry and what was observed of it, and from nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall import digest
+from pinstall.pipcache.links import parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pinstall.pins import Pin
+    from pinstall.pipcache.entries import Entry
+
+
+class Keep(NamedTuple):
+    """It is what the pin names, or nothing says otherwise."""
+
+
+class Hide(NamedTuple):
+    """It is sound, and not for this call: out of pip's sight, into the store."""
+
+    reason: str
+    detail: str = ""
+
+
+class Delete(NamedTuple):
+    """It is proven to be bad."""
+
+    reason: str
+    detail: str = ""
+
+
+class Unknown(NamedTuple):
+    """It could not be looked at."""
+
+    reason: str
+
+
+Verdict = Keep | Hide | Delete | Unknown
+
+
+class Evidence(NamedTuple):
+    """What was observed of an entry.
+
+    ``digests`` are the observed ones by algorithm. ``fault`` says what is wrong with its structure (None: nothing, or not looked
+    at), ``name`` (normalized) and ``version`` are those inside. ``unreadable`` says why it could not be read. ``given`` are the
+    reasons for which it went before and came back unchanged: it is what the world gives. For pages, ``listed`` says whether any
+    page or place of the pin's lists what is pinned, ``fresh`` whether pip would use the page without asking, ``age`` its age
+    in seconds.
+    """
+
+    digests: Mapping[str, str] = {}
+    fault: str | None = None
+    name: str = ""
+    version: str = ""
+    unreadable: str = ""
+    given: frozenset[str] = frozenset()
+    listed: bool = True
+    fresh: bool = False
+    age: float = 0
+
+
+    def identity(self, entry: Entry) -> str:
+        """Return by what *entry* would be known again if it came back unchanged: its bytes; of a build, what is wrong with it.
+
+        (No two builds of one source need have the same bytes.)
+        """
+        if entry.kind == "built":
+            return self.fault or f"{self.name} {self.version}"
+        return next((f"{name}:{value}" for name, value in sorted(self.digests.items())), "")
+
+
+def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+    """Return the verdict of *pin* on *entry*: only proof evicts, and nothing twice for the same reason."""
+    if evidence.unreadable:
+        return Unknown(evidence.unreadable)
+    verdict = _DECIDE[entry.kind](pin, entry, evidence)
+    if isinstance(verdict, Delete) and verdict.reason in evidence.given:
+        return Keep()
+    return verdict
+
+
+def _download(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+    stated = digest.agree(entry.stated, evidence.digests)
+    if stated is False:
+        return Delete("wrong-hash", f"it should be {digest.known(entry.stated)[0]}")
+    if stated is None and pin.hashes:
+        return Keep() if pinned(pin, evidence) else Hide("other-file", "its hash is not the pin's")
+    if stated is None and evidence.fault:
+        return Delete("damaged", evidence.fault)
+    return Keep()
+
+
+def pinned(pin: Pin, evidence: Evidence) -> bool:
+    """Say whether an observed digest is one of the pin's."""
+    return any(evidence.digests.get(d.algorithm) == d.hex.lower() for d in pin.hashes)
+
+
+def _metadata(_pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+    if digest.agree(entry.stated, evidence.digests) is False:
+        return Delete("wrong-hash", f"it should be {digest.known(entry.stated)[0]}")
+    return Keep()
+
+
+def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+    if evidence.fault:
+        return Delete("damaged", evidence.fault)
+    inside, label = parsed(evidence.version), entry.label
+    if label is None or (evidence.name, inside) != (pin.project, label.version):
+        return Delete("mislabelled", f"inside it is {evidence.name} {evidence.version}")
+    if pin.has_version and not pin.admits(label.version):
+        return Delete("mislabelled", "it lies where the pinned version's builds belong")
+    return Keep()
+
+
+def _page(_pin: Pin, _entry: Entry, evidence: Evidence) -> Verdict:
+    if evidence.fault:
+        return Delete("damaged", evidence.fault)
+    if evidence.fresh and not evidence.listed:
+        return Delete("stale-page", f"{evidence.age:.0f} s old, and does not list what is pinned")
+    return Keep()
+
+
+_DECIDE = {"download": _download, "metadata": _metadata, "built": _built, "page": _page}
