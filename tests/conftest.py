@@ -1,0 +1,50 @@
+"""Fixtures; and a guard: nothing here may touch the real home or the real cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+from filelock import FileLock
+
+from tests.lab import Lab, install_pips
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SETTINGS = ("PIP_", "PINSTALL_", "XDG_", "VIRTUAL_ENV", "CONDA_", "PYTHON")
+
+
+@pytest.fixture(scope="session")
+def pips() -> Path:
+    """The folder that holds every version of pip that the tests ask, one folder each."""
+    folder = Path(__file__).parent.parent / ".venv-test" / "pips"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        install_pips(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, pips: Path) -> None:
+    """Take the developer's settings and home away from every test."""
+    for name in list(os.environ):
+        if name.startswith(_SETTINGS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "no-home"))
+
+
+@pytest.fixture
+def lab(tmp_path: Path, pips: Path, authority: trustme.CA) -> Iterator[Lab]:
+    # The path as the kernel knows it: pip resolves links in its cache folder.
+    made = Lab(tmp_path.resolve(), pips, authority)
+    yield made
+    made.close()

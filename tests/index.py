@@ -1,0 +1,193 @@
+"""A package index on 127.0.0.1 over TLS, whose pages, hashes and caching headers a test chooses."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import json
+import ssl
+import threading
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from html import escape
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_sdist_filename, parse_wheel_filename
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import trustme
+
+JSON = "application/vnd.pypi.simple.v1+json"
+
+
+@dataclass
+class Index:
+    """The files in *root*, served as a simple index; fields may be changed while it runs.
+
+    ``hashes`` are the algorithms that pages state, in this order. ``page_age`` and ``file_age`` are max-age in seconds; None:
+    no caching headers at all. ``redirects`` map a path to (status, path). ``user`` is "name:password" that it asks for.
+    """
+
+    root: Path
+    server: http.server.ThreadingHTTPServer
+    base: str
+    hashes: tuple[str, ...] = ("sha256",)
+    json: bool = True
+    gzip: bool = False
+    metadata: bool = False
+    page_age: int | None = 600
+    file_age: int | None = 31_536_000
+    relative: bool = False
+    user: str = ""
+    redirects: dict[str, tuple[int, str]] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """What ``--index-url`` takes."""
+        return f"{self.base}/simple/"
+
+    @property
+    def fetched(self) -> list[str]:
+        """The names of the artifacts that were fetched so far."""
+        return [path.rpartition("/")[2] for path in self.requests if path.startswith("/files/")]
+
+    def pages(self, project: str) -> int:
+        """How often the page of *project* was asked for."""
+        return self.requests.count(f"/simple/{project}/")
+
+    def forget(self) -> None:
+        """Begin a new count of requests."""
+        self.requests.clear()
+
+    def respond(self, path: str, accept: str) -> tuple[int, bytes, dict[str, str]]:
+        """Return status, body and headers for a GET of *path*."""
+        if path in self.redirects:
+            status, target = self.redirects[path]
+            return status, b"", {"Location": self.base + target, **self._caching(self.file_age)}
+        if path.startswith("/simple/"):
+            return self._page(path.removeprefix("/simple/").rstrip("/"), accept)
+        if path.startswith("/files/"):
+            return self._file(unquote(path.removeprefix("/files/")))
+        return 404, b"", {}
+
+    def _file(self, name: str) -> tuple[int, bytes, dict[str, str]]:
+        body = self._metadata(name.removesuffix(".metadata")) if name.endswith(".metadata") else None
+        if body is None:
+            if not (self.root / name).is_file():
+                return 404, b"", {}
+            body = (self.root / name).read_bytes()
+        return 200, body, {"Content-Type": "application/octet-stream", **self._caching(self.file_age)}
+
+    def _metadata(self, name: str) -> bytes | None:
+        import zipfile
+
+        if not self.metadata or not name.endswith(".whl"):
+            return None
+        with zipfile.ZipFile(self.root / name) as wheel:
+            return wheel.read(next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA")))
+
+    def _page(self, project: str, accept: str) -> tuple[int, bytes, dict[str, str]]:
+        files = list(self._files(project))
+        if not files:
+            return 404, b"", {}
+        body, content_type = self._json(project, files) if self.json and JSON in accept else self._html(files)
+        headers = {"Content-Type": content_type, **self._caching(self.page_age)}
+        if self.gzip:
+            body, headers["Content-Encoding"] = gzip.compress(body, mtime=0), "gzip"
+        return 200, body, headers
+
+    def _files(self, project: str) -> Iterator[Path]:
+        for path in sorted(self.root.iterdir()):
+            try:
+                name = parse_wheel_filename(path.name)[0]
+            except InvalidWheelFilename:
+                name = parse_sdist_filename(path.name)[0]
+            if name == canonicalize_name(project):
+                yield path
+
+    def _url(self, path: Path) -> str:
+        return f"../../files/{path.name}" if self.relative else f"{self.base}/files/{path.name}"
+
+    def _json(self, project: str, files: list[Path]) -> tuple[bytes, str]:
+        entries: list[dict[str, Any]] = [
+            {"filename": f.name, "url": self._url(f), "hashes": {name: _digest(f, name) for name in self.hashes}} for f in files
+        ]
+        for entry, path in zip(entries, files, strict=True):
+            metadata = self._metadata(path.name)
+            if metadata is not None:
+                entry["core-metadata"] = {"sha256": hashlib.sha256(metadata).hexdigest()}
+        document = {"meta": {"api-version": "1.1"}, "name": canonicalize_name(project), "versions": [], "files": entries}
+        return json.dumps(document).encode(), JSON
+
+    def _html(self, files: list[Path]) -> tuple[bytes, str]:
+        fragments = {f: f"#{self.hashes[0]}={_digest(f, self.hashes[0])}" if self.hashes else "" for f in files}
+        rows = "".join(f'<a href="{escape(self._url(f) + fragments[f])}">{f.name}</a><br>\n' for f in files)
+        return f"<!DOCTYPE html><html><body>\n{rows}</body></html>".encode(), "text/html; charset=utf-8"
+
+    @staticmethod
+    def _caching(age: int | None) -> dict[str, str]:
+        return {} if age is None else {"Cache-Control": f"max-age={age}, public"}
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    return hashlib.new(algorithm, path.read_bytes()).hexdigest()
+
+
+def start(root: Path, authority: trustme.CA) -> Index:
+    """Serve *root* until `stop`."""
+    root.mkdir(parents=True, exist_ok=True)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up in the middle; that is theirs to do
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    index = Index(root, server, f"https://127.0.0.1:{server.server_port}")
+    server.RequestHandlerClass = _handler(index)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    return index
+
+
+def stop(index: Index) -> None:
+    """Stop serving."""
+    index.server.shutdown()
+    index.server.server_close()
+
+
+def _handler(index: Index) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            path = urlsplit(self.path).path
+            index.requests.append(path)
+            if index.user and self.headers.get("Authorization") != _basic(index.user):
+                status, body, headers = 401, b"", {"WWW-Authenticate": "Basic"}
+            else:
+                status, body, headers = index.respond(path, self.headers.get("Accept", ""))
+            if "Cache-Control" in headers and status == 200:
+                headers["ETag"] = f'"{hashlib.md5(body).hexdigest()}"'
+                if self.headers.get("If-None-Match") == headers["ETag"]:
+                    status, body = 304, b""
+            self.send_response_only(status)
+            for name, value in {"Date": formatdate(usegmt=True), "Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Handler
+
+
+def _basic(user: str) -> str:
+    import base64
+
+    return "Basic " + base64.b64encode(user.encode()).decode()

@@ -1,0 +1,158 @@
+"""A private world for one test: a home, a cache written by a real pip, environments to install into, and indexes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests import index as indexes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import trustme
+
+    from tests.index import Index
+
+HERE = Path(__file__).parent
+VERSIONS = (HERE / "pips.txt").read_text().split()
+NEWEST = VERSIONS[-1]
+_SCRIPT = "#!{python}\nimport sys\nfrom pinstall.cli import main\nsys.exit(main())\n"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> list[str]:
+        """What pinstall said, without its name."""
+        return [line.removeprefix("pinstall: ") for line in self.err.splitlines() if line.startswith("pinstall: ")]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment with one pip, and pinstall in it."""
+
+    folder: Path
+
+    @property
+    def python(self) -> str:
+        return str(self.folder / "bin" / "python")
+
+    @property
+    def pinstall(self) -> str:
+        return str(self.folder / "bin" / "pinstall")
+
+    def installed(self, project: str) -> str:
+        """Return "version content" of an installed package of `tests.packages`, or "" if there is none."""
+        module = project.replace("-", "_")
+        code = f"import importlib.metadata as m, {module} as p; print(m.version({project!r}), p.CONTENT)"
+        done = subprocess.run([self.python, "-P", "-c", code], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+
+class Lab:
+    """The world; commands run in its root, with its home and none of the caller's settings."""
+
+    def __init__(self, root: Path, pips: Path, authority: trustme.CA) -> None:
+        self.root, self._pips, self._authority = root, pips, authority
+        self.cache = root / "cache"
+        self._indexes: list[Index] = []
+        self._environments = 0
+        certificates = root / "authority.pem"
+        authority.cert_pem.write_to_path(str(certificates))
+        (root / "home").mkdir()
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_START")}
+        self.environ = {
+            **kept,
+            "HOME": str(root / "home"),
+            "PIP_CACHE_DIR": str(self.cache),
+            "PIP_CERT": str(certificates),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_NO_INPUT": "1",
+        }
+
+    def index(self, name: str = "index") -> Index:
+        """Start an index over the folder *name*."""
+        self._indexes.append(indexes.start(self.root / name, self._authority))
+        return self._indexes[-1]
+
+    def close(self) -> None:
+        """Stop the indexes."""
+        for index in self._indexes:
+            indexes.stop(index)
+
+    def environment(self, pip: str = NEWEST) -> Environment:
+        """Make a fresh environment with this version of pip."""
+        self._environments += 1
+        folder = self.root / f"environment{self._environments}"
+        venv.create(folder, symlinks=True)
+        made = Environment(folder)
+        site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
+        # pip of the wanted version first, then pinstall and what it needs from the tests' own environment.
+        lines = [str(self._pips / pip), sysconfig.get_path("purelib"), str(HERE.parent)]
+        (site / "lab.pth").write_text("\n".join(lines) + "\n")
+        if "COVERAGE_PROCESS_START" in self.environ:
+            (site / "lab_coverage.pth").write_text("import coverage; coverage.process_startup()\n")
+        Path(made.pinstall).write_text(_SCRIPT.format(python=made.python))
+        Path(made.pinstall).chmod(0o755)
+        return made
+
+    def run(self, command: Sequence[str | Path], **variables: str) -> Result:
+        """Run a command in this world."""
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=self.root,
+            env={**self.environ, **variables},
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+    def pip(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
+        """Run bare ``pip install``; it must succeed: tests fill caches with it."""
+        done = self.run([environment.python, "-P", "-m", "pip", "install", *words], **variables)
+        assert done.status == 0, done
+        return done
+
+    def pinstall(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
+        """Run pinstall as installed in *environment*."""
+        return self.run([environment.pinstall, *words], **variables)
+
+    def bodies(self) -> list[Path]:
+        """Bodies of artifacts in pip's HTTP cache (pages are no archives)."""
+        return sorted(p for p in (self.cache / "http-v2").rglob("*.body") if p.read_bytes()[:2] in (b"PK", b"\x1f\x8b"))
+
+    def wheels(self) -> list[Path]:
+        """Wheels that pip built."""
+        return sorted((self.cache / "wheels").rglob("*.whl"))
+
+
+def flip(path: Path) -> None:
+    """Flip one bit in the middle of a file, as a bad disk does."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    path.write_bytes(data)
+
+
+def install_pips(folder: Path) -> None:
+    """Install each version of pip below *folder*, from the registry, once."""
+    for version in VERSIONS:
+        if not (folder / version / "pip" / "__init__.py").exists():
+            target = folder / version
+            command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), f"pip=={version}"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

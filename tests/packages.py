@@ -1,0 +1,89 @@
+"""Packages made of nothing: wheels, and sdists whose in-tree build backend needs nothing from the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# PEP 517: the wheel's only module says what it was built from.
+_BACKEND = '''
+import base64, hashlib, os, pathlib, zipfile
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    fields = dict(line.split(": ", 1) for line in pathlib.Path("PKG-INFO").read_text().splitlines() if line)
+    name, version = fields["Name"].replace("-", "_"), fields["Version"]
+    info, filename = f"{name}-{version}.dist-info", f"{name}-{version}-py3-none-any.whl"
+    content = pathlib.Path("content.txt").read_text()
+    files = {
+        f"{name}.py": f"CONTENT = {content!r}\\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {fields['Name']}\\nVersion: {version}\\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    record = "".join(
+        f"{n},sha256={base64.urlsafe_b64encode(hashlib.sha256(t.encode()).digest()).rstrip(b'=').decode()},{len(t.encode())}\\n"
+        for n, t in files.items()
+    )
+    with zipfile.ZipFile(os.path.join(directory, filename), "w") as wheel:
+        for n, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\\n"}.items():
+            wheel.writestr(n, text)
+    return filename
+'''
+_PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+
+
+def sdist(folder: Path, name: str, version: str, content: str = "") -> Path:
+    """Write an sdist of *name* whose module's CONTENT will be *content* (the version, if empty)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{name.replace('-', '_')}-{version}"
+    files = {
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "pyproject.toml": _PYPROJECT,
+        "backend.py": _BACKEND,
+        "content.txt": content or version,
+    }
+    path = folder / f"{stem}.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for member, text in files.items():
+            info = tarfile.TarInfo(f"{stem}/{member}")
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return path
+
+
+def wheel(
+    folder: Path, name: str, version: str, content: str = "", *, tag: str = "py3-none-any", padding: int = 0, inside: str = ""
+) -> Path:
+    """Write a wheel of *name*; *padding* bytes make room to damage; *inside* is a version that contradicts the file name's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    module = name.replace("-", "_")
+    info = f"{module}-{inside or version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {inside or version}\n"
+    files = {
+        f"{module}.py": f"CONTENT = {content or version!r}\n".encode(),
+        f"{info}/METADATA": metadata.encode(),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
+    }
+    if padding:
+        files[f"{module}_padding.bin"] = hashlib.shake_128(version.encode()).digest(padding)
+    path = folder / f"{module}-{version}-{tag}.whl"
+    write_wheel(path, files, info)
+    return path
+
+
+def write_wheel(path: Path, files: dict[str, bytes], info: str) -> None:
+    """Write *files* and their RECORD as a wheel."""
+    record = "".join(f"{name},sha256={_hash(data)},{len(data)}\n" for name, data in files.items())
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n".encode()}.items():
+            archive.writestr(name, data)
+
+
+def _hash(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
