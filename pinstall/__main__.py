@@ -6,6 +6,6 @@ import sys
 if not sys.flags.safe_path:
     del sys.path[0]
 
-from pinstall.cli import main  # noqa: E402 (only now is it safe)
+from pinstall.cli import main
 
 sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 
 from pinstall import store
 from pinstall.ledger import write_file
@@ -138,10 +139,8 @@ def _copy_small(source: str, target: str) -> None:
 
 
 def _try_unlink(path: str) -> None:
-    try:
+    with suppress(OSError):
         os.unlink(path)
-    except OSError:
-        pass
 
 
 def _folder(cache: str, folder: str) -> None:

@@ -32,6 +32,16 @@ class Finding(NamedTuple):
     stored: bool = False
 
 
+class _Wanted(NamedTuple):
+    """What has to be known of a file: its digests, and whether its structure is sound."""
+
+    algorithms: frozenset[str]
+    checked: bool = False
+
+    def answered_by(self, proof: Proof) -> bool:
+        return self.algorithms <= proof.digests.keys() and (proof.checked or not self.checked)
+
+
 class Checker:
     """Proves entries for the pins of one call, and remembers the proofs in the ledgers of their projects."""
 
@@ -100,31 +110,31 @@ class Checker:
             age=page.response.age(entries.now()),
         )
         if page.fault or not located.listed:
-            evidence = self._with_proof(pin, page.entry, stamp, evidence, {"sha256"})
+            evidence = self._with_proof(pin, page.entry, stamp, evidence, _Wanted(frozenset({"sha256"})))
         return self._decide(pin, page.entry, stamp, evidence)
 
     def _observe(self, pin: Pin, entry: Entry, stamp: Stamp | None) -> Evidence:
         stated = digest.known(entry.stated)
         algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes)} or {"sha256"}
         checked = entry.kind == "built" or (entry.kind == "download" and not stated and not pin.hashes)
-        return self._with_proof(pin, entry, stamp, Evidence(), algorithms, checked=checked)
+        return self._with_proof(pin, entry, stamp, Evidence(), _Wanted(frozenset(algorithms), checked))
 
-    def _with_proof(
-        self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, algorithms: set[str], *, checked: bool = False
-    ) -> Evidence:
+    def _with_proof(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, wanted: _Wanted) -> Evidence:
         """Add what is known of the bytes: from the ledger if the file is the one that was read, else by reading it."""
         if stamp is None:
             return evidence._replace(unreadable="it is no regular file")
         known = self.ledger(pin.project).proof(entry.key, stamp)
-        if known is None or not algorithms <= known.digests.keys() or (checked and not known.checked):
+        if known is None or not wanted.answered_by(known):
             try:
-                known = _read(entry, stamp, algorithms | set(known.digests if known else ()), checked=checked)
+                known = _read(entry, stamp, wanted)
             except OSError as error:
                 return evidence._replace(unreadable=error.strerror or type(error).__name__)
             self.ledger(pin.project).remember(entry.key, known)
-        wanted = {name: known.digests[name] for name in algorithms}
         return evidence._replace(
-            digests=wanted, fault=evidence.fault or known.fault, name=known.name, version=known.version
+            digests={name: known.digests[name] for name in wanted.algorithms},
+            fault=evidence.fault or known.fault,
+            name=known.name,
+            version=known.version,
         )
 
     def _stored(self, pin: Pin, file: File) -> Iterator[Entry]:
@@ -137,9 +147,9 @@ class Checker:
             yield from store.builds(self.cache.root, self.cache.wheel_key(file.link), pin.project)
 
 
-def _read(entry: Entry, stamp: Stamp, algorithms: set[str], *, checked: bool) -> Proof:
-    proof = proved(stamp, integrity.digests(entry.content, algorithms))
-    if checked:
+def _read(entry: Entry, stamp: Stamp, wanted: _Wanted) -> Proof:
+    proof = proved(stamp, integrity.digests(entry.content, wanted.algorithms))
+    if wanted.checked:
         content = integrity.archive(entry.content, entry.filename)
         proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)
     if entries.stamp(entry.content) != stamp:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
 
 _SEPARATORS = re.compile(r"[-_.]+")
+_PURE = re.compile(r"(\w+\.)?py3(\.\w+)?-none-any")
 _HEAD = 1 << 16
 
 
@@ -44,10 +45,8 @@ class Environment:
         """Say whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed."""
         from packaging.tags import parse_tag
 
-        return not tags or tags.endswith("-none-any") and self._is_any(tags) or not self.tags.isdisjoint(parse_tag(tags))
-
-    def _is_any(self, tags: str) -> bool:
-        return f"py{sys.version_info.major}" in tags.split("-")[0].split(".")
+        # Most wheels are py3-none-any; to list an interpreter's tags takes milliseconds.
+        return not tags or _PURE.fullmatch(tags) is not None or not self.tags.isdisjoint(parse_tag(tags))
 
     @cached_property
     def pip_version(self) -> tuple[int, ...] | None:

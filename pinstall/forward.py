@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 COULD_NOT_START = 92
 
 # What the script "pip" does, for any interpreter: the current folder is no place to import from, and pip calls itself pip.
-_RUN_PIP = "import sys; sys.path[:] = [p for p in sys.path if p]; sys.argv[0] = 'pip'; import runpy; runpy.run_module('pip', run_name='__main__')"
+_RUN_PIP = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; sys.argv[0] = 'pip'; "
+    "import runpy; runpy.run_module('pip', run_name='__main__')"
+)
 
 
 def pip(python: str, words: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.lock import FOLDER, clock, made_folder
@@ -19,7 +20,7 @@ _TICK = 2_000_000_000
 
 
 class Proof(NamedTuple):
-    """What was read of a file when it had this stamp: digests by algorithm, and what `integrity.Content` says, if it was asked."""
+    """What was read of a file while it had this stamp: digests by algorithm, and `integrity.Content` if it was *checked*."""
 
     stamp: Stamp
     at: int
@@ -90,10 +91,8 @@ def write_file(path: str, text: str) -> None:
             file.write(text)
         os.replace(temporary, path)
     except BaseException:
-        try:
+        with suppress(OSError):
             os.unlink(temporary)
-        except OSError:
-            pass
         raise
 
 

@@ -1,4 +1,4 @@
-"""What pinstall says: a line each, with what, why, where the pin stands and what was done. Never a URL: it may hold a password."""
+"""What pinstall says: what was done, why, and where the pin stands, in a line each. Never a URL: it may hold a password."""
 
 from __future__ import annotations
 

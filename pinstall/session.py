@@ -112,7 +112,7 @@ class Session:
         return version is not None and pin.specifier.contains(version, prereleases=True)
 
     def _note_what_came_back(self, checker: Checker, status: int) -> None:
-        """What went and is back unchanged is what the world gives: it will not go again for the same reason."""
+        """Remember what went and is back unchanged: it is what the world gives, and will not go again for the same reason."""
         for finding in self._deleted:
             again = checker.again(finding)
             # A page that did not help this call may help the next: a release may be under way.
@@ -123,7 +123,7 @@ class Session:
             ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)
 
     def _settled_pins(self, call: Call) -> list[Pin]:
-        """The pins that this call installed: beside them other versions have no place now."""
+        """Return the pins that this call installed: beside them other versions have no place now."""
         if self._environ.get("PINSTALL_KEEP_VERSIONS"):
             return []
         self._environment.forget()

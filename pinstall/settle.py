@@ -26,7 +26,8 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
 
     Raises `CacheUnusableError` if pip could still meet something that is wrong.
     """
-    todo, deleted = list(findings), []
+    todo = list(findings)
+    deleted: list[Finding] = []
     for finding in todo:
         if isinstance(finding.verdict, Unknown) and not finding.stored:
             raise CacheUnusableError(f"{finding.entry.filename} cannot be proven ({finding.verdict.reason})")
@@ -52,9 +53,7 @@ def is_act(finding: Finding) -> bool:
     return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | Hide))
 
 
-def _under_lock(
-    root: str, findings: list[Finding], seconds: float, say: Say
-) -> tuple[list[Finding], list[Finding]]:
+def _under_lock(root: str, findings: list[Finding], seconds: float, say: Say) -> tuple[list[Finding], list[Finding]]:
     """Return what was done, and whose entries are no longer what was proven."""
     done, changed = [], []
     try:

@@ -1,7 +1,7 @@
 """The store: pinstall's own place for healthy things that do not fit now, keyed by pip's own keys.
 
-    store/http/<key>, <key>.body, <key>.json      a download: the response, its body, and what it is
-    store/builds/<key>/<id>/                      a built wheel with its origin.json; the id is the wheel's digest
+store/http/<key>, <key>.body, <key>.json      a download: the response, its body, and what it is
+store/builds/<key>/<id>/                      a built wheel with its origin.json; the id is the wheel's digest
 """
 
 from __future__ import annotations

@@ -44,11 +44,11 @@ Verdict = Keep | Hide | Delete | Unknown
 class Evidence(NamedTuple):
     """What was observed of an entry.
 
-    ``digests`` are the observed ones by algorithm. ``fault`` says what is wrong with its structure (None: nothing, or not looked
-    at), ``name`` (normalized) and ``version`` are those inside. ``unreadable`` says why it could not be read. ``given`` are the
-    reasons for which it went before and came back unchanged: it is what the world gives. For pages, ``listed`` says whether any
-    page or place of the pin's lists what is pinned, ``fresh`` whether pip would use the page without asking, ``age`` its age
-    in seconds.
+    ``digests`` are those of its bytes, by algorithm. ``fault`` says what is wrong with its structure (None: nothing, or not asked);
+    ``name`` (normalized) and ``version`` are those inside. ``unreadable`` says why it could not be read. ``given`` are the
+    reasons for which it went before and came back unchanged: it is what the world gives. For pages, ``listed`` says whether
+    any place of the pin's offers what is pinned, ``fresh`` whether pip would use the page without asking, and ``age`` how old
+    it is in seconds.
     """
 
     digests: Mapping[str, str] = {}
@@ -60,7 +60,6 @@ class Evidence(NamedTuple):
     listed: bool = True
     fresh: bool = False
     age: float = 0
-
 
     def identity(self, entry: Entry) -> str:
         """Return by what *entry* would be known again if it came back unchanged: its bytes; of a build, what is wrong with it.

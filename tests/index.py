@@ -73,7 +73,7 @@ class Index:
         if path.startswith("/simple/"):
             return self._page(path.removeprefix("/simple/").rstrip("/"), accept)
         if path.startswith("/files/"):
-            return self._file(unquote(path.removeprefix("/files/")))
+            return self._file(unquote(path).rpartition("/")[2])
         return 404, b"", {}
 
     def _file(self, name: str) -> tuple[int, bytes, dict[str, str]]:
@@ -146,9 +146,10 @@ def start(root: Path, authority: trustme.CA) -> Index:
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up in the middle; that is theirs to do
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert("localhost").configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    index = Index(root, server, f"https://127.0.0.1:{server.server_port}")
+    # By name: the urllib3 in pip before 26 does not do TLS with an address.
+    index = Index(root, server, f"https://localhost:{server.server_port}")
     server.RequestHandlerClass = _handler(index)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     return index

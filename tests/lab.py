@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
 import sysconfig
 import venv
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +75,11 @@ class Lab:
         certificates = root / "authority.pem"
         authority.cert_pem.write_to_path(str(certificates))
         (root / "home").mkdir()
-        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_START")}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in ("PATH", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_START")
+        }
         self.environ = {
             **kept,
             "HOME": str(root / "home"),
@@ -134,12 +140,24 @@ class Lab:
         return self.run([environment.pinstall, *words], **variables)
 
     def bodies(self) -> list[Path]:
-        """Bodies of artifacts in pip's HTTP cache (pages are no archives)."""
-        return sorted(p for p in (self.cache / "http-v2").rglob("*.body") if p.read_bytes()[:2] in (b"PK", b"\x1f\x8b"))
+        """Bodies of artifacts in pip's HTTP cache."""
+        return sorted(p for p in (self.cache / "http-v2").rglob("*.body") if p not in self.pages())
+
+    def pages(self) -> list[Path]:
+        """Bodies of index pages in pip's HTTP cache; those of ``.metadata`` files are neither."""
+        heads = {p: p.read_bytes()[:2] for p in (self.cache / "http-v2").rglob("*.body")}
+        return sorted(p for p, head in heads.items() if head not in (b"PK", b"\x1f\x8b") or (head == b"\x1f\x8b" and _is_page(p)))
 
     def wheels(self) -> list[Path]:
         """Wheels that pip built."""
         return sorted((self.cache / "wheels").rglob("*.whl"))
+
+
+def _is_page(path: Path) -> bool:
+    try:
+        return gzip.decompress(path.read_bytes())[:1] in (b"{", b"<")
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def flip(path: Path) -> None:

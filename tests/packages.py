@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # PEP 517: the wheel's only module says what it was built from.
-_BACKEND = '''
+_BACKEND = """
 import base64, hashlib, os, pathlib, zipfile
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
@@ -34,7 +34,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         for n, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\\n"}.items():
             wheel.writestr(n, text)
     return filename
-'''
+"""
 _PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
@@ -82,7 +82,7 @@ def write_wheel(path: Path, files: dict[str, bytes], info: str) -> None:
     record = "".join(f"{name},sha256={_hash(data)},{len(data)}\n" for name, data in files.items())
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n".encode()}.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data)  # no date: the same files make the same wheel
 
 
 def _hash(data: bytes) -> str:

@@ -1,0 +1,1 @@
+"""What pip has in its cache; nobody else knows its layout."""

@@ -7,14 +7,15 @@ import stat
 import time
 from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urljoin
 
-from pinstall.pipcache import keys
-from pinstall.pipcache.links import Label, Link
+from pinstall.pipcache import keys, links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinstall.digest import Digest
+    from pinstall.pipcache.links import Label, Link
 
 _PREFIX = b"cc=4,"
 # Metadata of a response is headers: a file larger than this is none.
@@ -93,10 +94,10 @@ def exists(path: str) -> bool:
 
 
 class HttpCache:
-    """The HTTP part of the cache at *root* (pip >= 23.3: two files for each entry)."""
+    """The HTTP part of the cache at *root* as the pip of version *pip* uses it (23.3 and later: two files for each entry)."""
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self, root: str, pip: tuple[int, ...]) -> None:
+        self.root, self._has_two_files = root, pip >= (23, 3)
 
     def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: Label | None) -> Entry | None:
         """Return the entry that answers a request for *link*, behind cached permanent redirects; None if there is none."""
@@ -105,7 +106,7 @@ class HttpCache:
 
     def find(self, url: str) -> tuple[Entry, Response, str] | None:
         """Return the entry for *url*, its response and its own URL; None if pip would ask the server."""
-        for _ in range(REDIRECTS):
+        for _ in range(REDIRECTS if self._has_two_files else 0):
             url = keys.request_url(url)
             key = keys.http_key(url)
             metadata = os.path.join(self.root, keys.http_path(key))
@@ -117,7 +118,7 @@ class HttpCache:
                 return None  # pip says "deserialization failed" and asks the server
             if response.status not in (301, 308):
                 return Entry("", key, (metadata, body), ""), response, url
-            url = _joined(url, response.headers.get("location", ""))
+            url = urljoin(url, response.headers.get("location", ""))
         return None
 
     def paths(self, url: str) -> tuple[str, tuple[str, str]]:
@@ -125,12 +126,6 @@ class HttpCache:
         key = keys.http_key(keys.request_url(url))
         metadata = os.path.join(self.root, keys.http_path(key))
         return key, (metadata, metadata + ".body")
-
-
-def _joined(base: str, location: str) -> str:
-    from urllib.parse import urljoin
-
-    return urljoin(base, location)
 
 
 def read_response(path: str) -> Response | None:
@@ -165,10 +160,8 @@ def built(root: str, link: Link, project: str, interpreter: tuple[str, str]) -> 
 
 def built_under(folder: str, key: str, project: str) -> Iterator[Entry]:
     """Yield the wheels of *project* in one *folder* of built wheels."""
-    from pinstall.pipcache.links import label
-
     for name in names(folder):
-        found = label(name, project) if name.endswith(".whl") else None
+        found = links.label(name, project) if name.endswith(".whl") else None
         path = os.path.join(folder, name)
         if found is not None:
             yield Entry("built", f"{key}/{name}", (path,), name, (), found)

@@ -54,9 +54,7 @@ def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] |
         digests[found[1]] = Digest(found[1], found[2])
     subdirectory = _SUBDIRECTORY.search(url)
     parts = urlsplit(url)
-    return Link(
-        urlunsplit((*parts[:4], "")), tuple(digests.values()), metadata, subdirectory[1] if subdirectory else ""
-    )
+    return Link(urlunsplit((*parts[:4], "")), tuple(digests.values()), metadata, subdirectory[1] if subdirectory else "")
 
 
 def absolute(base: str, href: str) -> str:

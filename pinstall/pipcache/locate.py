@@ -44,7 +44,7 @@ class File(NamedTuple):
 class Located(NamedTuple):
     """What was found for a pin.
 
-    ``files`` are those of what is pinned, ``others`` those of other versions. ``complete`` says whether every place of the pin's
+    ``files`` are those of what is pinned, ``others`` those of other versions. ``complete`` says whether each place of the pin
     could be looked into, ``listed`` whether what is pinned is offered by any of them.
     """
 
@@ -60,7 +60,7 @@ class Cache:
 
     def __init__(self, root: str, call: Call, environment: Environment) -> None:
         self.root, self.call, self.environment = root, call, environment
-        self.http = entries.HttpCache(root)
+        self.http = entries.HttpCache(root, environment.pip_version or (0,))
         self._pages: dict[str, Page | None] = {}
 
     def locate(self, pin: Pin) -> Located:
@@ -90,7 +90,7 @@ class Cache:
         return page.response.fresh(entries.now())
 
     def _page_urls(self, project: str) -> list[str]:
-        """The pages on which pip looks for *project* (``models/search_scope.py``)."""
+        """Return the pages on which pip looks for *project* (``models/search_scope.py``)."""
         urls = [f"{posixpath.join(url, quote(project))}/" for url in self.call.index_urls]
         return [url for url in [*urls, *self.call.find_links] if _is_http(url)]
 
@@ -151,7 +151,8 @@ class Cache:
         if _is_http(file.link.url):
             yield from self._http_entries(file)
         if file.label is None or not file.label.tags:
-            yield from entries.built(self.root, file.link, pin.project, self.environment.interpreter)
+            built = entries.built(self.root, file.link, pin.project, self.environment.interpreter)
+            yield from (entry for entry in built if entry.label and self.environment.supports(entry.label.tags))
 
     def _http_entries(self, file: File) -> Iterator[Entry]:
         for kind, link, stated in _requests(file):
@@ -218,7 +219,7 @@ def _requests(file: File) -> Iterator[tuple[str, Link, tuple[Digest, ...]]]:
 
 
 def _pypi_digest(url: str) -> tuple[Digest, ...]:
-    """The paths of files.pythonhosted.org are the blake2b-256 of the files."""
+    """Return what the path of a files.pythonhosted.org URL is made of: the blake2b-256 of the file."""
     parts = url.removeprefix("https://files.pythonhosted.org/packages/").split("/")
     value = "".join(parts[:3])
     return (Digest("blake2b_256", value),) if len(parts) == 4 and len(value) == 64 else ()

@@ -66,13 +66,13 @@ def _tar_fault(file: BinaryIO) -> str | None:
                 if member.isreg() and (content := tar.extractfile(member)):
                     while content.read(_CHUNK):
                         pass
-        return None
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
         return f"not readable to its end ({type(error).__name__})"
     except OSError as error:
         if error.errno is not None:  # the disk, not the archive: gzip's and bz2's own complaints have no number
             raise
         return f"not readable to its end ({error})"
+    return None
 
 
 def _zip_fault(file: BinaryIO) -> str | None:

@@ -1,0 +1,138 @@
+"""Built wheels: pip installs whatever lies in their place; pinstall only what the sdist's name promises, whole."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.packages import sdist, wheel, write_wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.index import Index
+    from tests.lab import Lab
+
+
+def _built(lab: Lab, index: Index, *words: str) -> Path:
+    sdist(index.root, "demo", "1.0", "good")
+    lab.pip(lab.environment(), *(words or ("-i", index.url, "demo==1.0")))
+    (path,) = lab.wheels()
+    return path
+
+
+def _tamper(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["demo.py"] = b"CONTENT = 'bad!'\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _add(path: Path) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("demo_more.py", "")
+
+
+def _relabel(path: Path) -> None:
+    wheel(path.parent, "demo", "1.0", "bad", inside="2.0")
+
+
+def _replace_by_other_version(path: Path) -> None:
+    wheel(path.parent, "demo", "2.0", "bad")
+    path.unlink()
+
+
+def _rename_project(path: Path) -> None:
+    files = {"demo.py": b"CONTENT = 'bad'\n", "other-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n"}
+    write_wheel(path, {**files, "other-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nTag: py3-none-any\n"}, "other-1.0.dist-info")
+
+
+_DAMAGES = {
+    _tamper: "damaged, demo.py differs from its RECORD",
+    _truncate: "damaged, not a readable wheel (BadZipFile)",
+    _empty: "damaged, not a readable wheel (BadZipFile)",
+    _add: "damaged, demo_more.py is not in its RECORD",
+    _relabel: "mislabelled, inside it is demo 2.0",
+    _replace_by_other_version: "mislabelled, it lies where the pinned version's builds belong",
+    _rename_project: "mislabelled, inside it is other 1.0",
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES, ids=lambda f: f.__name__[1:])
+def test_what_is_no_whole_wheel_of_the_pin_goes(lab: Lab, damage: object) -> None:
+    index = lab.index()
+    assert callable(damage)
+    damage(_built(lab, index))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 good", done
+    assert len(done.said) == 1
+    assert done.said[0].endswith(f"(built wheel) from the cache: {_DAMAGES[damage]}; demo==1.0 (argument)")
+
+
+def test_a_damage_that_happens_again_is_found_again(lab: Lab) -> None:
+    index = lab.index()
+    path = _built(lab, index)
+    for _ in range(3):
+        _tamper(path)
+        environment = lab.environment()
+        lab.pinstall(environment, "-i", index.url, "demo==1.0")
+        assert environment.installed("demo") == "1.0 good"
+
+
+@pytest.mark.parametrize("hashes", [(), ("md5",), ("sha256", "md5")], ids=str)
+@pytest.mark.parametrize("page_age", [600, None])
+def test_its_key_is_known_whatever_the_page_states_and_without_a_page(lab: Lab, hashes: tuple[str, ...], page_age: int | None) -> None:
+    index = lab.index()
+    index.hashes, index.page_age, index.file_age = hashes, page_age, page_age
+    _tamper(_built(lab, index))
+    environment = lab.environment()
+    lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 good"
+
+
+def test_direct_references_and_local_archives(lab: Lab) -> None:
+    index = lab.index()
+    archive = sdist(index.root, "demo", "1.0", "good")
+    for requirement in (f"demo @ {index.base}/files/{archive.name}", f"demo @ {archive.as_uri()}"):
+        path = _built(lab, index, requirement)
+        _tamper(path)
+        environment = lab.environment()
+        done = lab.pinstall(environment, requirement)
+        assert environment.installed("demo") == "1.0 good", done
+        path.unlink()
+
+
+def test_find_links_folders_and_pages(lab: Lab) -> None:
+    index = lab.index()
+    for words in (["-f", str(index.root)], ["-f", f"{index.url}demo/"]):
+        path = _built(lab, index, "--no-index", *words, "demo==1.0")
+        _tamper(path)
+        environment = lab.environment()
+        done = lab.pinstall(environment, "--no-index", *words, "demo==1.0")
+        assert environment.installed("demo") == "1.0 good", done
+        path.unlink()
+
+
+def test_wheels_of_other_interpreters_and_projects_in_the_same_place_stay(lab: Lab) -> None:
+    index = lab.index()
+    folder = _built(lab, index).parent
+    foreign = wheel(folder, "demo", "1.0", tag="cp27-cp27mu-linux_x86_64")
+    other = wheel(folder, "unrelated", "1.0", inside="7")
+    foreign.write_bytes(b"")
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    assert (done.status, done.said) == (0, [])
+    assert foreign.exists()
+    assert other.exists()

@@ -1,0 +1,243 @@
+"""Downloads that are not what the pin names go, with one line that says why; everything else stays."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.lab import flip
+from tests.packages import sdist, wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.index import Index
+    from tests.lab import Lab
+
+_PADDING = 20_000
+
+
+def _cached(lab: Lab, index: Index, *words: str) -> Path:
+    """Let pip cache demo 1.0 from *index*; return the body in the cache."""
+    wheel(index.root, "demo", "1.0", "good", padding=_PADDING)
+    lab.pip(lab.environment(), *(words or ("-i", index.url, "demo==1.0")))
+    (body,) = lab.bodies()
+    return body
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+_PAGES: dict[str, dict[str, Any]] = {
+    "json": {},
+    "html": {"json": False},
+    "gzip": {"gzip": True},
+    "relative-links": {"relative": True, "json": False},
+    "md5-alone": {"hashes": ("md5",)},
+    "md5-first": {"hashes": ("md5", "sha256")},
+    "blake2b-alone": {"hashes": ("blake2b",)},
+    "no-hash": {"hashes": ()},
+    "html-no-hash": {"hashes": (), "json": False},
+    "with-metadata-files": {"metadata": True},
+    "permanently-moved": {"redirects": {"/files/demo-1.0-py3-none-any.whl": (308, "/files/moved/demo-1.0-py3-none-any.whl")}},
+}
+
+
+@pytest.mark.parametrize("page", _PAGES.values(), ids=_PAGES)
+def test_a_flipped_bit_is_found_whatever_the_page_states(lab: Lab, page: dict[str, Any]) -> None:
+    index = lab.index()
+    for name, value in page.items():
+        setattr(index, name, value)
+    flip(_cached(lab, index))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 good"
+    assert len(done.said) == 1
+    assert done.said[0].startswith("deleted demo-1.0-py3-none-any.whl (download) from the cache: ")
+    assert done.said[0].endswith("; demo==1.0 (argument)")
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("user", ["", "somebody:s3cr%40t"])
+def test_the_page_is_found_however_the_index_is_spelled(lab: Lab, slash: str, user: str) -> None:
+    index = lab.index()
+    index.user = "somebody:s3cr@t" if user else ""
+    url = index.url.rstrip("/").replace("://", f"://{user}@" if user else "://") + slash
+    flip(_cached(lab, index, "-i", url, "demo==1.0"))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", url, "demo==1.0")
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 good"
+    assert "wrong-hash" in done.err
+    assert "s3cr" not in done.err
+    written = [path.read_bytes() for path in (lab.cache / "pinstall").rglob("*") if path.is_file()]
+    assert written
+    assert not any(b"s3cr" in data or b"somebody" in data for data in written)
+
+
+def test_the_pin_may_stand_anywhere(lab: Lab) -> None:
+    index = lab.index()
+    body = _cached(lab, index)
+    (lab.root / "reqs").mkdir()
+    (lab.root / "reqs" / "base.txt").write_text(f"-i {index.url}\n-r more.txt\n")
+    (lab.root / "reqs" / "more.txt").write_text("# pins\nDemo[fast] \\\n  ==1.0 ; python_version > '3'  # why\n")
+    (lab.root / "constraints.txt").write_text("\ndemo == 1.0\n")
+    (lab.root / "pip.conf").write_text(f"[global]\nindex-url = {index.url}\n[install]\nconstraint = constraints.txt\n")
+    calls: list[tuple[list[str], dict[str, str], str]] = [
+        (["-qrreqs/base.txt"], {}, "reqs/more.txt, line 2"),
+        (["-i", index.url, "demo", "-c", "constraints.txt"], {}, "constraints.txt, line 2"),
+        (["demo"], {"PIP_INDEX_URL": index.url, "PIP_CONSTRAINT": "constraints.txt"}, "constraints.txt, line 2"),
+        (["demo"], {"PIP_CONFIG_FILE": str(lab.root / "pip.conf")}, "constraints.txt, line 2"),
+        (["--index", index.url, "--", "demo===1.0"], {}, "argument"),
+    ]
+    for words, variables, place in calls:
+        flip(body)
+        environment = lab.environment()
+        done = lab.pinstall(environment, *words, **variables)
+        assert environment.installed("demo") == "1.0 good", done
+        assert done.said[0].endswith(f"({place})"), words
+
+
+def test_a_file_published_anew_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> None:
+    """pip answers THESE PACKAGES DO NOT MATCH for ever."""
+    index = lab.index()
+    index.hashes = ()
+    _cached(lab, index)
+    new = wheel(index.root, "demo", "1.0", "new")
+    (lab.root / "requirements.txt").write_text(f"-i {index.url}\ndemo==1.0 --hash=sha256:{_sha256(new)}\n")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-r", "requirements.txt")
+    assert environment.installed("demo") == "1.0 new", done
+    assert done.said == [
+        "set aside demo-1.0-py3-none-any.whl (download): other-file, its hash is not the pin's; "
+        "demo==1.0 (requirements.txt, line 2)"
+    ]
+
+
+def test_a_page_that_knows_only_the_file_before_is_no_measure(lab: Lab) -> None:
+    index = lab.index()
+    _cached(lab, index)
+    new = wheel(index.root, "demo", "1.0", "new")
+    (lab.root / "requirements.txt").write_text(f"-i {index.url}\ndemo==1.0 --hash=sha256:{_sha256(new)}\n")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-r", "requirements.txt")
+    assert environment.installed("demo") == "1.0 new", done
+
+
+def test_the_other_files_of_a_hash_pinned_version_stay(lab: Lab) -> None:
+    index = lab.index()
+    archive = sdist(index.root, "demo", "1.0", "built")
+    body = _cached(lab, index)
+    (lab.root / "requirements.txt").write_text(f"-i {index.url}\ndemo==1.0 --hash=sha256:{_sha256(archive)}\n")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-r", "requirements.txt")
+    assert environment.installed("demo") == "1.0 built", done
+    assert done.said == []
+    assert body.exists()
+
+
+@pytest.mark.parametrize("fragment", [True, False])
+def test_direct_urls(lab: Lab, fragment: bool) -> None:
+    index = lab.index()
+    path = wheel(index.root, "demo", "1.0", "good", padding=_PADDING)
+    url = f"{index.base}/files/{path.name}" + (f"#sha256={_sha256(path)}" if fragment else "")
+    for requirement in (f"demo @ {url}", url):
+        flip(_cached(lab, index, requirement))
+        environment = lab.environment()
+        done = lab.pinstall(environment, requirement)
+        assert environment.installed("demo") == "1.0 good", done
+        assert done.said[0].endswith("; demo @ URL (argument)")
+        assert index.base not in done.err
+
+
+def test_a_metadata_file_is_held_to_the_hash_of_the_page(lab: Lab) -> None:
+    index = lab.index()
+    index.metadata = True
+    _cached(lab, index)
+    (metadata,) = [p for p in (lab.cache / "http-v2").rglob("*.body") if p.read_bytes().startswith(b"Metadata-Version")]
+    flip(metadata)
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 good", done
+    assert done.said[0].startswith("deleted demo-1.0-py3-none-any.whl.metadata (metadata file) from the cache: wrong-hash, ")
+
+
+def test_what_nobody_pins_and_what_is_for_others_is_left_alone(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "other", "1.0", padding=_PADDING)
+    wheel(index.root, "demo", "1.0", padding=_PADDING)
+    wheel(index.root, "demo", "1.0", "foreign", tag="cp27-none-any", padding=_PADDING)
+    lab.pip(lab.environment(), "-i", index.url, "demo", "other")
+    target = ("--target", lab.root / "t", "--no-deps", "--implementation", "cp", "--python-version", "2.7")
+    lab.pip(lab.environment(), "-i", index.url, "demo", *target, "--only-binary", ":all:")
+    bodies = lab.bodies()
+    assert len(bodies) == 3
+    for body in bodies:
+        flip(body)
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    assert [line.partition(" (")[0] for line in done.said] == ["deleted demo-1.0-py3-none-any.whl"]
+    # One is new; the two others lie there as they were.
+    assert len([body for body in bodies if body.exists()]) == 3
+
+
+def test_nothing_is_evicted_twice_for_the_same_reason(lab: Lab) -> None:
+    """The index states a wrong hash: that is the world, not the cache."""
+    index = lab.index()
+    path = wheel(index.root, "demo", "1.0", "good", padding=_PADDING)
+    url = f"demo @ {index.base}/files/{path.name}"
+    lab.pip(lab.environment(), url)
+    for expected in (1, 0):
+        done = lab.pinstall(lab.environment(), f"{url}#sha256={'0' * 64}")
+        assert done.status == 1
+        assert len(done.said) == expected, done
+
+
+def test_a_healthy_cache_is_used_and_nothing_is_said(lab: Lab) -> None:
+    index = lab.index()
+    sdist(index.root, "built", "1.0")
+    wheel(index.root, "demo", "1.0")
+    words = ("-i", index.url, "demo==1.0", "built==1.0")
+    lab.pip(lab.environment(), *words)
+    index.forget()
+    for _ in range(2):
+        bare, ours = lab.environment(), lab.environment()
+        expected = lab.pip(bare, *words)
+        done = lab.pinstall(ours, *words)
+        assert index.fetched == []
+        assert (done.status, done.err) == (0, expected.err)
+        assert done.out == expected.out.replace(str(bare.folder), str(ours.folder))
+
+
+def test_satisfied_pins_touch_nothing(lab: Lab) -> None:
+    index = lab.index()
+    flip(_cached(lab, index))
+    environment = lab.environment()
+    lab.pip(environment, "--no-cache-dir", "-i", index.url, "demo==1.0")
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert (done.status, done.err) == (0, "")
+    assert not (lab.cache / "pinstall").exists()
+
+
+@pytest.mark.parametrize("word", ["--dry-run", "report"])
+def test_report_says_and_changes_nothing(lab: Lab, word: str) -> None:
+    index = lab.index()
+    body = _cached(lab, index)
+    flip(body)
+    before = body.read_bytes()
+    variables = {"PINSTALL_POLICY": "report"} if word == "report" else {}
+    words = [word] if word.startswith("-") else []
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", *words, **variables)
+    assert done.said[0].startswith("would delete demo-1.0-py3-none-any.whl (download) from the cache: wrong-hash, ")
+    assert body.read_bytes() == before
+
+
+def test_policy_off_is_pip(lab: Lab) -> None:
+    index = lab.index()
+    flip(_cached(lab, index))
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", PINSTALL_POLICY="off")
+    assert done.status == 1
+    assert done.said == []

@@ -1,0 +1,107 @@
+"""Index pages: pip >= 26.2 uses them for their max-age without asking, whatever was published since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.packages import wheel
+
+if TYPE_CHECKING:
+    from tests.lab import Lab
+
+
+def test_a_release_of_a_minute_ago_is_found(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    wheel(index.root, "demo", "2.0")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==2.0")
+    assert environment.installed("demo") == "2.0 2.0"
+    assert len(done.said) == 2
+    assert done.said[0].startswith("deleted index page of demo from the cache: stale-page, ")
+    assert done.said[0].endswith(" s old, and does not list what is pinned; demo==2.0 (argument)")
+
+
+def test_waiting_for_a_release(lab: Lab) -> None:
+    """A call that failed has left a page without the release; the next call must not believe it."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    assert lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0").status == 1
+    assert lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0").status == 1
+    wheel(index.root, "demo", "2.0")
+    assert lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0").status == 0
+
+
+def test_the_page_of_an_index_that_has_it_elsewhere_goes_once(lab: Lab) -> None:
+    """The version is on a second index that forbids caching: the first index's page is as the world gives it."""
+    first, second = lab.index("first"), lab.index("second")
+    second.page_age = second.file_age = None
+    wheel(first.root, "demo", "1.0")
+    wheel(second.root, "demo", "2.0")
+    words = ("-i", first.url, "--extra-index-url", second.url, "demo==2.0", "--force-reinstall")
+    lab.pip(lab.environment(), *words)
+    assert len(lab.pinstall(lab.environment(), *words).said) == 1
+    assert lab.pinstall(lab.environment(), *words).said == []
+
+
+def test_one_index_of_two_is_enough(lab: Lab) -> None:
+    first, second = lab.index("first"), lab.index("second")
+    wheel(first.root, "demo", "1.0")
+    wheel(second.root, "demo", "2.0")
+    words = ("-i", first.url, "--extra-index-url", second.url)
+    lab.pip(lab.environment(), *words, "demo==2.0")
+    first.forget()
+    assert lab.pinstall(lab.environment(), *words, "demo==2.0").said == []
+    assert first.pages("demo") == 0
+
+
+def test_a_hash_that_the_page_does_not_know_yet(lab: Lab) -> None:
+    import hashlib
+
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", tag="py2-none-any")
+    lab.run([lab.environment().python, "-m", "pip", "download", "-q", "-i", index.url, "demo"])
+    assert lab.pages()
+    new = wheel(index.root, "demo", "1.0")
+    digest = hashlib.sha256(new.read_bytes()).hexdigest()
+    (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{digest}\n")
+    done = lab.pinstall(lab.environment(), "-i", index.url, "-r", "r.txt")
+    assert done.status == 0, done
+
+
+@pytest.mark.parametrize("json", [True, False])
+def test_a_damaged_page_goes(lab: Lab, json: bool) -> None:
+    index = lab.index()
+    index.json = json
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    (page,) = lab.pages()
+    page.write_bytes(page.read_bytes()[:100])
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 1.0", done
+    assert done.said[0].startswith("deleted index page of demo from the cache: damaged, 100 bytes of ")
+
+
+def test_a_pip_that_always_asks_needs_no_eviction(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment("25.3"), "-i", index.url, "demo==1.0")
+    wheel(index.root, "demo", "2.0")
+    done = lab.pinstall(lab.environment("25.3"), "-i", index.url, "demo==2.0")
+    assert done.status == 0
+    assert [line for line in done.said if "page" in line] == []
+
+
+@pytest.mark.parametrize("value", ["demo", ":all:", "other,demo"])
+def test_nor_does_a_call_that_refreshes(lab: Lab, value: str) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    wheel(index.root, "demo", "2.0")
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0", "--refresh-package", value)
+    assert done.status == 0
+    assert [line for line in done.said if "page" in line] == []
