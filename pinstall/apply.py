@@ -10,7 +10,7 @@ from pinstall import store
 from pinstall.ledger import write_file
 from pinstall.lock import FOLDER, made_folder
 from pinstall.pipcache import keys
-from pinstall.pipcache.entries import Entry, Stamp, stamp
+from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, stamp
 
 
 class NotDoneError(Exception):
@@ -106,10 +106,10 @@ def _aside_build(cache: str, entry: Entry, identity: str) -> None:
     here = os.path.dirname(entry.content)
     there = os.path.join(store.builds_folder(cache, entry.key.partition("/")[0]), identity[:16])
     _folder(cache, there)
-    _copy_small(os.path.join(here, store.ORIGIN), os.path.join(there, store.ORIGIN))
+    _copy_small(os.path.join(here, ORIGIN), os.path.join(there, ORIGIN))
     os.replace(entry.content, os.path.join(there, entry.filename))
     if not any(name.endswith(".whl") for name in os.listdir(here)):
-        _try_unlink(os.path.join(here, store.ORIGIN))  # it tells of wheels that are no longer here
+        _try_unlink(os.path.join(here, ORIGIN))  # it tells of wheels that are no longer here
 
 
 def _back_build(cache: str, entry: Entry) -> bool:
@@ -119,10 +119,10 @@ def _back_build(cache: str, entry: Entry) -> bool:
     if os.path.lexists(place):
         return False
     _pip_folder(cache, here)
-    if not os.path.lexists(os.path.join(here, store.ORIGIN)):
-        _copy_small(os.path.join(there, store.ORIGIN), os.path.join(here, store.ORIGIN))
+    if not os.path.lexists(os.path.join(here, ORIGIN)):
+        _copy_small(os.path.join(there, ORIGIN), os.path.join(here, ORIGIN))
     os.replace(entry.content, place)
-    _try_unlink(os.path.join(there, store.ORIGIN))
+    _try_unlink(os.path.join(there, ORIGIN))
     for folder in (there, os.path.dirname(there)):
         try:
             os.rmdir(folder)

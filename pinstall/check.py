@@ -72,7 +72,7 @@ class Checker:
 
     def look(self, pin: Pin, entry: Entry, *, stored: bool = False) -> Finding:
         """Prove one artifact and decide on it."""
-        stamp = entries.stamp(entry.content)
+        stamp = entries.stamp_of(entry)
         return self._decide(pin, entry, stamp, self._observe(pin, entry, stamp), stored=stored)
 
     def others(self, pin: Pin) -> Iterator[Entry]:
@@ -86,7 +86,7 @@ class Checker:
     def again(self, finding: Finding) -> Finding | None:
         """Look again at what was found, whatever went before; None if it is no longer there."""
         pin, entry = finding.pin, finding.entry
-        if entries.stamp(entry.content) is None:
+        if not entries.exists(entry.content):
             return None
         if entry.kind == "page":
             self.cache.forget_pages()
@@ -101,15 +101,15 @@ class Checker:
         return Finding(pin, entry, stamp, decide(pin, entry, evidence._replace(given=given)), identity, stored)
 
     def _page(self, pin: Pin, page: Page, located: Located) -> Finding:
-        stamp = entries.stamp(page.entry.content)
+        stamp = entries.stamp_of(page.entry)
         evidence = Evidence(
             fault=page.fault,
-            unreadable="" if stamp else "it is no regular file",
+            unreadable=page.unreadable,
             listed=located.listed,
             fresh=self.cache.uses_unasked(page, pin.project),
             age=page.response.age(entries.now()),
         )
-        if page.fault or not located.listed:
+        if not page.unreadable and (page.fault or not located.listed):
             evidence = self._with_proof(pin, page.entry, stamp, evidence, _Wanted(frozenset({"sha256"})))
         return self._decide(pin, page.entry, stamp, evidence)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,9 @@ class Session:
         self._call = self._read()
         if self._call is None or self._call.cache_dir is None:
             return
+        if os.path.lexists(self._call.cache_dir) and not os.path.isdir(self._call.cache_dir):
+            self._do_without("it is no folder")  # pip would fail to build
+            return
         found = pins.collect(self._call.lines)
         self._open = [pin for pin in found.pins if not self._is_satisfied(self._call, pin)]
         if not self._open and not found.loose:
@@ -62,9 +66,7 @@ class Session:
         try:
             self._deleted = settle(checker, findings, lock.timeout(self._environ), self._say)
         except CacheUnusableError as error:
-            self.arguments = forward.without_cache(self.arguments)
-            self.variables = {"PIP_NO_CACHE_DIR": "1"}
-            self._say(ERROR, messages.without_cache(str(error)))
+            self._do_without(str(error))
 
     def under_way(self) -> AbstractContextManager[None]:
         """Mark the call as under way while its pip runs, if that pip may use the cache."""
@@ -100,6 +102,12 @@ class Session:
             return command.read(self.arguments, self._environ, self._environment.prefix, version)
         except UnreadableCallError:
             return None  # pip will say what is wrong with it
+
+    def _do_without(self, reason: str) -> None:
+        """Let pip run without the cache, and say why."""
+        self.arguments = forward.without_cache(self.arguments)
+        self.variables = {"PIP_NO_CACHE_DIR": "1"}
+        self._say(ERROR, messages.without_cache(reason))
 
     def _changes_nothing(self, call: Call) -> bool:
         return self._environ.get("PINSTALL_POLICY") == "report" or call.has("dry_run")

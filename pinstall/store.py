@@ -15,8 +15,6 @@ from pinstall.pipcache.entries import Entry, built_under, names, stamp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ORIGIN = "origin.json"
-
 
 def http_paths(cache: str, key: str) -> tuple[str, str]:
     """Return where a download with this *key* is kept: metadata and body."""

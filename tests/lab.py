@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 VERSIONS = (HERE / "pips.txt").read_text().split()
 NEWEST = VERSIONS[-1]
-_SCRIPT = "#!{python}\nimport sys\nfrom pinstall.cli import main\nsys.exit(main())\n"
+# As installers write them (entry points specification).
+_SCRIPT = "#!{python}\nimport sys\nfrom {module} import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+_SCRIPTS = {"pinstall": "pinstall.cli", "pip": "pip._internal.cli.main"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Environment:
     @property
     def python(self) -> str:
         return str(self.folder / "bin" / "python")
+
+    @property
+    def pip(self) -> str:
+        return str(self.folder / "bin" / "pip")
 
     @property
     def pinstall(self) -> str:
@@ -112,8 +118,10 @@ class Lab:
         (site / "lab.pth").write_text("\n".join(lines) + "\n")
         if "COVERAGE_PROCESS_START" in self.environ:
             (site / "lab_coverage.pth").write_text("import coverage; coverage.process_startup()\n")
-        Path(made.pinstall).write_text(_SCRIPT.format(python=made.python))
-        Path(made.pinstall).chmod(0o755)
+        for name, module in _SCRIPTS.items():
+            script = folder / "bin" / name
+            script.write_text(_SCRIPT.format(python=made.python, module=module))
+            script.chmod(0o755)
         return made
 
     def run(self, command: Sequence[str | Path], **variables: str) -> Result:
@@ -131,7 +139,7 @@ class Lab:
 
     def pip(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run bare ``pip install``; it must succeed: tests fill caches with it."""
-        done = self.run([environment.python, "-P", "-m", "pip", "install", *words], **variables)
+        done = self.run([environment.pip, "install", *words], **variables)
         assert done.status == 0, done
         return done
 
@@ -146,7 +154,9 @@ class Lab:
     def pages(self) -> list[Path]:
         """Bodies of index pages in pip's HTTP cache; those of ``.metadata`` files are neither."""
         heads = {p: p.read_bytes()[:2] for p in (self.cache / "http-v2").rglob("*.body")}
-        return sorted(p for p, head in heads.items() if head not in (b"PK", b"\x1f\x8b") or (head == b"\x1f\x8b" and _is_page(p)))
+        return sorted(
+            p for p, head in heads.items() if head not in (b"PK", b"\x1f\x8b") or (head == b"\x1f\x8b" and _is_page(p))
+        )
 
     def wheels(self) -> list[Path]:
         """Wheels that pip built."""

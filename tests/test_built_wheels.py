@@ -55,7 +55,10 @@ def _replace_by_other_version(path: Path) -> None:
 
 
 def _rename_project(path: Path) -> None:
-    files = {"demo.py": b"CONTENT = 'bad'\n", "other-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n"}
+    files = {
+        "demo.py": b"CONTENT = 'bad'\n",
+        "other-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n",
+    }
     write_wheel(path, {**files, "other-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nTag: py3-none-any\n"}, "other-1.0.dist-info")
 
 
@@ -94,7 +97,9 @@ def test_a_damage_that_happens_again_is_found_again(lab: Lab) -> None:
 
 @pytest.mark.parametrize("hashes", [(), ("md5",), ("sha256", "md5")], ids=str)
 @pytest.mark.parametrize("page_age", [600, None])
-def test_its_key_is_known_whatever_the_page_states_and_without_a_page(lab: Lab, hashes: tuple[str, ...], page_age: int | None) -> None:
+def test_its_key_is_known_whatever_the_page_states_and_without_a_page(
+    lab: Lab, hashes: tuple[str, ...], page_age: int | None
+) -> None:
     index = lab.index()
     index.hashes, index.page_age, index.file_age = hashes, page_age, page_age
     _tamper(_built(lab, index))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pinstall.digest import Digest
     from pinstall.pipcache.links import Label, Link
 
+ORIGIN = "origin.json"
 _PREFIX = b"cc=4,"
 # Metadata of a response is headers: a file larger than this is none.
 _LARGEST_METADATA = 1 << 20
@@ -93,6 +94,14 @@ def exists(path: str) -> bool:
     return os.path.lexists(path)
 
 
+def stamp_of(entry: Entry) -> Stamp | None:
+    """Return the stamp of *entry*'s content; None if it, or what pip reads beside it, is something else than a regular file."""
+    beside = [os.path.join(os.path.dirname(entry.content), ORIGIN)] if entry.kind == "built" else list(entry.paths[:-1])
+    if any(exists(path) and stamp(path) is None for path in beside):
+        return None
+    return stamp(entry.content)
+
+
 class HttpCache:
     """The HTTP part of the cache at *root* as the pip of version *pip* uses it (23.3 and later: two files for each entry)."""
 
@@ -105,7 +114,10 @@ class HttpCache:
         return found[0]._replace(kind=kind, filename=link.filename, stated=stated, label=label) if found else None
 
     def find(self, url: str) -> tuple[Entry, Response, str] | None:
-        """Return the entry for *url*, its response and its own URL; None if pip would ask the server."""
+        """Return the entry for *url*, its response and its own URL; None if pip would ask the server.
+
+        The response has status 0 if its file is no regular one (to open a FIFO would be to wait for ever, as pip would).
+        """
         for _ in range(REDIRECTS if self._has_two_files else 0):
             url = keys.request_url(url)
             key = keys.http_key(url)
@@ -113,7 +125,7 @@ class HttpCache:
             body = metadata + ".body"
             if not (os.path.exists(metadata) and os.path.exists(body)):
                 return None  # a miss for pip too
-            response = read_response(metadata)
+            response = read_response(metadata) if stamp(metadata) else Response(0, {})
             if response is None:
                 return None  # pip says "deserialization failed" and asks the server
             if response.status not in (301, 308):

@@ -26,12 +26,16 @@ _LARGEST_ORIGIN = 1 << 20
 
 
 class Page(NamedTuple):
-    """A cached page: its entry, its response, the links on it, and what is wrong with its body if anything is."""
+    """A cached page: its entry, its response, the links on it, and what is wrong with it if anything is.
+
+    ``fault`` is proof of damage; ``unreadable`` says why nothing can be said.
+    """
 
     entry: Entry
     response: Response
     links: tuple[Link, ...]
     fault: str | None = None
+    unreadable: str = ""
 
 
 class File(NamedTuple):
@@ -104,17 +108,21 @@ class Cache:
         if found is None:
             return None
         entry, response, own_url = found
+        entry = entry._replace(kind="page", filename=f"index page of {project}")
+        if entries.stamp_of(entry) is None:
+            return Page(entry, response, (), unreadable="it is no regular file")
         if response.status != 200 or links.label(links.Link(url).filename, project):
             return None
-        entry = entry._replace(kind="page", filename=f"index page of {project}")
         try:
             with open(entry.content, "rb") as file:
                 body = file.read(pages.LARGEST + 1)
             return Page(entry, response, tuple(pages.parse(body, response.headers, own_url)))
         except pages.DamagedPageError as error:
             return Page(entry, response, (), str(error))
-        except (OSError, pages.UnknownPageError):
-            return None
+        except OSError as error:
+            return Page(entry, response, (), unreadable=error.strerror or "it cannot be read")
+        except pages.UnknownPageError:
+            return None  # as if it were not there: what it lists cannot be known
 
     def _local(self, project: str) -> Iterator[Link]:
         """Files offered without the cache: ``--find-links`` folders and files, and indexes that are folders."""
@@ -197,8 +205,11 @@ class Cache:
 
 def read_origin(folder: str) -> list[Link] | None:
     """Return the links, with and without their hash, that ``origin.json`` (PEP 610) says a built wheel was made of."""
+    path = os.path.join(folder, entries.ORIGIN)
+    if entries.stamp(path) is None:
+        return None
     try:
-        with open(os.path.join(folder, "origin.json"), encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             document = json.loads(file.read(_LARGEST_ORIGIN))
         url, subdirectory = document["url"], document.get("subdirectory") or ""
         hashes = document.get("archive_info", {}).get("hashes", {})

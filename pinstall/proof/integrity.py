@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 from email.parser import HeaderParser
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from packaging.utils import canonicalize_name
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 _LARGEST_METADATA = 16 << 20
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Content(NamedTuple):
@@ -64,8 +68,10 @@ def _tar_fault(file: BinaryIO) -> str | None:
         with tarfile.open(fileobj=file, mode="r:*") as tar:
             for member in tar:
                 if member.isreg() and (content := tar.extractfile(member)):
-                    while content.read(_CHUNK):
-                        pass
+                    _read_to_end(content)
+            # tarfile stops at the archive's own end: the checksum of what it is packed in comes after that.
+            if tar.fileobj is not None:
+                _read_to_end(tar.fileobj)
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
         return f"not readable to its end ({type(error).__name__})"
     except OSError as error:
@@ -73,6 +79,11 @@ def _tar_fault(file: BinaryIO) -> str | None:
             raise
         return f"not readable to its end ({error})"
     return None
+
+
+def _read_to_end(content: _Readable) -> None:
+    while content.read(_CHUNK):
+        pass
 
 
 def _zip_fault(file: BinaryIO) -> str | None:

@@ -1,0 +1,650 @@
+"""What pinstall costs: wall time beside bare pip, taken in turn (A B A B) in one run, on loopback only.
+
+Its own index (another process), home, caches and environments; pinstall is installed from a wheel, compiled, as users have it.
+The packages are tiny, so that pip has little to do: with real ones the ratios are better.
+"""
+
+from __future__ import annotations  # ruff: noqa: INP001
+
+import argparse
+import contextlib
+import functools
+import gzip
+import hashlib
+import json
+import multiprocessing
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import trustme
+
+from tests import index as indexes
+from tests import packages
+from tests.lab import NEWEST, Environment, Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADINGS = ("job", "pip ms", "pinstall ms", "extra ms", "ratio", "quartiles", "limit", "")
+FORMAT = "{:<66} {:>8} {:>11} {:>8} {:>6} {:>13} {:>6}  {}"
+# A parent that does nothing: what is left of any wrapper's cost.
+FLOOR = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
+# pip 26.2 and later keep pages for as long as the index says: here, for the whole run, which is when pip is fastest.
+PAGE_AGE = 86_400
+# The ledger trusts no file younger than 2 s.
+YOUNG = 2.5
+MEGABYTE = 1_000_000
+# No file system that we know allows fewer hard links to one file (ext4: 65,000).
+LINKS = 30_000
+PAGE_PROJECT, PAGE_VERSION, PAGE_FILES = "bigpage", "1.50.0", 4_000
+PINS = tuple(f"bench-project-{number:03}==1.{number}.0" for number in range(200))
+# Where they take a while (`pip cache remove` of each starts pip twenty times), fewer repetitions must do.
+SLOW = 3
+
+
+class BenchError(Exception):
+    """A run that did not do its job: its time means nothing."""
+
+
+class Row(NamedTuple):
+    """One line of the table: milliseconds of both sides and of the difference, the ratios of the pairs, and the limit."""
+
+    job: str
+    pip: float
+    pinstall: float
+    extra: float
+    ratios: tuple[float, ...]
+    limit: float | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+    def __str__(self) -> str:
+        quartiles = statistics.quantiles(self.ratios, n=4) if len(self.ratios) > 1 else self.ratios * 3
+        verdict = self.note if self.limit is None else ("ok" if self.ratio <= self.limit else "MISSED")
+        spread = f"{quartiles[0]:.3f}-{quartiles[2]:.3f}"
+        limit = "" if self.limit is None else f"{self.limit:.2f}"
+        figures = (f"{self.pip:.0f}", f"{self.pinstall:.0f}", f"{self.extra:+.0f}", f"{self.ratio:.3f}", spread, limit)
+        return FORMAT.format(self.job, *figures, verdict).rstrip()
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two things that are compared: what is run (and timed), over which cache, and what goes before (untimed)."""
+
+    commands: tuple[tuple[str, ...], ...]
+    cache: Path
+    before: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides and what holds after each run: its exit status, and what is installed (to be removed again, untimed)."""
+
+    pip: Side
+    pinstall: Side
+    installs: tuple[str, ...] = ()
+    status: int = 0
+    limit: float | None = None
+    cores: int = 2
+
+
+class Job(NamedTuple):
+    """A line to be measured; ``quick`` ones serve while working."""
+
+    name: str
+    measure: Callable[[str], Row]
+    quick: bool = False
+
+
+# The world: packages, index, environments, caches
+
+
+def serve(pipe: Connection, folder: Path, certificate: bytes, key: bytes) -> None:
+    """Serve the indexes, in a process of their own, until the other end of the pipe closes."""
+    authority = trustme.CA.from_pem(certificate, key)
+    urls = {}
+    for name, root, as_json in (
+        ("small", "small", True),
+        ("json", "page", True),
+        ("html", "page", False),
+        ("big", "big", True),
+    ):
+        index = indexes.start(folder / root, authority)
+        index.json, index.gzip, index.metadata, index.page_age = as_json, True, True, PAGE_AGE
+        index.respond = _remembered(index.respond)  # type: ignore[method-assign]
+        urls[name] = index.url
+    pipe.send(urls)
+    with contextlib.suppress(EOFError):
+        pipe.recv()
+
+
+type_of_response = tuple[int, bytes, dict[str, str]]
+
+
+def _remembered(respond: Callable[[str, str], type_of_response]) -> Callable[[str, str], type_of_response]:
+    """Make pages once, with the fields that PyPI's have."""
+
+    @functools.cache
+    def page(path: str, accept: str) -> type_of_response:
+        status, body, headers = respond(path, accept)
+        if headers.get("Content-Type") == indexes.JSON:
+            document = json.loads(gzip.decompress(body))
+            for file in document["files"]:
+                file |= {"requires-python": ">=3.8", "size": 12_345_678, "upload-time": "2026-01-02T03:04:05.678901Z"}
+                file |= {
+                    "yanked": False,
+                    "provenance": f"{file['url']}/provenance",
+                    "data-dist-info-metadata": file.get("core-metadata"),
+                }
+            body = gzip.compress(json.dumps(document).encode(), mtime=0)
+        return status, body, headers
+
+    return lambda path, accept: page(path, accept) if path.startswith("/simple/") else respond(path, accept)
+
+
+class Site:
+    """The site-packages of an environment, which can be put back as it was."""
+
+    def __init__(self, environment: Environment) -> None:
+        base = str(environment.folder)
+        self.folder = Path(sysconfig.get_path("purelib", "venv", {"base": base, "platbase": base}))
+        self._before = frozenset(os.listdir(self.folder))
+
+    def lacks(self, pins: Sequence[str]) -> list[str]:
+        """Return those of *pins* that are not installed, as RECORD and module tell."""
+        parts = [pin.replace("-", "_").split("==") for pin in pins]
+        wanted = {f"{name}-{version}.dist-info/RECORD": f"{name}.py" for name, version in parts}
+        return [
+            record
+            for record, module in wanted.items()
+            if not ((self.folder / record).is_file() and (self.folder / module).is_file())
+        ]
+
+    def restore(self) -> None:
+        """Remove what was installed."""
+        for name in frozenset(os.listdir(self.folder)) - self._before:
+            path = self.folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def small_packages(folder: Path) -> None:
+    """Write the pinned projects; every fifth is an sdist."""
+    for number, pin in enumerate(PINS):
+        name, version = pin.split("==")
+        if number % 5 == 0:
+            packages.sdist(folder, name, version)
+        else:
+            packages.wheel(folder, name, version, padding=50_000)
+
+
+def page_packages(folder: Path) -> None:
+    """Write a project of numpy's shape: its files are one file by many names."""
+    donors = {".whl": packages.wheel(folder / "donors", PAGE_PROJECT, PAGE_VERSION, padding=50_000)}
+    donors[".tar.gz"] = packages.sdist(folder / "donors", PAGE_PROJECT, PAGE_VERSION)
+    (folder / "page").mkdir()
+    for name in list(_page_names())[:PAGE_FILES]:
+        os.link(donors[".whl" if name.endswith(".whl") else ".tar.gz"], folder / "page" / name)
+
+
+def _page_names() -> Iterator[str]:
+    linux = (
+        "manylinux_2_17_x86_64.manylinux2014_x86_64",
+        "manylinux_2_17_aarch64.manylinux2014_aarch64",
+        "musllinux_1_2_x86_64",
+    )
+    platforms = (*linux, "musllinux_1_2_aarch64", "macosx_10_9_x86_64", "macosx_11_0_arm64", "win32", "win_amd64", "win_arm64")
+    for minor in range(60):
+        stem = f"{PAGE_PROJECT}-1.{minor}.0"
+        yield from (f"{stem}.tar.gz", f"{stem}-py3-none-any.whl")
+        yield from (f"{stem}-cp3{python}-cp3{python}-{tag}.whl" for python in range(8, 15) for tag in platforms)
+
+
+def big_wheel(folder: Path, name: str, size: int) -> None:
+    """Write a wheel of about *size* bytes that do not compress."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info, files = f"{name}-1.0.dist-info", {f"{name}.py": b"CONTENT = '1.0'\n"}
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode()
+    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    for number in range(10):
+        files[f"{name}_data/{number}.bin"] = os.urandom(size // 10)
+    packages.write_wheel(folder / f"{name}-1.0-py3-none-any.whl", files, info)
+
+
+class World:
+    """Everything that is measured with; each part is made when it is first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.authority = folder, trustme.CA()
+        self.lab = Lab(folder, ROOT / ".venv-test" / "pips", self.authority)
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        pem = self.authority.cert_pem.bytes(), self.authority.private_key_pem.bytes()
+        self._server = context.Process(target=serve, args=(other, folder / "files", *pem), daemon=True)
+        small_packages(folder / "files" / "small")
+        page_packages(folder / "files")
+        self._server.start()
+        self.urls: dict[str, str] = self._pipe.recv()
+
+    def close(self) -> None:
+        """Stop the index and remove everything."""
+        self._pipe.close()
+        self._server.join(1)
+        self._server.terminate()
+        subprocess.run(["rm", "-rf", str(self.folder)], check=False)  # noqa: S607 (twice as fast as shutil over 100,000 entries)
+
+    def timed(self, command: Sequence[str], cache: Path) -> tuple[float, int, str]:
+        """Run a command in this world; return its milliseconds, exit status and standard error."""
+        environ = {**self.lab.environ, "PIP_CACHE_DIR": str(cache)}
+        with tempfile.TemporaryFile("w+") as err:
+            begin = time.perf_counter()
+            status = subprocess.call(
+                command, cwd=self.folder, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err
+            )
+            elapsed = time.perf_counter() - begin
+            err.seek(0)
+            return 1000 * elapsed, status, err.read()
+
+    def must(self, command: Sequence[str], cache: Path) -> None:
+        """Run a command that prepares something; raises `BenchError` if it fails or pinstall has something to say."""
+        _, status, err = self.timed(command, cache)
+        if status or "pinstall: " in err:
+            raise BenchError(f"{' '.join(command)}: status {status}\n{err}")
+
+    def environment(self, name: str, *installed: str) -> Environment:
+        """Make an environment with the newest pip, a compiled pinstall, and wheels of *installed* pins unpacked into it."""
+        folder = self.folder / name
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+        made = Environment(folder)
+        _prepare(
+            [sys.executable, "-m", "pip", "--python", made.python, "install", "--quiet", f"pip=={NEWEST}", str(self._wheel)]
+        )
+        site = Site(made).folder
+        for pin in installed:
+            project, version = pin.split("==")
+            with zipfile.ZipFile(packages.wheel(self.folder / "installed", project, version, padding=50_000)) as wheel:
+                wheel.extractall(site)
+            (site / f"{project.replace('-', '_')}-{version}.dist-info" / "INSTALLER").write_text("pip\n")
+        return made
+
+    @cached_property
+    def _wheel(self) -> Path:
+        source, folder = self.folder / "source", self.folder / "wheel"
+        source.mkdir()
+        for name in ("pyproject.toml", "README.md", "LICENSE", "pinstall"):  # built beside the checkout, which others edit
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
+        _prepare([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)])
+        return next(folder.glob("*.whl"))
+
+    @cached_property
+    def empty(self) -> Environment:
+        """An environment to install into."""
+        return self.environment("empty")
+
+    @cached_property
+    def full(self) -> Environment:
+        """An environment in which every pin is satisfied."""
+        return self.environment("full", *PINS)
+
+    @cached_property
+    def site(self) -> Site:
+        """The site-packages of the empty environment."""
+        return Site(self.empty)
+
+    def requirements(self, count: int) -> tuple[str, ...]:
+        """Return the arguments that ask for *count* pins."""
+        path = self.folder / f"requirements-{count}.txt"
+        path.write_text("".join(f"{pin}\n" for pin in PINS[:count]))
+        return ("--index-url", self.urls["small"], "-r", str(path))
+
+    def cache(self, name: str, words: Sequence[str]) -> Path:
+        """Make a cache that pip and then pinstall filled by installing *words*."""
+        cache = self.folder / name
+        self.must([self.empty.pip, "install", *words], cache)
+        self.site.restore()
+        time.sleep(YOUNG)
+        self.must([self.empty.pinstall, *words], cache)
+        self.site.restore()
+        return cache
+
+    @cached_property
+    def warm(self) -> Path:
+        """A cache with what twenty pins need."""
+        return self.cache("warm", self.requirements(20))
+
+    @cached_property
+    def remedies(self) -> Path:
+        """The same, for the remedies to spoil."""
+        return Path(shutil.copytree(self.warm, self.folder / "remedies", ignore=shutil.ignore_patterns("pinstall")))
+
+    @cached_property
+    def _crowded(self) -> Crowd:
+        crowd = Crowd(self.cache("crowded", self.requirements(20)))
+        crowd.build(2_000)
+        return crowd
+
+    def crowded(self, count: int) -> Path:
+        """Return a cache with what twenty pins need, 2,000 unrelated built wheels and *count* unrelated HTTP entries, or more."""
+        self._crowded.fetch(count)
+        return self._crowded.cache
+
+
+class Crowd:
+    """Fills a cache with entries of unrelated projects: its own entries by other names."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache, self._fetched = cache, 0
+        self._body = min((cache / "http-v2").rglob("*.body"), key=lambda path: path.stat().st_size)
+        self._wheel = next((cache / "wheels").rglob("*.whl"))
+
+    def build(self, count: int) -> None:
+        """Add built wheels."""
+        for number in range(count):
+            key = hashlib.sha224(f"built {number}".encode()).hexdigest()
+            folder = self.cache / "wheels" / key[:2] / key[2:4] / key[4:6] / key[6:]
+            folder.mkdir(parents=True)
+            os.link(self._wheel, folder / f"unrelated_{number:04}-1.0-py3-none-any.whl")
+            os.link(self._wheel.parent / "origin.json", folder / "origin.json")
+
+    def fetch(self, count: int) -> None:
+        """Add HTTP entries until there are *count*: a head and a body each."""
+        root = f"{self.cache}/http-v2"
+        for number in range(self._fetched, count):
+            if number % LINKS == 0:
+                head, body = self._donors(number)
+            key = hashlib.sha224(f"https://unrelated.example/{number}".encode()).hexdigest()
+            folder = f"{root}/{'/'.join(key[:5])}"
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 (100,000 times)
+            os.link(body, f"{folder}/{key}.body")
+            os.link(head, f"{folder}/{key}")
+        self._fetched = max(self._fetched, count)
+
+    def _donors(self, number: int) -> tuple[str, str]:
+        body = f"{self.cache}/donor-{number}"
+        shutil.copy2(self._body, body)
+        shutil.copy2(self._body.with_suffix(""), f"{body}-head")
+        return f"{body}-head", body
+
+
+def _prepare(command: Sequence[str]) -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)
+
+
+# Measuring
+
+
+@contextlib.contextmanager
+def on_cores(count: int) -> Iterator[None]:
+    """Run what is started meanwhile on *count* cores, where the system lets us."""
+    if sys.platform != "linux":
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[-count:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Bench:
+    """The jobs of the table, and how each is measured in a `World`."""
+
+    def __init__(self, world: World, runs: int, big: int) -> None:
+        self.world, self.runs, self.big = world, runs, big
+        self.extra: dict[int, float] = {}
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the lines of the table; those of issue 2 first."""
+        for count in (1, 20, 200):
+            yield Job(f"{count} satisfied pin{'s' * (count > 1)}", partial(self._satisfied, count), quick=True)
+        yield Job("20 pins, warm cache, two cores", partial(self._warm, 2), quick=True)
+        yield Job("20 pins, warm cache, one core", partial(self._warm, 1), quick=True)
+        yield Job("20 pins, warm cache, the very first run over it", self._first)
+        for count in (100, 10_000, 100_000):
+            title = f"20 pins, beside {count:,} HTTP entries and 2,000 built wheels"
+            yield Job(f"{title}, two cores", partial(self._crowded, count, 2), quick=count != 10_000)
+        yield Job("the same at 100,000, one core", partial(self._crowded, 100_000, 1))
+        yield Job("extra ms at 100,000 entries, to those at 100", self._growth, quick=True)
+        yield Job("1 pin of a page of 4,000 files, JSON", partial(self._page, "json"))
+        yield Job("1 pin of a page of 4,000 files, HTML", partial(self._page, "html"))
+        size = f"{self.big // MEGABYTE:,} MB"
+        yield Job(f"first proof of a wheel of {size}, to hashlib.file_digest", partial(self._proof, 1, 1.3))
+        yield Job(f"first proof of four wheels, {size} in all, to the same one by one", partial(self._proof, 4, None))
+        yield Job("memory of the parent (MB, peak), 20 warm pins", self._memory)
+        yield Job(f"memory of the parent (MB, peak), first proof of {size}", self._memory_of_proof)
+        yield Job("failing: nosuchproject==1", self._failing, quick=True)
+        yield Job("floor: a parent that only starts pip, 20 satisfied pins", partial(self._floor, satisfied=True))
+        yield Job("floor: a parent that only starts pip, 20 pins, warm cache", partial(self._floor, satisfied=False))
+        yield Job("remedy: pip cache remove of each of 20 pins, then pip install", self._remove)
+        yield Job("remedy: pip cache purge, then pip install", self._purge)
+        yield Job("remedy: pip install --no-cache-dir", self._no_cache)
+
+    def compare(self, name: str, job: Comparison, runs: int = 0) -> Row:
+        """Measure both sides in turn; each runs once before that, untimed."""
+        with on_cores(job.cores):
+            for side in (job.pip, job.pinstall):
+                self._once(side, job)
+            pairs = [(self._once(job.pip, job), self._once(job.pinstall, job)) for _ in range(runs or self.runs)]
+        ratios = tuple(ours / theirs for theirs, ours in pairs)
+        extra = statistics.median(ours - theirs for theirs, ours in pairs)
+        return Row(name, *(statistics.median(side) for side in zip(*pairs, strict=True)), extra, ratios, job.limit)
+
+    def _once(self, side: Side, job: Comparison) -> float:
+        side.before()
+        elapsed = 0.0
+        for command in side.commands:
+            milliseconds, status, err = self.world.timed(command, side.cache)
+            elapsed += milliseconds
+            if "pinstall: " in err:
+                raise BenchError(f"{' '.join(command)} said:\n{err}")
+        if status != job.status:
+            raise BenchError(f"{' '.join(command)}: status {status} instead of {job.status}\n{err}")
+        if job.installs:
+            if lacking := self.world.site.lacks(job.installs):
+                raise BenchError(f"{' '.join(command)} did not install {lacking}")
+            self.world.site.restore()
+        return elapsed
+
+    def _both(self, environment: Environment, words: Sequence[str], cache: Path) -> tuple[Side, Side]:
+        return Side(((environment.pip, "install", *words),), cache), Side(((environment.pinstall, *words),), cache)
+
+    def _satisfied(self, count: int, name: str) -> Row:
+        sides = self._both(self.world.full, self.world.requirements(count), self.world.warm)
+        return self.compare(name, Comparison(*sides, limit=1.05))
+
+    def _twenty(self, cache: Path, limit: float | None = None, cores: int = 2) -> Comparison:
+        sides = self._both(self.world.empty, self.world.requirements(20), cache)
+        return Comparison(*sides, installs=PINS[:20], limit=limit, cores=cores)
+
+    def _warm(self, cores: int, name: str) -> Row:
+        return self.compare(name, self._twenty(self.world.warm, {1: 1.20, 2: 1.08}[cores], cores))
+
+    def _first(self, name: str) -> Row:
+        job = self._twenty(self.world.warm)
+        forget = partial(shutil.rmtree, self.world.warm / "pinstall", ignore_errors=True)
+        return self.compare(name, Comparison(job.pip, Side(job.pinstall.commands, job.pinstall.cache, forget), job.installs))
+
+    def _crowded(self, count: int, cores: int, name: str) -> Row:
+        row = self.compare(name, self._twenty(self.world.crowded(count), {1: 1.20, 2: 1.08}[cores], cores))
+        if cores == 2:
+            self.extra[count] = row.extra
+        return row
+
+    def _growth(self, name: str) -> Row:
+        for count in (100, 100_000):
+            if count not in self.extra:
+                self._crowded(count, 2, name)
+        few, many = self.extra[100], self.extra[100_000]
+        return Row(name, few, many, many - few, (many / few,), 1.10)
+
+    def _page(self, kind: str, name: str) -> Row:
+        words = ("--index-url", self.world.urls[kind], f"{PAGE_PROJECT}=={PAGE_VERSION}")
+        sides = self._both(self.world.empty, words, self.world.cache(kind, words))
+        return self.compare(name, Comparison(*sides, installs=words[-1:], limit=1.08))
+
+    def _big(self, count: int) -> tuple[Path, list[str]]:
+        """Return a cache with *count* wheels of the big size in all, and the arguments that ask for them."""
+        names = [f"big{count}_{number}" for number in range(count)]
+        words = ["--index-url", self.world.urls["big"], *(f"{name}==1.0" for name in names)]
+        cache = self.world.folder / f"big{count}"
+        if not cache.exists():
+            for name in names:
+                big_wheel(self.world.folder / "files" / "big", name, self.big // count)
+            self.world.cache(cache.name, words)
+        return cache, words
+
+    def _proof(self, count: int, limit: float | None, name: str) -> Row:
+        """Compare hashing with what a first proof adds: the time of a dry run without the ledger less that of one with it."""
+        cache, words = self._big(count)
+        bodies = [path for path in (cache / "http-v2").rglob("*.body") if path.stat().st_size > self.big // 20]
+        command = [self.world.empty.pinstall, "--dry-run", "--no-deps", *words]
+        triples = [(_hashing(bodies), *self._dry_runs(command, cache)) for _ in range(SLOW + 1)][1:]
+        ratios = tuple((first - known) / hashing for hashing, known, first in triples)
+        hashing, known, first = (statistics.median(times) for times in zip(*triples, strict=True))
+        return Row(name, hashing, first - known, first - known - hashing, ratios, limit, "(both cores: 0.5)")
+
+    def _dry_runs(self, command: list[str], cache: Path) -> tuple[float, float]:
+        """Return the milliseconds of a run with and of one without the ledger, which a dry run does not write."""
+        known, first = self.world.timed(command, cache), (0.0, 1, "")
+        with _without_ledger(cache):
+            first = self.world.timed(command, cache)
+        if known[1] or first[1]:
+            raise BenchError(f"{' '.join(command)}:\n{known[2]}{first[2]}")
+        return known[0], first[0]
+
+    def _memory(self, name: str) -> Row:
+        words = self.world.requirements(20)
+        return self._peaks(name, [self.world.empty.pinstall, *words], self.world.warm)
+
+    def _memory_of_proof(self, name: str) -> Row:
+        cache, words = self._big(1)
+        with _without_ledger(cache):
+            return self._peaks(name, [self.world.empty.pinstall, "--dry-run", "--no-deps", *words], cache)
+
+    def _peaks(self, name: str, command: list[str], cache: Path) -> Row:
+        floor = self._peak([self.world.empty.python, "-c", FLOOR, self.world.empty.pip, "--version"], cache)
+        peak = self._peak(command, cache)
+        self.world.site.restore()
+        note = f"{'ok' if peak < 30 else 'MISSED'}: at most 30 MB; a parent that only starts pip takes the first figure"
+        return Row(name, floor, peak, peak - floor, (peak / floor,), note=note)
+
+    def _peak(self, command: list[str], cache: Path) -> float:
+        """Return the highest resident set of a command itself, without its children's, in MB."""
+        environ, peak = {**self.world.lab.environ, "PIP_CACHE_DIR": str(cache)}, 0.0
+        silent = subprocess.DEVNULL
+        with subprocess.Popen(command, cwd=self.world.folder, env=environ, stdin=silent, stdout=silent, stderr=silent) as child:
+            while child.poll() is None:
+                with contextlib.suppress(OSError):
+                    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{child.pid}/status").read_text())
+                    peak = max(peak, int(found[1]) / 1024 if found else 0)
+                time.sleep(0.002)
+        return peak
+
+    def _failing(self, name: str) -> Row:
+        words = ("--index-url", self.world.urls["small"], "nosuchproject==1")
+        return self.compare(name, Comparison(*self._both(self.world.empty, words, self.world.warm), status=1))
+
+    def _floor(self, name: str, *, satisfied: bool) -> Row:
+        environment = self.world.full if satisfied else self.world.empty
+        pip, _ = self._both(environment, self.world.requirements(20), self.world.warm)
+        parent = Side(((environment.python, "-c", FLOOR, *pip.commands[0]),), pip.cache)
+        return self.compare(name, Comparison(pip, parent, () if satisfied else PINS[:20]))
+
+    def _remove(self, name: str) -> Row:
+        projects = [pin.partition("==")[0] for pin in PINS[:20]]
+        return self._remedy(name, [("cache", "remove", project) for project in projects])
+
+    def _purge(self, name: str) -> Row:
+        return self._remedy(name, [("cache", "purge")])
+
+    def _no_cache(self, name: str) -> Row:
+        return self._remedy(name, [], "--no-cache-dir")
+
+    def _remedy(self, name: str, commands: list[tuple[str, ...]], *options: str) -> Row:
+        job, pip = self._twenty(self.world.warm), self.world.empty.pip
+        remedy = (*((pip, *words) for words in commands), (*job.pip.commands[0], *options))
+        row = self.compare(
+            name, Comparison(Side(remedy, self.world.remedies), job.pinstall, job.installs), min(self.runs, SLOW)
+        )
+        return row._replace(note=f"pinstall is {1 / row.ratio:.1f} times faster")
+
+
+@contextlib.contextmanager
+def _without_ledger(cache: Path) -> Iterator[None]:
+    """Take what pinstall remembers away for a while."""
+    (cache / "pinstall").rename(cache.with_suffix(".ledger"))
+    try:
+        yield
+    finally:
+        shutil.rmtree(cache / "pinstall", ignore_errors=True)
+        cache.with_suffix(".ledger").rename(cache / "pinstall")
+
+
+def _hashing(paths: Sequence[Path]) -> float:
+    """Return the milliseconds of reading and hashing files once."""
+    begin = time.perf_counter()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, "sha256")
+    return 1000 * (time.perf_counter() - begin)
+
+
+# The command
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="The cost of pinstall beside bare pip.")
+    parser.add_argument("--quick", action="store_true", help="the main lines, few repetitions, a 100 MB wheel for the big one")
+    parser.add_argument("--only", type=re.compile, metavar="REGEX", help="lines whose job matches, quick ones or not")
+    parser.add_argument("--runs", type=int, default=0, metavar="N", help="repetitions of a line (11; quick: 5)")
+    return parser.parse_args()
+
+
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    load = " ".join(f"{part:.1f}" for part in os.getloadavg())
+    versions = f"Python {platform.python_version()}, pip {NEWEST}, {platform.system()} {platform.machine()}"
+    return f"{time.strftime('%Y-%m-%d %H:%M')}: {cores} cores, load {load}; {versions}"
+
+
+def main() -> int:
+    """Print the table; exit status 1 if a limit was missed."""
+    options = _options()
+    print(_machine(), flush=True)
+    missed = False
+    world = World(Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve())
+    try:
+        bench = Bench(world, options.runs or (5 if options.quick else 11), (100 if options.quick else 1000) * MEGABYTE)
+        print(FORMAT.format(*HEADINGS).rstrip(), flush=True)
+        for job in bench.jobs():
+            if options.only.search(job.name) if options.only else job.quick or not options.quick:
+                row = str(job.measure(job.name))
+                print(row, flush=True)
+                missed = missed or "MISSED" in row
+    finally:
+        world.close()
+    print(_machine())
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""Bad input: never a traceback, never a refusal to install, never a change outside the cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import flip
+from tests.packages import sdist, wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.index import Index
+    from tests.lab import Lab, Result
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "within").touch()
+
+
+def _link(path: Path) -> None:
+    elsewhere = path.parents[8] / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    path.rename(elsewhere / path.name)
+    flip(elsewhere / path.name)
+    path.symlink_to(elsewhere / path.name)
+
+
+def _dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/nowhere/at/all")
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"\xff\x00garbage" * 9)
+
+
+def _nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _install(lab: Lab, index: Index, *words: str) -> Result:
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", "built==1.0", *words)
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 1.0"
+    assert environment.installed("built") == "1.0 1.0"
+    assert "Traceback" not in done.err
+    assert "internal error" not in done.err
+    return done
+
+
+def _seed(lab: Lab) -> Index:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", padding=20_000)
+    sdist(index.root, "built", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0", "built==1.0")
+    return index
+
+
+@pytest.mark.parametrize("harm", [_folder, _link, _dangling, _fifo, _garbage, _nothing], ids=lambda f: f.__name__[1:])
+@pytest.mark.parametrize("which", ["body", "head", "page", "wheel", "origin"])
+def test_things_that_should_not_be_in_a_cache(lab: Lab, which: str, harm: Callable[[Path], None]) -> None:
+    index = _seed(lab)
+    body = next(p for p in lab.bodies() if p.read_bytes()[:2] == b"PK")
+    (built,) = lab.wheels()
+    page = next(p for p in lab.pages() if b"demo" in p.read_bytes())
+    harm(
+        {
+            "body": body,
+            "head": body.with_name(body.stem),
+            "page": page,
+            "wheel": built,
+            "origin": built.with_name("origin.json"),
+        }[which]
+    )
+    elsewhere = _tree(lab.root / "elsewhere")
+    _install(lab, index)
+    assert _tree(lab.root / "elsewhere") == elsewhere
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("part", ["http-v2", "wheels", "pinstall", "."])
+def test_a_part_of_the_cache_that_is_a_link(lab: Lab, part: str) -> None:
+    index = _seed(lab)
+    _install(lab, index)
+    for body in lab.bodies():
+        flip(body)
+    real = lab.root / "moved"
+    (lab.cache / part).rename(real)
+    (lab.cache / part if part != "." else lab.cache).symlink_to(real)
+    _install(lab, index)
+
+
+def test_odd_names_in_the_wheel_cache(lab: Lab) -> None:
+    index = _seed(lab)
+    (built,) = lab.wheels()
+    folder = os.fsencode(built.parent)
+    for name in (
+        b"\xff\xfe.whl",
+        b"built-\n-py3-none-any.whl",
+        b"built-1.0-py3-none-any.whl.tmp",
+        b"built.whl",
+        b"-.whl",
+        b"tmpx",
+    ):
+        with open(os.path.join(folder, name), "wb"):
+            pass
+    assert _install(lab, index).said == []
+
+
+def test_a_cache_that_is_a_file(lab: Lab) -> None:
+    index = _seed(lab)
+    shutil.rmtree(lab.cache)
+    lab.cache.touch()
+    _install(lab, index)
+
+
+def test_a_cache_that_is_not_there(lab: Lab) -> None:
+    index = _seed(lab)
+    shutil.rmtree(lab.cache)
+    assert _install(lab, index).said == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"format": 1}', '{"format": 1, "proofs": [], "given": {}}', "\x00", "[" * 100_000]
+)
+def test_a_damaged_ledger_is_only_a_lost_memory(lab: Lab, text: str) -> None:
+    index = _seed(lab)
+    _install(lab, index)
+    for ledger in (lab.cache / "pinstall" / "ledger").iterdir():
+        ledger.write_text(text)
+    for body in lab.bodies():
+        flip(body)
+    assert [line.split()[0] for line in _install(lab, index).said] == ["deleted", "deleted"]
+
+
+def test_a_foreign_cache_under_sudo_is_left_alone(lab: Lab) -> None:
+    """pip disables a cache that root does not own (``utils/filesystem.check_path_owner``)."""
+    if os.geteuid() != 0:
+        pytest.skip("needs to give files away")
+    index = _seed(lab)
+    for body in lab.bodies():
+        flip(body)
+    os.chown(lab.cache, 65534, -1)
+    before = _tree(lab.cache)
+    done = _install(lab, index)
+    assert done.said == []
+    assert _tree(lab.cache) == before
+
+
+def test_a_password_is_nowhere(lab: Lab) -> None:
+    index = lab.index()
+    index.user = "user:s3cret"
+    wheel(index.root, "demo", "1.0", padding=20_000)
+    url = f"{index.base}/files/demo-1.0-py3-none-any.whl".replace("://", "://user:s3cret@")
+    lab.pip(lab.environment(), f"demo @ {url}")
+    (body,) = lab.bodies()
+    flip(body)
+    done = lab.pinstall(lab.environment(), f"demo @ {url}")
+    assert done.status == 0, done
+    assert len(done.said) == 1
+    assert "s3cret" not in done.err
+    assert not any(b"s3cret" in data for data in _tree(lab.cache / "pinstall").values())
+
+
+def test_our_own_failure_does_not_stand_between(lab: Lab) -> None:
+    index = _seed(lab)
+    for body in lab.bodies():
+        flip(body)
+    environment = lab.environment()
+    broken = environment.folder / "broken"
+    broken.mkdir()
+    (broken / "packaging.py").write_text("raise RuntimeError('https://user:s3cret@host')\n")
+    site = next(environment.folder.glob("lib/python*/site-packages"))
+    (site / "a.pth").write_text(f"import sys; sys.path.insert(0, {str(broken)!r})\n")
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", "built==1.0")
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 1.0"
+    assert done.said == [
+        "internal error (RuntimeError): pip runs without the cache; PINSTALL_POLICY=off turns pinstall off",
+    ]

@@ -1,0 +1,171 @@
+"""Forward: what reaches pip and what comes back is as if pip had been called."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pinstall import forward
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab import Environment, Lab
+
+
+def _stand_in(environment: Environment, code: str) -> None:
+    """Put a program in pip's place."""
+    package = environment.folder / "stand-in" / "pip"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(f"import os, signal, sys, time\n{code}\n")
+    site = next(environment.folder.glob("lib/python*/site-packages"))
+    (site / "a.pth").write_text(f"import sys; sys.path.insert(0, {str(package.parent)!r})\n")
+
+
+@pytest.mark.parametrize("status", [0, 1, 2, 3, 4, 23, 120])
+def test_exit_statuses(lab: Lab, status: int) -> None:
+    environment = lab.environment()
+    _stand_in(environment, f"sys.exit({status})")
+    assert lab.pinstall(environment, "demo").status == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_pip_that_is_killed(lab: Lab, number: signal.Signals) -> None:
+    environment = lab.environment()
+    _stand_in(environment, f"os.kill(os.getpid(), {int(number)})")
+    assert lab.pinstall(environment, "demo").status == 128 + number
+
+
+def test_arguments_arrive_as_they_left(lab: Lab) -> None:
+    environment = lab.environment()
+    _stand_in(environment, "print(sys.argv)")
+    words = ["-qq", "a b", "--", "", "é", "--no-such", "*"]
+    assert lab.pinstall(environment, *words).out == f"{['pip', 'install', *words]}\n"
+
+
+def test_a_usage_error_is_pips(lab: Lab) -> None:
+    environment = lab.environment()
+    for words in (["--no-such-option", "demo"], ["-r"], ["--index", "x"], []):
+        bare = lab.run([environment.pip, "install", *words])
+        done = lab.pinstall(environment, *words)
+        assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
+        assert bare.status != 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_reach_pip(lab: Lab, number: signal.Signals) -> None:
+    environment = lab.environment()
+    _stand_in(
+        environment,
+        f"signal.signal({int(number)}, lambda *_: (print('pip got it', flush=True), os._exit(7)))\n"
+        "print('ready', flush=True)\ntime.sleep(60)",
+    )
+    process = subprocess.Popen(
+        [environment.pinstall, "demo"], env=lab.environ, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[0] == "pip got it\n"
+    assert process.returncode == 7
+
+
+def test_ctrl_c_at_a_terminal_reaches_pip_once(lab: Lab) -> None:
+    environment = lab.environment()
+    _stand_in(
+        environment,
+        "got = []\nsignal.signal(signal.SIGINT, lambda *_: got.append(1))\nprint('ready', flush=True)\n"
+        "end = time.monotonic() + 60\nwhile not got and time.monotonic() < end: time.sleep(0.01)\n"
+        "time.sleep(0.5)\nprint(len(got), 'times', flush=True)",
+    )
+    child, terminal = pty.fork()
+    if child == 0:  # pragma: no cover
+        os.execve(environment.pinstall, ["pinstall", "demo"], lab.environ)
+    _read_until(terminal, b"ready")
+    os.write(terminal, b"\x03")
+    assert b"1 times" in _read_until(terminal, b"times")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(terminal)
+
+
+def _read_until(terminal: int, wanted: bytes) -> bytes:
+    seen, end = b"", time.monotonic() + 30
+    while wanted not in seen and time.monotonic() < end:
+        seen += os.read(terminal, 1024)
+    return seen
+
+
+def test_inherited_descriptors_and_standard_input(lab: Lab) -> None:
+    environment = lab.environment()
+    _stand_in(environment, "print(open(sys.argv[-1]).read() + sys.stdin.read())")
+    reading, writing = os.pipe()
+    os.write(writing, b"from the pipe, ")
+    os.close(writing)
+    done = subprocess.run(
+        [environment.pinstall, "-r", f"/dev/fd/{reading}"],
+        env=lab.environ,
+        pass_fds=[reading],
+        input=b"from standard input",
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    os.close(reading)
+    assert done.stdout == b"from the pipe, from standard input\n"
+
+
+def test_a_pipe_of_requirements_is_pips_alone_and_said_once(lab: Lab) -> None:
+    environment = lab.environment()
+    index = lab.index()
+    from tests.packages import wheel
+
+    wheel(index.root, "demo", "1.0")
+    command = f"exec {environment.pinstall} -i {index.url} -r <(echo demo==1.0)"
+    done = lab.run(["bash", "-c", command])
+    assert environment.installed("demo") == "1.0 1.0"
+    assert len(done.said) == 1
+    assert done.said[0].startswith("not checked: /dev/fd/")
+
+
+def test_names_in_the_current_folder_are_not_imported(lab: Lab) -> None:
+    environment = lab.environment()
+    for name in ("pip", "optparse", "packaging", "filelock", "subprocess", "signal", "json", "msgpack", "runpy", "pinstall"):
+        (lab.root / f"{name}.py").write_text("raise SystemExit('hijacked')\n")
+    for command in ([environment.pinstall], [environment.python, "-m", "pinstall"]):
+        if "-m" in command:  # what -m itself imports is Python's, as it is for "python -m pip"
+            (lab.root / "runpy.py").unlink()
+            (lab.root / "pinstall.py").unlink()
+        done = lab.run([*command, "--no-index", "nothing==1"])
+        assert "hijacked" not in done.out + done.err
+        assert "No matching distribution found for nothing==1" in done.err
+
+
+def test_an_interpreter_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert forward.pip(str(tmp_path / "python"), ["install"], {}) == 92
+    assert capsys.readouterr().err.startswith("pinstall: pip could not be started by ")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a"], ["a", "--no-cache-dir"]),
+        (["--cache-dir", "x", "a"], ["--cache-dir", "x", "a", "--no-cache-dir"]),
+        (["-q", "--", "a", "--"], ["-q", "--no-cache-dir", "--", "a", "--"]),
+    ],
+)
+def test_without_cache_has_the_last_word(words: list[str], expected: list[str]) -> None:
+    assert forward.without_cache(words) == expected
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"]])
+def test_our_version_and_help_come_first_then_pips(lab: Lab, words: list[str]) -> None:
+    done = lab.pinstall(lab.environment(), *words)
+    assert done.status == 0
+    assert done.out.startswith("pinstall")
+    assert "\npip 26.3 from " in done.out or "\nUsage:" in done.out

@@ -1,0 +1,139 @@
+"""Beside a pin only what is pinned has a place: other versions go to the store, and come back when they are pinned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from filelock import FileLock
+
+from tests.lab import flip
+from tests.packages import sdist, wheel
+
+if TYPE_CHECKING:
+    from tests.index import Index
+    from tests.lab import Lab
+
+
+def _cached(lab: Lab, index: Index, *versions: str) -> None:
+    for version in versions:
+        sdist(index.root, "demo", version)
+    for version in versions:
+        lab.pip(lab.environment(), "-i", index.url, f"demo=={version}")
+
+
+def _versions(lab: Lab) -> list[str]:
+    return [wheel.name.split("-")[1] for wheel in lab.wheels()]
+
+
+@pytest.mark.parametrize("age", [600, None])
+@pytest.mark.parametrize("hashes", [("sha256",), ()])
+def test_switching_versions_fetches_and_builds_nothing(lab: Lab, age: int | None, hashes: tuple[str, ...]) -> None:
+    index = lab.index()
+    index.page_age, index.hashes = age, hashes
+    _cached(lab, index, "1.0", "2.0", "3.0")
+    index.forget()
+    for version in ("2.0", "1.0", "3.0", "1.0"):
+        environment = lab.environment()
+        done = lab.pinstall(environment, "-i", index.url, f"demo=={version}")
+        assert environment.installed("demo") == f"{version} {version}", done
+        assert _versions(lab) == [version]
+        assert "Building wheel" not in done.out
+    assert index.fetched == []
+
+
+def test_wheels_with_their_metadata_files(lab: Lab) -> None:
+    index = lab.index()
+    index.metadata = True
+    for version in ("1.0", "2.0"):
+        wheel(index.root, "demo", version)
+    for version in ("1.0", "2.0"):
+        lab.pip(lab.environment(), "-i", index.url, f"demo=={version}")
+    index.forget()
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    assert done.said == [
+        "set aside demo-2.0-py3-none-any.whl, demo-2.0-py3-none-any.whl.metadata: other-version; demo==1.0 (argument)"
+    ]
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
+    assert [line.partition(":")[0] for line in done.said[:2]] == [
+        "brought back demo-2.0-py3-none-any.whl (download) from the store; demo==2.0 (argument)".partition(":")[0],
+        "brought back demo-2.0-py3-none-any.whl.metadata (metadata file) from the store; demo==2.0 (argument)",
+    ]
+    assert index.fetched == []
+
+
+def test_what_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> None:
+    index = lab.index()
+    index.hashes = ()
+    _cached(lab, index, "1.0", "2.0")
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    store = lab.cache / "pinstall" / "store"
+    kept = [p for p in store.rglob("*") if p.is_file() and p.suffix in (".whl", ".body")]
+    assert len(kept) == 2
+    for path in kept:
+        flip(path)
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==2.0")
+    assert environment.installed("demo") == "2.0 2.0", done
+    assert [line.split()[0] for line in done.said[:2]] == ["deleted", "deleted"]
+
+
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [
+        (["demo>=1,<2"], {}),
+        (["demo"], {}),
+        (["demo==1.0"], {"PINSTALL_KEEP_VERSIONS": "1"}),
+        (["demo==1.0", "--dry-run"], {}),
+        (["demo==1.0"], {"PINSTALL_POLICY": "report"}),
+        (["demo==1.0", "no-such-project"], {}),
+    ],
+    ids=str,
+)
+def test_nothing_is_tidied(lab: Lab, words: list[str], variables: dict[str, str]) -> None:
+    index = lab.index()
+    _cached(lab, index, "1.0", "2.0")
+    lab.pinstall(lab.environment(), "-i", index.url, *words, **variables)
+    assert sorted(_versions(lab)) == ["1.0", "2.0"]
+    assert len(lab.bodies()) == 2
+
+
+def test_a_constraint_on_a_bystander_tidies_nothing(lab: Lab) -> None:
+    index = lab.index()
+    _cached(lab, index, "1.0", "2.0")
+    wheel(index.root, "wanted", "1.0")
+    (lab.root / "c.txt").write_text("demo==1.0\n")
+    done = lab.pinstall(lab.environment(), "-i", index.url, "-c", "c.txt", "wanted")
+    assert (done.status, done.said) == (0, [])
+    assert len(_versions(lab)) == 2
+
+
+def test_into_a_target(lab: Lab) -> None:
+    index = lab.index()
+    _cached(lab, index, "1.0", "2.0")
+    lab.pinstall(lab.environment(), "-i", index.url, "--target", lab.root / "target", "demo==1.0")
+    assert _versions(lab) == ["1.0"]
+
+
+def test_another_call_under_way_keeps_everything_in_its_place(lab: Lab) -> None:
+    """Its pip may have read where a built wheel lies."""
+    index = lab.index()
+    _cached(lab, index, "1.0", "2.0")
+    calls = lab.cache / "pinstall" / "calls"
+    calls.mkdir(parents=True)
+    with FileLock(calls / "4711-somebody"):
+        lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+        assert len(_versions(lab)) == 2
+    (calls / "4712-dead").touch()
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    assert _versions(lab) == ["1.0"]
+    assert list(calls.iterdir()) == []
+
+
+def test_the_same_version_under_other_names_is_not_another(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0+local")
+    _cached(lab, index, "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0+local")
+    done = lab.pinstall(lab.environment(), "-i", index.url, "Demo==1")
+    assert (done.status, done.said) == (0, [])
