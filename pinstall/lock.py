@@ -25,11 +25,12 @@ class LockTimeoutError(Exception):
 
 
 def timeout(environ: Mapping[str, str]) -> float:
-    """Return the seconds of ``PINSTALL_LOCK_TIMEOUT``; 30 if it is not set or no number."""
+    """Return the seconds of ``PINSTALL_LOCK_TIMEOUT``; 30 if that is not set, or no number from 0 up."""
     try:
-        return max(0.0, float(environ["PINSTALL_LOCK_TIMEOUT"]))
+        seconds = float(environ["PINSTALL_LOCK_TIMEOUT"])
     except (KeyError, ValueError):
         return DEFAULT_TIMEOUT
+    return seconds if seconds >= 0 else DEFAULT_TIMEOUT
 
 
 @contextmanager

@@ -4,7 +4,10 @@ Its own index (another process), home, caches and environments; pinstall is inst
 The packages are tiny, so that pip has little to do: with real ones the ratios are better.
 """
 
-from __future__ import annotations  # ruff: noqa: INP001
+# scripts/ holds programs and is no package.
+# ruff: noqa: INP001
+
+from __future__ import annotations
 
 import argparse
 import contextlib
@@ -74,6 +77,7 @@ class Row(NamedTuple):
 
     @property
     def ratio(self) -> float:
+        """The median of the ratios."""
         return statistics.median(self.ratios)
 
     def __str__(self) -> str:
@@ -129,21 +133,21 @@ def serve(pipe: Connection, folder: Path, certificate: bytes, key: bytes) -> Non
     ):
         index = indexes.start(folder / root, authority)
         index.json, index.gzip, index.metadata, index.page_age = as_json, True, True, PAGE_AGE
-        index.respond = _remembered(index.respond)  # type: ignore[method-assign]
+        index.respond = _remembered(index.respond)  # type: ignore[method-assign,assignment]
         urls[name] = index.url
     pipe.send(urls)
     with contextlib.suppress(EOFError):
         pipe.recv()
 
 
-type_of_response = tuple[int, bytes, dict[str, str]]
+_Answer = tuple[int, bytes, dict[str, str]]
 
 
-def _remembered(respond: Callable[[str, str], type_of_response]) -> Callable[[str, str], type_of_response]:
+def _remembered(respond: Callable[[str, str], _Answer]) -> Callable[[str, str], _Answer]:
     """Make pages once, with the fields that PyPI's have."""
 
     @functools.cache
-    def page(path: str, accept: str) -> type_of_response:
+    def page(path: str, accept: str) -> _Answer:
         status, body, headers = respond(path, accept)
         if headers.get("Content-Type") == indexes.JSON:
             document = json.loads(gzip.decompress(body))
@@ -168,15 +172,17 @@ class Site:
         self.folder = Path(sysconfig.get_path("purelib", "venv", {"base": base, "platbase": base}))
         self._before = frozenset(os.listdir(self.folder))
 
+    @staticmethod
+    def wanted(pins: Sequence[str]) -> list[str]:
+        """Return the file that says of each of *pins* that it is installed."""
+        return [f"{name.replace('-', '_')}-{version}.dist-info/RECORD" for name, version in (pin.split("==") for pin in pins)]
+
     def lacks(self, pins: Sequence[str]) -> list[str]:
-        """Return those of *pins* that are not installed, as RECORD and module tell."""
-        parts = [pin.replace("-", "_").split("==") for pin in pins]
-        wanted = {f"{name}-{version}.dist-info/RECORD": f"{name}.py" for name, version in parts}
-        return [
-            record
-            for record, module in wanted.items()
-            if not ((self.folder / record).is_file() and (self.folder / module).is_file())
-        ]
+        """Return what is `wanted` and not there, or without its module."""
+        return [name for name in self.wanted(pins) if not self._has(name) or not self._has(f"{name.partition('-')[0]}.py")]
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
 
     def restore(self) -> None:
         """Remove what was installed."""
@@ -241,6 +247,7 @@ class World:
         small_packages(folder / "files" / "small")
         page_packages(folder / "files")
         self._server.start()
+        self.site: Site
         self.urls: dict[str, str] = self._pipe.recv()
 
     def close(self) -> None:
@@ -295,18 +302,15 @@ class World:
 
     @cached_property
     def empty(self) -> Environment:
-        """An environment to install into."""
-        return self.environment("empty")
+        """An environment to install into; its `site` is known from before the first install."""
+        made = self.environment("empty")
+        self.site = Site(made)
+        return made
 
     @cached_property
     def full(self) -> Environment:
         """An environment in which every pin is satisfied."""
         return self.environment("full", *PINS)
-
-    @cached_property
-    def site(self) -> Site:
-        """The site-packages of the empty environment."""
-        return Site(self.empty)
 
     def requirements(self, count: int) -> tuple[str, ...]:
         """Return the arguments that ask for *count* pins."""
@@ -341,7 +345,7 @@ class World:
         return crowd
 
     def crowded(self, count: int) -> Path:
-        """Return a cache with what twenty pins need, 2,000 unrelated built wheels and *count* unrelated HTTP entries, or more."""
+        """Return a cache with what twenty pins need, 2,000 unrelated built wheels and *count* unrelated HTTP entries."""
         self._crowded.fetch(count)
         return self._crowded.cache
 
@@ -371,7 +375,7 @@ class Crowd:
                 head, body = self._donors(number)
             key = hashlib.sha224(f"https://unrelated.example/{number}".encode()).hexdigest()
             folder = f"{root}/{'/'.join(key[:5])}"
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 (100,000 times)
+            os.makedirs(folder, exist_ok=True)
             os.link(body, f"{folder}/{key}.body")
             os.link(head, f"{folder}/{key}")
         self._fetched = max(self._fetched, count)
@@ -385,7 +389,9 @@ class Crowd:
 
 def _prepare(command: Sequence[str]) -> None:
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError(f"{' '.join(command)}:\n{done.stderr}")
 
 
 # Measuring
@@ -446,10 +452,13 @@ class Bench:
             pairs = [(self._once(job.pip, job), self._once(job.pinstall, job)) for _ in range(runs or self.runs)]
         ratios = tuple(ours / theirs for theirs, ours in pairs)
         extra = statistics.median(ours - theirs for theirs, ours in pairs)
-        return Row(name, *(statistics.median(side) for side in zip(*pairs, strict=True)), extra, ratios, job.limit)
+        theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
+        return Row(name, theirs, ours, extra, ratios, job.limit)
 
     def _once(self, side: Side, job: Comparison) -> float:
         side.before()
+        if self.world.site.lacks(job.installs) != self.world.site.wanted(job.installs):
+            raise BenchError("what is to be installed is there already")
         elapsed = 0.0
         for command in side.commands:
             milliseconds, status, err = self.world.timed(command, side.cache)

@@ -1,0 +1,90 @@
+"""Imports point down the list of DESIGN's house only, and each thing is known by one module."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import pinstall
+
+_ROOT = Path(pinstall.__file__).parent
+_DOWN = [
+    "__main__",
+    "cli",
+    "session",
+    "settle tidy",
+    "messages",
+    "check forward",
+    "apply",
+    "store ledger",
+    "lock",
+    "verdict",
+    "proof.integrity",
+    "pipcache.locate",
+    "pipcache.entries pipcache.pages",
+    "pipcache.keys",
+    "pins environment",
+    "links",
+    "call.command",
+    "call.config call.requirements",
+    "call.options",
+    "digest",
+    "__init__ call.__init__ pipcache.__init__ proof.__init__",
+]
+_RANK = {name: rank for rank, names in enumerate(_DOWN) for name in names.split()}
+_MODULES = sorted(".".join(path.relative_to(_ROOT).with_suffix("").parts) for path in _ROOT.rglob("*.py"))
+
+
+def _imports(module: str) -> set[str]:
+    """Return all that *module* imports, for types alone or not."""
+    found = set()
+    for node in ast.walk(ast.parse((_ROOT / module.replace(".", "/")).with_suffix(".py").read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
+    return found
+
+
+def _ours(module: str) -> set[str]:
+    return {name for found in _imports(module) if (name := found.removeprefix("pinstall.")) in _RANK and name != found}
+
+
+@pytest.mark.parametrize("module", _MODULES)
+def test_imports_point_down(module: str) -> None:
+    assert module in _RANK, "a new module needs a place in the list"
+    assert {name for name in _ours(module) if _RANK[name] <= _RANK[module]} == set()
+
+
+def _importers(library: str) -> set[str]:
+    return {module for module in _MODULES if any(name.split(".")[0] == library for name in _imports(module))}
+
+
+def test_each_library_is_known_where_it_belongs() -> None:
+    assert _importers("filelock") == {"lock"}
+    assert _importers("msgpack") == {"pipcache.entries"}
+    assert _importers("platformdirs") == {"call.config"}
+    assert _importers("pip") == set()
+
+
+def test_only_the_front_door_prints() -> None:
+    calls = {
+        module
+        for module in _MODULES
+        for node in ast.walk(ast.parse((_ROOT / module.replace(".", "/")).with_suffix(".py").read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert calls == {"cli", "forward"}
+
+
+def test_the_front_door_needs_the_standard_library_alone() -> None:
+    """If our own packages are broken, pip still runs."""
+    import subprocess
+    import sys
+
+    code = f"import sys; sys.path.insert(0, {str(_ROOT.parent)!r}); import pinstall.cli; print(sorted(m for m in sys.modules if '.' not in m))"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    foreign = set(ast.literal_eval(done.stdout)) - sys.stdlib_module_names - {"__main__", "pinstall"}
+    assert foreign == set()

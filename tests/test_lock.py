@@ -1,0 +1,129 @@
+"""The lock: held for milliseconds, waited for with a word, given up in the end; pip runs in any case."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from filelock import FileLock
+
+from pinstall import lock
+from tests.lab import flip
+from tests.packages import wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab import Lab
+
+
+def _damaged(lab: Lab) -> list[str]:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", padding=20_000)
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    flip(lab.bodies()[0])
+    (lab.cache / "pinstall").mkdir()
+    return ["-i", index.url, "demo==1.0"]
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.2", "1.5"])
+def test_a_lock_that_is_never_free(lab: Lab, seconds: str) -> None:
+    words = _damaged(lab)
+    body = lab.bodies()[0]
+    before = body.read_bytes()
+    environment = lab.environment()
+    with FileLock(lab.cache / "pinstall" / "lock"):
+        done = lab.pinstall(environment, *words, PINSTALL_LOCK_TIMEOUT=seconds)
+    assert environment.installed("demo") == "1.0 1.0", done
+    assert done.said[-1] == f"pip runs without the cache: another pinstall held the lock of the cache for more than {seconds} s"
+    assert len(done.said) == (2 if seconds == "1.5" else 1)
+    assert body.read_bytes() == before
+
+
+def test_a_healthy_cache_needs_no_lock(lab: Lab) -> None:
+    words = _damaged(lab)
+    flip(lab.bodies()[0])
+    with FileLock(lab.cache / "pinstall" / "lock"):
+        done = lab.pinstall(lab.environment(), *words)
+    assert (done.status, done.said) == (0, [])
+
+
+def test_who_is_waited_for_is_named(tmp_path: Path) -> None:
+    """The holder is another process; it lets go when the waiter has been told."""
+    holder = (
+        "import sys\nfrom pinstall import lock\n"
+        "with lock.held(sys.argv[1], 5, print):\n    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "held\n"
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        assert process.stdin is not None
+        process.stdin.close()
+
+    with lock.held(str(tmp_path), 30, say):
+        assert said == [
+            f"waiting for pinstall (process {process.pid}), which is changing the cache (at most 30 s, PINSTALL_LOCK_TIMEOUT)"
+        ]
+    process.wait()
+    process.stdout.close()
+
+
+def test_only_one_holds_it(tmp_path: Path) -> None:
+    inside = threading.Event()
+    leave = threading.Event()
+
+    def hold() -> None:
+        with lock.held(str(tmp_path), 5, print):
+            inside.set()
+            leave.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert inside.wait(30)
+    with pytest.raises(lock.LockTimeoutError), lock.held(str(tmp_path), 0, print):
+        pass  # pragma: no cover
+    leave.set()
+    thread.join()
+    with lock.held(str(tmp_path), 0, print):
+        pass
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5", 5), ("0.5", 0.5), ("-1", 30), ("", 30), ("soon", 30), ("nan", 30)])
+def test_the_timeout_is_read(text: str, seconds: float) -> None:
+    assert lock.timeout({"PINSTALL_LOCK_TIMEOUT": text}) == seconds
+
+
+def test_no_timeout_is_set() -> None:
+    assert lock.timeout({}) == 30
+
+
+def test_a_call_is_under_way_until_it_ends(tmp_path: Path) -> None:
+    assert not lock.others_under_way(str(tmp_path))
+    with lock.under_way(str(tmp_path)):
+        assert lock.others_under_way(str(tmp_path))
+    assert not lock.others_under_way(str(tmp_path))
+
+
+def test_files_are_for_whom_the_cache_is_for(tmp_path: Path) -> None:
+    cache = tmp_path / "shared"
+    cache.mkdir()
+    cache.chmod(0o770)
+    before = os.umask(0o077)
+    try:
+        with lock.held(str(cache), 1, print):
+            pass
+    finally:
+        os.umask(before)
+    assert (cache / "pinstall").stat().st_mode & 0o777 == 0o770
+    assert (cache / "pinstall" / "lock").stat().st_mode & 0o777 == 0o660

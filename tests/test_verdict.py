@@ -1,0 +1,111 @@
+"""Verdicts are decided from values alone, and only proof evicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.specifiers import SpecifierSet
+
+from pinstall.digest import Digest
+from pinstall.pins import Pin
+from pinstall.pipcache.entries import Entry
+from pinstall.pipcache.links import Label, parsed
+from pinstall.verdict import Delete, Evidence, Hide, Keep, Unknown, decide
+
+_A, _B, _C = "a" * 64, "b" * 64, "c" * 64
+_MD5 = "d" * 32
+
+
+def _pin(*hashes: Digest, spec: str = "==1.0", url: str = "") -> Pin:
+    return Pin("demo", SpecifierSet(spec), url, hashes, ("argument",), requested=True)
+
+
+def _entry(kind: str = "download", *stated: Digest, version: str = "1.0") -> Entry:
+    found = parsed(version)
+    assert found is not None
+    return Entry(kind, "key", ("/cache/x",), "demo-1.0.tar.gz", stated, Label(version, found))
+
+
+def _sha(value: str) -> Digest:
+    return Digest("sha256", value)
+
+
+_CASES: list[tuple[str, Pin, Entry, Evidence, Any]] = [
+    ("stated and right", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _A}), Keep),
+    ("stated and wrong", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}), "wrong-hash"),
+    ("upper case", _pin(), _entry("download", _sha(_A.upper())), Evidence({"sha256": _A}), Keep),
+    ("of two, the stronger counts", _pin(), _entry("download", Digest("md5", _MD5), _sha(_A)), Evidence({"sha256": _A, "md5": _MD5[::-1]}), Keep),
+    ("two pages state two files", _pin(), _entry("download", _sha(_A), _sha(_B)), Evidence({"sha256": _B}), Keep),
+    ("nonsense is no statement", _pin(), _entry("download", _sha("xyz")), Evidence({"sha256": _B}), Keep),
+    ("stated, but not the pin's: another file", _pin(_sha(_C)), _entry("download", _sha(_A)), Evidence({"sha256": _A}), Keep),
+    ("unstated and the pin's", _pin(_sha(_A)), _entry(), Evidence({"sha256": _A}), Keep),
+    ("unstated and not the pin's", _pin(_sha(_A)), _entry(), Evidence({"sha256": _B}), "other-file"),
+    ("unstated and sound", _pin(), _entry(), Evidence({"sha256": _B}), Keep),
+    ("unstated and broken", _pin(), _entry(), Evidence({"sha256": _B}, fault="cut off"), "damaged"),
+    ("metadata right", _pin(), _entry("metadata", _sha(_A)), Evidence({"sha256": _A}), Keep),
+    ("metadata wrong", _pin(), _entry("metadata", _sha(_A)), Evidence({"sha256": _B}), "wrong-hash"),
+    ("metadata unstated", _pin(_sha(_A)), _entry("metadata"), Evidence({"sha256": _B}), Keep),
+    ("built as it says", _pin(), _entry("built"), Evidence(name="demo", version="1.0"), Keep),
+    ("built, version spelled otherwise", _pin(), _entry("built"), Evidence(name="demo", version="1.0.0"), Keep),
+    ("built and broken", _pin(), _entry("built"), Evidence(fault="cut off"), "damaged"),
+    ("built, another version inside", _pin(), _entry("built"), Evidence(name="demo", version="2.0"), "mislabelled"),
+    ("built, another name inside", _pin(), _entry("built"), Evidence(name="omed", version="1.0"), "mislabelled"),
+    ("built, no version inside", _pin(), _entry("built"), Evidence(name="demo"), "mislabelled"),
+    ("built, another version in this place", _pin(), _entry("built", version="2.0"), Evidence(name="demo", version="2.0"), "mislabelled"),
+    ("built from a URL, any version", _pin(spec="", url="u"), _entry("built", version="2.0"), Evidence(name="demo", version="2.0"), Keep),
+    ("page broken", _pin(), _entry("page"), Evidence(fault="cut off"), "damaged"),
+    ("page lists it", _pin(), _entry("page"), Evidence(fresh=True), Keep),
+    ("page does not, and pip would believe it", _pin(), _entry("page"), Evidence(fresh=True, listed=False), "stale-page"),
+    ("page does not, and pip will ask", _pin(), _entry("page"), Evidence(fresh=False, listed=False), Keep),
+    ("not readable", _pin(), _entry("download", _sha(_A)), Evidence(unreadable="EIO"), Unknown),
+    ("is what the world gives", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}, given=frozenset({"wrong-hash"})), Keep),
+    ("came back for another reason", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}, given=frozenset({"damaged"})), "wrong-hash"),
+]
+
+
+@pytest.mark.parametrize(("pin", "entry", "evidence", "expected"), [case[1:] for case in _CASES], ids=[case[0] for case in _CASES])
+def test_decide(pin: Pin, entry: Entry, evidence: Evidence, expected: Any) -> None:
+    verdict = decide(pin, entry, evidence)
+    if isinstance(expected, str):
+        assert isinstance(verdict, Delete | Hide)
+        assert verdict.reason == expected
+    else:
+        assert isinstance(verdict, expected)
+
+
+_HEX = st.sampled_from([_A, _B, _C])
+_STATED = st.lists(st.builds(_sha, _HEX), max_size=2)
+_EVIDENCE = st.builds(
+    Evidence,
+    digests=st.fixed_dictionaries({"sha256": _HEX}),
+    fault=st.sampled_from([None, "cut off"]),
+    name=st.sampled_from(["demo", "omed"]),
+    version=st.sampled_from(["1.0", "2.0", ""]),
+    given=st.frozensets(st.sampled_from(["wrong-hash", "damaged", "mislabelled", "stale-page"])),
+    listed=st.booleans(),
+    fresh=st.booleans(),
+)
+_KINDS = st.sampled_from(["download", "metadata", "built", "page"])
+
+
+@given(_KINDS, _STATED, _STATED, _EVIDENCE)
+def test_nothing_goes_that_is_stated_and_whole(kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence) -> None:
+    whole = evidence._replace(fault=None, name="demo", version="1.0", listed=True)
+    agreed = [_sha(evidence.digests["sha256"]), *stated]
+    assert isinstance(decide(_pin(*hashes), _entry(kind, *agreed), whole), Keep)
+
+
+@given(_KINDS, _STATED, _STATED, _EVIDENCE)
+def test_no_reason_is_given_twice(kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence) -> None:
+    verdict = decide(_pin(*hashes), _entry(kind, *stated), evidence)
+    if isinstance(verdict, Delete):
+        again = decide(_pin(*hashes), _entry(kind, *stated), evidence._replace(given=frozenset({verdict.reason})))
+        assert isinstance(again, Keep)
+
+
+@given(_KINDS, _STATED, _STATED, _EVIDENCE)
+def test_what_could_not_be_read_is_never_evicted(kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence) -> None:
+    assert isinstance(decide(_pin(*hashes), _entry(kind, *stated), evidence._replace(unreadable="why")), Unknown)
