@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinstall.verdict import Delete, Hide
+from pinstall.verdict import Delete, Hide, Keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from pinstall.check import Finding
     from pinstall.pins import Pin
@@ -21,19 +21,29 @@ _KINDS = {"download": "download", "metadata": "metadata file", "built": "built w
 _SHOWN = 4
 
 
-def changed(finding: Finding, *, would: bool = False) -> str:
-    """Say what was done (or *would* have been) about one entry."""
+def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield (level, line) for what was done, or *would* have been: a line for each eviction, one a pin for what came back."""
+    back: dict[Pin, list[str]] = {}
+    for finding in findings:
+        if finding.stored and isinstance(finding.verdict, Keep):
+            back.setdefault(finding.pin, []).append(finding.entry.filename)
+        else:
+            yield WARNING, ("would " if would else "") + _evicted(finding, "delete" if would else "deleted")
+    for pin, filenames in back.items():
+        yield NOTE, f"{'would bring' if would else 'brought'} back {_list(filenames)} from the store; {pinned(pin)}"
+
+
+def _evicted(finding: Finding, delete: str) -> str:
     entry, verdict = finding.entry, finding.verdict
     what = entry.filename if entry.kind == "page" else f"{entry.filename} ({_KINDS[entry.kind]})"
-    where = "the store" if finding.stored else "the cache"
     match verdict:
         case Delete(reason, detail):
-            act = f"delete{'' if would else 'd'} {what} from {where}: {reason}, {detail}"
+            act = f"{delete} {what} from {'the store' if finding.stored else 'the cache'}: {reason}, {detail}"
         case Hide(reason, detail):
             act = f"set aside {what}: {reason}, {detail}"
         case _:
-            act = f"{'bring' if would else 'brought'} back {what} from the store"
-    return f"{'would ' if would else ''}{act}; {pinned(finding.pin)}"
+            raise AssertionError(verdict)
+    return f"{act}; {pinned(finding.pin)}"
 
 
 def set_aside_versions(pin: Pin, filenames: Iterable[str]) -> str:

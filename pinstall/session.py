@@ -59,8 +59,8 @@ class Session:
         checker = Checker(Cache(self._call.cache_dir, self._call, self._environment))
         findings = [finding for pin in self._open for finding in checker.check(pin)]
         if self._changes_nothing(self._call):
-            for finding in filter(is_act, findings):
-                self._say(NOTE, messages.changed(finding, would=True))
+            for level, line in messages.changes(filter(is_act, findings), would=True):
+                self._say(level, line)
             return
         self._checker = checker
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinstall import apply, lock, messages
-from pinstall.messages import NOTE, WARNING
+from pinstall.messages import WARNING
 from pinstall.verdict import Delete, Hide, Keep, Unknown
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def _under_lock(root: str, findings: list[Finding], seconds: float, say: Say) ->
                 except apply.ChangedError:
                     changed.append(finding)
     finally:
-        for finding in done:
-            say(NOTE if finding.stored else WARNING, messages.changed(finding))
+        for level, line in messages.changes(done):
+            say(level, line)
     return done, changed
 
 

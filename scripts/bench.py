@@ -275,22 +275,6 @@ class World:
         if status or "pinstall: " in err:
             raise BenchError(f"{' '.join(command)}: status {status}\n{err}")
 
-    def environment(self, name: str, *installed: str) -> Environment:
-        """Make an environment with the newest pip, a compiled pinstall, and wheels of *installed* pins unpacked into it."""
-        folder = self.folder / name
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-        made = Environment(folder)
-        _prepare(
-            [sys.executable, "-m", "pip", "--python", made.python, "install", "--quiet", f"pip=={NEWEST}", str(self._wheel)]
-        )
-        site = Site(made).folder
-        for pin in installed:
-            project, version = pin.split("==")
-            with zipfile.ZipFile(packages.wheel(self.folder / "installed", project, version, padding=50_000)) as wheel:
-                wheel.extractall(site)
-            (site / f"{project.replace('-', '_')}-{version}.dist-info" / "INSTALLER").write_text("pip\n")
-        return made
-
     @cached_property
     def _wheel(self) -> Path:
         source, folder = self.folder / "source", self.folder / "wheel"
@@ -302,15 +286,31 @@ class World:
 
     @cached_property
     def empty(self) -> Environment:
-        """An environment to install into; its `site` is known from before the first install."""
-        made = self.environment("empty")
+        """An environment to install into, with pinstall compiled; its `site` is known from before the first install."""
+        made = Environment(self.folder / "empty")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made.folder)], check=True)
+        _prepare(
+            [sys.executable, "-m", "pip", "--python", made.python, "install", "--quiet", f"pip=={NEWEST}", str(self._wheel)]
+        )
         self.site = Site(made)
         return made
 
     @cached_property
     def full(self) -> Environment:
-        """An environment in which every pin is satisfied."""
-        return self.environment("full", *PINS)
+        """A copy of the empty environment, taken before anything is in it, in which every pin is satisfied."""
+        self.site.restore()
+        made = Environment(self.folder / "full")
+        shutil.copytree(self.empty.folder, made.folder, symlinks=True)
+        for script in (made.pip, made.pinstall):
+            path = Path(script)
+            path.write_text(path.read_text().replace(self.empty.python, made.python))
+        site = Site(made).folder
+        for pin in PINS:
+            project, version = pin.split("==")
+            with zipfile.ZipFile(packages.wheel(self.folder / "installed", project, version)) as wheel:
+                wheel.extractall(site)
+            (site / f"{project.replace('-', '_')}-{version}.dist-info" / "INSTALLER").write_text("pip\n")
+        return made
 
     def requirements(self, count: int) -> tuple[str, ...]:
         """Return the arguments that ask for *count* pins."""
@@ -345,7 +345,7 @@ class World:
         return crowd
 
     def crowded(self, count: int) -> Path:
-        """Return a cache with what twenty pins need, 2,000 unrelated built wheels and *count* unrelated HTTP entries."""
+        """Return a cache with what twenty pins need, 2,000 unrelated built wheels and at least *count* unrelated HTTP entries."""
         self._crowded.fetch(count)
         return self._crowded.cache
 
@@ -369,22 +369,21 @@ class Crowd:
 
     def fetch(self, count: int) -> None:
         """Add HTTP entries until there are *count*: a head and a body each."""
-        root = f"{self.cache}/http-v2"
-        for number in range(self._fetched, count):
-            if number % LINKS == 0:
-                head, body = self._donors(number)
+        for begin in range(self._fetched, count, LINKS):
+            self._fetch(range(begin, min(begin + LINKS, count)))
+        self._fetched = max(self._fetched, count)
+
+    def _fetch(self, numbers: range) -> None:
+        body = f"{self.cache}/donor-{numbers.start}"
+        head = f"{body}-head"
+        shutil.copy2(self._body, body)
+        shutil.copy2(self._body.with_suffix(""), head)
+        for number in numbers:
             key = hashlib.sha224(f"https://unrelated.example/{number}".encode()).hexdigest()
-            folder = f"{root}/{'/'.join(key[:5])}"
+            folder = f"{self.cache}/http-v2/{'/'.join(key[:5])}"
             os.makedirs(folder, exist_ok=True)
             os.link(body, f"{folder}/{key}.body")
             os.link(head, f"{folder}/{key}")
-        self._fetched = max(self._fetched, count)
-
-    def _donors(self, number: int) -> tuple[str, str]:
-        body = f"{self.cache}/donor-{number}"
-        shutil.copy2(self._body, body)
-        shutil.copy2(self._body.with_suffix(""), f"{body}-head")
-        return f"{body}-head", body
 
 
 def _prepare(command: Sequence[str]) -> None:
