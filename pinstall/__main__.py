@@ -8,4 +8,4 @@ if not sys.flags.safe_path:
 
 from pinstall.cli import main
 
-sys.exit(main())
+sys.exit(main(as_module=True))

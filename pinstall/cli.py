@@ -6,11 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pinstall import __version__, forward
+from pinstall import __version__, environment, forward
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pinstall.environment import Target
 
+_NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
 
 _HELP = """pinstall: pip install whose cache cannot lie.
@@ -28,34 +29,37 @@ What follows is pip's own help.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve one call and return its exit status: pip's whenever pip ran."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+def main(*, as_module: bool = False) -> int:
+    """Serve the call that the process was started with, and return its exit status: pip's whenever pip ran."""
     try:
-        if words == ["--version"]:
+        target = environment.target(sys.argv[1:], os.environ, as_module=as_module)
+        if target.words == ("--version",):
             print(f"pinstall {__version__} from {os.path.dirname(__file__)}", flush=True)
-            return _pip(words)
-        if words and words[0] in ("-h", "--help"):
+            return _pip(target, "--version")
+        if target.words and target.words[0] in ("-h", "--help"):
             print(_HELP, flush=True)
         if os.environ.get("PINSTALL_POLICY") == "off":
-            return _pip(["install", *words])
-        return _serve(words)
+            return _pip(target, "install", *target.words)
+        return _serve(target)
+    except environment.NoEnvironmentError as error:
+        _say(str(error))
+        return _NO_ENVIRONMENT
     except KeyboardInterrupt:
         return _INTERRUPTED
 
 
-def _serve(words: list[str]) -> int:
+def _serve(target: Target) -> int:
     """Check, forward, tidy; whatever goes wrong with us, pip runs."""
     try:
         from pinstall.session import Session
 
-        session = Session(words, os.environ, _say)
+        session = Session(target, os.environ, _say)
         session.prepare()
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
         _say_broken(error)
-        return _pip(["install", *forward.without_cache(words)], PIP_NO_CACHE_DIR="1")
+        return _pip(target, "install", *forward.without_cache(target.words), PIP_NO_CACHE_DIR="1")
     with session.under_way():
-        status = _pip(["install", *session.arguments], **session.variables)
+        status = _pip(target, "install", *session.arguments, **session.variables)
     try:
         session.finish(status)
     except Exception as error:  # noqa: BLE001 (pip has done its work)
@@ -63,9 +67,8 @@ def _serve(words: list[str]) -> int:
     return status
 
 
-def _pip(words: Sequence[str], **variables: str) -> int:
-    sys.stdout.flush()
-    return forward.pip(sys.executable, words, {**os.environ, **variables})
+def _pip(target: Target, *words: str, **variables: str) -> int:
+    return forward.pip([*target.pip, *words], {**os.environ, **variables})
 
 
 def _say(line: str) -> None:

@@ -1,52 +1,188 @@
-"""The environment that the install is for: its interpreter, pip, markers, tags and what is installed in it."""
+"""The environment that the install is for: its interpreter, pip, markers, tags and what is installed in it.
+
+Imports the standard library only: whatever is wrong with our own packages, pip must run in the right environment.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from packaging.tags import Tag
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SEPARATORS = re.compile(r"[-_.]+")
 _PURE = re.compile(r"(\w+\.)?py3(\.\w+)?-none-any")
 _HEAD = 1 << 16
 
+# What the script "pip" does, for any interpreter: the current folder is no place to import from, and pip calls itself pip.
+RUN_PIP = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; sys.argv[0] = 'pip'; "
+    "import runpy; runpy.run_module('pip', run_name='__main__')"
+)
+
+# Asked of another interpreter, which may be older than ours. The markers are those of the specification of dependency specifiers.
+_ASK = r"""
+import sys
+sys.path[:] = [p for p in sys.path if p]
+import json, os, platform
+def version(info):
+    kind = info.releaselevel
+    return "%d.%d.%d" % info[:3] + (kind[0] + str(info.serial) if kind != "final" else "")
+facts = {"prefix": sys.prefix, "path": list(sys.path), "executable": sys.executable, "markers": {
+    "implementation_name": sys.implementation.name, "implementation_version": version(sys.implementation.version),
+    "os_name": os.name, "platform_machine": platform.machine(), "platform_release": platform.release(),
+    "platform_system": platform.system(), "platform_version": platform.version(),
+    "python_full_version": platform.python_version(), "platform_python_implementation": platform.python_implementation(),
+    "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}}
+try:
+    sys.path.insert(0, sys.argv[1])
+    from packaging.tags import interpreter_name, interpreter_version, sys_tags
+    facts.update(interpreter=[interpreter_name(), interpreter_version()], tags=[str(tag) for tag in sys_tags()])
+except Exception:
+    facts.update(interpreter=["", ""], tags=[])
+print(json.dumps(facts))
+"""
+
+
+class NoEnvironmentError(Exception):
+    """There is no environment to install into; the message says what to do."""
+
+
+class SilentPythonError(Exception):
+    """An interpreter does not answer; pip will hardly get more out of it."""
+
+
+class Target(NamedTuple):
+    """Where a call goes: the interpreter, the command that starts the pip that serves it, and the words that remain for pip."""
+
+    python: str
+    pip: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:
+    """Find the environment that the ``pip`` typed in pinstall's place would serve.
+
+    That is the one of ``--python`` (or ``PIP_PYTHON``), which pip wants in front of ``install``; else that of the interpreter
+    if pinstall runs *as_module*; else, for a pinstall installed apart (pipx, uv tool), the active one; else the one that
+    pinstall stands in, whatever is active. Raises `NoEnvironmentError`.
+    """
+    own = (sys.executable, "-c", RUN_PIP)
+    named, rest = _named(words)
+    if named or environ.get("PIP_PYTHON"):
+        wanted = named or environ["PIP_PYTHON"]
+        python = _interpreter(wanted)
+        return Target(python or wanted, (*own, "--python", wanted) if named else own, tuple(rest))
+    if as_module or not _is_apart():
+        return Target(sys.executable, own, tuple(words))
+    active = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX")
+    if not active:
+        raise NoEnvironmentError(
+            "there is no environment to install into: pinstall is installed apart, and neither VIRTUAL_ENV nor CONDA_PREFIX is "
+            "set; activate an environment, or name one with --python"
+        )
+    python = _interpreter(active)
+    if python is None:
+        raise NoEnvironmentError(f"the active environment, {active}, has no Python in it")
+    runner = (python, "-c", RUN_PIP) if Environment(python).pip_version else (*own, "--python", python)
+    return Target(python, runner, tuple(words))
+
+
+def _named(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Take ``--python X`` out of *words*; pip refuses it behind ``install``."""
+    rest, named = list(words), ""
+    for i, word in enumerate(words):
+        if word == "--":
+            break
+        if word == "--python" and i + 1 < len(words):
+            return words[i + 1], rest[:i] + rest[i + 2 :]
+        if word.startswith("--python="):
+            return word.partition("=")[2], rest[:i] + rest[i + 1 :]
+    return named, rest
+
+
+def _interpreter(place: str) -> str | None:
+    """Return the interpreter of an environment's folder, or *place* if it is a file (pip's ``identify_python_interpreter``)."""
+    if os.path.isdir(place):
+        found = (os.path.join(place, name) for name in ("bin/python", "Scripts/python.exe", "python.exe"))
+        return next((python for python in found if os.path.exists(python)), None)
+    return place if os.path.exists(place) else None
+
+
+def _is_apart() -> bool:
+    """Say whether pinstall has an environment of its own, made by pipx or by uv."""
+    return any(os.path.exists(os.path.join(sys.prefix, name)) for name in ("pipx_metadata.json", "uv-receipt.toml"))
+
 
 class Environment:
-    """A Python environment with pip in it.
+    """A Python environment, by its interpreter *python*; what is known of it is found out when it is first needed."""
 
-    *python* is its interpreter, *prefix* its ``sys.prefix`` and *path* the folders in which its pip looks for distributions.
-    """
+    def __init__(self, python: str) -> None:
+        self.python = python
+        self._is_own = python == sys.executable
 
-    def __init__(self, python: str, prefix: str, path: tuple[str, ...]) -> None:
-        self.python, self.prefix, self.path = python, prefix, path
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """What the interpreter itself says; asked of a child process if it is not ours."""
+        import packaging
+
+        packages = os.path.dirname(os.path.dirname(packaging.__file__))
+        command = [self.python, "-c", _ASK, packages]
+        try:
+            done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
+            facts: dict[str, Any] = json.loads(done.stdout)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            raise SilentPythonError(self.python) from error
+        return facts
+
+    @property
+    def prefix(self) -> str:
+        """Its ``sys.prefix``: where its own ``pip.conf`` is."""
+        return sys.prefix if self._is_own else str(self._facts["prefix"])
+
+    @property
+    def path(self) -> Sequence[str]:
+        """The folders in which its pip looks for distributions."""
+        return sys.path if self._is_own else [str(folder) for folder in self._facts["path"]]
+
+    @property
+    def markers(self) -> dict[str, str]:
+        """The values of its environment markers; empty for our own environment, which packaging knows itself."""
+        return {} if self._is_own else dict(self._facts["markers"])
 
     @property
     def interpreter(self) -> tuple[str, str]:
         """Short name and version as pip's wheel cache uses them: ``("cp", "311")``."""
+        if not self._is_own:
+            name, version = self._facts["interpreter"]
+            return name, version
         from packaging.tags import interpreter_name, interpreter_version
 
         return interpreter_name(), interpreter_version()
 
     @cached_property
-    def tags(self) -> frozenset[Tag]:
+    def tags(self) -> frozenset[str]:
         """The compatibility tags of wheels that can be installed into it."""
+        if not self._is_own:
+            return frozenset(self._facts["tags"])
         from packaging.tags import sys_tags
 
-        return frozenset(sys_tags())
+        return frozenset(str(tag) for tag in sys_tags())
 
     def supports(self, tags: str) -> bool:
         """Say whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed."""
+        # Most wheels are py3-none-any; to list an interpreter's tags takes milliseconds.
+        if not tags or _PURE.fullmatch(tags):
+            return True
         from packaging.tags import parse_tag
 
-        # Most wheels are py3-none-any; to list an interpreter's tags takes milliseconds.
-        return not tags or _PURE.fullmatch(tags) is not None or not self.tags.isdisjoint(parse_tag(tags))
+        return any(str(tag) in self.tags for tag in parse_tag(tags))
 
     @cached_property
     def pip_version(self) -> tuple[int, ...] | None:
@@ -88,8 +224,3 @@ class Environment:
     def forget(self) -> None:
         """Look again at what is installed, after pip ran."""
         self.__dict__.pop("_distributions", None)
-
-
-def current() -> Environment:
-    """Return the environment that pinstall itself runs in."""
-    return Environment(sys.executable, sys.prefix, tuple(sys.path))

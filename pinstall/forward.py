@@ -14,24 +14,17 @@ if TYPE_CHECKING:
 
 COULD_NOT_START = 92
 
-# What the script "pip" does, for any interpreter: the current folder is no place to import from, and pip calls itself pip.
-_RUN_PIP = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; sys.argv[0] = 'pip'; "
-    "import runpy; runpy.run_module('pip', run_name='__main__')"
-)
 
-
-def pip(python: str, words: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run ``pip`` *words* by the interpreter *python* and wait for it.
+def pip(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run pip by *command* and wait for it.
 
     Returns its exit status; 128+n if signal n ended it, 92 if it could not be started.
     """
-    command = [python, "-c", _RUN_PIP, *words]
     try:
         # Descriptors that were given to us (``-r /dev/fd/63``) are pip's too; ours are not inheritable.
         child = subprocess.Popen(command, env=dict(environ), close_fds=False)
     except OSError as error:
-        print(f"pinstall: pip could not be started by {python}: {error.strerror}", file=sys.stderr)
+        print(f"pinstall: pip could not be started by {command[0]}: {error.strerror}", file=sys.stderr)
         return COULD_NOT_START
     with _passing_signals_to(child):
         status = child.wait()

@@ -22,7 +22,7 @@ from pinstall import digest
 from pinstall.pipcache.links import SDIST_ENDINGS, from_path, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from packaging.version import Version
 
@@ -81,16 +81,16 @@ class Pins(NamedTuple):
     loose: bool
 
 
-def collect(lines: Iterable[Line]) -> Pins:
+def collect(lines: Iterable[Line], markers: Mapping[str, str]) -> Pins:
     """Return the pins of a call, in the order in which the projects appear.
 
-    Markers are those of the environment that runs pinstall. Projects whose lines contradict each other are left out: pip
+    *markers* are the values of the environment's markers, where they are not those of the running Python. Projects whose lines contradict each other are left out: pip
     reports the conflict.
     """
     by_project: dict[str, list[_Part]] = {}
     loose = False
     for line in lines:
-        part = None if line.editable else _read(line)
+        part = None if line.editable else _read(line, markers)
         if part is not None:
             by_project.setdefault(part.project, []).append(part)
         loose = loose or (part is None and not line.constraint)
@@ -121,11 +121,11 @@ def _exact(specifier: SpecifierSet) -> list[Version]:
     return [version for text in texts if (version := parsed(text)) is not None]
 
 
-def _read(line: Line) -> _Part | None:
+def _read(line: Line, markers: Mapping[str, str]) -> _Part | None:
     """Read one line as pip does (``req/constructors.parse_req_from_line``); None if it does not apply, or is no pin's business."""
     text, marker = _without_marker(line.text)
     try:
-        if marker and not Marker(marker).evaluate({"extra": ""}):
+        if marker and not Marker(marker).evaluate({**markers, "extra": ""}):
             return None
         named = _named(text) or _requirement(text)
     except (InvalidMarker, InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):

@@ -6,10 +6,11 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from pinstall import environment, forward, lock, messages, pins, tidy
+from pinstall import forward, lock, messages, pins, tidy
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
 from pinstall.check import Checker
+from pinstall.environment import Environment, SilentPythonError
 from pinstall.ledger import write_all
 from pinstall.messages import ERROR, NOTE, WARNING
 from pinstall.pipcache.locate import Cache
@@ -17,10 +18,11 @@ from pinstall.settle import CacheUnusableError, is_act, settle
 from pinstall.verdict import Delete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from pinstall.call.command import Call
     from pinstall.check import Finding
+    from pinstall.environment import Target
     from pinstall.pins import Pin
 
 # Before 23.0 pip's cache is another one: such a pip is left alone.
@@ -34,11 +36,13 @@ _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 class Session:
     """What a call asks, what its pip is to be given (``arguments``, ``variables``), and what remains to be done after it."""
 
-    def __init__(self, words: Sequence[str], environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-        self.arguments = list(words)
+    def __init__(self, target: Target, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self.arguments = list(target.words)
         self.variables: dict[str, str] = {}
         self._environ, self._print = environ, say
-        self._environment = environment.current()
+        self._environment = Environment(target.python)
+        # The pip that serves another environment by --python is ours.
+        self._pip_version = Environment(target.pip[0]).pip_version
         self._call: Call | None = None
         self._checker: Checker | None = None
         self._open: list[Pin] = []
@@ -52,11 +56,11 @@ class Session:
         if os.path.lexists(self._call.cache_dir) and not os.path.isdir(self._call.cache_dir):
             self._do_without("it is no folder")  # pip would fail to build
             return
-        found = pins.collect(self._call.lines)
+        found = pins.collect(self._call.lines, self._environment.markers)
         self._open = [pin for pin in found.pins if not self._is_satisfied(self._call, pin)]
         if not self._open and not found.loose:
             return  # pip will not open its cache
-        checker = Checker(Cache(self._call.cache_dir, self._call, self._environment))
+        checker = Checker(Cache(self._call.cache_dir, self._call, self._environment, self._pip_version or ()))
         findings = [finding for pin in self._open for finding in checker.check(pin)]
         if self._changes_nothing(self._call):
             for level, line in messages.changes(filter(is_act, findings), would=True):
@@ -95,13 +99,13 @@ class Session:
             self._say(NOTE, line)
 
     def _read(self) -> Call | None:
-        version = self._environment.pip_version
+        version = self._pip_version
         if version is None or version < _OLDEST_PIP:
             return None
         try:
             return command.read(self.arguments, self._environ, self._environment.prefix, version)
-        except UnreadableCallError:
-            return None  # pip will say what is wrong with it
+        except (UnreadableCallError, SilentPythonError):
+            return None  # pip will say what is wrong
 
     def _do_without(self, reason: str) -> None:
         """Let pip run without the cache, and say why."""

@@ -247,8 +247,9 @@ class World:
         small_packages(folder / "files" / "small")
         page_packages(folder / "files")
         self._server.start()
-        self.site: Site
         self.urls: dict[str, str] = self._pipe.recv()
+        self.empty = self._environment()
+        self.site = Site(self.empty)
 
     def close(self) -> None:
         """Stop the index and remove everything."""
@@ -275,7 +276,6 @@ class World:
         if status or "pinstall: " in err:
             raise BenchError(f"{' '.join(command)}: status {status}\n{err}")
 
-    @cached_property
     def _wheel(self) -> Path:
         source, folder = self.folder / "source", self.folder / "wheel"
         source.mkdir()
@@ -284,21 +284,18 @@ class World:
         _prepare([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)])
         return next(folder.glob("*.whl"))
 
-    @cached_property
-    def empty(self) -> Environment:
-        """An environment to install into, with pinstall compiled; its `site` is known from before the first install."""
+    def _environment(self) -> Environment:
+        """Make an environment to install into, with pinstall from a wheel, compiled."""
         made = Environment(self.folder / "empty")
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made.folder)], check=True)
         _prepare(
-            [sys.executable, "-m", "pip", "--python", made.python, "install", "--quiet", f"pip=={NEWEST}", str(self._wheel)]
+            [sys.executable, "-m", "pip", "--python", made.python, "install", "--quiet", f"pip=={NEWEST}", str(self._wheel())]
         )
-        self.site = Site(made)
         return made
 
     @cached_property
     def full(self) -> Environment:
-        """A copy of the empty environment, taken before anything is in it, in which every pin is satisfied."""
-        self.site.restore()
+        """A copy of the empty environment in which every pin is satisfied."""
         made = Environment(self.folder / "full")
         shutil.copytree(self.empty.folder, made.folder, symlinks=True)
         for script in (made.pip, made.pinstall):
@@ -336,16 +333,20 @@ class World:
     @cached_property
     def remedies(self) -> Path:
         """The same, for the remedies to spoil."""
-        return Path(shutil.copytree(self.warm, self.folder / "remedies", ignore=shutil.ignore_patterns("pinstall")))
+        return self._copied("remedies")
+
+    def _copied(self, name: str) -> Path:
+        return Path(shutil.copytree(self.warm, self.folder / name, ignore=shutil.ignore_patterns("pinstall")))
 
     @cached_property
     def _crowded(self) -> Crowd:
-        crowd = Crowd(self.cache("crowded", self.requirements(20)))
+        crowd = Crowd(self._copied("crowded"))
         crowd.build(2_000)
+        time.sleep(YOUNG)
         return crowd
 
     def crowded(self, count: int) -> Path:
-        """Return a cache with what twenty pins need, 2,000 unrelated built wheels and at least *count* unrelated HTTP entries."""
+        """Return a cache with what twenty pins need beside 2,000 unrelated built wheels and *count* HTTP entries (at least)."""
         self._crowded.fetch(count)
         return self._crowded.cache
 
@@ -413,8 +414,11 @@ def on_cores(count: int) -> Iterator[None]:
 class Bench:
     """The jobs of the table, and how each is measured in a `World`."""
 
-    def __init__(self, world: World, runs: int, big: int) -> None:
-        self.world, self.runs, self.big = world, runs, big
+    def __init__(self, world: World, runs: int, *, quick: bool) -> None:
+        self.world, self.runs, self.quick = world, runs, quick
+        self.big = (100 if quick else 1_000) * MEGABYTE
+        # To make 100,000 takes ten seconds, to remove them again half a minute.
+        self.crowds = (100, 10_000) if quick else (100, 10_000, 100_000)
         self.extra: dict[int, float] = {}
 
     def jobs(self) -> Iterator[Job]:
@@ -424,11 +428,11 @@ class Bench:
         yield Job("20 pins, warm cache, two cores", partial(self._warm, 2), quick=True)
         yield Job("20 pins, warm cache, one core", partial(self._warm, 1), quick=True)
         yield Job("20 pins, warm cache, the very first run over it", self._first)
-        for count in (100, 10_000, 100_000):
+        for count in self.crowds:
             title = f"20 pins, beside {count:,} HTTP entries and 2,000 built wheels"
-            yield Job(f"{title}, two cores", partial(self._crowded, count, 2), quick=count != 10_000)
-        yield Job("the same at 100,000, one core", partial(self._crowded, 100_000, 1))
-        yield Job("extra ms at 100,000 entries, to those at 100", self._growth, quick=True)
+            yield Job(f"{title}, two cores", partial(self._crowded, count, 2), quick=True)
+        yield Job(f"{title}, one core", partial(self._crowded, self.crowds[-1], 1))
+        yield Job(f"extra ms at {self.crowds[-1]:,} entries, to those at 100", self._growth, quick=True)
         yield Job("1 pin of a page of 4,000 files, JSON", partial(self._page, "json"))
         yield Job("1 pin of a page of 4,000 files, HTML", partial(self._page, "html"))
         size = f"{self.big // MEGABYTE:,} MB"
@@ -436,7 +440,7 @@ class Bench:
         yield Job(f"first proof of four wheels, {size} in all, to the same one by one", partial(self._proof, 4, None))
         yield Job("memory of the parent (MB, peak), 20 warm pins", self._memory)
         yield Job(f"memory of the parent (MB, peak), first proof of {size}", self._memory_of_proof)
-        yield Job("failing: nosuchproject==1", self._failing, quick=True)
+        yield Job("failing: nosuchproject==1", self._failing)
         yield Job("floor: a parent that only starts pip, 20 satisfied pins", partial(self._floor, satisfied=True))
         yield Job("floor: a parent that only starts pip, 20 pins, warm cache", partial(self._floor, satisfied=False))
         yield Job("remedy: pip cache remove of each of 20 pins, then pip install", self._remove)
@@ -498,11 +502,13 @@ class Bench:
         return row
 
     def _growth(self, name: str) -> Row:
-        for count in (100, 100_000):
-            if count not in self.extra:
-                self._crowded(count, 2, name)
-        few, many = self.extra[100], self.extra[100_000]
+        few, many = (self._extra(count) for count in (self.crowds[0], self.crowds[-1]))
         return Row(name, few, many, many - few, (many / few,), 1.10)
+
+    def _extra(self, count: int) -> float:
+        if count not in self.extra:
+            self._crowded(count, 2, "")
+        return self.extra[count]
 
     def _page(self, kind: str, name: str) -> Row:
         words = ("--index-url", self.world.urls[kind], f"{PAGE_PROJECT}=={PAGE_VERSION}")
@@ -623,7 +629,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="The cost of pinstall beside bare pip.")
     parser.add_argument("--quick", action="store_true", help="the main lines, few repetitions, a 100 MB wheel for the big one")
     parser.add_argument("--only", type=re.compile, metavar="REGEX", help="lines whose job matches, quick ones or not")
-    parser.add_argument("--runs", type=int, default=0, metavar="N", help="repetitions of a line (11; quick: 5)")
+    parser.add_argument("--runs", type=int, default=0, metavar="N", help="repetitions of a line (11; quick: 4)")
     return parser.parse_args()
 
 
@@ -641,7 +647,7 @@ def main() -> int:
     missed = False
     world = World(Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve())
     try:
-        bench = Bench(world, options.runs or (5 if options.quick else 11), (100 if options.quick else 1000) * MEGABYTE)
+        bench = Bench(world, options.runs or (4 if options.quick else 11), quick=options.quick)
         print(FORMAT.format(*HEADINGS).rstrip(), flush=True)
         for job in bench.jobs():
             if options.only.search(job.name) if options.only else job.quick or not options.quick:

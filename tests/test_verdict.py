@@ -37,7 +37,13 @@ _CASES: list[tuple[str, Pin, Entry, Evidence, Any]] = [
     ("stated and right", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _A}), Keep),
     ("stated and wrong", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}), "wrong-hash"),
     ("upper case", _pin(), _entry("download", _sha(_A.upper())), Evidence({"sha256": _A}), Keep),
-    ("of two, the stronger counts", _pin(), _entry("download", Digest("md5", _MD5), _sha(_A)), Evidence({"sha256": _A, "md5": _MD5[::-1]}), Keep),
+    (
+        "of two, the stronger counts",
+        _pin(),
+        _entry("download", Digest("md5", _MD5), _sha(_A)),
+        Evidence({"sha256": _A, "md5": _MD5[::-1]}),
+        Keep,
+    ),
     ("two pages state two files", _pin(), _entry("download", _sha(_A), _sha(_B)), Evidence({"sha256": _B}), Keep),
     ("nonsense is no statement", _pin(), _entry("download", _sha("xyz")), Evidence({"sha256": _B}), Keep),
     ("stated, but not the pin's: another file", _pin(_sha(_C)), _entry("download", _sha(_A)), Evidence({"sha256": _A}), Keep),
@@ -54,19 +60,45 @@ _CASES: list[tuple[str, Pin, Entry, Evidence, Any]] = [
     ("built, another version inside", _pin(), _entry("built"), Evidence(name="demo", version="2.0"), "mislabelled"),
     ("built, another name inside", _pin(), _entry("built"), Evidence(name="omed", version="1.0"), "mislabelled"),
     ("built, no version inside", _pin(), _entry("built"), Evidence(name="demo"), "mislabelled"),
-    ("built, another version in this place", _pin(), _entry("built", version="2.0"), Evidence(name="demo", version="2.0"), "mislabelled"),
-    ("built from a URL, any version", _pin(spec="", url="u"), _entry("built", version="2.0"), Evidence(name="demo", version="2.0"), Keep),
+    (
+        "built, another version in this place",
+        _pin(),
+        _entry("built", version="2.0"),
+        Evidence(name="demo", version="2.0"),
+        "mislabelled",
+    ),
+    (
+        "built from a URL, any version",
+        _pin(spec="", url="u"),
+        _entry("built", version="2.0"),
+        Evidence(name="demo", version="2.0"),
+        Keep,
+    ),
     ("page broken", _pin(), _entry("page"), Evidence(fault="cut off"), "damaged"),
     ("page lists it", _pin(), _entry("page"), Evidence(fresh=True), Keep),
     ("page does not, and pip would believe it", _pin(), _entry("page"), Evidence(fresh=True, listed=False), "stale-page"),
     ("page does not, and pip will ask", _pin(), _entry("page"), Evidence(fresh=False, listed=False), Keep),
     ("not readable", _pin(), _entry("download", _sha(_A)), Evidence(unreadable="EIO"), Unknown),
-    ("is what the world gives", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}, given=frozenset({"wrong-hash"})), Keep),
-    ("came back for another reason", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}, given=frozenset({"damaged"})), "wrong-hash"),
+    (
+        "is what the world gives",
+        _pin(),
+        _entry("download", _sha(_A)),
+        Evidence({"sha256": _B}, given=frozenset({"wrong-hash"})),
+        Keep,
+    ),
+    (
+        "came back for another reason",
+        _pin(),
+        _entry("download", _sha(_A)),
+        Evidence({"sha256": _B}, given=frozenset({"damaged"})),
+        "wrong-hash",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("pin", "entry", "evidence", "expected"), [case[1:] for case in _CASES], ids=[case[0] for case in _CASES])
+@pytest.mark.parametrize(
+    ("pin", "entry", "evidence", "expected"), [case[1:] for case in _CASES], ids=[case[0] for case in _CASES]
+)
 def test_decide(pin: Pin, entry: Entry, evidence: Evidence, expected: Any) -> None:
     verdict = decide(pin, entry, evidence)
     if isinstance(expected, str):
@@ -92,7 +124,9 @@ _KINDS = st.sampled_from(["download", "metadata", "built", "page"])
 
 
 @given(_KINDS, _STATED, _STATED, _EVIDENCE)
-def test_nothing_goes_that_is_stated_and_whole(kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence) -> None:
+def test_nothing_goes_that_is_stated_and_whole(
+    kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence
+) -> None:
     whole = evidence._replace(fault=None, name="demo", version="1.0", listed=True)
     agreed = [_sha(evidence.digests["sha256"]), *stated]
     assert isinstance(decide(_pin(*hashes), _entry(kind, *agreed), whole), Keep)
@@ -107,5 +141,7 @@ def test_no_reason_is_given_twice(kind: str, stated: list[Digest], hashes: list[
 
 
 @given(_KINDS, _STATED, _STATED, _EVIDENCE)
-def test_what_could_not_be_read_is_never_evicted(kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence) -> None:
+def test_what_could_not_be_read_is_never_evicted(
+    kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence
+) -> None:
     assert isinstance(decide(_pin(*hashes), _entry(kind, *stated), evidence._replace(unreadable="why")), Unknown)

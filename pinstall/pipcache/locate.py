@@ -60,11 +60,12 @@ class Located(NamedTuple):
 
 
 class Cache:
-    """pip's cache at *root* as a call of *environment*'s pip uses it; pages are read once."""
+    """pip's cache at *root* as the pip of version *pip* uses it for a call that serves *environment*; pages are read once."""
 
-    def __init__(self, root: str, call: Call, environment: Environment) -> None:
+    def __init__(self, root: str, call: Call, environment: Environment, pip: tuple[int, ...]) -> None:
         self.root, self.call, self.environment = root, call, environment
-        self.http = entries.HttpCache(root, environment.pip_version or (0,))
+        self.http = entries.HttpCache(root, pip)
+        self._keeps_pages = pip >= (26, 2)
         self._pages: dict[str, Page | None] = {}
 
     def locate(self, pin: Pin) -> Located:
@@ -89,7 +90,7 @@ class Cache:
     def uses_unasked(self, page: Page, project: str) -> bool:
         """Say whether pip would use a cached page without asking the server: only 26.2 and later do."""
         refreshed = {name for value in self.call.values.get("refresh_package") or () for name in value.split(",")}
-        if (self.environment.pip_version or (0,)) < (26, 2) or refreshed & {":all:", project}:
+        if not self._keeps_pages or refreshed & {":all:", project}:
             return False
         return page.response.fresh(entries.now())
 

@@ -1,0 +1,204 @@
+"""The environment is the one that the ``pip`` typed in pinstall's place would serve."""
+
+from __future__ import annotations
+
+import json
+import sys
+import venv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.markers import default_environment
+from packaging.tags import interpreter_name, interpreter_version, sys_tags
+
+from pinstall.environment import Environment, NoEnvironmentError, SilentPythonError, target
+from tests.lab import flip
+from tests.packages import wheel
+
+if TYPE_CHECKING:
+    from tests.lab import Environment as Made
+    from tests.lab import Lab
+
+
+@pytest.fixture
+def index(lab: Lab) -> str:
+    """An index whose demo 1.0 is in the cache, damaged: an install succeeds only if the cache was checked."""
+    made = lab.index()
+    wheel(made.root, "demo", "1.0", padding=20_000)
+    lab.pip(lab.environment(), "-i", made.url, "demo==1.0")
+    flip(lab.bodies()[0])
+    lab.environ["PIP_INDEX_URL"] = made.url
+    return made.url
+
+
+def _bare(lab: Lab, name: str = "bare") -> Path:
+    """Make an environment without pip, as ``uv venv`` does."""
+    venv.create(lab.root / name, symlinks=True)
+    return lab.root / name
+
+
+def _has(folder: Path) -> bool:
+    return any(folder.glob("lib/python*/site-packages/demo.py"))
+
+
+def _set_apart(environment: Made, receipt: str) -> None:
+    (environment.folder / receipt).write_text("{}")
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_where_pinstall_stands_whatever_is_active(lab: Lab, index: str, variable: str) -> None:
+    ours, active = lab.environment(), lab.environment()
+    done = lab.pinstall(ours, "demo==1.0", **{variable: str(active.folder)})
+    assert (done.status, len(done.said)) == (0, 1)
+    assert (_has(ours.folder), _has(active.folder)) == (True, False)
+
+
+def test_the_python_that_runs_it_as_a_module(lab: Lab, index: str) -> None:
+    ours, active = lab.environment(), lab.environment()
+    _set_apart(ours, "pipx_metadata.json")
+    done = lab.run([ours.python, "-P", "-m", "pinstall", "demo==1.0"], VIRTUAL_ENV=str(active.folder))
+    assert (done.status, len(done.said)) == (0, 1)
+    assert (_has(ours.folder), _has(active.folder)) == (True, False)
+
+
+@pytest.mark.parametrize("receipt", ["pipx_metadata.json", "uv-receipt.toml"])
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+@pytest.mark.parametrize("with_pip", [True, False])
+def test_installed_apart_it_serves_what_is_active(lab: Lab, index: str, receipt: str, variable: str, with_pip: bool) -> None:
+    ours = lab.environment()
+    active = lab.environment().folder if with_pip else _bare(lab)
+    _set_apart(ours, receipt)
+    done = lab.pinstall(ours, "demo==1.0", **{variable: str(active)})
+    assert (done.status, len(done.said)) == (0, 1), done
+    assert (_has(ours.folder), _has(active)) == (False, True)
+
+
+def test_installed_apart_with_nothing_active(lab: Lab, index: str) -> None:
+    ours = lab.environment()
+    _set_apart(ours, "pipx_metadata.json")
+    done = lab.pinstall(ours, "demo==1.0")
+    assert (done.status, done.out) == (91, "")
+    assert done.said == [
+        "there is no environment to install into: pinstall is installed apart, and neither VIRTUAL_ENV nor CONDA_PREFIX is set; "
+        "activate an environment, or name one with --python"
+    ]
+    assert not _has(ours.folder)
+
+
+def test_an_active_environment_without_a_python(lab: Lab) -> None:
+    ours = lab.environment()
+    _set_apart(ours, "uv-receipt.toml")
+    done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(lab.root / "gone"))
+    assert done.status == 91
+    assert done.said[0].endswith("gone, has no Python in it")
+
+
+@pytest.mark.parametrize("form", ["after", "before", "joined", "folder", "variable"])
+@pytest.mark.parametrize("with_pip", [True, False])
+def test_a_python_that_is_named(lab: Lab, index: str, form: str, with_pip: bool) -> None:
+    ours = lab.environment()
+    other = lab.environment().folder if with_pip else _bare(lab)
+    python = str(other / "bin" / "python")
+    words = {
+        "after": ["demo==1.0", "--python", python],
+        "before": ["--python", python, "demo==1.0"],
+        "joined": [f"--python={python}", "demo==1.0"],
+        "folder": ["--python", str(other), "demo==1.0"],
+        "variable": ["demo==1.0"],
+    }[form]
+    done = lab.pinstall(ours, *words, **({"PIP_PYTHON": python} if form == "variable" else {}))
+    assert (done.status, len(done.said)) == (0, 1), done
+    assert (_has(ours.folder), _has(other)) == (False, True)
+
+
+def test_a_python_that_is_not_there_is_pips_to_refuse(lab: Lab) -> None:
+    done = lab.pinstall(lab.environment(), "--python", "/no/such/python", "demo==1.0")
+    assert done.status == 1
+    assert "Could not locate Python interpreter /no/such/python" in done.err
+    assert "internal error" not in done.err
+
+
+@pytest.mark.parametrize("pip", ["23.3.2", "24.3.1", "25.3"])
+def test_an_environment_with_an_older_pip(lab: Lab, index: str, pip: str) -> None:
+    environment = lab.environment(pip)
+    done = lab.pinstall(environment, "demo==1.0")
+    assert (done.status, len(done.said)) == (0, 1), done
+    assert environment.installed("demo") == "1.0 1.0"
+
+
+def test_an_interpreter_says_of_itself_what_packaging_says(lab: Lab) -> None:
+    """Asked as if it were another's: it is the same interpreter in an environment of its own."""
+    bare = _bare(lab)
+    asked = Environment(str(bare / "bin" / "python"))
+    assert asked.markers == dict(default_environment())
+    assert asked.tags == {str(tag) for tag in sys_tags()}
+    assert asked.interpreter == (interpreter_name(), interpreter_version())
+    assert asked.prefix == str(bare)
+    assert asked.pip_version is None
+
+
+def test_what_is_installed_is_seen_as_pip_sees_it(lab: Lab) -> None:
+    index = lab.index()
+    environment = lab.environment()
+    for name in ("Demo.One", "demo_two", "three"):
+        wheel(index.root, name.replace(".", "_"), "1.0+local")
+    lab.pip(environment, "-i", index.url, "demo-one", "demo-two", "three")
+    listed = lab.run([environment.pip, "list", "--format", "json"]).out
+    seen = Environment(environment.python)
+    for row in json.loads(listed):
+        project = row["name"].lower().replace("_", "-").replace(".", "-")
+        assert seen.installed(project) == row["version"]
+    assert seen.installed("four") is None
+
+
+@pytest.mark.parametrize("code", ["exit 3", "echo nonsense", "kill -9 $$"])
+def test_a_python_that_does_not_answer(tmp_path: Path, code: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{code}\n")
+    python.chmod(0o755)
+    with pytest.raises(SilentPythonError):
+        _ = Environment(str(python)).prefix
+
+
+@pytest.mark.parametrize(
+    ("words", "rest", "named"),
+    [
+        (["a"], ["a"], ""),
+        (["--python", "X", "a"], ["a"], "X"),
+        (["a", "--python=X", "-q"], ["a", "-q"], "X"),
+        (["a", "--python"], ["a", "--python"], ""),
+        (["--", "--python", "X"], ["--", "--python", "X"], ""),
+        (["--python-version", "3.11"], ["--python-version", "3.11"], ""),
+    ],
+)
+def test_python_is_taken_out_of_the_words(words: list[str], rest: list[str], named: str) -> None:
+    found = target(words, {}, as_module=False)
+    assert list(found.words) == rest
+    assert found.pip[3:] == (("--python", named) if named else ())
+    assert found.python == (named or sys.executable)
+
+
+def test_apart_and_nothing_active(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (tmp_path / "uv-receipt.toml").touch()
+    with pytest.raises(NoEnvironmentError, match="installed apart"):
+        target(["a"], {}, as_module=False)
+    assert target(["a"], {}, as_module=True).python == sys.executable
+
+
+def test_an_externally_managed_python_refuses_as_with_pip(lab: Lab) -> None:
+    """What Debian puts beside its standard library (externally managed environments specification)."""
+    environment = lab.environment()
+    code = (
+        "import sysconfig, os, sys\nold = sysconfig.get_path\n"
+        f"sysconfig.get_path = lambda n, *a, **k: {str(lab.root)!r} if n == 'stdlib' else old(n, *a, **k)\n"
+        "sys.base_prefix = sys.prefix\n"
+    )
+    (lab.root / "EXTERNALLY-MANAGED").write_text("[externally-managed]\nError=use apt\n")
+    site = next(environment.folder.glob("lib/python*/site-packages"))
+    (site / "sitecustomize.py").write_text(code)
+    done = lab.pinstall(environment, "--no-index", "demo==1.0")
+    bare = lab.run([environment.pip, "install", "--no-index", "demo==1.0"])
+    assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
+    assert "externally-managed-environment" in done.err
