@@ -84,21 +84,21 @@ def _gone(entry: Entry) -> None:
 
 
 def _aside_http(cache: str, entry: Entry, identity: str) -> None:
-    metadata, body = store.http_paths(cache, entry.key)
-    _folder(cache, os.path.dirname(metadata))
-    write_file(metadata + ".json", json.dumps({"filename": entry.filename, "identity": identity}))
-    os.replace(entry.paths[0], metadata)  # out: metadata first, and pip sees a miss
-    os.replace(entry.paths[1], body)
+    places = store.http_paths(cache, entry)
+    _folder(cache, os.path.dirname(places[0]))
+    write_file(places[0] + ".json", json.dumps({"filename": entry.filename, "identity": identity}))
+    for path, place in zip(entry.paths, places, strict=True):  # out: metadata first, and pip sees a miss
+        os.replace(path, place)
 
 
 def _back_http(cache: str, entry: Entry) -> bool:
-    place = os.path.join(cache, keys.http_path(entry.key))
-    if os.path.lexists(place):
+    places = [os.path.join(cache, path) for path in keys.http_paths(entry.key, entry.layout)]
+    if os.path.lexists(places[0]):
         return False
-    _pip_folder(cache, os.path.dirname(place))
-    os.replace(entry.paths[1], place + ".body")  # in: body first, and pip never sees half of it
-    os.replace(entry.paths[0], place)
-    _try_unlink(store.http_paths(cache, entry.key)[0] + ".json")
+    _pip_folder(cache, os.path.dirname(places[0]))
+    for path, place in reversed(list(zip(entry.paths, places, strict=True))):  # in: body first, and pip never sees half of it
+        os.replace(path, place)
+    _try_unlink(entry.paths[0] + ".json")
     return True
 
 

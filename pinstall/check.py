@@ -148,10 +148,12 @@ class Checker:
 
 
 def _read(entry: Entry, stamp: Stamp, wanted: _Wanted) -> Proof:
-    proof = proved(stamp, integrity.digests(entry.content, wanted.algorithms))
-    if wanted.checked:
-        content = integrity.archive(entry.content, entry.filename)
-        proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)
+    with entries.open_content(entry) as file:
+        proof = proved(stamp, integrity.digests(file, wanted.algorithms))
+        if wanted.checked:
+            file.seek(0)
+            content = integrity.archive(file, entry.filename)
+            proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)
     if entries.stamp(entry.content) != stamp:
         raise OSError(0, "it changed while it was read")
     return proof

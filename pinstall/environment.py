@@ -26,7 +26,7 @@ RUN_PIP = (
     "import runpy; runpy.run_module('pip', run_name='__main__')"
 )
 
-# Asked of another interpreter, which may be older than ours. The markers are those of the specification of dependency specifiers.
+# Asked of another interpreter, which may be older than ours. The markers are those of the dependency specifiers specification.
 _ASK = r"""
 import sys
 sys.path[:] = [p for p in sys.path if p]

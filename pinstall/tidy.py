@@ -37,10 +37,15 @@ def _of(checker: Checker, pin: Pin) -> Iterator[Untidy]:
         if stamp is None:
             continue
         try:
-            identity = integrity.digests(entry.content, ["sha256"])["sha256"] if entry.kind == "built" else ""
+            identity = _digest(entry) if entry.kind == "built" else ""
         except OSError:
             continue
         yield Untidy(pin, entry, stamp, identity)
+
+
+def _digest(entry: Entry) -> str:
+    with entries.open_content(entry) as file:
+        return integrity.digests(file, ["sha256"])["sha256"]
 
 
 def put_away(root: str, found: Iterable[Untidy]) -> list[str]:

@@ -44,9 +44,9 @@ Verdict = Keep | Hide | Delete | Unknown
 class Evidence(NamedTuple):
     """What was observed of an entry.
 
-    ``digests`` are those of its bytes, by algorithm. ``fault`` says what is wrong with its structure (None: nothing, or not asked);
-    ``name`` (normalized) and ``version`` are those inside. ``unreadable`` says why it could not be read. ``given`` are the
-    reasons for which it went before and came back unchanged: it is what the world gives. For pages, ``listed`` says whether
+    ``digests`` are those of its bytes, by algorithm. ``fault`` says what is wrong with its structure (None: nothing, or not
+    asked); ``name`` (normalized) and ``version`` are those inside. ``unreadable`` says why it could not be read. ``given`` are
+    the reasons for which it went before and came back unchanged: it is what the world gives. For pages, ``listed`` says whether
     any place of the pin's offers what is pinned, ``fresh`` whether pip would use the page without asking, and ``age`` how old
     it is in seconds.
     """

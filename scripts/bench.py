@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADINGS = ("job", "pip ms", "pinstall ms", "extra ms", "ratio", "quartiles", "limit", "")
-FORMAT = "{:<66} {:>8} {:>11} {:>8} {:>6} {:>13} {:>6}  {}"
+FORMAT = "{:<74} {:>8} {:>11} {:>8} {:>6} {:>13} {:>6}  {}"
 # A parent that does nothing: what is left of any wrapper's cost.
 FLOOR = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
 # pip 26.2 and later keep pages for as long as the index says: here, for the whole run, which is when pip is fastest.
@@ -81,9 +81,9 @@ class Row(NamedTuple):
         return statistics.median(self.ratios)
 
     def __str__(self) -> str:
-        quartiles = statistics.quantiles(self.ratios, n=4) if len(self.ratios) > 1 else self.ratios * 3
+        quartiles = statistics.quantiles(self.ratios, n=4) if len(self.ratios) > 1 else []
         verdict = self.note if self.limit is None else ("ok" if self.ratio <= self.limit else "MISSED")
-        spread = f"{quartiles[0]:.3f}-{quartiles[2]:.3f}"
+        spread = f"{quartiles[0]:.3f}-{quartiles[2]:.3f}" if quartiles else ""
         limit = "" if self.limit is None else f"{self.limit:.2f}"
         figures = (f"{self.pip:.0f}", f"{self.pinstall:.0f}", f"{self.extra:+.0f}", f"{self.ratio:.3f}", spread, limit)
         return FORMAT.format(self.job, *figures, verdict).rstrip()
@@ -338,24 +338,22 @@ class World:
     def _copied(self, name: str) -> Path:
         return Path(shutil.copytree(self.warm, self.folder / name, ignore=shutil.ignore_patterns("pinstall")))
 
-    @cached_property
-    def _crowded(self) -> Crowd:
-        crowd = Crowd(self._copied("crowded"))
-        crowd.build(2_000)
-        time.sleep(YOUNG)
-        return crowd
-
     def crowded(self, count: int) -> Path:
-        """Return a cache with what twenty pins need beside 2,000 unrelated built wheels and *count* HTTP entries (at least)."""
-        self._crowded.fetch(count)
-        return self._crowded.cache
+        """Return a cache with what twenty pins need beside 2,000 unrelated built wheels and *count* unrelated HTTP entries."""
+        if not (self.folder / f"crowded-{count}").exists():
+            crowd = Crowd(self._copied(f"crowded-{count}"))
+            crowd.build(2_000)
+            for begin in range(0, count, LINKS):
+                crowd.fetch(range(begin, min(begin + LINKS, count)))
+            time.sleep(YOUNG)
+        return self.folder / f"crowded-{count}"
 
 
 class Crowd:
     """Fills a cache with entries of unrelated projects: its own entries by other names."""
 
     def __init__(self, cache: Path) -> None:
-        self.cache, self._fetched = cache, 0
+        self.cache = cache
         self._body = min((cache / "http-v2").rglob("*.body"), key=lambda path: path.stat().st_size)
         self._wheel = next((cache / "wheels").rglob("*.whl"))
 
@@ -368,13 +366,8 @@ class Crowd:
             os.link(self._wheel, folder / f"unrelated_{number:04}-1.0-py3-none-any.whl")
             os.link(self._wheel.parent / "origin.json", folder / "origin.json")
 
-    def fetch(self, count: int) -> None:
-        """Add HTTP entries until there are *count*: a head and a body each."""
-        for begin in range(self._fetched, count, LINKS):
-            self._fetch(range(begin, min(begin + LINKS, count)))
-        self._fetched = max(self._fetched, count)
-
-    def _fetch(self, numbers: range) -> None:
+    def fetch(self, numbers: range) -> None:
+        """Add HTTP entries, a head and a body each: links to one donor, so at most `LINKS` a call."""
         body = f"{self.cache}/donor-{numbers.start}"
         head = f"{body}-head"
         shutil.copy2(self._body, body)
@@ -415,11 +408,10 @@ class Bench:
     """The jobs of the table, and how each is measured in a `World`."""
 
     def __init__(self, world: World, runs: int, *, quick: bool) -> None:
-        self.world, self.runs, self.quick = world, runs, quick
+        self.world, self.runs = world, runs
         self.big = (100 if quick else 1_000) * MEGABYTE
         # To make 100,000 takes ten seconds, to remove them again half a minute.
         self.crowds = (100, 10_000) if quick else (100, 10_000, 100_000)
-        self.extra: dict[int, float] = {}
 
     def jobs(self) -> Iterator[Job]:
         """Yield the lines of the table; those of issue 2 first."""
@@ -496,19 +488,20 @@ class Bench:
         return self.compare(name, Comparison(job.pip, Side(job.pinstall.commands, job.pinstall.cache, forget), job.installs))
 
     def _crowded(self, count: int, cores: int, name: str) -> Row:
-        row = self.compare(name, self._twenty(self.world.crowded(count), {1: 1.20, 2: 1.08}[cores], cores))
-        if cores == 2:
-            self.extra[count] = row.extra
-        return row
+        return self.compare(name, self._twenty(self.world.crowded(count), {1: 1.20, 2: 1.08}[cores], cores))
 
     def _growth(self, name: str) -> Row:
-        few, many = (self._extra(count) for count in (self.crowds[0], self.crowds[-1]))
-        return Row(name, few, many, many - few, (many / few,), 1.10)
+        """Compare what pinstall adds over the smallest and the largest cache, all four in turn.
 
-    def _extra(self, count: int) -> float:
-        if count not in self.extra:
-            self._crowded(count, 2, "")
-        return self.extra[count]
+        By the fastest runs: differences of medians, each with the noise of two, hide a tenth.
+        """
+        jobs = [self._twenty(self.world.crowded(count)) for count in (self.crowds[0], self.crowds[-1])]
+        sides = [(side, job) for job in jobs for side in (job.pip, job.pinstall)]
+        with on_cores(2):
+            turns = [[self._once(side, job) for side, job in sides] for _ in range(self.runs + 1)][1:]
+        few_pip, few_ours, many_pip, many_ours = (min(times) for times in zip(*turns, strict=True))
+        few, many = few_ours - few_pip, many_ours - many_pip
+        return Row(name, few, many, many - few, (many / few,), 1.10)
 
     def _page(self, kind: str, name: str) -> Row:
         words = ("--index-url", self.world.urls[kind], f"{PAGE_PROJECT}=={PAGE_VERSION}")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import time
 from email.utils import mktime_tz, parsedate_tz
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from urllib.parse import urljoin
 
 from pinstall.pipcache import keys, links
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pinstall.digest import Digest
+    from pinstall.pipcache.keys import Layout
     from pinstall.pipcache.links import Label, Link
 
 ORIGIN = "origin.json"
@@ -33,12 +35,20 @@ class Stamp(NamedTuple):
     inode: int
 
 
+class Span(NamedTuple):
+    """A part of a file, in bytes."""
+
+    offset: int
+    length: int
+
+
 class Entry(NamedTuple):
     """One thing in pip's cache, or set aside in the store.
 
     ``kind`` is ``download``, ``metadata``, ``page`` or ``built``. ``key`` names it within pip's cache, also while it is in the
     store. ``paths`` are its files in the order in which they are to go (of two, metadata and body); the last one is the
-    content. ``stated`` are the digests it is to be held to, and ``label`` what its file name says.
+    content. ``stated`` are the digests it is to be held to, and ``label`` what its file name says. ``layout`` is that of an
+    HTTP entry, and ``span`` where in the file its body is, if not all of it (offset and length in bytes).
     """
 
     kind: str
@@ -47,6 +57,8 @@ class Entry(NamedTuple):
     filename: str
     stated: tuple[Digest, ...] = ()
     label: Label | None = None
+    layout: Layout = keys.TWO_FILES
+    span: Span | None = None
 
     @property
     def content(self) -> str:
@@ -102,11 +114,50 @@ def stamp_of(entry: Entry) -> Stamp | None:
     return stamp(entry.content)
 
 
+def open_content(entry: Entry) -> BinaryIO:
+    """Open the content of *entry*; raises `OSError`, also if it is a symbolic link."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(entry.content, flags), "rb")
+    return file if entry.span is None else cast("BinaryIO", io.BufferedReader(_Part(file, entry.span)))
+
+
+class _Part(io.RawIOBase):
+    """A part of a file as a file."""
+
+    def __init__(self, file: BinaryIO, span: Span) -> None:
+        self._file, self._span, self._at = file, span, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._span.length}[whence]
+        if base + offset < 0:
+            raise ValueError("negative position")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        self._file.seek(self._span.offset + self._at)
+        wanted = max(0, min(len(buffer), self._span.length - self._at))
+        data = self._file.read(wanted)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 class HttpCache:
-    """The HTTP part of the cache at *root* as the pip of version *pip* uses it (23.3 and later: two files for each entry)."""
+    """The HTTP part of the cache at *root* as the pip of version *pip* uses it."""
 
     def __init__(self, root: str, pip: tuple[int, ...]) -> None:
-        self.root, self._has_two_files = root, pip >= (23, 3)
+        self.root, self.layout = root, keys.TWO_FILES if pip >= (23, 3) else keys.ONE_FILE
 
     def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: Label | None) -> Entry | None:
         """Return the entry that answers a request for *link*, behind cached permanent redirects; None if there is none."""
@@ -118,48 +169,81 @@ class HttpCache:
 
         The response has status 0 if its file is no regular one (to open a FIFO would be to wait for ever, as pip would).
         """
-        for _ in range(REDIRECTS if self._has_two_files else 0):
+        for _ in range(REDIRECTS):
             url = keys.request_url(url)
-            key = keys.http_key(url)
-            metadata = os.path.join(self.root, keys.http_path(key))
-            body = metadata + ".body"
-            if not (os.path.exists(metadata) and os.path.exists(body)):
+            entry = self.place(url)
+            if not all(os.path.exists(path) for path in entry.paths):
                 return None  # a miss for pip too
-            response = read_response(metadata) if stamp(metadata) else Response(0, {})
-            if response is None:
+            if stamp(entry.paths[0]) is None:
+                return entry, Response(0, {}), url
+            head = read_head(entry.paths[0])
+            if head is None:
                 return None  # pip says "deserialization failed" and asks the server
+            response, span = head
             if response.status not in (301, 308):
-                return Entry("", key, (metadata, body), ""), response, url
+                return entry._replace(span=span if self.layout is keys.ONE_FILE else None), response, url
             url = urljoin(url, response.headers.get("location", ""))
         return None
 
-    def paths(self, url: str) -> tuple[str, tuple[str, str]]:
-        """Return the key and the two paths of *url*, whether there is an entry or not."""
+    def place(self, url: str) -> Entry:
+        """Return the entry that pip would make of the response to *url*, whether there is one or not."""
         key = keys.http_key(keys.request_url(url))
-        metadata = os.path.join(self.root, keys.http_path(key))
-        return key, (metadata, metadata + ".body")
+        paths = tuple(os.path.join(self.root, path) for path in keys.http_paths(key, self.layout))
+        return Entry("", key, paths, "", layout=self.layout)
 
 
-def read_response(path: str) -> Response | None:
-    """Read the metadata file of an HTTP entry; None for one that pip ignores too."""
+def read_head(path: str) -> tuple[Response, Span | None] | None:
+    """Read the file of an HTTP entry that has its metadata; None for one that pip ignores too.
+
+    Returns the response and where in the file the body is. The file is a MessagePack map (``cachecontrol/serialize.py``); the
+    body is passed over, not read: it may have gigabytes.
+    """
     import msgpack
 
     try:
         with open(path, "rb") as file:
-            data = file.read(_LARGEST_METADATA)
-        if not data.startswith(_PREFIX):
-            return None
-        return _response(msgpack.unpackb(data[len(_PREFIX) :], raw=False, strict_map_key=False))
-    except (OSError, ValueError, msgpack.UnpackException):
+            if file.read(len(_PREFIX)) != _PREFIX:
+                return None
+            return _head(
+                file, lambda: msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA)
+            )
+    except (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException):
         return None
 
 
-def _response(document: Any) -> Response | None:
-    found = document.get("response") if isinstance(document, dict) else None
-    if not isinstance(found, dict) or not isinstance(status := found.get("status"), int):
-        return None
-    headers = found.get("headers")
-    if not isinstance(headers, dict):
+def _head(file: BinaryIO, unpacker_here: Callable[[], Any]) -> tuple[Response, Span | None] | None:
+    base, unpacker = file.tell(), unpacker_here()
+    for _ in range(unpacker.read_map_header()):
+        if unpacker.unpack() != "response":
+            unpacker.skip()
+            continue
+        found: dict[Any, Any] = {}
+        span = None
+        for _ in range(unpacker.read_map_header()):
+            name = unpacker.unpack()
+            if name != "body":
+                found[name] = unpacker.unpack()
+                continue
+            span = _binary(file, base + unpacker.tell())
+            base, unpacker = file.seek(span.offset + span.length), unpacker_here()
+        response = _response(found)
+        return (response, span) if response else None
+    return None
+
+
+def _binary(file: BinaryIO, offset: int) -> Span:
+    """Return where the bytes of the MessagePack "bin" value at *offset* are; raises `ValueError` if there is none."""
+    file.seek(offset)
+    head = file.read(5)
+    size = {0xC4: 1, 0xC5: 2, 0xC6: 4}.get(head[0] if head else 0)
+    if size is None or len(head) < 1 + size:
+        raise ValueError("no binary value")
+    return Span(offset + 1 + size, int.from_bytes(head[1 : 1 + size], "big"))
+
+
+def _response(found: dict[Any, Any]) -> Response | None:
+    status, headers = found.get("status"), found.get("headers")
+    if not isinstance(status, int) or not isinstance(headers, dict):
         return None
     return Response(status, {str(name).lower(): str(value) for name, value in headers.items()})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
@@ -61,9 +61,23 @@ def http_key(url: str) -> str:
     return hashlib.sha224(url.encode()).hexdigest()
 
 
-def http_path(key: str) -> str:
-    """Return the path of an HTTP entry's metadata below the cache folder; its body is ``.body`` beside it."""
-    return "/".join(("http-v2", *key[:5], key))
+class Layout(NamedTuple):
+    """How pip keeps HTTP entries: the folder below the cache folder, and the endings of an entry's files.
+
+    They are in the order in which the files are to go; the last one has the body.
+    """
+
+    folder: str
+    endings: tuple[str, ...]
+
+
+TWO_FILES = Layout("http-v2", ("", ".body"))  # pip 23.3 and later: metadata and body
+ONE_FILE = Layout("http", ("",))  # before: the body within the metadata
+
+
+def http_paths(key: str, layout: Layout) -> tuple[str, ...]:
+    """Return the paths of an HTTP entry's files below the cache folder."""
+    return tuple("/".join((layout.folder, *key[:5], key)) + ending for ending in layout.endings)
 
 
 def wheel_key(url: str, digest: Digest | None, subdirectory: str, interpreter: tuple[str, str]) -> str:

@@ -115,7 +115,7 @@ class Cache:
         if response.status != 200 or links.label(links.Link(url).filename, project):
             return None
         try:
-            with open(entry.content, "rb") as file:
+            with entries.open_content(entry) as file:
                 body = file.read(pages.LARGEST + 1)
             return Page(entry, response, tuple(pages.parse(body, response.headers, own_url)))
         except pages.DamagedPageError as error:
@@ -173,8 +173,8 @@ class Cache:
         """Yield the HTTP entries that pip would make for one file, whether they are in the cache or not."""
         if _is_http(file.link.url) and self.usable(file):
             for kind, link, stated in _requests(file):
-                key, paths = self.http.paths(link.url)
-                yield entries.Entry(kind, key, paths, link.filename, stated, file.label)
+                place = self.http.place(link.url)
+                yield place._replace(kind=kind, filename=link.filename, stated=stated, label=file.label)
 
     def wheel_key(self, link: Link) -> str:
         """Return the key of the built wheels of *link* for the environment's interpreter."""

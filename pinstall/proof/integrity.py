@@ -6,7 +6,6 @@ import base64
 import csv
 import hashlib
 import io
-import os
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
@@ -35,28 +34,20 @@ class Content(NamedTuple):
     version: str = ""
 
 
-def open_regular(path: str) -> BinaryIO:
-    """Open *path* for reading; raises `OSError` if it is a symbolic link."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags), "rb")
-
-
-def digests(path: str, algorithms: Iterable[str]) -> dict[str, str]:
-    """Return the hexadecimal digests of the file *path* by algorithm, read once; raises `OSError`."""
+def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
+    """Return the hexadecimal digests of *file* by algorithm, read once; raises `OSError`."""
     hashes = {name: digest.new(name) for name in algorithms}
-    with open_regular(path) as file:
-        while chunk := file.read(_CHUNK):
-            for made in hashes.values():
-                made.update(chunk)
+    while chunk := file.read(_CHUNK):
+        for made in hashes.values():
+            made.update(chunk)
     return {name: made.hexdigest() for name, made in hashes.items()}
 
 
-def archive(path: str, filename: str) -> Content:
+def archive(file: BinaryIO, filename: str) -> Content:
     """Read an artifact to its end; *filename* tells its kind. Raises `OSError` if the file itself cannot be read."""
     if filename.endswith(".whl"):
-        return wheel(path)
-    with open_regular(path) as file:
-        return Content(_zip_fault(file) if filename.lower().endswith(".zip") else _tar_fault(file))
+        return wheel(file)
+    return Content(_zip_fault(file) if filename.lower().endswith(".zip") else _tar_fault(file))
 
 
 def _tar_fault(file: BinaryIO) -> str | None:
@@ -98,19 +89,18 @@ def _zip_fault(file: BinaryIO) -> str | None:
     return f"{bad} is damaged" if bad else None
 
 
-def wheel(path: str) -> Content:
+def wheel(file: BinaryIO) -> Content:
     """Hold a wheel to its own RECORD and read its name and version (Binary distribution format specification)."""
     import zipfile
     import zlib
 
-    with open_regular(path) as file:
-        try:
-            with zipfile.ZipFile(file) as archive_:
-                return _wheel(archive_)
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, csv.Error) as error:
-            return Content(f"not a readable wheel ({type(error).__name__})")
-        except (NotImplementedError, RuntimeError):  # a compression or encryption this Python lacks: no proof of damage
-            return Content(None)
+    try:
+        with zipfile.ZipFile(file) as archive_:
+            return _wheel(archive_)
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, csv.Error) as error:
+        return Content(f"not a readable wheel ({type(error).__name__})")
+    except (NotImplementedError, RuntimeError):  # a compression or encryption this Python lacks: no proof of damage
+        return Content(None)
 
 
 def _wheel(archive_: zipfile.ZipFile) -> Content:
