@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pinstall import __version__, environment, forward
@@ -35,11 +36,11 @@ def main(*, as_module: bool = False) -> int:
         target = environment.target(sys.argv[1:], os.environ, as_module=as_module)
         if target.words == ("--version",):
             print(f"pinstall {__version__} from {os.path.dirname(__file__)}", flush=True)
-            return _pip(target, "--version")
+            return _just_pip(target, "--version")
         if target.words and target.words[0] in ("-h", "--help"):
             print(_HELP, flush=True)
         if os.environ.get("PINSTALL_POLICY") == "off":
-            return _pip(target, "install", *target.words)
+            return _just_pip(target, "install", *target.words)
         return _serve(target)
     except environment.NoEnvironmentError as error:
         _say(str(error))
@@ -48,8 +49,13 @@ def main(*, as_module: bool = False) -> int:
         return _INTERRUPTED
 
 
+def _just_pip(target: Target, *words: str) -> int:
+    return forward.Pip(target.runner).run([*target.options, *words], {}, lambda: None)
+
+
 def _serve(target: Target) -> int:
     """Check, forward, tidy; whatever goes wrong with us, pip runs."""
+    pip = forward.Pip(target.runner)
     try:
         from pinstall.session import Session
 
@@ -57,18 +63,20 @@ def _serve(target: Target) -> int:
         session.prepare()
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
         _say_broken(error)
-        return _pip(target, "install", *forward.without_cache(target.words), PIP_NO_CACHE_DIR="1")
+        words = [*target.options, "install", *forward.without_cache(target.words)]
+        return pip.run(words, {"PIP_NO_CACHE_DIR": "1"}, lambda: None)
+
+    def meanwhile() -> None:
+        with suppress(Exception):  # what is not done now is done afterwards, or by the next call
+            session.meanwhile()
+
     with session.under_way():
-        status = _pip(target, "install", *session.arguments, **session.variables)
+        status = pip.run([*target.options, "install", *session.arguments], session.variables, meanwhile)
     try:
         session.finish(status)
     except Exception as error:  # noqa: BLE001 (pip has done its work)
         _say_broken(error)
     return status
-
-
-def _pip(target: Target, *words: str, **variables: str) -> int:
-    return forward.pip([*target.pip, *words], {**os.environ, **variables})
 
 
 def _say(line: str) -> None:

@@ -20,12 +20,6 @@ _SEPARATORS = re.compile(r"[-_.]+")
 _PURE = re.compile(r"(\w+\.)?py3(\.\w+)?-none-any")
 _HEAD = 1 << 16
 
-# What the script "pip" does, for any interpreter: the current folder is no place to import from, and pip calls itself pip.
-RUN_PIP = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; sys.argv[0] = 'pip'; "
-    "import runpy; runpy.run_module('pip', run_name='__main__')"
-)
-
 # Asked of another interpreter, which may be older than ours. The markers are those of the dependency specifiers specification.
 _ASK = r"""
 import sys
@@ -59,10 +53,14 @@ class SilentPythonError(Exception):
 
 
 class Target(NamedTuple):
-    """Where a call goes: the interpreter, the command that starts the pip that serves it, and the words that remain for pip."""
+    """Where a call goes: *python* is the interpreter of the environment, *runner* the one whose pip serves it.
+
+    ``options`` are what pip wants in front of its command, and ``words`` what remains to come behind ``install``.
+    """
 
     python: str
-    pip: tuple[str, ...]
+    runner: str
+    options: tuple[str, ...]
     words: tuple[str, ...]
 
 
@@ -73,14 +71,14 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
     if pinstall runs *as_module*; else, for a pinstall installed apart (pipx, uv tool), the active one; else the one that
     pinstall stands in, whatever is active. Raises `NoEnvironmentError`.
     """
-    own = (sys.executable, "-c", RUN_PIP)
+    own = sys.executable
     named, rest = _named(words)
     if named or environ.get("PIP_PYTHON"):
         wanted = named or environ["PIP_PYTHON"]
         python = _interpreter(wanted)
-        return Target(python or wanted, (*own, "--python", wanted) if named else own, tuple(rest))
+        return Target(python or wanted, own, ("--python", named) if named else (), tuple(rest))
     if as_module or not _is_apart():
-        return Target(sys.executable, own, tuple(words))
+        return Target(own, own, (), tuple(words))
     active = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX")
     if not active:
         raise NoEnvironmentError(
@@ -90,8 +88,9 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
     python = _interpreter(active)
     if python is None:
         raise NoEnvironmentError(f"the active environment, {active}, has no Python in it")
-    runner = (python, "-c", RUN_PIP) if Environment(python).pip_version else (*own, "--python", python)
-    return Target(python, runner, tuple(words))
+    if Environment(python).pip_version:
+        return Target(python, python, (), tuple(words))
+    return Target(python, own, ("--python", python), tuple(words))
 
 
 def _named(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -2,33 +2,81 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 COULD_NOT_START = 92
 
 
-def pip(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run pip by *command* and wait for it.
+# What the script "pip" does, for any interpreter: the current folder is no place to import from, and pip calls itself pip.
+# The first argument is a descriptor: what it is told there, it does. Until then it imports pip, which takes it most of the time
+# that it has to wait, on another core; what pip does then is the same.
+_PROGRAM = """
+import sys
+sys.path[:] = [p for p in sys.path if p]
+import json, os, runpy
+try:
+    if sys.argv[2:] == ["early"]:
+        try:
+            import pip._internal.commands.install
+        except ImportError:
+            pass
+    with open(int(sys.argv[1]), "rb") as go:
+        told = go.read()
+    if not told:
+        os._exit(130)
+    words, variables = json.loads(told.decode())
+except KeyboardInterrupt:
+    os._exit(130)
+os.environ.update(variables)
+sys.argv[:] = ["pip"] + words
+runpy.run_module("pip", run_name="__main__")
+"""
 
-    Returns its exit status; 128+n if signal n ended it, 92 if it could not be started.
-    """
-    try:
-        # Descriptors that were given to us (``-r /dev/fd/63``) are pip's too; ours are not inheritable.
-        child = subprocess.Popen(command, env=dict(environ), close_fds=False)
-    except OSError as error:
-        print(f"pinstall: pip could not be started by {command[0]}: {error.strerror}", file=sys.stderr)
-        return COULD_NOT_START
-    with _passing_signals_to(child):
-        status = child.wait()
-    return 128 - status if status < 0 else status
+
+class Pip:
+    """A pip that is to serve one call: started at once, told later what to do."""
+
+    def __init__(self, runner: str) -> None:
+        self._runner = runner
+        reading, self._go = os.pipe()
+        os.set_inheritable(reading, True)
+        command = [runner, "-c", _PROGRAM, str(reading), *(["early"] if _another_core() else [])]
+        try:
+            # Descriptors that were given to us (``-r /dev/fd/63``) are pip's too; ours are not inheritable.
+            self._child: subprocess.Popen[bytes] | None = subprocess.Popen(command, close_fds=False)
+        except OSError as error:
+            self._child, self._error = None, error
+        os.close(reading)
+
+    def run(self, words: Sequence[str], variables: Mapping[str, str], meanwhile: Callable[[], None]) -> int:
+        """Let pip do what its arguments *words* say, with these *variables* set, and wait for it; *meanwhile* is called once.
+
+        Returns its exit status; 128+n if signal n ended it, 92 if it could not be started.
+        """
+        if self._child is None:
+            os.close(self._go)
+            print(f"pinstall: pip could not be started by {self._runner}: {self._error.strerror}", file=sys.stderr)
+            return COULD_NOT_START
+        with _passing_signals_to(self._child):
+            with suppress(BrokenPipeError), open(self._go, "wb") as go:
+                go.write(json.dumps([list(words), dict(variables)]).encode())
+            meanwhile()
+            status = self._child.wait()
+        return 128 - status if status < 0 else status
+
+
+def _another_core() -> bool:
+    """Say whether pip can be imported while we do our own work."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) > 1
 
 
 @contextmanager

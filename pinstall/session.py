@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pinstall.check import Finding
     from pinstall.environment import Target
     from pinstall.pins import Pin
+    from pinstall.tidy import Untidy
 
 # Before 23.0 pip's cache is another one: such a pip is left alone.
 _OLDEST_PIP = (23,)
@@ -42,11 +43,12 @@ class Session:
         self._environ, self._print = environ, say
         self._environment = Environment(target.python)
         # The pip that serves another environment by --python is ours.
-        self._pip_version = Environment(target.pip[0]).pip_version
+        self._pip_version = Environment(target.runner).pip_version
         self._call: Call | None = None
         self._checker: Checker | None = None
         self._open: list[Pin] = []
         self._deleted: list[Finding] = []
+        self._untidy: dict[Pin, list[Untidy]] = {}
 
     def prepare(self) -> None:
         """Read the call, prove what its pins name in the cache, and evict what does not match."""
@@ -76,6 +78,13 @@ class Session:
         """Mark the call as under way while its pip runs, if that pip may use the cache."""
         return lock.under_way(self._checker.cache.root) if self._checker and not self.variables else nullcontext()
 
+    def meanwhile(self) -> None:
+        """While pip runs: find the other versions of what is pinned, as far as their pages are known already."""
+        if self._checker is not None and not self.variables and not self._keeps_versions:
+            for pin in self._open:
+                if pin.has_version and self._checker.cache.locate(pin).complete:
+                    self._untidy[pin] = tidy.find(self._checker, pin)
+
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: note what came back, tidy, and write the ledgers. Never waits."""
         if self._call is not None and status != _USAGE_ERROR:
@@ -84,7 +93,7 @@ class Session:
         if self._call is None or self._checker is None:
             return
         self._note_what_came_back(self._checker, status)
-        untidy = [] if status or self.variables else tidy.find(self._checker, self._settled_pins(self._call))
+        untidy = [] if status or self.variables else self._find_untidy(self._call, self._checker)
         ledgers = self._checker.ledgers.values()
         if not untidy and not any(ledger.changed for ledger in ledgers):
             return
@@ -134,15 +143,23 @@ class Session:
             ledger = checker.ledger(finding.pin.project)
             ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)
 
-    def _settled_pins(self, call: Call) -> list[Pin]:
-        """Return the pins that this call installed: beside them other versions have no place now."""
-        if self._environ.get("PINSTALL_KEEP_VERSIONS"):
+    @property
+    def _keeps_versions(self) -> bool:
+        return bool(self._environ.get("PINSTALL_KEEP_VERSIONS"))
+
+    def _find_untidy(self, call: Call, checker: Checker) -> list[Untidy]:
+        """Return the entries of other versions of the pins that this call installed: they have no place now."""
+        if self._keeps_versions:
             return []
         self._environment.forget()
+        checker.cache.forget_pages()
+        elsewhere = call.has(*_ELSEWHERE)
         pinned = [pin for pin in self._open if pin.has_version]
-        if call.has(*_ELSEWHERE):
-            return [pin for pin in pinned if pin.requested]
-        return [pin for pin in pinned if self._is_installed(pin)]
+        settled = [pin for pin in pinned if (pin.requested if elsewhere else self._is_installed(pin))]
+        return [found for pin in settled for found in self._found(checker, pin)]
+
+    def _found(self, checker: Checker, pin: Pin) -> list[Untidy]:
+        return self._untidy[pin] if pin in self._untidy else tidy.find(checker, pin)
 
     def _say(self, level: int, line: str) -> None:
         """Say a line if the call's ``-q`` and ``-v`` leave room for its *level*."""

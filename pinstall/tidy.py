@@ -25,13 +25,12 @@ class Untidy(NamedTuple):
     identity: str
 
 
-def find(checker: Checker, pinned: Iterable[Pin]) -> list[Untidy]:
-    """Find the entries of other versions of what is *pinned*; before the lock, because builds are hashed."""
-    checker.cache.forget_pages()
-    return [untidy for pin in pinned for untidy in _of(checker, pin)]
+def find(checker: Checker, pin: Pin) -> list[Untidy]:
+    """Find the entries of other versions of what *pin* pins; before the lock, because builds are hashed."""
+    return list(_find(checker, pin))
 
 
-def _of(checker: Checker, pin: Pin) -> Iterator[Untidy]:
+def _find(checker: Checker, pin: Pin) -> Iterator[Untidy]:
     for entry in checker.others(pin):
         stamp = entries.stamp(entry.content)
         if stamp is None:

@@ -175,7 +175,7 @@ def test_a_python_that_does_not_answer(tmp_path: Path, code: str) -> None:
 def test_python_is_taken_out_of_the_words(words: list[str], rest: list[str], named: str) -> None:
     found = target(words, {}, as_module=False)
     assert list(found.words) == rest
-    assert found.pip[3:] == (("--python", named) if named else ())
+    assert found.options == (("--python", named) if named else ())
     assert found.python == (named or sys.executable)
 
 

@@ -147,7 +147,7 @@ def test_names_in_the_current_folder_are_not_imported(lab: Lab) -> None:
 
 
 def test_an_interpreter_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert forward.pip([str(tmp_path / "python"), "install"], {}) == 92
+    assert forward.Pip(str(tmp_path / "python")).run(["install"], {}, lambda: None) == 92
     assert capsys.readouterr().err.startswith("pinstall: pip could not be started by ")
 
 

@@ -67,9 +67,15 @@ class Cache:
         self.http = entries.HttpCache(root, pip)
         self._keeps_pages = pip >= (26, 2)
         self._pages: dict[str, Page | None] = {}
+        self._located: dict[Pin, Located] = {}
 
     def locate(self, pin: Pin) -> Located:
-        """Find the pages and files of *pin*."""
+        """Find the pages and files of *pin*; once, until pages are forgotten."""
+        if pin not in self._located:
+            self._located[pin] = self._locate(pin)
+        return self._located[pin]
+
+    def _locate(self, pin: Pin) -> Located:
         if pin.url:
             found = links.link(pin.url)
             return Located((), (File(found, links.label(found.filename, pin.project)),), (), complete=True, listed=True)
@@ -86,6 +92,7 @@ class Cache:
     def forget_pages(self) -> None:
         """Read pages anew: pip may have fetched others."""
         self._pages.clear()
+        self._located.clear()
 
     def uses_unasked(self, page: Page, project: str) -> bool:
         """Say whether pip would use a cached page without asking the server: only 26.2 and later do."""
