@@ -537,7 +537,8 @@ class Bench:
         triples = [(_hashing(bodies), *self._dry_runs(command, cache)) for _ in range(SLOW + 1)][1:]
         ratios = tuple((first - known) / hashing for hashing, known, first in triples)
         hashing, known, first = (statistics.median(times) for times in zip(*triples, strict=True))
-        return Row(name, hashing, first - known, first - known - hashing, ratios, limit, "(both cores: 0.5)" if count > 1 else "")
+        note = "(both cores: 0.5)" if count > 1 else ""
+        return Row(name, hashing, first - known, first - known - hashing, ratios, limit, note)
 
     def _dry_runs(self, command: list[str], cache: Path) -> tuple[float, float]:
         """Return the milliseconds of a run with and of one without the ledger, which a dry run does not write."""
