@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import digest, store
+from pinstall import digest, links, store
 from pinstall.ledger import Ledger, Proof, proved
 from pinstall.pipcache import entries
+from pinstall.pipcache.locate import File
 from pinstall.proof import integrity
 from pinstall.verdict import Evidence, Keep, Verdict, decide
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from pinstall.pins import Pin
     from pinstall.pipcache.entries import Entry, Stamp
-    from pinstall.pipcache.locate import Cache, File, Located, Page
+    from pinstall.pipcache.locate import Cache, Located, Page
 
 
 class Finding(NamedTuple):
@@ -78,7 +79,8 @@ class Checker:
     def others(self, pin: Pin) -> Iterator[Entry]:
         """Yield the downloads and built wheels of other versions of *pin*'s project that this environment's pip could use."""
         located = self.cache.locate(pin)
-        for file in located.others:
+        for offer in located.others:
+            file = File(offer.link(), links.label(offer.filename, pin.project))
             yield from self.cache.artifacts(pin, file)
         if not located.complete and not located.files:
             yield from (entry for entry in self.cache.walked(pin) if not _is_pinned(pin, entry))

@@ -7,7 +7,6 @@ pinstall against pinstall.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -89,7 +88,7 @@ def under_way(cache: str) -> Iterator[None]:
     try:
         folder = os.path.join(made_folder(cache), "calls")
         os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, f"{os.getpid()}-{secrets.token_hex(4)}")
+        path = os.path.join(folder, f"{os.getpid()}-{os.urandom(4).hex()}")
         mark = FileLock(path, mode=_mode(cache))
         mark.acquire(timeout=0)
     except OSError:  # a cache that cannot be written: nothing is moved in it either

@@ -19,7 +19,7 @@ from packaging.utils import (
 )
 
 from pinstall import digest
-from pinstall.pipcache.links import SDIST_ENDINGS, from_path, parsed
+from pinstall.links import SDIST_ENDINGS, from_path, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,8 +39,8 @@ _COMMIT = re.compile(r"@[0-9a-fA-F]{40}$")
 class Pin(NamedTuple):
     """What a call leaves as the one answer for a project.
 
-    ``project`` is normalized. ``url`` is set for direct references; else ``specifier`` admits one version, or ``hashes`` say which
-    files will do. ``places`` tell where it was written. ``requested`` is False if only constraints name the project.
+    ``project`` is normalized. ``url`` is set for direct references; else ``specifier`` admits one version, or ``hashes`` say
+    which files will do. ``places`` tell where it was written. ``requested`` is False if only constraints name the project.
     """
 
     project: str
@@ -84,8 +84,8 @@ class Pins(NamedTuple):
 def collect(lines: Iterable[Line], markers: Mapping[str, str]) -> Pins:
     """Return the pins of a call, in the order in which the projects appear.
 
-    *markers* are the values of the environment's markers, where they are not those of the running Python. Projects whose lines contradict each other are left out: pip
-    reports the conflict.
+    *markers* are the values of the environment's markers, where they are not those of the running Python. Projects whose
+    lines contradict each other are left out: pip reports the conflict.
     """
     by_project: dict[str, list[_Part]] = {}
     loose = False
@@ -122,7 +122,7 @@ def _exact(specifier: SpecifierSet) -> list[Version]:
 
 
 def _read(line: Line, markers: Mapping[str, str]) -> _Part | None:
-    """Read one line as pip does (``req/constructors.parse_req_from_line``); None if it does not apply, or is no pin's business."""
+    """Read one line as pip does (``req/constructors.py``); None if it does not apply here, or cannot be a pin."""
     text, marker = _without_marker(line.text)
     try:
         if marker and not Marker(marker).evaluate({**markers, "extra": ""}):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import digest
-from pinstall.pipcache.links import parsed
+from pinstall.links import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,10 +26,10 @@ _DOWN = [
     "pipcache.entries pipcache.pages",
     "pipcache.keys",
     "pins environment",
-    "links",
     "call.command",
     "call.config call.requirements",
     "call.options",
+    "links",
     "digest",
     "__init__ call.__init__ pipcache.__init__ proof.__init__",
 ]
@@ -84,7 +84,8 @@ def test_the_front_door_needs_the_standard_library_alone() -> None:
     import subprocess
     import sys
 
-    code = f"import sys; sys.path.insert(0, {str(_ROOT.parent)!r}); import pinstall.cli; print(sorted(m for m in sys.modules if '.' not in m))"
+    shown = "print(sorted(m for m in sys.modules if '.' not in m))"
+    code = f"import sys; sys.path.insert(0, {str(_ROOT.parent)!r}); import pinstall.cli; {shown}"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     foreign = set(ast.literal_eval(done.stdout)) - sys.stdlib_module_names - {"__main__", "pinstall"}
     assert foreign == set()

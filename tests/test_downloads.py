@@ -113,8 +113,10 @@ def test_a_file_published_anew_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> N
     done = lab.pinstall(environment, "-r", "requirements.txt")
     assert environment.installed("demo") == "1.0 new", done
     assert done.said == [
-        "set aside demo-1.0-py3-none-any.whl (download): other-file, its hash is not the pin's; "
-        "demo==1.0 (requirements.txt, line 2)"
+        (
+            "set aside demo-1.0-py3-none-any.whl (download): other-file, its hash is not the pin's; "
+            "demo==1.0 (requirements.txt, line 2)"
+        )
     ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import venv
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,8 @@ from tests.lab import flip
 from tests.packages import wheel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.lab import Environment as Made
     from tests.lab import Lab
 
@@ -80,8 +81,10 @@ def test_installed_apart_with_nothing_active(lab: Lab, index: str) -> None:
     done = lab.pinstall(ours, "demo==1.0")
     assert (done.status, done.out) == (91, "")
     assert done.said == [
-        "there is no environment to install into: pinstall is installed apart, and neither VIRTUAL_ENV nor CONDA_PREFIX is set; "
-        "activate an environment, or name one with --python"
+        (
+            "there is no environment to install into: pinstall is installed apart, and neither VIRTUAL_ENV nor CONDA_PREFIX "
+            "is set; activate an environment, or name one with --python"
+        )
     ]
     assert not _has(ours.folder)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 from pinstall.digest import Digest
+from pinstall.links import Label, parsed
 from pinstall.pins import Pin
 from pinstall.pipcache.entries import Entry
-from pinstall.pipcache.links import Label, parsed
 from pinstall.verdict import Delete, Evidence, Hide, Keep, Unknown, decide
 
 _A, _B, _C = "a" * 64, "b" * 64, "c" * 64

@@ -11,8 +11,8 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from pinstall import links
 from pinstall.call import options
 from pinstall.call.options import UnreadableCallError
 
@@ -91,8 +91,7 @@ class _File:
             elif requirement or values["editables"]:
                 place = f"{_shown(path)}, line {number}"
                 editable = not requirement
-                text = requirement or values["editables"][0]
-                yield Line(text, place, constraint, editable, tuple(values["hashes"] or ()))
+                yield Line(requirement or values["editables"][0], place, constraint, editable, tuple(values["hashes"] or ()))
             else:
                 yield OptionLine(values, os.path.dirname(os.path.abspath(path)))
 
@@ -106,7 +105,7 @@ def _content(path: str) -> str | Unread:
     if _URL.match(path):
         if urlsplit(path).scheme.lower() != "file":
             return Unread(path, "a URL is pip's to fetch")
-        path = url2pathname(urlsplit(path).path)
+        path = links.to_path(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return Unread(path, "it is no regular file, and reading it would leave nothing for pip")

@@ -10,14 +10,15 @@ from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from urllib.parse import urljoin
 
-from pinstall.pipcache import keys, links
+from pinstall import links
+from pinstall.pipcache import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pinstall.digest import Digest
+    from pinstall.links import Label, Link
     from pinstall.pipcache.keys import Layout
-    from pinstall.pipcache.links import Label, Link
 
 ORIGIN = "origin.json"
 _PREFIX = b"cc=4,"

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import posixpath
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, urlsplit
-from urllib.request import url2pathname
+from urllib.parse import quote
 
+from pinstall import links
 from pinstall.digest import Digest
-from pinstall.pipcache import entries, keys, links, pages
+from pinstall.pipcache import entries, keys, pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinstall.call.command import Call
     from pinstall.environment import Environment
+    from pinstall.links import Label, Link
     from pinstall.pins import Pin
     from pinstall.pipcache.entries import Entry, Response
-    from pinstall.pipcache.links import Label, Link
+    from pinstall.pipcache.pages import Offer
 
 _LARGEST_ORIGIN = 1 << 20
 
 
 class Page(NamedTuple):
-    """A cached page: its entry, its response, the links on it, and what is wrong with it if anything is.
+    """A cached page: its entry, its response, the files it offers, and what is wrong with it if anything is.
 
     ``fault`` is proof of damage; ``unreadable`` says why nothing can be said.
     """
 
     entry: Entry
     response: Response
-    links: tuple[Link, ...]
+    offers: tuple[Offer, ...]
     fault: str | None = None
     unreadable: str = ""
 
@@ -48,13 +50,13 @@ class File(NamedTuple):
 class Located(NamedTuple):
     """What was found for a pin.
 
-    ``files`` are those of what is pinned, ``others`` those of other versions. ``complete`` says whether each place of the pin
-    could be looked into, ``listed`` whether what is pinned is offered by any of them.
+    ``files`` are those of what is pinned, ``others`` what is offered of other versions; both only for this environment.
+    ``complete`` says whether each place of the pin could be looked into, ``listed`` whether any offers what is pinned.
     """
 
     pages: tuple[Page, ...]
     files: tuple[File, ...]
-    others: tuple[File, ...]
+    others: tuple[Offer, ...]
     complete: bool
     listed: bool
 
@@ -77,17 +79,23 @@ class Cache:
 
     def _locate(self, pin: Pin) -> Located:
         if pin.url:
-            found = links.link(pin.url)
-            return Located((), (File(found, links.label(found.filename, pin.project)),), (), complete=True, listed=True)
+            link = links.link(pin.url)
+            file = File(link, links.label(link.filename, pin.project))
+            return Located((), (file,) if self.usable(file.label) else (), (), complete=True, listed=True)
         places = [self._page(url, pin.project) for url in self._page_urls(pin.project)]
-        found_pages = tuple(page for page in places if page is not None)
-        offered = [link for page in found_pages for link in page.links] + list(self._local(pin.project))
-        named = [File(link, links.label(link.filename, pin.project)) for link in dict.fromkeys(offered)]
-        pinned = tuple(file for file in named if _is_pinned(pin, file))
-        kept = set(pinned)
-        others = tuple(file for file in named if file.label is not None and file not in kept)
+        found = tuple(page for page in places if page is not None)
+        pinned: dict[File, None] = {}
+        others = []
+        for offer in itertools.chain(*(page.offers for page in found), self._local(pin.project)):
+            label = links.label(offer.filename, pin.project)
+            if label is None or not self.usable(label):
+                continue
+            if pin.admits(label.version) and (pin.has_version or any(d in pin.hashes for d in offer.link().digests)):
+                pinned[File(offer.link(), label)] = None
+            else:
+                others.append(offer)
         listed = any(_will_do(pin, file) for file in pinned)
-        return Located(found_pages, pinned, others, None not in places, listed)
+        return Located(found, tuple(pinned), tuple(others), None not in places, listed)
 
     def forget_pages(self) -> None:
         """Read pages anew: pip may have fetched others."""
@@ -113,57 +121,50 @@ class Cache:
 
     def _read_page(self, url: str, project: str) -> Page | None:
         found = self.http.find(url)
-        if found is None:
-            return None
+        if found is None or links.label(links.Link(url).filename, project):
+            return None  # pip asks the server, or it is an archive in --find-links
         entry, response, own_url = found
-        entry = entry._replace(kind="page", filename=f"index page of {project}")
-        if entries.stamp_of(entry) is None:
-            return Page(entry, response, (), unreadable="it is no regular file")
-        if response.status != 200 or links.label(links.Link(url).filename, project):
-            return None
+        page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
         try:
-            with entries.open_content(entry) as file:
+            if entries.stamp_of(page.entry) is None:
+                return page._replace(unreadable="it is no regular file")
+            with entries.open_content(page.entry) as file:
                 body = file.read(pages.LARGEST + 1)
-            return Page(entry, response, tuple(pages.parse(body, response.headers, own_url)))
+            return page._replace(offers=tuple(pages.parse(body, response.headers, own_url)))
         except pages.DamagedPageError as error:
-            return Page(entry, response, (), str(error))
+            return page._replace(fault=str(error))
         except OSError as error:
-            return Page(entry, response, (), unreadable=error.strerror or "it cannot be read")
+            return page._replace(unreadable=error.strerror or "it cannot be read")
         except pages.UnknownPageError:
             return None  # as if it were not there: what it lists cannot be known
 
-    def _local(self, project: str) -> Iterator[Link]:
+    def _local(self, project: str) -> Iterator[Offer]:
         """Files offered without the cache: ``--find-links`` folders and files, and indexes that are folders."""
         for place in self.call.find_links:
             path = _path(place)
-            if path is not None and os.path.isdir(path):
-                yield from (
-                    links.from_path(os.path.join(path, name)) for name in entries.names(path) if links.label(name, project)
-                )
-            elif path is not None and links.label(os.path.basename(path), project):
-                yield links.from_path(path)
-            elif path is not None and path.endswith((".html", ".htm")):
-                yield from self._html(path, project)
-            elif path is None and links.label(links.Link(place).filename, project):
-                yield links.link(place)
+            if path is None:
+                yield pages.remote(place)
+            elif os.path.isdir(path):
+                yield from (pages.local(os.path.join(path, name)) for name in entries.names(path))
+            elif path.endswith((".html", ".htm")):
+                yield from self._html(path)
+            else:
+                yield pages.local(path)
         for index in self.call.index_urls:
             path = _path(index)
             if path is not None:
-                yield from self._html(os.path.join(path, project, "index.html"), project)
+                yield from self._html(os.path.join(path, project, "index.html"))
 
-    def _html(self, path: str, project: str) -> Iterator[Link]:
+    def _html(self, path: str) -> Iterator[Offer]:
         try:
             with open(path, "rb") as file:
                 body = file.read(pages.LARGEST)
-            found = pages.parse(body, {"content-type": "text/html"}, links.from_path(path).url)
+            yield from pages.parse(body, {"content-type": "text/html"}, links.from_path(path).url)
         except (OSError, pages.DamagedPageError, pages.UnknownPageError):
             return
-        yield from (link for link in found if links.label(link.filename, project))
 
     def artifacts(self, pin: Pin, file: File) -> Iterator[Entry]:
         """Yield the entries in the cache for one file: its download, its ``.metadata``, its built wheels."""
-        if not self.usable(file):
-            return
         if _is_http(file.link.url):
             yield from self._http_entries(file)
         if file.label is None or not file.label.tags:
@@ -178,7 +179,7 @@ class Cache:
 
     def requests(self, file: File) -> Iterator[Entry]:
         """Yield the HTTP entries that pip would make for one file, whether they are in the cache or not."""
-        if _is_http(file.link.url) and self.usable(file):
+        if _is_http(file.link.url):
             for kind, link, stated in _requests(file):
                 place = self.http.place(link.url)
                 yield place._replace(kind=kind, filename=link.filename, stated=stated, label=file.label)
@@ -188,9 +189,9 @@ class Cache:
         first = link.digests[0] if link.digests else None
         return keys.wheel_key(link.url, first, link.subdirectory, self.environment.interpreter)
 
-    def usable(self, file: File) -> bool:
-        """Say whether the environment's pip could install it: other interpreters' files are not our business."""
-        return file.label is None or not file.label.tags or self.environment.supports(file.label.tags)
+    def usable(self, label: Label | None) -> bool:
+        """Say whether the environment's pip could install what is so labelled; other interpreters' files are left alone."""
+        return label is None or self.environment.supports(label.tags)
 
     def walked(self, pin: Pin) -> Iterator[Entry]:
         """Yield the built wheels of *pin*'s project, any version, whose key only their own origin tells."""
@@ -244,14 +245,6 @@ def _pypi_digest(url: str) -> tuple[Digest, ...]:
     return (Digest("blake2b_256", value),) if len(parts) == 4 and len(value) == 64 else ()
 
 
-def _is_pinned(pin: Pin, file: File) -> bool:
-    if file.label is None:
-        return False
-    if pin.has_version:
-        return pin.admits(file.label.version)
-    return pin.admits(file.label.version) and any(d in pin.hashes for d in file.link.digests)
-
-
 def _will_do(pin: Pin, file: File) -> bool:
     """Say whether pip would take this file for the pin: it states one of the pin's hashes, or none that could be compared."""
     algorithms = {d.algorithm for d in pin.hashes}
@@ -266,5 +259,5 @@ def _is_http(url: str) -> bool:
 def _path(place: str) -> str | None:
     """Return the local path of an index or ``--find-links`` value; None if it is a URL of another host."""
     if place.lower().startswith("file:"):
-        return url2pathname(urlsplit(place).path)
+        return links.to_path(place)
     return place if os.path.exists(place) else None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 from pinstall.digest import Digest
-from pinstall.pipcache.links import Link, absolute, link
+from pinstall.links import Link, absolute, from_path, link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 JSON = "application/vnd.pypi.simple.v1+json"
 # A page larger than this is left to pip: the largest on PyPI is a few megabytes.
@@ -27,8 +29,31 @@ class UnknownPageError(Exception):
     """The page cannot be judged: too large, or encoded in a way that pinstall does not read."""
 
 
-def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[Link]:
-    """Return the links of a page.
+class Offer(NamedTuple):
+    """A file that a page offers; its link is made when it is asked for, because pages list thousands."""
+
+    filename: str
+    file: Any
+    base: str
+    make: Callable[[Any, str], Link]
+
+    def link(self) -> Link:
+        """Return the link, as pip makes it."""
+        return self.make(self.file, self.base)
+
+
+def local(path: str) -> Offer:
+    """Return what a file on disk offers."""
+    return Offer(os.path.basename(path), path, "", lambda path, _: from_path(path))
+
+
+def remote(url: str) -> Offer:
+    """Return what a URL that stands by itself (``--find-links``) offers."""
+    return Offer(_filename(url), url, "", lambda url, _: link(url))
+
+
+def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[Offer]:
+    """Return the files that a page offers.
 
     *headers* are those of the response, names in lower case; *url* is the page's own, after redirects. Raises
     `DamagedPageError` or `UnknownPageError`.
@@ -70,10 +95,16 @@ def _charset(content_type: str) -> str:
     return parameters.split(";")[0].strip(" \"'") or "utf-8"
 
 
-def _from_json(document: Any, url: str) -> list[Link]:
+def _filename(url: str) -> str:
+    path = url.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
+    return unquote(path) if "%" in path else path
+
+
+def _from_json(document: Any, url: str) -> list[Offer]:
     if not isinstance(document, dict) or not isinstance(files := document.get("files", []), list):
         raise DamagedPageError("no files")
-    return [_json_link(file, url) for file in files if isinstance(file, dict) and isinstance(file.get("url"), str)]
+    found = (file for file in files if isinstance(file, dict) and isinstance(file.get("url"), str))
+    return [Offer(_filename(file["url"]), file, url, _json_link) for file in found]
 
 
 def _json_link(file: dict[str, Any], url: str) -> Link:
@@ -94,10 +125,11 @@ def _digests(hashes: Any) -> tuple[Digest, ...]:
     return tuple(Digest(name, value) for name, value in hashes.items() if isinstance(value, str))
 
 
-def _from_html(text: str, url: str) -> list[Link]:
+def _from_html(text: str, url: str) -> list[Offer]:
     reader = _Anchors()
     reader.feed(text)
-    return [_html_link(anchor, reader.base or url) for anchor in reader.anchors if anchor.get("href")]
+    base = reader.base or url
+    return [Offer(_filename(anchor["href"] or ""), anchor, base, _html_link) for anchor in reader.anchors if anchor.get("href")]
 
 
 def _html_link(anchor: dict[str, str | None], base: str) -> Link:

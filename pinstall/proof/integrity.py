@@ -6,7 +6,6 @@ import base64
 import csv
 import hashlib
 import io
-from email.parser import HeaderParser
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from packaging.utils import canonicalize_name
@@ -106,6 +105,8 @@ def wheel(file: BinaryIO) -> Content:
 def _wheel(archive_: zipfile.ZipFile) -> Content:
     members = {info.filename: info for info in archive_.infolist() if not info.is_dir()}
     info = next((name.partition("/")[0] for name in members if name.endswith(".dist-info/METADATA")), "")
+    from email.parser import HeaderParser
+
     if f"{info}/RECORD" not in members:
         return Content("it has no RECORD")
     metadata = HeaderParser().parsestr(_small(archive_, members[f"{info}/METADATA"]))

@@ -10,7 +10,6 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
-from urllib.request import pathname2url, url2pathname
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -73,13 +72,24 @@ def _clean_url_part(part: str) -> str:
 
 
 def _clean_file_part(part: str) -> str:
+    from urllib.request import pathname2url, url2pathname  # 17 ms: it brings http.client
+
     cleaned = pathname2url(url2pathname(part))
     return cleaned.removeprefix("//") if cleaned.startswith("///") else cleaned
 
 
 def from_path(path: str) -> Link:
     """Make a link of a file on disk (``utils/urls.path_to_url``)."""
+    from urllib.request import pathname2url
+
     return Link(urljoin("file://", pathname2url(os.path.normpath(os.path.abspath(path)))))
+
+
+def to_path(url: str) -> str:
+    """Return the local path of a ``file:`` URL (``utils/urls.url_to_path``)."""
+    from urllib.request import url2pathname
+
+    return url2pathname(urlsplit(url).path)
 
 
 class Label(NamedTuple):
