@@ -56,8 +56,9 @@ class _Reading:
         self.lines: list[Line] = []
         self.unread: list[Unread] = []
         self.no_index = bool(values.get("no_index"))
-        index_url = values.get("index_url") or PYPI
-        self.index_urls = [] if self.no_index else [index_url, *(values.get("extra_index_urls") or ())]
+        index_url = values.get("index_url")
+        first = PYPI if index_url is None else index_url
+        self.index_urls = [] if self.no_index else [first, *(values.get("extra_index_urls") or ())]
         self.find_links = [_home(link) for link in values.get("find_links") or ()]
 
     def call(self, positional: list[str], environ: Mapping[str, str]) -> Call:

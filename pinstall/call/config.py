@@ -26,11 +26,13 @@ def defaults(rows: Iterable[Row], environ: Mapping[str, str], prefix: str, *, is
     """
     by_name = {name[2:]: row for row in rows for name in row.names.split() if name.startswith("--")}
     found: dict[str, Any] = {}
+    off = False
     for name, text in _settings(environ, prefix, isolated=isolated):
         row = by_name.get(name)
         if row is not None and text:
             found[row.dest] = _value(row, text, found.get(row.dest))
-    return found
+            off = off or row.action == "off"
+    return {**found, "cache_dir": False} if off else found  # whatever else is configured: pip reads callbacks last
 
 
 def _value(row: Row, text: str, before: Any) -> Any:
@@ -61,25 +63,28 @@ def _boolean(text: str) -> bool:
 def _count(text: str) -> int:
     if text.lower() in _TRUE + _FALSE:
         return int(_boolean(text))
-    if text.isdecimal():
-        return int(text)
+    try:
+        if (count := int(text)) >= 0:
+            return count
+    except ValueError:
+        pass
     raise UnreadableCallError(f"{text!r} is not a count")
 
 
 def _settings(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> Iterator[tuple[str, str]]:
-    """Yield (option name, text), the stronger ones later: [global], then [install], then variables."""
-    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}}
+    """Yield (option name, text), the stronger ones later: [global], then [install], then variables (to pip, a section too)."""
+    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for path in files(environ, prefix, isolated=isolated):
         if os.path.exists(path):
             for section, items in _read(path).items():
                 sections.setdefault(section, {}).update(items)
-    yield from sections["global"].items()
-    yield from sections["install"].items()
     if not isolated:
         for variable, text in environ.items():
             name = variable[4:].lower()
             if variable.startswith("PIP_") and name not in _NOT_CONFIGURATION:
-                yield _normalize(name), text
+                sections[":env:"][_normalize(name)] = text
+    for section in ("global", "install", ":env:"):
+        yield from sections[section].items()
 
 
 def _normalize(name: str) -> str:

@@ -81,17 +81,18 @@ class _File:
         for number, text in _logical_lines(content):
             requirement, words = _split(text)
             values, _ = options.parse(self.parser, words, {})
-            if not requirement and (values["requirements"] or values["constraints"]):
+            editable = bool(values["editables"])
+            if requirement or editable:
+                place = f"{_shown(path)}, line {number}"
+                hashes = () if editable else tuple(values["hashes"] or ())  # pip ignores those of an editable one
+                yield Line(requirement or values["editables"][0], place, constraint, editable, hashes)
+            elif values["requirements"] or values["constraints"]:
                 nested = (values["requirements"] or values["constraints"])[0]
                 if not _URL.match(nested):
                     nested = os.path.abspath(os.path.join(os.path.dirname(path), nested))
                 if nested in open_files:
                     raise UnreadableCallError(f"{nested} refers to itself")
                 yield from self.read(nested, not values["requirements"], (*open_files, nested))
-            elif requirement or values["editables"]:
-                place = f"{_shown(path)}, line {number}"
-                editable = not requirement
-                yield Line(requirement or values["editables"][0], place, constraint, editable, tuple(values["hashes"] or ()))
             else:
                 yield OptionLine(values, os.path.dirname(os.path.abspath(path)))
 

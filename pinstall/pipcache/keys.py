@@ -32,9 +32,10 @@ def request_url(url: str) -> str:
 
 
 def _quoted(text: str, safe: str) -> str:
-    if len(_ESCAPE.findall(text)) != text.count("%"):  # not quoted yet, says urllib3
+    text, escapes = _ESCAPE.subn(lambda m: m[0].upper(), text)
+    if escapes != text.count("%"):  # not quoted yet, says urllib3
         text = text.replace("%", "%25")
-    unquoted = _ESCAPE.sub(lambda m: c if (c := chr(int(m[1], 16))) in _UNRESERVED else m[0].upper(), text)
+    unquoted = _ESCAPE.sub(lambda m: c if (c := chr(int(m[1], 16))) in _UNRESERVED else m[0], text)
     return quote(unquoted, safe=safe)
 
 
