@@ -106,9 +106,11 @@ def label(filename: str, project: str) -> Label | None:
         parts = filename[:-4].split("-")
         if len(parts) not in (5, 6) or canonicalize_name(parts[0]) != project:
             return None
+        if len(parts) == 6 and not parts[2][:1].isdigit():
+            return None  # no build tag
         text, tags = parts[1].replace("_", "-"), "-".join(parts[-3:])
     else:
-        ending = next((e for e in SDIST_ENDINGS if filename.lower().endswith(e)), None)
+        ending = next((e for e in SDIST_ENDINGS if filename.endswith(e)), None)
         if ending is None:
             return None
         text, tags = _version_text(filename[: -len(ending)], project), ""

@@ -26,7 +26,8 @@ HERE = Path(__file__).parent
 VERSIONS = (HERE / "pips.txt").read_text().split()
 NEWEST = VERSIONS[-1]
 # As installers write them (entry points specification).
-_SCRIPT = "#!{python}\nimport sys\nfrom {module} import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+_SCRIPT = "#!{python}\n{first}import sys\nfrom {module} import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+_MEASURE = "import coverage\ncoverage.process_startup()\n"
 _SCRIPTS = {"pinstall": "pinstall.cli", "pip": "pip._internal.cli.main"}
 
 
@@ -84,7 +85,7 @@ class Lab:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name in ("PATH", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_START")
+            if name in ("PATH", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
         }
         self.environ = {
             **kept,
@@ -116,11 +117,10 @@ class Lab:
         # pip of the wanted version first, then pinstall and what it needs from the tests' own environment.
         lines = [str(self._pips / pip), sysconfig.get_path("purelib"), str(HERE.parent)]
         (site / "lab.pth").write_text("\n".join(lines) + "\n")
-        if "COVERAGE_PROCESS_START" in self.environ:
-            (site / "lab_coverage.pth").write_text("import coverage; coverage.process_startup()\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name
-            script.write_text(_SCRIPT.format(python=made.python, module=module))
+            measured = name == "pinstall" and "COVERAGE_PROCESS_START" in self.environ
+            script.write_text(_SCRIPT.format(python=made.python, module=module, first=_MEASURE if measured else ""))
             script.chmod(0o755)
         return made
 

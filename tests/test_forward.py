@@ -64,8 +64,8 @@ def test_signals_reach_pip(lab: Lab, number: signal.Signals) -> None:
     environment = lab.environment()
     _stand_in(
         environment,
-        f"signal.signal({int(number)}, lambda *_: (print('pip got it', flush=True), os._exit(7)))\n"
-        "print('ready', flush=True)\ntime.sleep(60)",
+        f"signal.signal({int(number)}, lambda *_: (os.write(1, b'pip got it\\n'), os._exit(7)))\n"
+        "os.write(1, b'ready\\n')\ntime.sleep(60)",
     )
     process = subprocess.Popen(
         [environment.pinstall, "demo"], env=lab.environ, stdout=subprocess.PIPE, text=True, start_new_session=True

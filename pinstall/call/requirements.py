@@ -10,7 +10,7 @@ import shlex
 import stat
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pinstall import links
 from pinstall.call import options
@@ -88,7 +88,9 @@ class _File:
                 yield Line(requirement or values["editables"][0], place, constraint, editable, hashes)
             elif values["requirements"] or values["constraints"]:
                 nested = (values["requirements"] or values["constraints"])[0]
-                if not _URL.match(nested):
+                if _URL.match(path):
+                    nested = urljoin(path, nested)
+                elif not _URL.match(nested):
                     nested = os.path.abspath(os.path.join(os.path.dirname(path), nested))
                 if nested in open_files:
                     raise UnreadableCallError(f"{nested} refers to itself")

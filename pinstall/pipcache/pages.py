@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 JSON = "application/vnd.pypi.simple.v1+json"
 # A page larger than this is left to pip: the largest on PyPI is a few megabytes.
 LARGEST = 64 << 20
+_CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]+)")
 _METADATA_HASHES = ("sha512", "sha384", "sha256", "sha224", "sha1", "md5")
 
 
@@ -91,13 +93,13 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 
 
 def _charset(content_type: str) -> str:
-    _, _, parameters = content_type.partition("charset=")
-    return parameters.split(";")[0].strip(" \"'") or "utf-8"
+    found = _CHARSET.search(content_type)
+    return found[1] if found else "utf-8"
 
 
 def _filename(url: str) -> str:
-    path = url.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
-    return unquote(path) if "%" in path else path
+    path = url.partition("#")[0].partition("?")[0]
+    return (unquote(path) if "%" in path else path).rstrip("/").rpartition("/")[2]
 
 
 def _from_json(document: Any, url: str) -> list[Offer]:
@@ -133,11 +135,13 @@ def _from_html(text: str, url: str) -> list[Offer]:
 
 
 def _html_link(anchor: dict[str, str | None], base: str) -> Link:
-    stated = anchor.get("data-core-metadata") or anchor.get("data-dist-info-metadata")
+    stated = anchor.get("data-core-metadata")
+    if stated is None:
+        stated = anchor.get("data-dist-info-metadata")
     metadata: tuple[Digest, ...] | None = None
-    if stated:
-        name, _, value = stated.partition("=")
-        metadata = (Digest(name, value),) if name in _METADATA_HASHES and value else ()
+    if stated is not None:  # there is one; "true", or what makes no sense, states no hash
+        name, found, value = stated.partition("=")
+        metadata = (Digest(name, value),) if found and name in _METADATA_HASHES else ()
     return link(absolute(base, anchor["href"] or ""), (), metadata)
 
 
