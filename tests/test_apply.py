@@ -1,0 +1,160 @@
+"""The one hand that moves and deletes: what it leaves on disk whatever the system says."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pinstall import apply, store
+from pinstall.pipcache import keys
+from pinstall.pipcache.entries import Entry, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_KEY = "ab" * 28
+
+
+def _http(cache: Path, layout: keys.Layout = keys.TWO_FILES) -> Entry:
+    paths = tuple(str(cache / path) for path in keys.http_paths(_KEY, layout))
+    for path in paths:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(b"cc=4,\x81\xa8response\x83\xa4body\xc4\x01x\xa6status\xcc\xc8\xa7headers\x80")
+    return Entry("download", _KEY, paths, "demo-1.0.tar.gz", layout=layout)
+
+
+def _built(cache: Path) -> Entry:
+    folder = cache / keys.wheel_path(_KEY)
+    folder.mkdir(parents=True)
+    path = folder / "demo-1.0-py3-none-any.whl"
+    path.write_bytes(b"wheel")
+    (folder / "origin.json").write_text("{}")
+    return Entry("built", f"{_KEY}/{path.name}", (str(path),), path.name)
+
+
+_MAKERS: list[Callable[[Path], Entry]] = [_http, lambda cache: _http(cache, keys.ONE_FILE), _built]
+_IDS = ["two-files", "one-file", "built"]
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def _in_store(cache: Path, entry: Entry) -> Entry:
+    if entry.kind == "built":
+        (kept,) = store.builds(str(cache), _KEY, "demo")
+        return kept
+    found = store.http_entry(str(cache), entry)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_deleted_is_gone(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+    entry = make(tmp_path)
+    assert apply.delete(str(tmp_path), entry, stamp(entry.content))
+    assert not any(os.path.exists(path) for path in entry.paths)
+    assert not apply.delete(str(tmp_path), entry, stamp(entry.content))
+
+
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_set_aside_and_back_is_as_before(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+    entry = make(tmp_path)
+    before = _files(tmp_path)
+    assert apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    assert not any(os.path.exists(path) for path in entry.paths)
+    kept = _in_store(tmp_path, entry)
+    assert apply.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert _files(tmp_path) == before
+
+
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_nothing_is_brought_back_over_something(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+    entry = make(tmp_path)
+    apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    kept = _in_store(tmp_path, entry)
+    os.makedirs(os.path.dirname(entry.paths[0]), exist_ok=True)
+    with open(entry.paths[0], "wb") as file:
+        file.write(b"pip was faster")
+    assert not apply.bring_back(str(tmp_path), kept, stamp(kept.content))
+    with open(entry.paths[0], "rb") as file:
+        assert file.read() == b"pip was faster"
+
+
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_what_changed_since_is_not_touched(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+    entry = make(tmp_path)
+    seen = stamp(entry.content)
+    with open(entry.content, "ab") as file:
+        file.write(b"more")
+    before = _files(tmp_path)
+    for act in (lambda: apply.delete(str(tmp_path), entry, seen), lambda: apply.set_aside(str(tmp_path), entry, seen, "f")):
+        with pytest.raises(apply.ChangedError):
+            act()
+    assert _files(tmp_path) == before
+
+
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_what_lies_behind_a_link_is_not_touched(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+    entry = make(tmp_path / "elsewhere")
+    (tmp_path / "cache").symlink_to("elsewhere")
+    paths = tuple(path.replace("/elsewhere/", "/cache/") for path in entry.paths)
+    before = _files(tmp_path / "elsewhere")
+    for cache in (tmp_path / "cache", tmp_path / "another"):
+        with pytest.raises(apply.NotDoneError):
+            apply.delete(str(cache), entry._replace(paths=paths), stamp(entry.content))
+    assert _files(tmp_path / "elsewhere") == before
+
+
+def _failing(name: str, error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, name, fail)
+
+
+@pytest.mark.parametrize("error", [1, 5, 13, 28, 30])
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_a_deletion_that_fails_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry], error: int
+) -> None:
+    entry = make(tmp_path)
+    before = _files(tmp_path)
+    _failing("unlink", error, monkeypatch)
+    with pytest.raises(apply.NotDoneError):
+        apply.delete(str(tmp_path), entry, stamp(entry.content))
+    assert _files(tmp_path) == before
+
+
+@pytest.mark.parametrize("call", ["replace", "makedirs"])
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_a_move_that_fails_leaves_the_entry_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry], call: str
+) -> None:
+    entry = make(tmp_path)
+    before = _files(tmp_path)
+    _failing(call, 28, monkeypatch)
+    with pytest.raises(apply.NotDoneError):
+        apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    assert _files(tmp_path) == before
+
+
+def test_half_a_move_is_a_miss_for_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the two files of an entry: the metadata went first, so pip asks the server."""
+    entry = _http(tmp_path)
+    real, calls = os.replace, []
+
+    def once(source: str, target: str) -> None:
+        calls.append(target)
+        if len(calls) == 3:  # the note beside it, its metadata, its body
+            raise OSError(5, "killed")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", once)
+    with pytest.raises(apply.NotDoneError):
+        apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    assert [os.path.exists(path) for path in entry.paths] == [False, True]

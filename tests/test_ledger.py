@@ -1,0 +1,122 @@
+"""The ledger remembers what was proven of a file, as long as it is that file."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pinstall.ledger import Ledger, Proof, write_all, write_file
+from pinstall.lock import clock
+from pinstall.pipcache.entries import Stamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_OLD = Stamp(10, 1_000, 1_000, 7)
+
+
+def _proof(stamp: Stamp = _OLD, at: int | None = None) -> Proof:
+    return Proof(stamp, clock() if at is None else at, {"sha256": "a" * 64}, checked=True, name="demo", version="1.0")
+
+
+def test_a_proof_is_remembered(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path), "demo")
+    ledger.remember("key", _proof())
+    assert ledger.changed
+    ledger.write()
+    again = Ledger(str(tmp_path), "demo")
+    assert again.proof("key", _OLD) == _proof(at=again.proof("key", _OLD).at)  # type: ignore[union-attr]
+    assert again.proof("other", _OLD) is None
+    assert not again.changed
+
+
+@pytest.mark.parametrize(
+    "changed", [_OLD._replace(size=11), _OLD._replace(modified=2), _OLD._replace(changed=2), _OLD._replace(inode=8)]
+)
+def test_another_stamp_is_another_file(tmp_path: Path, changed: Stamp) -> None:
+    ledger = Ledger(str(tmp_path), "demo")
+    ledger.remember("key", _proof())
+    assert ledger.proof("key", _OLD) is not None
+    assert ledger.proof("key", changed) is None
+
+
+@pytest.mark.parametrize("field", ["modified", "changed"])
+def test_a_file_as_young_as_its_record_is_not_trusted(tmp_path: Path, field: str) -> None:
+    """It may have changed again within a tick of its file system's clock (git calls it racy)."""
+    ledger = Ledger(str(tmp_path), "demo")
+    now = clock()
+    young = _OLD._replace(**{field: now - 1_000_000})
+    ledger.remember("key", _proof(young, at=now))
+    assert ledger.proof("key", young) is None
+
+
+def test_what_came_back_is_known_by_reason_and_identity(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path), "demo")
+    ledger.came_back("key", "wrong-hash", "sha256:1")
+    ledger.write()
+    again = Ledger(str(tmp_path), "demo")
+    assert again.given("key", "sha256:1") == {"wrong-hash"}
+    assert again.given("key", "sha256:2") == frozenset()
+    again.came_back("key", "wrong-hash", None)
+    assert again.given("key", "sha256:1") == frozenset()
+    again.write()
+    assert Ledger(str(tmp_path), "demo").given("key", "sha256:1") == frozenset()
+
+
+def test_two_writers_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    first, second = Ledger(str(tmp_path), "demo"), Ledger(str(tmp_path), "demo")
+    first.remember("one", _proof())
+    second.remember("two", _proof())
+    write_all([first, second])
+    again = Ledger(str(tmp_path), "demo")
+    assert again.proof("one", _OLD)
+    assert again.proof("two", _OLD)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(proofs=_JSON, given_=_JSON)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_ledger_is_read_or_forgotten(tmp_path: Path, proofs: object, given_: object) -> None:
+    path = tmp_path / "pinstall" / "ledger" / "demo.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"format": 1, "proofs": proofs, "given": given_}))
+    ledger = Ledger(str(tmp_path), "demo")
+    ledger.proof("key", _OLD)
+    ledger.remember("key", _proof())
+    ledger.write()
+    assert Ledger(str(tmp_path), "demo").proof("key", _OLD)
+
+
+@given(value=_JSON)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_proof_is_read_or_forgotten(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "pinstall" / "ledger" / "demo.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"format": 1, "proofs": {"key": [list(_OLD), 9, {}, value, None, "", ""]}, "given": {}}))
+    assert isinstance(Ledger(str(tmp_path), "demo").proof("key", _OLD), Proof | None)
+    path.write_text(json.dumps({"format": 1, "proofs": {"key": [value, 9, {}, True, None, "", ""]}, "given": {}}))
+    assert isinstance(Ledger(str(tmp_path), "demo").proof("key", _OLD), Proof | None)
+
+
+def test_a_write_that_fails_leaves_the_old_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    write_file(str(path), "old")
+
+    def no_space(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", no_space)
+    with pytest.raises(OSError, match="No space"):
+        write_file(str(path), "new")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x", "old")]
