@@ -80,7 +80,9 @@ def _serve(target: Target) -> int:
 
 
 def _say(line: str) -> None:
-    print(f"pinstall: {line}", file=sys.stderr, flush=True)
+    with suppress(OSError, ValueError):  # nobody listens: no reason not to go on
+        if sys.stderr is not None:
+            print(f"pinstall: {line}", file=sys.stderr, flush=True)
 
 
 def _say_broken(error: Exception) -> None:

@@ -29,7 +29,11 @@ try:
             import pip._internal.commands.install
         except ImportError:
             pass
-    with open(int(sys.argv[1]), "rb") as go:
+    go = int(sys.argv[1])
+    if sys.platform == "win32":
+        import msvcrt
+        go = msvcrt.open_osfhandle(go, os.O_RDONLY)
+    with open(go, "rb") as go:
         told = go.read()
     if not told:
         os._exit(130)
@@ -47,9 +51,9 @@ class Pip:
 
     def __init__(self, runner: str) -> None:
         self._runner = runner
-        reading, self._go = os.pipe()
+        reading, self._go = map(_above_the_streams, os.pipe())
         os.set_inheritable(reading, True)
-        command = [runner, "-c", _PROGRAM, str(reading), *(["early"] if _another_core() else [])]
+        command = [runner, "-c", _PROGRAM, str(_as_inherited(reading)), *(["early"] if _another_core() else [])]
         try:
             # Descriptors that were given to us (``-r /dev/fd/63``) are pip's too; ours are not inheritable.
             self._child: subprocess.Popen[bytes] | None = subprocess.Popen(command, close_fds=False)
@@ -72,6 +76,24 @@ class Pip:
             meanwhile()
             status = self._child.wait()
         return 128 - status if status < 0 else status
+
+
+def _above_the_streams(descriptor: int) -> int:
+    """Move a descriptor that has taken the place of a closed standard stream: to pip that stream is closed, and no pipe."""
+    if descriptor > 2:
+        return descriptor
+    higher = _above_the_streams(os.dup(descriptor))
+    os.close(descriptor)
+    return higher
+
+
+def _as_inherited(descriptor: int) -> int:
+    """Return the number under which a child finds an inherited descriptor: on Windows, that of its handle."""
+    if sys.platform == "win32":  # pragma: no cover
+        import msvcrt
+
+        return msvcrt.get_osfhandle(descriptor)
+    return descriptor
 
 
 def _another_core() -> bool:

@@ -66,9 +66,10 @@ def _acquire(acquire: Callable[..., object], path: str, seconds: float, say: Cal
 
 
 def _sign(descriptor: int) -> None:
-    """Leave our name in the lock file for those who wait."""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0) if hasattr(os, "pwrite") else None
+    """Leave our name in the lock file for those who wait (not on Windows, where a locked file cannot be read)."""
+    if hasattr(os, "pwrite"):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def _holder(path: str) -> str:

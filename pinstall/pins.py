@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ARCHIVES = (".whl", *SDIST_ENDINGS)
 _VCS = ("git", "hg", "svn", "bzr")
 _URL = re.compile(r"(https?|file|ftp|(git|hg|svn|bzr)(\+\w+)?):", re.IGNORECASE)
-_EGG = re.compile(r"[#&]egg=([A-Za-z0-9][A-Za-z0-9._-]*)")
+_EGG = re.compile(r"[#&]egg=(?:([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]&]*\])?(?=&|$))?")
 _COMMIT = re.compile(r"@[0-9a-fA-F]{40}$")
 
 
@@ -158,7 +158,7 @@ def _named(text: str) -> tuple[str, SpecifierSet, str] | None:
     else:
         return None
     egg = _EGG.search(url)
-    project = canonicalize_name(egg[1]) if egg else _project(urlsplit(url).path.rpartition("/")[2])
+    project = canonicalize_name(egg[1] or "") if egg else _project(urlsplit(url).path.rpartition("/")[2])
     return (project, SpecifierSet(), url) if project and _fixed(url) else None
 
 

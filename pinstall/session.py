@@ -45,6 +45,7 @@ class Session:
         # The pip that serves another environment by --python is ours.
         self._pip_version = Environment(target.runner).pip_version
         self._call: Call | None = None
+        self._is_understood = True
         self._checker: Checker | None = None
         self._open: list[Pin] = []
         self._deleted: list[Finding] = []
@@ -87,10 +88,16 @@ class Session:
 
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: note what came back, tidy, and write the ledgers. Never waits."""
-        if self._call is not None and status != _USAGE_ERROR:
+        if not self._is_understood and status == 0:
+            self._say(
+                WARNING, messages.not_checked("this call", "pip understands an option or setting of it that pinstall does not")
+            )
+        if self._call is None or self._call.cache_dir is None:
+            return
+        if status != _USAGE_ERROR:
             for unread in self._call.unread:
                 self._say(WARNING, messages.not_checked(unread.source, unread.reason))
-        if self._call is None or self._checker is None:
+        if self._checker is None:
             return
         self._note_what_came_back(self._checker, status)
         untidy = [] if status or self.variables else self._find_untidy(self._call, self._checker)
@@ -114,7 +121,8 @@ class Session:
         try:
             return command.read(self.arguments, self._environ, self._environment.prefix, version)
         except (UnreadableCallError, SilentPythonError):
-            return None  # pip will say what is wrong
+            self._is_understood = False  # as a rule pip will say what is wrong
+            return None
 
     def _do_without(self, reason: str) -> None:
         """Let pip run without the cache, and say why."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pinstall import forward
+from tests.lab import flip
+from tests.packages import wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +59,25 @@ def test_a_usage_error_is_pips(lab: Lab) -> None:
         done = lab.pinstall(environment, *words)
         assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
         assert bare.status != 0
+
+
+def test_an_option_of_a_pip_to_come_is_forwarded_and_said(lab: Lab) -> None:
+    environment = lab.environment()
+    _stand_in(environment, "print(sys.argv)")
+    done = lab.pinstall(environment, "--option-of-2030", "demo==1")
+    assert done.out == "['pip', 'install', '--option-of-2030', 'demo==1']\n"
+    assert done.said == ["not checked: this call (pip understands an option or setting of it that pinstall does not)"]
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", ">&-", ">&- 2>&- <&-"])
+def test_closed_streams(lab: Lab, redirection: str) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", padding=20_000)
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    flip(lab.bodies()[0])
+    environment = lab.environment()
+    lab.run(["sh", "-c", f"exec {environment.pinstall} -i {index.url} demo==1.0 {redirection}"])
+    assert environment.installed("demo") == "1.0 1.0"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
@@ -123,8 +144,6 @@ def test_inherited_descriptors_and_standard_input(lab: Lab) -> None:
 def test_a_pipe_of_requirements_is_pips_alone_and_said_once(lab: Lab) -> None:
     environment = lab.environment()
     index = lab.index()
-    from tests.packages import wheel
-
     wheel(index.root, "demo", "1.0")
     command = f"exec {environment.pinstall} -i {index.url} -r <(echo demo==1.0)"
     done = lab.run(["bash", "-c", command])

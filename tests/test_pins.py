@@ -1,0 +1,173 @@
+"""What is a pin, of which project, and where it was written."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from pinstall.call.requirements import Line
+from pinstall.digest import Digest
+from pinstall.pins import Pin, collect
+from tests.packages import sdist, wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_COMMIT = "0123456789abcdef" * 2 + "01234567"
+_HASH = "sha256:" + "a" * 64
+
+
+def _pins(*texts: str, constraints: tuple[str, ...] = ()) -> list[Pin]:
+    lines = [Line(text, f"c.txt, line {number}", constraint=True) for number, text in enumerate(constraints, start=1)]
+    return list(collect([*lines, *(Line(text, "argument") for text in texts)], {}).pins)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "demo",
+        "demo>=1",
+        "demo>=1,<=1",
+        "demo~=1.0",
+        "demo!=1.0",
+        "demo==1.*",
+        "demo[x]==1.0.*",
+        "demo===odd",
+        "demo==1.0; python_version < '3'",
+        "demo==1.0 ; extra == 'x'",
+        "demo==1.0,==2.0",
+        "demo==1.0,!=1.0",
+        "demo==1.0,>1.0",
+        "demo=1.0",
+        "demo==",
+        "==1.0",
+        "",
+        "demo @ git+https://h/r",
+        "demo @ git+https://h/r@main",
+        "demo @ git+https://h/r@0123456",
+        "git+https://h/r@main#egg=demo",
+        "git+ssh://git@h/r#egg=demo",
+        "https://h/no-archive",
+        "./no/such/demo-1.0.zip",
+        "demo==1.0; no_such_marker == 'x'",
+    ],
+)
+def test_no_pin(text: str) -> None:
+    assert _pins(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "project", "admitted", "others"),
+    [
+        ("demo==1.0", "demo", ["1.0", "1", "1.0.0", "1.0+local"], ["1.0.1", "1.0.post1", "1.0rc1"]),
+        ("demo == 1.0", "demo", ["1.0"], ["2"]),
+        ("demo==1.0+local", "demo", ["1.0+local", "1.0.0+LOCAL"], ["1.0", "1.0+other"]),
+        ("demo===1.0", "demo", ["1.0"], ["1.0.0"]),
+        ("demo==1.0rc1", "demo", ["1.0rc1", "1.0.rc1"], ["1.0"]),
+        ("demo==v1.0", "demo", ["1.0"], ["2"]),
+        ("demo==1!1.0", "demo", ["1!1.0"], ["1.0"]),
+        ("demo==1.0,>=0.5", "demo", ["1.0"], ["0.7"]),
+        ("demo==1.0,==1.0.0", "demo", ["1.0"], ["2"]),
+        ("demo==1.0,==1.*", "demo", ["1.0"], ["1.1"]),
+        ("demo (==1.0)", "demo", ["1.0"], ["2"]),
+        ("Demo_Two.Three==1.0", "demo-two-three", ["1.0"], ["2"]),
+        ("demo[x,y]==1.0", "demo", ["1.0"], ["2"]),
+        ("demo==1.0; python_version > '3'", "demo", ["1.0"], ["2"]),
+        ("demo==1.0;python_version>'3'", "demo", ["1.0"], ["2"]),
+        ("demo==1.0 ;", "demo", ["1.0"], ["2"]),
+        ("demo==1.0; extra != 'x'", "demo", ["1.0"], ["2"]),
+    ],
+)
+def test_a_version(text: str, project: str, admitted: list[str], others: list[str]) -> None:
+    (pin,) = _pins(text)
+    assert (pin.project, pin.url, pin.has_version, pin.requested) == (project, "", True, True)
+    assert [version for version in admitted + others if pin.admits(Version(version))] == admitted
+
+
+@pytest.mark.parametrize(
+    ("text", "project", "url"),
+    [
+        ("https://h/demo-1.0.zip", "demo", "https://h/demo-1.0.zip"),
+        ("https://h/demo_two-1.0.tar.gz#sha256=aa", "demo-two", "https://h/demo_two-1.0.tar.gz#sha256=aa"),
+        ("https://h/demo-1.0-py3-none-any.whl; python_version > '3'", "demo", "https://h/demo-1.0-py3-none-any.whl"),
+        ("https://h/x.zip#egg=Demo", "demo", "https://h/x.zip#egg=Demo"),
+        ("https://h/demo-1.0.zip?a;b", "demo", "https://h/demo-1.0.zip?a;b"),
+        ("demo @ https://h/x", "demo", "https://h/x"),
+        ("demo[x] @ https://h/x ; python_version > '3'", "demo", "https://h/x"),
+        (f"demo @ git+https://h/r@{_COMMIT}", "demo", f"git+https://h/r@{_COMMIT}"),
+        (f"git+https://h/r@{_COMMIT}#egg=demo", "demo", f"git+https://h/r@{_COMMIT}#egg=demo"),
+        (
+            f"git+ssh://git@h/r.git@{_COMMIT}#egg=demo&subdirectory=x",
+            "demo",
+            f"git+ssh://git@h/r.git@{_COMMIT}#egg=demo&subdirectory=x",
+        ),
+    ],
+)
+def test_a_url(text: str, project: str, url: str) -> None:
+    (pin,) = _pins(text)
+    assert (pin.project, pin.url, pin.has_version) == (project, url, False)
+
+
+def test_archives_by_path(tmp_path: Path) -> None:
+    made, built = sdist(tmp_path, "demo", "1.0"), wheel(tmp_path, "other", "2.0")
+    (tmp_path / "folder.zip").mkdir()
+    with contextlib.chdir(tmp_path):
+        pins = _pins(str(made), "./" + built.name, built.name + " ; python_version < '3'", "folder.zip", "none.whl")
+    assert [(pin.project, pin.url) for pin in pins] == [("demo", f"file://{made}"), ("other", f"file://{built}")]
+
+
+def test_a_line_and_a_constraint_are_one_pin() -> None:
+    (pin,) = _pins("Demo>=0.5", constraints=("demo==1.0", "other==2.0", "demo<3"))[:1]
+    assert (str(pin.specifier), pin.requested, pin.places) == (str(SpecifierSet("==1.0,>=0.5,<3")), True, ("c.txt, line 1",))
+
+
+def test_a_constraint_alone_requests_nothing() -> None:
+    assert [(pin.project, pin.requested) for pin in _pins(constraints=("demo==1.0",))] == [("demo", False)]
+
+
+@pytest.mark.parametrize("constraint", ["demo==2.0", "demo<1", "demo!=1.0", "demo==1.0.1"])
+def test_a_contradiction_is_no_pin(constraint: str) -> None:
+    assert _pins("demo==1.0", constraints=(constraint,)) == []
+
+
+def test_two_urls_are_no_pin() -> None:
+    assert _pins("demo @ https://a/x", constraints=("demo @ https://b/x",)) == []
+    assert len(_pins("demo @ https://a/x", constraints=("demo @ https://a/x",))) == 1
+
+
+def test_hashes_alone_are_a_pin() -> None:
+    (pin,) = collect([Line("demo>=1", "r.txt, line 1", hashes=(_HASH, "nonsense", _HASH))], {}).pins
+    assert (pin.hashes, pin.has_version, pin.places) == ((Digest("sha256", "a" * 64),), False, ("r.txt, line 1",))
+
+
+def test_editables_are_no_pins() -> None:
+    assert collect([Line("demo==1.0", "argument", editable=True)], {}) == ((), True)
+
+
+def test_markers_are_those_of_the_environment() -> None:
+    line = Line("demo==1.0; sys_platform == 'beos'", "argument")
+    assert collect([line], {"sys_platform": "beos"}).pins
+    assert not collect([line], {}).pins
+
+
+@pytest.mark.parametrize(
+    ("texts", "loose"),
+    [
+        (["a==1", "b==2"], False),
+        (["a==1", "b"], True),
+        (["a==1", "a"], False),
+        (["a==1", "."], True),
+        (["a==1", "git+https://h/r#egg=b"], True),
+        ([], False),
+    ],
+)
+def test_whether_anything_is_asked_for_that_is_not_pinned(texts: list[str], *, loose: bool) -> None:
+    assert collect([Line(text, "argument") for text in texts], {}).loose is loose
+
+
+def test_loose_constraints_ask_for_nothing() -> None:
+    assert collect([Line("a==1", "argument"), Line("b>1", "c.txt, line 1", constraint=True)], {}).loose is False
