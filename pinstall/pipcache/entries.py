@@ -213,6 +213,7 @@ def read_head(path: str) -> tuple[Response, Span | None] | None:
 
 
 def _head(file: BinaryIO, unpacker_here: Callable[[], Any]) -> tuple[Response, Span | None] | None:
+    head = None
     base, unpacker = file.tell(), unpacker_here()
     for _ in range(unpacker.read_map_header()):
         if unpacker.unpack() != "response":
@@ -228,8 +229,9 @@ def _head(file: BinaryIO, unpacker_here: Callable[[], Any]) -> tuple[Response, S
             span = _binary(file, base + unpacker.tell())
             base, unpacker = file.seek(span.offset + span.length), unpacker_here()
         response = _response(found)
-        return (response, span) if response else None
-    return None
+        head = (response, span) if response else None
+    is_whole = base + unpacker.tell() == os.fstat(file.fileno()).st_size
+    return head if is_whole else None
 
 
 def _binary(file: BinaryIO, offset: int) -> Span:

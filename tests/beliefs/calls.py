@@ -1,0 +1,173 @@
+"""One call, read by pip and by us, in a small world of files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from hypothesis import settings
+
+from pinstall.call import command, config, options
+from pinstall.call.options import UnreadableCallError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pinstall.call.command import Call
+    from pinstall.call.requirements import Line
+    from tests.beliefs.conftest import Judge
+
+EXAMPLES = int(os.environ.get("PINSTALL_TEST_EXAMPLES", "40"))
+SETTINGS = settings(max_examples=EXAMPLES, deadline=None)
+
+# Values that pip checks and we do not: it refuses the call and nothing was forwarded in vain.
+_VALUE_CHECKS = (
+    "Allowed hash algorithms for --hash",
+    "Arguments to --hash must be",
+    "Arguments to --config-settings must be",
+    "Arguments to -C must be",
+    "SystemExit: 3",  # a value in the configuration is of the wrong type
+    "invalid choice",
+    "invalid integer value",
+    "invalid float value",
+    "--no-binary / --only-binary option requires 1 argument",
+    "--refresh-package option requires 1 argument",
+    "Editable requirements are not allowed as constraints",
+    "It is not possible to use --no-use-pep517",  # without setuptools and wheel
+    "A value was passed for --no-use-pep517",
+    "Cannot resolve '--group' option",  # a file that is not there
+)
+# What pip makes of a value while it is read; we keep the words.
+_TAKEN_APART = {
+    "no_binary",
+    "only_binary",
+    "all_releases",
+    "only_final",
+    "config_settings",
+    "python_version",
+    "refresh_package",
+} | {
+    "dependency_groups",
+    "uploaded_prior_to",
+    "cache_dir",
+    "hashes",
+}
+_PATHS = {"target_dir", "src_dir", "log", "cert", "client_cert"}
+_NUMBERS = {"retries", "timeout", "resume_retries"}
+
+
+class World:
+    """A home, a prefix and a folder below *root*, and the variables that lead there."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.home, self.prefix, self.folder = (str(root / name) for name in ("home", "prefix", "folder"))
+        for folder in (self.home, self.prefix, self.folder):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"HOME": self.home, "XDG_CONFIG_DIRS": str(self._root / "etc")}
+
+    def write(self, name: str, content: str | bytes) -> str:
+        """Write a file below the folder and return its path."""
+        path = Path(self.folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    def configure(self, place: str, content: str) -> dict[str, str]:
+        """Write one of pip's configuration files; return the variables that it takes."""
+        path = {
+            "site": Path(self.prefix) / "pip.conf",
+            "user": Path(self.home) / ".config" / "pip" / "pip.conf",
+            "legacy": Path(self.home) / ".pip" / "pip.conf",
+            "global": self._root / "etc" / "pip" / "pip.conf",
+            "own": self._root / "own.conf",
+        }[place]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode("latin-1"))
+        return {"PIP_CONFIG_FILE": str(path)} if place == "own" else {}
+
+    @contextlib.contextmanager
+    def entered(self, environ: dict[str, str]) -> Iterator[dict[str, str]]:
+        with mock.patch.dict(os.environ, environ, clear=True), contextlib.chdir(self.folder):
+            yield environ
+
+    def places(self, environ: dict[str, str], *, isolated: bool) -> tuple[list[str], str]:
+        """Return what we believe to be pip's configuration files and its default cache folder."""
+        with self.entered(environ):
+            return config.files(environ, self.prefix, isolated=isolated), config.cache_folder(environ)
+
+    def read(self, argv: list[str], environ: dict[str, str], pip: options.Version) -> Call | UnreadableCallError:
+        """Read a call as pinstall does."""
+        try:
+            with self.entered(environ):
+                return command.read(argv, environ, self.prefix, pip)
+        except UnreadableCallError as error:
+            return error
+
+
+def compare(judges: Iterable[Judge], world: World, argv: list[str], environ: dict[str, str] | None = None) -> None:
+    """Hold our reading of a call to that of each of *judges*."""
+    for judge in judges:
+        _compare(judge, world, argv, environ)
+
+
+def _compare(judge: Judge, world: World, argv: list[str], environ: dict[str, str] | None) -> None:
+    variables = {**world.environ, **(environ or {})}
+    theirs = judge.ask("call", argv=argv, environ=variables, prefix=world.prefix, folder=world.folder)
+    ours = world.read(argv, variables, judge.version)
+    if isinstance(ours, UnreadableCallError):
+        assert theirs is None, f"pip {judge.name} reads what we refuse: {ours}"
+        return
+    if theirs is None:
+        assert any(check in judge.reason for check in _VALUE_CHECKS), f"pip {judge.name}: {judge.reason}"
+        return
+    assert ours.unread == ()
+    # Until 26, pip went on with a blank argument, to fail over it in the end.
+    lines = [line for line in theirs["lines"] if line["text"].strip() or line["file"] or line["editable"]]
+    assert [_line(line, world.folder) for line in ours.lines] == lines, f"pip {judge.name}"
+    assert list(ours.index_urls) == theirs["index_urls"]
+    assert list(ours.find_links) == theirs["find_links"]
+    assert ours.cache_dir == theirs["cache_dir"]
+    assert ours.verbosity == theirs["verbosity"]
+    _compare_values(ours, theirs)
+
+
+def _compare_values(ours: Call, theirs: dict[str, Any]) -> None:
+    format_control = theirs["values"]["format_control"]
+    for dest in ("no_binary", "only_binary"):
+        assert bool(format_control[dest]) <= ours.has(dest), dest
+    written = [text.partition("=") for text in ours.values["config_settings"] or ()]
+    for key, held in (theirs["values"]["config_settings"] or {}).items():  # 23.0 kept the last value of a key only
+        expected = [value for name, _, value in written if name == key]
+        assert (expected if isinstance(held, list) else expected[-1:]) == (held if isinstance(held, list) else [held])
+    assert {key for key, _, _ in written} == set(theirs["values"]["config_settings"] or {})
+    for dest, value in ours.values.items():
+        if dest in _TAKEN_APART or (dest == "version" and dest not in theirs["values"]):
+            continue
+        expected = theirs["values"][dest]
+        if value is None:
+            assert expected == theirs["defaults"][dest], dest
+        elif dest in _PATHS:
+            assert os.path.expanduser(value) == expected, dest
+        elif dest in _NUMBERS:
+            assert float(value) == float(expected), dest
+        else:
+            assert value == expected, dest
+
+
+def _line(line: Line, folder: str) -> dict[str, Any]:
+    file, _, number = line.place.rpartition(", line ")
+    return {
+        "text": line.text,
+        "file": os.path.abspath(os.path.join(folder, file)) if file else "",
+        "number": int(number) if file else 0,
+        "constraint": line.constraint,
+        "editable": line.editable,
+        "hashes": [] if line.editable else list(line.hashes),
+    }

@@ -1,0 +1,357 @@
+"""Answers for one pip: started as ``python -P judge.py FOLDER``, where FOLDER holds that pip and nothing else is asked.
+
+One JSON object a line comes in on standard input: ``{"ask": name, ...arguments}``; one goes out: ``{"answer": ...}``, or
+``{"refused": "Type: message"}`` where pip raised or exited.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import importlib
+import inspect
+import io
+import json
+import logging
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_PLACE = re.compile(r"-[rc] (.*) \(line (\d+)\)", re.DOTALL)
+
+
+class _Pip:
+    """The pip's modules, by the names that they have in ``pip._internal`` (or ``pip._vendor``)."""
+
+    def __getattr__(self, name: str) -> Any:
+        return importlib.import_module("pip._internal." + name.replace("__", "."))
+
+    @staticmethod
+    def vendored(name: str) -> Any:
+        return importlib.import_module("pip._vendor." + name)
+
+
+pip = _Pip()
+
+
+@contextlib.contextmanager
+def _world(environ: dict[str, str], prefix: str, folder: str) -> Iterator[None]:
+    with mock.patch.dict(os.environ, environ, clear=True), mock.patch("sys.prefix", prefix), contextlib.chdir(folder):
+        yield
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold of a value."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, set):
+        return sorted(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    found = {name: _plain(getattr(value, name)) for name in ("no_binary", "only_binary") if hasattr(value, name)}
+    return found or repr(value)
+
+
+def _rows(options: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "names": [*option._short_opts, *option._long_opts],
+            "dest": option.dest,
+            "action": option.action,
+            "const": _plain(getattr(option, "const", None)),
+            "takes": option.nargs if option.takes_value() else 0,
+        }
+        for option in options
+    ]
+
+
+def options() -> list[dict[str, Any]]:
+    """All options of ``pip install``."""
+    return _rows(pip.commands.create_command("install").parser.option_list_all)
+
+
+def file_options() -> list[dict[str, Any]]:
+    """All options of requirements files."""
+    return _rows(pip.req__req_file.build_parser().option_list)
+
+
+def _exit(status: int = 0, message: str | None = None) -> None:
+    raise SystemExit(message or status)
+
+
+def _command(argv: list[str]) -> Any:
+    made = pip.commands.create_command("install", isolated="--isolated" in argv)
+    made.parser.print_usage = lambda *_: None
+    made.parser.exit = _exit
+    made.parser.defaults = copy.deepcopy(made.parser.defaults)  # they are shared and appended to: pip lives for one call
+    return made
+
+
+@functools.cache
+def _session() -> Any:
+    return pip.network__session.PipSession()
+
+
+def call(argv: list[str], environ: dict[str, str], prefix: str, folder: str) -> dict[str, Any]:
+    """What ``pip install ARGV`` understands, up to the point where it would look anything up."""
+    with _world(environ, prefix, folder):
+        command = _command(argv)
+        defaults = _plain(command.parser.defaults)
+        values, positional = command.parse_args(list(argv))
+        found = {"defaults": defaults, "values": _plain(vars(values)), "verbosity": values.verbose - values.quiet}
+        session = _session()
+        finder = command._build_package_finder(options=values, session=session)
+        found["lines"] = _lines(command, values, positional, finder, session)
+        found["index_urls"], found["find_links"] = list(finder.search_scope.index_urls), list(finder.search_scope.find_links)
+        found["cache_dir"] = _cache_folder(values.cache_dir)
+        return found
+
+
+def _cache_folder(value: Any) -> str | None:
+    if not value:
+        return None
+    if value == pip.locations.USER_CACHE_DIR:  # worked out when pip was imported
+        value = pip.utils__appdirs.user_cache_dir("pip")
+    folder = pip.utils__misc.normalize_path(value)
+    return folder if pip.utils__filesystem.check_path_owner(folder) else None
+
+
+def _lines(command: Any, values: Any, positional: list[str], finder: Any, session: Any) -> list[dict[str, Any]]:
+    """What ``get_requirements`` would make requirements of, in its order."""
+    found: list[dict[str, Any]] = []
+    made = mock.Mock(has_hash_options=False)
+
+    def from_file(parsed: Any, **_: Any) -> Any:
+        place = _PLACE.fullmatch(parsed.comes_from)
+        assert place is not None
+        hashes = (parsed.options or {}).get("hashes") or {}
+        found.append(
+            {
+                "text": parsed.requirement,
+                "file": os.path.abspath(place[1]),
+                "number": int(place[2]),
+                "constraint": parsed.constraint,
+                "editable": parsed.is_editable,
+                "hashes": [f"{name}:{value}" for name, values in hashes.items() for value in values],
+            }
+        )
+        return made
+
+    def from_argument(text: str, *_: Any, editable: bool = False, **__: Any) -> Any:
+        found.append({"text": text, "file": "", "number": 0, "constraint": False, "editable": editable, "hashes": []})
+        return made
+
+    def from_editable(text: str, *_: Any, **__: Any) -> Any:
+        return from_argument(text, editable=True)
+
+    module = pip.cli__req_command
+    with (
+        mock.patch.object(module, "install_req_from_parsed_requirement", from_file),
+        mock.patch.object(module, "install_req_from_line", from_argument),
+        mock.patch.object(module, "install_req_from_editable", from_editable),
+    ):
+        try:
+            command.get_requirements(positional, values, finder, session)
+        except pip.exceptions.CommandError as error:
+            if not str(error).startswith("You must give at least one requirement"):
+                raise
+    return found
+
+
+def configuration(environ: dict[str, str], prefix: str, folder: str, *, isolated: bool) -> dict[str, Any]:
+    """The configuration files that pip tries to read, weakest first, and its default cache folder."""
+    found: list[tuple[str, str]] = []
+    module = pip.configuration
+    original = module.Configuration._load_file
+
+    def load(self: Any, kind: str, path: str) -> Any:
+        found.append((kind, path))
+        return original(self, kind, path)
+
+    with _world(environ, prefix, folder), mock.patch.object(module.Configuration, "_load_file", load):
+        module.Configuration(isolated).load()
+        files = [path for kind in module.OVERRIDE_ORDER for its, path in found if its == kind]
+        return {"files": files, "cache": pip.utils__appdirs.user_cache_dir("pip")}
+
+
+def request_key(url: str) -> dict[str, str]:
+    """The name under which the cache knows the response to a link, and its path below the folder of HTTP entries."""
+    request = pip.vendored("requests").Request("GET", url.split("#", 1)[0]).prepare()
+    auth = pip.network__auth.MultiDomainBasicAuth(prompting=False)
+    with mock.patch.object(auth, "_get_new_credentials", return_value=(None, None)):
+        request = auth(request)
+    name = pip.vendored("cachecontrol.controller").CacheController.cache_url(request.url)
+    return {"name": name, "path": pip.network__cache.SafeFileCache("/")._get_cache_path(name)}
+
+
+def wheel_path(url: str, hashes: dict[str, str]) -> str:
+    """The folder of the wheels built from a link."""
+    more = {"format_control": None} if "format_control" in inspect.signature(pip.cache.SimpleWheelCache).parameters else {}
+    found = pip.cache.SimpleWheelCache("/", **more)
+    return str(found.get_path_for_link(pip.models__link.Link(url, hashes=hashes)))
+
+
+def interpreter() -> list[str]:
+    """The interpreter's short name and version, as in the key of a built wheel."""
+    tags = pip.vendored("packaging.tags")
+    return [tags.interpreter_name(), tags.interpreter_version()]
+
+
+def absolute(base: str, href: str) -> str:
+    """The URL of an anchor."""
+    link = pip.models__link.Link.from_element({"href": href}, page_url=base, base_url=base)
+    return str(link.url)
+
+
+def path_to_url(path: str, folder: str) -> str:
+    """The URL of a path."""
+    with contextlib.chdir(folder):
+        return str(pip.utils__urls.path_to_url(path))
+
+
+def url_to_path(url: str) -> str:
+    """The path of a ``file:`` URL."""
+    return str(pip.utils__urls.url_to_path(url))
+
+
+def link(url: str) -> dict[str, Any]:
+    """A link as it stands."""
+    return _link(pip.models__link.Link(url))
+
+
+def _link(made: Any) -> dict[str, Any]:
+    metadata = made.metadata_link()
+    return {
+        "url": made.url_without_fragment,
+        "hashes": list(made._hashes.items()),
+        "subdirectory": made.subdirectory_fragment,
+        "filename": made.filename,
+        "metadata": None if metadata is None else {"url": metadata.url, "hashes": list(metadata._hashes.items())},
+    }
+
+
+def page(content: str, content_type: str, encoding: str | None, url: str) -> list[dict[str, Any]]:
+    """The links of a page."""
+    collector = pip.index__collector
+    made = collector.IndexContent(content.encode("latin-1"), content_type, encoding, url, cache_link_parsing=False)
+    return [_link(link) for link in collector.parse_links(made)]
+
+
+def charset(content_type: str) -> str | None:
+    """The encoding that a Content-Type states."""
+    found = pip.index__collector._get_encoding_from_headers({"Content-Type": content_type})
+    return None if found is None else str(found)
+
+
+def label(filename: str, project: str) -> str | None:
+    """The version that pip reads in the name of a file on a page; None if it is no file of the project."""
+    if filename.endswith(".whl"):
+        found = pip.models__wheel.Wheel(filename)
+        return str(found.version) if _canonical(found.name) == project else None
+    evaluator = pip.index__package_finder.LinkEvaluator(
+        project_name=project,
+        canonical_name=project,
+        formats=frozenset({"binary", "source"}),
+        target_python=pip.models__target_python.TargetPython(py_version_info=(3, 7, 0)),
+        allow_yanked=True,
+        ignore_requires_python=True,
+    )
+    kind, detail = evaluator.evaluate_link(pip.models__link.Link(f"https://host/{quote(filename)}"))
+    if kind.name != "candidate":
+        return None
+    return str(pip.vendored("packaging.version").Version(detail))
+
+
+def _canonical(name: str) -> str:
+    return str(pip.vendored("packaging.utils").canonicalize_name(name))
+
+
+def requirement(text: str, folder: str) -> dict[str, Any]:
+    """What ``install_req_from_line`` makes of a line."""
+    with contextlib.chdir(folder):
+        made = pip.req__constructors.install_req_from_line(text, user_supplied=True)
+    return {
+        "name": made.req.name if made.req else None,
+        "specifier": str(made.req.specifier) if made.req else "",
+        "url": made.link.url if made.link else "",
+        "applies": made.match_markers(),
+        "pinned": made.req is not None and made.is_pinned,
+    }
+
+
+def head(data: str) -> dict[str, Any] | None:
+    """What pip's cachecontrol reads of the first file of an entry (its bytes as latin-1)."""
+    prepared = pip.vendored("requests").Request("GET", "https://host/").prepare()
+    serializer = pip.vendored("cachecontrol.serialize").Serializer()
+    found = serializer.loads(prepared, data.encode("latin-1"), io.BytesIO(b""))
+    if found is None:
+        return None
+    return {"status": found.status, "headers": {name.lower(): value for name, value in found.headers.items()}}
+
+
+_QUESTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        absolute,
+        call,
+        charset,
+        configuration,
+        file_options,
+        head,
+        interpreter,
+        label,
+        link,
+        options,
+        page,
+        path_to_url,
+        request_key,
+        requirement,
+        url_to_path,
+        wheel_path,
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Refused:
+    reason: str
+
+
+def _answer(question: dict[str, Any]) -> Any:
+    try:
+        return _QUESTIONS[question.pop("ask")](**question)
+    except AssertionError:
+        raise
+    except SystemExit as error:
+        return _Refused(f"SystemExit: {error.code}")
+    except Exception as error:  # noqa: BLE001 - whatever it was, this pip would not have gone on
+        return _Refused(f"{type(error).__name__}: {error}")
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    replies = os.fdopen(os.dup(1), "w", encoding="ascii")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    if "JUDGE_STDERR" not in os.environ:
+        os.dup2(nowhere, 2)
+    sys.path.insert(0, sys.argv[1])
+    logging.disable(logging.CRITICAL)
+    for line in sys.stdin:
+        found = _answer(json.loads(line))
+        reply = {"refused": found.reason} if isinstance(found, _Refused) else {"answer": found}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""What a real pip leaves in its cache, where, and what it uses again."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.tags import interpreter_name, interpreter_version
+
+from pinstall.digest import Digest
+from pinstall.pipcache import entries, pages
+from tests.beliefs.calls import SETTINGS
+from tests.lab import NEWEST, VERSIONS, Lab, flip
+from tests.packages import sdist, wheel
+
+if TYPE_CHECKING:
+    from pinstall.links import Link
+    from pinstall.pipcache.entries import Entry, Response
+    from tests.beliefs.conftest import Judge
+    from tests.index import Index
+
+_WITH_TWO_FILES = VERSIONS[1:]
+
+
+def _version(pip: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in pip.split("."))
+
+
+def _find(lab: Lab, pip: str, url: str) -> tuple[Entry, Response, str] | None:
+    return entries.HttpCache(str(lab.cache), _version(pip)).find(url)
+
+
+def _content(entry: Entry) -> bytes:
+    with entries.open_content(entry) as file:
+        return file.read()
+
+
+def _wheel_url(index: Index, project: str = "demo") -> str:
+    return f"{index.base}/files/{project.replace('-', '_')}-1.0-py3-none-any.whl"
+
+
+def _offer(index: Index, project: str, name: str) -> Link:
+    """The link to a file of *index*, read from the page that it would send."""
+    _, body, headers = index.respond(f"/simple/{project}/", pages.JSON)
+    found = pages.parse(body, {name.lower(): value for name, value in headers.items()}, f"{index.url}{project}/")
+    return next(offer.link() for offer in found if offer.filename == name)
+
+
+@pytest.mark.parametrize(("pip", "user"), [*((pip, "") for pip in _WITH_TWO_FILES), (NEWEST, "me:se%40cret")])
+def test_a_download_is_two_files_under_the_key_of_its_url(lab: Lab, pip: str, user: str) -> None:
+    """Whatever credentials it was fetched with."""
+    index = lab.index()
+    index.user = user.replace("%40", "@")
+    made = wheel(index.root, "demo", "1.0")
+    url = index.url.replace("://", f"://{user}@") if user else index.url
+    lab.pip(lab.environment(pip), "-i", url, "demo")
+    found = _find(lab, pip, _wheel_url(index))
+    assert found is not None
+    entry, response, _ = found
+    assert [str(path) for path in lab.bodies()] == [entry.content]
+    assert _content(entry) == made.read_bytes()
+    assert (response.status, response.headers["cache-control"]) == (200, "max-age=31536000, public")
+
+
+@pytest.mark.parametrize("pip", VERSIONS)
+def test_a_download_is_used_again_whatever_happened_to_its_bytes(lab: Lab, pip: str) -> None:
+    """Why there is a pinstall."""
+    index = lab.index()
+    made = wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(pip), "-i", index.url, "demo")
+    found = _find(lab, pip, _wheel_url(index))
+    assert found is not None
+    assert _content(found[0]) == made.read_bytes()
+    flip(Path(found[0].content))
+    index.forget()
+    done = lab.run([lab.environment(pip).pip, "install", "-i", index.url, "demo"])
+    assert done.status != 0
+    assert index.fetched == []
+
+
+@pytest.mark.parametrize("pip", _WITH_TWO_FILES)
+def test_a_page_is_believed_by_pips_since_26_2(lab: Lab, pip: str) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(pip), "-i", index.url, "demo")
+    wheel(index.root, "demo", "2.0")
+    environment = lab.environment(pip)
+    lab.pip(environment, "-i", index.url, "demo")
+    believes = _version(pip) >= (26, 2)
+    assert index.pages("demo") == (1 if believes else 2)
+    assert environment.installed("demo") == ("1.0 1.0" if believes else "2.0 2.0")
+    found = _find(lab, pip, f"{index.url}demo/")
+    assert found is not None or not believes
+    if found is not None:
+        offers = pages.parse(_content(found[0]), found[1].headers, found[2])
+        assert offers[0].filename == "demo-1.0-py3-none-any.whl"
+        assert found[1].fresh(entries.now())
+
+
+@pytest.mark.parametrize("pip", _WITH_TWO_FILES)
+def test_built_wheels_lie_under_the_first_hash_that_the_page_states(lab: Lab, pip: str) -> None:
+    """And are used again without a look at what they were built from."""
+    indexes: list[Index] = []
+    for number, hashes in enumerate([("sha256",), ("md5", "sha256"), ("blake2b", "sha256"), (), ("sha256",)]):
+        indexes.append(lab.index(f"index{number}"))
+        indexes[-1].hashes = hashes
+        sdist(indexes[-1].root, f"demo{number}", "1.0")
+    indexes[-1].page_age = indexes[-1].file_age = None
+    words = [word for index in indexes for word in ("--extra-index-url", index.url)]
+    projects = [f"demo{number}" for number in range(len(indexes))]
+    lab.pip(lab.environment(pip), "-i", indexes[0].url, *words, *projects)
+
+    for index, project in zip(indexes, projects, strict=True):
+        link = _offer(index, project, f"{project}-1.0.tar.gz")
+        assert [digest.algorithm for digest in link.digests] == list(index.hashes)
+        assert _built(lab, link, project) == [f"{project}-1.0-py3-none-any.whl"]
+        for other in {(), link.digests[1:], link.digests[::-1]} - {link.digests}:
+            assert other[:1] == link.digests[:1] or _built(lab, link._replace(digests=other), project) == []
+    assert len(lab.wheels()) == len(projects)
+    assert _find(lab, pip, _offer(indexes[0], "demo0", "demo0-1.0.tar.gz").url) is not None
+    assert _find(lab, pip, _offer(indexes[-1], projects[-1], f"{projects[-1]}-1.0.tar.gz").url) is None
+
+    for body in lab.bodies():
+        body.unlink()
+    for index in indexes:
+        index.forget()
+    lab.pip(lab.environment(pip), "-i", indexes[0].url, *words, *projects)
+    assert [index.fetched for index in indexes] == [[]] * len(indexes)
+
+
+def _built(lab: Lab, link: Link, project: str) -> list[str]:
+    interpreter = (interpreter_name(), interpreter_version())
+    return [entry.filename for entry in entries.built(str(lab.cache), link, project, interpreter)]
+
+
+@pytest.mark.parametrize("pip", _WITH_TWO_FILES)
+def test_permanent_redirects_are_kept_and_others_are_not(lab: Lab, pip: str) -> None:
+    """Behind either, the body has the last URL."""
+    index = lab.index()
+    urls = {}
+    for status in (301, 302, 307, 308):
+        made = wheel(index.root, f"demo{status}", "1.0")
+        index.redirects[f"/moved/{made.name}"] = (status, f"/files/{made.name}")
+        urls[status] = f"{index.base}/moved/{made.name}"
+    lab.pip(lab.environment(pip), *urls.values())
+    for status, url in urls.items():
+        last = _wheel_url(index, f"demo{status}")
+        assert _find(lab, pip, last) is not None
+        assert (_find(lab, pip, url) == _find(lab, pip, last)) == (status in (301, 308))
+    index.forget()
+    lab.pip(lab.environment(pip), *urls.values())
+    assert sorted(index.requests) == [f"/moved/demo{status}-1.0-py3-none-any.whl" for status in (302, 307)]
+
+
+# Of an entry's metadata file. What is well-formed but no response of cachecontrol's is worse: pip ends with a KeyError.
+_NO_METADATA = [b"", b"garbage", b"cc=4", b"cc=4,", b"cc=4,\xc1", b"cc=3,\x80", b"cc=4,\x81", b"{}"]
+
+
+@pytest.mark.parametrize("pip", _WITH_TWO_FILES)
+def test_half_an_entry_or_one_without_metadata_is_none(lab: Lab, pip: str) -> None:
+    index = lab.index()
+    projects = [f"demo{number}" for number in range(2 + len(_NO_METADATA))]
+    for project in projects:
+        wheel(index.root, project, "1.0")
+    urls = [_wheel_url(index, project) for project in projects]
+    lab.pip(lab.environment(pip), *urls)
+    found = [_find(lab, pip, url) for url in urls]
+    for number, entry in enumerate(entry for entry, _, _ in filter(None, found)):
+        metadata, body = map(Path, entry.paths)
+        if number >= 2:
+            metadata.write_bytes(_NO_METADATA[number - 2])
+        else:
+            (metadata, body)[number].unlink()
+    assert [_find(lab, pip, url) for url in urls] == [None] * len(urls)
+    index.forget()
+    lab.pip(lab.environment(pip), *urls)
+    assert sorted(index.fetched) == sorted(url.rpartition("/")[2] for url in urls)
+
+
+@pytest.mark.parametrize("pip", _WITH_TWO_FILES)
+def test_metadata_files_have_entries_of_their_own(lab: Lab, pip: str) -> None:
+    index = lab.index()
+    index.metadata = True
+    made = wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(pip), "-i", index.url, "demo")
+    link = _offer(index, "demo", made.name)
+    found = _find(lab, pip, f"{link.url}.metadata")
+    assert found is not None
+    assert link.metadata == (Digest("sha256", hashlib.sha256(_content(found[0])).hexdigest()),)
+
+
+_HEADERS = st.dictionaries(
+    st.sampled_from(["Date", "content-type", "X-\u00e9", "Transfer-Encoding"]), st.sampled_from(["x", "", "chunked"])
+)
+_VALUES = st.one_of(st.none(), st.booleans(), st.integers(-5, 600), st.text("a\u00e9", max_size=2), st.binary(max_size=3))
+_RESPONSES = st.fixed_dictionaries(
+    {"status": st.sampled_from([200, 301, 404]), "headers": _HEADERS, "body": st.binary(max_size=9)},
+    optional={"version": st.just(11), "reason": st.just("OK"), "decode_content": st.booleans(), "strict": st.just(0)},
+)
+_DOCUMENTS: st.SearchStrategy[Any] = st.one_of(
+    st.fixed_dictionaries({"response": _RESPONSES}, optional={"vary": st.just({})}),
+    st.dictionaries(st.sampled_from(["response", "vary", "x"]), st.one_of(_VALUES, _RESPONSES)),
+    _VALUES,
+)
+
+
+@given(document=_DOCUMENTS, prefix=st.sampled_from([b"cc=4,"] * 5 + [b"cc=3,", b""]), cut=st.integers(-3, 0))
+@SETTINGS
+def test_the_head_of_an_entry(judges: list[Judge], ground: Path, document: Any, prefix: bytes, cut: int) -> None:
+    """What pip reads of it, we read. (What pip ignores, we may look at in vain; over some of it pip ends with a KeyError.)"""
+    data = prefix + msgpack.packb(document)
+    data = data[:cut] if cut else data
+    path = ground / "head"
+    path.write_bytes(data)
+    ours = entries.read_head(str(path))
+    for judge in judges:
+        theirs = judge.ask("head", data=data.decode("latin-1"))
+        if theirs is not None:
+            assert ours is not None, judge.name
+            headers = {
+                name: value for name, value in ours[0].headers.items() if (name, value) != ("transfer-encoding", "chunked")
+            }
+            assert (ours[0].status, headers) == (theirs["status"], theirs["headers"])

@@ -1,0 +1,72 @@
+"""The pin of a line is the requirement that pip makes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from pinstall.call.requirements import Line
+from pinstall.pins import collect
+from tests.beliefs.calls import SETTINGS
+
+if TYPE_CHECKING:
+    from tests.beliefs.conftest import Judge
+
+_COMMIT = "0123456789abcdef" * 2 + "01234567"
+_NAMES = st.sampled_from(["demo", "Demo", "demo_two", "demo.two", "d--2"])
+_SPECIFIERS = st.lists(
+    st.tuples(
+        st.sampled_from(["==", "==", "===", ">=", "<", "!=", "~="]),
+        st.sampled_from(["1.0", "1.*", "2", "1.0+x", "1rc1", "1!1"]),
+    ),
+    max_size=2,
+).map(lambda found: ",".join(f"{operator}{version}" for operator, version in found))
+_TAILS = st.sampled_from(
+    ["", " ", "; python_version>'3'", " ; python_version < '3'", ";", "; extra == 'x'", "; os_name", " # x"]
+)
+_URLS = st.sampled_from(
+    [
+        "https://h/demo-1.0.zip",
+        "https://h/demo-1.0-py3-none-any.whl#sha256=aa",
+        "https://h/x?y#egg=demo",
+        f"git+https://h/r@{_COMMIT}#egg=demo",
+    ]
+)
+_TEXTS = st.one_of(
+    st.tuples(_NAMES, st.sampled_from(["", "[x]", " ", "[x, y]"]), _SPECIFIERS, _TAILS).map("".join),
+    st.tuples(
+        _NAMES,
+        st.sampled_from([" @ ", "@"]),
+        _URLS,
+        st.sampled_from(["", " ; python_version > '3'", " ; python_version < '3'"]),
+    ).map("".join),
+    st.tuples(_URLS, _TAILS).map("".join),
+    st.text("demo=1.<>!~@[];, '", max_size=12),
+)
+
+
+@given(text=_TEXTS)
+@SETTINGS
+def test_pip_reads_the_same_requirement(judges: list[Judge], text: str) -> None:
+    """Name, versions and URL of a pin are those of the requirement that pip makes of the line, in every version of pip."""
+    found = collect([Line(text, "argument")], {}).pins
+    for judge in judges[3:]:  # the packaging in older ones knows other versions than ours
+        theirs = judge.ask("requirement", text=text, folder="/")
+        if theirs is None or not theirs["applies"]:
+            assert found == (), judge.reason
+        elif found:
+            (pin,) = found
+            assert theirs["name"] is None or canonicalize_name(theirs["name"]) == pin.project
+            assert theirs["url"] == pin.url
+            assert pin.url or SpecifierSet(theirs["specifier"]) == pin.specifier
+        else:
+            assert not theirs["pinned"] or _contradictory(theirs["specifier"])
+
+
+def _contradictory(specifier: str) -> bool:
+    wanted = SpecifierSet(specifier)
+    return not any(wanted.contains(s.version, prereleases=True) for s in wanted if not s.version.endswith("*"))

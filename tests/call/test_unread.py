@@ -1,0 +1,92 @@
+"""What is pip's alone to read stays unread, and is said."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pinstall.call import command
+from pinstall.call.options import UnreadableCallError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pinstall.call.command import Call
+
+_PIP = (26, 3)
+
+
+def _read(folder: Path, *words: str) -> Call:
+    return command.read(words, {"PIP_CONFIG_FILE": os.devnull, "HOME": str(folder)}, str(folder), _PIP)
+
+
+@pytest.mark.parametrize("option", ["-r", "-c"])
+def test_a_pipe_is_still_full_for_pip(tmp_path: Path, option: str) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"demo==1.0\n")
+    os.close(writer)
+    try:
+        call = _read(tmp_path, option, f"/dev/fd/{reader}")
+        assert os.read(reader, 100) == b"demo==1.0\n"
+    finally:
+        os.close(reader)
+    assert [unread.source for unread in call.unread] == [f"/dev/fd/{reader}"]
+    assert call.lines == ()
+
+
+def test_a_fifo_that_nobody_writes_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert [unread.source for unread in _read(tmp_path, "-r", str(tmp_path / "fifo")).unread] == [str(tmp_path / "fifo")]
+
+
+@pytest.mark.parametrize("url", ["https://localhost:1/r.txt", "HTTP://localhost:1/r.txt"])
+def test_a_url(tmp_path: Path, url: str) -> None:
+    assert [unread.source for unread in _read(tmp_path, "-r", url).unread] == [url]
+
+
+def test_a_url_within_a_file(tmp_path: Path) -> None:
+    (tmp_path / "r.txt").write_text("demo==1.0\n-r https://localhost:1/more.txt\nother==2.0\n")
+    call = _read(tmp_path, "-r", str(tmp_path / "r.txt"))
+    assert [line.text for line in call.lines] == ["demo==1.0", "other==2.0"]
+    assert [unread.source for unread in call.unread] == ["https://localhost:1/more.txt"]
+
+
+def test_a_lock_file(tmp_path: Path) -> None:
+    assert [unread.source for unread in _read(tmp_path, "-r", "pylock.toml", "-r", "x/pylock.dev.toml").unread] == [
+        "pylock.toml",
+        "x/pylock.dev.toml",
+    ]
+
+
+@pytest.mark.parametrize("words", [["--no-such-option"], ["-r", "no-such-file"], ["-r"], ["--no"], ["-r", "."]], ids=" ".join)
+def test_a_call_that_cannot_be_read(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "folder").mkdir()
+    if words == ["-r", "."]:
+        assert [unread.source for unread in _read(tmp_path, *words).unread] == ["."]
+    else:
+        with pytest.raises(UnreadableCallError):
+            _read(tmp_path, *words)
+
+
+def test_places_are_told_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "r.txt").write_text("a==1\n-c sub/c.txt\n")
+    (tmp_path / "sub" / "c.txt").write_text("\nb==1 \\\n\n")
+    monkeypatch.chdir(tmp_path)
+    call = _read(tmp_path, "c==1", "-r", "r.txt")
+    assert [(line.text, line.place) for line in call.lines] == [
+        ("c==1", "argument"),
+        ("a==1", "r.txt, line 1"),
+        ("b==1", "sub/c.txt, line 2"),
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_the_cache_of_somebody_else_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 65534, 65534)
+    assert _read(tmp_path, "--cache-dir", str(tmp_path / "theirs")).cache_dir is None
+    assert _read(tmp_path, "--cache-dir", str(tmp_path / "theirs" / "below" / "it")).cache_dir is None
+    assert _read(tmp_path, "--cache-dir", str(tmp_path / "ours")).cache_dir == str(tmp_path.resolve() / "ours")

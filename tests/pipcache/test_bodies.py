@@ -1,0 +1,69 @@
+"""Bodies of pages as they come over the wire: whole, cut off, packed, or in a way that nobody here reads."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from pinstall.pipcache import pages
+
+_BODY = json.dumps({"files": [{"url": "demo-1.0.zip", "hashes": {}}]}).encode()
+_PACKED = gzip.compress(_BODY)
+
+
+def _names(body: bytes, **headers: str) -> list[str]:
+    stated = {"content-type": pages.JSON, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return [offer.filename for offer in pages.parse(body, stated, "https://host/simple/demo/")]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (_BODY, {}),
+        (_BODY, {"content_length": str(len(_BODY))}),
+        (_BODY, {"content_length": "many"}),
+        (_BODY, {"content_encoding": "identity"}),
+        (_PACKED, {"content_encoding": "gzip"}),
+        (_PACKED, {"content_encoding": "x-gzip", "content_length": str(len(_PACKED))}),
+    ],
+)
+def test_whole(body: bytes, headers: dict[str, str]) -> None:
+    assert _names(body, **headers) == ["demo-1.0.zip"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "fault"),
+    [
+        (_BODY[:-1], {}, "unreadable"),
+        (_BODY[:-1], {"content_length": str(len(_BODY))}, f"{len(_BODY) - 1} bytes of {len(_BODY)}"),
+        (_BODY + b"\n", {"content_length": str(len(_BODY))}, f"{len(_BODY) + 1} bytes of {len(_BODY)}"),
+        (_PACKED[:-9], {"content_encoding": "gzip"}, "cut off"),
+        (_PACKED[:20] + b"\0\0\0" + _PACKED[23:], {"content_encoding": "gzip"}, "unreadable"),
+        (_BODY, {"content_encoding": "gzip"}, "unreadable"),
+        (b"", {"content_encoding": "gzip"}, "cut off"),
+        (b'{"files": 1}', {}, "no files"),
+        (b"[" * 100_000, {}, "unreadable"),
+        (b"<a href='\xff'>", {"content_type": "text/html"}, "unreadable"),
+    ],
+)
+def test_damaged(body: bytes, headers: dict[str, str], fault: str) -> None:
+    with pytest.raises(pages.DamagedPageError) as raised:
+        _names(body, **headers)
+    assert str(raised.value) == fault
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "reason"),
+    [
+        (_BODY, {"content_encoding": "br"}, "encoded as br"),
+        (b"<a href=x>", {"content_type": "text/html; charset=martian"}, "unknown character set"),
+        (gzip.compress(bytes(pages.LARGEST + 1), 1), {"content_encoding": "gzip"}, "too large"),
+    ],
+    ids=["encoding", "character set", "bomb"],
+)
+def test_unknown(body: bytes, headers: dict[str, str], reason: str) -> None:
+    with pytest.raises(pages.UnknownPageError) as raised:
+        _names(body, **headers)
+    assert str(raised.value) == reason
