@@ -92,9 +92,10 @@ def test_what_changed_since_is_not_touched(tmp_path: Path, make: Callable[[Path]
     with open(entry.content, "ab") as file:
         file.write(b"more")
     before = _files(tmp_path)
-    for act in (lambda: apply.delete(str(tmp_path), entry, seen), lambda: apply.set_aside(str(tmp_path), entry, seen, "f")):
-        with pytest.raises(apply.ChangedError):
-            act()
+    with pytest.raises(apply.ChangedError):
+        apply.delete(str(tmp_path), entry, seen)
+    with pytest.raises(apply.ChangedError):
+        apply.set_aside(str(tmp_path), entry, seen, "f" * 64)
     assert _files(tmp_path) == before
 
 

@@ -55,7 +55,7 @@ _TAKEN_APART = {
     "cache_dir",
     "hashes",
 }
-_PATHS = {"target_dir", "src_dir", "log", "cert", "client_cert"}
+_PATHS = {"src_dir", "log", "cert", "client_cert"}
 _NUMBERS = {"retries", "timeout", "resume_retries"}
 
 
@@ -135,7 +135,8 @@ def _compare(judge: Judge, world: World, argv: list[str], environ: dict[str, str
     assert list(ours.find_links) == theirs["find_links"]
     assert ours.cache_dir == theirs["cache_dir"]
     assert ours.verbosity == theirs["verbosity"]
-    _compare_values(ours, theirs)
+    with world.entered(variables):
+        _compare_values(ours, theirs)
 
 
 def _compare_values(ours: Call, theirs: dict[str, Any]) -> None:
