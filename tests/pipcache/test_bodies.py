@@ -10,7 +10,7 @@ import pytest
 from pinstall.pipcache import pages
 
 _BODY = json.dumps({"files": [{"url": "demo-1.0.zip", "hashes": {}}]}).encode()
-_PACKED = gzip.compress(_BODY)
+_PACKED = gzip.compress(_BODY, mtime=0)
 
 
 def _names(body: bytes, **headers: str) -> list[str]:
