@@ -61,6 +61,7 @@ def _serve(target: Target) -> int:
 
         session = Session(target, os.environ, _say)
         session.prepare()
+        session.begin()
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
         _say_broken(error)
         words = [*target.options, "install", *forward.without_cache(target.words)]
@@ -70,8 +71,7 @@ def _serve(target: Target) -> int:
         with suppress(Exception):  # what is not done now is done afterwards, or by the next call
             session.meanwhile()
 
-    with session.under_way():
-        status = pip.run([*target.options, "install", *session.arguments], session.variables, meanwhile)
+    status = pip.run([*target.options, "install", *session.arguments], session.variables, meanwhile)
     try:
         session.finish(status)
     except Exception as error:  # noqa: BLE001 (pip has done its work)

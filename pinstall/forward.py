@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 COULD_NOT_START = 92
 
 
-# What the script "pip" does, for any interpreter: the current folder is no place to import from, and pip calls itself pip.
+# What the script "pip" does, for any interpreter: the folder of scripts is the first place to import from, not the current one
+# (os is imported already), and pip calls itself pip.
 # The first argument is a descriptor: what it is told there, it does. Until then it imports pip, which takes it most of the time
 # that it has to wait, on another core; what pip does then is the same.
 _PROGRAM = """
 import sys
-sys.path[:] = [p for p in sys.path if p]
-import json, os, runpy
+import os
+sys.path[:] = [os.path.dirname(sys.executable)] + [p for p in sys.path if p]
+import json, runpy
 try:
     if sys.argv[2:] == ["early"]:
         try:

@@ -6,6 +6,7 @@ pinstall against pinstall.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import contextmanager, suppress
@@ -123,8 +124,13 @@ def _remove(path: str) -> None:
 
 
 def made_folder(cache: str) -> str:
-    """Make pinstall's folder in *cache*, with the modes of the cache folder; return it. Raises `OSError`."""
+    """Make pinstall's folder in *cache*, with the modes of the cache folder; return it.
+
+    Raises `OSError`, also if it is a link: what lies behind it is not ours.
+    """
     folder = os.path.join(cache, FOLDER)
+    if os.path.islink(folder):
+        raise OSError(errno.ELOOP, "its folder pinstall is a symbolic link", folder)
     if not os.path.isdir(folder):
         os.makedirs(folder, exist_ok=True)
         os.chmod(folder, os.stat(cache).st_mode & 0o777)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pinstall import forward, lock, messages, pins, tidy
@@ -46,6 +46,7 @@ class Session:
         self._pip_version = Environment(target.runner).pip_version
         self._call: Call | None = None
         self._is_understood = True
+        self._mark = ExitStack()
         self._checker: Checker | None = None
         self._open: list[Pin] = []
         self._deleted: list[Finding] = []
@@ -75,9 +76,10 @@ class Session:
         except CacheUnusableError as error:
             self._do_without(str(error))
 
-    def under_way(self) -> AbstractContextManager[None]:
-        """Mark the call as under way while its pip runs, if that pip may use the cache."""
-        return lock.under_way(self._checker.cache.root) if self._checker and not self.variables else nullcontext()
+    def begin(self) -> None:
+        """Mark the call as under way, until `finish`, if its pip may use the cache."""
+        if self._checker is not None and not self.variables:
+            self._mark.enter_context(lock.under_way(self._checker.cache.root))
 
     def meanwhile(self) -> None:
         """While pip runs: find the other versions of what is pinned, as far as their pages are known already."""
@@ -88,6 +90,7 @@ class Session:
 
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: note what came back, tidy, and write the ledgers. Never waits."""
+        self._mark.close()
         if not self._is_understood and status == 0:
             self._say(
                 WARNING, messages.not_checked("this call", "pip understands an option or setting of it that pinstall does not")

@@ -186,6 +186,26 @@ def test_what_nobody_pins_and_what_is_for_others_is_left_alone(lab: Lab) -> None
     assert len([body for body in bodies if body.exists()]) == 3
 
 
+def test_a_file_for_another_platform_that_is_asked_for(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", tag="cp39-cp39-win_amd64", padding=_PADDING)
+    words = ("-i", index.url, "demo==1.0", "--target", lab.root / "t", "--platform", "win_amd64", "--python-version", "3.9")
+    lab.pip(lab.environment(), *words, "--only-binary", ":all:")
+    flip(lab.bodies()[0])
+    done = lab.pinstall(lab.environment(), *words, "--only-binary", ":all:", "--upgrade")
+    assert (done.status, len(done.said)) == (0, 1), done
+    assert "wrong-hash" in done.said[0]
+
+
+def test_a_version_for_other_platforms_alone_is_listed(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", tag="cp39-cp39-win_amd64")
+    wheel(index.root, "demo", "2.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo")
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    assert (done.status, done.said) == (1, [])
+
+
 def test_nothing_is_evicted_twice_for_the_same_reason(lab: Lab) -> None:
     """The index states a wrong hash: that is the world, not the cache."""
     index = lab.index()

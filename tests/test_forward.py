@@ -165,6 +165,17 @@ def test_names_in_the_current_folder_are_not_imported(lab: Lab) -> None:
         assert "No matching distribution found for nothing==1" in done.err
 
 
+def test_a_path_of_ones_own_is_pips_too(lab: Lab) -> None:
+    """PYTHONPATH may name the current folder; "python -m pip" would drop it, pip does not."""
+    environment = lab.environment()
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    lab.pip(environment, "-i", index.url, "demo", "--target", lab.root)
+    for command in ([environment.pip, "install"], [environment.pinstall]):
+        done = lab.run([*command, "--no-index", "demo"], PYTHONPATH=str(lab.root))
+        assert "Requirement already satisfied: demo" in done.out
+
+
 def test_an_interpreter_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert forward.Pip(str(tmp_path / "python")).run(["install"], {}, lambda: None) == 92
     assert capsys.readouterr().err.startswith("pinstall: pip could not be started by ")

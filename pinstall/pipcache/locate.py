@@ -68,6 +68,8 @@ class Cache:
         self.root, self.call, self.environment = root, call, environment
         self.http = entries.HttpCache(root, pip)
         self._keeps_pages = pip >= (26, 2)
+        # With these options the tags are not the environment's: any file may be what pip takes.
+        self._for_another = call.has("platforms", "abis", "implementation", "python_version")
         self._pages: dict[str, Page | None] = {}
         self._located: dict[Pin, Located] = {}
 
@@ -88,14 +90,15 @@ class Cache:
         others = []
         for offer in itertools.chain(*(page.offers for page in found), self._local(pin.project)):
             label = links.label(offer.filename, pin.project)
-            if label is None or not self.usable(label):
+            if label is None:
                 continue
             if pin.admits(label.version) and (pin.has_version or any(d in pin.hashes for d in offer.link().digests)):
                 pinned[File(offer.link(), label)] = None
-            else:
+            elif self.usable(label):
                 others.append(offer)
         listed = any(_will_do(pin, file) for file in pinned)
-        return Located(found, tuple(pinned), tuple(others), None not in places, listed)
+        files = tuple(file for file in pinned if self.usable(file.label))
+        return Located(found, files, tuple(others), None not in places, listed)
 
     def forget_pages(self) -> None:
         """Read pages anew: pip may have fetched others."""
@@ -169,7 +172,7 @@ class Cache:
             yield from self._http_entries(file)
         if file.label is None or not file.label.tags:
             built = entries.built(self.root, file.link, pin.project, self.environment.interpreter)
-            yield from (entry for entry in built if entry.label and self.environment.supports(entry.label.tags))
+            yield from (entry for entry in built if self.usable(entry.label))
 
     def _http_entries(self, file: File) -> Iterator[Entry]:
         for kind, link, stated in _requests(file):
@@ -191,7 +194,7 @@ class Cache:
 
     def usable(self, label: Label | None) -> bool:
         """Say whether the environment's pip could install what is so labelled; other interpreters' files are left alone."""
-        return label is None or self.environment.supports(label.tags)
+        return label is None or self._for_another or self.environment.supports(label.tags)
 
     def walked(self, pin: Pin) -> Iterator[Entry]:
         """Yield the built wheels of *pin*'s project, any version, whose key only their own origin tells."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pinstall.call.requirements import Line
     from tests.beliefs.conftest import Judge
 
-EXAMPLES = int(os.environ.get("PINSTALL_TEST_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("PINSTALL_TEST_EXAMPLES", "30"))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None)
 
 # Values that pip checks and we do not: it refuses the call and nothing was forwarded in vain.

@@ -149,7 +149,7 @@ _VARIABLES: list[dict[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("words", [[], ["--isolated"], ["-q"], ["--no-index"]], ids=" ".join)
+@pytest.mark.parametrize("words", [[], ["--isolated"]], ids=" ".join)
 @pytest.mark.parametrize("environ", _VARIABLES, ids=str)
 def test_variables(judges: list[Judge], world: World, environ: dict[str, str], words: list[str]) -> None:
     compare(judges, world, ["a", *words], environ)
