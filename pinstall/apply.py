@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from contextlib import suppress
 
 from pinstall import store
 from pinstall.ledger import write_file
-from pinstall.lock import FOLDER, made_folder
+from pinstall.lock import made_folder
 from pinstall.pipcache import keys
 from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, stamp
 
@@ -85,7 +86,7 @@ def _gone(entry: Entry) -> None:
 
 def _aside_http(cache: str, entry: Entry, identity: str) -> None:
     places = store.http_paths(cache, entry)
-    _folder(cache, os.path.dirname(places[0]))
+    made_folder(cache, "store", "http")
     write_file(places[0] + ".json", json.dumps({"filename": entry.filename, "identity": identity}))
     for path, place in zip(entry.paths, places, strict=True):  # out: metadata first, and pip sees a miss
         os.replace(path, place)
@@ -104,8 +105,7 @@ def _back_http(cache: str, entry: Entry) -> bool:
 
 def _aside_build(cache: str, entry: Entry, identity: str) -> None:
     here = os.path.dirname(entry.content)
-    there = os.path.join(store.builds_folder(cache, entry.key.partition("/")[0]), identity[:16])
-    _folder(cache, there)
+    there = made_folder(cache, "store", "builds", entry.key.partition("/")[0], identity[:16])
     _copy_small(os.path.join(here, ORIGIN), os.path.join(there, ORIGIN))
     os.replace(entry.content, os.path.join(there, entry.filename))
     if not any(name.endswith(".whl") for name in os.listdir(here)):
@@ -143,18 +143,8 @@ def _try_unlink(path: str) -> None:
         os.unlink(path)
 
 
-def _folder(cache: str, folder: str) -> None:
-    """Make a folder of the store."""
-    made_folder(cache)
-    _make(folder, os.path.join(cache, FOLDER))
-
-
 def _pip_folder(cache: str, folder: str) -> None:
-    """Make a folder of pip's."""
-    _make(folder, cache)
-
-
-def _make(folder: str, root: str) -> None:
-    os.makedirs(folder, mode=os.stat(root).st_mode & 0o777, exist_ok=True)
+    """Make a folder of pip's in *cache*; raises `OSError` if a link is in the way."""
     if os.path.realpath(folder) != folder:
-        raise OSError(0, "a symbolic link is in the way", folder)
+        raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
+    os.makedirs(folder, mode=os.stat(cache).st_mode & 0o777, exist_ok=True)

@@ -80,9 +80,9 @@ def _serve(target: Target) -> int:
 
 
 def _say(line: str) -> None:
-    with suppress(OSError, ValueError):  # nobody listens: no reason not to go on
-        if sys.stderr is not None:
-            print(f"pinstall: {line}", file=sys.stderr, flush=True)
+    # Straight to the descriptor: what Python cannot flush would cost pip's exit status. Nobody may be listening.
+    with suppress(OSError):
+        os.write(2, f"pinstall: {line}\n".encode(errors="backslashreplace"))
 
 
 def _say_broken(error: Exception) -> None:

@@ -53,6 +53,8 @@ class Pip:
 
     def __init__(self, runner: str) -> None:
         self._runner = runner
+        if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel keeps pip's status to itself
         reading, self._go = map(_above_the_streams, os.pipe())
         os.set_inheritable(reading, True)
         command = [runner, "-c", _PROGRAM, str(_as_inherited(reading)), *(["early"] if _another_core() else [])]

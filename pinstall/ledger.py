@@ -76,8 +76,7 @@ class Ledger:
         for key, reasons in self._new_given.items():
             given[key] = {r: i for r, i in {**given.get(key, {}), **reasons}.items() if i}
         text = json.dumps({"format": _FORMAT, "proofs": proofs, "given": {k: v for k, v in given.items() if v}})
-        made_folder(self.cache)
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        made_folder(self.cache, "ledger")
         write_file(self.path, text)
         self._new, self._new_given = {}, {}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 FOLDER = "pinstall"
 DEFAULT_TIMEOUT = 30.0
 _PATIENCE = 1.0
+_MARK = re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class LockTimeoutError(Exception):
@@ -88,8 +90,7 @@ def under_way(cache: str) -> Iterator[None]:
     from filelock import FileLock
 
     try:
-        folder = os.path.join(made_folder(cache), "calls")
-        os.makedirs(folder, exist_ok=True)
+        folder = made_folder(cache, "calls")
         path = os.path.join(folder, f"{os.getpid()}-{os.urandom(4).hex()}")
         mark = FileLock(path, mode=_mode(cache))
         mark.acquire(timeout=0)
@@ -104,12 +105,14 @@ def under_way(cache: str) -> Iterator[None]:
 
 
 def others_under_way(cache: str) -> bool:
-    """Say whether the mark of a living call is there; marks of the dead are removed."""
+    """Say whether the mark of a living call is there; marks of the dead are removed. Raises `OSError`."""
     from filelock import FileLock, Timeout
 
-    folder = os.path.join(cache, FOLDER, "calls")
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+    folder = made_folder(cache, "calls")
+    for name in sorted(filter(_MARK.fullmatch, os.listdir(folder))):
         path = os.path.join(folder, name)
+        if os.path.islink(path) or not os.path.isfile(path):
+            continue
         try:
             with FileLock(path, timeout=0):
                 _remove(path)
@@ -123,17 +126,19 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-def made_folder(cache: str) -> str:
-    """Make pinstall's folder in *cache*, with the modes of the cache folder; return it.
+def made_folder(cache: str, *parts: str) -> str:
+    """Make pinstall's folder in *cache*, or one below it, with the modes of the cache folder; return it.
 
-    Raises `OSError`, also if it is a link: what lies behind it is not ours.
+    Raises `OSError`, also if a link is in the way: what lies behind it is not ours.
     """
-    folder = os.path.join(cache, FOLDER)
-    if os.path.islink(folder):
-        raise OSError(errno.ELOOP, "its folder pinstall is a symbolic link", folder)
+    folder = os.path.join(cache, FOLDER, *parts)
+    if os.path.realpath(folder) != os.path.join(os.path.realpath(cache), FOLDER, *parts):
+        raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
     if not os.path.isdir(folder):
         os.makedirs(folder, exist_ok=True)
-        os.chmod(folder, os.stat(cache).st_mode & 0o777)
+        mode = os.stat(cache).st_mode & 0o777
+        for depth in range(len(parts) + 1):
+            os.chmod(os.path.join(cache, FOLDER, *parts[:depth]), mode)
     return folder
 
 

@@ -133,7 +133,7 @@ def _read(line: Line, markers: Mapping[str, str]) -> _Part | None:
     if named is None:
         return None
     project, specifier, url = named
-    hashes = tuple(d for text in line.hashes if (d := digest.parse(text)) is not None)
+    hashes = tuple(d for text in line.hashes if (d := digest.parse(text.lower())) is not None)
     return _Part(project, specifier, url, hashes, line.place, not line.constraint)
 
 

@@ -47,6 +47,7 @@ class Session:
         self._call: Call | None = None
         self._is_understood = True
         self._mark = ExitStack()
+        self._may_use: str | None = None
         self._checker: Checker | None = None
         self._open: list[Pin] = []
         self._deleted: list[Finding] = []
@@ -64,6 +65,7 @@ class Session:
         self._open = [pin for pin in found.pins if not self._is_satisfied(self._call, pin)]
         if not self._open and not found.loose:
             return  # pip will not open its cache
+        self._may_use = self._call.cache_dir
         checker = Checker(Cache(self._call.cache_dir, self._call, self._environment, self._pip_version or ()))
         findings = [finding for pin in self._open for finding in checker.check(pin)]
         if self._changes_nothing(self._call):
@@ -78,8 +80,8 @@ class Session:
 
     def begin(self) -> None:
         """Mark the call as under way, until `finish`, if its pip may use the cache."""
-        if self._checker is not None and not self.variables:
-            self._mark.enter_context(lock.under_way(self._checker.cache.root))
+        if self._may_use is not None and not self.variables:
+            self._mark.enter_context(lock.under_way(self._may_use))
 
     def meanwhile(self) -> None:
         """While pip runs: find the other versions of what is pinned, as far as their pages are known already."""

@@ -75,7 +75,7 @@ def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     """Return the verdict of *pin* on *entry*: only proof evicts, and nothing twice for the same reason."""
     if evidence.unreadable:
         return Unknown(evidence.unreadable)
-    verdict = _DECIDE[entry.kind](pin, entry, evidence)
+    verdict = Delete("damaged", entry.fault) if entry.fault else _DECIDE[entry.kind](pin, entry, evidence)
     if isinstance(verdict, Delete) and verdict.reason in evidence.given:
         return Keep()
     return verdict
@@ -89,7 +89,14 @@ def _download(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
         return Keep() if pinned(pin, evidence) else Hide("other-file", "its hash is not the pin's")
     if stated is None and evidence.fault:
         return Delete("damaged", evidence.fault)
+    if stated is None and evidence.name and not _is_labelled(pin, entry, evidence):
+        return Delete("mislabelled", f"inside it is {evidence.name} {evidence.version}")
     return Keep()
+
+
+def _is_labelled(pin: Pin, entry: Entry, evidence: Evidence) -> bool:
+    """Say whether name and version inside are those of the file name, and the project is the pin's."""
+    return entry.label is not None and (evidence.name, parsed(evidence.version)) == (pin.project, entry.label.version)
 
 
 def pinned(pin: Pin, evidence: Evidence) -> bool:
@@ -106,10 +113,9 @@ def _metadata(_pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
 def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
-    inside, label = parsed(evidence.version), entry.label
-    if label is None or (evidence.name, inside) != (pin.project, label.version):
+    if entry.label is None or not _is_labelled(pin, entry, evidence):
         return Delete("mislabelled", f"inside it is {evidence.name} {evidence.version}")
-    if pin.has_version and not pin.admits(label.version):
+    if pin.has_version and not pin.admits(entry.label.version):
         return Delete("mislabelled", "it lies where the pinned version's builds belong")
     return Keep()
 

@@ -199,3 +199,35 @@ def test_our_own_failure_does_not_stand_between(lab: Lab, package: str) -> None:
     assert done.said == [
         "internal error (RuntimeError): pip runs without the cache; PINSTALL_POLICY=off turns pinstall off",
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"reason", b"reasmn"), (b"body", b"bodx"), (b"response", b"responce"), (b"vary\x80", b"vary\x90")]
+)
+@pytest.mark.parametrize("which", ["download", "page"])
+def test_a_head_on_which_pip_would_fail(lab: Lab, which: str, old: bytes, new: bytes) -> None:
+    index = _seed(lab)
+    body = next(p for p in (lab.bodies() if which == "download" else lab.pages()) if b"demo" in p.read_bytes())
+    head = body.with_name(body.stem)
+    assert old in head.read_bytes()
+    head.write_bytes(head.read_bytes().replace(old, new))
+    done = _install(lab, index)
+    assert "damaged, its head is not one that pip wrote" in done.said[0]
+
+
+@pytest.mark.parametrize("part", ["pinstall", "pinstall/calls", "pinstall/store", "pinstall/ledger"])
+def test_a_folder_of_ours_that_is_a_link_is_not_followed(lab: Lab, part: str) -> None:
+    index = lab.index()
+    for version in ("1.0", "2.0"):
+        wheel(index.root, "demo", version)
+    for version in ("1.0", "2.0"):
+        lab.pip(lab.environment(), "-i", index.url, f"demo=={version}")
+    victim = lab.root / "victim"
+    victim.mkdir()
+    for name in ("thesis.txt", "1-0123abcd"):
+        (victim / name).write_text("precious")
+    (lab.cache / part).parent.mkdir(exist_ok=True)
+    (lab.cache / part).symlink_to(victim)
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    assert done.status == 0
+    assert sorted(p.name for p in victim.iterdir()) == ["1-0123abcd", "thesis.txt"]

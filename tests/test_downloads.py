@@ -263,3 +263,27 @@ def test_policy_off_is_pip(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", PINSTALL_POLICY="off")
     assert done.status == 1
     assert done.said == []
+
+
+def test_hashes_in_capitals(lab: Lab) -> None:
+    index = lab.index()
+    _cached(lab, index)
+    digest = _sha256(index.root / "demo-1.0-py3-none-any.whl").upper()
+    (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{digest}\n")
+    assert lab.pinstall(lab.environment(), "-i", index.url, "-r", "r.txt").said == []
+
+
+def test_another_wheel_in_its_place_where_nothing_states_a_hash(lab: Lab) -> None:
+    index = lab.index()
+    index.hashes = ()
+    body = _cached(lab, index)
+    body.write_bytes(wheel(lab.root / "other", "demo", "2.0").read_bytes())
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 good", done
+    assert "mislabelled, inside it is demo 2.0" in done.said[0]
+
+
+def test_a_password_in_the_url_of_requirements_is_not_said(lab: Lab) -> None:
+    done = lab.pinstall(lab.environment(), "-r", "https://joe:hunter2@localhost:1/r.txt?token=hunter2", PIP_RETRIES="0")
+    assert done.said == ["not checked: https://localhost:1/r.txt (a URL is pip's to fetch)"]

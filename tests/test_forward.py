@@ -199,3 +199,17 @@ def test_our_version_and_help_come_first_then_pips(lab: Lab, words: list[str]) -
     assert done.status == 0
     assert done.out.startswith("pinstall")
     assert "\npip 26.3 from " in done.out or "\nUsage:" in done.out
+
+
+def test_a_caller_that_ignores_its_children(lab: Lab) -> None:
+    environment = lab.environment()
+    _stand_in(environment, "sys.exit(7)")
+    code = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    assert lab.run([environment.python, "-c", code, environment.pinstall, "demo"]).status == 7
+
+
+def test_nobody_reads_what_is_said(lab: Lab) -> None:
+    environment = lab.environment()
+    _stand_in(environment, "sys.exit(0)")
+    done = lab.run(["sh", "-c", f"exec {environment.pinstall} --option-of-2030 2>/dev/full"])
+    assert done.status == 0

@@ -121,10 +121,10 @@ def test_another_call_under_way_keeps_everything_in_its_place(lab: Lab) -> None:
     _cached(lab, index, "1.0", "2.0")
     calls = lab.cache / "pinstall" / "calls"
     calls.mkdir(parents=True)
-    with FileLock(calls / "4711-somebody"):
+    with FileLock(calls / "4711-0123abcd"):
         lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
         assert len(_versions(lab)) == 2
-    (calls / "4712-dead").touch()
+    (calls / "4712-0123abcd").touch()
     lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     assert _versions(lab) == ["1.0"]
     assert list(calls.iterdir()) == []

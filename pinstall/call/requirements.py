@@ -107,7 +107,8 @@ def _shown(path: str) -> str:
 def _content(path: str) -> str | Unread:
     if _URL.match(path):
         if urlsplit(path).scheme.lower() != "file":
-            return Unread(path, "a URL is pip's to fetch")
+            bare = urlsplit(path)._replace(netloc=urlsplit(path).netloc.rpartition("@")[2], query="", fragment="")
+            return Unread(bare.geturl(), "a URL is pip's to fetch")  # without what may be a password
         path = links.to_path(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):

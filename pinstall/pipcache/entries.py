@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import time
+from contextlib import suppress
 from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from urllib.parse import urljoin
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pinstall.pipcache.keys import Layout
 
 ORIGIN = "origin.json"
+# What cachecontrol writes of a response; pip fails on any other field.
+_FIELDS = {"status", "headers", "version", "reason", "strict", "decode_content"}
 _PREFIX = b"cc=4,"
 # Metadata of a response is headers: a file larger than this is none.
 _LARGEST_METADATA = 1 << 20
@@ -49,7 +52,8 @@ class Entry(NamedTuple):
     ``kind`` is ``download``, ``metadata``, ``page`` or ``built``. ``key`` names it within pip's cache, also while it is in the
     store. ``paths`` are its files in the order in which they are to go (of two, metadata and body); the last one is the
     content. ``stated`` are the digests it is to be held to, and ``label`` what its file name says. ``layout`` is that of an
-    HTTP entry, and ``span`` where in the file its body is, if not all of it (offset and length in bytes).
+    HTTP entry, and ``span`` where in the file its body is, if not all of it (offset and length in bytes). ``fault`` says what
+    is wrong with its head, on which pip would fail.
     """
 
     kind: str
@@ -60,6 +64,7 @@ class Entry(NamedTuple):
     label: Label | None = None
     layout: Layout = keys.TWO_FILES
     span: Span | None = None
+    fault: str = ""
 
     @property
     def content(self) -> str:
@@ -180,10 +185,11 @@ class HttpCache:
             head = read_head(entry.paths[0])
             if head is None:
                 return None  # pip says "deserialization failed" and asks the server
-            response, span = head
-            if response.status not in (301, 308):
-                return entry._replace(span=span if self.layout is keys.ONE_FILE else None), response, url
-            url = urljoin(url, response.headers.get("location", ""))
+            if head.fault:
+                return entry._replace(fault=head.fault), head.response, url
+            if head.response.status not in (301, 308):
+                return entry._replace(span=head.span if self.layout is keys.ONE_FILE else None), head.response, url
+            url = urljoin(url, head.response.headers.get("location", ""))
         return None
 
     def place(self, url: str) -> Entry:
@@ -193,34 +199,49 @@ class HttpCache:
         return Entry("", key, paths, "", layout=self.layout)
 
 
-def read_head(path: str) -> tuple[Response, Span | None] | None:
+class Head(NamedTuple):
+    """The head of an HTTP entry: the response, and where in the file the body is; ``fault``: pip would fail on it."""
+
+    response: Response
+    span: Span | None = None
+    fault: str = ""
+
+
+def read_head(path: str) -> Head | None:
     """Read the file of an HTTP entry that has its metadata; None for one that pip ignores too.
 
-    Returns the response and where in the file the body is. The file is a MessagePack map (``cachecontrol/serialize.py``); the
-    body is passed over, not read: it may have gigabytes.
+    The file is a MessagePack map (``cachecontrol/serialize.py``); the body is passed over, not read: it may have gigabytes.
+    What is MessagePack, but not such a map, is no miss for pip: it fails.
     """
     import msgpack
 
+    def unpacker() -> Any:
+        return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA)
+
+    errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:
         with open(path, "rb") as file:
             if file.read(len(_PREFIX)) != _PREFIX:
                 return None
-            return _head(
-                file, lambda: msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA)
-            )
-    except (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException):
+            with suppress(*errors):
+                if head := _head(file, unpacker):
+                    return head
+            file.seek(len(_PREFIX))
+            msgpack.unpackb(file.read(_LARGEST_METADATA), raw=False, strict_map_key=False)
+    except errors:
         return None
+    return Head(Response(0, {}), fault="its head is not one that pip wrote")
 
 
-def _head(file: BinaryIO, unpacker_here: Callable[[], Any]) -> tuple[Response, Span | None] | None:
-    head = None
+def _head(file: BinaryIO, unpacker_here: Callable[[], Any]) -> Head | None:
+    response = span = None
     base, unpacker = file.tell(), unpacker_here()
     for _ in range(unpacker.read_map_header()):
         if unpacker.unpack() != "response":
-            unpacker.skip()
+            if not isinstance(unpacker.unpack(), dict):
+                return None
             continue
         found: dict[Any, Any] = {}
-        span = None
         for _ in range(unpacker.read_map_header()):
             name = unpacker.unpack()
             if name != "body":
@@ -229,9 +250,8 @@ def _head(file: BinaryIO, unpacker_here: Callable[[], Any]) -> tuple[Response, S
             span = _binary(file, base + unpacker.tell())
             base, unpacker = file.seek(span.offset + span.length), unpacker_here()
         response = _response(found)
-        head = (response, span) if response else None
     is_whole = base + unpacker.tell() == os.fstat(file.fileno()).st_size
-    return head if is_whole else None
+    return Head(response, span) if is_whole and response and span else None
 
 
 def _binary(file: BinaryIO, offset: int) -> Span:
@@ -246,7 +266,7 @@ def _binary(file: BinaryIO, offset: int) -> Span:
 
 def _response(found: dict[Any, Any]) -> Response | None:
     status, headers = found.get("status"), found.get("headers")
-    if not isinstance(status, int) or not isinstance(headers, dict):
+    if not isinstance(status, int) or not isinstance(headers, dict) or not found.keys() <= _FIELDS:
         return None
     return Response(status, {str(name).lower(): str(value) for name, value in headers.items()})
 

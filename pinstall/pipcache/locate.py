@@ -15,7 +15,7 @@ from pinstall.digest import Digest
 from pinstall.pipcache import entries, keys, pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pinstall.call.command import Call
     from pinstall.environment import Environment
@@ -92,9 +92,9 @@ class Cache:
             label = links.label(offer.filename, pin.project)
             if label is None:
                 continue
-            if pin.admits(label.version) and (pin.has_version or any(d in pin.hashes for d in offer.link().digests)):
+            if pin.admits(label.version) and (pin.has_version or _has_hash(pin, offer.link().digests)):
                 pinned[File(offer.link(), label)] = None
-            elif self.usable(label):
+            elif self.usable(label) and "-" not in label.text:  # demo-2-1.tar.gz is demo 2.post1, or demo-2 1
                 others.append(offer)
         listed = any(_will_do(pin, file) for file in pinned)
         files = tuple(file for file in pinned if self.usable(file.label))
@@ -128,6 +128,8 @@ class Cache:
             return None  # pip asks the server, or it is an archive in --find-links
         entry, response, own_url = found
         page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
+        if entry.fault:
+            return page._replace(fault=entry.fault)
         try:
             if entries.stamp_of(page.entry) is None:
                 return page._replace(unreadable="it is no regular file")
@@ -252,7 +254,11 @@ def _will_do(pin: Pin, file: File) -> bool:
     """Say whether pip would take this file for the pin: it states one of the pin's hashes, or none that could be compared."""
     algorithms = {d.algorithm for d in pin.hashes}
     comparable = [d for d in file.link.digests if d.algorithm in algorithms]
-    return not comparable or any(d in pin.hashes for d in comparable)
+    return not comparable or _has_hash(pin, comparable)
+
+
+def _has_hash(pin: Pin, stated: Iterable[Digest]) -> bool:
+    return any(d._replace(hex=d.hex.lower()) in pin.hashes for d in stated)
 
 
 def _is_http(url: str) -> bool:

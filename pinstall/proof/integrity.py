@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from pinstall import digest
 from pinstall.digest import STRENGTH
+from pinstall.links import SDIST_ENDINGS
 
 if TYPE_CHECKING:
     import zipfile
@@ -46,7 +47,9 @@ def archive(file: BinaryIO, filename: str) -> Content:
     """Read an artifact to its end; *filename* tells its kind. Raises `OSError` if the file itself cannot be read."""
     if filename.endswith(".whl"):
         return wheel(file)
-    return Content(_zip_fault(file) if filename.lower().endswith(".zip") else _tar_fault(file))
+    if filename.endswith(".zip"):
+        return Content(_zip_fault(file))
+    return Content(_tar_fault(file) if filename.endswith(SDIST_ENDINGS) else None)
 
 
 def _tar_fault(file: BinaryIO) -> str | None:
@@ -104,7 +107,9 @@ def wheel(file: BinaryIO) -> Content:
 
 def _wheel(archive_: zipfile.ZipFile) -> Content:
     members = {info.filename: info for info in archive_.infolist() if not info.is_dir()}
-    info = next((name.partition("/")[0] for name in members if name.endswith(".dist-info/METADATA")), "")
+    # At the top: packages may bring those of others below their own folders.
+    infos = [folder for folder, _, name in (member.partition("/") for member in members) if name == "METADATA"]
+    info = next((folder for folder in infos if folder.endswith(".dist-info")), "")
     from email.parser import HeaderParser
 
     if f"{info}/RECORD" not in members:
