@@ -201,9 +201,10 @@ def test_our_own_failure_does_not_stand_between(lab: Lab, package: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [(b"reason", b"reasmn"), (b"body", b"bodx"), (b"response", b"responce"), (b"vary\x80", b"vary\x90")]
-)
+_HEADS = [(b"reason", b"reasmn"), (b"body", b"bodx"), (b"response", b"responce"), (b"vary\x80", b"vary\x90")]
+
+
+@pytest.mark.parametrize(("old", "new"), _HEADS)
 @pytest.mark.parametrize("which", ["download", "page"])
 def test_a_head_on_which_pip_would_fail(lab: Lab, which: str, old: bytes, new: bytes) -> None:
     index = _seed(lab)

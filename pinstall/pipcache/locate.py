@@ -128,11 +128,9 @@ class Cache:
             return None  # pip asks the server, or it is an archive in --find-links
         entry, response, own_url = found
         page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
-        if entry.fault:
-            return page._replace(fault=entry.fault)
+        if entry.fault or entries.stamp_of(page.entry) is None:
+            return page._replace(fault=entry.fault or None, unreadable="" if entry.fault else "it is no regular file")
         try:
-            if entries.stamp_of(page.entry) is None:
-                return page._replace(unreadable="it is no regular file")
             with entries.open_content(page.entry) as file:
                 body = file.read(pages.LARGEST + 1)
             return page._replace(offers=tuple(pages.parse(body, response.headers, own_url)))
