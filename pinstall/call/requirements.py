@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _URL = re.compile(r"(http|https|file):", re.IGNORECASE)
+# Where a URL may hold a password: before its host, and behind its path.
+_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _PEP_263 = re.compile(rb"coding[:=]\s*([-\w.]+)")
@@ -107,8 +109,8 @@ def _shown(path: str) -> str:
 def _content(path: str) -> str | Unread:
     if _URL.match(path):
         if urlsplit(path).scheme.lower() != "file":
-            bare = urlsplit(path)._replace(netloc=urlsplit(path).netloc.rpartition("@")[2], query="", fragment="")
-            return Unread(bare.geturl(), "a URL is pip's to fetch")  # without what may be a password
+            bare = _SECRETS.sub("", path)
+            return Unread(bare, "a URL is pip's to fetch")
         path = links.to_path(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
