@@ -9,7 +9,7 @@ from pinstall.messages import WARNING
 from pinstall.verdict import Delete, Hide, Keep, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from pinstall.check import Checker, Finding
     from pinstall.messages import Say
@@ -60,7 +60,7 @@ def _under_lock(root: str, findings: list[Finding], seconds: float, say: Say) ->
         with lock.held(root, seconds, lambda line: say(WARNING, line)):
             for finding in findings:
                 try:
-                    if _act(root)(finding):
+                    if _act(root, finding):
                         done.append(finding)
                 except apply.ChangedError:
                     changed.append(finding)
@@ -70,14 +70,11 @@ def _under_lock(root: str, findings: list[Finding], seconds: float, say: Say) ->
     return done, changed
 
 
-def _act(root: str) -> Callable[[Finding], bool]:
-    def act(finding: Finding) -> bool:
-        match finding.verdict:
-            case Delete():
-                return apply.delete(root, finding.entry, finding.stamp)
-            case Hide():
-                return apply.set_aside(root, finding.entry, finding.stamp, finding.identity)
-            case _:
-                return apply.bring_back(root, finding.entry, finding.stamp)
-
-    return act
+def _act(root: str, finding: Finding) -> bool:
+    match finding.verdict:
+        case Delete():
+            return apply.delete(root, finding.entry, finding.stamp)
+        case Hide():
+            return apply.set_aside(root, finding.entry, finding.stamp, finding.identity)
+        case _:
+            return apply.bring_back(root, finding.entry, finding.stamp)

@@ -30,7 +30,8 @@ def http_entry(cache: str, entry: Entry) -> Entry | None:
     if any(stamp(path) is None for path in paths):
         return None
     head = read_head(paths[0])
-    return entry._replace(paths=paths, span=None if entry.layout == TWO_FILES else head.span) if head else None
+    span = None if entry.layout == TWO_FILES or head is None else head.span
+    return entry._replace(paths=paths, span=span, fault=head.fault) if head else None
 
 
 def builds_folder(cache: str, key: str) -> str:

@@ -137,3 +137,15 @@ def test_the_same_version_under_other_names_is_not_another(lab: Lab) -> None:
     lab.pip(lab.environment(), "-i", index.url, "demo==1.0+local")
     done = lab.pinstall(lab.environment(), "-i", index.url, "Demo==1")
     assert (done.status, done.said) == (0, [])
+
+
+def test_a_head_that_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> None:
+    index = lab.index()
+    _cached(lab, index, "1.0", "2.0")
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    (head,) = [p for p in (lab.cache / "pinstall" / "store" / "http").iterdir() if not p.suffix]
+    head.write_bytes(head.read_bytes().replace(b"reason", b"reasmn"))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==2.0")
+    assert environment.installed("demo") == "2.0 2.0", done
+    assert "from the store: damaged, its head is not one that pip wrote" in done.said[0]

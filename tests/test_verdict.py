@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from pinstall.digest import Digest
 from pinstall.links import Label, parsed
 from pinstall.pins import Pin
+from pinstall.pipcache import locate
 from pinstall.pipcache.entries import Entry
 from pinstall.verdict import Delete, Evidence, Hide, Keep, Unknown, decide
 
@@ -145,3 +146,10 @@ def test_what_could_not_be_read_is_never_evicted(
     kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence
 ) -> None:
     assert isinstance(decide(_pin(*hashes), _entry(kind, *stated), evidence._replace(unreadable="why")), Unknown)
+
+
+def test_only_pypis_own_paths_state_a_digest() -> None:
+    """A host of 58 letters is none: its address would have a digest's length."""
+    of_pypi = f"https://files.pythonhosted.org/packages/aa/bb/{'c' * 60}/demo-1.0.tar.gz"
+    assert locate._pypi_digest(of_pypi) == (Digest("blake2b_256", "aabb" + "c" * 60),)
+    assert locate._pypi_digest(f"https://{'h' * 58}/demo-1.0.tar.gz") == ()

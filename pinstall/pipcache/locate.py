@@ -243,7 +243,8 @@ def _requests(file: File) -> Iterator[tuple[str, Link, tuple[Digest, ...]]]:
 
 def _pypi_digest(url: str) -> tuple[Digest, ...]:
     """Return what the path of a files.pythonhosted.org URL is made of: the blake2b-256 of the file."""
-    parts = url.removeprefix("https://files.pythonhosted.org/packages/").split("/")
+    prefix, found, path = url.partition("https://files.pythonhosted.org/packages/")
+    parts = path.split("/") if found and not prefix else []
     value = "".join(parts[:3])
     return (Digest("blake2b_256", value),) if len(parts) == 4 and len(value) == 64 else ()
 
