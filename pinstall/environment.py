@@ -124,7 +124,7 @@ class Environment:
 
     def __init__(self, python: str) -> None:
         self.python = python
-        self._is_own = python == sys.executable
+        self.is_own = python == sys.executable
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
@@ -143,22 +143,22 @@ class Environment:
     @property
     def prefix(self) -> str:
         """Its ``sys.prefix``: where its own ``pip.conf`` is."""
-        return sys.prefix if self._is_own else str(self._facts["prefix"])
+        return sys.prefix if self.is_own else str(self._facts["prefix"])
 
     @property
     def path(self) -> Sequence[str]:
         """The folders in which its pip looks for distributions."""
-        return sys.path if self._is_own else [str(folder) for folder in self._facts["path"]]
+        return sys.path if self.is_own else [str(folder) for folder in self._facts["path"]]
 
     @property
     def markers(self) -> dict[str, str]:
         """The values of its environment markers; empty for our own environment, which packaging knows itself."""
-        return {} if self._is_own else dict(self._facts["markers"])
+        return {} if self.is_own else dict(self._facts["markers"])
 
     @property
     def interpreter(self) -> tuple[str, str]:
         """Short name and version as pip's wheel cache uses them: ``("cp", "311")``."""
-        if not self._is_own:
+        if not self.is_own:
             name, version = self._facts["interpreter"]
             return name, version
         from packaging.tags import interpreter_name, interpreter_version
@@ -166,13 +166,17 @@ class Environment:
         return interpreter_name(), interpreter_version()
 
     @cached_property
-    def tags(self) -> frozenset[str]:
-        """The compatibility tags of wheels that can be installed into it."""
-        if not self._is_own:
-            return frozenset(self._facts["tags"])
+    def tags(self) -> tuple[str, ...]:
+        """The compatibility tags of wheels that can be installed into it, the best first."""
+        if not self.is_own:
+            return tuple(self._facts["tags"])
         from packaging.tags import sys_tags
 
-        return frozenset(str(tag) for tag in sys_tags())
+        return tuple(str(tag) for tag in sys_tags())
+
+    @cached_property
+    def _supported(self) -> frozenset[str]:
+        return frozenset(self.tags)
 
     def supports(self, tags: str) -> bool:
         """Say whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed."""
@@ -181,7 +185,7 @@ class Environment:
             return True
         from packaging.tags import parse_tag
 
-        return any(str(tag) in self.tags for tag in parse_tag(tags))
+        return any(str(tag) in self._supported for tag in parse_tag(tags))
 
     @cached_property
     def pip_version(self) -> tuple[int, ...] | None:

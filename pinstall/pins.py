@@ -41,6 +41,8 @@ class Pin(NamedTuple):
 
     ``project`` is normalized. ``url`` is set for direct references; else ``specifier`` admits one version, or ``hashes`` say
     which files will do. ``places`` tell where it was written. ``requested`` is False if only constraints name the project.
+    ``settings`` are the config settings of its build (``key=value``). ``locked`` is the URL of the one file that a lock file
+    allows.
     """
 
     project: str
@@ -49,6 +51,8 @@ class Pin(NamedTuple):
     hashes: tuple[Digest, ...]
     places: tuple[str, ...]
     requested: bool
+    settings: tuple[str, ...] = ()
+    locked: str = ""
 
     def admits(self, version: Version) -> bool:
         """Say whether *version* is (one spelling of) what is pinned."""
@@ -70,8 +74,7 @@ class _Part(NamedTuple):
     specifier: SpecifierSet
     url: str
     hashes: tuple[Digest, ...]
-    place: str
-    requested: bool
+    line: Line
 
 
 class Pins(NamedTuple):
@@ -95,7 +98,9 @@ def collect(lines: Iterable[Line], markers: Mapping[str, str]) -> Pins:
             by_project.setdefault(part.project, []).append(part)
         loose = loose or (part is None and not line.constraint)
     joined = {project: _join(parts) for project, parts in by_project.items()}
-    loose = loose or any(pin is None and any(p.requested for p in by_project[project]) for project, pin in joined.items())
+    loose = loose or any(
+        pin is None and any(not p.line.constraint for p in by_project[project]) for project, pin in joined.items()
+    )
     return Pins(tuple(pin for pin in joined.values() if pin is not None), loose)
 
 
@@ -111,9 +116,11 @@ def _join(parts: list[_Part]) -> Pin | None:
     if exact and not any(specifier.contains(version, prereleases=True) for version in exact):
         return None  # a contradiction
     deciding = [p for p in parts if p.url or p.hashes or _exact(p.specifier)]
-    places = tuple(dict.fromkeys(part.place for part in deciding))
-    requested = any(part.requested for part in parts)
-    return Pin(parts[0].project, specifier, urls.pop() if urls else "", hashes, places, requested)
+    places = tuple(dict.fromkeys(part.line.place for part in deciding))
+    requested = any(not part.line.constraint for part in parts)
+    settings = next((part.line.settings for part in parts if part.line.settings), ())
+    locked = next((part.line.locked for part in parts if part.line.locked), "")
+    return Pin(parts[0].project, specifier, urls.pop() if urls else "", hashes, places, requested, settings, locked)
 
 
 def _exact(specifier: SpecifierSet) -> list[Version]:
@@ -134,7 +141,7 @@ def _read(line: Line, markers: Mapping[str, str]) -> _Part | None:
         return None
     project, specifier, url = named
     hashes = tuple(d for text in line.hashes if (d := digest.parse(text.lower())) is not None)
-    return _Part(project, specifier, url, hashes, line.place, not line.constraint)
+    return _Part(project, specifier, url, hashes, line)
 
 
 def _without_marker(text: str) -> tuple[str, str]:

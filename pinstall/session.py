@@ -124,7 +124,9 @@ class Session:
         if version is None or version < _OLDEST_PIP:
             return None
         try:
-            return command.read(self.arguments, self._environ, self._environment.prefix, version)
+            call = command.read(self.arguments, self._environ, self._environment.prefix, version)
+            tags = None if self._environment.is_own or not call.locks else self._environment.tags
+            return command.unlocked(call, self._environment.markers if call.locks else {}, tags)
         except (UnreadableCallError, SilentPythonError):
             self._is_understood = False  # as a rule pip will say what is wrong
             return None

@@ -7,10 +7,11 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
 # PEP 517: the wheel's only module says what it was built from.
 _BACKEND = """
@@ -57,14 +58,59 @@ def sdist(folder: Path, name: str, version: str, content: str = "") -> Path:
     return path
 
 
+_PROJECT_BACKEND = """
+import pathlib, sys
+sys.path.insert(0, {tests!r})
+from tests.packages import wheel
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    return wheel(pathlib.Path(directory), {name!r}, "1.0", requires={requires!r}, extras={extras!r}).name
+
+build_editable = build_wheel
+"""
+
+
+def project(
+    folder: Path,
+    name: str,
+    *,
+    dependencies: Sequence[str] = (),
+    extras: Mapping[str, Sequence[str]] | None = None,
+    dynamic: bool = False,
+) -> None:
+    """Write a project into *folder*: *name* 1.0 with these dependencies and extras, stated in its table or *dynamic*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    optional = {extra: list(texts) for extra, texts in (extras or {}).items()}
+    stated = 'dynamic = ["dependencies"]' if dynamic else f"dependencies = {list(dependencies)}"
+    tables = f'[project]\nname = "{name}"\nversion = "1.0"\n{stated}\n[project.optional-dependencies]\n'
+    tables += "".join(f"{extra} = {texts}\n" for extra, texts in optional.items())
+    (folder / "pyproject.toml").write_text(_PYPROJECT + tables)
+    requires = [*dependencies, *(f"{text}; extra == '{extra}'" for extra, texts in optional.items() for text in texts)]
+    tests = str(Path(__file__).parent.parent)
+    (folder / "backend.py").write_text(
+        _PROJECT_BACKEND.format(tests=tests, name=name, requires=requires, extras=list(optional))
+    )
+
+
 def wheel(
-    folder: Path, name: str, version: str, content: str = "", *, tag: str = "py3-none-any", padding: int = 0, inside: str = ""
+    folder: Path,
+    name: str,
+    version: str,
+    content: str = "",
+    *,
+    tag: str = "py3-none-any",
+    padding: int = 0,
+    inside: str = "",
+    requires: Sequence[str] = (),
+    extras: Sequence[str] = (),
 ) -> Path:
     """Write a wheel of *name*; *padding* bytes make room to damage; *inside* is a version that contradicts the file name's."""
     folder.mkdir(parents=True, exist_ok=True)
     module = name.replace("-", "_")
     info = f"{module}-{inside or version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {inside or version}\n"
+    metadata += "".join(f"Requires-Dist: {text}\n" for text in requires)
+    metadata += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
     files = {
         f"{module}.py": f"CONTENT = {content or version!r}\n".encode(),
         f"{info}/METADATA": metadata.encode(),

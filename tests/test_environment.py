@@ -135,7 +135,7 @@ def test_an_interpreter_says_of_itself_what_packaging_says(lab: Lab) -> None:
     bare = _bare(lab)
     asked = Environment(str(bare / "bin" / "python"))
     assert asked.markers == dict(default_environment())
-    assert asked.tags == {str(tag) for tag in sys_tags()}
+    assert asked.tags == tuple(str(tag) for tag in sys_tags())
     assert asked.interpreter == (interpreter_name(), interpreter_version())
     assert asked.prefix == str(bare)
     assert asked.pip_version is None

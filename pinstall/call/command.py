@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinstall.call import config, options, requirements
+from packaging.utils import canonicalize_name
+
+from pinstall.call import config, options, projects, requirements
+from pinstall.call.options import UnreadableCallError
+from pinstall.call.projects import Lock
 from pinstall.call.requirements import Line, OptionLine, Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 PYPI = "https://pypi.org/simple"
 
@@ -18,10 +22,12 @@ class Call(NamedTuple):
     """What pip was asked, as far as pinstall needs it.
 
     ``values`` are those of all options by pip's own names; ``index_urls`` is empty under ``--no-index``; ``cache_dir`` is
-    pip's cache folder or None if this call has none; ``verbosity`` counts ``-v`` less ``-q``.
+    pip's cache folder or None if this call has none; ``verbosity`` counts ``-v`` less ``-q``. What ``locks`` select is for
+    the environment to say.
     """
 
     lines: tuple[Line, ...]
+    locks: tuple[Lock, ...]
     index_urls: tuple[str, ...]
     find_links: tuple[str, ...]
     cache_dir: str | None
@@ -32,6 +38,22 @@ class Call(NamedTuple):
     def has(self, *dests: str) -> bool:
         """Say whether any of these options (by ``dest``) was given."""
         return any(self.values.get(dest) for dest in dests)
+
+    def from_source(self, project: str) -> bool:
+        """Say whether wheels of *project* (normalized) are refused: ``--no-binary`` (``models/format_control.py``)."""
+        return _names(self.values.get("no_binary"), project) and not self.from_wheels(project)
+
+    def from_wheels(self, project: str) -> bool:
+        """Say whether sdists of *project* (normalized) are refused: ``--only-binary``."""
+        return _names(self.values.get("only_binary"), project)
+
+
+def _names(values: Iterable[str] | None, project: str) -> bool:
+    """Say whether the values of ``--no-binary`` or ``--only-binary`` name a project; ``:none:`` forgets those before it."""
+    named: set[str] = set()
+    for name in (name.strip() for value in values or () for name in value.split(",")):
+        named = set() if name == ":none:" else {*named, name if name == ":all:" else canonicalize_name(name)}
+    return ":all:" in named or project in named
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: options.Version) -> Call:
@@ -48,6 +70,15 @@ def read(argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: opti
     return _Reading(values, pip).call(positional, environ)
 
 
+def unlocked(call: Call, markers: Mapping[str, str], tags: Sequence[str] | None) -> Call:
+    """Return *call* with what its lock files select for an environment; see `projects.locked`, for what it raises too."""
+    found = [line for lock in call.locks for line in projects.locked(lock, markers, tags, call.from_source)]
+    lines = tuple(line for line in found if isinstance(line, Line))
+    return call._replace(
+        lines=call.lines + lines, unread=(*call.unread, *(u for u in found if isinstance(u, Unread))), locks=()
+    )
+
+
 class _Reading:
     """Gathers lines and places to search; options within files change those for the whole call, as in pip."""
 
@@ -55,6 +86,10 @@ class _Reading:
         self.values, self.pip = values, pip
         self.lines: list[Line] = []
         self.unread: list[Unread] = []
+        self.locks: dict[str, Lock] = {}
+        self.groups: list[tuple[str, str]] = []
+        self.files: list[str] = []
+        self._sort()
         self.no_index = bool(values.get("no_index"))
         index_url = values.get("index_url")
         first = PYPI if index_url is None else index_url
@@ -65,12 +100,20 @@ class _Reading:
         # pip's order: constraints first, so that their options come first.
         for path in self.values.get("constraints") or ():
             self._file(path, constraint=True)
-        self.lines += [Line(text, "argument") for text in positional if text.strip()]
+        settings = tuple(self.values.get("config_settings") or ())
+        self.lines += [Line(text, "argument", settings=settings) for text in positional if text.strip()]
+        for path, name in self.groups:
+            self._take(projects.group(path, name))
         self.lines += [Line(text, "argument", editable=True) for text in self.values.get("editables") or ()]
-        for path in self.values.get("requirements") or ():
+        for path in self.files:
             self._file(path, constraint=False)
+        for path in self.values.get("requirements_from_scripts") or ():
+            self._take(projects.script(path))
+        if not self.values.get("ignore_dependencies"):
+            self.lines += [found for line in self.lines if not line.constraint for found in projects.dependencies(line)]
         return Call(
             tuple(self.lines),
+            tuple(self.locks.values()),
             tuple(self.index_urls),
             tuple(self.find_links),
             _cache_dir(self.values.get("cache_dir"), environ),
@@ -79,18 +122,41 @@ class _Reading:
             tuple(self.unread),
         )
 
+    def _sort(self) -> None:
+        """Tell lock files from requirements files, and their groups from those of projects (``cli/req_command.py``)."""
+        reads_locks, reads_parts_of_locks = self.pip >= (26, 1), self.pip >= (26, 3)
+        for path in self.values.get("requirements") or ():
+            bare, extras = projects.without_extras(path) if reads_parts_of_locks else (path, ())
+            if reads_locks and projects.is_lock(bare):
+                self._lock(bare, extras, (), default=True)
+            else:
+                self.files.append(path)
+        for value in self.values.get("dependency_groups") or ():
+            path, colon, name = value.rpartition(":")
+            bare, extras = projects.without_extras(path)
+            if not colon or os.path.basename(path) == "pyproject.toml":
+                self.groups.append((path or "pyproject.toml", name))
+            elif reads_parts_of_locks and projects.is_lock(bare) and not requirements.is_url(bare):
+                self._lock(bare, extras, (name,), default=False)
+            else:
+                raise UnreadableCallError(f"{path} holds no groups")
+
+    def _lock(self, path: str, extras: tuple[str, ...], groups: tuple[str, ...], *, default: bool) -> None:
+        before = self.locks.get(path, Lock(path))
+        self.locks[path] = Lock(path, before.extras + extras, before.groups + groups, before.default or default)
+
     def _file(self, path: str, *, constraint: bool) -> None:
-        if not constraint and os.path.basename(path).startswith("pylock.") and path.endswith(".toml"):
-            self.unread.append(Unread(path, "pinstall does not read lock files yet"))
-            return
-        for found in requirements.read(path, constraint=constraint, pip=self.pip):
-            match found:
+        self._take(requirements.read(path, constraint=constraint, pip=self.pip))
+
+    def _take(self, found: Iterator[Line | OptionLine | Unread]) -> None:
+        for item in found:
+            match item:
                 case Line():
-                    self.lines.append(found)
+                    self.lines.append(item)
                 case Unread():
-                    self.unread.append(found)
+                    self.unread.append(item)
                 case OptionLine():
-                    self._option_line(found)
+                    self._option_line(item)
 
     def _option_line(self, line: OptionLine) -> None:
         values = line.values
@@ -103,6 +169,8 @@ class _Reading:
         if values["find_links"]:
             beside = os.path.join(line.folder, values["find_links"][0])
             self.find_links.append(beside if os.path.exists(beside) else values["find_links"][0])
+        for dest in ("no_binary", "only_binary"):
+            self.values[dest] = [*(self.values.get(dest) or ()), *(values[dest] or ())]
 
 
 def _home(link: str) -> str:

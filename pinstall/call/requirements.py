@@ -37,13 +37,18 @@ _BOMS = (
 
 
 class Line(NamedTuple):
-    """A requirement as it was written: its text, its ``--hash`` values (``algorithm:hex``), and where it stands."""
+    """A requirement as it was written: its text, its ``--hash`` values (``algorithm:hex``), and where it stands.
+
+    ``settings`` are the config settings that go with it; ``locked`` is the URL of the one file that a lock file allows.
+    """
 
     text: str
     place: str
     constraint: bool = False
     editable: bool = False
     hashes: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    locked: str = ""
 
 
 class OptionLine(NamedTuple):
@@ -76,23 +81,24 @@ class _File:
         self.parser = parser
 
     def read(self, path: str, constraint: bool, open_files: tuple[str, ...]) -> Iterator[Line | OptionLine | Unread]:
-        content = _content(path)
-        if isinstance(content, Unread):
-            yield content
+        data = regular(path)
+        if isinstance(data, Unread):
+            yield data
             return
-        for number, text in _logical_lines(content):
+        for number, text in _logical_lines(_decode(data)):
             requirement, words = _split(text)
             values, _ = options.parse(self.parser, words, {})
             editable = bool(values["editables"])
             if requirement or editable:
-                place = f"{_shown(path)}, line {number}"
+                place = f"{shown(path)}, line {number}"
                 hashes = () if editable else tuple(values["hashes"] or ())  # pip ignores those of an editable one
-                yield Line(requirement or values["editables"][0], place, constraint, editable, hashes)
+                settings = tuple(values.get("config_settings") or ())
+                yield Line(requirement or values["editables"][0], place, constraint, editable, hashes, settings)
             elif values["requirements"] or values["constraints"]:
                 nested = (values["requirements"] or values["constraints"])[0]
-                if _URL.match(path):
+                if is_url(path):
                     nested = urljoin(path, nested)
-                elif not _URL.match(nested):
+                elif not is_url(nested):
                     nested = os.path.abspath(os.path.join(os.path.dirname(path), nested))
                 if nested in open_files:
                     raise UnreadableCallError(f"{nested} refers to itself")
@@ -101,22 +107,31 @@ class _File:
                 yield OptionLine(values, os.path.dirname(os.path.abspath(path)))
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
+    """Return *path* as it is named to the user."""
     relative = os.path.relpath(path) if os.path.isabs(path) else path
     return path if relative.startswith("..") else relative
 
 
-def _content(path: str) -> str | Unread:
-    if _URL.match(path):
+def is_url(path: str) -> bool:
+    """Say whether pip takes the name of a file for a URL."""
+    return _URL.match(path) is not None
+
+
+def regular(path: str) -> bytes | Unread:
+    """Return the content of the file *path* (or ``file:`` URL) if it is a regular one: all else is pip's to read.
+
+    Raises `UnreadableCallError` if it cannot be read.
+    """
+    if is_url(path):
         if urlsplit(path).scheme.lower() != "file":
-            bare = _SECRETS.sub("", path)
-            return Unread(bare, "a URL is pip's to fetch")
+            return Unread(_SECRETS.sub("", path), "a URL is pip's to fetch")
         path = links.to_path(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return Unread(path, "it is no regular file, and reading it would leave nothing for pip")
         with open(path, "rb") as file:
-            return _decode(file.read())
+            return file.read()
     except OSError as error:
         raise UnreadableCallError(f"{path} cannot be read") from error
 

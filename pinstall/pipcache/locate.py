@@ -80,8 +80,8 @@ class Cache:
         return self._located[pin]
 
     def _locate(self, pin: Pin) -> Located:
-        if pin.url:
-            link = links.link(pin.url)
+        if pin.url or pin.locked:
+            link = links.link(pin.url or pin.locked)
             file = File(link, links.label(link.filename, pin.project))
             return Located((), (file,) if self.usable(file.label) else (), (), complete=True, listed=True)
         places = [self._page(url, pin.project) for url in self._page_urls(pin.project)]

@@ -143,19 +143,35 @@ def _lines(command: Any, values: Any, positional: list[str], finder: Any, sessio
                 "constraint": parsed.constraint,
                 "editable": parsed.is_editable,
                 "hashes": [f"{name}:{value}" for name, values in hashes.items() for value in values],
+                "settings": [] if parsed.is_editable else _settings((parsed.options or {}).get("config_settings")),
             }
         )
         return made
 
-    def from_argument(text: str, *_: Any, editable: bool = False, **__: Any) -> Any:
-        found.append({"text": text, "file": "", "number": 0, "constraint": False, "editable": editable, "hashes": []})
+    def from_argument(text: str, *_: Any, editable: bool = False, config_settings: Any = None, **__: Any) -> Any:
+        settings = [] if editable else _settings(config_settings)
+        line = {"text": text, "file": "", "number": 0, "constraint": False, "editable": editable}
+        found.append({**line, "hashes": [], "settings": settings})
         return made
+
+    def from_lock(*arguments: Any, **more: Any) -> Any:
+        requirement, link = original(*arguments, **more)
+        hashes = [f"{name}:{value}" for name, values in requirement.hash_options.items() for value in values]
+        line = {"text": str(requirement.req), "file": "", "number": 0, "constraint": False, "editable": requirement.editable}
+        found.append({**line, "hashes": hashes, "settings": [], **({"locked": link.url} if link else {})})
+        return made, None
+
+    def from_requirement(text: str, *_: Any, **__: Any) -> Any:
+        return from_argument(re.sub(r"(?<=\w)@ ", " @ ", text))  # as packaging writes it, from 26.0 on
 
     def from_editable(text: str, *_: Any, **__: Any) -> Any:
         return from_argument(text, editable=True)
 
     module = pip.cli__req_command
+    original: Any = getattr(module, "install_req_from_pylock_package", None)
     with (
+        mock.patch.object(module, "install_req_from_req_string", from_requirement, create=True),
+        mock.patch.object(module, "install_req_from_pylock_package", from_lock, create=True),
         mock.patch.object(module, "install_req_from_parsed_requirement", from_file),
         mock.patch.object(module, "install_req_from_line", from_argument),
         mock.patch.object(module, "install_req_from_editable", from_editable),
@@ -166,6 +182,13 @@ def _lines(command: Any, values: Any, positional: list[str], finder: Any, sessio
             if not str(error).startswith("You must give at least one requirement"):
                 raise
     return found
+
+
+def _settings(found: Any) -> list[str]:
+    pairs = [
+        (key, value) for key, values in (found or {}).items() for value in ([values] if isinstance(values, str) else values)
+    ]
+    return sorted(f"{key}={value}" for key, value in pairs)
 
 
 def configuration(environ: dict[str, str], prefix: str, folder: str, *, isolated: bool) -> dict[str, Any]:

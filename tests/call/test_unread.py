@@ -53,11 +53,9 @@ def test_a_url_within_a_file(tmp_path: Path) -> None:
     assert [unread.source for unread in call.unread] == ["https://localhost:1/more.txt"]
 
 
-def test_a_lock_file(tmp_path: Path) -> None:
-    assert [unread.source for unread in _read(tmp_path, "-r", "pylock.toml", "-r", "x/pylock.dev.toml").unread] == [
-        "pylock.toml",
-        "x/pylock.dev.toml",
-    ]
+def test_a_lock_file_that_is_a_url(tmp_path: Path) -> None:
+    call = command.unlocked(_read(tmp_path, "-r", "https://localhost:1/pylock.dev.toml"), {}, None)
+    assert [unread.source for unread in call.unread] == ["https://localhost:1/pylock.dev.toml"]
 
 
 @pytest.mark.parametrize("words", [["--no-such-option"], ["-r", "no-such-file"], ["-r"], ["--no"], ["-r", "."]], ids=" ".join)

@@ -1,0 +1,217 @@
+"""Requirements that TOML states: dependency groups, scripts, lock files and the projects in local folders.
+
+packaging reads what has a specification; with a packaging that is too old for one of them, that source is left to pip.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from pinstall import links
+from pinstall.call import requirements
+from pinstall.call.options import UnreadableCallError
+from pinstall.call.requirements import Line, Unread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+_LOCK = re.compile(r"pylock\.([^.]+\.)?toml")
+_EXTRAS = re.compile(r"(.+?)\s*\[([^\]]+)\]")
+_NAME_AT = re.compile(r"\s*[A-Za-z0-9][\w.-]*\s*(?:\[([^\]]*)\])?\s*@\s*(.*)")
+# PEP 723, "Reference implementation".
+_SCRIPT = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+
+
+class Lock(NamedTuple):
+    """A lock file that a call names, with what it selects of it; ``default`` says that the default groups count."""
+
+    path: str
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    default: bool = False
+
+
+def is_lock(path: str) -> bool:
+    """Say whether pip takes a file of this name for a lock file (PyPA's ``pylock.toml`` specification, "File name")."""
+    return _LOCK.fullmatch(os.path.basename(urlsplit(path).path if requirements.is_url(path) else path)) is not None
+
+
+def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
+    """Split ``path[extra,...]`` (pip's ``utils/urls.strip_extras``)."""
+    found = _EXTRAS.fullmatch(path)
+    return (found[1], tuple(extra.strip() for extra in found[2].split(","))) if found else (path, ())
+
+
+def group(path: str, name: str) -> Iterator[Line | Unread]:
+    """Yield the requirements of the dependency group *name* of the ``pyproject.toml`` at *path* (PEP 735)."""
+    document = _document(path)
+    if isinstance(document, Unread):
+        yield document
+        return
+    try:
+        from packaging.dependency_groups import DependencyGroupResolver
+    except ImportError:
+        yield Unread(f"group {name} of {path}", "to read groups takes packaging 26.1")
+        return
+    try:
+        found = DependencyGroupResolver(document["dependency-groups"]).resolve(name)
+    except Exception as error:  # an ExceptionGroup, KeyError, AttributeError ...: as many as there are ways to be malformed
+        raise UnreadableCallError(f"group {name} of {path} cannot be read") from error
+    yield from (Line(str(requirement), f"{path}, group {name}") for requirement in found)
+
+
+def script(path: str) -> Iterator[Line | Unread]:
+    """Yield the requirements that the script at *path* states of itself (PEP 723)."""
+    data = requirements.regular(path)
+    if isinstance(data, Unread):
+        yield data
+        return
+    try:
+        blocks = [
+            match["content"] for match in _SCRIPT.finditer(io.StringIO(data.decode(), None).read()) if match["type"] == "script"
+        ]
+        (block,) = blocks
+        document = tomllib.loads("".join(line[2:] if line.startswith("# ") else line[1:] for line in block.splitlines(True)))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableCallError(f"{path} has no metadata of a script") from error
+    yield from (Line(text, path) for text in _texts(document.get("dependencies")))
+
+
+def dependencies(line: Line) -> Iterator[Line]:
+    """Yield what the project in a local folder, if *line* names one, states of its dependencies (PEP 621).
+
+    Nothing of what is dynamic: that takes a build.
+    """
+    folder, extras = _folder(line)
+    path = os.path.join(folder, "pyproject.toml")
+    if not folder or not os.path.isfile(path):
+        return
+    try:
+        document = _document(path)
+    except UnreadableCallError:
+        return  # pip will say so
+    project = document.get("project") if isinstance(document, dict) else None
+    if not isinstance(project, dict):
+        return
+    dynamic = project.get("dynamic") or ()
+    optional = project.get("optional-dependencies")
+    stated = [] if "dependencies" in dynamic else _texts(project.get("dependencies"))
+    if isinstance(optional, dict) and "optional-dependencies" not in dynamic:
+        stated += _extras(str(project.get("name")), optional, extras)
+    yield from (Line(text, requirements.shown(path)) for text in stated)
+
+
+def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[str]:
+    """Return the requirements of *extras*, those that name other extras of the project itself followed."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    by_name = {canonicalize_name(extra): _texts(texts) for extra, texts in optional.items()}
+    found: list[str] = []
+    waiting, seen = [canonicalize_name(extra) for extra in extras], set()
+    while waiting:
+        extra = waiting.pop(0)
+        for text in by_name.get(extra, ()) if extra not in seen else ():
+            try:
+                requirement = Requirement(text)
+            except InvalidRequirement:
+                continue
+            if canonicalize_name(requirement.name) == canonicalize_name(name):
+                waiting += [canonicalize_name(other) for other in requirement.extras]
+            else:
+                found.append(text)
+        seen.add(extra)
+    return found
+
+
+def _folder(line: Line) -> tuple[str, tuple[str, ...]]:
+    """Return the local folder that a requirement names, and its extras, as pip finds them; "" if it names none."""
+    text, _, marker = line.text.partition(";")
+    text = text.strip()
+    named = _NAME_AT.fullmatch(text)
+    place, extras = (named[2].strip(), tuple(filter(None, (named[1] or "").split(",")))) if named else without_extras(text)
+    if place.lower().startswith("file:"):
+        place = links.to_path(place.partition("#")[0])
+    elif named or not (line.editable or place.startswith(".") or os.sep in place or (os.altsep and os.altsep in place)):
+        return "", ()
+    # Whether it applies at all is for the environment to say: rare enough to be left alone.
+    return (place, tuple(extra.strip() for extra in extras)) if os.path.isdir(place) and not marker else ("", ())
+
+
+def locked(
+    lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None, from_source: Callable[[str], bool]
+) -> Iterator[Line | Unread]:
+    """Yield the requirements that a lock file selects for an environment (``pylock.toml`` specification, "Installation").
+
+    *markers* and *tags* (best first) are those of the environment, empty and None for the running Python's;
+    *from_source* says of a project that it is to be built. Raises `UnreadableCallError` where pip would refuse.
+    """
+    document = _document(lock.path)
+    if isinstance(document, Unread):
+        yield document
+        return
+    try:
+        from packaging.pylock import Pylock
+        from packaging.tags import parse_tag
+
+        select = Pylock.select
+    except (ImportError, AttributeError):
+        yield Unread(lock.path, "to read lock files takes packaging 26.3")
+        return
+    made = None if tags is None else [tag for text in tags for tag in parse_tag(text)]
+    try:
+        parsed = Pylock.from_dict(document)
+        groups = {*lock.groups, *((parsed.default_groups or ()) if lock.default else ())}
+        options: dict[str, Any] = {"extras": lock.extras, "dependency_groups": groups, "environment": markers or None}
+        chosen = list(select(parsed, tags=made, prefer_sdist_predicate=from_source, **options))
+    except TypeError:
+        yield Unread(lock.path, "to read lock files takes packaging 26.3")
+        return
+    except Exception as error:  # validation, selection, versions ...: pip will say so
+        raise UnreadableCallError(f"{lock.path} cannot be used") from error
+    for package, artifact in chosen:
+        yield _locked_line(lock.path, package, artifact)
+
+
+def _locked_line(path: str, package: Any, artifact: Any) -> Line:
+    hashes = tuple(f"{name}:{value}" for name, value in (getattr(artifact, "hashes", None) or {}).items())
+    place = f"{requirements.shown(path)}, {package.name}"
+    if artifact is package.directory:
+        return Line(os.path.join(os.path.dirname(path), artifact.path), place, editable=True)
+    url = artifact.url if artifact.path is None else _beside(path, artifact.path)
+    subdirectory = f"#subdirectory={found}" if (found := getattr(artifact, "subdirectory", "")) else ""
+    if artifact is package.vcs:
+        return Line(f"{package.name} @ {artifact.type}+{url}@{artifact.commit_id}{subdirectory}", place)
+    if artifact is package.archive:
+        return Line(f"{package.name} @ {url}{subdirectory}", place, hashes=hashes)
+    version = package.version or _version(artifact.filename, package.name)
+    return Line(f"{package.name}=={version}", place, hashes=hashes, locked=url)
+
+
+def _version(filename: str, project: str) -> str:
+    found = links.label(filename, project)
+    return found.text if found else ""
+
+
+def _beside(path: str, relative: str) -> str:
+    folder = os.path.dirname(links.to_path(path) if requirements.is_url(path) else path)
+    return links.from_path(os.path.join(folder, relative)).url
+
+
+def _document(path: str) -> dict[str, Any] | Unread:
+    data = requirements.regular(path)
+    if isinstance(data, Unread):
+        return data
+    try:
+        return tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise UnreadableCallError(f"{path} cannot be read as TOML") from error
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
