@@ -1,9 +1,14 @@
 """``python -m pinstall``."""
 
+import os
 import sys
 
 # The current folder is no place to import from: pip drops it as well (``pip/__main__.py``).
-if not sys.flags.safe_path:
+try:
+    current = os.getcwd()
+except OSError:
+    current = ""  # it is gone, and Python has left it out
+if not sys.flags.safe_path and sys.path[0] == current:
     del sys.path[0]
 
 from pinstall.cli import main

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ from tests.lab import Lab, install_pips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A shell's background jobs ("scripts/test &") ignore these, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 _SETTINGS = ("PIP_", "PINSTALL_", "XDG_", "VIRTUAL_ENV", "CONDA_", "PYTHON")
 

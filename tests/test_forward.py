@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pinstall import forward
-from tests.lab import flip
+from tests.lab import VERSIONS, flip
 from tests.packages import wheel
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from tests.lab import Environment, Lab
 
 
-def _stand_in(environment: Environment, code: str) -> None:
+def stand_in(environment: Environment, code: str) -> None:
     """Put a program in pip's place."""
     package = environment.folder / "stand-in" / "pip"
     package.mkdir(parents=True)
@@ -34,20 +32,20 @@ def _stand_in(environment: Environment, code: str) -> None:
 @pytest.mark.parametrize("status", [0, 1, 2, 3, 4, 23, 120])
 def test_exit_statuses(lab: Lab, status: int) -> None:
     environment = lab.environment()
-    _stand_in(environment, f"sys.exit({status})")
+    stand_in(environment, f"sys.exit({status})")
     assert lab.pinstall(environment, "demo").status == status
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_a_pip_that_is_killed(lab: Lab, number: signal.Signals) -> None:
     environment = lab.environment()
-    _stand_in(environment, f"os.kill(os.getpid(), {int(number)})")
+    stand_in(environment, f"os.kill(os.getpid(), {int(number)})")
     assert lab.pinstall(environment, "demo").status == 128 + number
 
 
 def test_arguments_arrive_as_they_left(lab: Lab) -> None:
     environment = lab.environment()
-    _stand_in(environment, "print(sys.argv)")
+    stand_in(environment, "print(sys.argv)")
     words = ["-qq", "a b", "--", "", "é", "--no-such", "*"]
     assert lab.pinstall(environment, *words).out == f"{['pip', 'install', *words]}\n"
 
@@ -63,7 +61,7 @@ def test_a_usage_error_is_pips(lab: Lab) -> None:
 
 def test_an_option_of_a_pip_to_come_is_forwarded_and_said(lab: Lab) -> None:
     environment = lab.environment()
-    _stand_in(environment, "print(sys.argv)")
+    stand_in(environment, "print(sys.argv)")
     done = lab.pinstall(environment, "--option-of-2030", "demo==1")
     assert done.out == "['pip', 'install', '--option-of-2030', 'demo==1']\n"
     assert done.said == ["not checked: this call (pip understands an option or setting of it that pinstall does not)"]
@@ -80,10 +78,10 @@ def test_closed_streams(lab: Lab, redirection: str) -> None:
     assert environment.installed("demo") == "1.0 1.0"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 def test_signals_reach_pip(lab: Lab, number: signal.Signals) -> None:
     environment = lab.environment()
-    _stand_in(
+    stand_in(
         environment,
         f"signal.signal({int(number)}, lambda *_: (os.write(1, b'pip got it\\n'), os._exit(7)))\n"
         "os.write(1, b'ready\\n')\ntime.sleep(60)",
@@ -98,34 +96,64 @@ def test_signals_reach_pip(lab: Lab, number: signal.Signals) -> None:
     assert process.returncode == 7
 
 
-def test_ctrl_c_at_a_terminal_reaches_pip_once(lab: Lab) -> None:
+_GONE = ["sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize("pip", VERSIONS)
+@pytest.mark.parametrize("words", [["--no-index", "demo==1.0"], ["--help"], ["--no-such-option"], []], ids=str)
+def test_a_current_folder_that_is_gone(lab: Lab, pip: str, words: list[str]) -> None:
+    environment = lab.environment(pip)
+    bare = lab.run([*_GONE, environment.pip, "install", *words])
+    for command in ([environment.pinstall], [environment.python, "-m", "pinstall"]):
+        done = lab.run([*_GONE, *command, *words])
+        assert (done.status, done.err) == (bare.status, bare.err)
+        assert done.out == bare.out or (words == ["--help"] and done.out.endswith(bare.out))
+
+
+def test_a_path_of_ones_own_where_the_current_folder_is_gone(lab: Lab) -> None:
+    """What is first on the path is not the current folder then."""
+    (lab.root / "json.py").write_text("raise SystemExit('found')\n")
+    done = lab.run([*_GONE, lab.environment().python, "-m", "pinstall", "demo"], PYTHONPATH=str(lab.root))
+    assert done.err == "found\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-m", "pinstall"],
+        ["-mpinstall"],
+        ["-I", "-m", "pinstall"],
+        ["-X", "utf8", "-W", "error", "-m", "pinstall"],
+        ["-u", "-Xdev", "-Wd", "-OBm", "pinstall"],
+        ["-Impinstall"],
+        ["-W", "", "-m", "pinstall"],
+        ["--check-hash-based-pycs", "never", "-P", "-m", "pinstall"],
+    ],
+    ids=" ".join,
+)
+def test_the_interpreters_options_are_pips_too(lab: Lab, options: list[str]) -> None:
     environment = lab.environment()
-    _stand_in(
-        environment,
-        "got = []\nsignal.signal(signal.SIGINT, lambda *_: got.append(1))\nprint('ready', flush=True)\n"
-        "end = time.monotonic() + 60\nwhile not got and time.monotonic() < end: time.sleep(0.01)\n"
-        "time.sleep(0.5)\nprint(len(got), 'times', flush=True)",
-    )
-    child, terminal = pty.fork()
-    if child == 0:  # pragma: no cover
-        os.execve(environment.pinstall, ["pinstall", "demo"], lab.environ)
-    _read_until(terminal, b"ready")
-    os.write(terminal, b"\x03")
-    assert b"1 times" in _read_until(terminal, b"times")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    os.close(terminal)
+    seen = "sys.flags, sys.warnoptions, sys._xoptions, sys.stdout.write_through, _imp.check_hash_based_pycs"
+    stand_in(environment, f"import _imp\nprint({seen})")
+    bare = lab.run([environment.python, *(word.replace("pinstall", "pip") for word in options), "install", "demo"])
+    done = lab.run([environment.python, *options, "demo"])
+    assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
+    assert bare.status == 0
 
 
-def _read_until(terminal: int, wanted: bytes) -> bytes:
-    seen, end = b"", time.monotonic() + 30
-    while wanted not in seen and time.monotonic() < end:
-        seen += os.read(terminal, 1024)
-    return seen
+def test_the_options_of_what_runs_us_are_not_pips(lab: Lab) -> None:
+    environment = lab.environment()
+    stand_in(environment, "print(sys.argv)")
+    code = "import runpy, sys; runpy.run_module('pinstall', run_name='__main__')"
+    (lab.root / "runner.py").write_text(f"{code}\n")
+    for words in (["-m", "runner"], ["-m", "runner", "-m", "pinstall"], ["-Bc", code], ["-m", "runner", "--no-such"]):
+        done = lab.run([environment.python, *words, "demo"])
+        assert done.out == f"{['pip', 'install', *words[2:], 'demo']}\n"
 
 
 def test_inherited_descriptors_and_standard_input(lab: Lab) -> None:
     environment = lab.environment()
-    _stand_in(environment, "print(open(sys.argv[-1]).read() + sys.stdin.read())")
+    stand_in(environment, "print(open(sys.argv[-1]).read() + sys.stdin.read())")
     reading, writing = os.pipe()
     os.write(writing, b"from the pipe, ")
     os.close(writing)
@@ -203,13 +231,13 @@ def test_our_version_and_help_come_first_then_pips(lab: Lab, words: list[str]) -
 
 def test_a_caller_that_ignores_its_children(lab: Lab) -> None:
     environment = lab.environment()
-    _stand_in(environment, "sys.exit(7)")
+    stand_in(environment, "sys.exit(7)")
     code = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     assert lab.run([environment.python, "-c", code, environment.pinstall, "demo"]).status == 7
 
 
 def test_nobody_reads_what_is_said(lab: Lab) -> None:
     environment = lab.environment()
-    _stand_in(environment, "sys.exit(0)")
+    stand_in(environment, "sys.exit(0)")
     done = lab.run(["sh", "-c", f"exec {environment.pinstall} --option-of-2030 2>/dev/full"])
     assert done.status == 0

@@ -1,0 +1,252 @@
+"""At a terminal: pip sees the same one, and keys end pinstall as they end pip."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import socket
+import sys
+import termios
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from filelock import FileLock
+
+from tests.lab import flip
+from tests.packages import wheel
+from tests.test_forward import stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tests.lab import Environment, Lab
+
+CTRL_C, CTRL_BACKSLASH = b"\x03", b"\x1c"
+# What a shell is to the command: it leads the session (its end would hang up the terminal), outlives the keys, and sees the
+# status. The end of the pipe that it reads comes when no process is left that has inherited the other one.
+_SHELL = r"""
+import os, resource, signal, subprocess, sys, termios
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+for number in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, lambda *_: None)
+before = termios.tcgetattr(0)
+alive, inherited = os.pipe()
+status = subprocess.Popen(sys.argv[1:], pass_fds=[inherited]).wait()
+os.close(inherited)
+os.read(alive, 1)
+restored = termios.tcgetattr(0) == before
+print(f"status {128 - status if status < 0 else status}, terminal {'restored' if restored else 'changed'}\x04", flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command at a terminal ended: ``end`` is what the shell saw of it."""
+
+    out: str
+    end: str
+
+
+class Terminal:
+    """A pseudo terminal of 33 lines and 77 columns, and a command that runs at it."""
+
+    def __init__(self, lab: Lab, command: Iterable[str | Path], **variables: str) -> None:
+        self._seen = b""
+        child, self._terminal = pty.fork()
+        if child == 0:  # pragma: no cover
+            termios.tcsetwinsize(0, (33, 77))
+            os.chdir(lab.root)
+            words = [sys.executable, "-c", _SHELL, *map(str, command)]
+            os.execve(sys.executable, words, {**lab.environ, "TERM": "xterm-256color", **variables})
+        self._child = child
+
+    def wait_for(self, wanted: str) -> None:
+        """Read until *wanted* has been written."""
+        end = time.monotonic() + 60
+        while wanted.encode() not in self._seen:
+            assert b"\x04" not in self._seen, self._seen
+            assert select.select([self._terminal], [], [], max(0, end - time.monotonic()))[0], self._seen
+            self._seen += os.read(self._terminal, 4096)
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._terminal, keys)
+
+    def ended(self) -> Ended:
+        """Wait until nothing of the command is left."""
+        self.wait_for("\x04")
+        os.close(self._terminal)
+        os.waitpid(self._child, 0)
+        out, status, end = self._seen.decode().replace("\r\n", "\n").partition("\x04")[0].rpartition("status ")
+        return Ended(out, status + end)
+
+
+def _both(environment: Environment) -> list[list[str]]:
+    """Bare pip, and pinstall in its place; the former as a module, for a stand-in is nothing more."""
+    return [[environment.python, "-m", "pip", "install", "demo"], [environment.pinstall, "demo"]]
+
+
+def test_pip_sees_the_terminal(lab: Lab) -> None:
+    environment = lab.environment()
+    stand_in(
+        environment, "print([(os.isatty(fd), *os.get_terminal_size(fd)) for fd in (0, 1, 2)], os.ttyname(0) == os.ttyname(2))"
+    )
+    bare, ours = (Terminal(lab, command).ended() for command in _both(environment))
+    assert ours == bare
+    assert ours.out == f"{[(True, 77, 33)] * 3} True\n"
+
+
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}, {"COLUMNS": "100"}], ids=str)
+def test_colours_and_width_are_pips(lab: Lab, variables: dict[str, str]) -> None:
+    environment = lab.environment()
+    for words in (["--no-index", "nothing==1"], ["--help"], ["--no-such-option"]):
+        bare = Terminal(lab, [environment.pip, "install", *words], **variables).ended()
+        ours = Terminal(lab, [environment.pinstall, *words], **variables).ended()
+        assert ours.out.endswith(bare.out)
+        assert ours.end == bare.end
+        assert ours.out == bare.out or words == ["--help"]  # ours, then pip's
+    assert "\x1b[" in Terminal(lab, [environment.pinstall, "--no-index", "nothing==1"]).ended().out
+
+
+@pytest.mark.parametrize(("keys", "name"), [(CTRL_C, "SIGINT"), (CTRL_BACKSLASH, "SIGQUIT")])
+def test_a_key_reaches_pip_once(lab: Lab, keys: bytes, name: str) -> None:
+    environment = lab.environment()
+    stand_in(
+        environment,
+        f"got = []\nsignal.signal(signal.{name}, lambda *_: got.append(1))\nprint('ready', flush=True)\n"
+        "end = time.monotonic() + 60\nwhile not got and time.monotonic() < end: time.sleep(0.01)\n"
+        "time.sleep(0.5)\nprint(len(got), 'times', flush=True)",
+    )
+    terminal = Terminal(lab, [environment.pinstall, "demo"])
+    terminal.wait_for("ready")
+    terminal.press(keys)
+    ended = terminal.ended()
+    assert "1 times" in ended.out
+    assert ended.end == "status 0, terminal restored"
+
+
+def test_ctrl_c_while_pip_waits_for_the_index(lab: Lab) -> None:
+    environment = lab.environment()
+    ends = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        words = ["-i", f"http://127.0.0.1:{server.getsockname()[1]}/simple/", "demo==1.0"]
+        server.settimeout(60)
+        for command in ([environment.pip, "install"], [environment.pinstall]):
+            terminal = Terminal(lab, [*command, *words])
+            with server.accept()[0] as connection:
+                assert connection.recv(1)
+                terminal.press(CTRL_C)
+                ends.append(terminal.ended())
+    bare, ours = ends
+    assert ours == bare
+    assert "Operation cancelled by user" in ours.out
+    assert ours.end == "status 1, terminal restored"
+
+
+@pytest.mark.parametrize("keys", [CTRL_C, CTRL_BACKSLASH], ids=["Ctrl-C", "Ctrl-Backslash"])
+def test_keys_at_pips_password_prompt(lab: Lab, keys: bytes) -> None:
+    """The prompt has switched the echo off; to Ctrl-Backslash pip leaves it so."""
+    environment = lab.environment()
+    index = lab.index()
+    index.user = "somebody:secret"
+    ends = []
+    for command in ([environment.pip, "install"], [environment.pinstall]):
+        terminal = Terminal(lab, [*command, "-i", index.url, "demo==1.0"], PIP_NO_INPUT="")
+        terminal.wait_for("User for ")
+        terminal.press(b"somebody\n")
+        terminal.wait_for("Password: ")
+        terminal.press(keys)
+        ends.append(terminal.ended())
+    bare, ours = ends
+    assert ours == bare
+    assert ours.end == {CTRL_C: "status 1, terminal restored", CTRL_BACKSLASH: "status 131, terminal changed"}[keys]
+
+
+def test_a_password_that_is_typed(lab: Lab) -> None:
+    environment = lab.environment()
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    index.user = "somebody:secret"
+    terminal = Terminal(lab, [environment.pinstall, "-i", index.url, "demo==1.0"], PIP_NO_INPUT="")
+    terminal.wait_for("User for ")
+    terminal.press(b"somebody\n")
+    terminal.wait_for("Password: ")
+    terminal.press(b"secret\n")
+    assert terminal.ended().end == "status 0, terminal restored"
+    assert environment.installed("demo") == "1.0 1.0"
+
+
+_CLEANS_UP = """
+try:
+    say("ready")
+except KeyboardInterrupt:
+    try:
+        say("cleaning")
+    except {}:
+        {}
+"""
+# What pip does at the second key, and its status then.
+_TWICE = {
+    "killed": (_CLEANS_UP.format("KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGKILL)"), 137),
+    "gives up": (_CLEANS_UP.format("KeyboardInterrupt", "sys.exit(1)"), 1),
+    "uncaught": (_CLEANS_UP.format("ValueError", "pass"), 130),
+}
+
+
+@pytest.mark.parametrize("kind", _TWICE)
+def test_ctrl_c_twice(lab: Lab, kind: str) -> None:
+    environment = lab.environment()
+    code, status = _TWICE[kind]
+    stand_in(environment, f"def say(word):\n    print(word, flush=True)\n    time.sleep(120)\n\n{code}")
+    ends = []
+    for command in _both(environment):
+        terminal = Terminal(lab, command)
+        for wanted in ("ready", "cleaning"):
+            terminal.wait_for(wanted)
+            terminal.press(CTRL_C)
+        ends.append(terminal.ended())
+    bare, ours = ends
+    assert ours.end == bare.end == f"status {status}, terminal restored"
+    assert ours.out.count("Traceback") == bare.out.count("Traceback")
+    assert "pinstall" not in ours.out
+
+
+@pytest.mark.parametrize(("handler", "status"), [("signal.SIG_DFL", 131), ("lambda *_: sys.exit(7)", 7), ("signal.SIG_IGN", 0)])
+def test_ctrl_backslash(lab: Lab, handler: str, status: int) -> None:
+    environment = lab.environment()
+    stand_in(environment, f"signal.signal(signal.SIGQUIT, {handler})\nprint('ready', flush=True)\nsys.stdin.readline()")
+    ends = []
+    for command in _both(environment):
+        terminal = Terminal(lab, command)
+        terminal.wait_for("ready")
+        terminal.press(CTRL_BACKSLASH)
+        if status == 0:
+            terminal.press(b"\n")
+        ends.append(terminal.ended())
+    bare, ours = ends
+    assert ours == bare
+    assert ours.end == f"status {status}, terminal restored"
+
+
+@pytest.mark.parametrize(("keys", "status"), [(CTRL_C, 130), (CTRL_BACKSLASH, 131)])
+def test_keys_before_pip_has_begun(lab: Lab, keys: bytes, status: int) -> None:
+    """pinstall waits for the lock, and a pip waits to be told."""
+    environment = lab.environment()
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", padding=20_000)
+    lab.pip(environment, "-i", index.url, "--target", lab.root / "there", "demo==1.0")
+    flip(lab.bodies()[0])
+    (lab.cache / "pinstall").mkdir()
+    with FileLock(lab.cache / "pinstall" / "lock"):
+        terminal = Terminal(lab, [environment.pinstall, "-i", index.url, "demo==1.0"], PINSTALL_LOCK_TIMEOUT="100")
+        terminal.wait_for("waiting for")
+        terminal.wait_for("\n")
+        terminal.press(keys)
+        ended = terminal.ended()
+    assert ended.end == f"status {status}, terminal restored"
+    assert ended.out.startswith("pinstall: waiting for ")
+    assert ended.out.count("\n") == 1  # the key's echo stands behind it
+    assert environment.installed("demo") == ""
