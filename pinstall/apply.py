@@ -5,13 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pinstall import store
 from pinstall.ledger import write_file
-from pinstall.lock import made_folder
+from pinstall.lock import FOLDER, living, made_folder
 from pinstall.pipcache import keys
-from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, stamp
+from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, stamp
+from pinstall.proof import build
+
+if TYPE_CHECKING:
+    from pinstall.proof.build import Record
 
 
 class NotDoneError(Exception):
@@ -32,6 +38,9 @@ def delete(cache: str, entry: Entry, seen: Stamp | None) -> bool:
     for path in entry.paths:
         _unlink(path)
     _gone(entry)
+    if entry.kind == "built" and entry.content.startswith(os.path.join(cache, FOLDER, "")):
+        for name in (store.RECORD, ORIGIN):
+            _try_unlink(os.path.join(os.path.dirname(entry.content), name))
     return True
 
 
@@ -105,37 +114,109 @@ def _back_http(cache: str, entry: Entry) -> bool:
 
 def _aside_build(cache: str, entry: Entry, identity: str) -> None:
     here = os.path.dirname(entry.content)
-    there = made_folder(cache, "store", "builds", entry.key.partition("/")[0], identity[:16])
-    _copy_small(os.path.join(here, ORIGIN), os.path.join(there, ORIGIN))
-    os.replace(entry.content, os.path.join(there, entry.filename))
+    there = _kept_folder(cache, entry.key.partition("/")[0], identity, os.path.join(here, ORIGIN))
+    place = os.path.join(there, entry.filename)
+    if os.path.lexists(place):  # it is there since it was built
+        os.unlink(entry.content)
+    else:
+        os.replace(entry.content, place)
     if not any(name.endswith(".whl") for name in os.listdir(here)):
         _try_unlink(os.path.join(here, ORIGIN))  # it tells of wheels that are no longer here
 
 
+def _kept_folder(cache: str, key: str, sha256: str, origin: str) -> str:
+    """Make the folder of a built wheel in the store, with its origin; see `store.build_parts`."""
+    there = made_folder(cache, *store.build_parts(key, sha256))
+    _copy_small(origin, os.path.join(there, ORIGIN))
+    return there
+
+
 def _back_build(cache: str, entry: Entry) -> bool:
-    there = os.path.dirname(entry.content)
+    """Give pip's own folder a built wheel that the store keeps."""
     here = os.path.join(cache, keys.wheel_path(entry.key.partition("/")[0]))
     place = os.path.join(here, entry.filename)
     if os.path.lexists(place):
         return False
     _pip_folder(cache, here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
-        _copy_small(os.path.join(there, ORIGIN), os.path.join(here, ORIGIN))
-    os.replace(entry.content, place)
-    _try_unlink(os.path.join(there, ORIGIN))
-    for folder in (there, os.path.dirname(there)):
-        try:
-            os.rmdir(folder)
-        except OSError:
-            break  # other builds are kept there
+        _copy_small(os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
+    _link_or_copy(entry.content, place)
     return True
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, or too many of them
+        temporary = f"{target}.{os.urandom(4).hex()}.tmp"
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+
+
+def keep_build(cache: str, key: str, path: str, record: Record) -> None:
+    """Move the wheel at *path*, just built for *key*, into the store; pip's own folder gets it too if it has none.
+
+    Raises `OSError`.
+    """
+    there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
+    write_file(os.path.join(there, store.RECORD), json.dumps(build.to_json(record)))
+    place = os.path.join(there, os.path.basename(path))
+    os.replace(path, place)
+    here = os.path.join(cache, keys.wheel_path(key))
+    if not any(name.endswith(".whl") for name in names(here)):
+        _back_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))
+
+
+def adopt(cache: str, entry: Entry, record: Record) -> None:
+    """Keep a wheel that plain pip built, where it is and in the store, with what is known of it. Raises `OSError`."""
+    key = entry.key.partition("/")[0]
+    there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
+    with suppress(FileExistsError):
+        _link_or_copy(entry.content, os.path.join(there, entry.filename))
+    write_file(os.path.join(there, store.RECORD), json.dumps(build.to_json(record)))
+
+
+def prune(cache: str, bound: int) -> None:
+    """Delete from the store, under the lock, what was used least recently, until it has at most *bound* bytes.
+
+    Nothing goes while another pinstall is under way: its pip may be about to install it.
+    """
+    kept = sorted(store.everything(cache), key=lambda thing: thing.used)
+    excess = sum(thing.size for thing in kept) - bound
+    if excess <= 0 or living(cache):
+        return
+    for thing in kept:
+        if excess <= 0:
+            break
+        folder = os.path.dirname(thing.paths[0]) if thing.paths else ""
+        if not thing.paths or os.path.realpath(folder) != folder:
+            continue
+        for path in thing.paths:
+            _try_unlink(path)
+        excess -= thing.size
+        for empty in (folder, os.path.dirname(folder)):
+            with suppress(OSError):
+                os.rmdir(empty)
+
+
+def touch(cache: str, entry: Entry, record: Record) -> None:
+    """Note that a build of the store was used now."""
+    with suppress(OSError):
+        os.utime(os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD))
+
+
+def move_over(path: str, place: str) -> None:
+    """Move what pip has left in a view to its *place* in the cache, over nothing."""
+    with suppress(OSError):
+        os.rename(path, place)
 
 
 def _copy_small(source: str, target: str) -> None:
     if stamp(source) is not None:
-        with open(source, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(1 << 20)
-        write_file(target, text)
+        with suppress(UnicodeDecodeError), open(source, encoding="utf-8") as file:
+            write_file(target, file.read(1 << 20))
 
 
 def _try_unlink(path: str) -> None:

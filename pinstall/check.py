@@ -5,24 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import digest, links, store
+from pinstall.builds import Builds
 from pinstall.ledger import Ledger, Proof, proved
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import File
 from pinstall.proof import integrity
-from pinstall.verdict import Evidence, Keep, Verdict, decide
+from pinstall.verdict import Delete, Evidence, Hide, Keep, Unknown, Verdict, decide
+from pinstall.view import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from pinstall.links import Link
     from pinstall.pins import Pin
     from pinstall.pipcache.entries import Entry, Stamp
     from pinstall.pipcache.locate import Cache, Located, Page
+    from pinstall.proof.build import Record
 
 
 class Finding(NamedTuple):
     """An entry that was looked at: what it is, for which pin, what was seen, and what is to become of it.
 
-    ``identity`` is by what it would be known again if it came back; ``stored`` says that it lies in the store.
+    ``identity`` is by what it would be known again if it came back; ``stored`` says that it lies in the store. ``record`` is
+    that of a built wheel, also if it is only about to be made: of one that plain pip built, and that is adopted.
     """
 
     pin: Pin
@@ -31,6 +36,7 @@ class Finding(NamedTuple):
     verdict: Verdict
     identity: str
     stored: bool = False
+    record: Record | None = None
 
 
 class _Wanted(NamedTuple):
@@ -44,11 +50,25 @@ class _Wanted(NamedTuple):
 
 
 class Checker:
-    """Proves entries for the pins of one call, and remembers the proofs in the ledgers of their projects."""
+    """Proves entries for the pins of one call, and remembers the proofs in the ledgers of their projects.
 
-    def __init__(self, cache: Cache) -> None:
+    ``used`` are the built wheels that fit this call, ``hidden`` those that do not where no other does. `plan` says how pip is
+    to be kept from the latter.
+    """
+
+    def __init__(self, cache: Cache, environ: Mapping[str, str]) -> None:
         self.cache = cache
         self.ledgers: dict[str, Ledger] = {}
+        self.builds = Builds(cache, environ, self.ledger)
+        self.used: list[Finding] = []
+        self.hidden: list[Finding] = []
+        self._private: dict[str, list[Entry]] = {}
+        self._unknown = False
+
+    @property
+    def plan(self) -> Plan:
+        """The view that this call's pip needs, as far as pins have been checked."""
+        return Plan(self._private, self._unknown)
 
     def ledger(self, project: str) -> Ledger:
         """Return the ledger of *project*."""
@@ -63,25 +83,74 @@ class Checker:
         # Pages that know none of the pinned hashes are older than the pin: what they state is no measure.
         files = located.files if located.listed else tuple(map(_unstated, located.files))
         for file in files:
-            found += [self.look(pin, entry) for entry in self.cache.artifacts(pin, file)]
-            found += [self.look(pin, entry, stored=True) for entry in self._stored(pin, file)]
-        if pin.has_version and not located.complete and not located.files:
-            found += [self.look(pin, e) for e in self.cache.walked(pin) if _is_pinned(pin, e)]
-            kept = store.all_builds(self.cache.root, pin.project)
-            found += [self.look(pin, e, stored=True) for e in kept if _is_pinned(pin, e) and self.cache.is_ours(e)]
+            found += [self.look(pin, entry) for entry in self.cache.downloads(file)]
+            found += [self.look(pin, entry, stored=True) for entry in self._stored(file)]
+        is_built = self.cache.may_be_built(pin, located)
+        for file in filter(_is_source, files):
+            key = self.cache.wheel_key(file.link)
+            own = [self.look(pin, entry, link=file.link) for entry in self.cache.built(pin, file.link)]
+            kept = [self.look(pin, e, link=file.link, stored=True) for e in store.builds(self.cache.root, key, pin.project)]
+            found += self._choose(key, own, kept, is_built=is_built)
+        if pin.has_version and not located.complete and is_built:
+            found += self._beyond_pages(pin, {self.cache.wheel_key(file.link) for file in filter(_is_source, files)})
         return [finding for finding in found if finding.stored or not isinstance(finding.verdict, Keep)]
 
-    def look(self, pin: Pin, entry: Entry, *, stored: bool = False) -> Finding:
-        """Prove one artifact and decide on it."""
+    def _beyond_pages(self, pin: Pin, seen: set[str]) -> list[Finding]:
+        """Look at built wheels whose keys no page tells; pip may learn of others."""
+        self._unknown = True
+        own: dict[str, list[Finding]] = {}
+        kept: dict[str, list[Finding]] = {}
+        for entry in self.cache.walked(pin):
+            if _is_pinned(pin, entry):
+                own.setdefault(entry.key.partition("/")[0], []).append(self.look(pin, entry))
+        for entry in store.all_builds(self.cache.root, pin.project):
+            if _is_pinned(pin, entry) and self.cache.is_ours(entry):
+                kept.setdefault(entry.key.partition("/")[0], []).append(self.look(pin, entry, stored=True))
+        new = (own.keys() | kept.keys()) - seen
+        return [f for key in sorted(new) for f in self._choose(key, own.get(key, []), kept.get(key, []), is_built=True)]
+
+    def _choose(self, key: str, own: list[Finding], kept: list[Finding], *, is_built: bool) -> list[Finding]:
+        """Choose, of the built wheels in pip's *own* folder and those *kept* in the store, what pip is to see under *key*.
+
+        Returns what is to be done in the cache. What is known to have been built as it would be now goes before what plain
+        pip built.
+        """
+        acts = [finding for finding in (*own, *kept) if isinstance(finding.verdict, Delete | Unknown)]
+        if not is_built:
+            return acts
+        sound = [finding for finding in own if isinstance(finding.verdict, Keep | Hide)]
+        fits = [finding for finding in (*sound, *kept) if isinstance(finding.verdict, Keep)]
+        fits = [f for f in fits if f.record and f.record.seen] or fits
+        chosen = list({finding.entry.filename: finding for finding in reversed(fits)}.values())
+        self.used += chosen
+        if not chosen:
+            self.hidden += sound
+            self._private[key] = []
+        elif not sound:
+            acts += chosen  # pip's own folder is empty: they are brought back
+        elif {f.entry.content for f in chosen} != {f.entry.content for f in sound}:
+            self._private[key] = [finding.entry for finding in chosen]
+        return acts
+
+    def look(self, pin: Pin, entry: Entry, *, link: Link | None = None, stored: bool = False) -> Finding:
+        """Prove one artifact and decide on it; *link* is that of a built wheel's source, if it is known."""
         stamp = entries.stamp_of(entry)
-        return self._decide(pin, entry, stamp, self._observe(pin, entry, stamp), stored=stored)
+        evidence = self._observe(pin, entry, stamp)
+        if entry.kind == "built" and not evidence.unreadable and not evidence.fault:
+            try:
+                evidence = self.builds.evidence(pin, entry, link, evidence)
+            except OSError as error:
+                evidence = evidence._replace(unreadable=error.strerror or type(error).__name__)
+        return self._decide(pin, entry, stamp, evidence, stored=stored)
 
     def others(self, pin: Pin) -> Iterator[Entry]:
         """Yield the downloads and built wheels of other versions of *pin*'s project that this environment's pip could use."""
         located = self.cache.locate(pin)
         for offer in located.others:
             file = File(offer.link(), links.label(offer.filename, pin.project))
-            yield from self.cache.artifacts(pin, file)
+            yield from self.cache.downloads(file)
+            if _is_source(file):
+                yield from self.cache.built(pin, file.link)
         if not located.complete and not located.files:
             yield from (entry for entry in self.cache.walked(pin) if not _is_pinned(pin, entry))
 
@@ -100,7 +169,8 @@ class Checker:
     def _decide(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, *, stored: bool = False) -> Finding:
         identity = evidence.identity(entry)
         given = self.ledger(pin.project).given(entry.key, identity)
-        return Finding(pin, entry, stamp, decide(pin, entry, evidence._replace(given=given)), identity, stored)
+        verdict = decide(pin, entry, evidence._replace(given=given))
+        return Finding(pin, entry, stamp, verdict, identity, stored, evidence.record)
 
     def _page(self, pin: Pin, page: Page, located: Located) -> Finding:
         stamp = entries.stamp_of(page.entry)
@@ -117,8 +187,10 @@ class Checker:
 
     def _observe(self, pin: Pin, entry: Entry, stamp: Stamp | None) -> Evidence:
         stated = digest.known(entry.stated)
-        algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes)} or {"sha256"}
-        checked = entry.kind == "built" or (entry.kind == "download" and not stated and not pin.hashes)
+        is_built = entry.kind == "built"  # known by sha256, whatever its pin is held to
+        algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes) if not is_built}
+        algorithms = algorithms or {"sha256"}
+        checked = is_built or (entry.kind == "download" and not stated and not pin.hashes)
         return self._with_proof(pin, entry, stamp, Evidence(), _Wanted(frozenset(algorithms), checked))
 
     def _with_proof(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, wanted: _Wanted) -> Evidence:
@@ -139,14 +211,12 @@ class Checker:
             version=known.version,
         )
 
-    def _stored(self, pin: Pin, file: File) -> Iterator[Entry]:
+    def _stored(self, file: File) -> Iterator[Entry]:
         """Yield what the store has for a file where the cache has nothing."""
         for entry in self.cache.requests(file):
             kept = store.http_entry(self.cache.root, entry) if not entries.exists(entry.paths[0]) else None
             if kept is not None:
                 yield kept
-        if file.label is None or not file.label.tags:
-            yield from store.builds(self.cache.root, self.cache.wheel_key(file.link), pin.project)
 
 
 def _read(entry: Entry, stamp: Stamp, wanted: _Wanted) -> Proof:
@@ -163,6 +233,10 @@ def _read(entry: Entry, stamp: Stamp, wanted: _Wanted) -> Proof:
 
 def _is_pinned(pin: Pin, entry: Entry) -> bool:
     return entry.label is not None and pin.admits(entry.label.version)
+
+
+def _is_source(file: File) -> bool:
+    return file.label is None or not file.label.tags
 
 
 def _unstated(file: File) -> File:

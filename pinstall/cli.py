@@ -74,6 +74,8 @@ def _serve(target: Target) -> int:
     status = pip.run([*target.options, "install", *session.arguments], session.variables, meanwhile)
     try:
         session.finish(status)
+    except KeyboardInterrupt:
+        pass  # pip has done its work, and its status stands
     except Exception as error:  # noqa: BLE001 (pip has done its work)
         _say_broken(error)
     return status

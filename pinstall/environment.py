@@ -20,6 +20,23 @@ _SEPARATORS = re.compile(r"[-_.]+")
 _PURE = re.compile(r"(\w+\.)?py3(\.\w+)?-none-any")
 _HEAD = 1 << 16
 
+# What shapes its builds. EXT_SUFFIX is implementation, version, flags and platform in one; pre-releases change their ABI.
+_BUILD = r"""
+import os, sys, sysconfig
+def build_facts():
+    try:
+        libc = os.confstr("CS_GNU_LIBC_VERSION").split()
+    except (AttributeError, OSError, ValueError):
+        libc = [str(sysconfig.get_config_var("HOST_GNU_TYPE")).rpartition("-")[2], ""]
+    version = "" if sys.version_info.releaselevel == "final" else sys.version
+    return {
+        "abi": " ".join([str(sysconfig.get_config_var("EXT_SUFFIX")), sysconfig.get_platform(), version]).strip(),
+        "libc": libc,
+        "compilers": {name: str(sysconfig.get_config_var(name) or "") for name in ("CC", "CXX")},
+        "site_packages": sysconfig.get_path("platlib"),
+    }
+"""
+
 # Asked of another interpreter, which may be older than ours. The markers are those of the dependency specifiers specification.
 _ASK = r"""
 import sys
@@ -34,6 +51,8 @@ facts = {"prefix": sys.prefix, "path": list(sys.path), "executable": sys.executa
     "platform_system": platform.system(), "platform_version": platform.version(),
     "python_full_version": platform.python_version(), "platform_python_implementation": platform.python_implementation(),
     "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}}
+exec(sys.argv[2])
+facts["build"] = build_facts()
 try:
     sys.path.insert(0, sys.argv[1])
     from packaging.tags import interpreter_name, interpreter_version, sys_tags
@@ -132,7 +151,7 @@ class Environment:
         import packaging
 
         packages = os.path.dirname(os.path.dirname(packaging.__file__))
-        command = [self.python, "-c", _ASK, packages]
+        command = [self.python, "-c", _ASK, packages, _BUILD]
         try:
             done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
             facts: dict[str, Any] = json.loads(done.stdout)
@@ -154,6 +173,15 @@ class Environment:
     def markers(self) -> dict[str, str]:
         """The values of its environment markers; empty for our own environment, which packaging knows itself."""
         return {} if self.is_own else dict(self._facts["markers"])
+
+    @cached_property
+    def build(self) -> dict[str, Any]:
+        """What shapes its builds: ``abi``, ``libc`` (kind, version), ``compilers`` by variable; and its ``site_packages``."""
+        if not self.is_own:
+            return dict(self._facts["build"])
+        scope: dict[str, Any] = {}
+        exec(_BUILD, scope)  # noqa: S102 (the same words for our interpreter and for others)
+        return dict(scope["build_facts"]())
 
     @property
     def interpreter(self) -> tuple[str, str]:
@@ -223,6 +251,10 @@ class Environment:
             for name in names:
                 if name.endswith(".dist-info"):
                     yield name.rpartition("-")[0].partition("-")[0], os.path.join(folder, name)
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of all that is installed now, by normalized project name, as the folders' names say."""
+        return {name: os.path.basename(folder)[:-10].rpartition("-")[2] for name, folder in self._distributions.items()}
 
     def forget(self) -> None:
         """Look again at what is installed, after pip ran."""

@@ -20,6 +20,7 @@ COULD_NOT_START = 92
 # (os is imported already), and pip calls itself pip.
 # The first argument is a descriptor: what it is told there, it does. Until then it imports pip, which takes it most of the time
 # that it has to wait, on another core; what pip does then is the same.
+# pip/__main__.py asks for the current folder, the script does not: there may be none.
 _PROGRAM = """
 import sys
 import os
@@ -29,7 +30,7 @@ try:
     if sys.argv[2:] == ["early"]:
         try:
             import pip._internal.commands.install
-        except ImportError:
+        except Exception:  # pip will say so itself
             pass
     go = int(sys.argv[1])
     if sys.platform == "win32":
@@ -44,8 +45,15 @@ except KeyboardInterrupt:
     os._exit(130)
 os.environ.update(variables)
 sys.argv[:] = ["pip"] + words
+try:
+    os.getcwd()
+except OSError:
+    from pip._internal.cli.main import main
+    sys.exit(main())
 runpy.run_module("pip", run_name="__main__")
 """
+# Python's own (getopt.c), of one letter; -m is the last.
+_INTERPRETER_OPTIONS = "bBdEhiIm:OPqRsStuvVW:xX:"
 
 
 class Pip:
@@ -57,7 +65,8 @@ class Pip:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel keeps pip's status to itself
         reading, self._go = map(_above_the_streams, os.pipe())
         os.set_inheritable(reading, True)
-        command = [runner, "-c", _PROGRAM, str(_as_inherited(reading)), *(["early"] if _another_core() else [])]
+        options = _interpreter_options() if runner == sys.executable else []
+        command = [runner, *options, "-c", _PROGRAM, str(_as_inherited(reading)), *(["early"] if _another_core() else [])]
         try:
             # Descriptors that were given to us (``-r /dev/fd/63``) are pip's too; ours are not inheritable.
             self._child: subprocess.Popen[bytes] | None = subprocess.Popen(command, close_fds=False)
@@ -100,6 +109,22 @@ def _as_inherited(descriptor: int) -> int:
     return descriptor
 
 
+def _interpreter_options() -> list[str]:
+    """Return the options of ``python OPTIONS -m pinstall``: "python OPTIONS -m pip" has them too. None if we are a script."""
+    words = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    if words == ["-m", "pinstall"] or not "".join(words).startswith("-"):
+        return []
+    from getopt import GetoptError, getopt
+
+    try:
+        options, rest = getopt(words, _INTERPRETER_OPTIONS, ["check-hash-based-pycs="])
+    except GetoptError:
+        return []
+    if rest or not options or options[-1][0] != "-m":  # somebody's program that runs ours: "python -m coverage run -m pinstall"
+        return []
+    return [word for name, value in options[:-1] for word in ([name, value] if value or name in ("-W", "-X") else [name])]
+
+
 def _another_core() -> bool:
     """Say whether pip can be imported while we do our own work."""
     return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) > 1
@@ -110,10 +135,10 @@ def _passing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
     """Pass on what is sent to us alone; what the terminal sends has reached the child already."""
 
     def pass_on(number: int, _frame: Any) -> None:
-        if number != signal.SIGINT or not _in_foreground():
+        if signal.Signals(number).name not in ("SIGINT", "SIGQUIT") or not _in_foreground():
             child.send_signal(number)
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK")
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGQUIT")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     # A signal that we were told to ignore (nohup) is ignored by the child as well.
     before = {number: signal.signal(number, pass_on) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
@@ -125,7 +150,7 @@ def _passing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _in_foreground() -> bool:
-    """Say whether the terminal's Ctrl-C reaches us and the child alike."""
+    """Say whether the terminal's keys reach us and the child alike."""
     if sys.platform == "win32":  # pragma: no cover
         return True
     try:
@@ -140,7 +165,12 @@ def _in_foreground() -> bool:
         os.close(terminal)
 
 
-def without_cache(arguments: Sequence[str]) -> list[str]:
-    """Return pip's *arguments* with ``--no-cache-dir`` where it has the last word: behind all options."""
+def with_option(arguments: Sequence[str], *option: str) -> list[str]:
+    """Return pip's *arguments* with *option* where it has the last word: behind all options."""
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
-    return [*arguments[:end], "--no-cache-dir", *arguments[end:]]
+    return [*arguments[:end], *option, *arguments[end:]]
+
+
+def without_cache(arguments: Sequence[str]) -> list[str]:
+    """Return pip's *arguments* with ``--no-cache-dir``."""
+    return with_option(arguments, "--no-cache-dir")

@@ -85,31 +85,35 @@ def _holder(path: str) -> str:
 
 
 @contextmanager
-def under_way(cache: str) -> Iterator[None]:
-    """Mark this call as under way in *cache* while its pip runs: it may have read where built wheels lie."""
+def under_way(cache: str) -> Iterator[str | None]:
+    """Mark this call as under way in *cache* while its pip runs: it may have read where built wheels lie.
+
+    Yields the name of the call; None if it cannot be marked. Where the cache cannot be written nothing is moved either.
+    """
     from filelock import FileLock
 
+    name = f"{os.getpid()}-{os.urandom(4).hex()}"
     try:
-        folder = made_folder(cache, "calls")
-        path = os.path.join(folder, f"{os.getpid()}-{os.urandom(4).hex()}")
+        path = os.path.join(made_folder(cache, "calls"), name)
         mark = FileLock(path, mode=_mode(cache))
         mark.acquire(timeout=0)
-    except OSError:  # a cache that cannot be written: nothing is moved in it either
-        yield
+    except OSError:
+        yield None
         return
     try:
-        yield
+        yield name
     finally:
         mark.release()
         _remove(path)
 
 
-def others_under_way(cache: str) -> bool:
-    """Say whether the mark of a living call is there; marks of the dead are removed. Raises `OSError`."""
+def living(cache: str) -> set[str]:
+    """Return the names of the calls that are under way; marks of the dead are removed. Raises `OSError`."""
     from filelock import FileLock, Timeout
 
     folder = made_folder(cache, "calls")
-    for name in sorted(filter(_MARK.fullmatch, os.listdir(folder))):
+    found = set()
+    for name in filter(_MARK.fullmatch, os.listdir(folder)):
         path = os.path.join(folder, name)
         if os.path.islink(path) or not os.path.isfile(path):
             continue
@@ -117,8 +121,8 @@ def others_under_way(cache: str) -> bool:
             with FileLock(path, timeout=0):
                 _remove(path)
         except (Timeout, OSError):
-            return True
-    return False
+            found.add(name)
+    return found
 
 
 def _remove(path: str) -> None:

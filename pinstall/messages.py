@@ -33,6 +33,23 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
         yield NOTE, f"{'would bring' if would else 'brought'} back {_list(filenames)} from the store; {pinned(pin)}"
 
 
+def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield (level, line) for built wheels that pip is kept from and builds anew: those of unknown origin in one line."""
+    unknown: list[Finding] = []
+    act = "would be built anew" if would else "to be built anew"
+    for finding in findings:
+        if not isinstance(finding.verdict, Hide):
+            continue
+        if finding.verdict.reason == "unproven-build":
+            unknown.append(finding)
+        else:
+            reason, detail = finding.verdict
+            yield WARNING, f"{act}: {finding.entry.filename}: {reason}, {detail}; {pinned(finding.pin)}"
+    if unknown:
+        names = _list(finding.entry.filename for finding in unknown)
+        yield WARNING, f"{act}: {names}: unproven-build, nothing tells that they were built from what is pinned"
+
+
 def _evicted(finding: Finding, delete: str) -> str:
     entry, verdict = finding.entry, finding.verdict
     what = entry.filename if entry.kind == "page" else f"{entry.filename} ({_KINDS[entry.kind]})"

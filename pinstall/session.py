@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pinstall import forward, lock, messages, pins, tidy
+from pinstall import apply, forward, keep, lock, messages, pins, store, tidy, view
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
 from pinstall.check import Checker
@@ -48,6 +49,8 @@ class Session:
         self._is_understood = True
         self._mark = ExitStack()
         self._may_use: str | None = None
+        self._without = False
+        self._view: str | None = None
         self._checker: Checker | None = None
         self._open: list[Pin] = []
         self._deleted: list[Finding] = []
@@ -65,11 +68,13 @@ class Session:
         self._open = [pin for pin in found.pins if not self._is_satisfied(self._call, pin)]
         if not self._open and not found.loose:
             return  # pip will not open its cache
-        self._may_use = self._call.cache_dir
-        checker = Checker(Cache(self._call.cache_dir, self._call, self._environment, self._pip_version or ()))
+        self._may_use = view.real_root(self._call.cache_dir)
+        checker = Checker(Cache(self._may_use, self._call, self._environment, self._pip_version or ()), self._environ)
         findings = [finding for pin in self._open for finding in checker.check(pin)]
-        if self._changes_nothing(self._call):
-            for level, line in messages.changes(filter(is_act, findings), would=True):
+        changes_nothing = self._changes_nothing(self._call)
+        lines = messages.hidden(checker.hidden, would=changes_nothing)
+        if changes_nothing:
+            for level, line in [*messages.changes(filter(is_act, findings), would=True), *lines]:
                 self._say(level, line)
             return
         self._checker = checker
@@ -77,21 +82,39 @@ class Session:
             self._deleted = settle(checker, findings, lock.timeout(self._environ), self._say)
         except CacheUnusableError as error:
             self._do_without(str(error))
+            return
+        for level, line in lines:
+            self._say(level, line)
 
     def begin(self) -> None:
-        """Mark the call as under way, until `finish`, if its pip may use the cache."""
-        if self._may_use is not None and not self.variables:
-            self._mark.enter_context(lock.under_way(self._may_use))
+        """Mark the call as under way, until `finish`, if its pip may use the cache; give pip a view of it if it needs one."""
+        if self._may_use is None or self._without:
+            return
+        name = self._mark.enter_context(lock.under_way(self._may_use))
+        if self._checker is None or not self._checker.plan.needed:
+            return
+        try:
+            if name is None:
+                raise OSError(errno.EROFS, "it cannot be written")
+            folder = view.make(self._may_use, name, self._checker.plan, [self._checker.cache.http.layout.folder])
+        except OSError as error:
+            self._do_without(f"no view of it can be made ({error.strerror})")
+            return
+        self._view = name
+        self.arguments = forward.with_option(self.arguments, "--cache-dir", folder)
+        self.variables = {"PIP_CACHE_DIR": folder}  # for the pips that this one starts
 
     def meanwhile(self) -> None:
         """While pip runs: find the other versions of what is pinned, as far as their pages are known already."""
-        if self._checker is not None and not self.variables and not self._keeps_versions:
+        if self._checker is not None and not self._without and not self._keeps_versions:
             for pin in self._open:
                 if pin.has_version and self._checker.cache.locate(pin).complete:
                     self._untidy[pin] = tidy.find(self._checker, pin)
 
     def finish(self, status: int) -> None:
-        """After pip, whatever its *status*: note what came back, tidy, and write the ledgers. Never waits."""
+        """After pip, whatever its *status*: keep what it built, tidy, and remember what was learnt. Never waits."""
+        if self._checker is not None and not self._without:
+            keep.builds(self._checker, self._view, self._open)
         self._mark.close()
         if not self._is_understood and status == 0:
             self._say(
@@ -102,20 +125,25 @@ class Session:
         if status != _USAGE_ERROR:
             for unread in self._call.unread:
                 self._say(WARNING, messages.not_checked(unread.source, unread.reason))
-        if self._checker is None:
+        if self._checker is not None:
+            self._note_what_came_back(self._checker, status)
+            untidy = [] if status or self._without else self._find_untidy(self._call, self._checker)
+            self._put_in_order(self._checker, untidy)
+
+    def _put_in_order(self, checker: Checker, untidy: list[Untidy]) -> None:
+        """Put away what is untidy, write the ledgers and bound the store; what cannot be done now another call will find."""
+        ledgers = checker.ledgers.values()
+        if not untidy and not self._view and not any(ledger.changed for ledger in ledgers):
             return
-        self._note_what_came_back(self._checker, status)
-        untidy = [] if status or self.variables else self._find_untidy(self._call, self._checker)
-        ledgers = self._checker.ledgers.values()
-        if not untidy and not any(ledger.changed for ledger in ledgers):
-            return
-        root = self._checker.cache.root
+        root = checker.cache.root
         try:
             with lock.held(root, 0, lambda line: self._say(WARNING, line)):
                 lines = tidy.put_away(root, untidy) if untidy else []
                 write_all(ledgers)
+                if lines or self._view:
+                    apply.prune(root, store.bound(self._environ))
         except (OSError, lock.LockTimeoutError):
-            return  # another call will find the same
+            return
         for line in lines:
             self._say(NOTE, line)
 
@@ -127,12 +155,13 @@ class Session:
             call = command.read(self.arguments, self._environ, self._environment.prefix, version)
             tags = None if self._environment.is_own or not call.locks else self._environment.tags
             return command.unlocked(call, self._environment.markers if call.locks else {}, tags)
-        except (UnreadableCallError, SilentPythonError):
+        except (UnreadableCallError, SilentPythonError, FileNotFoundError):  # the last: there is no current folder
             self._is_understood = False  # as a rule pip will say what is wrong
             return None
 
     def _do_without(self, reason: str) -> None:
         """Let pip run without the cache, and say why."""
+        self._without = True
         self.arguments = forward.without_cache(self.arguments)
         self.variables = {"PIP_NO_CACHE_DIR": "1"}
         self._say(ERROR, messages.without_cache(reason))
@@ -160,7 +189,8 @@ class Session:
 
     @property
     def _keeps_versions(self) -> bool:
-        return bool(self._environ.get("PINSTALL_KEEP_VERSIONS"))
+        # A store that may keep nothing is no place for what is healthy.
+        return bool(self._environ.get("PINSTALL_KEEP_VERSIONS")) or not store.bound(self._environ)
 
     def _find_untidy(self, call: Call, checker: Checker) -> list[Untidy]:
         """Return the entries of other versions of the pins that this call installed: they have no place now."""

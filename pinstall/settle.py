@@ -49,7 +49,9 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
 
 
 def is_act(finding: Finding) -> bool:
-    """Say whether there is something to be done."""
+    """Say whether there is something to be done in the cache: built wheels are hidden by the view."""
+    if finding.entry.kind == "built" and isinstance(finding.verdict, Hide):
+        return False
     return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | Hide))
 
 

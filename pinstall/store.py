@@ -2,20 +2,30 @@
 
 store/http/<key>, <key>.body, <key>.json      a download: the response, its body, and what it is
 store/http/<key>.one, <key>.one.json          the same of a pip before 23.3, which keeps both in one file
-store/builds/<key>/<id>/                      a built wheel with its origin.json; the id is the wheel's digest
+store/builds/<key>/<id>/                      a built wheel with its origin.json and record.json; the id is the wheel's digest
 """
 
 from __future__ import annotations
 
+import json
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.lock import FOLDER
 from pinstall.pipcache.entries import Entry, built_under, names, read_head, stamp
 from pinstall.pipcache.keys import TWO_FILES
+from pinstall.proof import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from pinstall.proof.build import Record
+
+RECORD = "record.json"
+_LARGEST_RECORD = 8 << 20
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
+_DEFAULT_BOUND = 5 << 30
 
 
 def http_paths(cache: str, entry: Entry) -> tuple[str, ...]:
@@ -34,6 +44,43 @@ def http_entry(cache: str, entry: Entry) -> Entry | None:
     return entry._replace(paths=paths, span=span, fault=head.fault) if head else None
 
 
+class Kept(NamedTuple):
+    """One thing in the store: its files, their size in bytes, and when it was used last (nanoseconds since the epoch)."""
+
+    paths: tuple[str, ...]
+    size: int
+    used: int
+
+
+def bound(environ: Mapping[str, str]) -> int:
+    """Return the bytes of ``PINSTALL_STORE_SIZE``: a number, and K, M, G or T for powers of 1024; 5 GiB if it is none."""
+    found = _SIZE.fullmatch(environ.get("PINSTALL_STORE_SIZE", "").strip())
+    if not found:
+        return _DEFAULT_BOUND
+    return int(float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper()))
+
+
+def everything(cache: str) -> Iterator[Kept]:
+    """Yield what the store keeps; symbolic links are none of it."""
+    http = os.path.join(cache, FOLDER, "store", "http")
+    downloads: dict[str, list[str]] = {}
+    for name in names(http):
+        downloads.setdefault(name.partition(".")[0], []).append(os.path.join(http, name))
+    for paths in downloads.values():
+        yield _kept(paths)
+    builds_ = os.path.dirname(builds_folder(cache, "any"))
+    for key in names(builds_):
+        for found in names(os.path.join(builds_, key)):
+            folder = os.path.join(builds_, key, found)
+            yield _kept([os.path.join(folder, name) for name in names(folder)])
+
+
+def _kept(paths: list[str]) -> Kept:
+    stamps = {path: found for path in paths if (found := stamp(path)) is not None}
+    used = max((found.modified for found in stamps.values()), default=0)
+    return Kept(tuple(stamps), sum(found.size for found in stamps.values()), used)
+
+
 def builds_folder(cache: str, key: str) -> str:
     """Return the folder of the builds with this wheel *key*."""
     return os.path.join(cache, FOLDER, "store", "builds", key)
@@ -43,7 +90,25 @@ def builds(cache: str, key: str, project: str) -> Iterator[Entry]:
     """Yield the built wheels of *project* that are kept for this wheel *key*."""
     folder = builds_folder(cache, key)
     for name in names(folder):
-        yield from built_under(os.path.join(folder, name), key, project)
+        yield from built_under(os.path.join(folder, name), f"{key}/{name}", project)
+
+
+def build_parts(key: str, sha256: str) -> tuple[str, ...]:
+    """Return the parts of the path, below our folder, of the built wheel with this digest."""
+    return ("store", "builds", key, sha256[:16])
+
+
+def record(cache: str, key: str, sha256: str) -> Record | None:
+    """Return the record of the built wheel with this digest; None if there is none."""
+    path = os.path.join(cache, FOLDER, *build_parts(key, sha256), RECORD)
+    if stamp(path) is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = build.from_json(json.loads(file.read(_LARGEST_RECORD)))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if found is not None and found.wheel == sha256 else None
 
 
 def all_builds(cache: str, project: str) -> Iterator[Entry]:

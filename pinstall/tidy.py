@@ -52,7 +52,7 @@ def put_away(root: str, found: Iterable[Untidy]) -> list[str]:
 
     Nothing is moved while another pinstall is under way: its pip may have read where a built wheel lies.
     """
-    if lock.others_under_way(root):
+    if lock.living(root):
         return []
     moved: dict[Pin, list[str]] = {}
     for untidy in found:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from pinstall.pins import Pin
     from pinstall.pipcache.entries import Entry
+    from pinstall.proof.build import Record
 
 
 class Keep(NamedTuple):
@@ -48,7 +49,9 @@ class Evidence(NamedTuple):
     asked); ``name`` (normalized) and ``version`` are those inside. ``unreadable`` says why it could not be read. ``given`` are
     the reasons for which it went before and came back unchanged: it is what the world gives. For pages, ``listed`` says whether
     any place of the pin's offers what is pinned, ``fresh`` whether pip would use the page without asking, and ``age`` how old
-    it is in seconds.
+    it is in seconds. Of built wheels, ``record`` tells how it was built (of one that plain pip built: how it would be now),
+    ``unproven`` that nobody saw it come from what the pin's hashes name, ``stale`` why it may not be from what its source is
+    now, ``other`` what was otherwise when it was built, ``missing`` which libraries it does not find.
     """
 
     digests: Mapping[str, str] = {}
@@ -60,6 +63,11 @@ class Evidence(NamedTuple):
     listed: bool = True
     fresh: bool = False
     age: float = 0
+    record: Record | None = None
+    unproven: bool = False
+    stale: str = ""
+    other: str = ""
+    missing: tuple[str, ...] = ()
 
     def identity(self, entry: Entry) -> str:
         """Return by what *entry* would be known again if it came back unchanged: its bytes; of a build, what is wrong with it.
@@ -117,6 +125,19 @@ def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
         return Delete("mislabelled", f"inside it is {evidence.name} {evidence.version}")
     if pin.has_version and not pin.admits(entry.label.version):
         return Delete("mislabelled", "it lies where the pinned version's builds belong")
+    return _fitting(evidence)
+
+
+def _fitting(evidence: Evidence) -> Verdict:
+    """Decide whether a sound built wheel is what this call would build now."""
+    if evidence.unproven:
+        return Hide("unproven-build", "nothing tells that it was built from what is pinned")
+    if evidence.stale:
+        return Hide("stale-source", evidence.stale)
+    if evidence.other:
+        return Hide("other-build", f"it was built {evidence.other}")
+    if evidence.missing:
+        return Hide("missing-library", f"{', '.join(evidence.missing)} is not found")
     return Keep()
 
 

@@ -39,6 +39,77 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 _PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
+# What shapes its content: its own variable, a config setting, flags that redefine it, and a peer if there is one.
+_COMPILING_BACKEND = """
+import base64, hashlib, os, pathlib, shlex, subprocess, sys, sysconfig, zipfile
+
+def prepare_metadata_for_build_wheel(directory, config_settings=None):
+    info = pathlib.Path(directory, "{name}-1.0.dist-info")
+    info.mkdir()
+    info.joinpath("METADATA").write_text(pathlib.Path("PKG-INFO").read_text())
+    return info.name
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    content = (config_settings or {{}}).get("content") or os.environ.get("{NAME}_CONTENT") or os.environ.get("shape") or "plain"
+    try:
+        import peer
+    except ImportError:
+        pass
+    else:
+        content += peer.CONTENT
+    log = os.environ.get("build_log")
+    if log:
+        with open(log, "a") as file:
+            file.write("{name}\\n")
+    module = "{name}" + sysconfig.get_config_var("EXT_SUFFIX")
+    compiler = shlex.split(os.environ.get("CC") or "gcc")
+    flags = [*shlex.split(os.environ.get("CFLAGS", "")), *shlex.split(os.environ.get("LDFLAGS", ""))]
+    include = "-I" + sysconfig.get_path("include")
+    source = ["-shared", "-fPIC", include, '-DCONTENT="%s"' % content, "source.c", "-o", module]
+    subprocess.run([*compiler, *source, *flags], check=True)
+    fields = dict(line.split(": ", 1) for line in pathlib.Path("PKG-INFO").read_text().splitlines() if line)
+    tag = "cp%d%d-" % sys.version_info[:2] * 2 + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    info = "{name}-%s.dist-info" % fields["Version"]
+    files = {{
+        module: pathlib.Path(module).read_bytes(),
+        info + "/METADATA": ("Metadata-Version: 2.1\\nName: {name}\\nVersion: %s\\n" % fields["Version"]).encode(),
+        info + "/WHEEL": ("Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: false\\nTag: %s\\n" % tag).encode(),
+    }}
+    record = "".join(
+        "%s,sha256=%s,%d\\n" % (n, base64.urlsafe_b64encode(hashlib.sha256(d).digest()).rstrip(b"=").decode(), len(d))
+        for n, d in files.items()
+    )
+    filename = "{name}-%s-%s.whl" % (fields["Version"], tag)
+    with zipfile.ZipFile(os.path.join(directory, filename), "w") as wheel:
+        for n, data in {{**files, info + "/RECORD": (record + info + "/RECORD,,\\n").encode()}}.items():
+            wheel.writestr(n, data)
+    return filename
+"""
+_SOURCE = """
+#include <Python.h>
+static struct PyModuleDef module = {{PyModuleDef_HEAD_INIT, "{name}", 0, -1, 0}};
+PyMODINIT_FUNC PyInit_{name}(void) {{
+    PyObject *made = PyModule_Create(&module);
+    PyModule_AddStringConstant(made, "CONTENT", CONTENT);
+    return made;
+}}
+"""
+
+
+def extension(folder: Path, name: str, version: str, source: str = "") -> Path:
+    """Write an sdist whose module is compiled; its CONTENT tells how: see the backend. *source* is appended to the C."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "pyproject.toml": _PYPROJECT,
+        "backend.py": _COMPILING_BACKEND.format(name=name, NAME=name.upper()),
+        "source.c": _SOURCE.format(name=name) + source,
+    }
+    path = folder / f"{name}-{version}.tar.gz"
+    _tar(path, f"{name}-{version}", files)
+    return path
+
+
 def sdist(folder: Path, name: str, version: str, content: str = "") -> Path:
     """Write an sdist of *name* whose module's CONTENT will be *content* (the version, if empty)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,12 +121,16 @@ def sdist(folder: Path, name: str, version: str, content: str = "") -> Path:
         "content.txt": content or version,
     }
     path = folder / f"{stem}.tar.gz"
+    _tar(path, stem, files)
+    return path
+
+
+def _tar(path: Path, stem: str, files: Mapping[str, str]) -> None:
     with tarfile.open(path, "w:gz") as tar:
         for member, text in files.items():
             info = tarfile.TarInfo(f"{stem}/{member}")
             info.size = len(text.encode())
             tar.addfile(info, io.BytesIO(text.encode()))
-    return path
 
 
 _PROJECT_BACKEND = """

@@ -69,7 +69,8 @@ def test_set_aside_and_back_is_as_before(tmp_path: Path, make: Callable[[Path], 
     assert not any(os.path.exists(path) for path in entry.paths)
     kept = _in_store(tmp_path, entry)
     assert apply.bring_back(str(tmp_path), kept, stamp(kept.content))
-    assert _files(tmp_path) == before
+    after = {path: data for path, data in _files(tmp_path).items() if "/builds/" not in str(path)}  # builds stay in the store
+    assert after == before
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)

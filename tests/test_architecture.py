@@ -14,14 +14,15 @@ _DOWN = [
     "__main__",
     "cli",
     "session",
-    "settle tidy",
+    "settle tidy keep",
     "messages",
     "check forward",
-    "apply",
-    "store ledger",
+    "builds apply",
+    "store ledger view",
     "lock",
     "verdict",
-    "proof.integrity",
+    "proof.build",
+    "proof.source proof.integrity proof.libraries",
     "pipcache.locate",
     "pipcache.entries pipcache.pages",
     "pipcache.keys",
@@ -65,6 +66,7 @@ def _importers(library: str) -> set[str]:
 
 def test_each_library_is_known_where_it_belongs() -> None:
     assert _importers("filelock") == {"lock"}
+    assert _importers("elftools") == {"proof.libraries"}
     assert _importers("msgpack") == {"pipcache.entries"}
     assert _importers("platformdirs") == {"call.config"}
     assert _importers("pip") == set()

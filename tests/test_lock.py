@@ -109,10 +109,10 @@ def test_no_timeout_is_set() -> None:
 
 
 def test_a_call_is_under_way_until_it_ends(tmp_path: Path) -> None:
-    assert not lock.others_under_way(str(tmp_path))
+    assert not lock.living(str(tmp_path))
     with lock.under_way(str(tmp_path)):
-        assert lock.others_under_way(str(tmp_path))
-    assert not lock.others_under_way(str(tmp_path))
+        assert lock.living(str(tmp_path))
+    assert not lock.living(str(tmp_path))
 
 
 def test_files_are_for_whom_the_cache_is_for(tmp_path: Path) -> None:

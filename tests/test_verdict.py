@@ -151,5 +151,5 @@ def test_what_could_not_be_read_is_never_evicted(
 def test_only_pypis_own_paths_state_a_digest() -> None:
     """A host of 58 letters is none: its address would have a digest's length."""
     of_pypi = f"https://files.pythonhosted.org/packages/aa/bb/{'c' * 60}/demo-1.0.tar.gz"
-    assert locate._pypi_digest(of_pypi) == (Digest("blake2b_256", "aabb" + "c" * 60),)
-    assert locate._pypi_digest(f"https://{'h' * 58}/demo-1.0.tar.gz") == ()
+    assert locate.pypi_digest(of_pypi) == (Digest("blake2b_256", "aabb" + "c" * 60),)
+    assert locate.pypi_digest(f"https://{'h' * 58}/demo-1.0.tar.gz") == ()

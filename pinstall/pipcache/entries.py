@@ -271,12 +271,6 @@ def _response(found: dict[Any, Any]) -> Response | None:
     return Response(status, {str(name).lower(): str(value) for name, value in headers.items()})
 
 
-def built(root: str, link: Link, project: str, interpreter: tuple[str, str]) -> Iterator[Entry]:
-    """Yield the built wheels of *project* that pip would find for *link*."""
-    key = keys.wheel_key(link.url, link.digests[0] if link.digests else None, link.subdirectory, interpreter)
-    yield from built_under(os.path.join(root, keys.wheel_path(key)), key, project)
-
-
 def built_under(folder: str, key: str, project: str) -> Iterator[Entry]:
     """Yield the wheels of *project* in one *folder* of built wheels."""
     for name in names(folder):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pinstall.pipcache.pages import Offer
 
 _LARGEST_ORIGIN = 1 << 20
+_VCS = ("git+", "hg+", "svn+", "bzr+")
 
 
 class Page(NamedTuple):
@@ -115,7 +116,7 @@ class Cache:
     def _page_urls(self, project: str) -> list[str]:
         """Return the pages on which pip looks for *project* (``models/search_scope.py``)."""
         urls = [f"{posixpath.join(url, quote(project))}/" for url in self.call.index_urls]
-        return [url for url in [*urls, *self.call.find_links] if _is_http(url)]
+        return [url for url in [*urls, *self.call.find_links] if is_http(url)]
 
     def _page(self, url: str, project: str) -> Page | None:
         if url not in self._pages:
@@ -166,26 +167,33 @@ class Cache:
         except (OSError, pages.DamagedPageError, pages.UnknownPageError):
             return
 
-    def artifacts(self, pin: Pin, file: File) -> Iterator[Entry]:
-        """Yield the entries in the cache for one file: its download, its ``.metadata``, its built wheels."""
-        if _is_http(file.link.url):
-            yield from self._http_entries(file)
-        if file.label is None or not file.label.tags:
-            built = entries.built(self.root, file.link, pin.project, self.environment.interpreter)
-            yield from (entry for entry in built if self.usable(entry.label))
-
-    def _http_entries(self, file: File) -> Iterator[Entry]:
+    def downloads(self, file: File) -> Iterator[Entry]:
+        """Yield the HTTP entries in the cache for one file: its download and its ``.metadata``."""
         for kind, link, stated in _requests(file):
             entry = self.http.entry(kind, link, stated, file.label)
             if entry is not None:
                 yield entry
 
+    def built(self, pin: Pin, source: Link) -> Iterator[Entry]:
+        """Yield the wheels in pip's own folder that were built from *source*, and that the environment's pip could install."""
+        key = self.wheel_key(source)
+        found = entries.built_under(os.path.join(self.root, keys.wheel_path(key)), key, pin.project)
+        yield from (entry for entry in found if self.usable(entry.label))
+
+    def may_be_built(self, pin: Pin, located: Located) -> bool:
+        """Say whether pip may build what is pinned: not where it may not, and not where it would take a wheel of the index."""
+        if self._for_another or self.call.from_wheels(pin.project):
+            return False
+        wheels = [file for file in located.files if file.label and file.label.tags and _will_do(pin, file)]
+        if wheels and not self.call.from_source(pin.project):
+            return False
+        return not located.complete or len(located.files) > len(wheels)
+
     def requests(self, file: File) -> Iterator[Entry]:
         """Yield the HTTP entries that pip would make for one file, whether they are in the cache or not."""
-        if _is_http(file.link.url):
-            for kind, link, stated in _requests(file):
-                place = self.http.place(link.url)
-                yield place._replace(kind=kind, filename=link.filename, stated=stated, label=file.label)
+        for kind, link, stated in _requests(file):
+            place = self.http.place(link.url)
+            yield place._replace(kind=kind, filename=link.filename, stated=stated, label=file.label)
 
     def wheel_key(self, link: Link) -> str:
         """Return the key of the built wheels of *link* for the environment's interpreter."""
@@ -212,11 +220,28 @@ class Cache:
         origin = read_origin(os.path.dirname(entry.content))
         if origin is None:
             return "".join(self.environment.interpreter) in entry.label.tags.split("-")[0].split(".")
-        return any(self.wheel_key(link) == entry.key.partition("/")[0] for link in origin)
+        return self.source_of(entry, origin) is not None
+
+    def source_of(self, entry: Entry, origin: Origin) -> Link | None:
+        """Return the link by which pip finds a built wheel: of those that its origin may stand for, the one that has its key.
+
+        A page that states no hash leads to another key than one that does.
+        """
+        bare = links.Link(origin.url, (), None, origin.subdirectory)
+        candidates = [bare, *(bare._replace(digests=(stated,)) for stated in origin.digests)]
+        return next((link for link in candidates if self.wheel_key(link) == entry.key.partition("/")[0]), None)
 
 
-def read_origin(folder: str) -> list[Link] | None:
-    """Return the links, with and without their hash, that ``origin.json`` (PEP 610) says a built wheel was made of."""
+class Origin(NamedTuple):
+    """What a built wheel was made of, as pip wrote it down: URL (of version control, with its commit), digests of the file."""
+
+    url: str
+    digests: tuple[Digest, ...] = ()
+    subdirectory: str = ""
+
+
+def read_origin(folder: str) -> Origin | None:
+    """Read the ``origin.json`` (PEP 610) of a *folder* of built wheels; None if there is none that can be read."""
     path = os.path.join(folder, entries.ORIGIN)
     if entries.stamp(path) is None:
         return None
@@ -225,23 +250,25 @@ def read_origin(folder: str) -> list[Link] | None:
             document = json.loads(file.read(_LARGEST_ORIGIN))
         url, subdirectory = document["url"], document.get("subdirectory") or ""
         hashes = document.get("archive_info", {}).get("hashes", {})
-        digests = [Digest(name, value) for name, value in hashes.items()]
+        digests = tuple(Digest(name, value.lower()) for name, value in hashes.items())
         vcs = document.get("vcs_info", {})
         if vcs:
             url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
-        return [links.Link(url, (), None, subdirectory), *(links.Link(url, (d,), None, subdirectory) for d in digests)]
+        return Origin(url, digests, subdirectory)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def _requests(file: File) -> Iterator[tuple[str, Link, tuple[Digest, ...]]]:
     link = file.link
-    yield "download", link, link.digests + _pypi_digest(link.url)
+    if not is_http(link.url):
+        return
+    yield "download", link, link.digests + pypi_digest(link.url)
     if link.metadata is not None:
         yield "metadata", links.Link(link.url + ".metadata"), link.metadata
 
 
-def _pypi_digest(url: str) -> tuple[Digest, ...]:
+def pypi_digest(url: str) -> tuple[Digest, ...]:
     """Return what the path of a files.pythonhosted.org URL is made of: the blake2b-256 of the file."""
     prefix, found, path = url.partition("https://files.pythonhosted.org/packages/")
     parts = path.split("/") if found and not prefix else []
@@ -260,8 +287,14 @@ def _has_hash(pin: Pin, stated: Iterable[Digest]) -> bool:
     return any(d._replace(hex=d.hex.lower()) in pin.hashes for d in stated)
 
 
-def _is_http(url: str) -> bool:
+def is_http(url: str) -> bool:
+    """Say whether pip fetches a URL itself, through its cache."""
     return url.lower().startswith(("http://", "https://"))
+
+
+def is_vcs(url: str) -> bool:
+    """Say whether a URL is one of version control."""
+    return url.lower().startswith(_VCS)
 
 
 def _path(place: str) -> str | None:

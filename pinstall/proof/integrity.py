@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import io
+import re
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from packaging.utils import canonicalize_name
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 _LARGEST_METADATA = 16 << 20
+_DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 
 
 class _Readable(Protocol):
@@ -118,6 +120,19 @@ def _wheel(archive_: zipfile.ZipFile) -> Content:
     name, version = canonicalize_name(metadata["Name"] or ""), (metadata["Version"] or "").strip()
     recorded = {row[0]: row[1] for row in csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))) if len(row) == 3}
     return Content(_record_fault(archive_, members, recorded, info), name, version)
+
+
+def top_level(file: BinaryIO) -> frozenset[str]:
+    """Return the names that a wheel brings to the top of site-packages: its modules and packages; none if it is broken."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(file) as archive_:
+            names = archive_.namelist()
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError):
+        return frozenset()
+    tops = {_DATA.sub("", name).partition("/")[0].partition(".")[0] for name in names}
+    return frozenset(top for top in tops if top)
 
 
 def _small(archive_: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packaging.tags import interpreter_name, interpreter_version
 
 from pinstall.digest import Digest
-from pinstall.pipcache import entries, pages
+from pinstall.pipcache import entries, keys, pages
 from tests.beliefs.calls import SETTINGS
 from tests.lab import NEWEST, VERSIONS, Lab, flip
 from tests.packages import sdist, wheel
@@ -135,7 +135,9 @@ def test_built_wheels_lie_under_the_first_hash_that_the_page_states(lab: Lab, pi
 
 def _built(lab: Lab, link: Link, project: str) -> list[str]:
     interpreter = (interpreter_name(), interpreter_version())
-    return [entry.filename for entry in entries.built(str(lab.cache), link, project, interpreter)]
+    key = keys.wheel_key(link.url, link.digests[0] if link.digests else None, link.subdirectory, interpreter)
+    folder = lab.cache / keys.wheel_path(key)
+    return [entry.filename for entry in entries.built_under(str(folder), key, project)]
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)

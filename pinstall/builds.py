@@ -1,0 +1,192 @@
+"""Builds: is a built wheel what this call would build, from what its source is now? And the records of those it builds."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pinstall import digest, links, store
+from pinstall.ledger import proved
+from pinstall.pipcache import entries, locate
+from pinstall.proof import build, integrity, source
+from pinstall.proof.build import Conditions, Record
+from pinstall.proof.libraries import Libraries, libraries
+from pinstall.proof.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pinstall.ledger import Ledger
+    from pinstall.links import Link
+    from pinstall.pins import Pin
+    from pinstall.pipcache.entries import Entry, Response
+    from pinstall.pipcache.locate import Cache
+    from pinstall.verdict import Evidence
+
+# Where the source is not at hand, there may be something to compile.
+_NOT_AT_HAND = Source(frozenset(), (), (), compiles=True, whole=False)
+_UNSTATED = "nothing states what its source is now (name @ URL#sha256=... would)"
+
+
+class Builds:
+    """Holds built wheels to what a call asks whose pip is given the variables *environ*."""
+
+    def __init__(self, cache: Cache, environ: Mapping[str, str], ledger: Callable[[str], Ledger]) -> None:
+        self._cache, self._environ, self._ledger = cache, environ, ledger
+        self._more = environ.get("PINSTALL_BUILD_VARIABLES", "").split()
+        values = cache.call.values
+        self._options = [
+            f"{dest} {value}" for dest in ("global_options", "install_options") for value in values.get(dest) or ()
+        ]
+        self._options += [f"constraint {_content(path)}" for path in values.get("build_constraints") or ()]
+        # As they are before pip changes them.
+        self._peers = cache.environment.versions() if values.get("build_isolation") is False else {}
+        self._sources: dict[str, Source] = {}
+
+    def evidence(self, pin: Pin, entry: Entry, link: Link | None, evidence: Evidence) -> Evidence:
+        """Add how a built wheel came to be; *link* is its source's, None if only its origin tells."""
+        sha256 = evidence.digests["sha256"]
+        origin = locate.read_origin(os.path.dirname(entry.content))
+        record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
+        then = dict(record.source) if record else {d.algorithm: d.hex for d in origin.digests} if origin else {}
+        if pin.hashes:
+            is_pinned = any(then.get(d.algorithm) == d.hex for d in pin.hashes)
+            evidence = evidence._replace(unproven=not (is_pinned and record is not None and record.seen))
+        else:
+            link = link or (self._cache.source_of(entry, origin) if origin else None)
+            evidence = evidence._replace(stale=self._stale(pin.project, link, then) if link else "")
+        if evidence.unproven or evidence.stale:
+            return evidence
+        if record is None:
+            return self._unrecorded(pin, entry, evidence, Record(sha256, then, self._says(link, entry)))
+        other = build.difference(record.conditions, self._conditions(pin.project, pin.settings, record.says))
+        gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
+        missing = tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
+        return evidence._replace(record=record, other=other, missing=missing)
+
+    def _unrecorded(self, pin: Pin, entry: Entry, evidence: Evidence, record: Record) -> Evidence:
+        """Adopt what plain pip built if nothing is set that would shape its build."""
+        now = self._conditions(pin.project, pin.settings, record.says)
+        plain = now._replace(settings="", variables={}, peers={}, cpu="")
+        if record.says.compiles:
+            defaults = self._cache.environment.build["compilers"]
+            plain = plain._replace(compilers=build.compilers({"PATH": self._environ.get("PATH", "")}, defaults))
+        needs = self._libraries(entry)
+        adopted = record._replace(conditions=now, libraries=needs.places, seen=False)
+        return evidence._replace(record=adopted, other=build.difference(plain, now), missing=needs.missing)
+
+    def record(self, project: str, pin: Pin | None, entry: Entry) -> Record:
+        """Make the record of a wheel of *project* that pip has just built, for *pin* if it is pinned; raises `OSError`."""
+        with entries.open_content(entry) as file:
+            sha256 = integrity.digests(file, ["sha256"])["sha256"]
+        origin = locate.read_origin(os.path.dirname(entry.content))
+        link = links.Link(origin.url) if origin else None
+        says = self._says(link, entry)
+        settings, hashes = (pin.settings, pin.hashes) if pin else ((), ())
+        then = {d.algorithm: d.hex for d in origin.digests} if origin else {}
+        source = self._source(link) if link and {d.algorithm for d in hashes} - then.keys() else None
+        if source is not None:  # pip has held it to the pin's hashes, and notes the index's alone
+            with entries.open_content(source) as file:
+                then |= integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
+        return Record(sha256, then, says, self._conditions(project, settings, says), self._libraries(entry).places)
+
+    def _conditions(self, project: str, settings: tuple[str, ...], says: Source) -> Conditions:
+        variables = source.shaping(says, project, self._environ, self._more)
+        made = Conditions(
+            settings=build.settings([*settings, *self._options]),
+            variables={name: build.hashed(value) for name, value in variables.items() if name not in build.COMPILERS},
+            tools=build.tools(says.tools, self._environ),
+            peers={name: self._peers[name] for name in says.requires if name in self._peers},
+        )
+        if not says.compiles:
+            return made
+        here = self._cache.environment.build
+        kind, version = here["libc"]
+        compilers = build.compilers(self._environ, here["compilers"])
+        return made._replace(abi=here["abi"], libc=(kind, version), compilers=compilers, cpu=build.cpu(variables))
+
+    def _stale(self, project: str, link: Link, then: Mapping[str, str]) -> str:
+        """Say why a wheel built from a source with the digests *then* may not be what *link* leads to now; "" if it is."""
+        if locate.is_vcs(link.url):
+            return ""  # its commit is in the key
+        stated = link.digests + locate.pypi_digest(link.url)
+        if stated:
+            return "it was built from another file" if digest.agree(stated, then) is False else ""
+        now = self._source_now(project, link)
+        if now is None:
+            return _UNSTATED
+        return "" if then.get("sha256") == now else "its source has changed"
+
+    def _source_now(self, project: str, link: Link) -> str | None:
+        """Return the sha256 of what stands behind *link*: of the file, or of a download that pip would use unasked."""
+        if not locate.is_http(link.url):
+            source = self._source(link)
+            return self._sha256(project, source) if source else None
+        entry, response = self._download(link)
+        return self._sha256(project, entry) if entry and response and response.fresh(entries.now()) else None
+
+    def _download(self, link: Link) -> tuple[Entry, Response] | tuple[None, None]:
+        """Return the download that pip would use: what the cache has, else what is about to be brought back from the store."""
+        found = self._cache.http.find(link.url)
+        if found is None:
+            kept = store.http_entry(self._cache.root, self._cache.http.place(link.url))
+            head = entries.read_head(kept.paths[0]) if kept else None
+            return (kept, head.response) if kept and head else (None, None)
+        return (None, None) if found[0].fault else found[:2]
+
+    def _sha256(self, project: str, entry: Entry) -> str | None:
+        stamp = entries.stamp(entry.content)
+        if stamp is None:
+            return None
+        ledger = self._ledger(project)
+        known = ledger.proof(entry.key, stamp)
+        if known is None or "sha256" not in known.digests:
+            try:
+                with entries.open_content(entry) as file:
+                    known = proved(stamp, integrity.digests(file, ["sha256"]))
+            except OSError:
+                return None
+            ledger.remember(entry.key, known)
+        return known.digests["sha256"]
+
+    def _says(self, link: Link | None, wheel: Entry) -> Source:
+        """Return what the source of a wheel says of its build, if it is at hand."""
+        if link is None:
+            return _NOT_AT_HAND
+        if link.url not in self._sources:
+            self._sources[link.url] = self._read(link, wheel) or _NOT_AT_HAND
+        return self._sources[link.url]
+
+    def _source(self, link: Link) -> Entry | None:
+        """Return the file that a wheel was built from, if it is at hand."""
+        if locate.is_vcs(link.url):
+            return None
+        if locate.is_http(link.url):
+            entry = self._download(link)[0]
+        else:
+            entry = entries.Entry("source", link.url, (links.to_path(link.url),), link.filename)
+        return entry if entry and entries.stamp(entry.content) is not None else None
+
+    def _read(self, link: Link, wheel: Entry) -> Source | None:
+        entry = self._source(link)
+        if entry is None:
+            return None
+        try:
+            with entries.open_content(entry) as file, entries.open_content(wheel) as built:
+                return source.read(file, link.filename, integrity.top_level(built))
+        except OSError:
+            return None
+
+    def _libraries(self, wheel: Entry) -> Libraries:
+        environment = self._cache.environment
+        with entries.open_content(wheel) as file:
+            found = libraries(file, environment.build["site_packages"], environment.path, self._environ)
+        return found or Libraries()
+
+
+def _content(path: str) -> str:
+    """Return what stands for a file of constraints: what it says, where it can be read without harm."""
+    if entries.stamp(os.path.realpath(path)) is None:
+        return path
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()

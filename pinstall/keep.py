@@ -1,0 +1,47 @@
+"""Keep: what pip has built goes into the store, with a record of how, and into pip's own folder if that is empty."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from pinstall import apply, links, store, view
+from pinstall.pipcache.entries import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pinstall.check import Checker
+    from pinstall.pins import Pin
+
+
+def builds(checker: Checker, name: str | None, pins: Iterable[Pin]) -> None:
+    """Keep what was built in the view *name* and adopt what plain pip had built; then remove the view and those of the dead.
+
+    Whatever cannot be kept is built again by the next call.
+    """
+    root = checker.cache.root
+    by_project = {pin.project: pin for pin in pins}
+    for finding in checker.used:
+        record = finding.record
+        if record:
+            apply.touch(root, finding.entry, record)
+        if record and not record.seen and store.record(root, finding.entry.key.partition("/")[0], record.wheel) is None:
+            with suppress(OSError):
+                apply.adopt(root, finding.entry, record)
+    if name is None:
+        return
+    for key, path in view.built(root, name):
+        filename = os.path.basename(path)
+        project = canonicalize_name(filename.partition("-")[0])
+        entry = Entry("built", f"{key}/{filename}", (path,), filename, (), links.label(filename, project))
+        with suppress(OSError):
+            apply.keep_build(root, key, path, checker.builds.record(project, by_project.get(project), entry))
+    for path, place in view.left(root, name):
+        apply.move_over(path, place)
+    view.remove(root, name)
+    with suppress(OSError):
+        view.sweep(root)

@@ -1,0 +1,146 @@
+"""The view: the cache as this call's pip may see it. Links to all that is there, but for the built wheels of the pins.
+
+In the places of those are real folders: what is proven is linked there, and what pip puts there is what this call built.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall import lock
+from pinstall.pipcache import entries, keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pinstall.pipcache.entries import Entry
+
+_VIEWS = "views"
+_WHEELS = "wheels"
+# wheels/12/34/56/789...: where keys are not known yet, so many levels are real. Two keys agree on three once in 16 million.
+_REAL_LEVELS = 2
+
+
+class Plan(NamedTuple):
+    """What a view is to be: under the keys *private* are those built wheels alone; ``unknown``: pip may build under any key."""
+
+    private: Mapping[str, Sequence[Entry]] = {}
+    unknown: bool = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether pip may not simply have the cache itself."""
+        return self.unknown or bool(self.private)
+
+
+def real_root(folder: str) -> str:
+    """Return the cache behind *folder* if that is a view (a build may start another pinstall), else *folder*."""
+    views = os.path.dirname(folder)
+    ours = os.path.dirname(views)
+    is_view = (os.path.basename(views), os.path.basename(ours)) == (_VIEWS, lock.FOLDER)
+    return os.path.dirname(ours) if is_view else folder
+
+
+def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
+    """Make the view *name* of *cache* and return its folder; *folders* are those that pip will write to. Raises `OSError`."""
+    for pips in folders:  # made here first: what pip writes there lands in the cache
+        os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
+    folder = os.path.join(lock.made_folder(cache, _VIEWS), name)
+    os.mkdir(folder)
+    try:
+        for found in entries.names(cache):
+            if found not in (lock.FOLDER, _WHEELS):
+                _link(os.path.join(cache, found), os.path.join(folder, found))
+        tree = _Tree()
+        for key, shown in plan.private.items():
+            tree.add(keys.wheel_path(key).split("/")[1:], shown)
+        _mirror(os.path.join(cache, _WHEELS), os.path.join(folder, _WHEELS), tree, _REAL_LEVELS if plan.unknown else 0)
+    except BaseException:
+        remove(cache, name)
+        raise
+    return folder
+
+
+class _Tree:
+    """The private folders, by the parts of their paths; those at the end show wheels."""
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Tree] = {}
+        self.shown: Sequence[Entry] | None = None
+
+    def add(self, parts: Sequence[str], shown: Sequence[Entry]) -> None:
+        tree = self
+        for part in parts:
+            tree = tree.below.setdefault(part, _Tree())
+        tree.shown = shown
+
+
+def _mirror(here: str, there: str, tree: _Tree, real_levels: int) -> None:
+    """Make the folder *there* for what is *here*: what *tree* names is real, so are *real_levels* below; the rest is linked."""
+    os.mkdir(there)
+    if tree.shown is not None:
+        for entry in tree.shown:
+            _link(entry.content, os.path.join(there, entry.filename))
+            origin = os.path.join(os.path.dirname(entry.content), entries.ORIGIN)
+            if entries.stamp(origin) is not None:
+                shutil.copyfile(origin, os.path.join(there, entries.ORIGIN))  # pip writes over it where it lies
+        return
+    for name in {*entries.names(here), *tree.below}:
+        source, target = os.path.join(here, name), os.path.join(there, name)
+        if name in tree.below or (real_levels and os.path.isdir(source)):
+            _mirror(source, target, tree.below.get(name, _Tree()), max(0, real_levels - 1))
+        else:
+            _link(source, target)
+
+
+if sys.platform == "win32":  # pragma: no cover
+
+    def _link(source: str, target: str) -> None:
+        """Link without the right to make symbolic links: junctions and hard links."""
+        import _winapi
+
+        if os.path.isdir(source):
+            _winapi.CreateJunction(source, target)
+        else:
+            os.link(source, target)
+
+else:
+    # Not hard links: they would change the time that proofs are remembered by.
+    _link = os.symlink
+
+
+def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield (key, path) of the wheels that pip has put into the view *name*."""
+    root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
+    for folder, key in entries.walk_built(root):
+        if os.path.realpath(folder) == folder:  # a junction is no link to Python
+            for found in entries.names(folder):
+                path = os.path.join(folder, found)
+                if found.endswith(".whl") and entries.stamp(path) is not None and os.lstat(path).st_nlink == 1:
+                    yield key, path
+
+
+def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, place in the cache) of what else pip has left at the top of the view *name*, where the cache has nothing."""
+    root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
+    for found in entries.names(root):
+        path, place = os.path.join(root, found), os.path.join(cache, found)
+        if found != _WHEELS and not os.path.lexists(place) and os.path.realpath(path) == path:
+            yield path, place
+
+
+def remove(cache: str, name: str) -> None:
+    """Remove the view *name*; links in it are not followed."""
+    shutil.rmtree(os.path.join(cache, lock.FOLDER, _VIEWS, name), ignore_errors=True)
+
+
+def sweep(cache: str) -> None:
+    """Remove the views of the dead."""
+    names = entries.names(os.path.join(cache, lock.FOLDER, _VIEWS))
+    living = lock.living(cache) if names else set()
+    for name in names:
+        if name not in living:
+            remove(cache, name)

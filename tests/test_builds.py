@@ -1,0 +1,423 @@
+"""Built wheels are what the source is now, built as they would be built now: real C extensions, compiled by gcc."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.packages import extension, project, sdist, wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.index import Index
+    from tests.lab import Environment, Lab, Result
+
+pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
+
+_ROUNDS = int(os.environ.get("PINSTALL_TEST_ROUNDS", "2"))
+_ONE, _TWO = ({"CFLAGS": f"""-UCONTENT -DCONTENT='"{content}"'"""} for content in ("one", "two"))
+
+
+@pytest.fixture
+def index(lab: Lab) -> Index:
+    """An index with the sdist of a C extension."""
+    made = lab.index()
+    extension(made.root, "demo", "1.0")
+    lab.environ["PIP_INDEX_URL"] = made.url
+    lab.environ["build_log"] = str(lab.root / "built")
+    return made
+
+
+def _builds(lab: Lab) -> int:
+    log = lab.root / "built"
+    return len(log.read_text().split()) if log.exists() else 0
+
+
+def _installed(lab: Lab, done: Result, environment: Environment) -> str:
+    assert done.status == 0, done
+    assert "internal error" not in done.err
+    return environment.installed("demo").partition(" ")[2]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _pinstall(lab: Lab, *words: str | Path, **variables: str) -> tuple[str, Result]:
+    """Install into a fresh environment; return what the module says of its build."""
+    environment = lab.environment()
+    done = lab.pinstall(environment, *(words or ("demo==1.0",)), **variables)
+    return _installed(lab, done, environment), done
+
+
+def _wrapper(lab: Lab, name: str, says: str, flags: str = "") -> str:
+    """Write a compiler of another make."""
+    path = lab.root / name
+    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "{says}" && exit\nexec gcc "$@" {flags}\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+_WAYS = ["flags", "project variable", "compiler", "setting", "setting of a requirement", "named by the user", "link flags"]
+
+
+def _way(lab: Lab, way: str, content: str) -> tuple[list[str | Path], dict[str, str]]:
+    """Return the words and variables by which the module's content becomes *content*; those of "plain" set nothing."""
+    requirements = lab.root / "r.txt"
+    flags = f"""-UCONTENT -DCONTENT='"{content}"'"""
+    if way == "setting of a requirement":
+        requirements.write_text("demo==1.0" + (f" --config-settings content={content}\n" if content != "plain" else "\n"))
+        return ["-r", requirements], {}
+    if content == "plain":
+        return ["demo==1.0"], {}
+    compiler = _wrapper(lab, f"cc-{content}", f"{content} compiler 1.0", flags)
+    variables = {
+        "flags": {"CFLAGS": flags},
+        "link flags": {"LDFLAGS": flags},
+        "project variable": {"DEMO_CONTENT": content},
+        "compiler": {"CC": compiler},
+        "named by the user": {"shape": content, "PINSTALL_BUILD_VARIABLES": "other sh*"},
+    }
+    return (
+        (["demo==1.0", "--config-settings", f"content={content}"], {}) if way == "setting" else (["demo==1.0"], variables[way])
+    )
+
+
+@pytest.mark.parametrize("way", _WAYS)
+def test_another_way_to_build_is_another_build(lab: Lab, index: Index, way: str) -> None:
+    for content in ("one", "plain", "two"):
+        words, variables = _way(lab, way, content)
+        assert _pinstall(lab, *words, **variables)[0] == content
+    index.forget()
+    for content in ("plain", "two", "one", "two", "plain"):
+        words, variables = _way(lab, way, content)
+        assert _pinstall(lab, *words, **variables)[0] == content
+    assert (_builds(lab), index.fetched) == (3, [])
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"TMPDIR": ".", "CI": "1", "GITHUB_RUN_ID": "7", "TERM": "dumb", "LANG": "C", "DEMO_TOKEN": "secret"},
+        {"CC": "gcc", "CXX": "g++"},
+        {"CFLAGS": ""},
+        {"MAX_JOBS": "3", "MAKEFLAGS": "-j3", "OTHER_PROJECT": "1", "SOURCE_DATE_EPOCH": "1"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("first", ["pip", "pinstall"])
+def test_what_shapes_no_build_rebuilds_nothing(lab: Lab, index: Index, variables: dict[str, str], first: str) -> None:
+    (lab.pip if first == "pip" else lab.pinstall)(lab.environment(), "demo==1.0")
+    index.forget()
+    for _ in range(2):
+        content, done = _pinstall(lab, **variables)
+        assert (content, done.said) == ("plain", [])
+    assert (_builds(lab), index.fetched) == (1, [])
+
+
+def test_what_pip_built_unseen_is_built_anew_once_where_flags_are_set(lab: Lab, index: Index) -> None:
+    lab.pip(lab.environment(), "demo==1.0")
+    content, done = _pinstall(lab, **_ONE)
+    assert content == "one"
+    assert [line.partition(",")[0] for line in done.said] == [f"to be built anew: {lab.wheels()[0].name}: other-build"], (
+        "it may have been built with any flags"
+    )
+    assert _pinstall(lab, **_ONE)[0] == "one"
+    assert _pinstall(lab)[0] == "plain"
+    assert _builds(lab) == 2
+
+
+def test_what_was_seen_goes_before_what_was_not(lab: Lab, index: Index) -> None:
+    """Plain pip leaves no trace of its flags, so its build would be adopted; but there is one that is known to fit."""
+    assert _pinstall(lab)[0] == "plain"
+    shutil.rmtree(lab.cache / "wheels")
+    lab.pip(lab.environment(), "demo==1.0", **_TWO)
+    assert _pinstall(lab)[0] == "plain"
+    assert _builds(lab) == 2
+
+
+def test_plain_pip_profits(lab: Lab, index: Index) -> None:
+    """Its own folder gets the build if it is empty."""
+    assert _pinstall(lab)[0] == "plain"
+    lab.pip(lab.environment(), "demo==1.0")
+    assert _builds(lab) == 1
+
+
+def test_nothing_of_a_view_is_left(lab: Lab, index: Index) -> None:
+    _pinstall(lab)
+    _pinstall(lab, **_ONE)
+    assert list((lab.cache / "pinstall" / "views").iterdir()) == []
+    assert list((lab.cache / "pinstall" / "calls").iterdir()) == []
+    assert [path for path in lab.cache.rglob("*") if path.is_symlink()] == []
+    assert {path.name for path in lab.cache.iterdir()} <= {"http-v2", "wheels", "selfcheck", "pinstall"}
+
+
+def test_the_view_of_a_dead_call_goes(lab: Lab, index: Index) -> None:
+    dead = lab.cache / "pinstall" / "views" / "12-0123abcd"
+    dead.mkdir(parents=True)
+    precious = lab.root / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    (dead / "http-v2").symlink_to(precious)
+    _pinstall(lab)
+    assert not dead.exists()
+    assert (precious / "file").exists()
+
+
+def test_what_was_built_before_pip_failed_is_kept(lab: Lab, index: Index) -> None:
+    extension(index.root, "broken", "1.0", "#error")
+    done = lab.pinstall(lab.environment(), "demo==1.0", "broken==1.0")
+    assert done.status == 1
+    assert _builds(lab) == 2
+    assert _pinstall(lab)[0] == "plain"
+    assert _builds(lab) == 2
+
+
+def test_a_folder_that_the_call_names(lab: Lab, index: Index) -> None:
+    own = ["demo==1.0", "--cache-dir", str(lab.root / "own")]
+    assert _pinstall(lab, *own)[0] == "plain"
+    assert _pinstall(lab, *own, **_ONE)[0] == "one"
+    assert _pinstall(lab, *own)[0] == "plain"
+    assert _builds(lab) == 2
+    assert not lab.cache.exists()
+
+
+def test_a_page_that_is_not_kept(lab: Lab, index: Index) -> None:
+    """An index that forbids caching: no key is known before pip asks it."""
+    index.page_age = index.file_age = None
+    for variables, content in ((_ONE, "one"), (_TWO, "two"), ({}, "plain"), (_ONE, "one"), ({}, "plain")):
+        assert _pinstall(lab, **variables)[0] == content
+    assert _builds(lab) == 3
+
+
+def _peer(lab: Lab, environment: Environment, content: str, version: str) -> None:
+    made = wheel(lab.root / "peers", "peer", version, content)
+    lab.pip(environment, "--no-index", "--force-reinstall", made)
+
+
+def test_without_isolation_a_peers_version_counts(lab: Lab, index: Index) -> None:
+    environments = [lab.environment() for _ in range(3)]
+    for environment, version in zip(environments, ("1.0", "2.0", "1.0"), strict=True):
+        _peer(lab, environment, version, version)
+        done = lab.pinstall(environment, "--no-build-isolation", "demo==1.0")
+        assert _installed(lab, done, environment) == f"plain{version}"
+    assert _builds(lab) == 2
+    other = lab.environment()
+    _peer(lab, other, "1.0", "1.0")
+    lab.pip(other, "--no-index", wheel(lab.root / "peers", "bystander", "1.0"))
+    done = lab.pinstall(other, "--no-build-isolation", "demo==1.0")
+    assert _installed(lab, done, other) == "plain1.0"
+    assert _builds(lab) == 2, "an unrelated package is none of its peers"
+
+
+@pytest.mark.parametrize("hashes", [("sha256",), (), ("md5",)])
+def test_a_hash_pin_takes_a_build_that_was_seen(lab: Lab, index: Index, hashes: tuple[str, ...]) -> None:
+    """A wheel that was replaced by another sound one is never installed."""
+    index.hashes = hashes
+    (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{_sha256(index.root / 'demo-1.0.tar.gz')}\n")
+    lab.pip(lab.environment(), "demo==1.0")
+    content, done = _pinstall(lab, "-r", "r.txt")
+    assert content == "plain"
+    assert [line.partition(",")[0] for line in done.said] == [f"to be built anew: {lab.wheels()[0].name}: unproven-build"]
+    content, done = _pinstall(lab, "-r", "r.txt")
+    assert (content, done.said) == ("plain", [])
+    assert _builds(lab) == (3 if hashes == ("md5",) else 2), "pip does not know that it built it from what has the pinned hash"
+    for built in lab.cache.rglob("*.whl"):
+        other = wheel(lab.root / "other", "demo", "1.0", "bad", tag=built.name.split("-", 2)[2].removesuffix(".whl"))
+        built.unlink()
+        shutil.copy(other, built)
+    assert _pinstall(lab, "-r", "r.txt")[0] == "plain"
+
+
+def test_an_old_cache_is_said_in_one_line(lab: Lab) -> None:
+    index = lab.index()
+    lines = []
+    for number in range(6):
+        made = sdist(index.root, f"demo{number}", "1.0")
+        lines.append(f"demo{number}==1.0 --hash=sha256:{_sha256(made)}\n")
+    lab.pip(lab.environment(), "-i", index.url, *(f"demo{number}==1.0" for number in range(6)))
+    (lab.root / "r.txt").write_text("".join(lines))
+    done = lab.pinstall(lab.environment(), "-i", index.url, "-r", "r.txt")
+    names = ", ".join(f"demo{number}-1.0-py3-none-any.whl" for number in range(4))
+    assert done.said == [
+        f"to be built anew: {names} and 2 more: unproven-build, nothing tells that they were built from what is pinned"
+    ]
+
+
+def _in_a_folder(lab: Lab, content: str) -> list[str | Path]:
+    sdist(lab.root / "files", "demo", "1.0", content)
+    return ["--no-index", "-f", lab.root / "files", "demo==1.0"]
+
+
+def _by_path(lab: Lab, content: str) -> list[str | Path]:
+    return [f"demo @ {sdist(lab.root / 'files', 'demo', '1.0', content).as_uri()}"]
+
+
+def _on_an_index(lab: Lab, content: str) -> list[str | Path]:
+    sdist(lab.root / "index", "demo", "1.0", content)
+    return ["demo==1.0"]
+
+
+def _by_url(lab: Lab, content: str) -> list[str | Path]:
+    sdist(lab.root / "index", "demo", "1.0", content)
+    return [f"demo @ {lab.environ['PIP_INDEX_URL'].removesuffix('simple/')}files/demo-1.0.tar.gz"]
+
+
+@pytest.mark.parametrize("hashes", [(), ("sha256",), ("md5",)])
+@pytest.mark.parametrize("source", [_in_a_folder, _by_path, _on_an_index, _by_url])
+@pytest.mark.parametrize("first", ["pip", "pinstall"])
+def test_a_source_that_has_changed(lab: Lab, source: Callable[..., list[str]], hashes: tuple[str, ...], first: str) -> None:
+    index = lab.index()
+    index.hashes, index.page_age, index.file_age = hashes, 0, 0
+    lab.environ["PIP_INDEX_URL"] = index.url
+    words = source(lab, "old")
+    (lab.pip if first == "pip" else lab.pinstall)(lab.environment(), *words)
+    source(lab, "new")
+    assert _pinstall(lab, *words)[0] == "new"
+
+
+@pytest.mark.parametrize("source", [_in_a_folder, _by_path, _on_an_index])
+@pytest.mark.parametrize("first", ["pip", "pinstall"])
+def test_a_source_that_has_not_changed(lab: Lab, source: Callable[..., list[str]], first: str) -> None:
+    lab.environ["PIP_INDEX_URL"] = lab.index().url
+    words = source(lab, "same")
+    (lab.pip if first == "pip" else lab.pinstall)(lab.environment(), *words)
+    content, done = _pinstall(lab, *words)
+    assert (content, done.said) == ("same", [])
+    assert "Building wheel" not in done.out
+
+
+def test_a_url_without_a_hash_names_the_cure(lab: Lab) -> None:
+    index = lab.index()
+    lab.environ["PIP_INDEX_URL"] = index.url
+    index.file_age = 0
+    (url,) = _by_url(lab, "same")
+    _pinstall(lab, url)
+    content, done = _pinstall(lab, url)
+    assert content == "same"
+    assert [line for line in done.said if "name @ URL#sha256=" in line] != []
+
+
+def test_a_commit_needs_no_proof(lab: Lab) -> None:
+    repository = lab.root / "repository"
+    project(repository, "demo")
+    for words in ("init -q", "add .", "-c user.name=t -c user.email=t@localhost commit -q -m first"):
+        lab.run(["git", "-C", repository, *words.split()])
+    commit = lab.run(["git", "-C", repository, "rev-parse", "HEAD"]).out.strip()
+    pin = f"demo @ git+{repository.as_uri()}@{commit}"
+    assert _pinstall(lab, pin)[0] == "1.0"
+    content, done = _pinstall(lab, pin)
+    assert (content, done.said) == ("1.0", [])
+    assert "Building wheel" not in done.out
+    assert _pinstall(lab, pin, **_ONE)[0] == "1.0"
+
+
+def _library(lab: Lab, soname: str) -> Path:
+    folder = lab.root / "lib"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    (lab.root / "answer.c").write_text("int answer(void) { return 42; }")
+    lab.run(["gcc", "-shared", "-fPIC", "answer.c", "-o", folder / soname, f"-Wl,-soname,{soname}"])
+    (folder / "libanswer.so").symlink_to(soname)
+    return folder
+
+
+@pytest.mark.parametrize("first", ["pip", "pinstall"])
+def test_a_library_that_is_gone(lab: Lab, first: str) -> None:
+    index = lab.index()
+    lab.environ["PIP_INDEX_URL"] = index.url
+    extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
+    folder = _library(lab, "libanswer.so.1")
+    # Not flags: those would shape the build.
+    flags = f"-L{folder} -lanswer -Wl,-rpath,{folder}"
+    variables = {"CC": _wrapper(lab, "cc", "Free Software Foundation", flags)}
+    (lab.pip if first == "pip" else lab.pinstall)(lab.environment(), "demo==1.0", **variables)
+    content, done = _pinstall(lab, **variables)
+    assert (content, done.said) == ("plain", [])
+    _library(lab, "libanswer.so.2")
+    content, done = _pinstall(lab, **variables)
+    assert content == "plain", "it imports"
+    assert ["missing-library" in line for line in done.said] == [True], done
+    content, done = _pinstall(lab, **variables)
+    assert (content, done.said) == ("plain", [])
+
+
+def test_a_library_of_another_package_is_no_reason(lab: Lab) -> None:
+    """As libc10.so is for torch's extensions: found because torch came first, and not found in an empty environment."""
+    index = lab.index()
+    lab.environ.update(PIP_INDEX_URL=index.url, build_log=str(lab.root / "built"))
+    extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
+    folder = _library(lab, "libbrought.so.1")
+    flags = {"CC": _wrapper(lab, "cc", "Free Software Foundation", f"-L{folder} -l:libbrought.so.1")}
+    for _ in range(3):
+        lab.pinstall(lab.environment(), "demo==1.0", **flags)
+    assert _builds(lab) == 1
+
+
+def test_flags_side_by_side(lab: Lab, index: Index) -> None:
+    """Two pinstalls and a plain pip with three flags, started at once on an empty cache."""
+    for _ in range(_ROUNDS):
+        shutil.rmtree(lab.cache, ignore_errors=True)
+        environments = [lab.environment() for _ in range(3)]
+        with ThreadPoolExecutor() as pool:
+            one = pool.submit(lab.pinstall, environments[0], "demo==1.0", **_ONE)
+            two = pool.submit(lab.pinstall, environments[1], "demo==1.0", **_TWO)
+            pool.submit(lab.run, [environments[2].pip, "install", "demo==1.0"])
+        assert _installed(lab, one.result(), environments[0]) == "one"
+        assert _installed(lab, two.result(), environments[1]) == "two"
+
+
+@pytest.mark.parametrize("words", [["--dry-run"], []])
+def test_what_would_be_done_is_said(lab: Lab, index: Index, words: list[str]) -> None:
+    _pinstall(lab)
+    before = sorted(path for path in lab.cache.rglob("*") if path.is_file())
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo==1.0", *words, **_ONE, PINSTALL_POLICY="evict" if words else "report")
+    assert [line.partition(": ")[0] for line in done.said] == ["would be built anew"]
+    assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before
+
+
+def test_the_store_is_bounded(lab: Lab, index: Index) -> None:
+    for variables in (_ONE, _TWO, {}):
+        _pinstall(lab, **variables)
+    kept = list((lab.cache / "pinstall" / "store" / "builds").glob("*/*"))
+    assert len(kept) == 3
+    size = sum(path.stat().st_size for path in kept[0].iterdir())
+    _pinstall(lab, **_TWO)  # used last but for what is built now
+    _pinstall(lab, CFLAGS="-O1", PINSTALL_STORE_SIZE=f"{size * 2.5 / 1024:.1f}K")
+    assert len(list((lab.cache / "pinstall" / "store" / "builds").glob("*/*"))) == 2
+    built = _builds(lab)
+    assert _pinstall(lab, **_TWO)[0] == "two"
+    assert _builds(lab) == built
+    _pinstall(lab, CFLAGS="-O2", PINSTALL_STORE_SIZE="0")
+    assert list((lab.cache / "pinstall").glob("store/builds/*/*")) == []
+
+
+def test_a_build_that_starts_another_pinstall(lab: Lab, index: Index) -> None:
+    """It is given the view as its cache, and finds the cache behind it."""
+    environment = lab.environment()
+    here = lab.root / "nesting"
+    project(here, "nesting")
+    target = lab.root / "target"
+    command = [environment.pinstall, "-q", "--target", str(target), "demo==1.0"]
+    with (here / "backend.py").open("a") as file:
+        # Out of the isolation of builds, which hides what is installed.
+        file.write("import os, subprocess\nos.environ.pop('PYTHONPATH', None)\n")
+        file.write(f"subprocess.run({command!r}, check=True)\n")
+    lab.run(["tar", "czf", index.root / "nesting-1.0.tar.gz", "-C", lab.root, "nesting"])
+    done = lab.pinstall(environment, "nesting==1.0")
+    assert done.status == 0, done.out + done.err
+    assert list(target.glob("demo*.so")) != []
+    assert list((lab.cache / "pinstall" / "views").iterdir()) == []
+    built = _builds(lab)
+    assert _pinstall(lab)[0] == "plain"
+    assert _builds(lab) == built
