@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 COMPILERS = ("CC", "CXX")
+# Its first word is its own name: gcc, c++, x86_64-linux-gnu-gcc-12.
+_GCC = re.compile(r"(?:(\w+)-[\w-]+-)?(?:gcc|g\+\+|cc|c\+\+)(?:-[\d.]+)? ")
 _CPU_FLAGS = re.compile(r"^(?:flags|Features)\s*:\s*(.*)$", re.MULTILINE)
 
 
@@ -117,9 +120,16 @@ def _reported(path: str) -> str:
         done = subprocess.run([path, "--version"], capture_output=True, stdin=subprocess.DEVNULL, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):
         return os.path.basename(path)
-    text = done.stdout.decode(errors="replace")
-    known = (("clang", "clang"), ("Free Software Foundation", "gcc"), ("ccache", "ccache"), ("icx", "icx"))
-    return next((name for sign, name in known if sign in text), os.path.basename(path))
+    return compiler_name(done.stdout.decode(errors="replace")) or os.path.basename(path)
+
+
+def compiler_name(says: str) -> str:
+    """Return the name in what a compiler says of its version, without that version; "" if it is not one that is known."""
+    first = says.partition("\n")[0]
+    gcc = _GCC.match(first)
+    if gcc and "Free Software Foundation" in says:  # as false and true of GNU are
+        return "gcc" if gcc[1] in (None, platform.machine()) else f"gcc for {gcc[1]}"
+    return "clang" if "clang version" in first else ""
 
 
 def tools(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
