@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from pinstall.ledger import write_file
 from pinstall.lock import FOLDER, living, made_folder
 from pinstall.pipcache import keys
 from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, stamp
-from pinstall.proof import build
 
 if TYPE_CHECKING:
     from pinstall.proof.build import Record
@@ -150,6 +148,8 @@ def _link_or_copy(source: str, target: str) -> None:
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links, or too many of them
+        import shutil
+
         temporary = f"{target}.{os.urandom(4).hex()}.tmp"
         shutil.copyfile(source, temporary)
         os.replace(temporary, target)
@@ -161,7 +161,7 @@ def keep_build(cache: str, key: str, path: str, record: Record) -> None:
     Raises `OSError`.
     """
     there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
-    write_file(os.path.join(there, store.RECORD), json.dumps(build.to_json(record)))
+    write_file(os.path.join(there, store.RECORD), _text(record))
     place = os.path.join(there, os.path.basename(path))
     os.replace(path, place)
     here = os.path.join(cache, keys.wheel_path(key))
@@ -175,7 +175,7 @@ def adopt(cache: str, entry: Entry, record: Record) -> None:
     there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
     with suppress(FileExistsError):
         _link_or_copy(entry.content, os.path.join(there, entry.filename))
-    write_file(os.path.join(there, store.RECORD), json.dumps(build.to_json(record)))
+    write_file(os.path.join(there, store.RECORD), _text(record))
 
 
 def prune(cache: str, bound: int) -> None:
@@ -205,6 +205,12 @@ def touch(cache: str, entry: Entry, record: Record) -> None:
     """Note that a build of the store was used now."""
     with suppress(OSError):
         os.utime(os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD))
+
+
+def _text(record: Record) -> str:
+    from pinstall.proof import build
+
+    return json.dumps(build.to_json(record))
 
 
 def move_over(path: str, place: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import digest, links, store
-from pinstall.builds import Builds
 from pinstall.ledger import Ledger, Proof, proved
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import File
@@ -16,6 +16,7 @@ from pinstall.view import Plan
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pinstall.builds import Builds
     from pinstall.links import Link
     from pinstall.pins import Pin
     from pinstall.pipcache.entries import Entry, Stamp
@@ -59,11 +60,18 @@ class Checker:
     def __init__(self, cache: Cache, environ: Mapping[str, str]) -> None:
         self.cache = cache
         self.ledgers: dict[str, Ledger] = {}
-        self.builds = Builds(cache, environ, self.ledger)
+        self._environ = environ
         self.used: list[Finding] = []
         self.hidden: list[Finding] = []
         self._private: dict[str, list[Entry]] = {}
         self._unknown = False
+
+    @cached_property
+    def builds(self) -> Builds:
+        """What is known of built wheels; most calls meet none."""
+        from pinstall import builds
+
+        return builds.Builds(self.cache, self._environ, self.ledger)
 
     @property
     def plan(self) -> Plan:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall.lock import FOLDER
 from pinstall.pipcache.entries import Entry, built_under, names, read_head, stamp
 from pinstall.pipcache.keys import TWO_FILES
-from pinstall.proof import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,6 +102,8 @@ def record(cache: str, key: str, sha256: str) -> Record | None:
     path = os.path.join(cache, FOLDER, *build_parts(key, sha256), RECORD)
     if stamp(path) is None:
         return None
+    from pinstall.proof import build
+
     try:
         with open(path, encoding="utf-8") as file:
             found = build.from_json(json.loads(file.read(_LARGEST_RECORD)))

@@ -6,7 +6,6 @@ In the places of those are real folders: what is proven is linked there, and wha
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,6 +85,8 @@ def _mirror(here: str, there: str, tree: _Tree, real_levels: int) -> None:
             _link(entry.content, os.path.join(there, entry.filename))
             origin = os.path.join(os.path.dirname(entry.content), entries.ORIGIN)
             if entries.stamp(origin) is not None:
+                import shutil
+
                 shutil.copyfile(origin, os.path.join(there, entries.ORIGIN))  # pip writes over it where it lies
         return
     for name in {*entries.names(here), *tree.below}:
@@ -134,6 +135,8 @@ def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
 
 def remove(cache: str, name: str) -> None:
     """Remove the view *name*; links in it are not followed."""
+    import shutil
+
     shutil.rmtree(os.path.join(cache, lock.FOLDER, _VIEWS, name), ignore_errors=True)
 
 

@@ -25,7 +25,7 @@ _DOWN = [
     "proof.source proof.integrity proof.libraries",
     "pipcache.locate",
     "pipcache.entries pipcache.pages",
-    "pipcache.keys",
+    "pipcache.keys pipcache.anchors",
     "pins environment",
     "call.command",
     "call.config call.projects",

@@ -60,11 +60,12 @@ def _pinstall(lab: Lab, *words: str | Path, **variables: str) -> tuple[str, Resu
 def _wrapper(lab: Lab, name: str, says: str, flags: str = "") -> str:
     """Write a compiler of another make."""
     path = lab.root / name
-    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "{says}" && exit\nexec gcc "$@" {flags}\n')
+    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && printf "{says}" && exit\nexec gcc "$@" {flags}\n')
     path.chmod(0o755)
     return str(path)
 
 
+_GCC = "gcc (Wrapped) 12.1\\nFree Software Foundation\\n"
 _WAYS = ["flags", "project variable", "compiler", "setting", "setting of a requirement", "named by the user", "link flags"]
 
 
@@ -339,7 +340,7 @@ def test_a_library_that_is_gone(lab: Lab, first: str) -> None:
     folder = _library(lab, "libanswer.so.1")
     # Not flags: those would shape the build.
     flags = f"-L{folder} -lanswer -Wl,-rpath,{folder}"
-    variables = {"CC": _wrapper(lab, "cc", "Free Software Foundation", flags)}
+    variables = {"CC": _wrapper(lab, "cc", _GCC, flags)}
     (lab.pip if first == "pip" else lab.pinstall)(lab.environment(), "demo==1.0", **variables)
     content, done = _pinstall(lab, **variables)
     assert (content, done.said) == ("plain", [])
@@ -357,7 +358,7 @@ def test_a_library_of_another_package_is_no_reason(lab: Lab) -> None:
     lab.environ.update(PIP_INDEX_URL=index.url, build_log=str(lab.root / "built"))
     extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
     folder = _library(lab, "libbrought.so.1")
-    flags = {"CC": _wrapper(lab, "cc", "Free Software Foundation", f"-L{folder} -l:libbrought.so.1")}
+    flags = {"CC": _wrapper(lab, "cc", _GCC, f"-L{folder} -l:libbrought.so.1")}
     for _ in range(3):
         lab.pinstall(lab.environment(), "demo==1.0", **flags)
     assert _builds(lab) == 1

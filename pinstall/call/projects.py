@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -67,6 +66,8 @@ def group(path: str, name: str) -> Iterator[Line | Unread]:
 
 def script(path: str) -> Iterator[Line | Unread]:
     """Yield the requirements that the script at *path* states of itself (PEP 723)."""
+    import tomllib
+
     data = requirements.regular(path)
     if isinstance(data, Unread):
         yield data
@@ -204,6 +205,8 @@ def _beside(path: str, relative: str) -> str:
 
 
 def _document(path: str) -> dict[str, Any] | Unread:
+    import tomllib
+
     data = requirements.regular(path)
     if isinstance(data, Unread):
         return data

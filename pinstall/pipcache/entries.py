@@ -7,7 +7,6 @@ import os
 import stat
 import time
 from contextlib import suppress
-from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from urllib.parse import urljoin
 
@@ -80,8 +79,8 @@ class Response(NamedTuple):
 
     def age(self, now: float) -> float:
         """Return the seconds since the server sent it; infinite if it does not say."""
-        date = parsedate_tz(self.headers.get("date", ""))
-        return max(0.0, now - mktime_tz(date)) if date else float("inf")
+        date = _time(self.headers.get("date", ""))
+        return max(0.0, now - date) if date is not None else float("inf")
 
     def fresh(self, now: float) -> bool:
         """Say whether pip would use it without asking (cachecontrol's ``cached_request``)."""
@@ -92,8 +91,16 @@ class Response(NamedTuple):
             name, _, value = directive.strip().partition("=")
             if name == "max-age" and value.strip().isdecimal():
                 return int(value)
-        expires, date = parsedate_tz(self.headers.get("expires", "")), parsedate_tz(self.headers.get("date", ""))
-        return mktime_tz(expires) - mktime_tz(date) if expires and date else 0
+        expires, date = _time(self.headers.get("expires", "")), _time(self.headers.get("date", ""))
+        return expires - date if expires is not None and date is not None else 0
+
+
+def _time(text: str) -> float | None:
+    """Return the time that an HTTP header states, in seconds since the epoch; None if it states none."""
+    from email.utils import mktime_tz, parsedate_tz  # 10 ms
+
+    found = parsedate_tz(text)
+    return mktime_tz(found) if found else None
 
 
 def stamp(path: str) -> Stamp | None:

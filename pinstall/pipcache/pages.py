@@ -6,7 +6,6 @@ import json
 import os
 import re
 import zlib
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -128,7 +127,9 @@ def _digests(hashes: Any) -> tuple[Digest, ...]:
 
 
 def _from_html(text: str, url: str) -> list[Offer]:
-    reader = _Anchors()
+    from pinstall.pipcache.anchors import Anchors  # html.parser takes milliseconds, and most indexes speak JSON
+
+    reader = Anchors()
     reader.feed(text)
     base = reader.base or url
     return [Offer(_filename(anchor["href"] or ""), anchor, base, _html_link) for anchor in reader.anchors if anchor.get("href")]
@@ -143,18 +144,3 @@ def _html_link(anchor: dict[str, str | None], base: str) -> Link:
         name, found, value = stated.partition("=")
         metadata = (Digest(name, value),) if found and name in _METADATA_HASHES else ()
     return link(absolute(base, anchor["href"] or ""), (), metadata)
-
-
-class _Anchors(HTMLParser):
-    """Collects anchors and the first base, as pip's HTMLLinkParser does."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.base: str | None = None
-        self.anchors: list[dict[str, str | None]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.anchors.append(dict(attrs))
-        elif tag == "base" and self.base is None:
-            self.base = next((value for name, value in attrs if name == "href" and value is not None), None)
