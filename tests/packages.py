@@ -96,14 +96,18 @@ PyMODINIT_FUNC PyInit_{name}(void) {{
 """
 
 
-def extension(folder: Path, name: str, version: str, source: str = "") -> Path:
-    """Write an sdist whose module is compiled; its CONTENT tells how: see the backend. *source* is appended to the C."""
+def extension(folder: Path, name: str, version: str, source: str = "", scripts: str = "") -> Path:
+    """Write an sdist whose module is compiled; its CONTENT tells how: see the backend.
+
+    *source* is appended to the C, and *scripts* are what else its build files say.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         "pyproject.toml": _PYPROJECT,
         "backend.py": _COMPILING_BACKEND.format(name=name, NAME=name.upper()),
         "source.c": _SOURCE.format(name=name) + source,
+        "setup.cfg": scripts,
     }
     path = folder / f"{name}-{version}.tar.gz"
     _tar(path, f"{name}-{version}", files)

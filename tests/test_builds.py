@@ -199,6 +199,20 @@ def test_a_page_that_is_not_kept(lab: Lab, index: Index) -> None:
     assert _builds(lab) == 3
 
 
+def test_tools_that_the_scripts_name_are_those_on_the_path(lab: Lab, index: Index) -> None:
+    """As psycopg2 asks pg_config: two environments may have two of them."""
+    extension(index.root, "demo", "1.0", scripts="tool = pg_config")
+    folders = []
+    for name in ("one", "two"):
+        folder = lab.root / name
+        folder.mkdir()
+        _wrapper(lab, f"{name}/pg_config", "")
+        folders.append(f"{folder}:{lab.environ['PATH']}")
+    for path in (folders[0], folders[1], folders[0], f"{lab.root}:{folders[0]}", folders[1]):
+        assert _pinstall(lab, PATH=path)[0] == "plain"
+    assert _builds(lab) == 2
+
+
 def _peer(lab: Lab, environment: Environment, content: str, version: str) -> None:
     made = wheel(lab.root / "peers", "peer", version, content)
     lab.pip(environment, "--no-index", "--force-reinstall", made)

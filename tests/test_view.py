@@ -1,0 +1,171 @@
+"""The view: links to all that is there, but for what is private."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pinstall import apply, lock, view
+from pinstall.pipcache.entries import Entry
+from pinstall.pipcache.keys import wheel_path
+from pinstall.proof.build import Record
+from pinstall.proof.source import Source
+from pinstall.view import Plan
+from tests.packages import extension, wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab import Lab
+
+# Two that part at the second level, and one by itself.
+_KEYS = ["aabb" + "0" * 52, "aacc" + "1" * 52, "dddd" + "2" * 52]
+_NAME = "1-00000000"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    root = tmp_path.resolve() / "cache"
+    for key in _KEYS:
+        folder = root / wheel_path(key)
+        wheel(folder, "demo", "1.0", key[:4])
+        (folder / "origin.json").write_text(key)
+    (root / "http-v2" / "a").mkdir(parents=True)
+    (root / "http-v2" / "a" / "page").write_text("page")
+    (root / "note.txt").write_text("somebody's")
+    return root
+
+
+def _entry(cache: Path, key: str) -> Entry:
+    (path,) = (cache / wheel_path(key)).glob("*.whl")
+    return Entry("built", f"{key}/{path.name}", (str(path),), path.name)
+
+
+def _seen(folder: str) -> set[str]:
+    """What pip sees: it follows links."""
+    found = set()
+    for here, _, names in os.walk(folder, followlinks=True):
+        found |= {os.path.relpath(os.path.join(here, name), folder) for name in names}
+    return found
+
+
+_ALL = {"http-v2/a/page", "note.txt"} | {
+    f"{wheel_path(key)}/{name}" for key in _KEYS for name in ("demo-1.0-py3-none-any.whl", "origin.json")
+}
+
+
+@pytest.mark.parametrize("unknown", [True, False])
+@pytest.mark.parametrize("hidden", [[], _KEYS[:1], _KEYS[1:], _KEYS, ["eeee" + "3" * 52]])
+def test_everything_but_what_is_private(cache: Path, hidden: list[str], unknown: bool) -> None:
+    folder = view.make(str(cache), _NAME, Plan({key: [] for key in hidden}, unknown), ["http-v2"])
+    paths = [wheel_path(key) for key in hidden]
+    assert _seen(folder) == {path for path in _ALL if os.path.dirname(path) not in paths}
+    view.remove(str(cache), _NAME)
+    assert not os.path.lexists(folder)
+    assert {path for path in _seen(str(cache)) if not path.startswith("pinstall")} == _ALL
+
+
+def test_what_is_shown_is_the_file_itself(cache: Path) -> None:
+    entry = _entry(cache, _KEYS[1])
+    folder = view.make(str(cache), _NAME, Plan({_KEYS[0]: [entry]}), ["http-v2"])
+    shown = os.path.join(folder, wheel_path(_KEYS[0]), entry.filename)
+    assert os.path.samefile(shown, entry.content)
+    assert list(view.built(str(cache), _NAME)) == []
+
+
+@pytest.mark.parametrize("unknown", [True, False])
+def test_what_pip_puts_there_is_told_from_what_was_there(cache: Path, unknown: bool) -> None:
+    new = "eeee" + "3" * 52
+    plan = Plan({_KEYS[0]: [_entry(cache, _KEYS[0])], new: []}, unknown)
+    folder = view.make(str(cache), _NAME, plan, ["http-v2"])
+    made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(new), "other", "1.0")
+    (cache / "pinstall" / "views" / _NAME / "selfcheck").mkdir()
+    (cache / "pinstall" / "views" / _NAME / "http-v2" / "b").write_text("a download")
+    assert list(view.built(str(cache), _NAME)) == [(new, str(made))]
+    assert list(view.left(str(cache), _NAME)) == [(os.path.join(folder, "selfcheck"), str(cache / "selfcheck"))]
+    assert (cache / "http-v2" / "b").read_text() == "a download"
+
+
+def test_downloads_land_in_a_cache_that_is_empty(tmp_path: Path) -> None:
+    root = tmp_path.resolve() / "cache"
+    root.mkdir()
+    folder = view.make(str(root), _NAME, Plan({}, unknown=True), ["http-v2"])
+    with open(os.path.join(folder, "http-v2", "b"), "w") as file:
+        file.write("a download")
+    view.remove(str(root), _NAME)
+    assert (root / "http-v2" / "b").read_text() == "a download"
+
+
+def test_the_cache_behind_a_view(cache: Path) -> None:
+    folder = view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
+    assert view.real_root(folder) == str(cache)
+    assert view.real_root(str(cache)) == str(cache)
+    assert view.real_root(str(cache / "views" / "x")) == str(cache / "views" / "x")
+
+
+def test_views_of_the_living_stay(cache: Path) -> None:
+    with lock.under_way(str(cache)) as name:
+        assert name is not None
+        folder = view.make(str(cache), name, Plan({}, unknown=True), ["http-v2"])
+        dead = view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
+        view.sweep(str(cache))
+        assert (os.path.isdir(folder), os.path.isdir(dead)) == (True, False)
+    view.sweep(str(cache))
+    assert not os.path.isdir(folder)
+
+
+def test_a_view_that_cannot_be_made_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str, target: str) -> None:
+        if target.endswith("note.txt"):
+            raise OSError(1, "not permitted")
+        os.symlink(source, target)
+
+    monkeypatch.setattr(view, "_link", refuse)
+    with pytest.raises(OSError, match="not permitted"):
+        view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
+    assert os.listdir(cache / "pinstall" / "views") == []
+
+
+_RECORD = Record("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
+
+
+def test_a_build_is_kept_where_there_are_no_hard_links(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(95, "not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    new = "eeee" + "3" * 52
+    made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(new), "demo", "1.0")
+    data = made.read_bytes()
+    apply.keep_build(str(cache), new, str(made), _RECORD)
+    assert (cache / wheel_path(new) / made.name).read_bytes() == data
+    assert (cache / "pinstall" / "store" / "builds" / new / ("f" * 16) / made.name).read_bytes() == data
+
+
+def test_a_build_does_not_go_over_what_pip_has(cache: Path) -> None:
+    made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(_KEYS[0]), "demo", "1.0", "another")
+    before = (cache / wheel_path(_KEYS[0]) / made.name).read_bytes()
+    apply.keep_build(str(cache), _KEYS[0], str(made), _RECORD)
+    assert (cache / wheel_path(_KEYS[0]) / made.name).read_bytes() == before
+    assert not made.exists()
+
+
+@pytest.mark.skipif(not shutil.which("unshare") or os.geteuid() != 0, reason="it takes a mount of its own")
+def test_a_cache_that_cannot_be_written(lab: Lab) -> None:
+    """The promise holds, at the price of a build."""
+    index = lab.index()
+    lab.environ["PIP_INDEX_URL"] = index.url
+    extension(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "demo==1.0")
+    environment = lab.environment()
+    mount = f"mount --bind {lab.cache} {lab.cache} && mount -o remount,ro,bind {lab.cache}"
+    command = f"{mount} || exit 77; {environment.pinstall} demo==1.0"
+    done = lab.run(["unshare", "-m", "sh", "-c", command], CFLAGS="""-UCONTENT -DCONTENT='"flags"'""")
+    if done.status == 77:
+        pytest.skip("mounting is not allowed here")
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 flags"
+    assert any(line.startswith("pip runs without the cache") for line in done.said)
