@@ -22,9 +22,11 @@ Usage: pinstall [whatever pip install takes]
 Pinned requirements are checked against pip's cache; what does not match is evicted, and the call goes on to pip.
 
 Variables:
-  PINSTALL_POLICY         evict (default); report: say, and change nothing; off: straight to pip
-  PINSTALL_KEEP_VERSIONS  set: leave other versions of a pinned project where they are
-  PINSTALL_LOCK_TIMEOUT   seconds to wait for another pinstall that is changing the cache (default 30)
+  PINSTALL_POLICY           evict (default); report: say, and change nothing; off: straight to pip
+  PINSTALL_KEEP_VERSIONS    set: leave other versions of a pinned project where they are
+  PINSTALL_BUILD_VARIABLES  more names or globs of variables that shape builds
+  PINSTALL_STORE_SIZE       bound of what is kept: 500M, 2G ... (default 5G); 0: nothing
+  PINSTALL_LOCK_TIMEOUT     seconds to wait for another pinstall that is changing the cache (default 30)
 
 What follows is pip's own help.
 """
