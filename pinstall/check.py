@@ -14,7 +14,7 @@ from pinstall.verdict import Delete, Evidence, Hide, Keep, Unknown, Verdict, dec
 from pinstall.view import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pinstall.builds import Builds
     from pinstall.links import Link
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pinstall.pipcache.entries import Entry, Stamp
     from pinstall.pipcache.locate import Cache, Located, Page
     from pinstall.proof.build import Record
+
+
+_CONTRADICTED = "contradicted"
 
 
 class Finding(NamedTuple):
@@ -57,8 +60,9 @@ class Checker:
     to be kept from the latter.
     """
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str]) -> None:
-        self.cache = cache
+    def __init__(self, cache: Cache, environ: Mapping[str, str], *, anew: bool = False) -> None:
+        """Trust no ledger, and look at nothing but whether built wheels are sound, if *anew*."""
+        self.cache, self._anew = cache, anew
         self.ledgers: dict[str, Ledger] = {}
         self._environ = environ
         self.used: list[Finding] = []
@@ -87,7 +91,7 @@ class Checker:
     def check(self, pin: Pin) -> list[Finding]:
         """Return what is to be done for *pin*: in the cache, and with what the store has and the cache lacks."""
         located = self.cache.locate(pin)
-        found = [self._page(pin, page, located) for page in located.pages]
+        found = [self.page(pin, page, located) for page in located.pages]
         # Pages that know none of the pinned hashes are older than the pin: what they state is no measure.
         files = located.files if located.listed else tuple(map(_unstated, located.files))
         for file in files:
@@ -144,7 +148,7 @@ class Checker:
         """Prove one artifact and decide on it; *link* is that of a built wheel's source, if it is known."""
         stamp = entries.stamp_of(entry)
         evidence = self._observe(pin, entry, stamp)
-        if entry.kind == "built" and not evidence.unreadable and not evidence.fault:
+        if entry.kind == "built" and not self._anew and not evidence.unreadable and not evidence.fault:
             try:
                 evidence = self.builds.evidence(pin, entry, link, evidence)
             except OSError as error:
@@ -167,12 +171,32 @@ class Checker:
         pin, entry = finding.pin, finding.entry
         if not entries.exists(entry.content):
             return None
+        if isinstance(finding.verdict, Delete) and finding.verdict.reason == _CONTRADICTED:
+            return self._known(finding)
         if entry.kind == "page":
             self.cache.forget_pages()
             located = self.cache.locate(pin)
             page = next((page for page in located.pages if page.entry.key == entry.key), None)
-            return self._page(pin, page, located) if page else None
+            return self.page(pin, page, located) if page else None
         return self.look(pin, entry, stored=finding.stored)
+
+    def contradicted(self, deleted: Iterable[Finding]) -> Iterator[Finding]:
+        """Yield the pages of downloads that went for their hash and came back as they were: the page may be damaged."""
+        for finding in deleted:
+            ledger = self.ledger(finding.pin.project)
+            if finding.entry.kind != "download" or "wrong-hash" not in ledger.given(finding.entry.key, finding.identity):
+                continue
+            verdict = Delete(_CONTRADICTED, f"{finding.entry.filename} came anew with another hash than it states")
+            for page in self.cache.locate(finding.pin).pages:
+                found = self._known(Finding(finding.pin, page.entry, None, verdict, ""))
+                if found.identity and _CONTRADICTED not in ledger.given(page.entry.key, found.identity):
+                    yield found
+
+    def _known(self, finding: Finding) -> Finding:
+        """Return *finding* with the stamp and the identity that its entry has now."""
+        stamp = entries.stamp_of(finding.entry)
+        evidence = self._with_proof(finding.pin, finding.entry, stamp, Evidence(), _Wanted(frozenset({"sha256"})))
+        return finding._replace(stamp=stamp, identity=evidence.identity(finding.entry))
 
     def _decide(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, *, stored: bool = False) -> Finding:
         identity = evidence.identity(entry)
@@ -180,7 +204,8 @@ class Checker:
         verdict = decide(pin, entry, evidence._replace(given=given))
         return Finding(pin, entry, stamp, verdict, identity, stored, evidence.record)
 
-    def _page(self, pin: Pin, page: Page, located: Located) -> Finding:
+    def page(self, pin: Pin, page: Page, located: Located) -> Finding:
+        """Decide on a page."""
         stamp = entries.stamp_of(page.entry)
         evidence = Evidence(
             fault=page.fault,
@@ -205,7 +230,7 @@ class Checker:
         """Add what is known of the bytes: from the ledger if the file is the one that was read, else by reading it."""
         if stamp is None:
             return evidence._replace(unreadable="it is no regular file")
-        known = self.ledger(pin.project).proof(entry.key, stamp)
+        known = None if self._anew else self.ledger(pin.project).proof(entry.key, stamp)
         if known is None or not wanted.answered_by(known):
             try:
                 known = _read(entry, stamp, wanted)

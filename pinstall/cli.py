@@ -75,6 +75,8 @@ def _serve(target: Target) -> int:
 
     status = pip.run([*target.options, "install", *session.arguments], session.variables, meanwhile)
     try:
+        for words in session.heal(status):
+            status = forward.Pip(target.runner).run([*target.options, "install", *words], session.variables, lambda: None)
         session.finish(status)
     except KeyboardInterrupt:
         pass  # pip has done its work, and its status stands

@@ -63,6 +63,17 @@ def _evicted(finding: Finding, delete: str) -> str:
     return f"{act}; {pinned(finding.pin)}"
 
 
+def healthy(proven: int) -> str:
+    """Say that the cache did not make pip fail."""
+    entries = "the one entry" if proven == 1 else f"all {proven} entries"
+    return f"the cache is not to blame: {entries} of it that this call could have used proved sound"
+
+
+def again() -> str:
+    """Say that pip gets another try."""
+    return "the cache was to blame: pip runs once more"
+
+
 def set_aside_versions(pin: Pin, filenames: Iterable[str]) -> str:
     """Say which entries of other versions were tidied away."""
     return f"set aside {_list(filenames)}: other-version; {pinned(pin)}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pinstall import apply, forward, keep, lock, messages, pins, store, tidy, view
+from pinstall import apply, forward, heal, keep, lock, messages, pins, store, tidy, view
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
 from pinstall.check import Checker
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # Before 23.0 pip's cache is another one: such a pip is left alone.
 _OLDEST_PIP = (23,)
 _USAGE_ERROR = 2
+_SIGNALS = 128
 # With these pip does not look at what the environment has, or may prefer what the index has.
 _ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "root_path", "upgrade")
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
@@ -42,6 +44,7 @@ class Session:
         self.arguments = list(target.words)
         self.variables: dict[str, str] = {}
         self._environ, self._print = environ, say
+        self._began = time.time()
         self._environment = Environment(target.python)
         # The pip that serves another environment by --python is ours.
         self._pip_version = Environment(target.runner).pip_version
@@ -110,6 +113,37 @@ class Session:
             for pin in self._open:
                 if pin.has_version and self._checker.cache.locate(pin).complete:
                     self._untidy[pin] = tidy.find(self._checker, pin)
+
+    def heal(self, status: int) -> list[list[str]]:
+        """After a pip that failed: put right what it could have met in the cache; return the calls that pip is to make now.
+
+        The last is the user's own, once more; before it those that mend what pip left half-installed. None if the cache is
+        not to blame.
+        """
+        checker, call = self._checker, self._call
+        if checker is None or call is None or self._without or status == 0 or status >= _SIGNALS:
+            return []
+        self._note_what_came_back(checker, status)
+        checker.cache.forget_pages()
+        fresh = Checker(checker.cache, self._environ, anew=True)
+        fresh.ledgers = checker.ledgers
+        found = heal.examine(fresh, call.lines, self._open)
+        try:
+            done = settle(fresh, [*found.bad, *fresh.contradicted(self._deleted)], lock.timeout(self._environ), self._say)
+        except CacheUnusableError as error:
+            self._say(ERROR, f"the cache cannot be put right: {error}")
+            return []
+        if not done:
+            if found.proven:
+                self._say(NOTE, messages.healthy(found.proven))
+            return []
+        self._deleted += done
+        self._say(WARNING, messages.again())
+        if self._view:
+            view.forget_gone(checker.cache.root, self._view)
+        half = [f"{name}=={version}" for name, version in self._environment.half_installed(self._began)]
+        cache_dir = self.variables.get("PIP_CACHE_DIR", checker.cache.root)
+        return [*(command.narrowed(call, requirement, cache_dir) for requirement in half), self.arguments]
 
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: keep what it built, tidy, and remember what was learnt. Never waits."""
@@ -180,9 +214,10 @@ class Session:
         """Remember what went and is back unchanged: it is what the world gives, and will not go again for the same reason."""
         for finding in self._deleted:
             again = checker.again(finding)
-            # A page that did not help this call may help the next: a release may be under way.
-            if again is None or not isinstance(finding.verdict, Delete) or (finding.entry.kind == "page" and status):
+            if again is None or not isinstance(finding.verdict, Delete):
                 continue
+            if status and finding.verdict.reason == "stale-page":
+                continue  # it did not help this call and may help the next: a release may be under way
             same = again.identity == finding.identity and isinstance(again.verdict, Delete)
             ledger = checker.ledger(finding.pin.project)
             ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)

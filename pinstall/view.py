@@ -133,6 +133,15 @@ def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
             yield path, place
 
 
+def forget_gone(cache: str, name: str) -> None:
+    """Remove the links of the view *name* to built wheels that are no longer there."""
+    for folder, _ in entries.walk_built(os.path.join(cache, lock.FOLDER, _VIEWS, name)):
+        for found in entries.names(folder):
+            path = os.path.join(folder, found)
+            if os.path.islink(path) and not os.path.exists(path):
+                os.unlink(path)
+
+
 def remove(cache: str, name: str) -> None:
     """Remove the view *name*; links in it are not followed."""
     import shutil

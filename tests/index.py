@@ -30,7 +30,8 @@ class Index:
     """The files in *root*, served as a simple index; fields may be changed while it runs.
 
     ``hashes`` are the algorithms that pages state, in this order. ``page_age`` and ``file_age`` are max-age in seconds; None:
-    no caching headers at all. ``redirects`` map a path to (status, path). ``user`` is "name:password" that it asks for.
+    no caching headers at all. ``redirects`` map a path to (status, path), ``lies`` a
+    file's name to the digest that JSON pages state of it. ``user`` is "name:password" that it asks for.
     """
 
     root: Path
@@ -45,6 +46,7 @@ class Index:
     relative: bool = False
     user: str = ""
     redirects: dict[str, tuple[int, str]] = field(default_factory=dict)
+    lies: dict[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
     @property
@@ -116,7 +118,12 @@ class Index:
 
     def _json(self, project: str, files: list[Path]) -> tuple[bytes, str]:
         entries: list[dict[str, Any]] = [
-            {"filename": f.name, "url": self._url(f), "hashes": {name: _digest(f, name) for name in self.hashes}} for f in files
+            {
+                "filename": f.name,
+                "url": self._url(f),
+                "hashes": {name: self.lies.get(f.name) or _digest(f, name) for name in self.hashes},
+            }
+            for f in files
         ]
         for entry, path in zip(entries, files, strict=True):
             metadata = self._metadata(path.name)

@@ -114,13 +114,13 @@ def extension(folder: Path, name: str, version: str, source: str = "", scripts: 
     return path
 
 
-def sdist(folder: Path, name: str, version: str, content: str = "") -> Path:
+def sdist(folder: Path, name: str, version: str, content: str = "", *, build_requires: Sequence[str] = ()) -> Path:
     """Write an sdist of *name* whose module's CONTENT will be *content* (the version, if empty)."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name.replace('-', '_')}-{version}"
     files = {
         "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        "pyproject.toml": _PYPROJECT,
+        "pyproject.toml": _PYPROJECT.replace("[]", str(list(build_requires))),
         "backend.py": _BACKEND,
         "content.txt": content or version,
     }

@@ -15,7 +15,7 @@ _DOWN = [
     "cli",
     "session",
     "settle tidy keep",
-    "messages",
+    "messages heal",
     "check forward",
     "builds apply",
     "store ledger view",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CHUNK = 1 << 18
-_LARGEST_METADATA = 16 << 20
+LARGEST_METADATA = 16 << 20
 _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 
 
@@ -109,9 +109,7 @@ def wheel(file: BinaryIO) -> Content:
 
 def _wheel(archive_: zipfile.ZipFile) -> Content:
     members = {info.filename: info for info in archive_.infolist() if not info.is_dir()}
-    # At the top: packages may bring those of others below their own folders.
-    infos = [folder for folder, _, name in (member.partition("/") for member in members) if name == "METADATA"]
-    info = next((folder for folder in infos if folder.endswith(".dist-info")), "")
+    info = _info(members)
     from email.parser import HeaderParser
 
     if f"{info}/RECORD" not in members:
@@ -120,6 +118,25 @@ def _wheel(archive_: zipfile.ZipFile) -> Content:
     name, version = canonicalize_name(metadata["Name"] or ""), (metadata["Version"] or "").strip()
     recorded = {row[0]: row[1] for row in csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))) if len(row) == 3}
     return Content(_record_fault(archive_, members, recorded, info), name, version)
+
+
+def metadata(file: BinaryIO) -> str:
+    """Return the METADATA of a wheel; "" if it cannot be read."""
+    import zipfile
+    import zlib
+
+    try:
+        with zipfile.ZipFile(file) as archive_:
+            members = {info.filename: info for info in archive_.infolist()}
+            return _small(archive_, members[f"{_info(members)}/METADATA"])
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError):
+        return ""
+
+
+def _info(members: Iterable[str]) -> str:
+    """Return the name of a wheel's own ``.dist-info`` folder: at the top, for packages may bring those of others below."""
+    folders = [folder for folder, _, name in (member.partition("/") for member in members) if name == "METADATA"]
+    return next((folder for folder in folders if folder.endswith(".dist-info")), "")
 
 
 def top_level(file: BinaryIO) -> frozenset[str]:
@@ -136,7 +153,7 @@ def top_level(file: BinaryIO) -> frozenset[str]:
 
 
 def _small(archive_: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
-    if member.file_size > _LARGEST_METADATA:
+    if member.file_size > LARGEST_METADATA:
         raise ValueError("too large")
     return archive_.read(member).decode("utf-8")
 

@@ -205,6 +205,26 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | 
 
     *packages* are the top-level names of the wheel that is built from it: their code is not read. Nothing is written to disk.
     """
+    reading = _Reading(frozenset(packages))
+    whole = _walked(sdist, filename, reading.take)
+    return None if whole is None else reading.source(whole=whole)
+
+
+def metadata(sdist: BinaryIO, filename: str) -> str:
+    """Return the PKG-INFO at the top of an sdist (Source distribution format specification); "" if none can be read."""
+    found = [b""]
+
+    def take(path: str, content: Callable[[int], bytes]) -> bool:
+        if path.removeprefix("./").count("/") == 1 and path.endswith("/PKG-INFO"):
+            found.append(content(_MOST_TEXT))
+        return len(found) == 1
+
+    _walked(sdist, filename, take)
+    return found[-1].decode(errors="replace")
+
+
+def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int], bytes]], bool]) -> bool | None:
+    """Show *take* the files of an sdist, until it says no; say whether it saw all, None if they cannot be read to the end."""
     import lzma
     import struct
     import tarfile
@@ -214,17 +234,15 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | 
     members = _zipped if filename.endswith(".zip") else _packed if filename.endswith(SDIST_ENDINGS) else None
     if members is None:
         return None
-    reading = _Reading(frozenset(packages))
     try:
-        whole = all(reading.take(path, content) for path, content in members(sdist))
+        return all(take(path, content) for path, content in members(sdist))
     except _EnoughError:
-        whole = False
+        return False
     # RuntimeError: an encrypted member, or headers nested deeper than Python goes.
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError):
         return None
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError):
         return None
-    return reading.source(whole=whole)
 
 
 class _EnoughError(Exception):

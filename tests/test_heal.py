@@ -1,0 +1,200 @@
+"""A pip that failed over its cache gets another try; one that failed for another reason does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import flip
+from tests.packages import extension, sdist, wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.index import Index
+    from tests.lab import Lab, Result
+
+_AGAIN = "the cache was to blame: pip runs once more"
+
+
+@pytest.fixture
+def index(lab: Lab) -> Index:
+    """An index where demo needs part, which needs more."""
+    made = lab.index()
+    wheel(made.root, "demo", "1.0", requires=["part", "absent; python_version < '3'"])
+    wheel(made.root, "part", "1.0", padding=20_000, requires=["more>=1"])
+    wheel(made.root, "more", "1.0", padding=20_000)
+    lab.environ["PIP_INDEX_URL"] = made.url
+    return made
+
+
+def _body(lab: Lab, file: Path) -> Path:
+    (found,) = [body for body in lab.bodies() if body.stat().st_size == file.stat().st_size and body.read_bytes()[:2] == b"PK"]
+    return found
+
+
+def _acts(done: Result) -> list[str]:
+    return [line.partition(" from the cache")[0] for line in done.said]
+
+
+@pytest.mark.parametrize("hashes", [("sha256",), ()])
+@pytest.mark.parametrize("word", ["demo", "demo==1.0", "demo[extra]>=1"])
+def test_a_dependency_that_nobody_pinned(lab: Lab, index: Index, hashes: tuple[str, ...], word: str) -> None:
+    index.hashes = hashes
+    lab.pip(lab.environment(), word)
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    environment = lab.environment()
+    done = lab.pinstall(environment, word)
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _acts(done) == ["deleted more-1.0-py3-none-any.whl (download)", _AGAIN]
+    assert done.said[0].endswith("; more>=1 (needed by part)")
+
+
+@pytest.mark.parametrize("which", ["more", "demo"])
+def test_what_was_left_half_installed_is_mended(lab: Lab, index: Index, which: str) -> None:
+    """A bad CRC in the middle of an install: neither a retry nor --force-reinstall repairs that."""
+    index.hashes = ()
+    lab.pip(lab.environment(), "demo")
+    body = _body(lab, index.root / "more-1.0-py3-none-any.whl")
+    data = bytearray(body.read_bytes())
+    data[data.index(b"more_padding.bin") + 1000] ^= 1  # in the content, which is stored as it is
+    body.write_bytes(data)
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo")
+    assert done.status == 0, done
+    for project in ("demo", "part", "more"):
+        assert environment.installed(project) == "1.0 1.0"
+    (info,) = environment.folder.glob("lib/python*/site-packages/more-1.0.dist-info")
+    assert (info / "RECORD").exists()
+    assert lab.run([environment.pip, "uninstall", "-y", "more"]).status == 0
+
+
+def test_a_build_requirement(lab: Lab, index: Index) -> None:
+    """What the sdist needs to be built is met by a pip that pip starts."""
+    sdist(index.root, "built", "1.0", build_requires=["more"])
+    lab.pip(lab.environment(), "built==1.0")
+    for built in lab.wheels():
+        built.unlink()
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "built==1.0")
+    assert environment.installed("built") == "1.0 1.0", done
+    assert _acts(done) == ["deleted more-1.0-py3-none-any.whl (download)", _AGAIN]
+
+
+def test_a_built_wheel_of_a_dependency(lab: Lab, index: Index) -> None:
+    sdist(index.root, "source", "1.0")
+    wheel(index.root, "user", "1.0", requires=["source"])
+    lab.pip(lab.environment(), "user")
+    (built,) = lab.wheels()
+    built.write_bytes(built.read_bytes()[:200])
+    environment = lab.environment()
+    done = lab.pinstall(environment, "user==1.0")
+    assert environment.installed("source") == "1.0 1.0", done
+    assert _acts(done) == ["deleted source-1.0-py3-none-any.whl (built wheel)", _AGAIN]
+
+
+def test_a_download_whose_page_was_not_there(lab: Lab, index: Index) -> None:
+    """It cannot be found before pip has asked for the page."""
+    lab.pip(lab.environment(), "more==1.0")
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    for page in lab.pages():
+        page.unlink()
+        page.with_suffix("").unlink()
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _acts(done) == ["deleted more-1.0-py3-none-any.whl (download)", _AGAIN]
+
+
+def test_a_file_that_was_published_anew(lab: Lab, index: Index) -> None:
+    """The page is asked for each time, so that its new hash is known too late."""
+    index.page_age = 0
+    lab.pip(lab.environment(), "more==1.0")
+    wheel(index.root, "more", "1.0", "new", padding=20_000)
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 new", done
+
+
+def _lie(lab: Lab) -> None:
+    """Change a digit of the hash in the cached page, as a bad disk may."""
+    (page,) = lab.pages()
+    text = page.read_text()
+    at = text.index('"sha256": "') + len('"sha256": "')
+    page.write_text(text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :])
+
+
+def test_a_page_that_states_a_damaged_hash(lab: Lab, index: Index) -> None:
+    lab.pip(lab.environment(), "more==1.0")
+    _lie(lab)
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 1.0", done
+    assert [line.partition(":")[0] for line in done.said] == [
+        "deleted more-1.0-py3-none-any.whl (download) from the cache",
+        "deleted index page of more from the cache",
+        "the cache was to blame",
+    ]
+
+
+def test_an_index_that_lies_gets_one_try(lab: Lab, index: Index) -> None:
+    lab.pip(lab.environment(), "more==1.0")
+    name = "more-1.0-py3-none-any.whl"
+    index.lies[name] = "0" * 64
+    for page in lab.pages():
+        page.unlink()
+        page.with_suffix("").unlink()
+    index.forget()
+    tries = []
+    for _ in range(3):
+        before = len(index.fetched)
+        assert lab.pinstall(lab.environment(), "more==1.0").status == 1
+        tries.append(len(index.fetched) - before)
+    assert tries[-1] == 0, "what the index gives is left alone"
+
+
+def test_a_sound_cache_is_not_to_blame(lab: Lab, index: Index) -> None:
+    lab.environ["build_log"] = str(lab.root / "built")
+    extension(index.root, "broken", "1.0", "#error")
+    lab.pip(lab.environment(), "demo")
+    done = lab.pinstall(lab.environment(), "demo==1.0", "broken==1.0")
+    assert done.status == 1
+    assert done.said == ["the cache is not to blame: all 4 entries of it that this call could have used proved sound"]
+    assert (lab.root / "built").read_text().split() == ["broken"], "it was not built twice"
+    assert lab.pinstall(lab.environment(), "demo==1.0", "broken==1.0", "-q").said == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["no-such-project==1.0"], 1), (["--no-such-option"], 2), (["-r", "no-such-file"], 1), ([], 1)],
+    ids=str,
+)
+def test_a_failure_over_which_the_cache_has_nothing(lab: Lab, index: Index, words: list[str], status: int) -> None:
+    bare = lab.run([lab.environment().pip, "install", *words])
+    done = lab.pinstall(lab.environment(), *words)
+    assert (done.status, done.said) == (status, [])
+    assert done.err == bare.err
+
+
+def test_other_projects_are_left_alone(lab: Lab, index: Index) -> None:
+    wheel(index.root, "other", "1.0", padding=30_000)
+    lab.pip(lab.environment(), "demo", "other")
+    other = _body(lab, index.root / "other-1.0-py3-none-any.whl")
+    flip(other)
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    before = other.read_bytes()
+    assert lab.pinstall(lab.environment(), "demo==1.0").status == 0
+    assert other.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "variables", [{"PINSTALL_POLICY": "report"}, {"PINSTALL_POLICY": "off"}, {"PIP_NO_CACHE_DIR": "1"}], ids=str
+)
+def test_where_nothing_is_to_be_changed(lab: Lab, index: Index, variables: dict[str, str]) -> None:
+    lab.pip(lab.environment(), "demo")
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    before = sorted((path, path.read_bytes()) for path in lab.bodies())
+    lab.pinstall(lab.environment(), "demo==1.0", **variables)
+    assert sorted((path, path.read_bytes()) for path in lab.bodies()) == before
