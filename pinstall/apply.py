@@ -138,21 +138,21 @@ def _back_build(cache: str, entry: Entry) -> bool:
     _pip_folder(cache, here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
         _copy_small(os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
-    _link_or_copy(entry.content, place)
+    _copy(entry.content, place)
     return True
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links, or too many of them
-        import shutil
+def _copy(source: str, target: str) -> None:
+    """Copy a wheel, not as a hard link: pips before 25.3 may write into what they replace."""
+    import shutil
 
-        temporary = f"{target}.{os.urandom(4).hex()}.tmp"
-        shutil.copyfile(source, temporary)
+    temporary = f"{target}.{os.urandom(4).hex()}.tmp"
+    try:
+        shutil.copyfile(source, temporary, follow_symlinks=False)
         os.replace(temporary, target)
+    except BaseException:
+        _try_unlink(temporary)
+        raise
 
 
 def keep_build(cache: str, key: str, path: str, record: Record) -> None:
@@ -173,8 +173,8 @@ def adopt(cache: str, entry: Entry, record: Record) -> None:
     """Keep a wheel that plain pip built, where it is and in the store, with what is known of it. Raises `OSError`."""
     key = entry.key.partition("/")[0]
     there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
-    with suppress(FileExistsError):
-        _link_or_copy(entry.content, os.path.join(there, entry.filename))
+    if not os.path.lexists(os.path.join(there, entry.filename)):
+        _copy(entry.content, os.path.join(there, entry.filename))
     write_file(os.path.join(there, store.RECORD), _text(record))
 
 
@@ -194,7 +194,8 @@ def prune(cache: str, bound: int) -> None:
         if not thing.paths or os.path.realpath(folder) != folder:
             continue
         for path in thing.paths:
-            _try_unlink(path)
+            if os.path.basename(path) != store.RECORD:  # pip's own folder may have that wheel, and would be thought plain pip's
+                _try_unlink(path)
         excess -= thing.size
         for empty in (folder, os.path.dirname(folder)):
             with suppress(OSError):

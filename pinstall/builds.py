@@ -14,8 +14,9 @@ from pinstall.proof.libraries import Libraries, libraries
 from pinstall.proof.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from pinstall.digest import Digest
     from pinstall.ledger import Ledger
     from pinstall.links import Link
     from pinstall.pins import Pin
@@ -75,20 +76,31 @@ class Builds:
         adopted = record._replace(conditions=now, libraries=needs.places, seen=False)
         return evidence._replace(record=adopted, other=build.difference(plain, now), missing=needs.missing)
 
-    def record(self, project: str, pin: Pin | None, entry: Entry) -> Record:
-        """Make the record of a wheel of *project* that pip has just built, for *pin* if it is pinned; raises `OSError`."""
+    def record(self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: Entry) -> Record | None:
+        """Make the record of a wheel of *project* that pip has just built, with *settings*, from what has one of *hashes*.
+
+        Returns None if it is not whole (pip may have been killed). Raises `OSError`.
+        """
         with entries.open_content(entry) as file:
             sha256 = integrity.digests(file, ["sha256"])["sha256"]
+            file.seek(0)
+            if integrity.archive(file, entry.filename).fault:
+                return None
         origin = locate.read_origin(os.path.dirname(entry.content))
         link = links.Link(origin.url) if origin else None
         says = self._says(link, entry)
-        settings, hashes = (pin.settings, pin.hashes) if pin else ((), ())
         then = {d.algorithm: d.hex for d in origin.digests} if origin else {}
         source = self._source(link) if link and {d.algorithm for d in hashes} - then.keys() else None
         if source is not None:  # pip has held it to the pin's hashes, and notes the index's alone
             with entries.open_content(source) as file:
                 then |= integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
         return Record(sha256, then, says, self._conditions(project, settings, says), self._libraries(entry).places)
+
+    def are_shaped(self, projects: Iterable[str], settings: Iterable[tuple[str, ...]]) -> bool:
+        """Say whether the call sets anything that shapes builds, as far as can be said before their sources are known."""
+        variables = source.shaping(None, "", self._environ, self._more)
+        own = any(source.shaping(None, project, self._environ, self._more) != variables for project in projects)
+        return bool(variables) or own or any(settings) or bool(self._options) or bool(self._peers)
 
     def _conditions(self, project: str, settings: tuple[str, ...], says: Source) -> Conditions:
         variables = source.shaping(says, project, self._environ, self._more)

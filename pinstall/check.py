@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import digest, links, store
+from pinstall import digest, links, progress, store
 from pinstall.ledger import Ledger, Proof, proved
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import File
@@ -56,15 +56,17 @@ class _Wanted(NamedTuple):
 class Checker:
     """Proves entries for the pins of one call, and remembers the proofs in the ledgers of their projects.
 
-    ``used`` are the built wheels that fit this call, ``hidden`` those that do not where no other does. `plan` says how pip is
-    to be kept from the latter.
+    ``looked`` is all that was looked at. ``used`` are the built wheels that fit this call, ``hidden`` those that do not where
+    no other does. `plan` says how pip is to be kept from the latter.
     """
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], *, anew: bool = False) -> None:
         """Trust no ledger, and look at nothing but whether built wheels are sound, if *anew*."""
         self.cache, self._anew = cache, anew
+        self._is_quiet = cache.call.verbosity < 0 or cache.call.values.get("progress_bar") == "off"
         self.ledgers: dict[str, Ledger] = {}
         self._environ = environ
+        self.looked: list[Finding] = []
         self.used: list[Finding] = []
         self.hidden: list[Finding] = []
         self._private: dict[str, list[Entry]] = {}
@@ -107,6 +109,14 @@ class Checker:
             found += self._beyond_pages(pin, {self.cache.wheel_key(file.link) for file in filter(_is_source, files)})
         return [finding for finding in found if finding.stored or not isinstance(finding.verdict, Keep)]
 
+    def expect_builds(self, settings: Mapping[str, tuple[str, ...]]) -> None:
+        """Have the view keep whatever pip may build, by project and *settings*, if the call shapes builds.
+
+        What is not pinned, or gets another key when pip asks for its page, is recorded too: it is not what plain pip builds.
+        """
+        if not self.cache.call.from_wheels(":any:") and self.builds.are_shaped(settings, settings.values()):
+            self._unknown = True
+
     def _beyond_pages(self, pin: Pin, seen: set[str]) -> list[Finding]:
         """Look at built wheels whose keys no page tells; pip may learn of others."""
         self._unknown = True
@@ -139,7 +149,8 @@ class Checker:
             self.hidden += sound
             self._private[key] = []
         elif not sound:
-            acts += chosen  # pip's own folder is empty: they are brought back
+            acts += chosen  # pip's own folder is empty: they are brought back, and are right even if a plain pip is faster
+            self._private[key] = [finding.entry for finding in chosen]
         elif {f.entry.content for f in chosen} != {f.entry.content for f in sound}:
             self._private[key] = [finding.entry for finding in chosen]
         return acts
@@ -180,6 +191,11 @@ class Checker:
             return self.page(pin, page, located) if page else None
         return self.look(pin, entry, stored=finding.stored)
 
+    def is_sound(self, finding: Finding) -> bool:
+        """Say whether nothing is wrong with what was looked at; what is wrong and came back as it was is kept all the same."""
+        given = self.ledger(finding.pin.project).given(finding.entry.key, finding.identity)
+        return isinstance(finding.verdict, Keep) and not given
+
     def contradicted(self, deleted: Iterable[Finding]) -> Iterator[Finding]:
         """Yield the pages of downloads that went for their hash and came back as they were: the page may be damaged."""
         for finding in deleted:
@@ -202,7 +218,8 @@ class Checker:
         identity = evidence.identity(entry)
         given = self.ledger(pin.project).given(entry.key, identity)
         verdict = decide(pin, entry, evidence._replace(given=given))
-        return Finding(pin, entry, stamp, verdict, identity, stored, evidence.record)
+        self.looked.append(Finding(pin, entry, stamp, verdict, identity, stored, evidence.record))
+        return self.looked[-1]
 
     def page(self, pin: Pin, page: Page, located: Located) -> Finding:
         """Decide on a page."""
@@ -233,7 +250,7 @@ class Checker:
         known = None if self._anew else self.ledger(pin.project).proof(entry.key, stamp)
         if known is None or not wanted.answered_by(known):
             try:
-                known = _read(entry, stamp, wanted)
+                known = _read(entry, stamp, wanted, is_quiet=self._is_quiet)
             except OSError as error:
                 return evidence._replace(unreadable=error.strerror or type(error).__name__)
             self.ledger(pin.project).remember(entry.key, known)
@@ -252,8 +269,9 @@ class Checker:
                 yield kept
 
 
-def _read(entry: Entry, stamp: Stamp, wanted: _Wanted) -> Proof:
-    with entries.open_content(entry) as file:
+def _read(entry: Entry, stamp: Stamp, wanted: _Wanted, *, is_quiet: bool) -> Proof:
+    size = 0 if is_quiet else stamp.size * (2 if wanted.checked else 1)
+    with entries.open_content(entry) as whole, progress.shown(whole, size, entry.filename) as file:
         proof = proved(stamp, integrity.digests(file, wanted.algorithms))
         if wanted.checked:
             file.seek(0)

@@ -26,6 +26,7 @@ Variables:
   PINSTALL_KEEP_VERSIONS    set: leave other versions of a pinned project where they are
   PINSTALL_BUILD_VARIABLES  more names or globs of variables that shape builds
   PINSTALL_STORE_SIZE       bound of what is kept: 500M, 2G ... (default 5G); 0: nothing
+  PINSTALL_REPORT           file for the whole story of the call as JSON
   PINSTALL_LOCK_TIMEOUT     seconds to wait for another pinstall that is changing the cache (default 30)
 
 What follows is pip's own help.
@@ -56,7 +57,7 @@ def _just_pip(target: Target, *words: str) -> int:
 
 
 def _serve(target: Target) -> int:
-    """Check, forward, tidy; whatever goes wrong with us, pip runs."""
+    """Check, forward, heal, confirm; whatever goes wrong with us, pip runs."""
     pip = forward.Pip(target.runner)
     try:
         from pinstall.session import Session
@@ -64,6 +65,7 @@ def _serve(target: Target) -> int:
         session = Session(target, os.environ, _say)
         session.prepare()
         session.begin()
+        session.passed("check")
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
         _say_broken(error)
         words = [*target.options, "install", *forward.without_cache(target.words)]
@@ -75,12 +77,17 @@ def _serve(target: Target) -> int:
 
     status = pip.run([*target.options, "install", *session.arguments], session.variables, meanwhile)
     try:
+        session.passed("pip")
         for words in session.heal(status):
             status = forward.Pip(target.runner).run([*target.options, "install", *words], session.variables, lambda: None)
+        session.passed("heal")
         session.finish(status)
+        status = session.confirm(status)
+        session.passed("finish")
+        session.report(status)
     except KeyboardInterrupt:
         pass  # pip has done its work, and its status stands
-    except Exception as error:  # noqa: BLE001 (pip has done its work)
+    except Exception as error:  # noqa: BLE001 (as above)
         _say_broken(error)
     return status
 

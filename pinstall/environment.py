@@ -253,6 +253,10 @@ class Environment:
                 if name.endswith(".dist-info"):
                     yield name.rpartition("-")[0].partition("-")[0], os.path.join(folder, name)
 
+    def folder(self, project: str) -> str | None:
+        """Return the ``.dist-info`` folder of *project* (normalized); None if it has none."""
+        return self._distributions.get(project)
+
     def versions(self) -> dict[str, str]:
         """Return the versions of all that is installed now, by normalized project name, as the folders' names say."""
         return {name: os.path.basename(folder)[:-10].rpartition("-")[2] for name, folder in self._distributions.items()}

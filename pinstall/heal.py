@@ -14,7 +14,7 @@ from pinstall.pins import Pin
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import File
 from pinstall.proof import integrity, source
-from pinstall.verdict import Delete, Unknown
+from pinstall.verdict import Delete
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ class _Want(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """What was found ``bad``, of how many entries that were ``proven``."""
+    """What was found ``bad``, and of how many entries it was ``proven`` that nothing is."""
 
     bad: list[Finding]
     proven: int
@@ -62,8 +62,8 @@ def examine(checker: Checker, lines: Iterable[Line], pins: Iterable[Pin]) -> Exa
             if entry.content not in looked:
                 looked[entry.content] = finding
             waiting += _dependencies(entry, want, markers)
-    bad = [finding for finding in looked.values() if isinstance(finding.verdict, Delete)]
-    return Examined(bad, sum(not isinstance(finding.verdict, Unknown) for finding in looked.values()))
+    found = looked.values()
+    return Examined([finding for finding in found if isinstance(finding.verdict, Delete)], sum(map(checker.is_sound, found)))
 
 
 def _want(text: str, place: str, markers: dict[str, str], extras: frozenset[str]) -> _Want | None:

@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from pinstall import apply, links, store, view
+from pinstall.pins import settings_by_project
 from pinstall.pipcache.entries import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pinstall.call.requirements import Line
     from pinstall.check import Checker
     from pinstall.pins import Pin
 
 
-def builds(checker: Checker, name: str | None, pins: Iterable[Pin]) -> None:
+def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Iterable[Line]) -> list[str]:
     """Keep what was built in the view *name* and adopt what plain pip had built; then remove the view and those of the dead.
 
-    Whatever cannot be kept is built again by the next call.
+    Returns the names of the wheels that were built. Whatever cannot be kept is built again by the next call.
     """
+    found: list[str] = []
     root = checker.cache.root
     by_project = {pin.project: pin for pin in pins}
+    settings = settings_by_project(lines)
     for finding in checker.used:
         record = finding.record
         if record:
@@ -33,15 +37,19 @@ def builds(checker: Checker, name: str | None, pins: Iterable[Pin]) -> None:
             with suppress(OSError):
                 apply.adopt(root, finding.entry, record)
     if name is None:
-        return
+        return found
     for key, path in view.built(root, name):
         filename = os.path.basename(path)
         project = canonicalize_name(filename.partition("-")[0])
         entry = Entry("built", f"{key}/{filename}", (path,), filename, (), links.label(filename, project))
+        found.append(filename)
         with suppress(OSError):
-            apply.keep_build(root, key, path, checker.builds.record(project, by_project.get(project), entry))
+            hashes = by_project[project].hashes if project in by_project else ()
+            if record := checker.builds.record(project, settings.get(project, ()), hashes, entry):
+                apply.keep_build(root, key, path, record)
     for path, place in view.left(root, name):
         apply.move_over(path, place)
     view.remove(root, name)
     with suppress(OSError):
         view.sweep(root)
+    return found

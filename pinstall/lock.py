@@ -96,7 +96,7 @@ def under_way(cache: str) -> Iterator[str | None]:
     try:
         path = os.path.join(made_folder(cache, "calls"), name)
         mark = FileLock(path, mode=_mode(cache))
-        mark.acquire(timeout=0)
+        mark.acquire(timeout=1)  # somebody may be looking whether it is alive
     except OSError:
         yield None
         return

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _ARCHIVES = (".whl", *SDIST_ENDINGS)
 _VCS = ("git", "hg", "svn", "bzr")
 _URL = re.compile(r"(https?|file|ftp|(git|hg|svn|bzr)(\+\w+)?):", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EGG = re.compile(r"[#&]egg=(?:([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]&]*\])?(?=&|$))?")
 _COMMIT = re.compile(r"@[0-9a-fA-F]{40}$")
 
@@ -104,6 +105,16 @@ def collect(lines: Iterable[Line], markers: Mapping[str, str]) -> Pins:
     return Pins(tuple(pin for pin in joined.values() if pin is not None), loose)
 
 
+def settings_by_project(lines: Iterable[Line]) -> dict[str, tuple[str, ...]]:
+    """Return the config settings of each project that *lines* name, pinned or not: those of the first line counts for pip."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in lines:
+        name = _NAME.match(line.text)
+        if name and not line.constraint and not line.editable:
+            found.setdefault(canonicalize_name(name[0]), line.settings)
+    return found
+
+
 def _join(parts: list[_Part]) -> Pin | None:
     specifier = SpecifierSet()
     for part in parts:
@@ -118,7 +129,8 @@ def _join(parts: list[_Part]) -> Pin | None:
     deciding = [p for p in parts if p.url or p.hashes or _exact(p.specifier)]
     places = tuple(dict.fromkeys(part.line.place for part in deciding))
     requested = any(not part.line.constraint for part in parts)
-    settings = next((part.line.settings for part in parts if part.line.settings), ())
+    # pip makes its requirement of the first line that names the project.
+    settings = next((part.line.settings for part in parts if not part.line.constraint), ())
     locked = next((part.line.locked for part in parts if part.line.locked), "")
     return Pin(parts[0].project, specifier, urls.pop() if urls else "", hashes, places, requested, settings, locked)
 

@@ -12,6 +12,7 @@ from pinstall import apply, forward, heal, keep, lock, messages, pins, store, ti
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
 from pinstall.check import Checker
+from pinstall.confirm import confirm
 from pinstall.environment import Environment, SilentPythonError
 from pinstall.ledger import write_all
 from pinstall.messages import ERROR, NOTE, WARNING
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
 
     from pinstall.call.command import Call
     from pinstall.check import Finding
+    from pinstall.confirm import Doubt
     from pinstall.environment import Target
     from pinstall.pins import Pin
     from pinstall.tidy import Untidy
 
 # Before 23.0 pip's cache is another one: such a pip is left alone.
 _OLDEST_PIP = (23,)
-_USAGE_ERROR = 2
+_FAILED, _USAGE_ERROR = 1, 2
 _SIGNALS = 128
+_CONTRADICTED = 90
 # With these pip does not look at what the environment has, or may prefer what the index has.
 _ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "root_path", "upgrade")
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
@@ -55,7 +58,17 @@ class Session:
         self._without = False
         self._view: str | None = None
         self._checker: Checker | None = None
+        self._pins: tuple[Pin, ...] = ()
+        self._before: dict[str, str] = {}
         self._open: list[Pin] = []
+        self._looked: list[Finding] = []
+        self._acted: list[Finding] = []
+        self._set_aside: list[str] = []
+        self._built: list[str] = []
+        self._said: list[str] = []
+        self._doubts: list[Doubt] = []
+        self._tries = 1
+        self._clock, self._seconds = time.monotonic(), dict[str, float]()
         self._deleted: list[Finding] = []
         self._untidy: dict[Pin, list[Untidy]] = {}
 
@@ -68,12 +81,15 @@ class Session:
             self._do_without("it is no folder")  # pip would fail to build
             return
         found = pins.collect(self._call.lines, self._environment.markers)
+        self._pins, self._before = found.pins, self._environment.versions()
         self._open = [pin for pin in found.pins if not self._is_satisfied(self._call, pin)]
         if not self._open and not found.loose:
             return  # pip will not open its cache
         self._may_use = view.real_root(self._call.cache_dir)
         checker = Checker(Cache(self._may_use, self._call, self._environment, self._pip_version or ()), self._environ)
         findings = [finding for pin in self._open for finding in checker.check(pin)]
+        checker.expect_builds(pins.settings_by_project(self._call.lines))
+        self._looked = checker.looked
         changes_nothing = self._changes_nothing(self._call)
         lines = messages.hidden(checker.hidden, would=changes_nothing)
         if changes_nothing:
@@ -82,12 +98,18 @@ class Session:
             return
         self._checker = checker
         try:
-            self._deleted = settle(checker, findings, lock.timeout(self._environ), self._say)
+            self._settle(checker, findings)
         except CacheUnusableError as error:
             self._do_without(str(error))
             return
         for level, line in lines:
             self._say(level, line)
+
+    def _settle(self, checker: Checker, findings: list[Finding]) -> list[Finding]:
+        done = settle(checker, findings, lock.timeout(self._environ), self._say)
+        self._acted += done
+        self._deleted += [finding for finding in done if isinstance(finding.verdict, Delete) and not finding.stored]
+        return done
 
     def begin(self) -> None:
         """Mark the call as under way, until `finish`, if its pip may use the cache; give pip a view of it if it needs one."""
@@ -123,13 +145,15 @@ class Session:
         checker, call = self._checker, self._call
         if checker is None or call is None or self._without or status == 0 or status >= _SIGNALS:
             return []
+        went = self._deleted
         self._note_what_came_back(checker, status)
         checker.cache.forget_pages()
         fresh = Checker(checker.cache, self._environ, anew=True)
         fresh.ledgers = checker.ledgers
         found = heal.examine(fresh, call.lines, self._open)
+        self._looked += fresh.looked
         try:
-            done = settle(fresh, [*found.bad, *fresh.contradicted(self._deleted)], lock.timeout(self._environ), self._say)
+            done = self._settle(fresh, [*found.bad, *fresh.contradicted(went)])
         except CacheUnusableError as error:
             self._say(ERROR, f"the cache cannot be put right: {error}")
             return []
@@ -137,7 +161,7 @@ class Session:
             if found.proven:
                 self._say(NOTE, messages.healthy(found.proven))
             return []
-        self._deleted += done
+        self._tries += 1
         self._say(WARNING, messages.again())
         if self._view:
             view.forget_gone(checker.cache.root, self._view)
@@ -148,7 +172,7 @@ class Session:
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: keep what it built, tidy, and remember what was learnt. Never waits."""
         if self._checker is not None and not self._without:
-            keep.builds(self._checker, self._view, self._open)
+            self._built = keep.builds(self._checker, self._view, self._open, self._call.lines if self._call else ())
         self._mark.close()
         if not self._is_understood and status == 0:
             self._say(
@@ -161,8 +185,17 @@ class Session:
                 self._say(WARNING, messages.not_checked(unread.source, unread.reason))
         if self._checker is not None:
             self._note_what_came_back(self._checker, status)
+            if status == _FAILED and not self._without:
+                self._diagnose(self._checker)
             untidy = [] if status or self._without else self._find_untidy(self._call, self._checker)
             self._put_in_order(self._checker, untidy)
+
+    def _diagnose(self, checker: Checker) -> None:
+        from pinstall.diagnosis import causes
+
+        checker.cache.forget_pages()
+        for line in causes(checker.cache, self._open, self._began):
+            self._say(WARNING, line)
 
     def _put_in_order(self, checker: Checker, untidy: list[Untidy]) -> None:
         """Put away what is untidy, write the ledgers and bound the store; what cannot be done now another call will find."""
@@ -172,14 +205,62 @@ class Session:
         root = checker.cache.root
         try:
             with lock.held(root, 0, lambda line: self._say(WARNING, line)):
-                lines = tidy.put_away(root, untidy) if untidy else []
+                moved = tidy.put_away(root, untidy) if untidy else {}
                 write_all(ledgers)
-                if lines or self._view:
+                if moved or self._view:
                     apply.prune(root, store.bound(self._environ))
         except (OSError, lock.LockTimeoutError):
             return
-        for line in lines:
-            self._say(NOTE, line)
+        for pin, names in moved.items():
+            self._set_aside += names
+            self._say(NOTE, messages.set_aside_versions(pin, names))
+
+    def confirm(self, status: int) -> int:
+        """After a pip that succeeded: does the environment hold what is pinned? Returns the status, 90 if it does not."""
+        if status or self._call is None or not self._pins:
+            return status
+        self._environment.forget()
+        root = self._may_use or self._call.cache_dir or os.devnull
+        cache = Cache(root, self._call, self._environment, self._pip_version or ())
+        self._doubts = confirm(self._pins, self._before, self._environment, cache, self._call)
+        for doubt in self._doubts:
+            self._say(ERROR if doubt.contradicts else WARNING, doubt.line)
+        return _CONTRADICTED if any(doubt.contradicts for doubt in self._doubts) else status
+
+    def passed(self, step: str) -> None:
+        """Note the time since the last step as that of *step*, for the report."""
+        now = time.monotonic()
+        self._seconds[step] = self._seconds.get(step, 0) + now - self._clock
+        self._clock = now
+
+    def report(self, status: int) -> None:
+        """Write the report if the call wants one."""
+        path = self._environ.get("PINSTALL_REPORT")
+        if not path:
+            return
+        from pinstall import report
+
+        version = ".".join(map(str, self._pip_version or ())) or None
+        story = report.Story(
+            status=status,
+            tries=self._tries,
+            environment={"python": self._environment.python, "pip": version},
+            cache=self._call.cache_dir if self._call else None,
+            pins=self._pins,
+            open=self._open,
+            unread=self._call.unread if self._call else (),
+            looked=self._looked,
+            acted=self._acted,
+            set_aside=self._set_aside,
+            built=self._built,
+            doubts=self._doubts,
+            messages=self._said,
+            seconds=self._seconds,
+        )
+        try:
+            report.write(path, story)
+        except OSError as error:
+            self._say(ERROR, f"the report cannot be written ({error.strerror})")
 
     def _read(self) -> Call | None:
         version = self._pip_version
@@ -221,6 +302,7 @@ class Session:
             same = again.identity == finding.identity and isinstance(again.verdict, Delete)
             ledger = checker.ledger(finding.pin.project)
             ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)
+        self._deleted = []
 
     @property
     def _keeps_versions(self) -> bool:
@@ -243,5 +325,6 @@ class Session:
 
     def _say(self, level: int, line: str) -> None:
         """Say a line if the call's ``-q`` and ``-v`` leave room for its *level*."""
+        self._said.append(line)
         if (self._call.verbosity if self._call else 0) >= level:
             self._print(line)

@@ -22,12 +22,12 @@ class CacheUnusableError(Exception):
 
 
 def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> list[Finding]:
-    """Apply the verdicts of *findings*, waiting for the lock for at most *seconds*; return those that were deleted.
+    """Apply the verdicts of *findings*, waiting for the lock for at most *seconds*; return those that were done.
 
     Raises `CacheUnusableError` if pip could still meet something that is wrong.
     """
     todo = list(findings)
-    deleted: list[Finding] = []
+    acted: list[Finding] = []
     for finding in todo:
         if isinstance(finding.verdict, Unknown) and not finding.stored:
             raise CacheUnusableError(f"{finding.entry.filename} cannot be proven ({finding.verdict.reason})")
@@ -35,9 +35,9 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
         for _ in range(_ATTEMPTS):
             todo = [finding for finding in todo if is_act(finding)]
             if not todo:
-                return deleted
+                return acted
             done, changed = _under_lock(checker.cache.root, todo, seconds, say)
-            deleted += [f for f in done if isinstance(f.verdict, Delete) and not f.stored]
+            acted += done
             todo = [again for finding in changed if (again := checker.again(finding)) is not None]
     except (apply.NotDoneError, lock.LockTimeoutError) as error:
         raise CacheUnusableError(str(error)) from error
@@ -45,7 +45,7 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
         raise CacheUnusableError(f"it cannot be changed ({error.strerror})") from error
     if any(is_act(finding) for finding in todo):
         raise CacheUnusableError(f"{todo[0].entry.filename} keeps changing")
-    return deleted
+    return acted
 
 
 def is_act(finding: Finding) -> bool:

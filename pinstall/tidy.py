@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import apply, lock, messages
+from pinstall import apply, lock
 from pinstall.pipcache import entries
 from pinstall.proof import integrity
 
@@ -47,13 +47,13 @@ def _digest(entry: Entry) -> str:
         return integrity.digests(file, ["sha256"])["sha256"]
 
 
-def put_away(root: str, found: Iterable[Untidy]) -> list[str]:
-    """Set aside what was found, under the lock; return the lines to say.
+def put_away(root: str, found: Iterable[Untidy]) -> dict[Pin, list[str]]:
+    """Set aside what was found, under the lock; return the names of what went, by its pin.
 
     Nothing is moved while another pinstall is under way: its pip may have read where a built wheel lies.
     """
     if lock.living(root):
-        return []
+        return {}
     moved: dict[Pin, list[str]] = {}
     for untidy in found:
         try:
@@ -61,4 +61,4 @@ def put_away(root: str, found: Iterable[Untidy]) -> list[str]:
                 moved.setdefault(untidy.pin, []).append(untidy.entry.filename)
         except (apply.NotDoneError, apply.ChangedError):
             continue  # it does no harm where it is
-    return [messages.set_aside_versions(pin, names) for pin, names in moved.items()]
+    return moved

@@ -32,6 +32,7 @@ class Index:
     ``hashes`` are the algorithms that pages state, in this order. ``page_age`` and ``file_age`` are max-age in seconds; None:
     no caching headers at all. ``redirects`` map a path to (status, path), ``lies`` a
     file's name to the digest that JSON pages state of it. ``user`` is "name:password" that it asks for.
+    ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a specifier, a reason.
     """
 
     root: Path
@@ -46,6 +47,8 @@ class Index:
     relative: bool = False
     user: str = ""
     redirects: dict[str, tuple[int, str]] = field(default_factory=dict)
+    requires_python: dict[str, str] = field(default_factory=dict)
+    yanked: dict[str, str] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
@@ -129,13 +132,19 @@ class Index:
             metadata = self._metadata(path.name)
             if metadata is not None:
                 entry["core-metadata"] = {"sha256": hashlib.sha256(metadata).hexdigest()}
+            entry.update(self._stated(path))
         document = {"meta": {"api-version": "1.1"}, "name": canonicalize_name(project), "versions": [], "files": entries}
         return json.dumps(document).encode(), JSON
 
     def _html(self, files: list[Path]) -> tuple[bytes, str]:
         fragments = {f: f"#{self.hashes[0]}={_digest(f, self.hashes[0])}" if self.hashes else "" for f in files}
-        rows = "".join(f'<a href="{escape(self._url(f) + fragments[f])}">{f.name}</a><br>\n' for f in files)
+        attributes = {f: "".join(f' data-{name}="{escape(value)}"' for name, value in self._stated(f).items()) for f in files}
+        rows = "".join(f'<a href="{escape(self._url(f) + fragments[f])}"{attributes[f]}>{f.name}</a><br>\n' for f in files)
         return f"<!DOCTYPE html><html><body>\n{rows}</body></html>".encode(), "text/html; charset=utf-8"
+
+    def _stated(self, path: Path) -> dict[str, str]:
+        stated = {"requires-python": self.requires_python.get(path.name), "yanked": self.yanked.get(path.name)}
+        return {name: value for name, value in stated.items() if value is not None}
 
     @staticmethod
     def _caching(age: int | None) -> dict[str, str]:

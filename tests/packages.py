@@ -24,6 +24,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     content = pathlib.Path("content.txt").read_text()
     files = {
         f"{name}.py": f"CONTENT = {content!r}\\n",
+        **{path.name: path.read_text() for path in pathlib.Path("extra").glob("*")},
         f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {fields['Name']}\\nVersion: {version}\\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
     }
@@ -114,8 +115,16 @@ def extension(folder: Path, name: str, version: str, source: str = "", scripts: 
     return path
 
 
-def sdist(folder: Path, name: str, version: str, content: str = "", *, build_requires: Sequence[str] = ()) -> Path:
-    """Write an sdist of *name* whose module's CONTENT will be *content* (the version, if empty)."""
+def sdist(
+    folder: Path,
+    name: str,
+    version: str,
+    content: str = "",
+    *,
+    build_requires: Sequence[str] = (),
+    extra: Mapping[str, str] | None = None,
+) -> Path:
+    """Write an sdist of *name* whose module's CONTENT will be *content* (the version, if empty); *extra* is in its wheel."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name.replace('-', '_')}-{version}"
     files = {
@@ -123,6 +132,7 @@ def sdist(folder: Path, name: str, version: str, content: str = "", *, build_req
         "pyproject.toml": _PYPROJECT.replace("[]", str(list(build_requires))),
         "backend.py": _BACKEND,
         "content.txt": content or version,
+        **{f"extra/{path}": text for path, text in (extra or {}).items()},
     }
     path = folder / f"{stem}.tar.gz"
     _tar(path, stem, files)

@@ -15,9 +15,10 @@ _DOWN = [
     "cli",
     "session",
     "settle tidy keep",
-    "messages heal",
+    "messages heal report",
+    "confirm diagnosis",
     "check forward",
-    "builds apply",
+    "builds apply progress",
     "store ledger view",
     "lock",
     "verdict",
@@ -67,6 +68,7 @@ def _importers(library: str) -> set[str]:
 def test_each_library_is_known_where_it_belongs() -> None:
     assert _importers("filelock") == {"lock"}
     assert _importers("elftools") == {"proof.libraries"}
+    assert _importers("tqdm") == {"progress"}
     assert _importers("msgpack") == {"pipcache.entries"}
     assert _importers("platformdirs") == {"call.config"}
     assert _importers("pip") == set()

@@ -401,6 +401,45 @@ def test_what_would_be_done_is_said(lab: Lab, index: Index, words: list[str]) ->
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before
 
 
+def test_what_is_not_pinned_is_recorded_where_builds_are_shaped(lab: Lab, index: Index) -> None:
+    wheel(index.root, "user", "1.0", requires=["demo"])
+    for word in ("demo", "user"):
+        shutil.rmtree(lab.cache, ignore_errors=True)
+        assert _pinstall(lab, word, **_ONE)[0] == "one"
+        assert _pinstall(lab)[0] == "plain"
+    shutil.rmtree(lab.cache)
+    assert _pinstall(lab, "-C", "content=one", "demo")[0] == "one"
+    assert _pinstall(lab)[0] == "plain"
+
+
+def test_the_first_line_of_a_project_has_its_settings(lab: Lab, index: Index) -> None:
+    (lab.root / "r.txt").write_text("demo==1.0 --config-settings content=one\n")
+    assert _pinstall(lab, "demo==1.0", "-r", "r.txt")[0] == "plain"
+    assert _pinstall(lab, "-r", "r.txt")[0] == "one"
+
+
+def test_wheels_on_another_disk(lab: Lab, index: Index) -> None:
+    """Nothing is put behind a link, and nothing that does not fit is taken from there."""
+    elsewhere = lab.root / "elsewhere"
+    elsewhere.mkdir()
+    lab.cache.mkdir()
+    (lab.cache / "wheels").symlink_to(elsewhere)
+    for variables, content in ((_ONE, "one"), ({}, "plain"), (_TWO, "two"), ({}, "plain"), (_ONE, "one")):
+        assert _pinstall(lab, **variables)[0] == content
+    assert _builds(lab) == 3
+
+
+def test_a_wheel_whose_libraries_cannot_be_told(lab: Lab, index: Index) -> None:
+    """A module that is no ELF here, as all are on macOS and Windows."""
+    for _ in range(2):
+        environment = lab.environment()
+        made = sdist(index.root, "odd", "1.0", extra={"odd_native.so": "no ELF"})
+        assert made.exists()
+        done = lab.pinstall(environment, "odd==1.0")
+        assert (environment.installed("odd"), done.said) == ("1.0 1.0", []), done
+    assert "Building wheel" not in done.out
+
+
 def test_the_store_is_bounded(lab: Lab, index: Index) -> None:
     for variables in (_ONE, _TWO, {}):
         _pinstall(lab, **variables)
@@ -409,12 +448,14 @@ def test_the_store_is_bounded(lab: Lab, index: Index) -> None:
     size = sum(path.stat().st_size for path in kept[0].iterdir())
     _pinstall(lab, **_TWO)  # used last but for what is built now
     _pinstall(lab, CFLAGS="-O1", PINSTALL_STORE_SIZE=f"{size * 2.5 / 1024:.1f}K")
-    assert len(list((lab.cache / "pinstall" / "store" / "builds").glob("*/*"))) == 2
+    assert len(list((lab.cache / "pinstall" / "store" / "builds").rglob("*.whl"))) == 2
     built = _builds(lab)
     assert _pinstall(lab, **_TWO)[0] == "two"
     assert _builds(lab) == built
     _pinstall(lab, CFLAGS="-O2", PINSTALL_STORE_SIZE="0")
-    assert list((lab.cache / "pinstall").glob("store/builds/*/*")) == []
+    assert list((lab.cache / "pinstall").rglob("*.whl")) == []
+    assert _pinstall(lab, **_ONE)[0] == "one"
+    assert _pinstall(lab)[0] == "plain", "what is no longer kept is known all the same"
 
 
 def test_a_build_that_starts_another_pinstall(lab: Lab, index: Index) -> None:

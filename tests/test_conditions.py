@@ -81,11 +81,11 @@ def test_a_compiler_that_is_not_set_is_the_interpreters(tmp_path: Path) -> None:
     (tmp_path / "cc").symlink_to(fake)
     environ = {"PATH": str(tmp_path)}
     unset = build.compilers(environ, {"CC": "cc -pthread", "CXX": ""})
-    assert unset == {"CC": "gcc -pthread", "CXX": ""}
+    assert unset == {"CC": f"gcc with {build.hashed('-pthread')}", "CXX": ""}
     assert build.compilers({**environ, "CC": f"{fake} -pthread"}, {}) == unset
-    assert build.compilers({**environ, "CC": "cc -m32"}, {})["CC"] == "gcc -m32"
+    assert build.compilers({**environ, "CC": "cc -m32"}, {})["CC"] == f"gcc with {build.hashed('-m32')}"
     assert build.compilers({**environ, "CC": "no-such-compiler"}, {})["CC"] == ""
-    assert build.compilers({**environ, "CC": "'"}, {})["CC"] == "'"
+    assert build.compilers({**environ, "CC": "'"}, {})["CC"] == build.hashed("'")
 
 
 def test_a_processor_counts_where_flags_ask_for_it() -> None:
@@ -95,6 +95,7 @@ def test_a_processor_counts_where_flags_ask_for_it() -> None:
 
 def test_settings_have_no_order() -> None:
     assert build.settings(["a=b", "c=d"]) == build.settings(["c=d", "a=b"]) != build.settings(["a=b"])
+    assert build.settings(["a=b", "a=c"]) != build.settings(["a=c", "a=b"]), "but values of one key do"
     assert build.settings([]) == ""
 
 

@@ -140,6 +140,7 @@ def test_the_projects_own_and_the_toolchains_count_with_no_sdist_at_hand() -> No
 
 def test_empty_is_unset_for_the_toolchain_alone() -> None:
     found = _read({"setup.py": '"CFLAGS" in os.environ or "WITH_FROBS" in os.environ'})
+    found = found and found._replace(compiles=True)
     assert source.shaping(found, "demo", {"CFLAGS": "", "WITH_FROBS": "", "LDFLAGS": ""}, ()) == {"WITH_FROBS": ""}
     assert source.shaping(found, "demo", {"CFLAGS": "-O2"}, ()) == {"CFLAGS": "-O2"}
 
@@ -368,7 +369,7 @@ _WORDS = st.frozensets(_NAME | st.text("AB_", max_size=5), max_size=8)
 
 
 def _says(words: frozenset[str]) -> Source:
-    return Source(words, (), (), compiles=False, whole=True)
+    return Source(words, (), (), compiles=True, whole=True)
 
 
 @given(environ=_ENVIRON, fewer=_WORDS, more=_WORDS)

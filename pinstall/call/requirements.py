@@ -118,6 +118,11 @@ def is_url(path: str) -> bool:
     return _URL.match(path) is not None
 
 
+def without_secrets(url: str) -> str:
+    """Return *url* without what may be a password: before its host, and behind its path."""
+    return _SECRETS.sub("", url)
+
+
 def regular(path: str) -> bytes | Unread:
     """Return the content of the file *path* (or ``file:`` URL) if it is a regular one: all else is pip's to read.
 
@@ -125,7 +130,7 @@ def regular(path: str) -> bytes | Unread:
     """
     if is_url(path):
         if urlsplit(path).scheme.lower() != "file":
-            return Unread(_SECRETS.sub("", path), "a URL is pip's to fetch")
+            return Unread(without_secrets(path), "a URL is pip's to fetch")
         path = links.to_path(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from packaging.utils import canonicalize_name
+
 from pinstall import links
 from pinstall.digest import Digest
 from pinstall.pipcache import entries, keys, pages
@@ -206,12 +208,18 @@ class Cache:
 
     def walked(self, pin: Pin) -> Iterator[Entry]:
         """Yield the built wheels of *pin*'s project, any version, whose key only their own origin tells."""
-        for folder, key in self._folders:
+        for folder, key in self._folders.get(pin.project, ()):
             yield from filter(self.is_ours, entries.built_under(folder, key, pin.project))
 
     @cached_property
-    def _folders(self) -> tuple[tuple[str, str], ...]:
-        return tuple(entries.walk_built(self.root))
+    def _folders(self) -> dict[str, list[tuple[str, str]]]:
+        """The folders of built wheels, by project."""
+        found: dict[str, dict[tuple[str, str], None]] = {}
+        for folder, key in entries.walk_built(self.root):
+            for name in entries.names(folder):
+                if name.endswith(".whl"):
+                    found.setdefault(canonicalize_name(name.partition("-")[0]), {})[folder, key] = None
+        return {project: list(folders) for project, folders in found.items()}
 
     def is_ours(self, entry: Entry) -> bool:
         """Say whether this interpreter's pip would find a built wheel: the key that its origin makes is the one it has."""

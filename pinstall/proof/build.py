@@ -92,8 +92,8 @@ def hashed(value: str) -> str:
 
 
 def settings(given: Iterable[str]) -> str:
-    """Return what stands for config settings and build options, in whatever order they came; "" for none."""
-    found = sorted(given)
+    """Return what stands for config settings and build options (``key=value``), "" for none; values of one key are ordered."""
+    found = sorted(given, key=lambda setting: setting.partition("=")[0])
     return hashed("\0".join(found)) if found else ""
 
 
@@ -106,11 +106,12 @@ def _compiler(command: str, path: str) -> str:
     try:
         words = shlex.split(command)
     except ValueError:
-        return command
+        return hashed(command)
     if not words:
         return ""
     found = shutil.which(words[0], path=path)
-    return " ".join([_reported(os.path.realpath(found)) if found else "", *words[1:]])
+    name = _reported(os.path.realpath(found)) if found else ""
+    return f"{name} with {hashed(' '.join(words[1:]))}" if words[1:] else name
 
 
 @cache
@@ -153,7 +154,8 @@ def cpu(variables: Mapping[str, str]) -> str:
 def to_json(record: Record) -> dict[str, Any]:
     """Return a record as it is written."""
     says = {**record.says._asdict(), "words": sorted(record.says.words)}
-    return {"format": _FORMAT, **record._asdict(), "says": says, "conditions": record.conditions._asdict()}
+    plain = {"says": says, "conditions": record.conditions._asdict(), "libraries": dict(record.libraries)}
+    return {"format": _FORMAT, **record._asdict(), **plain}
 
 
 def from_json(document: Any) -> Record | None:

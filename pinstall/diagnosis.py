@@ -1,0 +1,226 @@
+"""Diagnosis: after a pip that failed, the causes that what is at hand proves. Where it may be anything, nothing is said."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from pinstall import links
+from pinstall.pipcache import entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pinstall.digest import Digest
+    from pinstall.environment import Environment
+    from pinstall.links import Label
+    from pinstall.pins import Pin
+    from pinstall.pipcache.locate import Cache, Located, Page
+
+_SHOWN = 4
+_VERSIONS_SHOWN = 3
+# With less, in bytes, hardly a package can be unpacked.
+_LITTLE_SPACE = 1 << 20
+_OTHER_TAGS = "for other Pythons or platforms"
+_OTHER_HASH = "listed with another hash than what is pinned"
+
+
+class _Listed(NamedTuple):
+    """A wheel or sdist of what is pinned: its name and what that says, and what is stated of it."""
+
+    filename: str
+    label: Label
+    digests: tuple[Digest, ...]
+    requires_python: str = ""
+
+
+def causes(cache: Cache, pins: Iterable[Pin], since: float) -> list[str]:
+    """Return a line for each cause that can be told: of those of *pins* that could not be installed, and of full disks.
+
+    *since* is when the call began, in seconds since the epoch: what pip was told is what it has used from then on. Pages of
+    *cache* that were read before pip ran must be forgotten.
+    """
+    lines = []
+    for pin in pins:
+        reason = _reason(cache, pin, since)
+        if reason and not _is_installed(cache.environment, pin):
+            lines.append(f"cannot be installed: {reason}; {pin} ({_some(pin.places)})")
+    full = [folder for folder in _folders(cache) if _is_full(folder)]
+    return [*lines, f"less than 1 MB can be written to {_some(full)}"] if full else lines
+
+
+def _is_installed(environment: Environment, pin: Pin) -> bool:
+    version = environment.installed(pin.project)
+    return version is not None and pin.specifier.contains(version, prereleases=True)
+
+
+def _reason(cache: Cache, pin: Pin, since: float) -> str:
+    """Say why pip can install nothing that is listed for *pin*; "" if it could, or that cannot be told."""
+    # What could not be read of the call may name more indexes.
+    call = cache.call
+    if (
+        not (pin.has_version and (call.index_urls or call.find_links))
+        or pin.locked
+        or call.unread
+        or not _is_told(cache, pin, since)
+    ):
+        return ""
+    located = cache.locate(pin)
+    if not cache.locate(pin._replace(hashes=())).listed:
+        return _unlisted(pin, located)
+    files = list(_files(pin, located))
+    if not files:  # those of folders are known only if they can be installed
+        return f"each wheel of it is {_OTHER_TAGS}" if cache.environment.tags else ""
+    return _refused(cache, pin, files)
+
+
+def _is_told(cache: Cache, pin: Pin, since: float) -> bool:
+    """Say whether all is at hand that pip was told of *pin*.
+
+    A page is what pip was told if pip has just written it, as it does with each answer of the server ("not modified", too), or
+    if it is one of those that pip does not ask for. What is no more than constrained pip may have had no use for.
+    """
+    located = cache.locate(pin)
+    written = [page for page in located.pages if _written(page) >= since]
+    return (
+        located.complete
+        and (pin.requested or bool(written))
+        and not any(page.fault or page.unreadable for page in located.pages)
+        and all(page in written or cache.uses_unasked(page, pin.project) for page in located.pages)
+    )
+
+
+def _written(page: Page) -> float:
+    stamps = [stamp for path in page.entry.paths if (stamp := entries.stamp(path))]
+    return max((stamp.modified for stamp in stamps), default=0) / 1e9
+
+
+def _unlisted(pin: Pin, located: Located) -> str:
+    offers = (*(offer for page in located.pages for offer in page.offers), *located.others)
+    labels = (links.label(offer.filename, pin.project) for offer in offers)
+    versions = sorted({label.version for label in labels if label}, reverse=True)
+    if not versions:
+        return "no index or folder of this call lists any wheel or sdist of the project"
+    older = f" and {more} older" if (more := len(versions) - _VERSIONS_SHOWN) > 0 else ""
+    newest = ", ".join(map(str, versions[:_VERSIONS_SHOWN]))
+    return f"no index or folder of this call lists a wheel or sdist of this version, only of {newest}{older}"
+
+
+def _files(pin: Pin, located: Located) -> Iterator[_Listed]:
+    """Yield what is listed of the pinned version: by pages for any environment, by folders for this one."""
+    seen = set()
+    for offer in (offer for page in located.pages for offer in page.offers):
+        label = links.label(offer.filename, pin.project)
+        if label and pin.admits(label.version):
+            link = offer.link()
+            seen.add(link)
+            yield _Listed(offer.filename, label, link.digests, _requires_python(offer.file))
+    for file in located.files:
+        if file.label and file.link not in seen:
+            yield _Listed(file.link.filename, file.label, file.link.digests)
+
+
+def _requires_python(stated: dict[str, Any]) -> str:
+    """Return the Requires-Python that a page states of a file (PEP 691; PEP 503 as an attribute); "" if it does not."""
+    value = stated.get("requires-python") or stated.get("data-requires-python")
+    return value if isinstance(value, str) else ""
+
+
+def _refused(cache: Cache, pin: Pin, files: list[_Listed]) -> str:
+    """Say why each of *files* is refused; "" if one is not.
+
+    Where some of them have a pinned hash, others matter only if they could be installed but for theirs.
+    """
+    matching = [file for file in files if _may_match(pin, file)]
+    refusals = {file: _refusal(cache, pin, file) for file in files}
+    if any(not refusals[file] for file in matching):
+        return ""
+    by_reason: dict[str, list[str]] = {}
+    for file in files:
+        if file in matching:
+            by_reason.setdefault(refusals[file], []).append(file.filename)
+        elif not matching or not refusals[file]:
+            by_reason.setdefault(_OTHER_HASH, []).append(file.filename)
+    return ", ".join(f"{_some(names)} ({reason})" for reason, names in by_reason.items())
+
+
+def _may_match(pin: Pin, file: _Listed) -> bool:
+    """Say whether a file has one of the pin's hashes, as far as can be told: what cannot be compared may."""
+    algorithms = {digest.algorithm for digest in pin.hashes}
+    comparable = [digest for digest in file.digests if digest.algorithm in algorithms]
+    return not comparable or any(digest._replace(hex=digest.hex.lower()) in pin.hashes for digest in comparable)
+
+
+def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
+    """Say why pip would refuse a file whatever its hash (``LinkEvaluator.evaluate_link``); "" if it would not.
+
+    A yanked file is none: pip takes it for a pin if nothing else of that version will do (PEP 592).
+    """
+    call, environment, is_wheel = cache.call, cache.environment, bool(file.label.tags)
+    if not (call.has("no_binary") and call.has("only_binary")):  # of both, the order decides
+        if is_wheel and call.from_source(pin.project):
+            return "refused by --no-binary"
+        if not is_wheel and call.from_wheels(pin.project):
+            return "refused by --only-binary"
+    if not cache.usable(file.label) and environment.tags:
+        return _OTHER_TAGS
+    python = _python(environment)
+    if call.has("ignore_requires_python", "python_version") or _fits(file.requires_python, python):
+        return ""
+    return f"for Python {file.requires_python}, and this is {python}"
+
+
+def _fits(requires_python: str, python: str) -> bool:
+    """Say whether a Requires-Python (core metadata specification) admits *python*; what makes no sense pip ignores."""
+    try:
+        return python in SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        return True
+
+
+def _python(environment: Environment) -> str:
+    """Return the version of the environment's Python as pip compares it: three numbers, for a pre-release too."""
+    full = environment.markers.get("python_full_version") or "{}.{}.{}".format(*sys.version_info)
+    return re.sub(r"[^\d.].*", "", full)
+
+
+def _folders(cache: Cache) -> Iterator[str]:
+    """Yield the folders that pip writes to."""
+    from tempfile import gettempdir  # 3 ms
+
+    yield cache.root
+    with suppress(FileNotFoundError):  # there is none, as pip has said
+        yield gettempdir()
+    yield cache.call.values.get("target_dir") or cache.environment.build["site_packages"]
+
+
+def _is_full(folder: str) -> bool:
+    """Say whether the disk of *folder* has no room for a package, or for one more file."""
+    if not hasattr(os, "statvfs"):  # pragma: no cover (Windows)
+        import shutil
+
+        with suppress(OSError):
+            return shutil.disk_usage(folder).free < _LITTLE_SPACE
+        return False
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    # What cannot be written to is not full, and some file systems count neither blocks nor files.
+    if found.f_flag & os.ST_RDONLY:
+        return False
+    # Some blocks are root's alone.
+    blocks = found.f_bavail if os.geteuid() else found.f_bfree
+    return (found.f_blocks > 0 and blocks * found.f_frsize < _LITTLE_SPACE) or (found.f_files > 0 and found.f_ffree == 0)
+
+
+def _some(things: Iterable[str]) -> str:
+    """Name the first few of *things*, each once."""
+    names = list(dict.fromkeys(things))
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

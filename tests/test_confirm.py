@@ -1,0 +1,442 @@
+"""After a pip that succeeded: what contradicts a pin, what is worth a notice, and what nobody can know."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pinstall import pins
+from pinstall.call import command
+from pinstall.confirm import confirm
+from pinstall.environment import Environment
+from pinstall.pipcache.locate import Cache
+from tests.packages import project, wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pinstall.confirm import Doubt
+    from tests.index import Index
+    from tests.lab import Environment as Made
+    from tests.lab import Lab
+
+_PIP = (26, 3)
+_MENDED = "'pip uninstall demo' and the same call again mend it"
+
+
+@pytest.fixture(autouse=True)
+def _here(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(lab.root)
+
+
+@pytest.fixture
+def index(lab: Lab) -> Index:
+    """An index with two versions of demo."""
+    made = lab.index()
+    for version in ("1.0", "2.0"):
+        wheel(made.root, "demo", version)
+    lab.environ["PIP_INDEX_URL"] = made.url
+    return made
+
+
+def _confirm(lab: Lab, made: Made, *words: str, before: Mapping[str, str]) -> list[Doubt]:
+    """Hold *made* as it is to the call *words*."""
+    environment = Environment(made.python)
+    call = command.read(words, lab.environ, environment.prefix, _PIP)
+    found = pins.collect(call.lines, environment.markers).pins
+    return confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call)
+
+
+def _after(lab: Lab, made: Made, *words: str) -> list[str]:
+    """Let a real pip serve a call, which must not lead to a contradiction; return the notices."""
+    before = Environment(made.python).versions()
+    lab.pip(made, *words)
+    doubts = _confirm(lab, made, *words, before=before)
+    assert not any(doubt.contradicts for doubt in doubts)
+    return [doubt.line for doubt in doubts]
+
+
+def _contradictions(lab: Lab, made: Made, *words: str, before: Mapping[str, str] | None = None) -> list[str]:
+    """Return what is said of *made* as it is; it is all of contradictions."""
+    doubts = _confirm(lab, made, *words, before=before or {})
+    assert all(doubt.contradicts for doubt in doubts)
+    return [doubt.line for doubt in doubts]
+
+
+def _site(made: Made) -> Path:
+    (folder,) = made.folder.glob("lib/python*/site-packages")
+    return folder
+
+
+def _put(folder: Path, version: str, file: str = "demo-{}.dist-info/METADATA") -> None:
+    """Make demo look installed, as some other program may have done meanwhile."""
+    path = folder / file.format(version)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"Metadata-Version: 2.1\nName: demo\nVersion: {version}\n")
+
+
+def _file(index: Index, name: str) -> tuple[str, str]:
+    """Return the URL and the SHA-256 of a file."""
+    return f"{index.base}/files/{name}", hashlib.sha256((index.root / name).read_bytes()).hexdigest()
+
+
+# Names and versions.
+
+
+def test_all_is_well(lab: Lab, index: Index) -> None:
+    made = lab.environment()
+    assert _after(lab, made, "demo==1.0") == []
+    assert _after(lab, made, "demo==1.0") == []
+    assert _after(lab, made, "demo==2.0") == []
+
+
+@pytest.mark.parametrize(
+    ("specifier", "version", "holds"),
+    [
+        ("==1.0", "1.0", True),
+        ("==1.0", "1", True),
+        ("==1.0", "1.0.0", True),
+        ("==1.0", "v1.0", True),
+        ("==1.0", "1.0+cpu", True),
+        ("==1.0", "2.0", False),
+        ("==1.0", "1.0.1", False),
+        ("==1.0", "1.0rc1", False),
+        ("==1.0", "1.0.post1", False),
+        ("==1.0", "1!1.0", False),
+        ("==1.0+cpu", "1.0+cpu", True),
+        ("==1.0+cpu", "1.0+CPU", True),
+        ("==1.0+cpu", "1.0", False),
+        ("==1.0+cpu", "1.0+cu113", False),
+        ("==1.0rc1", "1.0.rc1", True),
+        ("==1.0rc1", "1.0", False),
+        ("==1.0.post1", "1.0-1", True),
+        ("==1!1.0", "1!1.0", True),
+        ("==1!1.0", "1.0", False),
+        ("===1.0", "1.0", True),
+        ("===1.0", "1.0.0", False),
+        ("===1.0", "1.0+cpu", False),
+        ("==1.0,>=0.5", "1.0", True),
+        ("==1.0", "no-version", True),  # nobody can tell
+    ],
+)
+def test_versions(lab: Lab, specifier: str, version: str, holds: bool) -> None:
+    made = lab.environment()
+    _put(_site(made), version)
+    said = [] if holds else [f"demo{specifier} is pinned (argument), and {version} is installed: {_MENDED}"]
+    assert _contradictions(lab, made, f"demo{specifier}") == said
+
+
+def test_the_place_of_the_pin_is_named(lab: Lab) -> None:
+    made = lab.environment()
+    _put(_site(made), "2.0")
+    (lab.root / "r.txt").write_text("\n\ndemo==1.0\n")
+    assert _contradictions(lab, made, "-r", "r.txt") == [
+        f"demo==1.0 is pinned (r.txt, line 3), and 2.0 is installed: {_MENDED}"
+    ]
+
+
+@pytest.mark.parametrize("words", [["demo==1.0"], ["demo", "--hash=sha256:" + "a" * 64]])
+def test_nothing_is_installed(lab: Lab, words: list[str]) -> None:
+    (lab.root / "r.txt").write_text(" ".join(words))
+    said = f"{words[0]} is pinned (r.txt, line 1), and it is not installed: the same call again installs it"
+    assert _contradictions(lab, lab.environment(), "-r", "r.txt") == [said]
+
+
+def test_markers(lab: Lab) -> None:
+    assert _contradictions(lab, lab.environment(), "demo==1.0; python_version < '3'") == []
+
+
+def test_the_name_of_a_file_is_no_promise(lab: Lab) -> None:
+    """What is under a URL may have another name, and pip installs it under that."""
+    assert _contradictions(lab, lab.environment(), "https://host/archive/demo-1.0.tar.gz") == []
+
+
+def test_half_an_installation(lab: Lab) -> None:
+    made = lab.environment()
+    (_site(made) / "demo-1.0.dist-info").mkdir()
+    assert len(_contradictions(lab, made, "demo==1.0")) == 1
+
+
+@pytest.mark.parametrize("file", ["demo-{}-py3.11.egg-info", "demo-{}-py3.11.egg-info/PKG-INFO"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_what_setuptools_installed_long_ago(lab: Lab, file: str, version: str) -> None:
+    made = lab.environment()
+    _put(_site(made), version, file)
+    assert len(_contradictions(lab, made, "demo==1.0")) == (version != "1.0")
+
+
+@pytest.mark.parametrize("shadowed", [True, False])
+def test_a_folder_that_was_not_on_the_path_before(lab: Lab, index: Index, shadowed: bool) -> None:
+    """As the user's own site, which pip makes when it first needs it."""
+    made, user = lab.environment(), lab.root / "user"
+    if shadowed:
+        lab.pip(made, "demo==2.0")
+    environment = Environment(made.python)
+    before = environment.versions()
+    _put(user, "1.0")
+    (_site(made) / "user.pth").write_text(f"import sys; sys.path.insert(0, {str(user)!r})\n")
+    environment.forget()
+    call = command.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
+    found = pins.collect(call.lines, environment.markers).pins
+    assert confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call) == []
+
+
+def test_a_folder_that_comes_first_hides_what_is_pinned(lab: Lab, index: Index) -> None:
+    made, first = lab.environment(), lab.root / "first"
+    lab.pip(made, "demo==1.0")
+    _put(first, "2.0")
+    (_site(made) / "first.pth").write_text(f"import sys; sys.path.insert(0, {str(first)!r})\n")
+    assert len(_contradictions(lab, made, "demo==1.0")) == 1
+
+
+def test_an_old_dist_info_is_no_proof(lab: Lab, index: Index) -> None:
+    """--ignore-installed leaves it beside the new one, and which of them is found is anybody's guess."""
+    made = lab.environment()
+    lab.pip(made, "demo==2.0")
+    assert _after(lab, made, "--ignore-installed", "demo==1.0") == []
+    assert len(list(_site(made).glob("demo-*.dist-info"))) == 2
+    assert _contradictions(lab, made, "demo==2.0") == []
+    shutil.rmtree(_site(made) / "demo-1.0.dist-info")
+    _put(_site(made), "3.0")
+    (said,) = _contradictions(lab, made, "demo==1.0")
+    assert "2.0 and 3.0 is installed" in said or "3.0 and 2.0 is installed" in said
+
+
+def test_a_python_that_does_not_answer(lab: Lab) -> None:
+    made = lab.environment()
+    environment = Environment(made.python)
+    call = command.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
+    found = pins.collect(call.lines, environment.markers).pins
+    Path(made.python).unlink()
+    assert confirm(found, {}, environment, Cache(str(lab.cache), call, environment, _PIP), call) == []
+
+
+# What a call answers for.
+
+
+def test_a_constraint_counts_where_pip_changed_something(lab: Lab, index: Index) -> None:
+    made = lab.environment()
+    wheel(index.root, "other", "1.0")
+    (lab.root / "c.txt").write_text("demo==1.0\n")
+    assert _after(lab, made, "other", "-c", "c.txt") == []
+    lab.pip(made, "demo==2.0")
+    assert _after(lab, made, "other", "-c", "c.txt") == []
+    for before in ({}, {"demo": "1.0"}):
+        assert len(_contradictions(lab, made, "other", "-c", "c.txt", before=before)) == 1
+
+
+@pytest.mark.parametrize("option", [["--dry-run"], ["--target", "there"], ["--prefix", "there"], ["--root", "there"]])
+def test_what_is_not_installed_here(lab: Lab, index: Index, option: list[str]) -> None:
+    made = lab.environment()
+    lab.pip(made, "demo==2.0")
+    assert _after(lab, made, *option, "demo==1.0") == []
+
+
+def test_only_dependencies(lab: Lab, index: Index) -> None:
+    made = lab.environment()
+    wheel(index.root, "whole", "1.0", requires=["demo==1.0"])
+    assert _after(lab, made, "--only-deps", "whole==1.0") == []
+    assert made.installed("demo") == "1.0 1.0"
+
+
+def test_no_dependencies(lab: Lab, index: Index) -> None:
+    wheel(index.root, "whole", "1.0", requires=["demo==1.0"])
+    assert _after(lab, lab.environment(), "--no-deps", "whole==1.0") == []
+
+
+def test_the_dependencies_of_a_local_project(lab: Lab, index: Index) -> None:
+    made = lab.environment()
+    project(lab.root / "local", "local", dependencies=["demo==1.0"])
+    assert _after(lab, made, "./local") == []
+    shutil.rmtree(_site(made) / "demo-1.0.dist-info")
+    assert len(_contradictions(lab, made, "./local")) == 1
+
+
+# Where it came from.
+
+
+def test_another_file_than_the_hash_allows(lab: Lab, index: Index) -> None:
+    made, other = lab.environment(), lab.index("other")
+    wheel(other.root, "demo", "1.0", "something else")
+    _, pinned = _file(index, "demo-1.0-py3-none-any.whl")
+    url, found = _file(other, "demo-1.0-py3-none-any.whl")
+    lab.pip(made, f"demo @ {url}")
+    (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{pinned}\n")
+    assert _after(lab, made, "-r", "r.txt") == [
+        (
+            "demo==1.0 (r.txt, line 1): pip kept the installed 1.0, which is another file "
+            f"(sha256:{found[:12]}...): 'pip uninstall demo' and the same call again mend it"
+        )
+    ]
+    lab.run([made.pip, "uninstall", "-y", "demo"])
+    assert _after(lab, made, "-r", "r.txt") == []
+    assert made.installed("demo") == "1.0 1.0"
+    assert _after(lab, made, "-r", "r.txt") == []
+
+
+@pytest.mark.parametrize("hashes", ["found", "both", "unknown"])
+def test_a_file_that_the_hashes_allow(lab: Lab, index: Index, hashes: str) -> None:
+    made = lab.environment()
+    url, found = _file(index, "demo-1.0-py3-none-any.whl")
+    stated = {
+        "found": [f"sha256:{found}"],
+        "both": ["sha256:" + "a" * 64, f"sha256:{found}"],
+        "unknown": ["sha512:" + "a" * 128],
+    }
+    lab.pip(made, f"demo @ {url}")
+    (lab.root / "r.txt").write_text(f"demo==1.0 {' '.join(f'--hash={text}' for text in stated[hashes])}\n")
+    assert _after(lab, made, "-r", "r.txt") == []
+
+
+@pytest.mark.parametrize("form", ["demo @ {}", "{}"])
+def test_another_url(lab: Lab, index: Index, form: str) -> None:
+    made, other = lab.environment(), lab.index("other")
+    wheel(other.root, "demo", "1.0", "something else")
+    (there, _), (here, pinned) = (_file(made, "demo-1.0-py3-none-any.whl") for made in (other, index))
+    lab.pip(made, there)
+    secret = here.replace("https://", "https://user:password@") + "?token=password"
+    assert _after(lab, made, form.format(secret)) == [
+        f"demo @ URL (argument): pip kept the installed 1.0, which came from another URL: {_MENDED}"
+    ]
+    (said,) = _after(lab, made, form.format(f"{secret}#sha256={pinned}"))
+    assert "which is another file (sha256:" in said
+    assert _after(lab, made, "--force-reinstall", form.format(secret)) == []
+    for url in (secret, here, f"{here}?other", f"{here}#sha256={pinned}"):
+        assert _after(lab, made, form.format(url)) == []
+
+
+def test_the_same_file_from_another_url(lab: Lab, index: Index) -> None:
+    made, other = lab.environment(), lab.index("other")
+    wheel(other.root, "demo", "1.0")
+    there, found = _file(other, "demo-1.0-py3-none-any.whl")
+    here, pinned = _file(index, "demo-1.0-py3-none-any.whl")
+    assert found == pinned
+    lab.pip(made, there)
+    assert _after(lab, made, f"demo @ {here}#sha256={pinned}") == []
+
+
+def test_a_path_with_odd_characters(lab: Lab) -> None:
+    made = lab.environment()
+    wheel(lab.root / "a ~folder", "demo", "1.0")
+    for _ in range(2):
+        assert _after(lab, made, "./a ~folder/demo-1.0-py3-none-any.whl") == []
+
+
+def test_what_came_from_an_index_states_no_origin(lab: Lab, index: Index) -> None:
+    made = lab.environment()
+    lab.pip(made, "demo==1.0")
+    assert _after(lab, made, f"demo @ {_file(index, 'demo-1.0-py3-none-any.whl')[0]}") == []
+
+
+def test_another_commit(lab: Lab, index: Index) -> None:
+    made, repository = lab.environment(), lab.root / "repository"
+    project(repository, "demo")
+    lab.run(["git", "-C", repository, "init", "-q"])
+    urls, commits = [], []
+    for content in ("first", "second"):
+        (repository / "content.txt").write_text(content)
+        for words in ("add .", f"-c user.name=t -c user.email=t@localhost commit -q -m {content}"):
+            lab.run(["git", "-C", repository, *words.split()])
+        commits.append(lab.run(["git", "-C", repository, "rev-parse", "HEAD"]).out.strip())
+        urls.append(f"demo @ git+{repository.as_uri()}@{commits[-1]}")
+    for _ in range(2):
+        assert _after(lab, made, urls[0]) == []
+    assert _after(lab, made, urls[1]) == [
+        f"demo @ URL (argument): pip kept the installed 1.0, which is commit {commits[0][:12]}: {_MENDED}"
+    ]
+    (said,) = _after(lab, made, f"demo @ {_file(index, 'demo-1.0-py3-none-any.whl')[0]}")
+    assert "which came from another URL" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "notices"),
+    [
+        ("", 0),
+        ("{", 0),
+        ("[]", 0),
+        ("[" * 100_000, 0),
+        ("{}", 0),
+        ('{"url": 1}', 0),
+        ('{"url": "https://h/x", "archive_info": []}', 0),
+        ('{"url": "https://h/x", "archive_info": {"hashes": {"sha256": 1}}}', 0),
+        ('{"url": "https://h/x", "archive_info": {"hash": 1}}', 0),
+        ('{"url": "https://h/x", "archive_info": {"hash": "sha256"}}', 1),
+        ('{"url": "https://h/x", "archive_info": {"hash": "sha256=HERE"}}', 0),
+        ('{"url": "https://h/x", "archive_info": {"hash": "sha256=THERE"}}', 1),
+        ('{"url": "https://h/x", "archive_info": {"hash": "sha256=THERE", "hashes": {"sha256": "HERE"}}}', 0),
+        ('{"url": "https://h/x", "archive_info": {"hashes": null}}', 1),
+        ('{"url": "https://h/x", "dir_info": {}}', 1),
+    ],
+)
+def test_origins_that_others_wrote(lab: Lab, text: str, notices: int) -> None:
+    made = lab.environment()
+    _put(_site(made), "1.0")
+    text = text.replace("THERE", "b" * 64).replace("HERE", "a" * 64)
+    (_site(made) / "demo-1.0.dist-info" / "direct_url.json").write_text(text)
+    doubts = _confirm(lab, made, f"demo @ https://h/demo-1.0.zip#sha256={'a' * 64}", before={"demo": "1.0"})
+    assert [doubt.contradicts for doubt in doubts] == [False] * notices
+
+
+# Local versions.
+
+
+@pytest.fixture
+def gpu(lab: Lab) -> Index:
+    """An index of +cu113 beside one without and one of +cpu; all pages are in the cache."""
+    made, plain, cpu = lab.index("cu113"), lab.index("plain"), lab.index("cpu")
+    wheel(made.root, "demo", "1.0+cu113")
+    wheel(plain.root, "demo", "1.0")
+    wheel(cpu.root, "demo", "1.0+cpu")
+    lab.environ["PIP_INDEX_URL"] = plain.url
+    lab.environ["CPU"] = cpu.url
+    lab.pip(lab.environment(), "demo==1.0", "--extra-index-url", made.url)
+    return made
+
+
+def _offered(version: str, place: str = "argument") -> list[str]:
+    return [f"demo==1.0 ({place}): pip kept the installed {version}, and 1.0+cu113 is offered too: 'demo==1.0+cu113' pins it"]
+
+
+def test_another_local_version_is_offered(lab: Lab, gpu: Index) -> None:
+    made = lab.environment()
+    lab.pip(made, "demo==1.0", "-i", lab.environ["CPU"])
+    (lab.root / "r.txt").write_text("demo==1.0\n")
+    assert _after(lab, made, "demo==1.0", "--extra-index-url", gpu.url) == _offered("1.0+cpu")
+    assert _after(lab, made, "-r", "r.txt", "--extra-index-url", gpu.url) == _offered("1.0+cpu", "r.txt, line 1")
+    assert _after(lab, made, "demo==1.0") == []  # what has no local version is no other one
+    assert _after(lab, made, "demo==1.0+cpu", "--extra-index-url", gpu.url) == []
+    assert _after(lab, made, "demo==1.0+cu113", "--extra-index-url", gpu.url) == []
+    assert _after(lab, made, "demo==1.0", "--extra-index-url", gpu.url) == []
+
+
+def test_a_local_version_is_offered_instead_of_none(lab: Lab, gpu: Index) -> None:
+    """Looked for only where the requirement was typed beside a place that is not PyPI."""
+    made = lab.environment()
+    lab.pip(made, "demo==1.0")
+    (lab.root / "r.txt").write_text("demo==1.0\n")
+    assert _after(lab, made, "demo==1.0", "--extra-index-url", gpu.url) == _offered("1.0")
+    assert _after(lab, made, "-r", "r.txt", "--extra-index-url", gpu.url) == []
+    assert _after(lab, made, "demo==1.0", "-f", str(gpu.root)) == _offered("1.0")
+    del lab.environ["PIP_INDEX_URL"]
+    assert _after(lab, made, "demo==1.0") == []
+
+
+def test_what_the_hashes_or_tags_do_not_allow_is_not_offered(lab: Lab, gpu: Index) -> None:
+    made = lab.environment()
+    lab.pip(made, "demo==1.0")
+    (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{'a' * 64}\n")
+    assert _after(lab, made, "-r", "r.txt", "-f", str(gpu.root)) == []
+    wheel(lab.root / "foreign", "demo", "1.0+zz", tag="cp27-cp27mu-win32")
+    assert _after(lab, made, "demo==1.0", "-f", "foreign") == []
+
+
+@pytest.mark.parametrize("option", ["--force-reinstall", "--ignore-installed"])
+def test_pip_was_told_to_choose_anew(lab: Lab, gpu: Index, option: str) -> None:
+    """It knew what is on the pages now, and had other reasons."""
+    made = lab.environment()
+    lab.pip(made, "demo==1.0")
+    assert _confirm(lab, made, option, "demo==1.0", "-f", str(gpu.root), before={"demo": "1.0"}) == []

@@ -1,0 +1,471 @@
+"""What is said of the cause after a real pip failed; and all the failures of which nothing may be said."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pinstall import diagnosis, pins
+from pinstall.call import command
+from pinstall.environment import Environment
+from pinstall.pipcache.locate import Cache
+from tests.lab import NEWEST, VERSIONS
+from tests.packages import extension, sdist, wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab import Lab
+
+_PIPS = [VERSIONS[0], VERSIONS[2], NEWEST]
+_FOREIGN = "cp39-cp39-win_amd64"
+_FOREIGN_WHEEL = f"demo-1.0-{_FOREIGN}.whl"
+_UNCOMPILABLE = "#error no\n"
+_WHEEL, _SDIST = "demo-1.0-py3-none-any.whl", "demo-1.0.tar.gz"
+
+
+def _causes(lab: Lab, *words: str, pip: str = NEWEST, status: int = 1) -> list[str]:
+    """Run pip in a fresh environment, and diagnose as a session does."""
+    since = time.time()
+    environment = lab.environment(pip)
+    done = lab.run([environment.pip, "install", *words])
+    assert done.status == status, done
+    return _told(lab, environment.python, words, since, pip)
+
+
+def _told(lab: Lab, python: str, words: tuple[str, ...], since: float, pip: str = NEWEST) -> list[str]:
+    version = tuple(int(part) for part in pip.split("."))
+    environment = Environment(python)
+    call = command.read(words, lab.environ, environment.prefix, version)
+    found = pins.collect(call.lines, environment.markers)
+    return diagnosis.causes(Cache(str(lab.cache), call, environment, version), found.pins, since)
+
+
+def _hash(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _locked(lab: Lab, *hashes: str) -> str:
+    """Write a requirements file with a hashed pin; return its name."""
+    path = lab.root / "r.txt"
+    path.write_text("demo==1.0 " + " ".join(f"--hash={text}" for text in hashes))
+    return str(path)
+
+
+def _python(lab: Lab) -> str:
+    return Environment(lab.environment().python).markers["python_full_version"]
+
+
+# Nothing to say.
+
+
+def test_a_pip_that_succeeds(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    assert _causes(lab, "-i", index.url, "demo==1.0", status=0) == []
+
+
+@pytest.mark.parametrize("pip", _PIPS)
+def test_a_build_that_fails(lab: Lab, pip: str) -> None:
+    index = lab.index()
+    extension(index.root, "demo", "1.0", source=_UNCOMPILABLE)
+    assert _causes(lab, "-i", index.url, "demo==1.0", pip=pip) == []
+
+
+def test_a_project_that_the_index_does_not_know(lab: Lab) -> None:
+    """Its page is a 404, of which nothing stays in the cache."""
+    assert _causes(lab, "-i", lab.index().url, "nosuchproject==1") == []
+
+
+def test_an_index_that_cannot_be_reached(lab: Lab) -> None:
+    words = ("--retries", "0", "-i", "https://localhost:1/simple/", "demo==1.0")
+    assert _causes(lab, *words) == []
+
+
+@pytest.mark.parametrize("pip", _PIPS)
+def test_an_index_that_cannot_be_reached_any_more(lab: Lab, pip: str) -> None:
+    """What the page said before, it may not say now."""
+    index = lab.index()
+    index.page_age = 0
+    wheel(index.root, "demo", "1.0")
+    assert _causes(lab, "-i", index.url, "demo==2.0", pip=pip) != []
+    index.user = "now:it wants one"
+    assert _causes(lab, "-i", index.url, "demo==2.0", pip=pip) == []
+
+
+def test_one_index_of_two_that_forbids_caching(lab: Lab) -> None:
+    first, second = lab.index("first"), lab.index("second")
+    second.page_age = None
+    wheel(first.root, "demo", "1.0")
+    wheel(second.root, "demo", "1.0")
+    assert _causes(lab, "-i", first.url, "--extra-index-url", second.url, "demo==2.0") == []
+
+
+def test_a_damaged_page(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    words, since = ("-i", index.url, "demo==2.0"), time.time()
+    assert _causes(lab, *words) != []
+    (page,) = lab.pages()
+    page.write_bytes(page.read_bytes()[:20])
+    assert _told(lab, lab.environment().python, words, since) == []
+
+
+def test_a_requirements_file_that_only_pip_can_read_may_name_another_index(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    words, since = ("-i", index.url, "demo==2.0"), time.time()
+    assert _causes(lab, *words) != []
+    more = ("-r", f"{index.base}/files/r.txt")
+    assert _told(lab, lab.environment().python, (*words, *more), since) == []
+
+
+def test_a_constraint_of_what_was_not_wanted(lab: Lab) -> None:
+    """It is unfulfillable, but pip had no use for it; its page is from an earlier call."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
+    lab.pip(lab.environment(), "-i", index.url, "demo")
+    (lab.root / "c.txt").write_text("demo==2.0\n")
+    assert _causes(lab, "-i", index.url, "-c", str(lab.root / "c.txt"), "broken==1.0") == []
+
+
+def test_what_is_installed_already(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    local = wheel(lab.root / "elsewhere", "demo", "2.0")
+    environment, since = lab.environment(), time.time()
+    lab.pip(environment, "-i", index.url, "demo")
+    lab.pip(environment, str(local))
+    assert _told(lab, environment.python, ("-i", index.url, "demo==2.0"), since) == []
+
+
+@pytest.mark.parametrize("requirement", ["demo", "demo>=3", "demo==3.*", "demo==1.0,==2.0"])
+def test_what_is_no_pin(lab: Lab, requirement: str) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", tag=_FOREIGN)
+    assert _causes(lab, "-i", index.url, requirement) == []
+
+
+def test_a_url(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    assert _causes(lab, "-i", index.url, f"{index.base}/files/demo-2.0-py3-none-any.whl") == []
+
+
+@pytest.mark.parametrize("json", [True, False])
+@pytest.mark.parametrize("pip", _PIPS)
+def test_yanked_is_no_cause(lab: Lab, pip: str, json: bool) -> None:
+    """PEP 592: what is pinned is installed all the same."""
+    index = lab.index()
+    index.json = json
+    index.yanked[wheel(index.root, "demo", "1.0").name] = "broken"
+    assert _causes(lab, "-i", index.url, "demo==1.0", pip=pip, status=0) == []
+
+
+# A version that is not listed.
+
+
+@pytest.mark.parametrize("json", [True, False])
+@pytest.mark.parametrize("pip", _PIPS)
+def test_a_version_that_is_not_listed(lab: Lab, pip: str, json: bool) -> None:
+    index = lab.index()
+    index.json = json
+    for version in ("1.0", "1.9", "1.10", "0.1", "2.0rc1"):
+        wheel(index.root, "demo", version)
+    wheel(index.root, "demo", "0.2", tag=_FOREIGN)
+    listed = "no index or folder of this call lists a wheel or sdist of this version, only of 2.0rc1, 1.10, 1.9 and 3 older"
+    expected = [f"cannot be installed: {listed}; demo==9.0 (argument)"]
+    assert _causes(lab, "-i", index.url, "demo==9.0", pip=pip) == expected
+    assert _causes(lab, "-i", index.url, "demo==9.0", pip=pip) == expected  # from a page that pip keeps, or asked about again
+
+
+def test_a_page_of_which_the_server_says_that_it_is_as_before(lab: Lab) -> None:
+    index = lab.index()
+    index.page_age = 0
+    wheel(index.root, "demo", "1.0")
+    assert len(_causes(lab, "-i", index.url, "demo==9.0", pip=VERSIONS[0])) == 1
+    assert len(_causes(lab, "-i", index.url, "demo==9.0", pip=VERSIONS[0])) == 1
+
+
+def test_a_version_that_no_index_of_two_and_no_folder_lists(lab: Lab) -> None:
+    first, second = lab.index("first"), lab.index("second")
+    wheel(first.root, "demo", "1.0")
+    wheel(second.root, "demo", "2.0")
+    wheel(lab.root / "folder", "demo", "3.0")
+    words = ("-i", first.url, "--extra-index-url", second.url, "-f", str(lab.root / "folder"))
+    (line,) = _causes(lab, *words, "demo==9.0")
+    assert "lists a wheel or sdist of this version, only of 3.0, 2.0, 1.0; demo" in line
+    assert _causes(lab, *words, "demo==2.0", status=0) == []
+
+
+def test_a_project_that_no_folder_has(lab: Lab) -> None:
+    (lab.root / "folder").mkdir()
+    expected = (
+        "cannot be installed: no index or folder of this call lists any wheel or sdist of the project; demo==1.0 (argument)"
+    )
+    assert _causes(lab, "--no-index", "-f", str(lab.root / "folder"), "demo==1.0") == [expected]
+
+
+def test_a_constraint_of_what_another_needs(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    wheel(index.root, "app", "1.0", requires=["demo"])
+    constraints = lab.root / "c.txt"
+    constraints.write_text("demo==9.0\n")
+    (line,) = _causes(lab, "-i", index.url, "-c", str(constraints), "app==1.0")
+    assert line.endswith(f"only of 1.0; demo==9.0 ({constraints}:1)")
+
+
+# A version for others.
+
+
+@pytest.mark.parametrize("pip", _PIPS)
+def test_a_version_for_other_platforms(lab: Lab, pip: str) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", tag=_FOREIGN)
+    wheel(index.root, "demo", "2.0")
+    assert _causes(lab, "-i", index.url, "demo==1.0", pip=pip) == [
+        f"cannot be installed: {_FOREIGN_WHEEL} (for other Pythons or platforms); demo==1.0 (argument)"
+    ]
+
+
+def test_a_folder_of_wheels_for_other_platforms(lab: Lab) -> None:
+    wheel(lab.root / "folder", "demo", "1.0", tag=_FOREIGN)
+    assert _causes(lab, "--no-index", "-f", str(lab.root / "folder"), "demo==1.0") == [
+        "cannot be installed: each wheel of it is for other Pythons or platforms; demo==1.0 (argument)"
+    ]
+
+
+def test_a_folder_has_what_the_index_lacks(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", tag=_FOREIGN)
+    extension(lab.root / "folder", "demo", "1.0", source=_UNCOMPILABLE)
+    assert _causes(lab, "-i", index.url, "-f", str(lab.root / "folder"), "demo==1.0") == []
+
+
+def test_more_platforms_than_can_be_named(lab: Lab) -> None:
+    index = lab.index()
+    for number in range(6):
+        wheel(index.root, "demo", "1.0", tag=f"cp3{number}-cp3{number}-win32")
+    (line,) = _causes(lab, "-i", index.url, "demo==1.0")
+    assert "demo-1.0-cp33-cp33-win32.whl and 2 more (for other" in line
+
+
+@pytest.mark.parametrize("json", [True, False])
+@pytest.mark.parametrize("pip", _PIPS)
+def test_a_version_for_other_pythons(lab: Lab, pip: str, json: bool) -> None:
+    index = lab.index()
+    index.json = json
+    index.requires_python[wheel(index.root, "demo", "1.0").name] = "<3.9,>=2.7"
+    wheel(index.root, "demo", "1.0", tag=_FOREIGN)
+    (line,) = _causes(lab, "-i", index.url, "demo==1.0", pip=pip)
+    reason = f"{_FOREIGN_WHEEL} (for other Pythons or platforms), {_WHEEL} (for Python <3.9,>=2.7, and this is {_python(lab)})"
+    assert line == f"cannot be installed: {reason}; demo==1.0 (argument)"
+
+
+@pytest.mark.parametrize(("stated", "words"), [(">=3", ()), ("who knows", ()), (">=9", ("--ignore-requires-python",))])
+def test_pythons_that_will_do(lab: Lab, stated: str, words: tuple[str, ...]) -> None:
+    index = lab.index()
+    index.requires_python[sdist(index.root, "demo", "1.0").name] = stated
+    assert _causes(lab, "-i", index.url, "demo==1.0", *words, status=0) == []
+
+
+@pytest.mark.parametrize(("full", "number"), [("3.15.0rc1", "3.15.0"), ("3.13.0+", "3.13.0"), ("3.11.2", "3.11.2")])
+def test_a_python_is_compared_by_its_three_numbers(lab: Lab, monkeypatch: pytest.MonkeyPatch, full: str, number: str) -> None:
+    """As pip does: for it 3.15.0rc1 is not before 3.15."""
+    index = lab.index()
+    index.requires_python[wheel(index.root, "demo", "1.0").name] = f"!={number}"
+    words, since = ("-i", index.url, "demo==1.0"), time.time()
+    environment = lab.environment()
+    lab.run([environment.pip, "install", "--ignore-requires-python", "--dry-run", *words])
+    markers = Environment(environment.python).markers
+    monkeypatch.setattr(Environment, "markers", {**markers, "python_full_version": full})
+    (line,) = _told(lab, environment.python, words, since)
+    assert line.endswith(f"(for Python !={number}, and this is {number}); demo==1.0 (argument)")
+
+
+def test_our_own_environment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The python that runs the tests, whose tags and markers are asked of no child."""
+    index = lab.index()
+    index.requires_python[wheel(index.root, "demo", "1.0").name] = ">=9"
+    words = ("-i", index.url, "demo==1.0")
+    since = time.time()
+    lab.run([lab.environment().pip, "install", *words])
+    monkeypatch.setattr("sys.executable", "the tests' own")
+    (line,) = _told(lab, "the tests' own", words, since)
+    assert line.startswith(f"cannot be installed: {_WHEEL} (for Python >=9, and this is 3.")
+
+
+def test_a_python_whose_tags_are_not_known(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", tag=_FOREIGN)
+    wheel(lab.root / "folder", "demo", "1.0", tag=_FOREIGN)
+    monkeypatch.setattr(Environment, "tags", ())
+    assert _causes(lab, "-i", index.url, "demo==1.0") == []
+    assert _causes(lab, "--no-index", "-f", str(lab.root / "folder"), "demo==1.0") == []
+
+
+def test_a_call_for_another_platform_asks_for_other_tags(lab: Lab) -> None:
+    index = lab.index()
+    index.requires_python[wheel(index.root, "demo", "1.0", tag="cp39-cp39-linux_x86_64").name] = "==3.9.*"
+    sdist(index.root, "broken", "1.0")
+    words = ("-i", index.url, "--target", str(lab.root / "target"), "--only-binary", ":all:", "demo==1.0", "broken==1.0")
+    (line,) = _causes(lab, *words, "--python-version", "3.9")
+    assert line == "cannot be installed: broken-1.0.tar.gz (refused by --only-binary); broken==1.0 (argument)"
+
+
+@pytest.mark.parametrize("pip", _PIPS)
+def test_formats(lab: Lab, pip: str) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    sdist(index.root, "other", "1.0")
+    assert _causes(lab, "-i", index.url, "demo==1.0", "--no-binary", ":all:", pip=pip) == [
+        f"cannot be installed: {_WHEEL} (refused by --no-binary); demo==1.0 (argument)"
+    ]
+    assert _causes(lab, "-i", index.url, "other==1.0", "--only-binary", "other", pip=pip) == [
+        "cannot be installed: other-1.0.tar.gz (refused by --only-binary); other==1.0 (argument)"
+    ]
+
+
+def test_formats_whose_order_decides(lab: Lab) -> None:
+    index = lab.index()
+    extension(index.root, "demo", "1.0", source=_UNCOMPILABLE)
+    words = ("-i", index.url, "demo==1.0", "--only-binary", ":all:", "--no-binary", "demo")
+    assert _causes(lab, *words) == []  # it was to be built
+
+
+# Hashes.
+
+
+@pytest.mark.parametrize("json", [True, False])
+@pytest.mark.parametrize("pip", _PIPS)
+def test_hashes_of_nothing_that_is_listed(lab: Lab, pip: str, json: bool) -> None:
+    index = lab.index()
+    index.json = json
+    wheel(index.root, "demo", "1.0")
+    sdist(index.root, "demo", "1.0")
+    path = _locked(lab, "sha256:" + "0" * 64, "sha512:" + "1" * 128)
+    (line,) = _causes(lab, "-i", index.url, "-r", path, pip=pip)
+    assert line.startswith(
+        f"cannot be installed: {_WHEEL}, {_SDIST} (listed with another hash than what is pinned); demo==1.0 ("
+    )
+
+
+def test_a_hash_that_cannot_be_compared(lab: Lab) -> None:
+    index = lab.index()
+    index.hashes = ("md5",)
+    wheel(index.root, "demo", "1.0")
+    path = _locked(lab, "sha256:" + "0" * 64)
+    assert _causes(lab, "-i", index.url, "-r", path) == []
+
+
+def test_a_hash_in_capitals(lab: Lab) -> None:
+    index = lab.index()
+    made = wheel(index.root, "demo", "1.0")
+    path = _locked(lab, _hash(made).upper().replace("SHA256", "sha256"))
+    made.write_bytes(made.read_bytes() + b" ")
+    index.lies[made.name] = hashlib.sha256(made.read_bytes()[:-1]).hexdigest().upper()
+    assert _causes(lab, "-i", index.url, "-r", path) == []
+
+
+def test_the_hash_of_a_wheel_for_others(lab: Lab) -> None:
+    """Only the sdist is usable; a third file, for others too and not pinned, is nothing to the matter."""
+    index = lab.index()
+    pinned = wheel(index.root, "demo", "1.0", tag=_FOREIGN)
+    wheel(index.root, "demo", "1.0", tag="cp38-cp38-win32")
+    sdist(index.root, "demo", "1.0")
+    (line,) = _causes(lab, "-i", index.url, "-r", _locked(lab, _hash(pinned)))
+    reason = f"{_FOREIGN_WHEEL} (for other Pythons or platforms), {_SDIST} (listed with another hash than what is pinned)"
+    assert line.startswith(f"cannot be installed: {reason}; demo==1.0 (")
+
+
+@pytest.mark.parametrize("refused", ["--no-binary", "--only-binary"])
+def test_the_hash_of_a_file_in_the_other_format(lab: Lab, refused: str) -> None:
+    index = lab.index()
+    made = {"--no-binary": wheel(index.root, "demo", "1.0"), "--only-binary": sdist(index.root, "demo", "1.0")}
+    pinned = made.pop(refused)
+    (other,) = made.values()
+    (line,) = _causes(lab, "-i", index.url, "-r", _locked(lab, _hash(pinned)), refused, "demo")
+    assert f"{pinned.name} (refused by {refused})" in line
+    assert f"{other.name} (listed with another hash than what is pinned)" in line
+
+
+# A full disk.
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
+    """What `os.statvfs` is to say otherwise, by folder."""
+    changes: dict[str, dict[str, int]] = {}
+    real = os.statvfs
+
+    def statvfs(folder: str) -> SimpleNamespace:
+        found = real(folder)
+        values = {name: getattr(found, name) for name in dir(found) if name.startswith("f_")}
+        return SimpleNamespace(**values | changes.get(folder, {}))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    return changes
+
+
+_FULL = {"f_blocks": 1000, "f_bfree": 0, "f_bavail": 0, "f_flag": 0}
+
+
+@pytest.mark.parametrize(
+    "full",
+    [_FULL, {**_FULL, "f_bfree": 200, "f_bavail": 200, "f_frsize": 4096}, {"f_files": 10, "f_ffree": 0, "f_flag": 0}],
+)
+def test_a_full_disk(lab: Lab, disk: dict[str, dict[str, int]], full: dict[str, int]) -> None:
+    lab.cache.mkdir()
+    environment = lab.environment()
+    site = Environment(environment.python).build["site_packages"]
+    target = str(lab.root)
+    for folder, words, named in (
+        (str(lab.cache), (), str(lab.cache)),
+        (tempfile.gettempdir(), (), tempfile.gettempdir()),
+        (site, (), site),
+        (target, ("--target", target), target),
+        (site, ("--target", target), ""),
+    ):
+        disk[folder] = full
+        expected = [f"less than 1 MB can be written to {named}"] if named else []
+        assert _told(lab, environment.python, (*words, "demo"), 0) == expected
+        disk.clear()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{**_FULL, "f_flag": os.ST_RDONLY}, {**_FULL, "f_blocks": 0}, {"f_files": 0, "f_ffree": 0}, {**_FULL, "f_bfree": 1 << 20}],
+)
+def test_a_disk_that_is_not_full(
+    lab: Lab, disk: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch, other: dict[str, int]
+) -> None:
+    """It is read-only, or not counted, or root has a reserve."""
+    lab.cache.mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    disk[str(lab.cache)] = other
+    assert _told(lab, lab.environment().python, ("demo",), 0) == []
+
+
+def test_the_reserve_is_for_root_alone(lab: Lab, disk: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.cache.mkdir()
+    python = lab.environment().python
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    disk[str(lab.cache)] = {**_FULL, "f_bfree": 1 << 20}
+    assert len(_told(lab, python, ("demo",), 0)) == 1
+
+
+def test_no_temporary_folder(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    assert _told(lab, lab.environment().python, ("demo",), 0) == []
