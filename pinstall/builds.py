@@ -6,7 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from pinstall import digest, links, store
+from pinstall.call import requirements
+from pinstall.call.options import UnreadableCallError
+from pinstall.call.requirements import Line
 from pinstall.ledger import proved
+from pinstall.pins import project_named
 from pinstall.pipcache import entries, locate
 from pinstall.proof import build, integrity, source
 from pinstall.proof.build import Conditions, Record
@@ -14,7 +18,7 @@ from pinstall.proof.libraries import Libraries, libraries
 from pinstall.proof.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pinstall.digest import Digest
     from pinstall.ledger import Ledger
@@ -40,6 +44,7 @@ class Builds:
             f"{dest} {value}" for dest in ("global_options", "install_options") for value in values.get(dest) or ()
         ]
         self._options += [f"constraint {_content(path)}" for path in values.get("build_constraints") or ()]
+        self._constraints = _constraints(environ, cache.pip)
         # As they are before pip changes them.
         self._peers = cache.environment.versions() if values.get("build_isolation") is False else {}
         self._sources: dict[str, Source] = {}
@@ -105,7 +110,7 @@ class Builds:
     def _conditions(self, project: str, settings: tuple[str, ...], says: Source) -> Conditions:
         variables = source.shaping(says, project, self._environ, self._more)
         made = Conditions(
-            settings=build.settings([*settings, *self._options]),
+            settings=build.settings([*settings, *self._options, *self._constrained(says)]),
             variables={name: build.hashed(value) for name, value in variables.items() if name not in build.COMPILERS},
             tools=build.tools(says.tools, self._environ),
             peers={name: self._peers[name] for name in says.requires if name in self._peers},
@@ -116,6 +121,11 @@ class Builds:
         kind, version = here["libc"]
         compilers = build.compilers(self._environ, here["compilers"])
         return made._replace(abi=here["abi"], libc=(kind, version), compilers=compilers, cpu=build.cpu(variables))
+
+    def _constrained(self, says: Source) -> Iterator[str]:
+        for name in says.requires:
+            if name in self._constraints:
+                yield f"constraint {self._constraints[name]}"
 
     def _stale(self, project: str, link: Link, then: Mapping[str, str]) -> str:
         """Say why a wheel built from a source with the digests *then* may not be what *link* leads to now; "" if it is."""
@@ -194,6 +204,20 @@ class Builds:
         with entries.open_content(wheel) as file:
             found = libraries(file, environment.build["site_packages"], environment.path, self._environ)
         return found or Libraries()
+
+
+def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, str]:
+    """Return what ``PIP_CONSTRAINT`` says, by project: before 26.2 it held for what builds require, too."""
+    found: dict[str, str] = {}
+    if pip >= (26, 2):
+        return found
+    for path in environ.get("PIP_CONSTRAINT", "").split():
+        try:
+            lines = [line for line in requirements.read(path, constraint=True, pip=pip) if isinstance(line, Line)]
+        except UnreadableCallError:
+            continue  # pip has said so
+        found |= {name: line.text for line in lines if (name := project_named(line.text))}
+    return found
 
 
 def _content(path: str) -> str:

@@ -82,7 +82,8 @@ class Checker:
     @property
     def plan(self) -> Plan:
         """The view that this call's pip needs, as far as pins have been checked."""
-        return Plan(self._private, self._unknown)
+        idle: dict[str, list[Entry]] = {key: [] for key in self.cache.idle_keys()} if self._unknown else {}
+        return Plan({**idle, **self._private}, self._unknown)
 
     def ledger(self, project: str) -> Ledger:
         """Return the ledger of *project*."""

@@ -109,10 +109,16 @@ def settings_by_project(lines: Iterable[Line]) -> dict[str, tuple[str, ...]]:
     """Return the config settings of each project that *lines* name, pinned or not: those of the first line counts for pip."""
     found: dict[str, tuple[str, ...]] = {}
     for line in lines:
-        name = _NAME.match(line.text)
+        name = project_named(line.text)
         if name and not line.constraint and not line.editable:
-            found.setdefault(canonicalize_name(name[0]), line.settings)
+            found.setdefault(name, line.settings)
     return found
+
+
+def project_named(text: str) -> str:
+    """Return the project that a requirement's text begins with, normalized; "" if it is no name."""
+    found = _NAME.match(text)
+    return canonicalize_name(found[0]) if found else ""
 
 
 def _join(parts: list[_Part]) -> Pin | None:

@@ -97,7 +97,9 @@ PyMODINIT_FUNC PyInit_{name}(void) {{
 """
 
 
-def extension(folder: Path, name: str, version: str, source: str = "", scripts: str = "") -> Path:
+def extension(
+    folder: Path, name: str, version: str, source: str = "", *, scripts: str = "", build_requires: Sequence[str] = ()
+) -> Path:
     """Write an sdist whose module is compiled; its CONTENT tells how: see the backend.
 
     *source* is appended to the C, and *scripts* are what else its build files say.
@@ -105,7 +107,7 @@ def extension(folder: Path, name: str, version: str, source: str = "", scripts: 
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        "pyproject.toml": _PYPROJECT,
+        "pyproject.toml": _PYPROJECT.replace("[]", str(list(build_requires))),
         "backend.py": _COMPILING_BACKEND.format(name=name, NAME=name.upper()),
         "source.c": _SOURCE.format(name=name) + source,
         "setup.cfg": scripts,

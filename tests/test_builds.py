@@ -213,6 +213,38 @@ def test_tools_that_the_scripts_name_are_those_on_the_path(lab: Lab, index: Inde
     assert _builds(lab) == 2
 
 
+@pytest.mark.parametrize("left", [None, "demo-1.0-cp311-cp311-linux_s390x.whl"])
+def test_a_folder_without_a_wheel_for_us(lab: Lab, index: Index, left: str | None) -> None:
+    """As "pip cache remove" leaves it, or another machine that shares the cache: no key is known, and pip builds into it."""
+    index.page_age = index.file_age = None
+    lab.pip(lab.environment(), "demo==1.0")
+    (built,) = lab.wheels()
+    if left:
+        built.rename(built.with_name(left))
+    else:
+        built.unlink()
+    for variables, content in ((_ONE, "one"), ({}, "plain"), (_ONE, "one")):
+        assert _pinstall(lab, **variables)[0] == content
+    assert _builds(lab) == 3
+
+
+@pytest.mark.parametrize("pip", ["25.3", "26.3"])
+def test_constraints_of_builds(lab: Lab, index: Index, pip: str) -> None:
+    """pips before 26.2 hold what builds require to PIP_CONSTRAINT, too."""
+    for version in ("1.0", "2.0"):
+        wheel(index.root, "peer", version, version)
+    extension(index.root, "demo", "1.0", build_requires=["peer"])
+    found = []
+    for version in ("1.0", "2.0", "1.0"):
+        constraints = lab.root / f"{version}.txt"
+        constraints.write_text(f"peer=={version}\nbystander=={version}\n")
+        environment = lab.environment(pip)
+        done = lab.pinstall(environment, "demo==1.0", PIP_CONSTRAINT=str(constraints))
+        found.append(_installed(lab, done, environment))
+    assert found == (["plain1.0", "plain2.0", "plain1.0"] if pip == "25.3" else ["plain2.0"] * 3)
+    assert _builds(lab) == (2 if pip == "25.3" else 1)
+
+
 def _peer(lab: Lab, environment: Environment, content: str, version: str) -> None:
     made = wheel(lab.root / "peers", "peer", version, content)
     lab.pip(environment, "--no-index", "--force-reinstall", made)

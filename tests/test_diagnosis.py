@@ -221,7 +221,7 @@ def test_a_constraint_of_what_another_needs(lab: Lab) -> None:
     constraints = lab.root / "c.txt"
     constraints.write_text("demo==9.0\n")
     (line,) = _causes(lab, "-i", index.url, "-c", str(constraints), "app==1.0")
-    assert line.endswith(f"only of 1.0; demo==9.0 ({constraints}:1)")
+    assert line.endswith(f"only of 1.0; demo==9.0 ({constraints}, line 1)")
 
 
 # A version for others.

@@ -40,20 +40,25 @@ class Call(NamedTuple):
         return any(self.values.get(dest) for dest in dests)
 
     def from_source(self, project: str) -> bool:
-        """Say whether wheels of *project* (normalized) are refused: ``--no-binary`` (``models/format_control.py``)."""
-        return _names(self.values.get("no_binary"), project) and not self.from_wheels(project)
+        """Say whether wheels of *project* (normalized) are refused: ``--no-binary``."""
+        return self._one_format(project) == "no_binary"
 
     def from_wheels(self, project: str) -> bool:
         """Say whether sdists of *project* (normalized) are refused: ``--only-binary``."""
-        return _names(self.values.get("only_binary"), project)
+        return self._one_format(project) == "only_binary"
+
+    def _one_format(self, project: str) -> str | None:
+        """Return the option that decides: a name before ``:all:`` (``models/format_control.py``)."""
+        named = [(dest, _names(self.values.get(dest))) for dest in ("only_binary", "no_binary")]
+        return next((dest for name in (project, ":all:") for dest, names in named if name in names), None)
 
 
-def _names(values: Iterable[str] | None, project: str) -> bool:
-    """Say whether the values of ``--no-binary`` or ``--only-binary`` name a project; ``:none:`` forgets those before it."""
+def _names(values: Iterable[str] | None) -> set[str]:
+    """Return what ``--no-binary`` or ``--only-binary`` name; ``:none:`` forgets those before it."""
     named: set[str] = set()
     for name in (name.strip() for value in values or () for name in value.split(",")):
         named = set() if name == ":none:" else {*named, name if name == ":all:" else canonicalize_name(name)}
-    return ":all:" in named or project in named
+    return named
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: options.Version) -> Call:

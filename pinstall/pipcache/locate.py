@@ -68,7 +68,7 @@ class Cache:
     """pip's cache at *root* as the pip of version *pip* uses it for a call that serves *environment*; pages are read once."""
 
     def __init__(self, root: str, call: Call, environment: Environment, pip: tuple[int, ...]) -> None:
-        self.root, self.call, self.environment = root, call, environment
+        self.root, self.call, self.environment, self.pip = root, call, environment, pip
         self.http = entries.HttpCache(root, pip)
         self._keeps_pages = pip >= (26, 2)
         # With these options the tags are not the environment's: any file may be what pip takes.
@@ -215,11 +215,22 @@ class Cache:
     def _folders(self) -> dict[str, list[tuple[str, str]]]:
         """The folders of built wheels, by project."""
         found: dict[str, dict[tuple[str, str], None]] = {}
-        for folder, key in entries.walk_built(self.root):
-            for name in entries.names(folder):
-                if name.endswith(".whl"):
-                    found.setdefault(canonicalize_name(name.partition("-")[0]), {})[folder, key] = None
+        for folder, key, names in self._leaves:
+            for name in names:
+                found.setdefault(canonicalize_name(name.partition("-")[0]), {})[folder, key] = None
         return {project: list(folders) for project, folders in found.items()}
+
+    @cached_property
+    def _leaves(self) -> list[tuple[str, str, list[str]]]:
+        """The folders of built wheels, their keys, and the wheels in them."""
+        walked = entries.walk_built(self.root)
+        return [(folder, key, [n for n in entries.names(folder) if n.endswith(".whl")]) for folder, key in walked]
+
+    def idle_keys(self) -> Iterator[str]:
+        """Yield the keys whose folders have no built wheel that this environment could use: pip may build one there."""
+        for _, key, names in self._leaves:
+            if not any(self.environment.supports("-".join(name[:-4].split("-")[-3:])) for name in names):
+                yield key
 
     def is_ours(self, entry: Entry) -> bool:
         """Say whether this interpreter's pip would find a built wheel: the key that its origin makes is the one it has."""

@@ -1,0 +1,51 @@
+"""pip was content: is what is pinned what is there?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.packages import wheel
+from tests.test_forward import stand_in
+
+if TYPE_CHECKING:
+    from tests.lab import Lab
+
+
+def test_a_contradiction_has_a_status_of_its_own(lab: Lab) -> None:
+    """A pip that says nothing is wrong, and does nothing."""
+    index = lab.index()
+    wheel(index.root, "demo", "2.0")
+    environment = lab.environment()
+    lab.pip(environment, "-i", index.url, "demo==2.0")
+    stand_in(environment, "sys.exit(0)")
+    (lab.root / "r.txt").write_text("# first\ndemo==1.0\n")
+    done = lab.pinstall(environment, "-i", index.url, "-r", "r.txt")
+    assert done.status == 90, done
+    (line,) = [line for line in done.said if "installed" in line]
+    assert "demo" in line
+    assert "2.0" in line
+    assert "r.txt, line 2" in line
+    assert lab.pinstall(environment, "-i", index.url, "-r", "r.txt", "--dry-run").status == 0
+    assert lab.pinstall(environment, "-i", index.url, "demo==2.0").status == 0
+
+
+def test_a_constraint_on_a_bystander_is_no_contradiction(lab: Lab) -> None:
+    index = lab.index()
+    index.page_age = 0  # no page is used unasked
+    for project in ("demo", "bystander"):
+        wheel(index.root, project, "1.0")
+    environment = lab.environment()
+    lab.pip(environment, "-i", index.url, "bystander==1.0")
+    (lab.root / "c.txt").write_text("bystander==7.0\n")
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", "-c", "c.txt")
+    assert (done.status, done.said) == (0, [])
+
+
+def test_what_came_from_elsewhere_is_noticed(lab: Lab) -> None:
+    environment = lab.environment()
+    one, two = (wheel(lab.root / name, "demo", "1.0", name) for name in ("one", "two"))
+    lab.pip(environment, f"demo @ {one.as_uri()}")
+    done = lab.pinstall(environment, f"demo @ {two.as_uri()}")
+    assert done.status == 0
+    if environment.installed("demo") == "1.0 one":  # pip took it for what was wanted
+        assert [line for line in done.said if "demo" in line] != [], done
