@@ -27,7 +27,8 @@ VERSIONS = (HERE / "pips.txt").read_text().split()
 NEWEST = VERSIONS[-1]
 # As installers write them (entry points specification).
 _SCRIPT = "#!{python}\n{first}import sys\nfrom {module} import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
-_MEASURE = "import coverage\ncoverage.process_startup()\n"
+# There may be no current folder, which coverage needs.
+_MEASURE = "try:\n    import coverage\n    coverage.process_startup()\nexcept OSError:\n    pass\n"
 _SCRIPTS = {"pinstall": "pinstall.cli", "pip": "pip._internal.cli.main"}
 
 
