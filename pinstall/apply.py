@@ -194,8 +194,7 @@ def prune(cache: str, bound: int) -> None:
         if not thing.paths or os.path.realpath(folder) != folder:
             continue
         for path in thing.paths:
-            if os.path.basename(path) != store.RECORD:  # pip's own folder may have that wheel, and would be thought plain pip's
-                _try_unlink(path)
+            _try_unlink(path)
         excess -= thing.size
         for empty in (folder, os.path.dirname(folder)):
             with suppress(OSError):

@@ -54,7 +54,7 @@ class Builds:
         sha256 = evidence.digests["sha256"]
         origin = locate.read_origin(os.path.dirname(entry.content))
         record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
-        then = dict(record.source) if record else {d.algorithm: d.hex for d in origin.digests} if origin else {}
+        then = dict(record.source) if record else origin.by_algorithm if origin else {}
         if pin.hashes:
             is_pinned = any(then.get(d.algorithm) == d.hex for d in pin.hashes)
             evidence = evidence._replace(unproven=not (is_pinned and record is not None and record.seen))
@@ -94,7 +94,7 @@ class Builds:
         origin = locate.read_origin(os.path.dirname(entry.content))
         link = links.Link(origin.url) if origin else None
         says = self._says(link, entry)
-        then = {d.algorithm: d.hex for d in origin.digests} if origin else {}
+        then = origin.by_algorithm if origin else {}
         source = self._source(link) if link and {d.algorithm for d in hashes} - then.keys() else None
         if source is not None:  # pip has held it to the pin's hashes, and notes the index's alone
             with entries.open_content(source) as file:

@@ -115,7 +115,7 @@ class Checker:
 
         What is not pinned, or gets another key when pip asks for its page, is recorded too: it is not what plain pip builds.
         """
-        if not self.cache.call.from_wheels(":any:") and self.builds.are_shaped(settings, settings.values()):
+        if not self.cache.call.from_wheels(":all:") and self.builds.are_shaped(settings, settings.values()):
             self._unknown = True
 
     def _beyond_pages(self, pin: Pin, seen: set[str]) -> list[Finding]:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from pinstall import links
+from pinstall.messages import listed, pinned
 from pinstall.pipcache import entries
+from pinstall.pipcache.locate import will_do
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from pinstall.pins import Pin
     from pinstall.pipcache.locate import Cache, Located, Page
 
-_SHOWN = 4
 _VERSIONS_SHOWN = 3
 # With less, in bytes, hardly a package can be unpacked.
 _LITTLE_SPACE = 1 << 20
@@ -49,9 +50,9 @@ def causes(cache: Cache, pins: Iterable[Pin], since: float) -> list[str]:
     for pin in pins:
         reason = _reason(cache, pin, since)
         if reason and not _is_installed(cache.environment, pin):
-            lines.append(f"cannot be installed: {reason}; {pin} ({_some(pin.places)})")
+            lines.append(f"cannot be installed: {reason}; {pinned(pin)}")
     full = [folder for folder in _folders(cache) if _is_full(folder)]
-    return [*lines, f"less than 1 MB can be written to {_some(full)}"] if full else lines
+    return [*lines, f"less than 1 MB can be written to {listed(full)}"] if full else lines
 
 
 def _is_installed(environment: Environment, pin: Pin) -> bool:
@@ -136,7 +137,7 @@ def _refused(cache: Cache, pin: Pin, files: list[_Listed]) -> str:
 
     Where some of them have a pinned hash, others matter only if they could be installed but for theirs.
     """
-    matching = [file for file in files if _may_match(pin, file)]
+    matching = [file for file in files if will_do(pin, file.digests)]
     refusals = {file: _refusal(cache, pin, file) for file in files}
     if any(not refusals[file] for file in matching):
         return ""
@@ -146,14 +147,7 @@ def _refused(cache: Cache, pin: Pin, files: list[_Listed]) -> str:
             by_reason.setdefault(refusals[file], []).append(file.filename)
         elif not matching or not refusals[file]:
             by_reason.setdefault(_OTHER_HASH, []).append(file.filename)
-    return ", ".join(f"{_some(names)} ({reason})" for reason, names in by_reason.items())
-
-
-def _may_match(pin: Pin, file: _Listed) -> bool:
-    """Say whether a file has one of the pin's hashes, as far as can be told: what cannot be compared may."""
-    algorithms = {digest.algorithm for digest in pin.hashes}
-    comparable = [digest for digest in file.digests if digest.algorithm in algorithms]
-    return not comparable or any(digest._replace(hex=digest.hex.lower()) in pin.hashes for digest in comparable)
+    return ", ".join(f"{listed(names)} ({reason})" for reason, names in by_reason.items())
 
 
 def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
@@ -217,10 +211,3 @@ def _is_full(folder: str) -> bool:
     # Some blocks are root's alone.
     blocks = found.f_bavail if os.geteuid() else found.f_bfree
     return (found.f_blocks > 0 and blocks * found.f_frsize < _LITTLE_SPACE) or (found.f_files > 0 and found.f_ffree == 0)
-
-
-def _some(things: Iterable[str]) -> str:
-    """Name the first few of *things*, each once."""
-    names = list(dict.fromkeys(things))
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

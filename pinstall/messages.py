@@ -30,7 +30,7 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
         else:
             yield WARNING, ("would " if would else "") + _evicted(finding, "delete" if would else "deleted")
     for pin, filenames in back.items():
-        yield NOTE, f"{'would bring' if would else 'brought'} back {_list(filenames)} from the store; {pinned(pin)}"
+        yield NOTE, f"{'would bring' if would else 'brought'} back {listed(filenames)} from the store; {pinned(pin)}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
@@ -46,7 +46,7 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
             reason, detail = finding.verdict
             yield WARNING, f"{act}: {finding.entry.filename}: {reason}, {detail}; {pinned(finding.pin)}"
     if unknown:
-        names = _list(finding.entry.filename for finding in unknown)
+        names = listed(finding.entry.filename for finding in unknown)
         yield WARNING, f"{act}: {names}: unproven-build, nothing tells that they were built from what is pinned"
 
 
@@ -76,7 +76,7 @@ def again() -> str:
 
 def set_aside_versions(pin: Pin, filenames: Iterable[str]) -> str:
     """Say which entries of other versions were tidied away."""
-    return f"set aside {_list(filenames)}: other-version; {pinned(pin)}"
+    return f"set aside {listed(filenames)}: other-version; {pinned(pin)}"
 
 
 def without_cache(reason: str) -> str:
@@ -91,10 +91,11 @@ def not_checked(source: str, reason: str) -> str:
 
 def pinned(pin: Pin) -> str:
     """Name a pin and where it stands."""
-    return f"{pin} ({_list(pin.places)})"
+    return f"{pin} ({listed(pin.places)})"
 
 
-def _list(things: Iterable[str]) -> str:
+def listed(things: Iterable[str]) -> str:
+    """Name the first few of *things*, each once."""
     all_things = list(dict.fromkeys(things))
     more = len(all_things) - _SHOWN
     return ", ".join(all_things[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

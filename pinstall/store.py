@@ -44,7 +44,10 @@ def http_entry(cache: str, entry: Entry) -> Entry | None:
 
 
 class Kept(NamedTuple):
-    """One thing in the store: its files, their size in bytes, and when it was used last (nanoseconds since the epoch)."""
+    """One thing in the store: its files, their size in bytes, and when it was used last (nanoseconds since the epoch).
+
+    A record is none of them, and stays: pip's own folder may have the wheel, and it would be thought to be plain pip's.
+    """
 
     paths: tuple[str, ...]
     size: int
@@ -77,6 +80,7 @@ def everything(cache: str) -> Iterator[Kept]:
 def _kept(paths: list[str]) -> Kept:
     stamps = {path: found for path in paths if (found := stamp(path)) is not None}
     used = max((found.modified for found in stamps.values()), default=0)
+    stamps = {path: found for path, found in stamps.items() if os.path.basename(path) != RECORD}
     return Kept(tuple(stamps), sum(found.size for found in stamps.values()), used)
 
 

@@ -99,7 +99,7 @@ class Cache:
                 pinned[File(offer.link(), label)] = None
             elif self.usable(label) and "-" not in label.text:  # demo-2-1.tar.gz is demo 2.post1, or demo-2 1
                 others.append(offer)
-        listed = any(_will_do(pin, file) for file in pinned)
+        listed = any(will_do(pin, file.link.digests) for file in pinned)
         files = tuple(file for file in pinned if self.usable(file.label))
         return Located(found, files, tuple(others), None not in places, listed)
 
@@ -186,7 +186,7 @@ class Cache:
         """Say whether pip may build what is pinned: not where it may not, and not where it would take a wheel of the index."""
         if self._for_another or self.call.from_wheels(pin.project):
             return False
-        wheels = [file for file in located.files if file.label and file.label.tags and _will_do(pin, file)]
+        wheels = [file for file in located.files if file.label and file.label.tags and will_do(pin, file.link.digests)]
         if wheels and not self.call.from_source(pin.project):
             return False
         return not located.complete or len(located.files) > len(wheels)
@@ -258,6 +258,11 @@ class Origin(NamedTuple):
     digests: tuple[Digest, ...] = ()
     subdirectory: str = ""
 
+    @property
+    def by_algorithm(self) -> dict[str, str]:
+        """The digests' values by their algorithms."""
+        return {digest.algorithm: digest.hex for digest in self.digests}
+
 
 def read_origin(folder: str) -> Origin | None:
     """Read the ``origin.json`` (PEP 610) of a *folder* of built wheels; None if there is none that can be read."""
@@ -295,10 +300,10 @@ def pypi_digest(url: str) -> tuple[Digest, ...]:
     return (Digest("blake2b_256", value),) if len(parts) == 4 and len(value) == 64 else ()
 
 
-def _will_do(pin: Pin, file: File) -> bool:
-    """Say whether pip would take this file for the pin: it states one of the pin's hashes, or none that could be compared."""
+def will_do(pin: Pin, stated: Iterable[Digest]) -> bool:
+    """Say whether pip would take a file of these digests for the pin: one of them is pinned, or none could be compared."""
     algorithms = {d.algorithm for d in pin.hashes}
-    comparable = [d for d in file.link.digests if d.algorithm in algorithms]
+    comparable = [d for d in stated if d.algorithm in algorithms]
     return not comparable or _has_hash(pin, comparable)
 
 
