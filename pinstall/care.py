@@ -58,6 +58,7 @@ class Care:
     def prepare(self) -> None:
         """Prove what the pins name in the cache, and evict what does not match."""
         checker = self._checker
+        checker.begin(self._pins)
         findings = [finding for pin in self._pins for finding in checker.check(pin)]
         checker.expect_builds(settings_by_project(self._call.lines))
         lines = list(messages.hidden(checker.hidden, would=not self._changes))

@@ -15,6 +15,7 @@ from pinstall.view import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from concurrent.futures import Future
 
     from pinstall.builds import Builds
     from pinstall.links import Link
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 
 _CONTRADICTED = "contradicted"
+# What takes less than a file of so many bytes is not worth a thread.
+_LARGE = 8 << 20
 
 
 class Finding(NamedTuple):
@@ -53,6 +56,14 @@ class _Wanted(NamedTuple):
         return self.algorithms <= proof.digests.keys() and (proof.checked or not self.checked)
 
 
+class _Reading(NamedTuple):
+    """A file that is to be read, and for what."""
+
+    entry: Entry
+    stamp: Stamp
+    wanted: _Wanted
+
+
 class Checker:
     """Proves entries for the pins of one call, and remembers the proofs in the ledgers of their projects.
 
@@ -69,6 +80,7 @@ class Checker:
         self.looked: list[Finding] = []
         self.used: list[Finding] = []
         self.hidden: list[Finding] = []
+        self._begun: dict[_Reading, Future[Proof]] = {}
         self._private: dict[str, list[Entry]] = {}
         self._unknown = False
 
@@ -91,12 +103,23 @@ class Checker:
             self.ledgers[project] = Ledger(self.cache.root, project)
         return self.ledgers[project]
 
+    def begin(self, pins: Iterable[Pin]) -> None:
+        """Begin to read the large files for which `check` will ask, where there are several, on all cores."""
+        found = ((pin, e) for pin in pins for file in _files(self.cache.locate(pin)) for e in self.cache.downloads(file))
+        stamped = ((pin, entry, entries.stamp_of(entry)) for pin, entry in found)
+        large = [(pin, entry, stamp) for pin, entry, stamp in stamped if stamp and stamp.size >= _LARGE]
+        if len(large) < 2:
+            return
+        from pinstall.ahead import begun
+
+        readings = ((pin, _Reading(entry, stamp, _wanted(pin, entry))) for pin, entry, stamp in large)
+        self._begun = begun(self._read, [reading for pin, reading in readings if not self._remembered(pin, reading)])
+
     def check(self, pin: Pin) -> list[Finding]:
         """Return what is to be done for *pin*: in the cache, and with what the store has and the cache lacks."""
         located = self.cache.locate(pin)
         found = [self.page(pin, page, located) for page in located.pages]
-        # Pages that know none of the pinned hashes are older than the pin: what they state is no measure.
-        files = located.files if located.listed else tuple(map(_unstated, located.files))
+        files = _files(located)
         for file in files:
             found += [self.look(pin, entry) for entry in self.cache.downloads(file)]
             found += [self.look(pin, entry, stored=True) for entry in self._stored(file)]
@@ -159,7 +182,7 @@ class Checker:
     def look(self, pin: Pin, entry: Entry, *, link: Link | None = None, stored: bool = False) -> Finding:
         """Prove one artifact and decide on it; *link* is that of a built wheel's source, if it is known."""
         stamp = entries.stamp_of(entry)
-        evidence = self._observe(pin, entry, stamp)
+        evidence = self._with_proof(pin, entry, stamp, Evidence(), _wanted(pin, entry))
         if entry.kind == "built" and not self._anew and not evidence.unreadable and not evidence.fault:
             try:
                 evidence = self.builds.evidence(pin, entry, link, evidence)
@@ -236,22 +259,15 @@ class Checker:
             evidence = self._with_proof(pin, page.entry, stamp, evidence, _Wanted(frozenset({"sha256"})))
         return self._decide(pin, page.entry, stamp, evidence)
 
-    def _observe(self, pin: Pin, entry: Entry, stamp: Stamp | None) -> Evidence:
-        stated = digest.known(entry.stated)
-        is_built = entry.kind == "built"  # known by sha256, whatever its pin is held to
-        algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes) if not is_built}
-        algorithms = algorithms or {"sha256"}
-        checked = is_built or (entry.kind == "download" and not stated and not pin.hashes)
-        return self._with_proof(pin, entry, stamp, Evidence(), _Wanted(frozenset(algorithms), checked))
-
     def _with_proof(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, wanted: _Wanted) -> Evidence:
         """Add what is known of the bytes: from the ledger if the file is the one that was read, else by reading it."""
         if stamp is None:
             return evidence._replace(unreadable="it is no regular file")
-        known = None if self._anew else self.ledger(pin.project).proof(entry.key, stamp)
-        if known is None or not wanted.answered_by(known):
+        reading = _Reading(entry, stamp, wanted)
+        known = self._remembered(pin, reading)
+        if known is None:
             try:
-                known = _read(entry, stamp, wanted, is_quiet=self._is_quiet)
+                known = self._begun.pop(reading).result() if reading in self._begun else self._read(reading)
             except OSError as error:
                 return evidence._replace(unreadable=error.strerror or type(error).__name__)
             self.ledger(pin.project).remember(entry.key, known)
@@ -262,6 +278,25 @@ class Checker:
             version=known.version,
         )
 
+    def _remembered(self, pin: Pin, reading: _Reading) -> Proof | None:
+        """Return what the ledger knows of a file if that is enough."""
+        known = None if self._anew else self.ledger(pin.project).proof(reading.entry.key, reading.stamp)
+        return known if known is not None and reading.wanted.answered_by(known) else None
+
+    def _read(self, reading: _Reading) -> Proof:
+        """Prove a file by reading it; raises `OSError`."""
+        entry, stamp, wanted = reading
+        size = 0 if self._is_quiet else stamp.size * (2 if wanted.checked else 1)
+        with entries.open_content(entry) as whole, progress.shown(whole, size, entry.filename) as file:
+            proof = proved(stamp, integrity.digests(file, wanted.algorithms))
+            if wanted.checked:
+                file.seek(0)
+                content = integrity.archive(file, entry.filename)
+                proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)
+        if entries.stamp(entry.content) != stamp:
+            raise OSError(0, "it changed while it was read")
+        return proof
+
     def _stored(self, file: File) -> Iterator[Entry]:
         """Yield what the store has for a file where the cache has nothing."""
         for entry in self.cache.requests(file):
@@ -270,17 +305,13 @@ class Checker:
                 yield kept
 
 
-def _read(entry: Entry, stamp: Stamp, wanted: _Wanted, *, is_quiet: bool) -> Proof:
-    size = 0 if is_quiet else stamp.size * (2 if wanted.checked else 1)
-    with entries.open_content(entry) as whole, progress.shown(whole, size, entry.filename) as file:
-        proof = proved(stamp, integrity.digests(file, wanted.algorithms))
-        if wanted.checked:
-            file.seek(0)
-            content = integrity.archive(file, entry.filename)
-            proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)
-    if entries.stamp(entry.content) != stamp:
-        raise OSError(0, "it changed while it was read")
-    return proof
+def _wanted(pin: Pin, entry: Entry) -> _Wanted:
+    """Say what has to be known of an artifact or metadata file."""
+    stated = digest.known(entry.stated)
+    is_built = entry.kind == "built"  # known by sha256, whatever its pin is held to
+    algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes) if not is_built}
+    checked = is_built or (entry.kind == "download" and not stated and not pin.hashes)
+    return _Wanted(frozenset(algorithms or {"sha256"}), checked)
 
 
 def _is_pinned(pin: Pin, entry: Entry) -> bool:
@@ -291,5 +322,8 @@ def _is_source(file: File) -> bool:
     return file.label is None or not file.label.tags
 
 
-def _unstated(file: File) -> File:
-    return file._replace(link=file.link._replace(digests=()))
+def _files(located: Located) -> tuple[File, ...]:
+    """Return the files of what is pinned. Pages that know none of the pinned hashes are older than the pin: no measure."""
+    if located.listed:
+        return located.files
+    return tuple(file._replace(link=file.link._replace(digests=())) for file in located.files)

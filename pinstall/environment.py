@@ -146,6 +146,7 @@ class Environment:
     def __init__(self, python: str) -> None:
         self.python = python
         self.is_own = python == sys.executable
+        self._known: dict[str, bool] = {}  # by tags, which pages repeat with each version
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
@@ -213,9 +214,11 @@ class Environment:
         # Most wheels are py3-none-any; to list an interpreter's tags takes milliseconds.
         if not tags or _PURE.fullmatch(tags):
             return True
-        from packaging.tags import parse_tag
+        if tags not in self._known:
+            from packaging.tags import parse_tag
 
-        return any(str(tag) in self._supported for tag in parse_tag(tags))
+            self._known[tags] = any(str(tag) in self._supported for tag in parse_tag(tags))
+        return self._known[tags]
 
     @cached_property
     def pip_version(self) -> tuple[int, ...] | None:

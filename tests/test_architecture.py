@@ -20,6 +20,7 @@ _DOWN = [
     "confirm diagnosis",
     "messages",
     "check",
+    "ahead",
     "builds apply progress",
     "store ledger view",
     "lock",

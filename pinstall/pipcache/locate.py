@@ -90,11 +90,14 @@ class Cache:
         found = tuple(page for page in places if page is not None)
         pinned: dict[File, None] = {}
         others = []
+        admitted: dict[str, bool] = {}  # pages list each version many times
         for offer in itertools.chain(*(page.offers for page in found), self._local(pin.project)):
             label = links.label(offer.filename, pin.project)
             if label is None:
                 continue
-            if pin.admits(label.version) and (pin.has_version or _has_hash(pin, offer.link().digests)):
+            if label.text not in admitted:
+                admitted[label.text] = pin.admits(label.version)
+            if admitted[label.text] and (pin.has_version or _has_hash(pin, offer.link().digests)):
                 pinned[File(offer.link(), label)] = None
             elif self.usable(label) and "-" not in label.text:  # demo-2-1.tar.gz is demo 2.post1, or demo-2 1
                 others.append(offer)
