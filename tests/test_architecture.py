@@ -17,7 +17,7 @@ _DOWN = [
     "settle tidy keep",
     "heal report",
     "confirm diagnosis",
-    "messages",
+    "dependencies messages",
     "check forward",
     "builds apply progress",
     "store ledger view",

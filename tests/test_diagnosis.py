@@ -22,6 +22,7 @@ from tests.packages import extension, sdist, wheel
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.index import Index
     from tests.lab import Lab
 
 _PIPS = [VERSIONS[0], VERSIONS[2], NEWEST]
@@ -340,6 +341,69 @@ def test_formats_whose_order_decides(lab: Lab) -> None:
     extension(index.root, "demo", "1.0", source=_UNCOMPILABLE)
     words = ("-i", index.url, "demo==1.0", "--only-binary", ":all:", "--no-binary", "demo")
     assert _causes(lab, *words) == []  # it was to be built
+
+
+# What is needed by what is pinned.
+
+
+def _numba(lab: Lab, requires: str = "numba==0.55.1") -> Index:
+    """Serve app, which needs low, which *requires* numba, whose only file is for older Pythons."""
+    index = lab.index()
+    wheel(index.root, "app", "1.0", requires=["low==1.0"])
+    wheel(index.root, "low", "1.0", requires=[requires])
+    index.requires_python[sdist(index.root, "numba", "0.55.1").name] = ">=3.7,<3.11"
+    return index
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+@pytest.mark.parametrize("pip", _PIPS)
+def test_a_dependency_for_other_pythons(lab: Lab, pip: str, metadata: bool) -> None:
+    index = _numba(lab)
+    index.metadata = metadata
+    (line,) = _causes(lab, "-i", index.url, "app==1.0", pip=pip)
+    assert line == (
+        f"cannot be installed: numba-0.55.1.tar.gz (for Python >=3.7,<3.11, and this is {_python(lab)}); "
+        "numba==0.55.1 (needed by low)"
+    )
+
+
+def test_a_dependency_that_is_not_listed(lab: Lab) -> None:
+    index = _numba(lab, "numba==0.60")
+    (line,) = _causes(lab, "-i", index.url, "low==1.0")
+    assert line.endswith("of this version, only of 0.55.1; numba==0.60 (needed by low)")
+
+
+@pytest.mark.parametrize("words", [["app"], ["app>=1"], ["app==1.0", "broken==1.0"]])
+@pytest.mark.parametrize(
+    "requires", ["numba", "numba>=0.55", "numba==0.55.1; python_version < '3'", "numba==0.55.1; extra == 'x'"]
+)
+def test_what_leaves_pip_a_choice_or_does_not_apply(lab: Lab, requires: str, words: list[str]) -> None:
+    index = _numba(lab, requires)
+    extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
+    needed = "python" not in requires and "extra" not in requires
+    status = int(needed or "broken==1.0" in words)
+    assert _causes(lab, "-i", index.url, *words, status=status) == []
+
+
+def test_a_dependency_that_is_not_wanted_or_there_already(lab: Lab) -> None:
+    """pip fails over another requirement."""
+    index = _numba(lab)
+    extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
+    words = ("-i", index.url, "low==1.0", "broken==1.0")
+    environment, since = lab.environment(), time.time()
+    lab.run([environment.pip, "install", "-i", index.url, "low==1.0"])  # its page is in the cache
+    assert _causes(lab, *words, "--no-deps") == []
+    assert len(_told(lab, environment.python, words, since)) == 1
+    lab.pip(environment, str(wheel(lab.root / "elsewhere", "numba", "0.55.1")))
+    assert _told(lab, environment.python, words, since) == []
+
+
+def test_a_dependency_that_the_call_names_itself(lab: Lab) -> None:
+    """Where it comes from is the call's say."""
+    index = _numba(lab)
+    own = wheel(lab.root / "elsewhere", "numba", "0.55.1")
+    extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
+    assert _causes(lab, "-i", index.url, "app==1.0", f"numba @ {own.as_uri()}", "broken==1.0") == []
 
 
 # Hashes.
