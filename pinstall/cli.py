@@ -78,10 +78,12 @@ def _serve(target: Target) -> int:
     status = pip.run([*target.options, "install", *session.arguments], session.variables, meanwhile)
     try:
         session.passed("pip")
-        for words in session.heal(status):
-            status = forward.Pip(target.runner).run([*target.options, "install", *words], session.variables, lambda: None)
+        for words in session.heal(_outcome(pip, status)):
+            if not pip.was_told_to_end:
+                pip = forward.Pip(target.runner)
+                status = pip.run([*target.options, "install", *words], session.variables, lambda: None)
         session.passed("heal")
-        session.finish(status)
+        session.finish(_outcome(pip, status))
         status = session.confirm(status)
         session.passed("finish")
         session.report(status)
@@ -90,6 +92,11 @@ def _serve(target: Target) -> int:
     except Exception as error:  # noqa: BLE001 (as above)
         _say_broken(error)
     return status
+
+
+def _outcome(pip: forward.Pip, status: int) -> int:
+    """Tell a pip that was interrupted, whose *status* is 1, from one that failed."""
+    return _INTERRUPTED if status and pip.was_told_to_end else status
 
 
 def _say(line: str) -> None:

@@ -40,7 +40,7 @@ def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
 
 
 def of(entry: Entry, wanted: Want, markers: dict[str, str]) -> list[Want]:
-    """Return what an artifact in the cache (or its ``.metadata``) that is there for *wanted* needs (an sdist to be built)."""
+    """Return what an artifact in the cache (or its ``.metadata``), there for *wanted*, needs: an sdist, to be built as well."""
     wants = (want(text, f"needed by {wanted.pin.project}", markers, wanted.extras) for text in _stated(entry))
     return [found for found in wants if found]
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 # Before 23.0 pip's cache is another one: such a pip is left alone.
 _OLDEST_PIP = (23,)
-_FAILED, _USAGE_ERROR = 1, 2
-_SIGNALS = 128
+_FAILED = 1
+_CRASHED = _USAGE_ERROR = 2  # pip does not tell these apart
 _CONTRADICTED = 90
 # With these pip does not look at what the environment has, or may prefer what the index has.
 _ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "root_path", "upgrade")
@@ -143,8 +143,8 @@ class Session:
         not to blame.
         """
         checker, call = self._checker, self._call
-        if checker is None or call is None or self._without or status == 0 or status >= _SIGNALS:
-            return []
+        if checker is None or call is None or self._without or status not in (_FAILED, _CRASHED):
+            return []  # pip succeeded, or was ended, or did not get as far as the cache
         went = self._deleted
         self._note_what_came_back(checker, status)
         checker.cache.forget_pages()
@@ -158,7 +158,7 @@ class Session:
             self._say(ERROR, f"the cache cannot be put right: {error}")
             return []
         if not done:
-            if found.proven:
+            if found.proven and status == _FAILED:  # a usage error is no matter of the cache
                 self._say(NOTE, messages.healthy(found.proven))
             return []
         self._tries += 1
