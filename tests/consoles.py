@@ -38,7 +38,7 @@ def sections(document: str) -> list[Section]:
 
 
 class Console:
-    """A shell in the root of a lab; ``names`` are what stands in documents for what is there (an index's URL)."""
+    """A shell in the root of a lab; ``names`` are what stands in a document for what is there (of an index, its URL)."""
 
     def __init__(self, lab: Lab, names: dict[str, str] | None = None) -> None:
         self.lab, self.names = lab, names or {}
@@ -66,11 +66,14 @@ class Console:
             timeout=120,
             check=False,
         )
-        return done.stdout.decode(errors="replace")
+        printed = done.stdout.decode(errors="replace")
+        for name, real in self.names.items():
+            printed = printed.replace(real, name)
+        return printed
 
 
 def _comparable(text: str) -> str:
-    lines = (line.rstrip() for line in _CUT_HASH.sub("0...", text).splitlines())
+    lines = (line.rstrip() for line in _CUT_HASH.sub("HASH", text).splitlines())
     return "".join(f"{line}\n" for line in lines)
 
 
