@@ -11,6 +11,7 @@ from pinstall import __version__, environment, forward
 
 if TYPE_CHECKING:
     from pinstall.environment import Target
+    from pinstall.session import Session
 
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
@@ -59,6 +60,7 @@ def _just_pip(target: Target, *words: str) -> int:
 def _serve(target: Target) -> int:
     """Check, forward, heal, confirm; whatever goes wrong with us, pip runs."""
     pip = forward.Pip(target.runner)
+    session = None
     try:
         from pinstall.session import Session
 
@@ -67,9 +69,11 @@ def _serve(target: Target) -> int:
         session.begin()
         session.passed("check")
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
-        _say_broken(error)
+        _say_broken(error, session)
         words = [*target.options, "install", *forward.without_cache(target.words)]
-        return pip.run(words, {"PIP_NO_CACHE_DIR": "1"}, lambda: None)
+        status = pip.run(words, {"PIP_NO_CACHE_DIR": "1"}, lambda: None)
+        _report(session, status)
+        return status
 
     def meanwhile() -> None:
         with suppress(Exception):  # what is not done now is done afterwards, or by the next call
@@ -86,11 +90,11 @@ def _serve(target: Target) -> int:
         session.finish(_outcome(pip, status))
         status = session.confirm(status)
         session.passed("finish")
-        session.report(status)
     except KeyboardInterrupt:
         pass  # pip has done its work, and its status stands
     except Exception as error:  # noqa: BLE001 (as above)
-        _say_broken(error)
+        _say_broken(error, session)
+    _report(session, status)
     return status
 
 
@@ -99,12 +103,21 @@ def _outcome(pip: forward.Pip, status: int) -> int:
     return _INTERRUPTED if status and pip.was_told_to_end else status
 
 
+def _report(session: Session | None, status: int) -> None:
+    if session is not None:
+        with suppress(Exception):
+            session.report(status)
+
+
 def _say(line: str) -> None:
     # Straight to the descriptor: what Python cannot flush would cost pip's exit status. Nobody may be listening.
     with suppress(OSError):
         os.write(2, f"pinstall: {line}\n".encode(errors="backslashreplace"))
 
 
-def _say_broken(error: Exception) -> None:
+def _say_broken(error: Exception, session: Session | None) -> None:
     # The words of an exception may hold a URL with credentials: its kind must do.
-    _say(f"internal error ({type(error).__name__}): pip runs without the cache; PINSTALL_POLICY=off turns pinstall off")
+    line = f"internal error ({type(error).__name__}): pip runs without the cache; PINSTALL_POLICY=off turns pinstall off"
+    _say(line)
+    if session is not None:
+        session.note(line)

@@ -6,11 +6,12 @@ import errno
 import os
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pinstall import apply, forward, heal, keep, lock, messages, pins, store, tidy, view
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
+from pinstall.call.requirements import Unread
 from pinstall.check import Checker
 from pinstall.confirm import confirm
 from pinstall.environment import Environment, SilentPythonError
@@ -35,6 +36,7 @@ _OLDEST_PIP = (23,)
 _FAILED = 1
 _CRASHED = _USAGE_ERROR = 2  # pip does not tell these apart
 _CONTRADICTED = 90
+_NOT_UNDERSTOOD = Unread("this call", "pip understands an option or setting of it that pinstall does not")
 # With these pip does not look at what the environment has, or may prefer what the index has.
 _ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "root_path", "upgrade")
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
@@ -68,6 +70,8 @@ class Session:
         self._said: list[str] = []
         self._doubts: list[Doubt] = []
         self._tries = 1
+        self._healed: dict[str, Any] | None = None
+        self._causes: list[str] = []
         self._clock, self._seconds = time.monotonic(), dict[str, float]()
         self._deleted: list[Finding] = []
         self._untidy: dict[Pin, list[Untidy]] = {}
@@ -152,6 +156,7 @@ class Session:
         fresh.ledgers = checker.ledgers
         found = heal.examine(fresh, call.lines, self._open)
         self._looked += fresh.looked
+        self._healed = {"sound": found.proven, "removed": [], "mended": []}
         try:
             done = self._settle(fresh, [*found.bad, *fresh.contradicted(went)])
         except CacheUnusableError as error:
@@ -166,6 +171,7 @@ class Session:
         if self._view:
             view.forget_gone(checker.cache.root, self._view)
         half = [f"{name}=={version}" for name, version in self._environment.half_installed(self._began)]
+        self._healed |= {"removed": [finding.entry.filename for finding in done], "mended": half}
         cache_dir = self.variables.get("PIP_CACHE_DIR", checker.cache.root)
         return [*(command.narrowed(call, requirement, cache_dir) for requirement in half), self.arguments]
 
@@ -175,9 +181,7 @@ class Session:
             self._built = keep.builds(self._checker, self._view, self._open, self._call.lines if self._call else ())
         self._mark.close()
         if not self._is_understood and status == 0:
-            self._say(
-                WARNING, messages.not_checked("this call", "pip understands an option or setting of it that pinstall does not")
-            )
+            self._say(WARNING, messages.not_checked(*_NOT_UNDERSTOOD))
         if self._call is None or self._call.cache_dir is None:
             return
         if status != _USAGE_ERROR:
@@ -185,16 +189,18 @@ class Session:
                 self._say(WARNING, messages.not_checked(unread.source, unread.reason))
         if self._checker is not None:
             self._note_what_came_back(self._checker, status)
-            if status == _FAILED and not self._without:
-                self._diagnose(self._checker)
+            if status in (_FAILED, _CRASHED) and not self._without:
+                self._diagnose(self._checker, status)
             untidy = [] if status or self._without else self._find_untidy(self._call, self._checker)
             self._put_in_order(self._checker, untidy)
 
-    def _diagnose(self, checker: Checker) -> None:
+    def _diagnose(self, checker: Checker, status: int) -> None:
         from pinstall.diagnosis import causes
 
         checker.cache.forget_pages()
-        for line in causes(checker.cache, self._open, self._began):
+        # A full disk makes pip crash while it downloads; after a usage error it has asked for nothing.
+        self._causes = causes(checker.cache, self._open if status == _FAILED else (), self._began)
+        for line in self._causes:
             self._say(WARNING, line)
 
     def _put_in_order(self, checker: Checker, untidy: list[Untidy]) -> None:
@@ -233,6 +239,10 @@ class Session:
         self._seconds[step] = self._seconds.get(step, 0) + now - self._clock
         self._clock = now
 
+    def note(self, line: str) -> None:
+        """Have the report tell a *line* that was said already."""
+        self._said.append(line)
+
     def report(self, status: int) -> None:
         """Write the report if the call wants one."""
         path = self._environ.get("PINSTALL_REPORT")
@@ -241,18 +251,22 @@ class Session:
         from pinstall import report
 
         version = ".".join(map(str, self._pip_version or ())) or None
+        unread = self._call.unread if self._call else ()
         story = report.Story(
             status=status,
+            pip_status=0 if status == _CONTRADICTED else status,
             tries=self._tries,
             environment={"python": self._environment.python, "pip": version},
             cache=self._call.cache_dir if self._call else None,
             pins=self._pins,
             open=self._open,
-            unread=self._call.unread if self._call else (),
+            unread=unread if self._is_understood else (_NOT_UNDERSTOOD, *unread),
             looked=self._looked,
             acted=self._acted,
             set_aside=self._set_aside,
             built=self._built,
+            healed=self._healed,
+            causes=self._causes,
             doubts=self._doubts,
             messages=self._said,
             seconds=self._seconds,
