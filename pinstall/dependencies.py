@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from email.parser import HeaderParser
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
@@ -11,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from pinstall.pins import Pin
 from pinstall.pipcache import entries
-from pinstall.proof import integrity, source
+from pinstall.proof import integrity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +52,8 @@ def _stated(entry: Entry) -> list[str]:
                 return _required(file.read(integrity.LARGEST_METADATA).decode(errors="replace"))
             if entry.filename.endswith(".whl"):
                 return _required(integrity.metadata(file))
+            from pinstall.proof import source
+
             says = source.read(file, entry.filename, ())
             file.seek(0)
             return [*(says.requires if says else ()), *_required(source.metadata(file, entry.filename))]
@@ -61,4 +62,6 @@ def _stated(entry: Entry) -> list[str]:
 
 
 def _required(metadata: str) -> list[str]:
+    from email.parser import HeaderParser
+
     return [str(text) for text in HeaderParser().parsestr(metadata).get_all("Requires-Dist") or ()]

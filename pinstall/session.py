@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from pinstall import apply, forward, heal, keep, lock, messages, pins, store, tidy, view
+from pinstall import apply, forward, keep, lock, messages, pins, store, tidy, view
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
 from pinstall.call.requirements import Unread
@@ -149,12 +149,14 @@ class Session:
         checker, call = self._checker, self._call
         if checker is None or call is None or self._without or status not in (_FAILED, _CRASHED):
             return []  # pip succeeded, or was ended, or did not get as far as the cache
+        from pinstall.heal import examine
+
         went = self._deleted
         self._note_what_came_back(checker, status)
         checker.cache.forget_pages()
         fresh = Checker(checker.cache, self._environ, anew=True)
         fresh.ledgers = checker.ledgers
-        found = heal.examine(fresh, call.lines, self._open)
+        found = examine(fresh, call.lines, self._open)
         self._looked += fresh.looked
         self._healed = {"sound": found.proven, "removed": [], "mended": []}
         try:
