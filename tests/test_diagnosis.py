@@ -18,6 +18,7 @@ from pinstall.environment import Environment
 from pinstall.pipcache.locate import Cache
 from tests.lab import NEWEST, VERSIONS
 from tests.packages import extension, sdist, wheel
+from tests.test_forward import stand_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,6 +170,17 @@ def test_yanked_is_no_cause(lab: Lab, pip: str, json: bool) -> None:
     index.json = json
     index.yanked[wheel(index.root, "demo", "1.0").name] = "broken"
     assert _causes(lab, "-i", index.url, "demo==1.0", pip=pip, status=0) == []
+
+
+@pytest.mark.parametrize("pip", _PIPS)
+def test_nor_is_it_where_only_a_constraint_pins(lab: Lab, pip: str) -> None:
+    index = lab.index()
+    index.yanked[wheel(index.root, "demo", "1.0").name] = "broken"
+    wheel(index.root, "demo", "2.0")
+    wheel(index.root, "app", "1.0", requires=["demo>=0.5"])
+    (lab.root / "c.txt").write_text("demo==1.0\n")
+    words = ("-i", index.url, "-c", str(lab.root / "c.txt"))
+    assert _causes(lab, *words, "app==1.0", "demo", pip=pip, status=0) == []
 
 
 # A version that is not listed.
@@ -533,3 +545,18 @@ def test_no_temporary_folder(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(tempfile, "gettempdir", none)
     assert _told(lab, lab.environment().python, ("demo",), 0) == []
+
+
+@pytest.mark.parametrize("status", [1, 2, 3])
+def test_a_pip_that_failed_or_crashed_while_the_disk_is_full(lab: Lab, status: int) -> None:
+    """pip catches what goes wrong while it installs, not while it downloads: then it ends with 2."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    environment = lab.environment()
+    stand_in(environment, f"sys.exit({status})")
+    (site,) = environment.folder.glob("lib/python*/site-packages")
+    full = {**_FULL, "f_frsize": 1}
+    (site / "z.pth").write_text(f"import os, types; os.statvfs = lambda _, made=types.SimpleNamespace(**{full}): made\n")
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    said = [line for line in done.said if line.startswith("less than 1 MB can be written to ")]
+    assert (done.status, len(said)) == (status, int(status < 3)), done
