@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pinstall import apply, keep, lock, messages, store, tidy, view
 from pinstall.call import command
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from pinstall.tidy import Untidy
 
 _FAILED = 1
-_SIGNALS = 128
+_CRASHED = 2  # or a usage error: pip does not tell these apart
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 
 
 class Care:
     """The care of a *cache* for its call: *pins* are those that the environment does not satisfy.
 
-    What was ``looked`` at, ``acted`` upon, ``set_aside`` and ``built``, and how many ``tries`` pip had, is for the report.
+    For the report: what was ``looked`` at, ``acted`` upon, ``set_aside``, ``built`` and ``healed``, how many ``tries`` pip had,
+    and the ``causes`` of its failure.
     """
 
     def __init__(self, cache: Cache, pins: list[Pin], environ: Mapping[str, str], say: Say) -> None:
@@ -54,6 +55,8 @@ class Care:
         self.set_aside: list[str] = []
         self.built: list[str] = []
         self.tries = 1
+        self.healed: dict[str, Any] | None = None
+        self.causes: list[str] = []
 
     def prepare(self) -> None:
         """Prove what the pins name in the cache, and evict what does not match."""
@@ -115,24 +118,25 @@ class Care:
         The last is the user's own, as it was *given*, once more; before it those that mend what pip left half-installed. None
         if the cache is not to blame.
         """
-        if not self._is_at_work or status == 0 or status >= _SIGNALS:
-            return []
-        from pinstall import heal
+        if not self._is_at_work or status not in (_FAILED, _CRASHED):
+            return []  # pip succeeded, or was ended, or did not get as far as the cache
+        from pinstall.heal import examine
 
         checker, went = self._checker, self._deleted
         self._note_what_came_back(status)
         checker.cache.forget_pages()
         fresh = Checker(checker.cache, self._environ, anew=True)
         fresh.ledgers = checker.ledgers
-        found = heal.examine(fresh, self._call.lines, self._pins)
+        found = examine(fresh, self._call.lines, self._pins)
         self.looked += fresh.looked
+        self.healed = {"sound": found.proven, "removed": [], "mended": []}
         try:
             done = self._settle(fresh, [*found.bad, *fresh.contradicted(went)])
         except CacheUnusableError as error:
             self._say(ERROR, f"the cache cannot be put right: {error}")
             return []
         if not done:
-            if found.proven:
+            if found.proven and status == _FAILED:  # a usage error is no matter of the cache
                 self._say(NOTE, messages.healthy(found.proven))
             return []
         self.tries += 1
@@ -140,6 +144,7 @@ class Care:
         if self._view:
             view.forget_gone(self._root, self._view)
         half = [f"{name}=={version}" for name, version in self._environment.half_installed(self._began)]
+        self.healed |= {"removed": [finding.entry.filename for finding in done], "mended": half}
         cache_dir = given.variables.get("PIP_CACHE_DIR", self._root)
         return [*(command.narrowed(self._call, requirement, cache_dir) for requirement in half), given.arguments]
 
@@ -151,15 +156,17 @@ class Care:
         if not self._changes:
             return
         self._note_what_came_back(status)
-        if status == _FAILED and self._may_use:
-            self._diagnose()
+        if status in (_FAILED, _CRASHED) and self._may_use:
+            self._diagnose(status)
         self._put_in_order(self._find_untidy() if status == 0 and self._may_use else [])
 
-    def _diagnose(self) -> None:
+    def _diagnose(self, status: int) -> None:
         from pinstall.diagnosis import causes
 
         self._checker.cache.forget_pages()
-        for line in causes(self._checker.cache, self._pins, self._began):
+        # A full disk makes pip crash while it downloads; after a usage error it has asked for nothing.
+        self.causes = causes(self._checker.cache, self._pins if status == _FAILED else (), self._began)
+        for line in self.causes:
             self._say(WARNING, line)
 
     def _put_in_order(self, untidy: list[Untidy]) -> None:

@@ -129,7 +129,8 @@ class Checker:
             own = [self.look(pin, entry, link=file.link) for entry in self.cache.built(pin, file.link)]
             kept = [self.look(pin, e, link=file.link, stored=True) for e in store.builds(self.cache.root, key, pin.project)]
             found += self._choose(key, own, kept, is_built=is_built)
-        if pin.has_version and not located.complete and is_built:
+        # What no page lists yet, pip may learn of from a new one.
+        if pin.has_version and not (located.complete and located.listed) and is_built:
             found += self._beyond_pages(pin, {self.cache.wheel_key(file.link) for file in filter(_is_source, files)})
         return [finding for finding in found if finding.stored or not isinstance(finding.verdict, Keep)]
 

@@ -12,6 +12,7 @@ from pinstall import __version__, environment, forward
 if TYPE_CHECKING:
     from pinstall.environment import Target
     from pinstall.forward import Pip
+    from pinstall.session import Session
 
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
@@ -58,6 +59,7 @@ def _serve(target: Target, pip: Pip) -> int:
         return pip.run([*target.options, "--version"], {}, lambda: None)
     if os.environ.get("PINSTALL_POLICY") == "off":
         return pip.run([*target.options, "install", *target.words], {}, lambda: None)
+    session = None
     try:
         from pinstall.session import Session
 
@@ -65,9 +67,11 @@ def _serve(target: Target, pip: Pip) -> int:
         session.prepare()
         session.passed("check")
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
-        _say_broken(error)
+        _say_broken(error, session)
         given = forward.Given(list(target.words)).without_cache()
-        return pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
+        status = pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
+        _report(session, status)
+        return status
 
     def meanwhile() -> None:
         with suppress(Exception):  # what is not done now is done afterwards, or by the next call
@@ -76,18 +80,31 @@ def _serve(target: Target, pip: Pip) -> int:
     status = pip.run([*target.options, "install", *session.given.arguments], session.given.variables, meanwhile)
     try:
         session.passed("pip")
-        for words in session.heal(status):
-            status = forward.Pip(target.runner).run([*target.options, "install", *words], session.given.variables, lambda: None)
+        for words in session.heal(_outcome(pip, status)):
+            if not pip.was_told_to_end:
+                pip = forward.Pip(target.runner)
+                status = pip.run([*target.options, "install", *words], session.given.variables, lambda: None)
         session.passed("heal")
-        session.finish(status)
+        session.finish(_outcome(pip, status))
         status = session.confirm(status)
         session.passed("finish")
-        session.report(status)
     except KeyboardInterrupt:
         pass  # pip has done its work, and its status stands
     except Exception as error:  # noqa: BLE001 (as above)
-        _say_broken(error)
+        _say_broken(error, session)
+    _report(session, status)
     return status
+
+
+def _outcome(pip: Pip, status: int) -> int:
+    """Tell a pip that was interrupted, whose *status* is 1, from one that failed."""
+    return _INTERRUPTED if status and pip.was_told_to_end else status
+
+
+def _report(session: Session | None, status: int) -> None:
+    if session is not None:
+        with suppress(Exception):
+            session.report(status)
 
 
 def _say(line: str) -> None:
@@ -96,6 +113,9 @@ def _say(line: str) -> None:
         os.write(2, f"pinstall: {line}\n".encode(errors="backslashreplace"))
 
 
-def _say_broken(error: Exception) -> None:
+def _say_broken(error: Exception, session: Session | None) -> None:
     # The words of an exception may hold a URL with credentials: its kind must do.
-    _say(f"internal error ({type(error).__name__}): pip runs without the cache; PINSTALL_POLICY=off turns pinstall off")
+    line = f"internal error ({type(error).__name__}): pip runs without the cache; PINSTALL_POLICY=off turns pinstall off"
+    _say(line)
+    if session is not None:
+        session.note(line)

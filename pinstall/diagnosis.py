@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from pinstall import links
+from pinstall import dependencies, links
+from pinstall.dependencies import Want
 from pinstall.messages import listed, pinned
+from pinstall.pins import project_named
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import will_do
 
@@ -41,18 +43,47 @@ class _Listed(NamedTuple):
 
 
 def causes(cache: Cache, pins: Iterable[Pin], since: float) -> list[str]:
-    """Return a line for each cause that can be told: of those of *pins* that could not be installed, and of full disks.
+    """Return a line for each cause that can be told: of *pins*, and what they need, that cannot be installed; of full disks.
 
     *since* is when the call began, in seconds since the epoch: what pip was told is what it has used from then on. Pages of
     *cache* that were read before pip ran must be forgotten.
     """
     lines = []
-    for pin in pins:
+    for pin in _needed(cache, pins):
         reason = _reason(cache, pin, since)
         if reason and not _is_installed(cache.environment, pin):
             lines.append(f"cannot be installed: {reason}; {pinned(pin)}")
     full = [folder for folder in _folders(cache) if _is_full(folder)]
     return [*lines, f"less than 1 MB can be written to {listed(full)}"] if full else lines
+
+
+def _needed(cache: Cache, pins: Iterable[Pin]) -> Iterator[Pin]:
+    """Yield *pins*, and what these need in one version and nothing else: the dependencies of dependencies among it.
+
+    Where a requirement leaves a choice, pip may have taken something else, which needs other things.
+    """
+    call = cache.call
+    named = {project_named(line.text) for line in call.lines}
+    waiting = list(pins)
+    while waiting:
+        pin = waiting.pop(0)
+        yield pin
+        if pin.requested and pin.has_version and not call.has("ignore_dependencies") and not call.from_source(pin.project):
+            needed = [needed for needed in _dependencies(cache, pin) if needed.project not in named]
+            named.update(needed.project for needed in needed)
+            waiting += needed
+
+
+def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
+    """Return the pins that each wheel states which the cache has for *pin*: an sdist may know of its dependencies too late."""
+    stated: list[list[Pin]] = []
+    for file in cache.locate(pin).files:
+        built = cache.built(pin, file.link) if file.label is None or not file.label.tags else ()
+        for entry in (*cache.downloads(file), *built):
+            if entry.kind == "metadata" or entry.filename.endswith(".whl"):
+                wants = dependencies.of(entry, Want(pin), cache.environment.markers)
+                stated.append([want.pin for want in wants if want.pin.has_version])
+    return [needed for needed in stated[0] if all(needed in others for others in stated)] if stated else []
 
 
 def _is_installed(environment: Environment, pin: Pin) -> bool:

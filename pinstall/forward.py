@@ -70,6 +70,7 @@ class Pip:
     def __init__(self, runner: str, *, early: bool = False) -> None:
         """Have the interpreter *runner* start; if *early*, it imports pip while we do our own work."""
         self._runner = runner
+        self.was_told_to_end = False  # by a signal, whatever pip made of that
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel keeps pip's status to itself
         reading, self._go = map(_above_the_streams, os.pipe())
@@ -91,12 +92,32 @@ class Pip:
             os.close(self._go)
             print(f"pinstall: pip could not be started by {self._runner}: {self._error.strerror}", file=sys.stderr)
             return COULD_NOT_START
-        with _passing_signals_to(self._child):
+        with self._passing_signals_to(self._child):
             with suppress(BrokenPipeError), open(self._go, "wb") as go:
                 go.write(json.dumps([list(words), dict(variables)]).encode())
             meanwhile()
             status = self._child.wait()
         return 128 - status if status < 0 else status
+
+    @contextmanager
+    def _passing_signals_to(self, child: _Child) -> Iterator[None]:
+        """Pass on what is sent to us alone; what the terminal sends has reached the child already."""
+
+        def pass_on(number: int, _frame: Any) -> None:
+            name = signal.Signals(number).name
+            self.was_told_to_end = self.was_told_to_end or name not in ("SIGUSR1", "SIGUSR2")
+            if name not in ("SIGINT", "SIGQUIT") or not _in_foreground():
+                child.send_signal(number)
+
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGQUIT")
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        # A signal that we were told to ignore (nohup) is ignored by the child as well.
+        before = {number: signal.signal(number, pass_on) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 class _Child(Protocol):
@@ -181,25 +202,6 @@ def _interpreter_options() -> list[str]:
     if rest or not options or options[-1][0] != "-m":  # somebody's program that runs ours: "python -m coverage run -m pinstall"
         return []
     return [word for name, value in options[:-1] for word in ([name, value] if value or name in ("-W", "-X") else [name])]
-
-
-@contextmanager
-def _passing_signals_to(child: _Child) -> Iterator[None]:
-    """Pass on what is sent to us alone; what the terminal sends has reached the child already."""
-
-    def pass_on(number: int, _frame: Any) -> None:
-        if signal.Signals(number).name not in ("SIGINT", "SIGQUIT") or not _in_foreground():
-            child.send_signal(number)
-
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGQUIT")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    # A signal that we were told to ignore (nohup) is ignored by the child as well.
-    before = {number: signal.signal(number, pass_on) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _in_foreground() -> bool:

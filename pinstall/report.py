@@ -23,11 +23,13 @@ _FORMAT = 1
 class Story(NamedTuple):
     """What a call did. Lists are in the order of the events.
 
-    ``status`` is pip's, after ``tries`` calls of it; ``open`` are those of ``pins`` that the environment did not satisfy
-    before; ``acted`` are the ``looked`` ones of which something was done; ``seconds`` are by step.
+    ``status`` is pinstall's, ``pip_status`` pip's own, after ``tries`` calls of it; ``healed`` says what was done for another
+    try (None: pip did not fail), ``causes`` what can be told of why it failed. ``open`` are those of ``pins`` that the
+    environment did not satisfy before; ``acted`` are the ``looked`` ones of which something was done; ``seconds`` are by step.
     """
 
     status: int
+    pip_status: int
     tries: int
     environment: Mapping[str, str | None]
     cache: str | None
@@ -38,6 +40,8 @@ class Story(NamedTuple):
     acted: Sequence[Finding]
     set_aside: Sequence[str]
     built: Sequence[str]
+    healed: Mapping[str, Any] | None
+    causes: Sequence[str]
     doubts: Sequence[Doubt]
     messages: Sequence[str]
     seconds: Mapping[str, float]
@@ -50,6 +54,7 @@ def write(path: str, story: Story) -> None:
         "format": _FORMAT,
         "pinstall": __version__,
         "status": story.status,
+        "pip_status": story.pip_status,
         "tries": story.tries,
         "environment": story.environment,
         "cache": story.cache,
@@ -58,6 +63,8 @@ def write(path: str, story: Story) -> None:
         "entries": [{**_entry(finding), "done": id(finding) in acted} for finding in story.looked],
         "set_aside": list(story.set_aside),
         "built": list(story.built),
+        "healed": story.healed,
+        "causes": list(story.causes),
         "doubts": [
             {"project": doubt.pin.project, "line": doubt.line, "contradicts": doubt.contradicts} for doubt in story.doubts
         ],

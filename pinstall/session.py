@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pinstall import messages
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
+from pinstall.call.requirements import Unread
 from pinstall.environment import Environment, SilentPythonError
 from pinstall.forward import Given
 from pinstall.messages import ERROR, WARNING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _OLDEST_PIP = (23,)
 _USAGE_ERROR = 2
 _CONTRADICTED = 90
+_NOT_UNDERSTOOD = Unread("this call", "pip understands an option or setting of it that pinstall does not")
 
 
 class Session:
@@ -97,9 +99,7 @@ class Session:
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: put the cache in order, and say what was not checked. Never waits."""
         if not self._is_understood and status == 0:
-            self._say(
-                WARNING, messages.not_checked("this call", "pip understands an option or setting of it that pinstall does not")
-            )
+            self._say(WARNING, messages.not_checked(*_NOT_UNDERSTOOD))
         if self._call is not None and self._call.cache_dir is not None and status != _USAGE_ERROR:
             for unread in self._call.unread:
                 self._say(WARNING, messages.not_checked(unread.source, unread.reason))
@@ -126,6 +126,10 @@ class Session:
         self._seconds[step] = self._seconds.get(step, 0) + now - self._clock
         self._clock = now
 
+    def note(self, line: str) -> None:
+        """Have the report tell a *line* that was said already."""
+        self._said.append(line)
+
     def report(self, status: int) -> None:
         """Write the report if the call wants one."""
         path = self._environ.get("PINSTALL_REPORT")
@@ -134,18 +138,22 @@ class Session:
         from pinstall import report
 
         care = self._care
+        unread = self._call.unread if self._call else ()
         story = report.Story(
             status=status,
+            pip_status=0 if status == _CONTRADICTED else status,
             tries=care.tries if care else 1,
             environment={"python": self._environment.python, "pip": ".".join(map(str, self._pip_version)) or None},
             cache=self._call.cache_dir if self._call else None,
             pins=self._pins.pins,
             open=self._open,
-            unread=self._call.unread if self._call else (),
+            unread=unread if self._is_understood else (_NOT_UNDERSTOOD, *unread),
             looked=care.looked if care else (),
             acted=care.acted if care else (),
             set_aside=care.set_aside if care else (),
             built=care.built if care else (),
+            healed=care.healed if care else None,
+            causes=care.causes if care else (),
             doubts=self._doubts,
             messages=self._said,
             seconds=self._seconds,

@@ -125,14 +125,18 @@ def sdist(
     *,
     build_requires: Sequence[str] = (),
     extra: Mapping[str, str] | None = None,
+    script: str = "",
 ) -> Path:
-    """Write an sdist of *name* whose module's CONTENT will be *content* (the version, if empty); *extra* is in its wheel."""
+    """Write an sdist of *name* whose module's CONTENT will be *content* (the version, if empty); *extra* is in its wheel.
+
+    Its build begins with *script*.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name.replace('-', '_')}-{version}"
     files = {
         "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         "pyproject.toml": _PYPROJECT.replace("[]", str(list(build_requires))),
-        "backend.py": _BACKEND,
+        "backend.py": f"{script}\n{_BACKEND}",
         "content.txt": content or version,
         **{f"extra/{path}": text for path, text in (extra or {}).items()},
     }

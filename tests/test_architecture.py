@@ -18,7 +18,7 @@ _DOWN = [
     "settle tidy keep",
     "heal report",
     "confirm diagnosis",
-    "messages",
+    "dependencies messages",
     "check",
     "ahead",
     "builds apply progress",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.lab import NEWEST, VERSIONS
 from tests.packages import extension, project, sdist, wheel
 
 if TYPE_CHECKING:
@@ -197,6 +198,18 @@ def test_a_page_that_is_not_kept(lab: Lab, index: Index) -> None:
     for variables, content in ((_ONE, "one"), (_TWO, "two"), ({}, "plain"), (_ONE, "one"), ({}, "plain")):
         assert _pinstall(lab, **variables)[0] == content
     assert _builds(lab) == 3
+
+
+@pytest.mark.parametrize("pip", [VERSIONS[0], NEWEST])
+def test_a_page_from_before_the_release(lab: Lab, index: Index, pip: str) -> None:
+    """It tells no key; what pip builds from the new one is seen all the same, and goes before what took its place."""
+    lab.pip(lab.environment(pip), "demo")
+    sdist(index.root, "demo", "2.0")
+    assert lab.pinstall(lab.environment(pip), "demo==2.0").status == 0
+    (built,) = (path for path in lab.wheels() if "2.0" in path.name)
+    shutil.copyfile(wheel(lab.root / "other", "demo", "2.0", "forged"), built)
+    content, _ = _pinstall(lab, "demo==2.0")
+    assert content == "2.0"
 
 
 def test_tools_that_the_scripts_name_are_those_on_the_path(lab: Lab, index: Index) -> None:

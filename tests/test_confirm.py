@@ -425,6 +425,29 @@ def test_a_local_version_is_offered_instead_of_none(lab: Lab, gpu: Index) -> Non
     assert _after(lab, made, "demo==1.0") == []
 
 
+@pytest.mark.parametrize("way", ["file", "variable", "pip.conf"])
+def test_wherever_the_other_index_is_named(lab: Lab, gpu: Index, way: str) -> None:
+    made = lab.environment()
+    lab.pip(made, "demo==1.0", "-i", lab.environ["CPU"])
+    option = f"--extra-index-url {gpu.url}\n" if way == "file" else ""
+    (lab.root / "r.txt").write_text(f"{option}demo==1.0\n")
+    if way == "variable":
+        lab.environ["PIP_EXTRA_INDEX_URL"] = gpu.url
+    if way == "pip.conf":
+        (lab.root / "pip.conf").write_text(f"[global]\nextra-index-url = {gpu.url}\n")
+        lab.environ["PIP_CONFIG_FILE"] = str(lab.root / "pip.conf")
+    assert _after(lab, made, "-r", "r.txt") == _offered("1.0+cpu", f"r.txt, line {2 if option else 1}")
+    if not option:
+        assert _after(lab, made, "demo==1.0") == _offered("1.0+cpu")
+
+
+def test_what_an_index_offers_that_was_never_asked_is_not_known(lab: Lab, gpu: Index) -> None:
+    made, unasked = lab.environment(), lab.index("unasked")
+    wheel(unasked.root, "demo", "1.0+cu999")
+    lab.pip(made, "demo==1.0", "-i", lab.environ["CPU"])
+    assert _after(lab, made, "demo==1.0", "--extra-index-url", unasked.url) == []
+
+
 def test_what_the_hashes_or_tags_do_not_allow_is_not_offered(lab: Lab, gpu: Index) -> None:
     made = lab.environment()
     lab.pip(made, "demo==1.0")

@@ -18,10 +18,12 @@ from pinstall.environment import Environment
 from pinstall.pipcache.locate import Cache
 from tests.lab import NEWEST, VERSIONS
 from tests.packages import extension, sdist, wheel
+from tests.test_forward import stand_in
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.index import Index
     from tests.lab import Lab
 
 _PIPS = [VERSIONS[0], VERSIONS[2], NEWEST]
@@ -168,6 +170,17 @@ def test_yanked_is_no_cause(lab: Lab, pip: str, json: bool) -> None:
     index.json = json
     index.yanked[wheel(index.root, "demo", "1.0").name] = "broken"
     assert _causes(lab, "-i", index.url, "demo==1.0", pip=pip, status=0) == []
+
+
+@pytest.mark.parametrize("pip", _PIPS)
+def test_nor_is_it_where_only_a_constraint_pins(lab: Lab, pip: str) -> None:
+    index = lab.index()
+    index.yanked[wheel(index.root, "demo", "1.0").name] = "broken"
+    wheel(index.root, "demo", "2.0")
+    wheel(index.root, "app", "1.0", requires=["demo>=0.5"])
+    (lab.root / "c.txt").write_text("demo==1.0\n")
+    words = ("-i", index.url, "-c", str(lab.root / "c.txt"))
+    assert _causes(lab, *words, "app==1.0", "demo", pip=pip, status=0) == []
 
 
 # A version that is not listed.
@@ -342,6 +355,69 @@ def test_formats_whose_order_decides(lab: Lab) -> None:
     assert _causes(lab, *words) == []  # it was to be built
 
 
+# What is needed by what is pinned.
+
+
+def _numba(lab: Lab, requires: str = "numba==0.55.1") -> Index:
+    """Serve app, which needs low, which *requires* numba, whose only file is for older Pythons."""
+    index = lab.index()
+    wheel(index.root, "app", "1.0", requires=["low==1.0"])
+    wheel(index.root, "low", "1.0", requires=[requires])
+    index.requires_python[sdist(index.root, "numba", "0.55.1").name] = ">=3.7,<3.11"
+    return index
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+@pytest.mark.parametrize("pip", _PIPS)
+def test_a_dependency_for_other_pythons(lab: Lab, pip: str, metadata: bool) -> None:
+    index = _numba(lab)
+    index.metadata = metadata
+    (line,) = _causes(lab, "-i", index.url, "app==1.0", pip=pip)
+    assert line == (
+        f"cannot be installed: numba-0.55.1.tar.gz (for Python >=3.7,<3.11, and this is {_python(lab)}); "
+        "numba==0.55.1 (needed by low)"
+    )
+
+
+def test_a_dependency_that_is_not_listed(lab: Lab) -> None:
+    index = _numba(lab, "numba==0.60")
+    (line,) = _causes(lab, "-i", index.url, "low==1.0")
+    assert line.endswith("of this version, only of 0.55.1; numba==0.60 (needed by low)")
+
+
+@pytest.mark.parametrize("words", [["app"], ["app>=1"], ["app==1.0", "broken==1.0"]])
+@pytest.mark.parametrize(
+    "requires", ["numba", "numba>=0.55", "numba==0.55.1; python_version < '3'", "numba==0.55.1; extra == 'x'"]
+)
+def test_what_leaves_pip_a_choice_or_does_not_apply(lab: Lab, requires: str, words: list[str]) -> None:
+    index = _numba(lab, requires)
+    extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
+    needed = "python" not in requires and "extra" not in requires
+    status = int(needed or "broken==1.0" in words)
+    assert _causes(lab, "-i", index.url, *words, status=status) == []
+
+
+def test_a_dependency_that_is_not_wanted_or_there_already(lab: Lab) -> None:
+    """pip fails over another requirement."""
+    index = _numba(lab)
+    extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
+    words = ("-i", index.url, "low==1.0", "broken==1.0")
+    environment, since = lab.environment(), time.time()
+    lab.run([environment.pip, "install", "-i", index.url, "low==1.0"])  # its page is in the cache
+    assert _causes(lab, *words, "--no-deps") == []
+    assert len(_told(lab, environment.python, words, since)) == 1
+    lab.pip(environment, str(wheel(lab.root / "elsewhere", "numba", "0.55.1")))
+    assert _told(lab, environment.python, words, since) == []
+
+
+def test_a_dependency_that_the_call_names_itself(lab: Lab) -> None:
+    """Where it comes from is the call's say."""
+    index = _numba(lab)
+    own = wheel(lab.root / "elsewhere", "numba", "0.55.1")
+    extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
+    assert _causes(lab, "-i", index.url, "app==1.0", f"numba @ {own.as_uri()}", "broken==1.0") == []
+
+
 # Hashes.
 
 
@@ -469,3 +545,18 @@ def test_no_temporary_folder(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(tempfile, "gettempdir", none)
     assert _told(lab, lab.environment().python, ("demo",), 0) == []
+
+
+@pytest.mark.parametrize("status", [1, 2, 3])
+def test_a_pip_that_failed_or_crashed_while_the_disk_is_full(lab: Lab, status: int) -> None:
+    """pip catches what goes wrong while it installs, not while it downloads: then it ends with 2."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    environment = lab.environment()
+    stand_in(environment, f"sys.exit({status})")
+    (site,) = environment.folder.glob("lib/python*/site-packages")
+    full = {**_FULL, "f_frsize": 1}
+    (site / "z.pth").write_text(f"import os, types; os.statvfs = lambda _, made=types.SimpleNamespace(**{full}): made\n")
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    said = [line for line in done.said if line.startswith("less than 1 MB can be written to ")]
+    assert (done.status, len(said)) == (status, int(status < 3)), done

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -198,3 +201,75 @@ def test_where_nothing_is_to_be_changed(lab: Lab, index: Index, variables: dict[
     before = sorted((path, path.read_bytes()) for path in lab.bodies())
     lab.pinstall(lab.environment(), "demo==1.0", **variables)
     assert sorted((path, path.read_bytes()) for path in lab.bodies()) == before
+
+
+def _bad_dependency(lab: Lab, index: Index) -> None:
+    """Let the cache have demo and what it needs, a part of which is bad: a failure would be healed."""
+    lab.pip(lab.environment(), "demo")
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_an_interrupted_pip_is_not_healed(lab: Lab, index: Index, number: signal.Signals) -> None:
+    """pip's own status for Ctrl-C is 1, as for any failure."""
+    _bad_dependency(lab, index)
+    mark = lab.root / "waiting"
+    lab.environ["waiting"] = str(mark)
+    sdist(
+        index.root,
+        "slow",
+        "1.0",
+        script="import os, pathlib, time; pathlib.Path(os.environ['waiting']).touch(); time.sleep(60)",
+    )
+    command = [lab.environment().pinstall, "slow==1.0", "demo==1.0"]
+    with subprocess.Popen(command, env=lab.environ, cwd=lab.root, stderr=subprocess.PIPE, start_new_session=True) as child:
+        while not mark.exists():
+            time.sleep(0.02)
+            assert child.poll() is None
+        child.send_signal(number)
+        _, err = child.communicate(timeout=30)
+    assert child.returncode == (1 if number == signal.SIGINT else 128 + number)
+    assert b"pinstall: " not in err
+
+
+@pytest.mark.parametrize("words", [["--no-such-option"], ["--retries", "many"], ["-r", "no-such-file"], ["--hash=x"]], ids=str)
+def test_a_pip_that_never_began_is_not_healed(lab: Lab, index: Index, words: list[str]) -> None:
+    _bad_dependency(lab, index)
+    bare = lab.run([lab.environment().pip, "install", *words, "demo==1.0"])
+    done = lab.pinstall(lab.environment(), *words, "demo==1.0")
+    assert (done.status, done.said) == (bare.status, [])
+    assert done.err == bare.err
+
+
+def _builds(lab: Lab) -> list[str]:
+    path = lab.root / "built"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_failing_build_is_not_tried_again_for_an_entry_that_the_call_could_not_use(lab: Lab, index: Index) -> None:
+    """Bad are: another project, and another version and another interpreter's wheel of what is needed."""
+    lab.environ["build_log"] = str(lab.root / "built")
+    extension(index.root, "broken", "1.0", "#error")
+    wheel(index.root, "more", "0.1", padding=30_000)
+    wheel(index.root, "other", "1.0", padding=40_000)
+    lab.pip(lab.environment(), "demo", "other")
+    lab.pip(lab.environment(), "more==0.1")
+    for name in ("other-1.0", "more-0.1"):
+        flip(_body(lab, index.root / f"{name}-py3-none-any.whl"))
+    done = lab.pinstall(lab.environment(), "demo==1.0", "broken==1.0")
+    assert done.status == 1
+    assert _builds(lab) == ["broken"]
+    assert [line.partition(":")[0] for line in done.said] == ["the cache is not to blame"]
+
+
+def test_a_failing_build_gets_one_more_try_at_most(lab: Lab, index: Index) -> None:
+    """A bad entry that the call could have used may have made it fail."""
+    lab.environ["build_log"] = str(lab.root / "built")
+    extension(index.root, "broken", "1.0", "#error")
+    _bad_dependency(lab, index)
+    done = lab.pinstall(lab.environment(), "broken==1.0", "demo==1.0")
+    assert done.status == 1
+    assert len(_builds(lab)) <= 2
+    lab.root.joinpath("built").unlink(missing_ok=True)
+    lab.pinstall(lab.environment(), "broken==1.0", "demo==1.0")
+    assert _builds(lab) == ["broken"]

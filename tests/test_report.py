@@ -14,7 +14,8 @@ from tests.packages import extension, sdist, wheel
 if TYPE_CHECKING:
     from tests.lab import Lab, Result
 
-_FIELDS = re.findall(r"^\| `(\w+)` \|", (HERE.parent / "docs" / "report.md").read_text(), re.MULTILINE)
+_ROWS = re.findall(r"^\| `(\w+)` \| (.*) \|$", (HERE.parent / "docs" / "report.md").read_text(), re.MULTILINE)
+_FIELDS = {field: set(re.findall(r"`(\w+)`", meaning)) for field, meaning in _ROWS}
 
 
 def _report(lab: Lab, *words: str, **variables: str) -> tuple[dict[str, Any], Result]:
@@ -22,7 +23,10 @@ def _report(lab: Lab, *words: str, **variables: str) -> tuple[dict[str, Any], Re
     path.unlink(missing_ok=True)
     done = lab.pinstall(lab.environment(), *words, PINSTALL_REPORT=str(path), **variables)
     report: dict[str, Any] = json.loads(path.read_text())
-    assert list(report) == _FIELDS
+    assert list(report) == list(_FIELDS)
+    for field, value in report.items():
+        for item in value if isinstance(value, list) else [value]:
+            assert not isinstance(item, dict) or item.keys() <= _FIELDS[field], field
     assert report["status"] == done.status
     return report, done
 
@@ -68,7 +72,7 @@ def test_what_was_built(lab: Lab) -> None:
 
 def test_a_pip_that_fails(lab: Lab) -> None:
     report, done = _report(lab, "--no-index", "demo==1.0", "-r", "https://localhost:1/r.txt")
-    assert done.status != 0
+    assert report["status"] == report["pip_status"] == done.status != 0
     assert report["not_checked"] == [{"source": "https://localhost:1/r.txt", "reason": "a URL is pip's to fetch"}]
     assert report["messages"] == done.said
 
@@ -82,6 +86,100 @@ def test_a_second_try(lab: Lab) -> None:
     report, _ = _report(lab, "-i", index.url, "demo==1.0")
     assert (report["tries"], report["status"]) == (2, 0)
     assert [entry["filename"] for entry in report["entries"] if entry["done"]] == ["part-1.0-py3-none-any.whl"]
+    assert report["healed"] == {"sound": 1, "removed": ["part-1.0-py3-none-any.whl"], "mended": []}
+
+
+def test_what_was_half_installed(lab: Lab) -> None:
+    index = lab.index()
+    index.hashes = ()
+    wheel(index.root, "part", "1.0", padding=20_000)
+    wheel(index.root, "demo", "1.0", requires=["part"])
+    lab.pip(lab.environment(), "-i", index.url, "demo")
+    body = max(lab.bodies(), key=lambda body: body.stat().st_size)
+    data = bytearray(body.read_bytes())
+    data[data.index(b"part_padding.bin") + 1000] ^= 1
+    body.write_bytes(data)
+    report, _ = _report(lab, "-i", index.url, "demo==1.0")
+    assert (report["tries"], report["status"], report["healed"]["mended"]) == (2, 0, ["part==1.0"])
+
+
+def test_the_cause_of_a_failure(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "2.0")
+    report, done = _report(lab, "-i", index.url, "demo==1.0")
+    assert done.status == 1
+    assert report["healed"] == {"sound": 0, "removed": [], "mended": []}
+    (cause,) = report["causes"]
+    assert cause in report["messages"]
+    assert cause.startswith("cannot be installed: ")
+
+
+def test_a_contradiction(lab: Lab) -> None:
+    """Somebody else changes the environment while pip runs: here, a package that is built."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    put = "import pathlib, sysconfig as s; site = pathlib.Path(s.get_path('purelib')).parent / 'site-packages'"
+    forge = f"{put}; [p.write_text(p.read_text().replace('1.0', '3.0', 9)) for p in site.glob('demo-1.0.dist-info/METADATA')]"
+    sdist(index.root, "built", "1.0", script=forge)
+    environment = lab.environment()
+    lab.pip(environment, "-i", index.url, "demo==1.0")
+    path = lab.root / "report.json"
+    done = lab.pinstall(
+        environment, "-i", index.url, "demo==1.0", "built==1.0", "--no-build-isolation", PINSTALL_REPORT=str(path)
+    )
+    report = json.loads(path.read_text())
+    assert (done.status, report["status"], report["pip_status"]) == (90, 90, 0)
+    assert [(doubt["project"], doubt["contradicts"]) for doubt in report["doubts"]] == [("demo", True)]
+    assert [pin["satisfied"] for pin in report["pins"]] == [True, False]
+
+
+def test_what_came_back_from_the_store(lab: Lab) -> None:
+    index = lab.index()
+    for version in ("1.0", "2.0"):
+        wheel(index.root, "demo", version)
+    for version in ("2.0", "1.0"):
+        lab.pinstall(lab.environment(), "-i", index.url, f"demo=={version}")
+    report, _ = _report(lab, "-i", index.url, "demo==2.0")
+    assert [(entry["filename"], entry["verdict"]) for entry in report["entries"] if entry["stored"] and entry["done"]] == [
+        ("demo-2.0-py3-none-any.whl", "keep")
+    ]
+
+
+@pytest.mark.parametrize("words", [["--no-such-option"], ["-r", "no-such-file"]], ids=str)
+def test_a_call_that_cannot_be_read(lab: Lab, words: list[str]) -> None:
+    report, done = _report(lab, "demo==1.0", *words)
+    assert report["status"] == done.status != 0
+    assert [unread["source"] for unread in report["not_checked"]] == ["this call"]
+
+
+def test_a_cache_that_is_no_folder(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    lab.cache.write_text("")
+    report, done = _report(lab, "-i", index.url, "demo==1.0")
+    assert (report["status"], report["messages"]) == (0, done.said)
+
+
+@pytest.mark.parametrize("step", ["prepare", "finish"])
+def test_a_pinstall_that_fails(lab: Lab, step: str) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    environment, path = lab.environment(), lab.root / "report.json"
+    (site,) = environment.folder.glob("lib/python*/site-packages")
+    broken = f"import pinstall.session as s; s.Session.{step} = lambda *_: 1 / 0"
+    (site / "broken.py").write_text(f"import sys; sys.argv[0].endswith('pinstall') and exec({broken!r})")
+    (site / "zz.pth").write_text("import broken\n")
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(path))
+    report = json.loads(path.read_text())
+    assert done.said == report["messages"]
+    assert done.said[0].startswith("internal error (ZeroDivisionError)")
+    assert (report["status"], environment.installed("demo")) == (0, "1.0 1.0")
+
+
+def test_none_where_pinstall_is_off(lab: Lab) -> None:
+    path = lab.root / "report.json"
+    lab.pinstall(lab.environment(), "--no-index", "demo==1.0", PINSTALL_REPORT=str(path), PINSTALL_POLICY="off")
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("words", [["demo==1.0"], ["demo @ {files}demo-1.0-py3-none-any.whl?token=hush2"]])

@@ -250,3 +250,76 @@ def test_keys_before_pip_has_begun(lab: Lab, keys: bytes, status: int) -> None:
     assert ended.out.startswith("pinstall: waiting for ")
     assert ended.out.count("\n") == 1  # the key's echo stands behind it
     assert environment.installed("demo") == ""
+
+
+# Lets pinstall read what is in the cache as slowly as a bad disk, and takes nothing for too small to be shown.
+_SLOWLY = """
+import io, sys, time
+if sys.argv[0].endswith("pinstall"):
+    from pinstall import progress
+    from pinstall.pipcache import entries
+
+    class Slow(io.BytesIO):
+        def read(self, size=-1):
+            time.sleep(0.1)
+            return super().read(min(size, 500) if size > 0 else size)
+
+    fast = entries.open_content
+
+    def open_content(entry):
+        with fast(entry) as file:
+            return Slow(file.read())
+
+    entries.open_content = open_content
+    progress._LARGE = 10_000
+"""
+
+
+@pytest.fixture
+def slow(lab: Lab) -> Environment:
+    """An environment whose pinstall reads the cache slowly; there, demo needs part."""
+    index = lab.index()
+    wheel(index.root, "part", "1.0", padding=20_000)
+    wheel(index.root, "demo", "1.0", requires=["part"])
+    lab.environ["PIP_INDEX_URL"] = index.url
+    lab.pip(lab.environment(), "demo==1.0")
+    environment = lab.environment()
+    (site,) = environment.folder.glob("lib/python*/site-packages")
+    (site / "slowly.py").write_text(_SLOWLY)
+    (site / "zz.pth").write_text("import slowly\n")
+    return environment
+
+
+def _left(lab: Lab) -> list[Path]:
+    return [path for name in ("calls", "views") for path in (lab.cache / "pinstall" / name).glob("*")]
+
+
+def test_ctrl_c_during_a_long_proof(lab: Lab, slow: Environment) -> None:
+    before = sorted((path, path.read_bytes()) for path in lab.bodies())
+    terminal = Terminal(lab, [slow.pinstall, "part==1.0"])
+    terminal.wait_for("pinstall: proving part-1.0-py3-none-any.whl")
+    terminal.press(CTRL_C)
+    ended = terminal.ended()
+    assert ended.end == "status 130, terminal restored"
+    assert "Traceback" not in ended.out
+    assert sorted((path, path.read_bytes()) for path in lab.bodies()) == before
+    assert _left(lab) == []
+    environment = lab.environment()
+    assert lab.pinstall(environment, "part==1.0").said == []
+    assert environment.installed("part") == "1.0 1.0"
+
+
+def test_ctrl_c_during_a_long_proof_after_a_failure(lab: Lab, slow: Environment) -> None:
+    """pip has failed, and its status stands; the next call heals."""
+    flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
+    terminal = Terminal(lab, [slow.pinstall, "demo==1.0"])
+    terminal.wait_for("DO NOT MATCH")
+    terminal.wait_for("pinstall: proving part-1.0-py3-none-any.whl")
+    terminal.press(CTRL_C)
+    ended = terminal.ended()
+    assert ended.end == "status 1, terminal restored"
+    assert "Traceback" not in ended.out
+    environment = lab.environment()
+    assert lab.pinstall(environment, "demo==1.0").said[-1] == "the cache was to blame: pip runs once more"
+    assert environment.installed("part") == "1.0 1.0"
+    assert _left(lab) == []

@@ -22,8 +22,9 @@ class UnreadableCallError(Exception):
 class Row(NamedTuple):
     """One option: its spellings, what it does with values, and the pips that have it.
 
-    ``action`` is ``flag``, ``unflag``, ``count``, ``value``, ``list`` (split at white space in the configuration), ``raw``
-    (a list that the configuration does not split: pip reads the value in a callback), ``off`` (--no-cache-dir) or ``help``.
+    ``action`` is ``flag``, ``unflag``, ``count``, ``value``, ``int``, ``float``, ``list`` (split at white space in the
+    configuration), ``raw`` (a list that the configuration does not split: pip reads the value in a callback), ``off``
+    (--no-cache-dir) or ``help``.
     ``dest`` is pip's own name of the value; ``in_file`` says that requirements files may contain it.
     """
 
@@ -104,8 +105,8 @@ TABLE = (
     Row("--keyring-provider", "value", "keyring_provider", since=(23, 1)),
     Row("--proxy", "value", "proxy"),
     Row("--no-proxy-env", "flag", "no_proxy_env", since=(26, 2)),
-    Row("--retries", "value", "retries"),
-    Row("--timeout --default-timeout", "value", "timeout"),
+    Row("--retries", "int", "retries"),
+    Row("--timeout --default-timeout", "float", "timeout"),
     Row("--exists-action", "list", "exists_action"),
     Row("--trusted-host", "list", "trusted_hosts", in_file=True),
     Row("--cert", "value", "cert"),
@@ -117,7 +118,7 @@ TABLE = (
     Row("--no-python-version-warning", "flag", "no_python_version_warning"),
     Row("--use-feature", "list", "features_enabled", in_file=True),
     Row("--use-deprecated", "list", "deprecated_features_enabled"),
-    Row("--resume-retries", "value", "resume_retries", since=(25, 1)),
+    Row("--resume-retries", "int", "resume_retries", since=(25, 1)),
 )
 
 HASH = Row("--hash", "raw", "hashes", in_file=True)
@@ -129,6 +130,8 @@ _OPTPARSE: dict[str, dict[str, Any]] = {
     "help": {"action": "store_const", "const": True},
     "count": {"action": "count"},
     "value": {"action": "store", "type": "string"},
+    "int": {"action": "store", "type": "int"},
+    "float": {"action": "store", "type": "float"},
     "list": {"action": "append", "type": "string"},
     "raw": {"action": "append", "type": "string"},
 }

@@ -191,7 +191,7 @@ class Cache:
         wheels = [file for file in located.files if file.label and file.label.tags and will_do(pin, file.link.digests)]
         if wheels and not self.call.from_source(pin.project):
             return False
-        return not located.complete or len(located.files) > len(wheels)
+        return not (located.complete and located.listed) or len(located.files) > len(wheels)
 
     def requests(self, file: File) -> Iterator[Entry]:
         """Yield the HTTP entries that pip would make for one file, whether they are in the cache or not."""

@@ -69,6 +69,7 @@ def _rows(options: Any) -> list[dict[str, Any]]:
             "dest": option.dest,
             "action": option.action,
             "const": _plain(getattr(option, "const", None)),
+            "type": option.type,
             "takes": option.nargs if option.takes_value() else 0,
         }
         for option in options

@@ -25,6 +25,8 @@ def _actions(row: Row) -> list[tuple[str, int]]:
         "unflag": [("store_false", 0), ("callback", 0)],  # the callback of --no-use-pep517 looks for setuptools
         "count": [("count", 0)],
         "value": [("store", 1)],
+        "int": [("store", 1)],
+        "float": [("store", 1)],
         "list": [("append", 1)],
         "raw": [("callback", 1)],
         "off": [("callback", 0)],
@@ -38,6 +40,7 @@ def test_every_pip_has_these_options(judge: Judge) -> None:
     assert sorted(ours) == sorted(theirs)
     for names, row in ours.items():
         assert (theirs[names]["action"], theirs[names]["takes"]) in _actions(row), names
+        assert (row.action in ("int", "float")) == (theirs[names]["type"] in ("int", "float")), names
         assert theirs[names]["dest"] in (_dest(row, theirs[names]["dest"]), None), names
 
 

@@ -1,0 +1,67 @@
+"""Dependencies: what the artifacts in the cache say that they need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+
+from pinstall.names import normalized
+from pinstall.pins import Pin
+from pinstall.pipcache import entries
+from pinstall.proof import integrity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pinstall.pipcache.entries import Entry
+
+
+class Want(NamedTuple):
+    """A requirement of a call, or of what the cache has for one; ``pin`` stands for it, and may leave more than one answer."""
+
+    pin: Pin
+    extras: frozenset[str] = frozenset()
+
+
+def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] = ()) -> Want | None:
+    """Read a requirement of a name that stands in *place*; None if it is none, or does not apply with these *extras*."""
+    try:
+        requirement = Requirement(text)
+        marker = requirement.marker
+        if marker and not any(marker.evaluate({**markers, "extra": extra}) for extra in ("", *extras)):
+            return None
+    except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
+        return None
+    pin = Pin(normalized(requirement.name), requirement.specifier, requirement.url or "", (), (place,), requested=True)
+    return Want(pin, frozenset(normalized(extra) for extra in requirement.extras))
+
+
+def of(entry: Entry, wanted: Want, markers: dict[str, str]) -> list[Want]:
+    """Return what an artifact in the cache (or its ``.metadata``), there for *wanted*, needs: an sdist, to be built as well."""
+    wants = (want(text, f"needed by {wanted.pin.project}", markers, wanted.extras) for text in _stated(entry))
+    return [found for found in wants if found]
+
+
+def _stated(entry: Entry) -> list[str]:
+    """Return the requirements that an artifact or its metadata file states; none if it cannot be read."""
+    try:
+        with entries.open_content(entry) as file:
+            if entry.kind == "metadata":
+                return _required(file.read(integrity.LARGEST_METADATA).decode(errors="replace"))
+            if entry.filename.endswith(".whl"):
+                return _required(integrity.metadata(file))
+            from pinstall.proof import source
+
+            says = source.read(file, entry.filename, ())
+            file.seek(0)
+            return [*(says.requires if says else ()), *_required(source.metadata(file, entry.filename))]
+    except OSError:
+        return []
+
+
+def _required(metadata: str) -> list[str]:
+    from email.parser import HeaderParser
+
+    return [str(text) for text in HeaderParser().parsestr(metadata).get_all("Requires-Dist") or ()]
