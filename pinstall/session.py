@@ -200,15 +200,16 @@ class Session:
     def _put_in_order(self, checker: Checker, untidy: list[Untidy]) -> None:
         """Put away what is untidy, write the ledgers and bound the store; what cannot be done now another call will find."""
         ledgers = checker.ledgers.values()
-        if not untidy and not self._view and not any(ledger.changed for ledger in ledgers):
-            return
         root = checker.cache.root
+        if not (untidy or self._view or any(ledger.changed for ledger in ledgers) or apply.has_litter(root)):
+            return
         try:
             with lock.held(root, 0, lambda line: self._say(WARNING, line)):
                 moved = tidy.put_away(root, untidy) if untidy else {}
                 write_all(ledgers)
                 if moved or self._view:
                     apply.prune(root, store.bound(self._environ))
+                apply.sweep(root)
         except (OSError, lock.LockTimeoutError):
             return
         for pin, names in moved.items():

@@ -13,7 +13,7 @@ from pinstall import lock
 from pinstall.pipcache import entries, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from pinstall.pipcache.entries import Entry
 
@@ -149,10 +149,14 @@ def remove(cache: str, name: str) -> None:
     shutil.rmtree(os.path.join(cache, lock.FOLDER, _VIEWS, name), ignore_errors=True)
 
 
-def sweep(cache: str) -> None:
-    """Remove the views of the dead."""
-    names = entries.names(os.path.join(cache, lock.FOLDER, _VIEWS))
-    living = lock.living(cache) if names else set()
-    for name in names:
+def sweep(cache: str, living: Collection[str]) -> None:
+    """Remove the views of all but the *living*. Raises `OSError`."""
+    lock.made_folder(cache, _VIEWS)  # not behind a link
+    for name in names(cache):
         if name not in living:
             remove(cache, name)
+
+
+def names(cache: str) -> list[str]:
+    """Return the names of the views that there are, also those of the dead."""
+    return entries.names(os.path.join(cache, lock.FOLDER, _VIEWS))
