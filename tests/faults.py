@@ -117,7 +117,12 @@ def _wrapped(watch: _Watch, function: str, real: Callable[..., Any]) -> Callable
         if function == "symlink":  # what it says need not be
             watch.meet(function, words[1])
         else:
-            watch.meet(function, place, *(words[1:2] if both else ()))
+            try:
+                watch.meet(function, place, *(words[1:2] if both else ()))
+            except FileNotFoundError:
+                if function == "unlink":  # somebody else was faster
+                    real(*words, **options, **({} if dir_fd is None else {"dir_fd": dir_fd}))
+                raise
         return real(*words, **options, **({} if dir_fd is None else {"dir_fd": dir_fd}))
 
     for known in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):  # shutil asks
