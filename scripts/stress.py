@@ -212,7 +212,9 @@ def together(lane: Lane, seed: str, workers: int, rounds: int, *, plain: int = P
             wanted = wanted._replace(flags="plain")
             done = lane.lab.run([environment.pip, "install", *wanted.words])
             lane.tally.count("plain pips")
-            lane.tally.count("plain pips that failed", bool(done.status))
+            if done.status:
+                lane.tally.count("plain pips that failed")
+                print(f"a plain pip failed: {story}: {done.err[-1500:]}", file=sys.stderr, flush=True)
             lane.tally.count(
                 "plain pips with a build of other flags", not done.status and _installed(environment) != wanted.result
             )

@@ -42,7 +42,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Fault(NamedTuple):
-    """The *nth* call (from 1) of *function* answers *what*: the name of an error, or `KILL`."""
+    """The *nth* call (from 1; 0: each) of *function* answers *what*: the name of an error, or `KILL`."""
 
     function: str
     nth: int
@@ -66,7 +66,7 @@ class _Watch:
             return
         count = self._counts[function] = self._counts.get(function, 0) + 1
         self._note(f"{function} {paths[-1]}")
-        if self._fault and self._fault[:2] == (function, count):
+        if self._fault and self._fault.function == function and self._fault.nth in (0, count):
             if self._fault.what == KILL:
                 os.kill(os.getpid(), signal.SIGKILL)
             number = getattr(errno, self._fault.what)
