@@ -58,11 +58,12 @@ class _Watch:
     def __init__(self, folder: str, fault: Fault | None, note: Callable[[str], object]) -> None:
         self._inside, self._fault, self._note = os.path.join(folder, ""), fault, note
         self._counts: dict[str, int] = {}
+        self._process = os.getpid()  # pip may go on in a copy of it
 
     def meet(self, function: str, *places: Any) -> None:
         """Note a call of *function* on *places* (paths or descriptors), and let it fail if it is the one."""
         paths = [self._path(place) for place in places]
-        if not any(path.startswith(self._inside) for path in paths):
+        if os.getpid() != self._process or not any(path.startswith(self._inside) for path in paths):
             return
         count = self._counts[function] = self._counts.get(function, 0) + 1
         self._note(f"{function} {paths[-1]}")
