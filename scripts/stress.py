@@ -242,7 +242,9 @@ def killed(lane: Lane, seed: str, kills: int) -> None:
         _kill(lane, environment, wanted, delay, whole=whole)
         story = f"killed {number} after {delay:.3f} s {'with all' if whole else 'alone'} {wanted}"
         lane.again(environment, wanted)
+        began = time.monotonic()
         lane.judge(story, environment, wanted, lane.pinstall(environment, wanted))
+        longest = time.monotonic() - began
         lane.look_for_leaks(story)
         lane.tally.count("kills")
 

@@ -60,11 +60,15 @@ class _Watch:
         self._counts: dict[str, int] = {}
         self._process = os.getpid()  # pip may go on in a copy of it
 
+    def watches(self, *places: Any) -> bool:
+        """Say whether one of the *places* (paths or descriptors) is below the folder, and this the process that is watched."""
+        return os.getpid() == self._process and any(self._path(place).startswith(self._inside) for place in places)
+
     def meet(self, function: str, *places: Any) -> None:
-        """Note a call of *function* on *places* (paths or descriptors), and let it fail if it is the one."""
-        paths = [self._path(place) for place in places]
-        if os.getpid() != self._process or not any(path.startswith(self._inside) for path in paths):
+        """Note a call of *function* on *places*, and let it fail if it is the one."""
+        if not self.watches(*places):
             return
+        paths = [self._path(place) for place in places]
         count = self._counts[function] = self._counts.get(function, 0) + 1
         self._note(f"{function} {paths[-1]}")
         if self._fault and self._fault.function == function and self._fault.nth in (0, count):
@@ -151,7 +155,7 @@ def _file_opening(watch: _Watch) -> Callable[..., Any]:
             return super().write(data)
 
     def call(file: Any, mode: str = "r", buffering: int = -1, *words: Any, **options: Any) -> Any:
-        if isinstance(file, int) or not set(mode) & set("wxa+") or words:
+        if isinstance(file, int) or not set(mode) & set("wxa+") or words or "opener" in options or not watch.watches(file):
             return real(file, mode, buffering, *words, **options)
         watch.meet("open", file)
         raw = io.BufferedWriter(Raw(file, mode.replace("b", "").replace("t", "")))
