@@ -276,3 +276,18 @@ def test_refused(tmp_path: Path, name: str) -> None:
             _next_call(name, cache)
             _is_whole(cache)
             _nothing_leaks(cache)
+
+
+@pytest.mark.parametrize("part", ["calls", "views", "unfinished", "store/builds/ab/cd"])
+def test_nothing_behind_a_link_is_swept(tmp_path: Path, part: str) -> None:
+    cache, elsewhere = tmp_path / "cache", tmp_path / "elsewhere"
+    precious = elsewhere / "1-00000000"
+    precious.mkdir(parents=True)
+    (precious / "file").touch()
+    (elsewhere / "2-00000000").touch()
+    place = cache / "pinstall" / part
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere)
+    with suppress(OSError):
+        apply.sweep(str(cache))
+    assert sorted(path.name for path in elsewhere.rglob("*")) == ["1-00000000", "2-00000000", "file"]
