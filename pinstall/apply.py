@@ -8,9 +8,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pinstall import store
-from pinstall.ledger import write_file
-from pinstall.lock import FOLDER, living, made_folder
+from pinstall import store, view
+from pinstall.ledger import UNFINISHED, placed, write_file
+from pinstall.lock import FOLDER, living, made_folder, marks
 from pinstall.pipcache import keys
 from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, stamp
 
@@ -94,9 +94,17 @@ def _gone(entry: Entry) -> None:
 def _aside_http(cache: str, entry: Entry, identity: str) -> None:
     places = store.http_paths(cache, entry)
     made_folder(cache, "store", "http")
-    write_file(places[0] + ".json", json.dumps({"filename": entry.filename, "identity": identity}))
-    for path, place in zip(entry.paths, places, strict=True):  # out: metadata first, and pip sees a miss
-        os.replace(path, place)
+    note = _note(cache, entry.key)
+    try:
+        with open(note, "w", encoding="utf-8") as file:
+            json.dump({"filename": entry.filename, "identity": identity}, file)
+        for path, place in zip(entry.paths, places, strict=True):  # out: metadata first, and pip sees a miss
+            os.replace(path, place)
+    except OSError:
+        if os.path.lexists(entry.paths[0]):  # nothing was moved
+            _try_unlink(note)
+        raise
+    os.replace(note, places[0] + ".json")
 
 
 def _back_http(cache: str, entry: Entry) -> bool:
@@ -104,10 +112,18 @@ def _back_http(cache: str, entry: Entry) -> bool:
     if os.path.lexists(places[0]):
         return False
     _pip_folder(cache, os.path.dirname(places[0]))
+    note = _note(cache, entry.key)
+    with suppress(FileNotFoundError):
+        os.replace(entry.paths[0] + ".json", note)
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):  # in: body first, and pip never sees half of it
         os.replace(path, place)
-    _try_unlink(entry.paths[0] + ".json")
+    _try_unlink(note)
     return True
+
+
+def _note(cache: str, key: str) -> str:
+    """Return where it is noted that the files of a download are being moved: if we are killed, `sweep` brings them together."""
+    return os.path.join(made_folder(cache, UNFINISHED), key)
 
 
 def _aside_build(cache: str, entry: Entry, identity: str) -> None:
@@ -118,14 +134,14 @@ def _aside_build(cache: str, entry: Entry, identity: str) -> None:
         os.unlink(entry.content)
     else:
         os.replace(entry.content, place)
-    if not any(name.endswith(".whl") for name in os.listdir(here)):
+    if not _has_wheel(here):
         _try_unlink(os.path.join(here, ORIGIN))  # it tells of wheels that are no longer here
 
 
 def _kept_folder(cache: str, key: str, sha256: str, origin: str) -> str:
     """Make the folder of a built wheel in the store, with its origin; see `store.build_parts`."""
     there = made_folder(cache, *store.build_parts(key, sha256))
-    _copy_small(origin, os.path.join(there, ORIGIN))
+    _copy_small(cache, origin, os.path.join(there, ORIGIN))
     return there
 
 
@@ -137,22 +153,17 @@ def _back_build(cache: str, entry: Entry) -> bool:
         return False
     _pip_folder(cache, here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
-        _copy_small(os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
-    _copy(entry.content, place)
+        _copy_small(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
+    _copy(cache, entry.content, place)
     return True
 
 
-def _copy(source: str, target: str) -> None:
+def _copy(cache: str, source: str, target: str) -> None:
     """Copy a wheel, not as a hard link: pips before 25.3 may write into what they replace."""
     import shutil
 
-    temporary = f"{target}.{os.urandom(4).hex()}.tmp"
-    try:
+    with placed(cache, target) as temporary:
         shutil.copyfile(source, temporary, follow_symlinks=False)
-        os.replace(temporary, target)
-    except BaseException:
-        _try_unlink(temporary)
-        raise
 
 
 def keep_build(cache: str, key: str, path: str, record: Record) -> None:
@@ -161,11 +172,11 @@ def keep_build(cache: str, key: str, path: str, record: Record) -> None:
     Raises `OSError`.
     """
     there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
-    write_file(os.path.join(there, store.RECORD), _text(record))
+    write_file(cache, os.path.join(there, store.RECORD), _text(record))
     place = os.path.join(there, os.path.basename(path))
     os.replace(path, place)
     here = os.path.join(cache, keys.wheel_path(key))
-    if not any(name.endswith(".whl") for name in names(here)):
+    if not _has_wheel(here):
         _back_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))
 
 
@@ -174,8 +185,8 @@ def adopt(cache: str, entry: Entry, record: Record) -> None:
     key = entry.key.partition("/")[0]
     there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
-        _copy(entry.content, os.path.join(there, entry.filename))
-    write_file(os.path.join(there, store.RECORD), _text(record))
+        _copy(cache, entry.content, os.path.join(there, entry.filename))
+    write_file(cache, os.path.join(there, store.RECORD), _text(record))
 
 
 def prune(cache: str, bound: int) -> None:
@@ -196,9 +207,54 @@ def prune(cache: str, bound: int) -> None:
         for path in thing.paths:
             _try_unlink(path)
         excess -= thing.size
-        for empty in (folder, os.path.dirname(folder)):
-            with suppress(OSError):
-                os.rmdir(empty)
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: str) -> None:
+    for empty in (folder, os.path.dirname(folder)):
+        with suppress(OSError):
+            os.rmdir(empty)
+
+
+def has_litter(cache: str) -> bool:
+    """Say whether there is anything that a killed call may have left; it may as well be of one that is under way."""
+    return bool(marks(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)))
+
+
+def sweep(cache: str) -> None:
+    """Put away, under the lock, what killed calls have left: marks, views, whatever they did not finish. Raises `OSError`."""
+    alive = living(cache)
+    view.sweep(cache, alive)
+    if alive:
+        return  # they may be writing
+    unfinished = made_folder(cache, UNFINISHED)
+    for name in names(unfinished):
+        if keys.is_http_key(name):
+            _bring_together(cache, name)
+        _try_unlink(os.path.join(unfinished, name))
+    for key, folder in store.build_folders(cache):
+        if os.path.realpath(folder) == folder and not (
+            _has_wheel(folder) or _has_wheel(os.path.join(cache, keys.wheel_path(key)))
+        ):
+            for name in names(folder):
+                _try_unlink(os.path.join(folder, name))
+            _remove_empty(folder)
+
+
+def _bring_together(cache: str, key: str) -> None:
+    """Complete in the store the download whose head is there, with the body that pip's folder has; else the head goes, too."""
+    own_head, own_body = (os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES))
+    head, body = store.http_paths(cache, Entry("download", key, (), ""))
+    if os.path.lexists(body) or not os.path.lexists(head):
+        return
+    if os.path.lexists(own_body) and not os.path.lexists(own_head):
+        os.replace(own_body, body)
+    else:
+        os.unlink(head)
+
+
+def _has_wheel(folder: str) -> bool:
+    return any(name.endswith(".whl") for name in names(folder))
 
 
 def touch(cache: str, entry: Entry, record: Record) -> None:
@@ -219,10 +275,10 @@ def move_over(path: str, place: str) -> None:
         os.rename(path, place)
 
 
-def _copy_small(source: str, target: str) -> None:
+def _copy_small(cache: str, source: str, target: str) -> None:
     if stamp(source) is not None:
         with suppress(UnicodeDecodeError), open(source, encoding="utf-8") as file:
-            write_file(target, file.read(1 << 20))
+            write_file(cache, target, file.read(1 << 20))
 
 
 def _try_unlink(path: str) -> None:

@@ -172,7 +172,7 @@ class Care:
     def _put_in_order(self, untidy: list[Untidy]) -> None:
         """Put away what is untidy, write the ledgers and bound the store; what cannot be done now another call will find."""
         ledgers = self._checker.ledgers.values()
-        if not untidy and not self._view and not any(ledger.changed for ledger in ledgers):
+        if not (untidy or self._view or any(ledger.changed for ledger in ledgers) or apply.has_litter(self._root)):
             return
         try:
             with lock.held(self._root, 0, lambda line: self._say(WARNING, line)):
@@ -180,6 +180,7 @@ class Care:
                 write_all(ledgers)
                 if moved or self._view:
                     apply.prune(self._root, store.bound(self._environ))
+                apply.sweep(self._root)
         except (OSError, lock.LockTimeoutError):
             return
         for pin, names in moved.items():

@@ -23,12 +23,17 @@ COULD_NOT_START = 92
 # (os is imported already), and pip calls itself pip.
 # The first argument is a descriptor: what it is told there, it does. If it starts "early" it imports pip until then: most of
 # what pip takes, and done on another core; what pip does then is the same.
+# The descriptor is open as long as we live: if we are killed, pip goes too, as if it had been the one. Else it would go on
+# behind the back of whoever calls it next, in a view that is no longer its own.
 # pip/__main__.py asks for the current folder, the script does not: there may be none.
 _PROGRAM = """
 import sys
 import os
 sys.path[:] = [os.path.dirname(sys.executable)] + [p for p in sys.path if p]
-import json, runpy
+import json, runpy, _thread
+def watch():
+    os.read(go.fileno(), 1)
+    os._exit(137)
 try:
     if sys.argv[2:] == ["early"]:
         try:
@@ -39,13 +44,14 @@ try:
     if sys.platform == "win32":
         import msvcrt
         go = msvcrt.open_osfhandle(go, os.O_RDONLY)
-    with open(go, "rb") as go:
-        told = go.read()
-    if not told:
+    go = open(go, "rb")
+    told = go.readline()
+    if not told.endswith(b"\\n"):
         os._exit(130)
     words, variables = json.loads(told.decode())
 except KeyboardInterrupt:
     os._exit(130)
+_thread.start_new_thread(watch, ())
 os.environ.update(variables)
 sys.argv[:] = ["pip"] + words
 try:
@@ -93,10 +99,14 @@ class Pip:
             print(f"pinstall: pip could not be started by {self._runner}: {self._error.strerror}", file=sys.stderr)
             return COULD_NOT_START
         with self._passing_signals_to(self._child):
-            with suppress(BrokenPipeError), open(self._go, "wb") as go:
-                go.write(json.dumps([list(words), dict(variables)]).encode())
+            go = open(self._go, "wb")  # noqa: SIM115 (until pip has ended)
+            with suppress(BrokenPipeError):
+                go.write(json.dumps([list(words), dict(variables)]).encode() + b"\n")
+                go.flush()
             meanwhile()
             status = self._child.wait()
+            with suppress(BrokenPipeError):
+                go.close()
         return 128 - status if status < 0 else status
 
     @contextmanager

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Iterable[Line]) -> list[str]:
-    """Keep what was built in the view *name* and adopt what plain pip had built; then remove the view and those of the dead.
+    """Keep what was built in the view *name* and adopt what plain pip had built; then remove the view.
 
     Returns the names of the wheels that were built. Whatever cannot be kept is built again by the next call.
     """
@@ -49,6 +49,4 @@ def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Itera
     for path, place in view.left(root, name):
         apply.move_over(path, place)
     view.remove(root, name)
-    with suppress(OSError):
-        view.sweep(root)
     return found

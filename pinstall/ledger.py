@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.lock import FOLDER, clock, made_folder
 from pinstall.pipcache.entries import Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _FORMAT = 1
+# All that is not whole yet lies in one folder, where it is found if its writer is killed (`apply.sweep`).
+UNFINISHED = "unfinished"
 # A file may change again within one tick of its file system's clock; the coarsest (FAT) ticks every 2 s.
 _TICK = 2_000_000_000
 
@@ -77,17 +79,23 @@ class Ledger:
             given[key] = {r: i for r, i in {**given.get(key, {}), **reasons}.items() if i}
         text = json.dumps({"format": _FORMAT, "proofs": proofs, "given": {k: v for k, v in given.items() if v}})
         made_folder(self.cache, "ledger")
-        write_file(self.path, text)
+        write_file(self.cache, self.path, text)
         self._new, self._new_given = {}, {}
 
 
-def write_file(path: str, text: str) -> None:
-    """Write a small file by temporary file and rename."""
-    temporary = f"{path}.{os.urandom(4).hex()}.tmp"
+def write_file(cache: str, path: str, text: str) -> None:
+    """Write a small file below *cache*, whole or not at all. Raises `OSError`."""
+    with placed(cache, path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@contextmanager
+def placed(cache: str, place: str) -> Iterator[str]:
+    """Yield the path of a file to be written, which then takes its *place*; nothing is left of it if that fails."""
+    temporary = os.path.join(made_folder(cache, UNFINISHED), os.urandom(8).hex())
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
+        yield temporary
+        os.replace(temporary, place)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)

@@ -107,13 +107,21 @@ def under_way(cache: str) -> Iterator[str | None]:
         _remove(path)
 
 
+def marks(cache: str) -> list[str]:
+    """Return the names of the marks that there are, also those of the dead."""
+    try:
+        return [name for name in os.listdir(os.path.join(cache, FOLDER, "calls")) if _MARK.fullmatch(name)]
+    except OSError:
+        return []
+
+
 def living(cache: str) -> set[str]:
     """Return the names of the calls that are under way; marks of the dead are removed. Raises `OSError`."""
     from filelock import FileLock, Timeout
 
     folder = made_folder(cache, "calls")
     found = set()
-    for name in filter(_MARK.fullmatch, os.listdir(folder)):
+    for name in marks(cache):
         path = os.path.join(folder, name)
         if os.path.islink(path) or not os.path.isfile(path):
             continue
@@ -139,10 +147,13 @@ def made_folder(cache: str, *parts: str) -> str:
     if os.path.realpath(folder) != os.path.join(os.path.realpath(cache), FOLDER, *parts):
         raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
     if not os.path.isdir(folder):
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(cache, exist_ok=True)
         mode = os.stat(cache).st_mode & 0o777
         for depth in range(len(parts) + 1):
-            os.chmod(os.path.join(cache, FOLDER, *parts[:depth]), mode)
+            made = os.path.join(cache, FOLDER, *parts[:depth])
+            with suppress(FileExistsError):  # it may be another user's, whose modes are not ours to change
+                os.mkdir(made, mode)
+                os.chmod(made, mode)  # whatever the umask
     return folder
 
 

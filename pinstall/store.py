@@ -70,11 +70,16 @@ def everything(cache: str) -> Iterator[Kept]:
         downloads.setdefault(name.partition(".")[0], []).append(os.path.join(http, name))
     for paths in downloads.values():
         yield _kept(paths)
-    builds_ = os.path.dirname(builds_folder(cache, "any"))
-    for key in names(builds_):
-        for found in names(os.path.join(builds_, key)):
-            folder = os.path.join(builds_, key, found)
-            yield _kept([os.path.join(folder, name) for name in names(folder)])
+    for _, folder in build_folders(cache):
+        yield _kept([os.path.join(folder, name) for name in names(folder)])
+
+
+def build_folders(cache: str) -> Iterator[tuple[str, str]]:
+    """Yield (key, folder) of the builds that are kept."""
+    parent = os.path.dirname(builds_folder(cache, "any"))
+    for key in names(parent):
+        for name in names(os.path.join(parent, key)):
+            yield key, os.path.join(parent, key, name)
 
 
 def _kept(paths: list[str]) -> Kept:

@@ -5,6 +5,7 @@ In the places of those are real folders: what is proven is linked there, and wha
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,12 +14,13 @@ from pinstall import lock
 from pinstall.pipcache import entries, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from pinstall.pipcache.entries import Entry
 
 _VIEWS = "views"
 _WHEELS = "wheels"
+_LITTLE_SPACE = 1 << 20
 # wheels/12/34/56/789...: where keys are not known yet, so many levels are real. Two keys agree on three once in 16 million.
 _REAL_LEVELS = 2
 
@@ -47,6 +49,8 @@ def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
     """Make the view *name* of *cache* and return its folder; *folders* are those that pip will write to. Raises `OSError`."""
     for pips in folders:  # made here first: what pip writes there lands in the cache
         os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
+    if _is_full(cache):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     folder = os.path.join(lock.made_folder(cache, _VIEWS), name)
     os.mkdir(folder)
     try:
@@ -61,6 +65,14 @@ def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
         remove(cache, name)
         raise
     return folder
+
+
+def _is_full(cache: str) -> bool:
+    """Say whether there is no room for a built wheel: pip's build would fail, which without a cache it does not."""
+    if not hasattr(os, "statvfs"):  # pragma: no cover (Windows)
+        return False
+    found = os.statvfs(cache)
+    return found.f_blocks > 0 and found.f_bavail * found.f_frsize < _LITTLE_SPACE
 
 
 class _Tree:
@@ -149,10 +161,14 @@ def remove(cache: str, name: str) -> None:
     shutil.rmtree(os.path.join(cache, lock.FOLDER, _VIEWS, name), ignore_errors=True)
 
 
-def sweep(cache: str) -> None:
-    """Remove the views of the dead."""
-    names = entries.names(os.path.join(cache, lock.FOLDER, _VIEWS))
-    living = lock.living(cache) if names else set()
-    for name in names:
+def sweep(cache: str, living: Collection[str]) -> None:
+    """Remove the views of all but the *living*. Raises `OSError`."""
+    lock.made_folder(cache, _VIEWS)  # not behind a link
+    for name in names(cache):
         if name not in living:
             remove(cache, name)
+
+
+def names(cache: str) -> list[str]:
+    """Return the names of the views that there are, also those of the dead."""
+    return entries.names(os.path.join(cache, lock.FOLDER, _VIEWS))

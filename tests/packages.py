@@ -45,7 +45,7 @@ _COMPILING_BACKEND = """
 import base64, hashlib, os, pathlib, shlex, subprocess, sys, sysconfig, zipfile
 
 def prepare_metadata_for_build_wheel(directory, config_settings=None):
-    info = pathlib.Path(directory, "{name}-1.0.dist-info")
+    info = pathlib.Path(directory, "{name}-{version}.dist-info")
     info.mkdir()
     info.joinpath("METADATA").write_text(pathlib.Path("PKG-INFO").read_text())
     return info.name
@@ -108,7 +108,7 @@ def extension(
     files = {
         "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         "pyproject.toml": _PYPROJECT.replace("[]", str(list(build_requires))),
-        "backend.py": _COMPILING_BACKEND.format(name=name, NAME=name.upper()),
+        "backend.py": _COMPILING_BACKEND.format(name=name, NAME=name.upper(), version=version),
         "source.c": _SOURCE.format(name=name) + source,
         "setup.cfg": scripts,
     }

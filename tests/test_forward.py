@@ -236,6 +236,19 @@ def test_a_caller_that_ignores_its_children(lab: Lab) -> None:
     assert lab.run([environment.python, "-c", code, environment.pinstall, "demo"]).status == 7
 
 
+def test_what_kills_us_kills_our_pip(lab: Lab) -> None:
+    environment = lab.environment()
+    reading, writing = os.pipe()
+    stand_in(environment, f"os.write({writing}, str(os.getpid()).encode()); time.sleep(600)")
+    process = subprocess.Popen([environment.pinstall, "demo"], env=lab.environ, pass_fds=[writing])
+    os.close(writing)
+    assert os.read(reading, 20)
+    process.kill()
+    process.wait()
+    assert os.read(reading, 20) == b"", "it is open as long as pip lives"
+    os.close(reading)
+
+
 def test_nobody_reads_what_is_said(lab: Lab) -> None:
     environment = lab.environment()
     stand_in(environment, "sys.exit(0)")

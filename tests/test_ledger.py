@@ -111,12 +111,12 @@ def test_any_proof_is_read_or_forgotten(tmp_path: Path, value: object) -> None:
 
 def test_a_write_that_fails_leaves_the_old_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x"
-    write_file(str(path), "old")
+    write_file(str(tmp_path), str(path), "old")
 
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", no_space)
     with pytest.raises(OSError, match="No space"):
-        write_file(str(path), "new")
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x", "old")]
+        write_file(str(tmp_path), str(path), "new")
+    assert [(p.name, p.read_text()) for p in tmp_path.rglob("*") if p.is_file()] == [("x", "old")]

@@ -127,3 +127,15 @@ def test_files_are_for_whom_the_cache_is_for(tmp_path: Path) -> None:
         os.umask(before)
     assert (cache / "pinstall").stat().st_mode & 0o777 == 0o770
     assert (cache / "pinstall" / "lock").stat().st_mode & 0o777 == 0o660
+
+
+def test_folders_of_others_keep_their_modes(tmp_path: Path) -> None:
+    """They could not be changed, and need not be."""
+    cache = tmp_path / "shared"
+    cache.mkdir()
+    cache.chmod(0o770)
+    (cache / "pinstall").mkdir()
+    (cache / "pinstall").chmod(0o775)
+    lock.made_folder(str(cache), "store", "http")
+    modes = [(cache / path).stat().st_mode & 0o777 for path in ("pinstall", "pinstall/store", "pinstall/store/http")]
+    assert modes == [0o775, 0o770, 0o770]

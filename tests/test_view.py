@@ -111,9 +111,9 @@ def test_views_of_the_living_stay(cache: Path) -> None:
         assert name is not None
         folder = view.make(str(cache), name, Plan({}, unknown=True), ["http-v2"])
         dead = view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
-        view.sweep(str(cache))
+        view.sweep(str(cache), lock.living(str(cache)))
         assert (os.path.isdir(folder), os.path.isdir(dead)) == (True, False)
-    view.sweep(str(cache))
+    view.sweep(str(cache), lock.living(str(cache)))
     assert not os.path.isdir(folder)
 
 

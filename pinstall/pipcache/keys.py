@@ -62,6 +62,11 @@ def http_key(url: str) -> str:
     return hashlib.sha224(url.encode()).hexdigest()
 
 
+def is_http_key(text: str) -> bool:
+    """Say whether *text* has the form of an `http_key`."""
+    return re.fullmatch("[0-9a-f]{56}", text) is not None
+
+
 class Layout(NamedTuple):
     """How pip keeps HTTP entries: the folder below the cache folder, and the endings of an entry's files.
 
