@@ -29,7 +29,7 @@ NEWEST = VERSIONS[-1]
 _SCRIPT = "#!{python}\n{first}import sys\nfrom {module} import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
 # There may be no current folder, which coverage needs.
 _MEASURE = "try:\n    import coverage\n    coverage.process_startup()\nexcept OSError:\n    pass\n"
-_SCRIPTS = {"pinstall": "pinstall.cli", "pip": "pip._internal.cli.main"}
+_SCRIPTS = {"pinstall": "pinstall.cli", "pinstall-cache": "pinstall.cache.cli", "pip": "pip._internal.cli.main"}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Lab:
         (site / "lab.pth").write_text("\n".join(lines) + "\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name
-            measured = name == "pinstall" and "COVERAGE_PROCESS_START" in self.environ
+            measured = name != "pip" and "COVERAGE_PROCESS_START" in self.environ
             script.write_text(_SCRIPT.format(python=made.python, module=module, first=_MEASURE if measured else ""))
             script.chmod(0o755)
         return made
@@ -147,6 +147,10 @@ class Lab:
     def pinstall(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run pinstall as installed in *environment*."""
         return self.run([environment.pinstall, *words], **variables)
+
+    def cache_tool(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
+        """Run pinstall-cache as installed in *environment*."""
+        return self.run([environment.folder / "bin" / "pinstall-cache", *words], **variables)
 
     def bodies(self) -> list[Path]:
         """Bodies of artifacts in pip's HTTP cache."""
