@@ -87,7 +87,10 @@ def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
         if removal.busy:
             removal.stayed.append("wheels that pip built, and what pinstall keeps: a pinstall is under way that may use them")
         for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [_WHEELS, *own])):
-            removal.clear(os.path.join(root, name))
+            if os.path.islink(os.path.join(root, name)):
+                removal.stayed.append(f"{name}: it is a symbolic link")
+            else:
+                removal.clear(os.path.join(root, name))
         return removal.outcome()
 
 

@@ -90,7 +90,7 @@ class Catalogue:
         """Note what is known of the entry for *url*, if it is wanted."""
         for found in self._behind(keys.request_url(url)):
             key = keys.http_key(found)
-            if key in self._wanted:
+            if key in self._wanted and key not in self._redirects:
                 before = self.named.get(key, Named(kind, found, filename, project))
                 self.named[key] = before._replace(stated=tuple(dict.fromkeys(before.stated + stated)))
 
