@@ -11,6 +11,7 @@ from pinstall import __version__, environment, forward
 
 if TYPE_CHECKING:
     from pinstall.environment import Target
+    from pinstall.forward import Pip
 
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
@@ -37,49 +38,46 @@ def main(*, as_module: bool = False) -> int:
     """Serve the call that the process was started with, and return its exit status: pip's whenever pip ran."""
     try:
         target = environment.target(sys.argv[1:], os.environ, as_module=as_module)
-        if target.words == ("--version",):
-            print(f"pinstall {__version__} from {os.path.dirname(__file__)}", flush=True)
-            return _just_pip(target, "--version")
-        if target.words and target.words[0] in ("-h", "--help"):
-            print(_HELP, flush=True)
-        if os.environ.get("PINSTALL_POLICY") == "off":
-            return _just_pip(target, "install", *target.words)
-        return _serve(target)
     except environment.NoEnvironmentError as error:
         _say(str(error))
         return _NO_ENVIRONMENT
+    if target.words == ("--version",):
+        print(f"pinstall {__version__} from {os.path.dirname(__file__)}", flush=True)
+    elif target.words and target.words[0] in ("-h", "--help"):
+        print(_HELP, flush=True)
+    pip = forward.Pip(target.runner, early=True)  # a copy of us that is pip is not to come to what follows, whatever ends it
+    try:
+        return _serve(target, pip)
     except KeyboardInterrupt:
         return _INTERRUPTED
 
 
-def _just_pip(target: Target, *words: str) -> int:
-    return forward.Pip(target.runner).run([*target.options, *words], {}, lambda: None)
-
-
-def _serve(target: Target) -> int:
+def _serve(target: Target, pip: Pip) -> int:
     """Check, forward, heal, confirm; whatever goes wrong with us, pip runs."""
-    pip = forward.Pip(target.runner)
+    if target.words == ("--version",):
+        return pip.run([*target.options, "--version"], {}, lambda: None)
+    if os.environ.get("PINSTALL_POLICY") == "off":
+        return pip.run([*target.options, "install", *target.words], {}, lambda: None)
     try:
         from pinstall.session import Session
 
         session = Session(target, os.environ, _say)
         session.prepare()
-        session.begin()
         session.passed("check")
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
         _say_broken(error)
-        words = [*target.options, "install", *forward.without_cache(target.words)]
-        return pip.run(words, {"PIP_NO_CACHE_DIR": "1"}, lambda: None)
+        given = forward.Given(list(target.words)).without_cache()
+        return pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
 
     def meanwhile() -> None:
         with suppress(Exception):  # what is not done now is done afterwards, or by the next call
             session.meanwhile()
 
-    status = pip.run([*target.options, "install", *session.arguments], session.variables, meanwhile)
+    status = pip.run([*target.options, "install", *session.given.arguments], session.given.variables, meanwhile)
     try:
         session.passed("pip")
         for words in session.heal(status):
-            status = forward.Pip(target.runner).run([*target.options, "install", *words], session.variables, lambda: None)
+            status = forward.Pip(target.runner).run([*target.options, "install", *words], session.given.variables, lambda: None)
         session.passed("heal")
         session.finish(status)
         status = session.confirm(status)

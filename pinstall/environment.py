@@ -14,10 +14,11 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pinstall.names import normalized
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_SEPARATORS = re.compile(r"[-_.]+")
 _PURE = re.compile(r"(\w+\.)?py3(\.\w+)?-none-any")
 _HEAD = 1 << 16
 
@@ -240,7 +241,7 @@ class Environment:
         """``.dist-info`` folders by normalized project name; the first on the path counts, as for pip."""
         found: dict[str, str] = {}
         for name, folder in self._dist_infos():
-            found.setdefault(_SEPARATORS.sub("-", name).lower(), folder)
+            found.setdefault(normalized(name), folder)
         return found
 
     def _dist_infos(self) -> Iterator[tuple[str, str]]:

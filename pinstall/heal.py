@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
 from pinstall import links
+from pinstall.names import normalized
 from pinstall.pins import Pin
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import File
@@ -75,8 +75,8 @@ def _want(text: str, place: str, markers: dict[str, str], extras: frozenset[str]
             return None
     except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
         return None
-    pin = Pin(canonicalize_name(requirement.name), requirement.specifier, requirement.url or "", (), (place,), requested=True)
-    return _Want(pin, frozenset(canonicalize_name(extra) for extra in requirement.extras))
+    pin = Pin(normalized(requirement.name), requirement.specifier, requirement.url or "", (), (place,), requested=True)
+    return _Want(pin, frozenset(normalized(extra) for extra in requirement.extras))
 
 
 def _entries(checker: Checker, pin: Pin) -> Iterator[tuple[Entry, Finding]]:

@@ -6,9 +6,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
-
 from pinstall import apply, links, store, view
+from pinstall.names import normalized
 from pinstall.pins import settings_by_project
 from pinstall.pipcache.entries import Entry
 
@@ -40,7 +39,7 @@ def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Itera
         return found
     for key, path in view.built(root, name):
         filename = os.path.basename(path)
-        project = canonicalize_name(filename.partition("-")[0])
+        project = normalized(filename.partition("-")[0])
         entry = Entry("built", f"{key}/{filename}", (path,), filename, (), links.label(filename, project))
         found.append(filename)
         with suppress(OSError):

@@ -11,13 +11,13 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-
 from pinstall.digest import Digest
+from pinstall.names import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from packaging.version import Version
 
 SDIST_ENDINGS = (".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".zip", ".tar.xz", ".txz", ".tlz", ".tar.lz", ".tar.lzma")
 
@@ -104,7 +104,7 @@ def label(filename: str, project: str) -> Label | None:
     """Read the name of a wheel or sdist of *project* (normalized); None if it is not one, or of another project."""
     if filename.endswith(".whl"):
         parts = filename[:-4].split("-")
-        if len(parts) not in (5, 6) or canonicalize_name(parts[0]) != project:
+        if len(parts) not in (5, 6) or normalized(parts[0]) != project:
             return None
         if len(parts) == 6 and not parts[2][:1].isdigit():
             return None  # no build tag
@@ -121,7 +121,7 @@ def label(filename: str, project: str) -> Label | None:
 def _version_text(stem: str, project: str) -> str:
     """Return what follows the project's name: names may contain dashes (``_extract_version_from_fragment``)."""
     for i, character in enumerate(stem):
-        if character == "-" and canonicalize_name(stem[:i]) == project:
+        if character == "-" and normalized(stem[:i]) == project:
             return _PYTHON_SUFFIX.sub("", stem[i + 1 :])
     return ""
 
@@ -129,6 +129,8 @@ def _version_text(stem: str, project: str) -> str:
 @cache
 def parsed(text: str) -> Version | None:
     """Parse a version; None if it is none."""
+    from packaging.version import InvalidVersion, Version
+
     try:
         return Version(text)
     except InvalidVersion:

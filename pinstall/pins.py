@@ -7,19 +7,11 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
 
 from pinstall import digest
 from pinstall.links import SDIST_ENDINGS, from_path, parsed
+from pinstall.names import exact, normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -118,7 +110,7 @@ def settings_by_project(lines: Iterable[Line]) -> dict[str, tuple[str, ...]]:
 def project_named(text: str) -> str:
     """Return the project that a requirement's text begins with, normalized; "" if it is no name."""
     found = _NAME.match(text)
-    return canonicalize_name(found[0]) if found else ""
+    return normalized(found[0]) if found else ""
 
 
 def _join(parts: list[_Part]) -> Pin | None:
@@ -149,12 +141,9 @@ def _exact(specifier: SpecifierSet) -> list[Version]:
 def _read(line: Line, markers: Mapping[str, str]) -> _Part | None:
     """Read one line as pip does (``req/constructors.py``); None if it does not apply here, or cannot be a pin."""
     text, marker = _without_marker(line.text)
-    try:
-        if marker and not Marker(marker).evaluate({**markers, "extra": ""}):
-            return None
-        named = _named(text) or _requirement(text)
-    except (InvalidMarker, InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
-        return None  # pip will say so
+    if marker and not _applies(marker, markers):
+        return None
+    named = _named(text) or _requirement(text)
     if named is None:
         return None
     project, specifier, url = named
@@ -167,11 +156,27 @@ def _without_marker(text: str) -> tuple[str, str]:
     return requirement.strip(), marker.strip()
 
 
+def _applies(marker: str, markers: Mapping[str, str]) -> bool:
+    from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
+
+    try:
+        return Marker(marker).evaluate({**markers, "extra": ""})
+    except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName):
+        return False  # pip will say so
+
+
 def _requirement(text: str) -> tuple[str, SpecifierSet, str] | None:
-    requirement = Requirement(text)
+    if found := exact(text):
+        return found[0], SpecifierSet(f"=={found[1]}"), ""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return None  # pip will say so
     if requirement.url and not _fixed(requirement.url):
         return None
-    return canonicalize_name(requirement.name), requirement.specifier, requirement.url or ""
+    return normalized(requirement.name), requirement.specifier, requirement.url or ""
 
 
 def _named(text: str) -> tuple[str, SpecifierSet, str] | None:
@@ -183,11 +188,13 @@ def _named(text: str) -> tuple[str, SpecifierSet, str] | None:
     else:
         return None
     egg = _EGG.search(url)
-    project = canonicalize_name(egg[1] or "") if egg else _project(urlsplit(url).path.rpartition("/")[2])
+    project = normalized(egg[1] or "") if egg else _project(urlsplit(url).path.rpartition("/")[2])
     return (project, SpecifierSet(), url) if project and _fixed(url) else None
 
 
 def _project(filename: str) -> str:
+    from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+
     try:
         return parse_wheel_filename(filename)[0] if filename.endswith(".whl") else parse_sdist_filename(filename)[0]
     except (InvalidWheelFilename, InvalidSdistFilename):

@@ -29,6 +29,9 @@ NEWEST = VERSIONS[-1]
 _SCRIPT = "#!{python}\n{first}import sys\nfrom {module} import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
 # There may be no current folder, which coverage needs.
 _MEASURE = "try:\n    import coverage\n    coverage.process_startup()\nexcept OSError:\n    pass\n"
+# With this set, pip is started as on systems where a process cannot go on as pip in a copy of itself.
+_SPAWNS = "PINSTALL_TEST_SPAWN" in os.environ
+_SPAWN = "import pinstall.forward; pinstall.forward._can_fork = lambda runner: False"
 _SCRIPTS = {"pinstall": "pinstall.cli", "pinstall-cache": "pinstall.cache.cli", "pip": "pip._internal.cli.main"}
 
 
@@ -116,7 +119,7 @@ class Lab:
         made = Environment(folder)
         site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
         # pip of the wanted version first, then pinstall and what it needs from the tests' own environment.
-        lines = [str(self._pips / pip), sysconfig.get_path("purelib"), str(HERE.parent)]
+        lines = [str(self._pips / pip), sysconfig.get_path("purelib"), str(HERE.parent), *([_SPAWN] if _SPAWNS else [])]
         (site / "lab.pth").write_text("\n".join(lines) + "\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name

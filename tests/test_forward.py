@@ -218,7 +218,7 @@ def test_an_interpreter_that_is_not_there(capsys: pytest.CaptureFixture[str], tm
     ],
 )
 def test_without_cache_has_the_last_word(words: list[str], expected: list[str]) -> None:
-    assert forward.without_cache(words) == expected
+    assert forward.Given(words).without_cache().arguments == expected
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"]])

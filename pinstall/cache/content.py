@@ -7,8 +7,7 @@ import re
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from packaging.utils import canonicalize_name
-
+from pinstall.names import normalized
 from pinstall.proof import integrity, source
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def identify(body: BinaryIO) -> Content:
         return Content("other")
     if ending == ".zip" and (found := _wheel(body)):
         name, version = found
-        return Content("download", f"{name}-{version}.whl", canonicalize_name(name), version.replace("_", "-"))
+        return Content("download", f"{name}-{version}.whl", normalized(name), version.replace("_", "-"))
     body.seek(0)
     return _named("download", source.metadata(body, ending), ending)
 
@@ -68,4 +67,4 @@ def _named(kind: str, metadata: str, ending: str) -> Content:
     if len(fields) != 2:
         return Content(kind, f"unknown{ending}")
     name, version = fields
-    return Content(kind, f"{name}-{version}{ending}", canonicalize_name(name), version)
+    return Content(kind, f"{name}-{version}{ending}", normalized(name), version)

@@ -7,12 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from packaging.utils import canonicalize_name
-
 from pinstall import links, store
 from pinstall.cache.content import Content, identify
 from pinstall.digest import Digest
 from pinstall.lock import FOLDER
+from pinstall.names import normalized
 from pinstall.pipcache import entries, walk
 from pinstall.pipcache.catalogue import Catalogue, is_page, project_of
 from pinstall.pipcache.entries import Entry
@@ -180,7 +179,7 @@ def _made(found: Found, entry: Entry, what: Content, origin: str, *, stored: boo
 def _built(entry: Entry, *, stored: bool = False) -> Item:
     origin = read_origin(os.path.dirname(entry.content))
     seen = os.lstat(entry.content)
-    project = canonicalize_name(entry.filename.partition("-")[0])
+    project = normalized(entry.filename.partition("-")[0])
     version = entry.label.text if entry.label else ""
     where = host(origin.url) if origin else ""
     used = max(seen.st_atime, seen.st_mtime)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
-
 from pinstall import links
+from pinstall.names import normalized
 
 if TYPE_CHECKING:
     from pinstall.cache.inventory import Item
@@ -23,10 +22,10 @@ def matches(pattern: str, item: Item) -> bool:
         return True
     name, equals, version = pattern.partition("==")
     if equals:
-        return canonicalize_name(name.strip()) == item.project and _is_version(version.strip(), item.version)
+        return normalized(name.strip()) == item.project and _is_version(version.strip(), item.version)
     if not item.project:
         return False
-    wanted = canonicalize_name(pattern)
+    wanted = normalized(pattern)
     if item.entry.kind == "page" or "-" not in pattern:
         return fnmatchcase(item.project, wanted)
     glob = f"{pattern}*"

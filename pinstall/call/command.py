@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from packaging.utils import canonicalize_name
-
 from pinstall.call import config, options, projects, requirements
 from pinstall.call.options import UnreadableCallError
 from pinstall.call.projects import Lock
 from pinstall.call.requirements import Line, OptionLine, Unread
+from pinstall.names import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,7 +56,7 @@ def _names(values: Iterable[str] | None) -> set[str]:
     """Return what ``--no-binary`` or ``--only-binary`` name; ``:none:`` forgets those before it."""
     named: set[str] = set()
     for name in (name.strip() for value in values or () for name in value.split(",")):
-        named = set() if name == ":none:" else {*named, name if name == ":all:" else canonicalize_name(name)}
+        named = set() if name == ":none:" else {*named, name if name == ":all:" else normalized(name)}
     return named
 
 

@@ -15,6 +15,7 @@ from pinstall import links
 from pinstall.call import requirements
 from pinstall.call.options import UnreadableCallError
 from pinstall.call.requirements import Line, Unread
+from pinstall.names import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -110,11 +111,10 @@ def dependencies(line: Line) -> Iterator[Line]:
 def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[str]:
     """Return the requirements of *extras*, those that name other extras of the project itself followed."""
     from packaging.requirements import InvalidRequirement, Requirement
-    from packaging.utils import canonicalize_name
 
-    by_name = {canonicalize_name(extra): _texts(texts) for extra, texts in optional.items()}
+    by_name = {normalized(extra): _texts(texts) for extra, texts in optional.items()}
     found: list[str] = []
-    waiting, seen = [canonicalize_name(extra) for extra in extras], set()
+    waiting, seen = [normalized(extra) for extra in extras], set()
     while waiting:
         extra = waiting.pop(0)
         for text in by_name.get(extra, ()) if extra not in seen else ():
@@ -122,8 +122,8 @@ def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[
                 requirement = Requirement(text)
             except InvalidRequirement:
                 continue
-            if canonicalize_name(requirement.name) == canonicalize_name(name):
-                waiting += [canonicalize_name(other) for other in requirement.extras]
+            if normalized(requirement.name) == normalized(name):
+                waiting += [normalized(other) for other in requirement.extras]
             else:
                 found.append(text)
         seen.add(extra)

@@ -8,9 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin
 
-from packaging.utils import canonicalize_name
-
 from pinstall import links
+from pinstall.names import normalized
 from pinstall.pipcache import entries, keys, pages
 from pinstall.pipcache.locate import pypi_digest
 
@@ -120,4 +119,4 @@ def project_of(filename: str) -> str:
     """Return the project of a wheel or sdist, as its name tells it; "" if it does not."""
     stem = next((filename[: -len(ending)] for ending in links.SDIST_ENDINGS if filename.endswith(ending)), "")
     name = filename.partition("-")[0] if filename.endswith(".whl") else stem.rpartition("-")[0]
-    return canonicalize_name(name)
+    return normalized(name)

@@ -10,10 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from packaging.utils import canonicalize_name
-
 from pinstall import links
 from pinstall.digest import Digest
+from pinstall.names import normalized
 from pinstall.pipcache import entries, keys, pages
 
 if TYPE_CHECKING:
@@ -217,7 +216,7 @@ class Cache:
         found: dict[str, dict[tuple[str, str], None]] = {}
         for folder, key, names in self._leaves:
             for name in names:
-                found.setdefault(canonicalize_name(name.partition("-")[0]), {})[folder, key] = None
+                found.setdefault(normalized(name.partition("-")[0]), {})[folder, key] = None
         return {project: list(folders) for project, folders in found.items()}
 
     @cached_property

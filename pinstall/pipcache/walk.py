@@ -8,9 +8,8 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from packaging.utils import canonicalize_name
-
 from pinstall import links
+from pinstall.names import normalized
 from pinstall.pipcache import entries, keys
 from pinstall.pipcache.entries import Entry, Head, Stamp
 
@@ -88,7 +87,7 @@ def built(root: str) -> Iterator[Entry | Stray]:
 def wheel(key: str, path: str) -> Entry | None:
     """Return the built wheel at *path* as an entry; None if its name is none of a wheel, or it is no regular file."""
     name = os.path.basename(path)
-    label = links.label(name, canonicalize_name(name.partition("-")[0]))
+    label = links.label(name, normalized(name.partition("-")[0]))
     if label is None or entries.stamp(path) is None:
         return None
     return Entry("built", f"{key}/{name}", (path,), name, (), label)

@@ -9,11 +9,10 @@ import io
 import re
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
-from packaging.utils import canonicalize_name
-
 from pinstall import digest
 from pinstall.digest import STRENGTH
 from pinstall.links import SDIST_ENDINGS
+from pinstall.names import normalized
 
 if TYPE_CHECKING:
     import zipfile
@@ -115,7 +114,7 @@ def _wheel(archive_: zipfile.ZipFile) -> Content:
     if f"{info}/RECORD" not in members:
         return Content("it has no RECORD")
     metadata = HeaderParser().parsestr(_small(archive_, members[f"{info}/METADATA"]))
-    name, version = canonicalize_name(metadata["Name"] or ""), (metadata["Version"] or "").strip()
+    name, version = normalized(metadata["Name"] or ""), (metadata["Version"] or "").strip()
     recorded = {row[0]: row[1] for row in csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))) if len(row) == 3}
     return Content(_record_fault(archive_, members, recorded, info), name, version)
 

@@ -9,9 +9,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, TypeVar
 
-from packaging.utils import canonicalize_name
-
 from pinstall.links import SDIST_ENDINGS
+from pinstall.names import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -385,7 +384,7 @@ class _Reading:
         imported = _reached(self.imports, (*_SCRIPTS, *scripts)) - self.modules - self.packages
         standard = sys.stdlib_module_names - _PROJECTS.keys()
         foreign = {name for name in imported - standard if not name.startswith("_")}
-        projects = {canonicalize_name(_PROJECTS.get(name, name)) for name in requires | foreign}
+        projects = {normalized(_PROJECTS.get(name, name)) for name in requires | foreign}
         return Source(
             frozenset(word.decode() for word in self.words) | self.made,
             tuple(sorted(self.tools)),

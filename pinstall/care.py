@@ -1,0 +1,211 @@
+"""Care: the cache put right for one call's pip, and in order after it."""
+
+from __future__ import annotations
+
+import errno
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pinstall import apply, keep, lock, messages, store, tidy, view
+from pinstall.call import command
+from pinstall.check import Checker
+from pinstall.ledger import write_all
+from pinstall.messages import ERROR, NOTE, WARNING
+from pinstall.pins import settings_by_project
+from pinstall.satisfied import is_installed
+from pinstall.settle import CacheUnusableError, is_act, settle
+from pinstall.verdict import Delete
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pinstall.check import Finding
+    from pinstall.forward import Given
+    from pinstall.messages import Say
+    from pinstall.pins import Pin
+    from pinstall.pipcache.locate import Cache
+    from pinstall.tidy import Untidy
+
+_FAILED = 1
+_SIGNALS = 128
+_ELSEWHERE = ("target_dir", "prefix_path", "root_path")
+
+
+class Care:
+    """The care of a *cache* for its call: *pins* are those that the environment does not satisfy.
+
+    What was ``looked`` at, ``acted`` upon, ``set_aside`` and ``built``, and how many ``tries`` pip had, is for the report.
+    """
+
+    def __init__(self, cache: Cache, pins: list[Pin], environ: Mapping[str, str], say: Say) -> None:
+        self._root, self._call, self._environment = cache.root, cache.call, cache.environment
+        self._pins, self._environ, self._say = pins, environ, say
+        self._began = time.time()
+        self._checker = Checker(cache, environ)
+        self._changes = not (environ.get("PINSTALL_POLICY") == "report" or self._call.has("dry_run"))
+        self._may_use = True  # may pip use the cache?
+        self._mark = ExitStack()
+        self._view: str | None = None
+        self._deleted: list[Finding] = []
+        self._untidy: dict[Pin, list[Untidy]] = {}
+        self.looked: list[Finding] = self._checker.looked
+        self.acted: list[Finding] = []
+        self.set_aside: list[str] = []
+        self.built: list[str] = []
+        self.tries = 1
+
+    def prepare(self) -> None:
+        """Prove what the pins name in the cache, and evict what does not match."""
+        checker = self._checker
+        findings = [finding for pin in self._pins for finding in checker.check(pin)]
+        checker.expect_builds(settings_by_project(self._call.lines))
+        lines = list(messages.hidden(checker.hidden, would=not self._changes))
+        try:
+            if self._changes:
+                self._settle(checker, findings)
+            else:
+                lines = [*messages.changes(filter(is_act, findings), would=True), *lines]
+        except CacheUnusableError as error:
+            self._do_without(str(error))
+            return
+        for level, line in lines:
+            self._say(level, line)
+
+    def _settle(self, checker: Checker, findings: list[Finding]) -> list[Finding]:
+        done = settle(checker, findings, lock.timeout(self._environ), self._say)
+        self.acted += done
+        self._deleted += [finding for finding in done if isinstance(finding.verdict, Delete) and not finding.stored]
+        return done
+
+    def _do_without(self, reason: str) -> None:
+        self._may_use = False
+        self._say(ERROR, messages.without_cache(reason))
+
+    @property
+    def _is_at_work(self) -> bool:
+        return self._changes and self._may_use
+
+    def begin(self, given: Given) -> Given:
+        """Mark the call as under way, until `finish`; return what pip is *given*, with a view of the cache if it needs one."""
+        name = self._mark.enter_context(lock.under_way(self._root)) if self._may_use else None
+        if self._is_at_work and self._checker.plan.needed:
+            try:
+                if name is None:
+                    raise OSError(errno.EROFS, "it cannot be written")
+                folder = view.make(self._root, name, self._checker.plan, [self._checker.cache.http.layout.folder])
+            except OSError as error:
+                self._do_without(f"no view of it can be made ({error.strerror})")
+            else:
+                self._view = name
+                return given.with_cache(folder)
+        return given if self._may_use else given.without_cache()
+
+    def meanwhile(self) -> None:
+        """While pip runs: find the other versions of what is pinned, as far as their pages are known already."""
+        if self._is_at_work and not self._keeps_versions:
+            for pin in self._pins:
+                if pin.has_version and self._checker.cache.locate(pin).complete:
+                    self._untidy[pin] = tidy.find(self._checker, pin)
+
+    def heal(self, status: int, given: Given) -> list[list[str]]:
+        """After a pip that failed: put right what it could have met in the cache; return the calls that pip is to make now.
+
+        The last is the user's own, as it was *given*, once more; before it those that mend what pip left half-installed. None
+        if the cache is not to blame.
+        """
+        if not self._is_at_work or status == 0 or status >= _SIGNALS:
+            return []
+        from pinstall import heal
+
+        checker, went = self._checker, self._deleted
+        self._note_what_came_back(status)
+        checker.cache.forget_pages()
+        fresh = Checker(checker.cache, self._environ, anew=True)
+        fresh.ledgers = checker.ledgers
+        found = heal.examine(fresh, self._call.lines, self._pins)
+        self.looked += fresh.looked
+        try:
+            done = self._settle(fresh, [*found.bad, *fresh.contradicted(went)])
+        except CacheUnusableError as error:
+            self._say(ERROR, f"the cache cannot be put right: {error}")
+            return []
+        if not done:
+            if found.proven:
+                self._say(NOTE, messages.healthy(found.proven))
+            return []
+        self.tries += 1
+        self._say(WARNING, messages.again())
+        if self._view:
+            view.forget_gone(self._root, self._view)
+        half = [f"{name}=={version}" for name, version in self._environment.half_installed(self._began)]
+        cache_dir = given.variables.get("PIP_CACHE_DIR", self._root)
+        return [*(command.narrowed(self._call, requirement, cache_dir) for requirement in half), given.arguments]
+
+    def finish(self, status: int) -> None:
+        """After pip, whatever its *status*: keep what it built, tidy, and remember what was learnt. Never waits."""
+        if self._is_at_work:
+            self.built = keep.builds(self._checker, self._view, self._pins, self._call.lines)
+        self._mark.close()
+        if not self._changes:
+            return
+        self._note_what_came_back(status)
+        if status == _FAILED and self._may_use:
+            self._diagnose()
+        self._put_in_order(self._find_untidy() if status == 0 and self._may_use else [])
+
+    def _diagnose(self) -> None:
+        from pinstall.diagnosis import causes
+
+        self._checker.cache.forget_pages()
+        for line in causes(self._checker.cache, self._pins, self._began):
+            self._say(WARNING, line)
+
+    def _put_in_order(self, untidy: list[Untidy]) -> None:
+        """Put away what is untidy, write the ledgers and bound the store; what cannot be done now another call will find."""
+        ledgers = self._checker.ledgers.values()
+        if not untidy and not self._view and not any(ledger.changed for ledger in ledgers):
+            return
+        try:
+            with lock.held(self._root, 0, lambda line: self._say(WARNING, line)):
+                moved = tidy.put_away(self._root, untidy) if untidy else {}
+                write_all(ledgers)
+                if moved or self._view:
+                    apply.prune(self._root, store.bound(self._environ))
+        except (OSError, lock.LockTimeoutError):
+            return
+        for pin, names in moved.items():
+            self.set_aside += names
+            self._say(NOTE, messages.set_aside_versions(pin, names))
+
+    def _note_what_came_back(self, status: int) -> None:
+        """Remember what went and is back unchanged: it is what the world gives, and will not go again for the same reason."""
+        for finding in self._deleted:
+            again = self._checker.again(finding)
+            if again is None or not isinstance(finding.verdict, Delete):
+                continue
+            if status and finding.verdict.reason == "stale-page":
+                continue  # it did not help this call and may help the next: a release may be under way
+            same = again.identity == finding.identity and isinstance(again.verdict, Delete)
+            ledger = self._checker.ledger(finding.pin.project)
+            ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)
+        self._deleted = []
+
+    @property
+    def _keeps_versions(self) -> bool:
+        # A store that may keep nothing is no place for what is healthy.
+        return bool(self._environ.get("PINSTALL_KEEP_VERSIONS")) or not store.bound(self._environ)
+
+    def _find_untidy(self) -> list[Untidy]:
+        """Return the entries of other versions of the pins that this call installed: they have no place now."""
+        if self._keeps_versions:
+            return []
+        self._environment.forget()
+        self._checker.cache.forget_pages()
+        elsewhere = self._call.has(*_ELSEWHERE)
+        pinned = [pin for pin in self._pins if pin.has_version]
+        settled = [pin for pin in pinned if (pin.requested if elsewhere else is_installed(pin, self._environment))]
+        return [found for pin in settled for found in self._found(pin)]
+
+    def _found(self, pin: Pin) -> list[Untidy]:
+        return self._untidy[pin] if pin in self._untidy else tidy.find(self._checker, pin)

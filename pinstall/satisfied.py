@@ -1,0 +1,59 @@
+"""Satisfied: what most calls ask for is there already, and can be told to be without proof, lock or packaging."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pinstall.call.command import PYPI
+from pinstall.names import exact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pinstall.call.command import Call
+    from pinstall.call.requirements import Line
+    from pinstall.environment import Environment
+    from pinstall.pins import Pin
+
+# With these pip does not look at what the environment has, or may prefer what the index has.
+_ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "root_path", "upgrade")
+
+
+def satisfied(call: Call, environment: Environment) -> dict[str, str]:
+    """Return the versions by project if all that *call* asks for is pinned by version, and installed so: pip opens no cache.
+
+    Empty if that is not so, or if more would have to be looked at to tell.
+    """
+    if call.has(*_ANEW) or call.unread or call.locks:
+        return {}
+    # An index that is named on the command line may offer another local version, which is worth a notice.
+    is_plain = not call.find_links and set(call.index_urls) <= {PYPI}
+    found: dict[str, str] = {}
+    for line in call.lines:
+        pinned = _exact(line) if is_plain or line.place != "argument" else None
+        if pinned is None or environment.installed(pinned[0]) != pinned[1]:
+            return {}
+        found[pinned[0]] = pinned[1]
+    return found
+
+
+def _exact(line: Line) -> tuple[str, str] | None:
+    """Read a line that is a name and a version; with or without a marker, since what is installed satisfies it anyway."""
+    return None if line.editable or line.hashes or line.locked else exact(line.text.partition(";")[0].strip())
+
+
+def still(versions: Mapping[str, str], environment: Environment) -> bool:
+    """Say whether the *environment*, looked at anew, has all of *versions*."""
+    environment.forget()
+    return all(environment.installed(project) == version for project, version in versions.items())
+
+
+def unsatisfied(call: Call, pins: Iterable[Pin], environment: Environment) -> list[Pin]:
+    """Return those of *pins* for which pip may look further than into the *environment*."""
+    return [pin for pin in pins if call.has(*_ANEW) or not is_installed(pin, environment)]
+
+
+def is_installed(pin: Pin, environment: Environment) -> bool:
+    """Say whether the *environment* has the version that *pin* names."""
+    version = environment.installed(pin.project) if pin.has_version else None
+    return version is not None and pin.specifier.contains(version, prereleases=True)
