@@ -177,13 +177,15 @@ def _made(found: Found, entry: Entry, what: Content, origin: str, *, stored: boo
 
 
 def _built(entry: Entry, *, stored: bool = False) -> Item:
-    origin = read_origin(os.path.dirname(entry.content))
-    seen = os.lstat(entry.content)
+    folder = os.path.dirname(entry.content)
+    origin = read_origin(folder)
+    size, modified, used = walk.measured([entry.content])
+    if stored:  # a record is touched when its build is used
+        used = max(used, walk.measured([os.path.join(folder, store.RECORD)])[1])
     project = normalized(entry.filename.partition("-")[0])
     version = entry.label.text if entry.label else ""
     where = host(origin.url) if origin else ""
-    used = max(seen.st_atime, seen.st_mtime)
-    return Item(entry, project, version, where, seen.st_size, seen.st_mtime, used, entries.stamp(entry.content), stored)
+    return Item(entry, project, version, where, size, modified, used, entries.stamp(entry.content), stored)
 
 
 def _builds(root: str) -> Iterator[Entry]:

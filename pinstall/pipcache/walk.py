@@ -96,8 +96,13 @@ def wheel(key: str, path: str) -> Entry | None:
 def stray(paths: list[str], reason: str) -> Stray:
     """Return *paths*, measured, as what pip does not use."""
     inside = [os.path.join(folder, name) for path in paths for folder, _, names in os.walk(path) for name in names]
-    size, modified, _ = _measured(_seen((*paths, *inside)))
+    size, modified, _ = measured((*paths, *inside))
     return Stray(tuple(paths), size, modified, reason)
+
+
+def measured(paths: Iterable[str]) -> tuple[int, float, float]:
+    """Return the size of *paths*, and when they were modified and used last; what is gone by now counts nothing."""
+    return _measured(_seen(paths))
 
 
 def _seen(paths: Iterable[str]) -> list[os.stat_result]:
