@@ -171,6 +171,24 @@ def test_behind_a_permanent_redirect(fresh: Lab) -> None:
     assert "wrong-hash: 1" in done.out, done
 
 
+def test_a_file_that_its_server_calls_a_page(lab: Lab, index: Index, environment: Environment) -> None:
+    for name in ("demo-1.0-py3-none-any.whl", "built-1.0.tar.gz"):
+        head = _body(lab, index, name).with_suffix("")
+        data = head.read_bytes().replace(b"\xb8application/octet-stream", b"\xb8text/html; charset=utf-8")
+        head.write_bytes(data)
+    assert _named(_entries(lab, environment)) == _ALL
+    assert lab.cache_tool(environment, "verify").status == 0
+    _drop_pages(lab)
+    assert lab.cache_tool(environment, "verify").status == 0
+
+
+def test_times_that_are_none(lab: Lab, environment: Environment) -> None:
+    for path in lab.cache.rglob("*.body"):
+        os.utime(path, (1e13, 1e13))
+    for words in (["list"], ["list", "--format=json"], ["prune", "--older-than=1d"]):
+        assert lab.cache_tool(environment, *words).status == 0
+
+
 def test_the_table(lab: Lab, index: Index, environment: Environment) -> None:
     done = lab.cache_tool(environment, "list", "demo==1.0")
     title, empty, headings, row = done.out.splitlines()
@@ -586,6 +604,21 @@ def test_a_hostile_cache(lab: Lab, environment: Environment, seed: int) -> None:
         assert "\x1b" not in done.out
         assert done.status in (0, 1)
     assert [path for path in (lab.cache / "http-v2").rglob("*") if path.is_file()] == []
+
+
+def test_heads_that_tell_nonsense(lab: Lab, index: Index, environment: Environment) -> None:
+    import msgpack
+
+    _drop_pages(lab)
+    said = ({"location": "https://[", "content-length": "9" * 5000}, {"content-length": "0021"}, {"date": "x"})
+    bodies = lab.bodies()
+    for body, headers, status in zip(bodies, said, (301, 200, 200), strict=False):
+        response = {"body": b"", "headers": headers, "status": status, "version": 11, "reason": "", "decode_content": False}
+        body.with_suffix("").write_bytes(b"cc=4," + msgpack.packb({"response": response, "vary": {}}))
+        body.write_bytes(b"no archive at all, 21")
+    for words in (["list"], ["info"], ["verify"]):
+        done = lab.cache_tool(environment, *words)
+        assert "Traceback" not in done.err, done
 
 
 def test_a_cache_that_is_not_there(fresh: Lab) -> None:

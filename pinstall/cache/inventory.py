@@ -120,6 +120,8 @@ class _Http:
             return None
 
     def _page(self, page: Found, says: Page | None, known: set[str]) -> Item:
+        if page.entry.key in self._catalogue.named:  # a server may call a file a page
+            return self._item(page)
         project, url = (says.project, says.url) if says else ("", "")
         if not project:
             project, url = self._catalogue.page_url(page.entry.key, sorted(known))
@@ -167,7 +169,7 @@ def _cut_off(found: Found) -> str:
     if found.stamp is None or found.head is None or found.head.response.status != 200 or not stated.isdecimal():
         return ""
     length = found.entry.span.length if found.entry.span else found.stamp.size
-    return f"{length} bytes of {stated}" if length != int(stated) else ""
+    return f"{length} bytes of {stated[:20]}" if str(length) != stated.lstrip("0").zfill(1) else ""
 
 
 def _made(found: Found, entry: Entry, what: Content, origin: str, *, stored: bool = False) -> Item:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # URLs that neither pip nor requests would change: most of them, and pages list thousands.
 _PLAIN = re.compile(r"https?://[a-z0-9.:-]+(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+")
+_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")
 _PAGE_TYPES = (pages.JSON, "application/vnd.pypi.simple.v1+html", "text/html")
 
 
@@ -66,8 +67,9 @@ class Catalogue:
         try:
             offers = pages.parse(body, response.headers, "")
         except pages.DamagedPageError as error:
-            return Page(fault=str(error))
-        except pages.UnknownPageError:
+            # What a server calls a page, and is a file, is no damaged page.
+            return Page(fault="" if body.startswith(_ARCHIVES) and "content-encoding" not in response.headers else str(error))
+        except (pages.UnknownPageError, ValueError):
             return Page()
         project = next((name for offer in offers if (name := project_of(offer.filename))), "")
         url = self.page_url(entry.key, [project])[1]
@@ -112,7 +114,10 @@ class Catalogue:
             location = self._redirects.get(keys.http_key(url)) if self._redirects else None
             if location is None:
                 return
-            url = keys.request_url(urljoin(url, location))
+            try:
+                url = keys.request_url(urljoin(url, location))
+            except ValueError:  # it leads nowhere
+                return
 
 
 def project_of(filename: str) -> str:
