@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import apply, environment, lock, messages, progress, view
+from pinstall import __version__, apply, environment, lock, messages, progress, view
 from pinstall.cache import inventory, removal, show, verify
 from pinstall.cache.patterns import matches
 from pinstall.call import command
@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--python", metavar="PYTHON", help="the environment, or its interpreter, whose cache it is")
     parser = argparse.ArgumentParser("pinstall-cache", parents=[common], epilog=_EPILOG)
     parser.description = "See, prove and tidy pip's cache, and what pinstall keeps in it."
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
