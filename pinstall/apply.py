@@ -6,7 +6,7 @@ import errno
 import json
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import store, view
 from pinstall.ledger import UNFINISHED, placed, write_file
@@ -255,6 +255,54 @@ def _bring_together(cache: str, key: str) -> None:
 
 def _has_wheel(folder: str) -> bool:
     return any(name.endswith(".whl") for name in names(folder))
+
+
+class Removed(NamedTuple):
+    """How many files went, of how many bytes."""
+
+    files: int = 0
+    size: int = 0
+
+
+def clear(cache: str, path: str) -> Removed:
+    """Delete the file or the folder at *path* in *cache*, and what is in it; links are deleted, never followed.
+
+    Deletes nothing if the path leads out of the cache, or through a link. What cannot be deleted stays.
+    """
+    folder = os.path.dirname(path)
+    if os.path.realpath(folder) != folder or not f"{folder}{os.sep}".startswith(cache + os.sep):
+        return Removed()
+    if not os.path.isdir(path) or os.path.islink(path):
+        return _cleared(path)
+    files = size = 0
+    for here, folders, names_ in os.walk(path, topdown=False):
+        for name in (*names_, *(name for name in folders if os.path.islink(os.path.join(here, name)))):
+            removed = _cleared(os.path.join(here, name))
+            files, size = files + removed.files, size + removed.size
+        with suppress(OSError):
+            os.rmdir(here)
+    return Removed(files, size)
+
+
+def _cleared(path: str) -> Removed:
+    try:
+        size = os.lstat(path).st_size
+        os.unlink(path)
+    except OSError:
+        return Removed()
+    return Removed(1, size)
+
+
+def clear_empty(cache: str, folder: str) -> int:
+    """Delete the empty folders in the *folder* of *cache*, it too if nothing is left in it; return how many went."""
+    count = 0
+    if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
+        return count
+    for here, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            os.rmdir(here)
+            count += 1
+    return count
 
 
 def touch(cache: str, entry: Entry, record: Record) -> None:

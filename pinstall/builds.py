@@ -66,9 +66,12 @@ class Builds:
         if record is None:
             return self._unrecorded(pin, entry, evidence, Record(sha256, then, self._says(link, entry)))
         other = build.difference(record.conditions, self._conditions(pin.project, pin.settings, record.says))
+        return evidence._replace(record=record, other=other, missing=self.missing(entry, record))
+
+    def missing(self, entry: Entry, record: Record) -> tuple[str, ...]:
+        """Return the libraries that were there right after a build, and that it does not find any more. Raises `OSError`."""
         gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
-        missing = tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
-        return evidence._replace(record=record, other=other, missing=missing)
+        return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
 
     def _unrecorded(self, pin: Pin, entry: Entry, evidence: Evidence, record: Record) -> Evidence:
         """Adopt what plain pip built if nothing is set that would shape its build."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The verbosity (``-v`` less ``-q``) from which a line is said, as for pip's own.
 NOTE, WARNING, ERROR = 0, -1, -2
 
-_KINDS = {"download": "download", "metadata": "metadata file", "built": "built wheel", "page": "page"}
+KINDS = {"download": "download", "metadata": "metadata file", "built": "built wheel", "page": "page"}
 _SHOWN = 4
 
 
@@ -52,7 +52,7 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
 
 def _evicted(finding: Finding, delete: str) -> str:
     entry, verdict = finding.entry, finding.verdict
-    what = entry.filename if entry.kind == "page" else f"{entry.filename} ({_KINDS[entry.kind]})"
+    what = entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"
     match verdict:
         case Delete(reason, detail):
             act = f"{delete} {what} from {'the store' if finding.stored else 'the cache'}: {reason}, {detail}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from tqdm import tqdm
 
 # Less than that is read within a second from any disk that one installs from.
 _LARGE = 64 << 20
@@ -30,3 +32,11 @@ def shown(file: BinaryIO, size: int, what: str) -> AbstractContextManager[Binary
         unit_divisor=1024,
     )
     return cast("AbstractContextManager[BinaryIO]", wrapped)
+
+
+def bar(size: int) -> AbstractContextManager[tqdm[NoReturn]]:
+    """Return a bar for *size* bytes that are to be proven, on a terminal alone; `update` it."""
+    from tqdm import tqdm
+
+    desc = "pinstall-cache: proving"
+    return tqdm(total=size, desc=desc, unit="B", unit_scale=True, unit_divisor=1024, delay=_PATIENCE, disable=None, leave=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.lock import FOLDER
 from pinstall.pipcache.entries import Entry, built_under, names, read_head, stamp
-from pinstall.pipcache.keys import TWO_FILES
+from pinstall.pipcache.keys import ONE_FILE, TWO_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +41,24 @@ def http_entry(cache: str, entry: Entry) -> Entry | None:
     head = read_head(paths[0])
     span = None if entry.layout == TWO_FILES or head is None else head.span
     return entry._replace(paths=paths, span=span, fault=head.fault) if head else None
+
+
+def downloads(cache: str) -> Iterator[tuple[Entry, str]]:
+    """Yield all the HTTP entries that are kept, and the names of their files ("" if that was not noted)."""
+    for name in names(os.path.join(cache, FOLDER, "store", "http")):
+        key, _, ending = name.partition(".")
+        if ending in ("", "one"):
+            entry = http_entry(cache, Entry("other", key, (), "", layout=ONE_FILE if ending else TWO_FILES))
+            if entry is not None:
+                yield entry, _noted(f"{entry.paths[0]}.json")
+
+
+def _noted(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return str(json.load(file)["filename"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 class Kept(NamedTuple):
@@ -108,17 +126,22 @@ def build_parts(key: str, sha256: str) -> tuple[str, ...]:
 
 def record(cache: str, key: str, sha256: str) -> Record | None:
     """Return the record of the built wheel with this digest; None if there is none."""
-    path = os.path.join(cache, FOLDER, *build_parts(key, sha256), RECORD)
+    found = recorded(os.path.join(cache, FOLDER, *build_parts(key, sha256)))
+    return found if found is not None and found.wheel == sha256 else None
+
+
+def recorded(folder: str) -> Record | None:
+    """Return the record in the *folder* of a build; None if there is none that can be read."""
+    path = os.path.join(folder, RECORD)
     if stamp(path) is None:
         return None
     from pinstall.proof import build
 
     try:
         with open(path, encoding="utf-8") as file:
-            found = build.from_json(json.loads(file.read(_LARGEST_RECORD)))
+            return build.from_json(json.loads(file.read(_LARGEST_RECORD)))
     except (OSError, ValueError, RecursionError):
         return None
-    return found if found is not None and found.wheel == sha256 else None
 
 
 def all_builds(cache: str, project: str) -> Iterator[Entry]:

@@ -121,6 +121,8 @@ def _metadata(_pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
 def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
+    if digest.agree(entry.stated, evidence.digests) is False:
+        return Delete("wrong-hash", f"it should be {digest.known(entry.stated)[0]}")
     if entry.label is None or not _is_labelled(pin, entry, evidence):
         return Delete("mislabelled", f"inside it is {evidence.name} {evidence.version}")
     if pin.has_version and not pin.admits(entry.label.version):

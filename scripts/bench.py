@@ -440,6 +440,7 @@ class Bench:
         yield Job(f"first proof of four wheels, {size} in all, to the same one by one", partial(self._proof, 4, None))
         yield Job("memory of the parent (MB, peak), 20 warm pins", self._memory)
         yield Job(f"memory of the parent (MB, peak), first proof of {size}", self._memory_of_proof)
+        yield Job("pinstall-cache list to pip cache list, of 10,000 downloads and 2,000 built wheels", self._list)
         yield Job("failing: nosuchproject==1", self._failing)
         yield Job("floor: a parent that only starts pip, 20 satisfied pins", partial(self._floor, satisfied=True))
         yield Job("floor: a parent that only starts pip, 20 pins, warm cache", partial(self._floor, satisfied=False))
@@ -512,6 +513,12 @@ class Bench:
         (few, many), (few_worked, many_worked) = ((f_ours - f_pip, m_ours - m_pip) for f_pip, f_ours, m_pip, m_ours in fastest)
         note = f"(by processor time: {many_worked / few_worked:.3f})"
         return Row(name, few, many, many - few, (many / few,), 1.10, note)
+
+    def _list(self, name: str) -> Row:
+        """No page tells of the downloads: each is known by its content, which is the slowest way."""
+        cache, (pip, pinstall) = self.world.crowded(10_000), (self.world.empty.pip, self.world.empty.pinstall)
+        sides = Side(((pip, "cache", "list"),), cache), Side(((f"{pinstall}-cache", "list"),), cache)
+        return self.compare(name, Comparison(*sides))
 
     def _page(self, kind: str, name: str) -> Row:
         words = ("--index-url", self.world.urls[kind], f"{PAGE_PROJECT}=={PAGE_VERSION}")

@@ -32,7 +32,7 @@ _MEASURE = "try:\n    import coverage\n    coverage.process_startup()\nexcept OS
 # With this set, pip is started as on systems where a process cannot go on as pip in a copy of itself.
 _SPAWNS = "PINSTALL_TEST_SPAWN" in os.environ
 _SPAWN = "import pinstall.forward; pinstall.forward._can_fork = lambda runner: False"
-_SCRIPTS = {"pinstall": "pinstall.cli", "pip": "pip._internal.cli.main"}
+_SCRIPTS = {"pinstall": "pinstall.cli", "pinstall-cache": "pinstall.cache.cli", "pip": "pip._internal.cli.main"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Lab:
         (site / "lab.pth").write_text("\n".join(lines) + "\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name
-            measured = name == "pinstall" and "COVERAGE_PROCESS_START" in self.environ
+            measured = name != "pip" and "COVERAGE_PROCESS_START" in self.environ
             script.write_text(_SCRIPT.format(python=made.python, module=module, first=_MEASURE if measured else ""))
             script.chmod(0o755)
         return made
@@ -150,6 +150,10 @@ class Lab:
     def pinstall(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run pinstall as installed in *environment*."""
         return self.run([environment.pinstall, *words], **variables)
+
+    def cache_tool(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
+        """Run pinstall-cache as installed in *environment*."""
+        return self.run([environment.folder / "bin" / "pinstall-cache", *words], **variables)
 
     def bodies(self) -> list[Path]:
         """Bodies of artifacts in pip's HTTP cache."""

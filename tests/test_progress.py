@@ -33,11 +33,22 @@ with progress.shown(Slow(bytes(6000)), int(sys.argv[1]), "demo-1.0.whl") as file
 """
 
 
-def _on_a_terminal(size: int) -> str:
+# Proves so many bytes, slowly.
+_PROVE = """
+import sys, time
+from pinstall import progress
+with progress.bar(int(sys.argv[1])) as bar:
+    for _ in range(6):
+        time.sleep(0.3)
+        bar.update(1000)
+"""
+
+
+def _on_a_terminal(size: int, script: str = _READ) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
     environ = {**os.environ, "PYTHONPATH": str(Path(progress.__file__).parent.parent), "TERM": "xterm"}
-    with subprocess.Popen([sys.executable, "-c", _READ, str(size)], stderr=theirs, env=environ) as child:
+    with subprocess.Popen([sys.executable, "-c", script, str(size)], stderr=theirs, env=environ) as child:
         os.close(theirs)
         seen = b""
         while True:
@@ -51,6 +62,12 @@ def _on_a_terminal(size: int) -> str:
     os.close(ours)
     assert child.returncode == 0
     return seen.decode()
+
+
+def test_a_bar_for_a_whole_cache() -> None:
+    seen = _on_a_terminal(6000, _PROVE)
+    assert "pinstall-cache: proving" in seen
+    assert seen.rstrip(" \r") != seen, "nothing is left of it"
 
 
 def test_a_bar_on_a_terminal() -> None:

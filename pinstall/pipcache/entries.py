@@ -26,6 +26,7 @@ _FIELDS = {"status", "headers", "version", "reason", "strict", "decode_content"}
 _PREFIX = b"cc=4,"
 # Metadata of a response is headers: a file larger than this is none.
 _LARGEST_METADATA = 1 << 20
+_MOST_HEADS = 1 << 14  # most are smaller, and can be read in one go
 REDIRECTS = 10
 
 
@@ -109,8 +110,11 @@ def stamp(path: str) -> Stamp | None:
         found = os.lstat(path)
     except (OSError, ValueError):
         return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
+    return stamp_from(found) if stat.S_ISREG(found.st_mode) else None
+
+
+def stamp_from(found: os.stat_result) -> Stamp:
+    """Return the stamp that *found* makes."""
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
@@ -130,8 +134,16 @@ def stamp_of(entry: Entry) -> Stamp | None:
 def open_content(entry: Entry) -> BinaryIO:
     """Open the content of *entry*; raises `OSError`, also if it is a symbolic link."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = os.fdopen(os.open(entry.content, flags), "rb")
+    file = os.fdopen(_open(entry.content, flags), "rb")
     return file if entry.span is None else cast("BinaryIO", io.BufferedReader(_Part(file, entry.span)))
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file without a trace where the system lets us: the time of access tells when pip used it last."""
+    try:
+        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+    except PermissionError:  # it belongs to somebody else
+        return os.open(path, flags)
 
 
 class _Part(io.RawIOBase):
@@ -223,13 +235,17 @@ def read_head(path: str) -> Head | None:
     import msgpack
 
     def unpacker() -> Any:
-        return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA)
+        return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA, read_size=1 << 12)
 
     errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open) as file:
             if file.read(len(_PREFIX)) != _PREFIX:
                 return None
+            with suppress(*errors):
+                if head := _bodiless(msgpack.unpackb(file.read(_MOST_HEADS), raw=False, strict_map_key=False)):
+                    return head
+            file.seek(len(_PREFIX))
             with suppress(*errors):
                 if head := _head(file, unpacker):
                     return head
@@ -238,6 +254,16 @@ def read_head(path: str) -> Head | None:
     except errors:
         return None
     return Head(Response(0, {}), fault="its head is not one that pip wrote")
+
+
+def _bodiless(document: Any) -> Head | None:
+    """Return the head that pip writes beside a body; None if the body is in it, or it is none."""
+    found = document.get("response") if isinstance(document, dict) else None
+    others = [value for name, value in document.items() if name != "response"] if found else []
+    if not isinstance(found, dict) or found.pop("body", None) != b"" or not all(isinstance(value, dict) for value in others):
+        return None
+    response = _response(found)
+    return Head(response, Span(0, 0)) if response else None
 
 
 def _head(file: BinaryIO, unpacker_here: Callable[[], Any]) -> Head | None:

@@ -1,0 +1,676 @@
+"""pinstall-cache over caches that real pips filled; where pip has the same command, pip is the judge."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from pinstall import lock
+from pinstall.cache import inventory
+from tests.lab import NEWEST, VERSIONS, Lab, flip
+from tests.packages import sdist, wheel, write_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import trustme
+
+    from tests.index import Index
+    from tests.lab import Environment, Result
+
+_OLD = VERSIONS[0]
+_DAY = 86_400
+
+
+class World(NamedTuple):
+    """A lab, an index, and the environment whose pip filled the cache from it."""
+
+    lab: Lab
+    packages: Index
+    environment: Environment
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, pips: Path, authority: trustme.CA) -> Iterator[World]:
+    """A world for all tests here: to fill a cache takes pip seconds, to copy it takes none."""
+    made = Lab(tmp_path_factory.mktemp("world").resolve(), pips, authority)
+    filled = World(made, _index(made), made.environment())
+    _fill(made, filled.environment)
+    yield filled
+    made.close()
+
+
+@pytest.fixture
+def lab(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """The world's lab, with a copy of its cache."""
+    copy = tmp_path.resolve() / "cache"
+    shutil.copytree(world.lab.cache, copy)
+    monkeypatch.setattr(world.lab, "cache", copy)
+    monkeypatch.setattr(world.lab, "environ", {**world.lab.environ, "PIP_CACHE_DIR": str(copy)})
+    return world.lab
+
+
+@pytest.fixture
+def index(world: World, lab: Lab) -> Index:
+    return world.packages
+
+
+@pytest.fixture
+def environment(world: World, lab: Lab) -> Environment:
+    return world.environment
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, pips: Path, authority: trustme.CA) -> Iterator[Lab]:
+    """A world of its own, where nothing is cached yet."""
+    made = Lab(tmp_path.resolve(), pips, authority)
+    yield made
+    made.close()
+
+
+def _index(lab: Lab) -> Index:
+    made = lab.index()
+    wheel(made.root, "demo", "1.0", padding=20_000)
+    wheel(made.root, "demo", "2.0", padding=20_000)
+    wheel(made.root, "zope-part", "3.0", padding=20_000)
+    sdist(made.root, "built", "1.0")
+    lab.environ["PIP_INDEX_URL"] = made.url
+    return made
+
+
+def _fill(lab: Lab, environment: Environment) -> None:
+    lab.pip(environment, "demo==1.0", "zope-part", "built")
+    lab.pip(environment, "demo==2.0")
+
+
+def _entries(lab: Lab, environment: Environment, *words: str) -> list[dict[str, Any]]:
+    done = lab.cache_tool(environment, "list", *words, "--format=json")
+    assert (done.status, done.err) == (0, ""), done
+    found: list[dict[str, Any]] = json.loads(done.out)["entries"]
+    for entry in found:
+        del entry["used"]  # the tests themselves read files
+    return found
+
+
+def _named(found: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    return sorted((entry["kind"], entry["filename"], entry["version"] or "") for entry in found)
+
+
+_ALL = [
+    ("built", "built-1.0-py3-none-any.whl", "1.0"),
+    ("download", "built-1.0.tar.gz", "1.0"),
+    ("download", "demo-1.0-py3-none-any.whl", "1.0"),
+    ("download", "demo-2.0-py3-none-any.whl", "2.0"),
+    ("download", "zope_part-3.0-py3-none-any.whl", "3.0"),
+    ("page", "index page of built", ""),
+    ("page", "index page of demo", ""),
+    ("page", "index page of zope-part", ""),
+]
+
+
+def test_list(lab: Lab, index: Index, environment: Environment) -> None:
+    found = _entries(lab, environment)
+    assert _named(found) == _ALL
+    host = index.base.removeprefix("https://")
+    assert {entry["origin"] for entry in found} == {host}
+    assert {entry["project"] for entry in found} == {"built", "demo", "zope-part"}
+    for entry in found:
+        assert entry["size"] == sum(os.stat(path).st_size for path in entry["paths"])
+        assert entry["place"] == "cache"
+
+
+@pytest.mark.parametrize("served", ["html", "gzip", "relative", "metadata"])
+def test_list_whatever_the_index_serves(fresh: Lab, served: str) -> None:
+    lab, index = fresh, _index(fresh)
+    index.json, index.gzip, index.relative = served != "html", served == "gzip", served == "relative"
+    index.metadata = served == "metadata"
+    environment = lab.environment()
+    _fill(lab, environment)
+    found = _entries(lab, environment)
+    assert _named([entry for entry in found if entry["kind"] != "metadata"]) == _ALL
+    metadata = {entry["filename"] for entry in found if entry["kind"] == "metadata"}
+    wheels = [name for kind, name, _ in _ALL if kind == "download" and name.endswith(".whl")]
+    assert metadata == ({f"{name}.metadata" for name in wheels} if index.metadata else set())
+    assert {entry["origin"] for entry in found} == {index.base.removeprefix("https://")}
+
+
+@pytest.mark.parametrize("without", ["pages", "configuration"])
+def test_downloads_that_no_page_tells_of(lab: Lab, index: Index, environment: Environment, without: str) -> None:
+    """They are known by their content; and pages, without the configured index, by what they list."""
+    if without == "pages":
+        for page in lab.pages():
+            page.unlink()
+            page.with_suffix("").unlink()
+    found = _entries(lab, environment) if without == "pages" else _entries_elsewhere(lab, environment)
+    downloads = sorted((entry["project"], entry["version"]) for entry in found if entry["kind"] == "download")
+    assert downloads == [("built", "1.0"), ("demo", "1.0"), ("demo", "2.0"), ("zope-part", "3.0")]
+    if without == "configuration":
+        assert [name for kind, name, _ in _named(found) if kind == "page"] == [name for kind, name, _ in _ALL if kind == "page"]
+
+
+def _entries_elsewhere(lab: Lab, environment: Environment) -> list[dict[str, Any]]:
+    lab.environ["PIP_INDEX_URL"] = "https://elsewhere.example/simple"
+    return _entries(lab, environment)
+
+
+def test_behind_a_permanent_redirect(fresh: Lab) -> None:
+    lab, index = fresh, _index(fresh)
+    index.redirects["/files/demo-1.0-py3-none-any.whl"] = (301, "/files/other/demo-1.0-py3-none-any.whl")
+    environment = lab.environment()
+    lab.pip(environment, "demo==1.0")
+    flip(lab.bodies()[0])
+    found = _entries(lab, environment)
+    assert ("download", "demo-1.0-py3-none-any.whl", "1.0") in _named(found)
+    done = lab.cache_tool(environment, "verify")
+    assert "wrong-hash: 1" in done.out, done
+
+
+def test_a_file_that_its_server_calls_a_page(lab: Lab, index: Index, environment: Environment) -> None:
+    for name in ("demo-1.0-py3-none-any.whl", "built-1.0.tar.gz"):
+        head = _body(lab, index, name).with_suffix("")
+        data = head.read_bytes().replace(b"\xb8application/octet-stream", b"\xb8text/html; charset=utf-8")
+        head.write_bytes(data)
+    assert _named(_entries(lab, environment)) == _ALL
+    assert lab.cache_tool(environment, "verify").status == 0
+    _drop_pages(lab)
+    assert lab.cache_tool(environment, "verify").status == 0
+
+
+def test_times_that_are_none(lab: Lab, environment: Environment) -> None:
+    for path in lab.cache.rglob("*.body"):
+        os.utime(path, (1e13, 1e13))
+    for words in (["list"], ["list", "--format=json"], ["prune", "--older-than=1d"]):
+        assert lab.cache_tool(environment, *words).status == 0
+
+
+def test_the_table(lab: Lab, index: Index, environment: Environment) -> None:
+    done = lab.cache_tool(environment, "list", "demo==1.0")
+    title, empty, headings, row = done.out.splitlines()
+    assert (title, empty) == ("Cache contents:", "")
+    assert headings.split() == ["project", "version", "kind", "size", "age", "origin"]
+    project, version, kind, *_, origin = row.split()
+    assert (project, version, kind, origin) == ("demo", "1.0", "download", index.base.removeprefix("https://"))
+    assert lab.cache_tool(environment, "list", "absent").out == "Nothing cached that matches.\n"
+
+
+@pytest.mark.parametrize("pip", [_OLD, NEWEST])
+def test_pip_is_the_judge(fresh: Lab, pip: str) -> None:
+    lab = fresh
+    _index(lab)
+    environment = lab.environment(pip)
+    _fill(lab, environment)
+
+    def says(*words: str) -> str:
+        return lab.run([environment.pip, "cache", *words]).out
+
+    assert lab.cache_tool(environment, "dir").out == says("dir")
+    if pip == NEWEST:
+        assert lab.cache_tool(environment, "info").out.startswith(says("info"))
+    found = [entry for entry in _entries(lab, environment) if entry["kind"] == "built"]
+    assert "".join(f"{path}\n" for entry in found for path in entry["paths"]) == says("list", "--format=abspath")
+    paths = lab.cache_tool(environment, "list", "--format=abspath").out.splitlines()
+    assert says("list", "--format=abspath").splitlines()[0] in paths
+    assert lab.cache_tool(environment, "remove", "built==1.0").status == 0
+    assert "built" not in says("list", "--format=abspath")
+    assert lab.cache_tool(environment, "purge").status == 0
+    assert not [path for path in lab.cache.rglob("*") if path.is_file() and "pinstall" not in path.parts]
+
+
+def test_the_old_layout_is_listed_and_proven(fresh: Lab) -> None:
+    lab = fresh
+    _index(lab)
+    environment = lab.environment(_OLD)
+    _fill(lab, environment)
+    found = _entries(lab, environment)
+    assert _named(found) == _ALL
+    assert {len(entry["paths"]) for entry in found} == {1}
+    (path,) = next(entry for entry in found if entry["filename"].startswith("demo-1.0"))["paths"]
+    flip(Path(path))
+    done = lab.cache_tool(environment, "verify", "--fix")
+    assert done.status == 0, done
+    assert "bad: demo-1.0-py3-none-any.whl (download): wrong-hash, it should be sha256:" in done.out
+    assert [entry for entry in found if entry["paths"][-1] != path] == _entries(lab, environment)
+
+
+_USAGE = [
+    ("remove",),
+    ("remove", "a", "b"),
+    ("list", "a", "b"),
+    ("dir", "x"),
+    ("info", "x"),
+    ("purge", "x"),
+    ("remove", "absent"),
+]
+
+
+@pytest.mark.parametrize("words", _USAGE, ids=" ".join)
+def test_what_cannot_be_done_is_said_in_pips_words(lab: Lab, environment: Environment, words: tuple[str, ...]) -> None:
+    ours, pips = lab.cache_tool(environment, *words), lab.run([environment.pip, "cache", *words])
+    assert ours == pips
+
+
+@pytest.mark.parametrize("word", ["dir", "info", "list", "purge"])
+def test_a_cache_that_is_turned_off(lab: Lab, environment: Environment, word: str) -> None:
+    ours = lab.cache_tool(environment, word, PIP_NO_CACHE_DIR="1")
+    assert ours == lab.run([environment.pip, "cache", word], PIP_NO_CACHE_DIR="1")
+    assert ours.status == 1
+
+
+def test_usage(lab: Lab, environment: Environment) -> None:
+    for words in (["list", "--format=xml"], ["prune", "--older-than", "soon"], ["verify", "--absent"], ["absent"]):
+        done = lab.cache_tool(environment, *words)
+        assert (done.status, done.out) == (2, ""), done
+    done = lab.cache_tool(environment)
+    assert (done.status, done.err.startswith("ERROR: Need an action (")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "gone"),
+    [
+        ("demo", {"demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl", "index page of demo"}),
+        ("Demo==1.0.0", {"demo-1.0-py3-none-any.whl"}),
+        ("demo==*", {"demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl"}),
+        ("demo-2*", {"demo-2.0-py3-none-any.whl"}),
+        ("d?mo-1.0", {"demo-1.0-py3-none-any.whl"}),
+        ("built", {"built-1.0-py3-none-any.whl", "built-1.0.tar.gz", "index page of built"}),
+        ("built-1.0-py3", {"built-1.0-py3-none-any.whl"}),
+        ("zope.part", {"zope_part-3.0-py3-none-any.whl", "index page of zope-part"}),
+        ("Zope-Part", {"zope_part-3.0-py3-none-any.whl", "index page of zope-part"}),
+        ("zope", set()),
+        ("part*", set()),
+    ],
+)
+def test_remove(lab: Lab, environment: Environment, pattern: str, gone: set[str]) -> None:
+    before = _entries(lab, environment)
+    assert {entry["filename"] for entry in _entries(lab, environment, pattern)} == gone
+    done = lab.cache_tool(environment, "remove", pattern)
+    files = sum(len(entry["paths"]) for entry in before if entry["filename"] in gone) + ("built-1.0-py3-none-any.whl" in gone)
+    assert done.status == 0, done
+    assert done.out.startswith(f"Files removed: {files} (")
+    assert {entry["filename"] for entry in before} - {entry["filename"] for entry in _entries(lab, environment)} == gone
+
+
+def test_an_environment_and_its_cache_are_found_as_pip_finds_them(lab: Lab, index: Index, environment: Environment) -> None:
+    other = lab.environment()
+    (other.folder / "pip.conf").write_text(f"[global]\ncache-dir = {lab.root / 'own'}\n")
+    del lab.environ["PIP_CACHE_DIR"]
+    del lab.environ["PIP_CONFIG_FILE"]
+    assert lab.cache_tool(environment, "--python", other.python, "dir").out == f"{lab.root / 'own'}\n"
+    assert lab.cache_tool(environment, "dir", "--python", other.folder).out == f"{lab.root / 'own'}\n"
+    assert lab.cache_tool(environment, "dir", "--cache-dir", lab.root / "named").out == f"{lab.root / 'named'}\n"
+    assert lab.cache_tool(other, "dir").out == lab.run([other.pip, "cache", "dir"]).out == f"{lab.root / 'own'}\n"
+    done = lab.cache_tool(environment, "dir", "--python", lab.root / "absent")
+    assert done.status == 1, done
+
+
+# Verify
+
+
+def _body(lab: Lab, index: Index, name: str) -> Path:
+    (found,) = [body for body in lab.bodies() if body.read_bytes() == (index.root / name).read_bytes()]
+    return found
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def _tamper(path: Path) -> None:
+    """Put another module into a wheel, whose RECORD still tells of the first."""
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, b"CONTENT = 'evil'\n" if name == "built.py" else data)
+
+
+def _mislabel(path: Path) -> None:
+    name, info = "built", "built-6.6.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 6.6\n".encode()
+    files = {f"{name}.py": b"", f"{info}/METADATA": metadata, f"{info}/WHEEL": b"Wheel-Version: 1.0\nTag: py3-none-any\n"}
+    write_wheel(path, files, info)
+
+
+def _behead(body: Path) -> None:
+    import msgpack
+
+    body.with_suffix("").write_bytes(b"cc=4," + msgpack.packb({"response": {"body": b""}}))
+
+
+def _page_of(lab: Lab, project: str) -> Path:
+    (found,) = [page for page in lab.pages() if f'"name": "{project}"'.encode() in page.read_bytes()]
+    return found
+
+
+def _drop_pages(lab: Lab) -> None:
+    for page in lab.pages():
+        page.unlink()
+        page.with_suffix("").unlink()
+
+
+def _file(lab: Lab, index: Index, name: str) -> Path:
+    """Return the file in the cache that has what is so named."""
+    if name.startswith("index page of "):
+        return _page_of(lab, name.removeprefix("index page of "))
+    return lab.wheels()[0] if name == _BUILT else _body(lab, index, name)
+
+
+_BUILT, _DEMO = "built-1.0-py3-none-any.whl", "demo-1.0-py3-none-any.whl"
+_DAMAGES: list[tuple[Callable[[Path], None], str, str]] = [
+    (flip, _DEMO, "wrong-hash"),
+    (flip, "built-1.0.tar.gz", "wrong-hash"),
+    (_truncate, _DEMO, "wrong-hash"),
+    (_behead, _DEMO, "damaged"),
+    (_tamper, _BUILT, "damaged"),
+    (_truncate, _BUILT, "damaged"),
+    (_mislabel, _BUILT, "mislabelled"),
+    (_truncate, "index page of zope-part", "damaged"),
+]
+
+
+@pytest.mark.parametrize("damage", _DAMAGES, ids=lambda damage: f"{damage[0].__name__}-{damage[1]}")
+def test_verify_finds_what_is_bad_and_fix_drops_nothing_else(
+    lab: Lab, index: Index, environment: Environment, damage: tuple[Callable[[Path], None], str, str]
+) -> None:
+    spoil, filename, reason = damage
+    before = _entries(lab, environment)
+    spoil(_file(lab, index, filename))
+    done = lab.cache_tool(environment, "verify")
+    _is_bad(done, filename, reason, len(before))
+    assert len(_entries(lab, environment)) == len(before), "nothing went"
+    fixed = lab.cache_tool(environment, "verify", "--fix")
+    assert (fixed.status, fixed.err) == (0, "")
+    assert fixed.out.splitlines()[:-1] == done.out.splitlines()
+    assert fixed.out.splitlines()[-1].startswith("Entries removed: 1 (")
+    # Without its page, a download has but the name that its content tells.
+    left = sorted(entry["paths"] for entry in before if entry["filename"] != filename)
+    assert sorted(entry["paths"] for entry in _entries(lab, environment)) == left
+
+
+def test_what_was_dropped_comes_back(lab: Lab, index: Index, environment: Environment) -> None:
+    before = _entries(lab, environment)
+    assert lab.cache_tool(environment, "verify").status == 0
+    for spoil, name in ((_truncate, _BUILT), (_truncate, "index page of zope-part"), (flip, _DEMO)):
+        spoil(_file(lab, index, name))
+    assert "Entries removed: 3 (" in lab.cache_tool(environment, "verify", "--fix").out
+    assert lab.cache_tool(environment, "verify").status == 0
+    _fill(lab, lab.environment())
+    assert _named(_entries(lab, environment)) == _named(before)
+
+
+def _is_bad(done: Result, filename: str, reason: str, count: int) -> None:
+    lines = done.out.splitlines()
+    assert done.status == 1, done
+    assert lines[0].startswith(f"bad: {filename}")
+    assert f": {reason}, " in lines[0]
+    assert lines[1].startswith(f"Entries proven: {count} (")
+    assert lines[1].endswith(", 1 bad")
+    assert lines[2:] == [f"  {reason}: 1"]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), [(flip, "damaged"), (_truncate, "damaged")])
+@pytest.mark.parametrize("unstated", ["page", "hash"])
+def test_without_a_hash(fresh: Lab, spoil: Callable[[Path], None], reason: str, unstated: str) -> None:
+    lab, index = fresh, _index(fresh)
+    index.hashes = ("sha256",) if unstated == "page" else ()
+    environment = lab.environment()
+    _fill(lab, environment)
+    if unstated == "page":
+        _drop_pages(lab)
+    spoil(_body(lab, index, "demo-1.0-py3-none-any.whl"))
+    done = lab.cache_tool(environment, "verify", "--fix")
+    assert done.status == 0, done
+    assert f"  {reason}: 1" in done.out
+    lab.pip(lab.environment(), "demo==2.0", "built", "zope-part")
+    found = [entry for entry in _entries(lab, environment) if entry["kind"] == "download"]
+    assert sorted(entry["version"] for entry in found) == ["1.0", "2.0", "3.0"], "built, demo 2.0 and zope-part stay"
+
+
+def test_what_pinstall_keeps_is_listed_and_proven(fresh: Lab) -> None:
+    lab = fresh
+    _index(lab)
+    environment = lab.environment()
+    lab.pinstall(environment, "built==1.0", "demo==2.0")
+    lab.pinstall(environment, "demo==1.0")
+    kept = [entry for entry in _entries(lab, environment) if entry["place"] == "store"]
+    assert _named(kept) == [("built", "built-1.0-py3-none-any.whl", "1.0"), ("download", "demo-2.0-py3-none-any.whl", "2.0")]
+    assert lab.cache_tool(environment, "verify").status == 0
+    (build,) = [entry for entry in kept if entry["kind"] == "built"]
+    wheel(lab.root / "other", "built", "1.0", "evil")
+    shutil.copyfile(lab.root / "other" / "built-1.0-py3-none-any.whl", build["paths"][0])
+    done = lab.cache_tool(environment, "verify", "--fix")
+    assert "bad: built-1.0-py3-none-any.whl (built wheel) in the store: wrong-hash, " in done.out, (
+        "its RECORD agrees, our record does not"
+    )
+    assert len(_entries(lab, environment)) == 6
+    assert lab.cache_tool(environment, "remove", "demo==2.0").status == 0
+    assert [entry for entry in _entries(lab, environment) if entry["place"] == "store"] == []
+    assert list((lab.cache / "pinstall" / "store").rglob("*demo*")) == []
+
+
+def test_proofs_are_remembered(lab: Lab, index: Index, environment: Environment) -> None:
+    for path in lab.cache.rglob("*"):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    lab.cache_tool(environment, "verify")
+    ledger = json.loads((lab.cache / "pinstall" / "ledger" / "demo.json").read_text())
+    assert len(ledger["proofs"]) == 3
+
+
+def test_a_library_that_is_gone(fresh: Lab) -> None:
+    """The record of a build tells where its libraries were."""
+    lab, index = fresh, _index(fresh)
+    from tests.packages import extension
+    from tests.test_builds import _GCC, _library, _wrapper
+
+    extension(index.root, "lame", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
+    folder = _library(lab, "libanswer.so.1")
+    variables = {"CC": _wrapper(lab, "cc", _GCC, f"-L{folder} -lanswer -Wl,-rpath,{folder}")}
+    environment = lab.environment()
+    lab.pinstall(environment, "lame==1.0", **variables)
+    assert lab.cache_tool(environment, "verify").status == 0
+    _library(lab, "libanswer.so.2")
+    done = lab.cache_tool(environment, "verify")
+    assert done.status == 1, done
+    assert "(built wheel): missing-library, libanswer.so.1 is not found" in done.out
+    assert lab.cache_tool(environment, "verify", "--fix").status == 0
+    assert lab.wheels() == []
+    assert [e["place"] for e in _entries(lab, environment) if e["kind"] == "built"] == ["store"], "it may come back"
+
+
+# Prune, purge, and what must not happen
+
+
+def _age(path: Path, days: int) -> None:
+    for found in (path, *path.rglob("*")):
+        then = os.lstat(found).st_mtime - days * _DAY
+        os.utime(found, (then, then), follow_symlinks=False)
+
+
+def test_prune(lab: Lab, index: Index, environment: Environment) -> None:
+    before = _entries(lab, environment)
+    body = lab.cache / "http-v2" / "a" / "b" / "c" / "d" / "e" / f"abcde{'0' * 51}.body"
+    body.parent.mkdir(parents=True, exist_ok=True)
+    body.write_bytes(b"half")
+    ignored = _body(lab, index, "zope_part-3.0-py3-none-any.whl").with_suffix("")
+    ignored.write_bytes(b"cc=1,old")
+    unfinished = lab.wheels()[0].parent / "tmp1234" / "deep"
+    unfinished.mkdir(parents=True)
+    (unfinished / "built-1.0-py3-none-any.whl").write_bytes(b"half")
+    written = lab.cache / "pinstall" / "ledger" / "demo.json.0123.tmp"
+    written.parent.mkdir(parents=True, exist_ok=True)
+    written.write_text("half")
+    (lab.cache / "pinstall" / "views" / "1-01234567").mkdir(parents=True)
+    strays = [body, ignored, ignored.with_suffix(".body"), unfinished, written]
+    done = lab.cache_tool(environment, "prune")
+    assert done.status == 0
+    assert all(path.exists() for path in strays), "they are young: a pip may be at work"
+    assert not (lab.cache / "pinstall" / "views" / "1-01234567").exists()
+    for path in (body, ignored, ignored.with_suffix(".body"), unfinished.parent, written):
+        _age(path, 2)
+    done = lab.cache_tool(environment, "prune")
+    assert done.out.splitlines()[:-2] == [
+        "of no use: a build that did not end: 1 (4 bytes)",
+        "of no use: it was never written to its end: 1 (4 bytes)",
+        "of no use: its head is missing: 1 (4 bytes)",
+        f"of no use: pip ignores its head: 1 ({ignored.name and '21 kB'})",
+    ]
+    assert done.out.splitlines()[-2].startswith("Files removed: 5 (")
+    assert [path for path in strays if path.exists()] == []
+    assert _entries(lab, environment) == [entry for entry in before if not entry["filename"].startswith("zope_part")]
+
+
+def test_prune_what_was_not_used(lab: Lab, index: Index, environment: Environment) -> None:
+    _age(lab.cache, 40)
+    lab.cache_tool(environment, "verify")  # to look is not to use
+    lab.pip(lab.environment(), "--no-deps", "demo==1.0")
+    assert lab.cache_tool(environment, "prune", "--older-than", "60d").out.startswith("Files removed: 0")
+    done = lab.cache_tool(environment, "prune", "--older-than", "30d")
+    assert done.status == 0, done
+    left = {entry["filename"] for entry in _entries(lab, environment)}
+    assert left == {"demo-1.0-py3-none-any.whl", "index page of demo"}
+    assert list((lab.cache / "wheels").rglob("*")) == []
+
+
+@pytest.mark.parametrize("words", [("remove", "built"), ("purge",), ("prune", "--older-than", "0d")], ids=" ".join)
+def test_builds_stay_while_a_pinstall_may_use_them(lab: Lab, environment: Environment, words: tuple[str, ...]) -> None:
+    with lock.under_way(str(lab.cache)):
+        done = lab.cache_tool(environment, *words)
+        assert done.status == 1, done
+        assert "a pinstall is under way that may use" in done.err
+        assert len(lab.wheels()) == 1
+        assert "built-1.0.tar.gz" not in {entry["filename"] for entry in _entries(lab, environment)}
+    assert lab.cache_tool(environment, *words).status == 0
+    assert lab.wheels() == []
+
+
+@pytest.mark.parametrize(
+    "words", [("purge",), ("remove", "demo"), ("verify", "--fix"), ("prune", "--older-than", "0d")], ids=" ".join
+)
+def test_links_are_not_followed(lab: Lab, index: Index, environment: Environment, words: tuple[str, ...]) -> None:
+    """Neither links to files nor links to folders, at the top or below."""
+    precious = lab.cache.parent / "precious"
+    precious.mkdir()
+    file = precious / "file"
+    file.write_bytes(b"precious")
+    body = _body(lab, index, "demo-1.0-py3-none-any.whl")
+    body.unlink()
+    body.symlink_to(file)
+    (lab.cache / "wheels" / "aa").symlink_to(precious)
+    (lab.cache / "http-v2" / "linked").symlink_to(precious)
+    (lab.cache / "http").symlink_to(precious)
+    lab.cache_tool(environment, *words)
+    assert file.read_bytes() == b"precious"
+    assert os.readlink(lab.cache / "http") == str(precious)
+
+
+@pytest.mark.parametrize("words", [("purge",), ("remove", "demo"), ("verify", "--fix")], ids=" ".join)
+def test_who_holds_the_lock_is_waited_for(lab: Lab, index: Index, environment: Environment, words: tuple[str, ...]) -> None:
+    flip(_body(lab, index, _DEMO))
+    files = [path for path in lab.cache.rglob("*") if path.is_file()]
+    with lock.held(str(lab.cache), 0, print):
+        done = lab.cache_tool(environment, *words, PINSTALL_LOCK_TIMEOUT="0")
+    assert done.status == 1
+    assert "held the lock of the cache for more than 0 s" in done.err
+    assert all(path.exists() for path in files)
+
+
+def test_files_that_are_none(lab: Lab, index: Index, environment: Environment) -> None:
+    """To open a FIFO would be to wait for ever."""
+    body, other = (_body(lab, index, name) for name in ("demo-1.0-py3-none-any.whl", "zope_part-3.0-py3-none-any.whl"))
+    for path in (body, other.with_suffix(""), *lab.wheels()):
+        path.unlink()
+        os.mkfifo(path)
+    for words in (("list",), ("info",), ("verify", "--fix"), ("prune", "--older-than", "0d"), ("remove", "demo")):
+        done = lab.cache_tool(environment, *words)
+        assert "Traceback" not in done.err, done
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_hostile_cache(lab: Lab, environment: Environment, seed: int) -> None:
+    """Random bytes and odd names anywhere; whatever they are, there is an answer."""
+    dice = random.Random(seed)  # noqa: S311 (not for secrets)
+    lab.cache_tool(environment, "verify")
+    files = [path for path in lab.cache.rglob("*") if path.is_file()]
+    for path in dice.sample(files, len(files) // 2):
+        data = bytearray(path.read_bytes())
+        at = dice.randrange(len(data) + 1)
+        data[at : at + dice.randrange(50)] = dice.randbytes(dice.randrange(50))
+        path.write_bytes(data)
+    folders = [path for path in lab.cache.rglob("*") if path.is_dir()]
+    for folder in dice.sample(folders, 30):
+        name = dice.choice(["a\x1b[2J.whl", "x.body", "\udcff", "tmp", "demo-1.0-py3-none-any.whl", "f" * 56, "origin.json"])
+        if not os.path.exists(os.path.join(folder, name)):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(dice.choice([b"cc=4,", b"PK\x03\x04", b"\x1f\x8b", b""]) + dice.randbytes(200))
+    for words in (["list"], ["list", "--format=json"], ["info"], ["verify"], ["verify", "--fix"], ["prune"], ["purge"]):
+        done = lab.cache_tool(environment, *words)
+        assert "Traceback" not in done.err, done
+        assert "\x1b" not in done.out
+        assert done.status in (0, 1)
+    assert [path for path in (lab.cache / "http-v2").rglob("*") if path.is_file()] == []
+
+
+def test_heads_that_tell_nonsense(lab: Lab, index: Index, environment: Environment) -> None:
+    import msgpack
+
+    _drop_pages(lab)
+    said = ({"location": "https://[", "content-length": "9" * 5000}, {"content-length": "0021"}, {"date": "x"})
+    bodies = lab.bodies()
+    for body, headers, status in zip(bodies, said, (301, 200, 200), strict=False):
+        response = {"body": b"", "headers": headers, "status": status, "version": 11, "reason": "", "decode_content": False}
+        body.with_suffix("").write_bytes(b"cc=4," + msgpack.packb({"response": response, "vary": {}}))
+        body.write_bytes(b"no archive at all, 21")
+    for words in (["list"], ["info"], ["verify"]):
+        done = lab.cache_tool(environment, *words)
+        assert "Traceback" not in done.err, done
+
+
+def test_a_cache_that_is_not_there(fresh: Lab) -> None:
+    environment = fresh.environment()
+    for words in (["list"], ["info"], ["verify", "--fix"], ["prune"], ["purge"], ["remove", "demo"]):
+        assert fresh.cache_tool(environment, *words).status == 0
+    assert not fresh.cache.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_cache_that_cannot_be_written(lab: Lab, environment: Environment) -> None:  # pragma: no cover
+    lab.cache.chmod(0o500)
+    assert lab.cache_tool(environment, "list").status == 0
+    lab.cache.chmod(0o700)
+
+
+def test_a_reader_that_has_enough(lab: Lab, environment: Environment) -> None:
+    done = lab.run(["sh", "-c", f"{environment.folder}/bin/pinstall-cache list --format=json | head -c 1"])
+    assert (done.out, done.err) == ("{", "")
+
+
+def test_the_document_tells_the_schema(lab: Lab, environment: Environment) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "cache.md").read_text()
+    table = text.partition("## JSON")[2]
+    told = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
+    document = json.loads(lab.cache_tool(environment, "list", "--format=json").out)
+    assert told == {*document, *document["entries"][0]}
+    for entry in document["entries"]:
+        assert f"`{entry['kind']}`" in table
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://user:secret@example.org:8080/a/demo.whl", "example.org:8080"),
+        ("git+ssh://git@example.org/demo@abc", "example.org"),
+        ("file:///home/me/demo.tar.gz", "local"),
+        ("https://[broken", ""),
+        ("", ""),
+    ],
+)
+def test_an_origin_has_no_credentials(url: str, host: str) -> None:
+    assert inventory.host(url) == host
