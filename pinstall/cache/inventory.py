@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from pinstall import links, store
 from pinstall.cache.content import Content, identify
 from pinstall.digest import Digest
-from pinstall.lock import FOLDER
 from pinstall.names import normalized
 from pinstall.pipcache import entries, walk
 from pinstall.pipcache.catalogue import Catalogue, is_page, project_of
@@ -65,7 +64,6 @@ def take(root: str, indexes: Sequence[str]) -> Inventory:
     strays = [stray for stray in (*lying, *built) if isinstance(stray, Stray)]
     found = [entry for entry in lying if isinstance(entry, Found)]
     strays += [Stray(f.entry.paths, f.size, f.modified, "pip ignores its head") for f in found if f.head is None]
-    strays += _temporary(root)
     items = [_built(entry) for entry in built if isinstance(entry, Entry)]
     items += [_built(entry, stored=True) for entry in _builds(root)]
     items += _Http([f for f in found if f.head is not None], kept, [*indexes, PYPI]).items({item.project for item in items})
@@ -192,19 +190,11 @@ def _built(entry: Entry, *, stored: bool = False) -> Item:
 
 def _builds(root: str) -> Iterator[Entry]:
     """Yield the builds that the store keeps; their records state their digests."""
-    for key in entries.names(store.builds_folder(root, "")):
-        for name in entries.names(store.builds_folder(root, key)):
-            folder = os.path.join(store.builds_folder(root, key), name)
-            record = store.recorded(folder)
-            for wheel in entries.names(folder):
-                entry = walk.wheel(f"{key}/{name}", os.path.join(folder, wheel)) if wheel.endswith(".whl") else None
-                if entry is not None:
-                    yield entry._replace(stated=(Digest("sha256", record.wheel),) if record else ())
-
-
-def _temporary(root: str) -> Iterator[Stray]:
-    """Yield what pinstall itself was writing when it was killed."""
-    for folder, _, names in os.walk(os.path.join(root, FOLDER)):
-        for name in names:
-            if name.endswith(".tmp"):
-                yield walk.stray([os.path.join(folder, name)], "it was never written to its end")
+    for key, folder in store.build_folders(root):
+        record = store.recorded(folder)
+        for wheel in entries.names(folder):
+            entry = (
+                walk.wheel(f"{key}/{os.path.basename(folder)}", os.path.join(folder, wheel)) if wheel.endswith(".whl") else None
+            )
+            if entry is not None:
+                yield entry._replace(stated=(Digest("sha256", record.wheel),) if record else ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import apply, lock, view
+from pinstall import apply, lock
 from pinstall.pipcache import entries, keys, walk
 
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
 
 
 def prune(root: str, strays: Sequence[Stray], items: Iterable[Item], held: AbstractContextManager[None]) -> Outcome:
-    """Remove *strays* that are as they were found, *items*, and the views of the dead."""
+    """Remove *strays* that are as they were found, *items*, and what killed calls have left."""
     with held:
         removal = _Removal(root)
-        view.sweep(root)
+        apply.sweep(root)
         for stray in strays:
             if walk.stray(list(stray.paths), stray.reason) == stray:
                 for path in stray.paths:
