@@ -121,6 +121,8 @@ def _metadata(_pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
 def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
+    if not evidence.name:
+        return Hide("unproven-build", "what is inside it cannot be read")
     if entry.label is None or not _is_labelled(pin, entry, evidence):
         return Delete("mislabelled", f"inside it is {evidence.name} {evidence.version}")
     if pin.has_version and not pin.admits(entry.label.version):

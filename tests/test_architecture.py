@@ -25,6 +25,7 @@ _DOWN = [
     "verdict",
     "proof.build",
     "proof.source proof.integrity proof.libraries",
+    "proof.archives",
     "pipcache.locate",
     "pipcache.entries pipcache.pages",
     "pipcache.keys pipcache.anchors",
