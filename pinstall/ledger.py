@@ -8,12 +8,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.lock import FOLDER, clock, made_folder
-from pinstall.pipcache.entries import Stamp
+from pinstall.pipcache.entries import Stamp, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _FORMAT = 1
+_LARGEST = 16 << 20  # characters: some fifty thousand proofs
 # A file may change again within one tick of its file system's clock; the coarsest (FAT) ticks every 2 s.
 _TICK = 2_000_000_000
 
@@ -103,9 +104,11 @@ def write_all(ledgers: Iterable[Ledger]) -> None:
 
 def _load(path: str) -> tuple[dict[str, Proof], dict[str, dict[str, str]]]:
     """Read a ledger; one that is damaged, or of another format, counts as empty."""
+    if stamp(path) is None:
+        return {}, {}
     try:
         with open(path, encoding="utf-8") as file:
-            document = json.load(file)
+            document = json.loads(file.read(_LARGEST))
         if document["format"] != _FORMAT:
             return {}, {}
         proofs = {key: _proof(value) for key, value in document["proofs"].items()}

@@ -23,7 +23,8 @@ _PATH_CHARACTERS = "%/:@!$&'()*+,;="
 def request_url(url: str) -> str:
     """Return *url* as requests sends it and pip's cache knows it: without credentials and fragment, quoted its way.
 
-    Follows requests' ``PreparedRequest.prepare_url`` with urllib3's ``parse_url``, as vendored by pip.
+    Follows requests' ``PreparedRequest.prepare_url`` with urllib3's ``parse_url``, as vendored by pip. Raises `ValueError` for
+    what is no URL.
     """
     parts = urlsplit(url.lstrip())
     host = parts.netloc.rpartition("@")[2].lower()
