@@ -17,7 +17,7 @@ _DOWN = [
     "settle tidy keep",
     "heal report",
     "confirm diagnosis",
-    "messages",
+    "messages newer",
     "check forward",
     "builds apply progress",
     "store ledger view",
@@ -35,7 +35,7 @@ _DOWN = [
     "call.requirements",
     "call.options",
     "links",
-    "digest",
+    "digest mending",
     "__init__ call.__init__ pipcache.__init__ proof.__init__",
 ]
 _RANK = {name: rank for rank, names in enumerate(_DOWN) for name in names.split()}
