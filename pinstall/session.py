@@ -16,6 +16,7 @@ from pinstall.confirm import confirm
 from pinstall.environment import Environment, SilentPythonError
 from pinstall.ledger import write_all
 from pinstall.messages import ERROR, NOTE, WARNING
+from pinstall.pipcache import keys
 from pinstall.pipcache.locate import Cache
 from pinstall.settle import CacheUnusableError, is_act, settle
 from pinstall.verdict import Delete
@@ -172,6 +173,8 @@ class Session:
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: keep what it built, tidy, and remember what was learnt. Never waits."""
         if self._checker is not None and not self._without:
+            if (self._pip_version or ()) > keys.NEWEST_PIP:
+                self._look_for_what_is_new(self._checker)
             self._built = keep.builds(self._checker, self._view, self._open, self._call.lines if self._call else ())
         self._mark.close()
         if not self._is_understood and status == 0:
@@ -189,6 +192,16 @@ class Session:
                 self._diagnose(self._checker)
             untidy = [] if status or self._without else self._find_untidy(self._call, self._checker)
             self._put_in_order(self._checker, untidy)
+
+    def _look_for_what_is_new(self, checker: Checker) -> None:
+        from pinstall import newer
+
+        version = ".".join(map(str, self._pip_version or ()))
+        found = messages.listed(newer.signs(checker.cache, self._view, self._began))
+        if found and newer.is_first(checker.cache.root, version):
+            self._say(
+                WARNING, messages.not_checked(found, f"pip {version} is newer than pinstall, and keeps its cache otherwise")
+            )
 
     def _diagnose(self, checker: Checker) -> None:
         from pinstall.diagnosis import causes

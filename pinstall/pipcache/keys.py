@@ -15,6 +15,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 if TYPE_CHECKING:
     from pinstall.digest import Digest
 
+# The last of tests/pips.txt: a newer pip may do otherwise.
+NEWEST_PIP = (26, 3)
+
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_CHARACTERS = "%/:@!$&'()*+,;="
