@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pinstall import store
-from pinstall.ledger import write_file
+from pinstall.ledger import share, write_file
 from pinstall.lock import FOLDER, living, made_folder
 from pinstall.pipcache import keys
 from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, stamp
@@ -149,6 +149,7 @@ def _copy(source: str, target: str) -> None:
     temporary = f"{target}.{os.urandom(4).hex()}.tmp"
     try:
         shutil.copyfile(source, temporary, follow_symlinks=False)
+        share(temporary)
         os.replace(temporary, target)
     except BaseException:
         _try_unlink(temporary)
@@ -164,6 +165,7 @@ def keep_build(cache: str, key: str, path: str, record: Record) -> None:
     write_file(os.path.join(there, store.RECORD), _text(record))
     place = os.path.join(there, os.path.basename(path))
     os.replace(path, place)
+    share(place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not any(name.endswith(".whl") for name in names(here)):
         _back_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))

@@ -88,11 +88,18 @@ def write_file(path: str, text: str) -> None:
     try:
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(text)
+        share(temporary)
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def share(path: str) -> None:
+    """Give a file the mode of its folder, but for execution, whatever the umask is: it may be a group's."""
+    with suppress(OSError):
+        os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o666)
 
 
 def write_all(ledgers: Iterable[Ledger]) -> None:

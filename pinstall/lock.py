@@ -140,7 +140,7 @@ def made_folder(cache: str, *parts: str) -> str:
         raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
     if not os.path.isdir(folder):
         os.makedirs(folder, exist_ok=True)
-        mode = os.stat(cache).st_mode & 0o777
+        mode = os.stat(cache).st_mode & 0o2777  # with setgid: what is made in it belongs to the group
         for depth in range(len(parts) + 1):
             os.chmod(os.path.join(cache, FOLDER, *parts[:depth]), mode)
     return folder
