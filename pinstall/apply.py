@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import store, view
-from pinstall.ledger import UNFINISHED, placed, write_file
+from pinstall.ledger import UNFINISHED, placed, share, write_file
 from pinstall.lock import FOLDER, living, made_folder, marks
 from pinstall.pipcache import keys
 from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, stamp
@@ -175,6 +175,7 @@ def keep_build(cache: str, key: str, path: str, record: Record) -> None:
     write_file(cache, os.path.join(there, store.RECORD), _text(record))
     place = os.path.join(there, os.path.basename(path))
     os.replace(path, place)
+    share(place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not _has_wheel(here):
         _back_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))

@@ -13,6 +13,7 @@ from pinstall.check import Checker
 from pinstall.ledger import write_all
 from pinstall.messages import ERROR, NOTE, WARNING
 from pinstall.pins import settings_by_project
+from pinstall.pipcache import keys
 from pinstall.satisfied import is_installed
 from pinstall.settle import CacheUnusableError, is_act, settle
 from pinstall.verdict import Delete
@@ -151,6 +152,8 @@ class Care:
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: keep what it built, tidy, and remember what was learnt. Never waits."""
         if self._is_at_work:
+            if self._checker.cache.pip > keys.NEWEST_PIP:
+                self._look_for_what_is_new()
             self.built = keep.builds(self._checker, self._view, self._pins, self._call.lines)
         self._mark.close()
         if not self._changes:
@@ -159,6 +162,16 @@ class Care:
         if status in (_FAILED, _CRASHED) and self._may_use:
             self._diagnose(status)
         self._put_in_order(self._find_untidy() if status == 0 and self._may_use else [])
+
+    def _look_for_what_is_new(self) -> None:
+        from pinstall import newer
+
+        cache = self._checker.cache
+        version = ".".join(map(str, cache.pip))
+        found = messages.listed(newer.signs(cache, self._view, self._began))
+        if found and newer.is_first(cache.root, version):
+            reason = f"pip {version} is newer than pinstall, and keeps its cache otherwise"
+            self._say(WARNING, messages.not_checked(found, reason))
 
     def _diagnose(self, status: int) -> None:
         from pinstall.diagnosis import causes

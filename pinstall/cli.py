@@ -37,6 +37,8 @@ What follows is pip's own help.
 
 def main(*, as_module: bool = False) -> int:
     """Serve the call that the process was started with, and return its exit status: pip's whenever pip ran."""
+    # What the finalizer of a half-made object could not do is nothing to tell a user of pip.
+    sys.unraisablehook = lambda _: None
     try:
         target = environment.target(sys.argv[1:], os.environ, as_module=as_module)
     except environment.NoEnvironmentError as error:
@@ -67,7 +69,7 @@ def _serve(target: Target, pip: Pip) -> int:
         session.prepare()
         session.passed("check")
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
-        _say_broken(error, session)
+        _say_broken(error, "pip runs without the cache", session)
         given = forward.Given(list(target.words)).without_cache()
         status = pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
         _report(session, status)
@@ -91,7 +93,7 @@ def _serve(target: Target, pip: Pip) -> int:
     except KeyboardInterrupt:
         pass  # pip has done its work, and its status stands
     except Exception as error:  # noqa: BLE001 (as above)
-        _say_broken(error, session)
+        _say_broken(error, "what this call built or learnt is not kept", session)
     _report(session, status)
     return status
 
@@ -113,9 +115,15 @@ def _say(line: str) -> None:
         os.write(2, f"pinstall: {line}\n".encode(errors="backslashreplace"))
 
 
-def _say_broken(error: Exception, session: Session | None) -> None:
+def _say_broken(error: Exception, outcome: str, session: Session | None) -> None:
+    cure = ""
+    with suppress(Exception):
+        from pinstall import mending
+
+        cure = mending.command(error)
+    advice = f"its own packages have changed, and this mends them: {cure}" if cure else "PINSTALL_POLICY=off turns pinstall off"
     # The words of an exception may hold a URL with credentials: its kind must do.
-    line = f"internal error ({type(error).__name__}): pip runs without the cache; PINSTALL_POLICY=off turns pinstall off"
+    line = f"internal error ({type(error).__name__}): {outcome}; {advice}"
     _say(line)
     if session is not None:
         session.note(line)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.lock import FOLDER, clock, made_folder
-from pinstall.pipcache.entries import Stamp
+from pinstall.pipcache.entries import Stamp, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _FORMAT = 1
 # All that is not whole yet lies in one folder, where it is found if its writer is killed (`apply.sweep`).
 UNFINISHED = "unfinished"
+_LARGEST = 16 << 20  # characters: some fifty thousand proofs
 # A file may change again within one tick of its file system's clock; the coarsest (FAT) ticks every 2 s.
 _TICK = 2_000_000_000
 
@@ -95,11 +96,18 @@ def placed(cache: str, place: str) -> Iterator[str]:
     temporary = os.path.join(made_folder(cache, UNFINISHED), os.urandom(8).hex())
     try:
         yield temporary
+        share(temporary)
         os.replace(temporary, place)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def share(path: str) -> None:
+    """Give a file the mode of its folder, but for execution, whatever the umask is: it may be a group's."""
+    with suppress(OSError):
+        os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o666)
 
 
 def write_all(ledgers: Iterable[Ledger]) -> None:
@@ -111,9 +119,11 @@ def write_all(ledgers: Iterable[Ledger]) -> None:
 
 def _load(path: str) -> tuple[dict[str, Proof], dict[str, dict[str, str]]]:
     """Read a ledger; one that is damaged, or of another format, counts as empty."""
+    if stamp(path) is None:
+        return {}, {}
     try:
         with open(path, encoding="utf-8") as file:
-            document = json.load(file)
+            document = json.loads(file.read(_LARGEST))
         if document["format"] != _FORMAT:
             return {}, {}
         proofs = {key: _proof(value) for key, value in document["proofs"].items()}

@@ -129,9 +129,9 @@ def _version_text(stem: str, project: str) -> str:
 @cache
 def parsed(text: str) -> Version | None:
     """Parse a version; None if it is none."""
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, or a number of more digits than Python converts
         return None

@@ -148,7 +148,7 @@ def made_folder(cache: str, *parts: str) -> str:
         raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
     if not os.path.isdir(folder):
         os.makedirs(cache, exist_ok=True)
-        mode = os.stat(cache).st_mode & 0o777
+        mode = os.stat(cache).st_mode & 0o2777  # with setgid: what is made in it belongs to the group
         for depth in range(len(parts) + 1):
             made = os.path.join(cache, FOLDER, *parts[:depth])
             with suppress(FileExistsError):  # it may be another user's, whose modes are not ours to change

@@ -125,6 +125,11 @@ else:
     _link = os.symlink
 
 
+def parts(name: str) -> tuple[str, ...]:
+    """Return the parts of the path, below the cache, of the view *name*."""
+    return lock.FOLDER, _VIEWS, name
+
+
 def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield (key, path) of the wheels that pip has put into the view *name*."""
     root = os.path.join(cache, lock.FOLDER, _VIEWS, name)

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
+# How pip reaches the registry here, for the few tests that install from it: taken before it is taken away.
+_REGISTRY = {
+    name: value
+    for name, value in os.environ.items()
+    if name.startswith(("PIP_", "SSL_", "XDG_CONFIG")) or name == "HOME" or name.lower().endswith("_proxy")
+}
 _SETTINGS = ("PIP_", "PINSTALL_", "XDG_", "VIRTUAL_ENV", "CONDA_", "PYTHON")
 
 
@@ -31,6 +37,12 @@ def pips() -> Path:
     with FileLock(folder / "lock"):
         install_pips(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def registry() -> dict[str, str]:
+    """The variables with which pip reaches the registry; a test that uses them has a cache folder of its own."""
+    return _REGISTRY
 
 
 @pytest.fixture(scope="session")

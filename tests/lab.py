@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from tests.index import Index
 
 HERE = Path(__file__).parent
-VERSIONS = (HERE / "pips.txt").read_text().split()
-NEWEST = VERSIONS[-1]
+NEWEST = (HERE / "pips.txt").read_text().split()[-1]
+# What every test over versions of pip runs with: a few; PINSTALL_TEST_PIPS is "all", or versions separated by blanks.
+_WANTED = os.environ.get("PINSTALL_TEST_PIPS") or "a few"
+_LISTS = {"a few": "pips.txt", "all": "all-pips.txt"}
+VERSIONS = ((HERE / _LISTS[_WANTED]).read_text() if _WANTED in _LISTS else _WANTED).split()
 # As installers write them (entry points specification).
 _SCRIPT = "#!{python}\n{first}import sys\nfrom {module} import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
 # There may be no current folder, which coverage needs.
@@ -187,7 +190,7 @@ def flip(path: Path) -> None:
 
 def install_pips(folder: Path) -> None:
     """Install each version of pip below *folder*, from the registry, once."""
-    for version in VERSIONS:
+    for version in {*VERSIONS, *(HERE / "pips.txt").read_text().split()}:
         if not (folder / version / "pip" / "__init__.py").exists():
             target = folder / version
             command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), f"pip=={version}"]

@@ -20,7 +20,7 @@ _DOWN = [
     "settle tidy keep",
     "heal report",
     "confirm diagnosis",
-    "dependencies messages",
+    "dependencies messages newer",
     "check",
     "ahead",
     "builds apply progress",
@@ -30,6 +30,7 @@ _DOWN = [
     "proof.build",
     "proof.source proof.integrity proof.libraries",
     "pipcache.walk pipcache.catalogue",
+    "proof.archives",
     "pipcache.locate",
     "pipcache.entries pipcache.pages",
     "pipcache.keys pipcache.anchors",
@@ -40,7 +41,7 @@ _DOWN = [
     "call.requirements",
     "call.options",
     "links",
-    "digest names",
+    "digest names mending",
     "__init__ cache.__init__ call.__init__ pipcache.__init__ proof.__init__",
 ]
 _RANK = {name: rank for rank, names in enumerate(_DOWN) for name in names.split()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +35,11 @@ def _link(path: Path) -> None:
     path.symlink_to(elsewhere / path.name)
 
 
+def _victim(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.parents[len(path.parts) - 1 - path.parts.index("cache")] / "victim")
+
+
 def _dangling(path: Path) -> None:
     path.unlink()
     path.symlink_to("/nowhere/at/all")
@@ -41,6 +48,17 @@ def _dangling(path: Path) -> None:
 def _fifo(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as bound, contextlib.chdir(path.parent):  # its address may have 108 bytes
+        bound.bind(path.name)
+
+
+def _endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
 
 
 def _garbage(path: Path) -> None:
@@ -63,6 +81,7 @@ def _install(lab: Lab, index: Index, *words: str) -> Result:
 
 
 def _seed(lab: Lab) -> Index:
+    (lab.root / "victim").write_text("precious")
     index = lab.index()
     wheel(index.root, "demo", "1.0", padding=20_000)
     sdist(index.root, "built", "1.0")
@@ -232,3 +251,17 @@ def test_a_folder_of_ours_that_is_a_link_is_not_followed(lab: Lab, part: str) ->
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     assert done.status == 0
     assert sorted(p.name for p in victim.iterdir()) == ["1-0123abcd", "thesis.txt"]
+
+
+@pytest.mark.parametrize("harm", [_folder, _victim, _fifo, _socket, _endless], ids=lambda f: f.__name__[1:])
+@pytest.mark.parametrize("whats", [("lock",), ("ledger/*.json", "store/builds/*/*/*.json")], ids=["lock", "rest"])
+def test_things_that_should_not_be_in_our_own_folder(lab: Lab, whats: tuple[str, ...], harm: Callable[[Path], None]) -> None:
+    index = _seed(lab)
+    _install(lab, index)
+    for body in lab.bodies():
+        flip(body)
+    for what in whats:
+        for path in (lab.cache / "pinstall").glob(what):
+            harm(path)
+    _install(lab, index)
+    assert (lab.root / "victim").read_text() == "precious"

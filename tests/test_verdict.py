@@ -61,6 +61,7 @@ _CASES: list[tuple[str, Pin, Entry, Evidence, Any]] = [
     ("built, another version inside", _pin(), _entry("built"), Evidence(name="demo", version="2.0"), "mislabelled"),
     ("built, another name inside", _pin(), _entry("built"), Evidence(name="omed", version="1.0"), "mislabelled"),
     ("built, no version inside", _pin(), _entry("built"), Evidence(name="demo"), "mislabelled"),
+    ("built, and not readable for us", _pin(), _entry("built"), Evidence(), "unproven-build"),
     (
         "built, another version in this place",
         _pin(),

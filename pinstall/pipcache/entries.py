@@ -28,6 +28,9 @@ _PREFIX = b"cc=4,"
 _LARGEST_METADATA = 1 << 20
 _MOST_HEADS = 1 << 14  # most are smaller, and can be read in one go
 REDIRECTS = 10
+_LONGEST_NUMBER = 20
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_PERMANENT = (301, 308)
 
 
 class Stamp(NamedTuple):
@@ -90,7 +93,7 @@ class Response(NamedTuple):
     def _lifetime(self) -> float:
         for directive in self.headers.get("cache-control", "").split(","):
             name, _, value = directive.strip().partition("=")
-            if name == "max-age" and value.strip().isdecimal():
+            if name == "max-age" and value.strip().isdecimal() and len(value) < _LONGEST_NUMBER:
                 return int(value)
         expires, date = _time(self.headers.get("expires", "")), _time(self.headers.get("date", ""))
         return expires - date if expires is not None and date is not None else 0
@@ -100,8 +103,16 @@ def _time(text: str) -> float | None:
     """Return the time that an HTTP header states, in seconds since the epoch; None if it states none."""
     from email.utils import mktime_tz, parsedate_tz  # 10 ms
 
-    found = parsedate_tz(text)
-    return mktime_tz(found) if found else None
+    try:
+        found = parsedate_tz(text)
+        return mktime_tz(found) if found else None
+    except (ValueError, OverflowError):  # the year 99999
+        return None
+
+
+def _is_usual(date: str) -> bool:
+    """Say whether a date is written as servers do (RFC 9110, IMF-fixdate), without a parser's import."""
+    return len(date) == 29 and date.endswith(" GMT") and date[8:11] in _MONTHS and (date[5:7] + date[12:16]).isdecimal()
 
 
 def stamp(path: str) -> Stamp | None:
@@ -194,8 +205,8 @@ class HttpCache:
 
         The response has status 0 if its file is no regular one (to open a FIFO would be to wait for ever, as pip would).
         """
+        url = keys.request_url(url)
         for _ in range(REDIRECTS):
-            url = keys.request_url(url)
             entry = self.place(url)
             if not all(os.path.exists(path) for path in entry.paths):
                 return None  # a miss for pip too
@@ -206,9 +217,9 @@ class HttpCache:
                 return None  # pip says "deserialization failed" and asks the server
             if head.fault:
                 return entry._replace(fault=head.fault), head.response, url
-            if head.response.status not in (301, 308):
+            if head.response.status not in _PERMANENT:
                 return entry._replace(span=head.span if self.layout is keys.ONE_FILE else None), head.response, url
-            url = urljoin(url, head.response.headers.get("location", ""))
+            url = _target(url, head.response.headers.get("location", ""))
         return None
 
     def place(self, url: str) -> Entry:
@@ -216,6 +227,14 @@ class HttpCache:
         key = keys.http_key(keys.request_url(url))
         paths = tuple(os.path.join(self.root, path) for path in keys.http_paths(key, self.layout))
         return Entry("", key, paths, "", layout=self.layout)
+
+
+def _target(url: str, location: str) -> str:
+    """Return where a redirect leads; to nothing that is in the cache if that is no URL."""
+    try:
+        return keys.request_url(urljoin(url, location))
+    except ValueError:
+        return ""
 
 
 class Head(NamedTuple):
@@ -301,7 +320,11 @@ def _response(found: dict[Any, Any]) -> Response | None:
     status, headers = found.get("status"), found.get("headers")
     if not isinstance(status, int) or not isinstance(headers, dict) or not found.keys() <= _FIELDS:
         return None
-    return Response(status, {str(name).lower(): str(value) for name, value in headers.items()})
+    response = Response(status, {str(name).lower(): str(value) for name, value in headers.items()})
+    date = response.headers.get("date")
+    if date is not None and status not in _PERMANENT and not _is_usual(date) and _time(date) is None:
+        return None  # pip asserts that it is a date
+    return response
 
 
 def built_under(folder: str, key: str, project: str) -> Iterator[Entry]:

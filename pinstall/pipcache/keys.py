@@ -15,6 +15,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 if TYPE_CHECKING:
     from pinstall.digest import Digest
 
+# The last of tests/pips.txt: a newer pip may do otherwise.
+NEWEST_PIP = (26, 3)
+
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_CHARACTERS = "%/:@!$&'()*+,;="
@@ -23,7 +26,8 @@ _PATH_CHARACTERS = "%/:@!$&'()*+,;="
 def request_url(url: str) -> str:
     """Return *url* as requests sends it and pip's cache knows it: without credentials and fragment, quoted its way.
 
-    Follows requests' ``PreparedRequest.prepare_url`` with urllib3's ``parse_url``, as vendored by pip.
+    Follows requests' ``PreparedRequest.prepare_url`` with urllib3's ``parse_url``, as vendored by pip. Raises `ValueError` for
+    what is no URL.
     """
     parts = urlsplit(url.lstrip())
     host = parts.netloc.rpartition("@")[2].lower()

@@ -280,6 +280,9 @@ def read_origin(folder: str) -> Origin | None:
         vcs = document.get("vcs_info", {})
         if vcs:
             url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+        if not isinstance(url, str) or not isinstance(subdirectory, str):
+            return None
+        keys.request_url(url)  # raises if it is none
         return Origin(url, digests, subdirectory)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 JSON = "application/vnd.pypi.simple.v1+json"
 # A page larger than this is left to pip: the largest on PyPI is a few megabytes.
-LARGEST = 64 << 20
+LARGEST = 32 << 20
+_LONGEST_NUMBER = 20
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]+)")
 _METADATA_HASHES = ("sha512", "sha384", "sha256", "sha224", "sha1", "md5")
 
@@ -39,8 +41,16 @@ class Offer(NamedTuple):
     make: Callable[[Any, str], Link]
 
     def link(self) -> Link:
-        """Return the link, as pip makes it."""
-        return self.make(self.file, self.base)
+        """Return the link, as pip makes it; of a URL that is none, one that leads nowhere."""
+        try:
+            made = self.make(self.file, self.base)
+            made.url.encode()
+        except ValueError:  # no such host, or half a character: pip fails on it if it reads it at all
+            return _NOWHERE
+        return made
+
+
+_NOWHERE = Link("")
 
 
 def local(path: str) -> Offer:
@@ -59,8 +69,9 @@ def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[Offer]:
     *headers* are those of the response, names in lower case; *url* is the page's own, after redirects. Raises
     `DamagedPageError` or `UnknownPageError`.
     """
-    if headers.get("content-length", "").isdecimal() and int(headers["content-length"]) != len(body):
-        raise DamagedPageError(f"{len(body)} bytes of {headers['content-length']}")
+    length = headers.get("content-length", "")
+    if length.isdecimal() and len(length) < _LONGEST_NUMBER and int(length) != len(body):
+        raise DamagedPageError(f"{len(body)} bytes of {length}")
     content = _decoded(body, headers.get("content-encoding", ""))
     content_type = headers.get("content-type", "").lower()
     try:
@@ -93,6 +104,8 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 
 def _charset(content_type: str) -> str:
     found = _CHARSET.search(content_type)
+    if found and codecs.lookup(found[1]).name == "punycode":
+        raise LookupError  # it takes time with the square of what is decoded
     return found[1] if found else "utf-8"
 
 

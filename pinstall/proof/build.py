@@ -83,7 +83,7 @@ def difference(then: Conditions, now: Conditions) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", version))
 
 
 def hashed(value: str) -> str:

@@ -6,13 +6,15 @@ import base64
 import csv
 import hashlib
 import io
+import itertools
 import re
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pinstall import digest
 from pinstall.digest import STRENGTH
 from pinstall.links import SDIST_ENDINGS
 from pinstall.names import normalized
+from pinstall.proof import archives
 
 if TYPE_CHECKING:
     import zipfile
@@ -20,11 +22,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 LARGEST_METADATA = 16 << 20
+_MOST_MEMBERS = 20_000  # of a tar, which keeps them all
 _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 class Content(NamedTuple):
@@ -54,60 +53,55 @@ def archive(file: BinaryIO, filename: str) -> Content:
 
 
 def _tar_fault(file: BinaryIO) -> str | None:
-    import lzma
-    import tarfile
-    import zlib
-
     try:
-        with tarfile.open(fileobj=file, mode="r:*") as tar:
-            for member in tar:
-                if member.isreg() and (content := tar.extractfile(member)):
-                    _read_to_end(content)
-            # tarfile stops at the archive's own end: the checksum of what it is packed in comes after that.
-            if tar.fileobj is not None:
-                _read_to_end(tar.fileobj)
-    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
-        return f"not readable to its end ({type(error).__name__})"
-    except OSError as error:
-        if error.errno is not None:  # the disk, not the archive: gzip's and bz2's own complaints have no number
-            raise
+        _walk_tar(file)
+    except archives.BrokenError as error:
         return f"not readable to its end ({error})"
+    except archives.UnprovenError:
+        return None
     return None
 
 
-def _read_to_end(content: _Readable) -> None:
-    while content.read(_CHUNK):
-        pass
+def _walk_tar(file: BinaryIO) -> None:
+    """Read a tar to its end: forward, and without its sparse members' holes, which may be endless."""
+    import tarfile
+
+    with archives.judged():
+        stream = archives.Stream(archives.unpacked(file), archives.bound(file))
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
+            for _ in itertools.islice(tar, _MOST_MEMBERS):
+                pass
+        # The checksum of what it is packed in comes after the archive's own end.
+        while stream.read(_CHUNK):
+            pass
 
 
 def _zip_fault(file: BinaryIO) -> str | None:
-    import zipfile
-    import zlib
-
     try:
-        with zipfile.ZipFile(file) as archive_:
-            bad = archive_.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        return f"not readable to its end ({type(error).__name__})"
-    return f"{bad} is damaged" if bad else None
+        with archives.zipped(file) as archive_:
+            for member in archive_.infolist():
+                for _ in archives.pieces(archive_, member):
+                    pass
+    except archives.BrokenError as error:
+        return f"not readable to its end ({error})"
+    except archives.UnprovenError:
+        return None
+    return None
 
 
 def wheel(file: BinaryIO) -> Content:
     """Hold a wheel to its own RECORD and read its name and version (Binary distribution format specification)."""
-    import zipfile
-    import zlib
-
     try:
-        with zipfile.ZipFile(file) as archive_:
+        with archives.zipped(file) as archive_:
             return _wheel(archive_)
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, csv.Error) as error:
-        return Content(f"not a readable wheel ({type(error).__name__})")
-    except (NotImplementedError, RuntimeError):  # a compression or encryption this Python lacks: no proof of damage
+    except archives.BrokenError as error:
+        return Content(f"not a readable wheel ({error})")
+    except archives.UnprovenError:
         return Content(None)
 
 
 def _wheel(archive_: zipfile.ZipFile) -> Content:
-    members = {info.filename: info for info in archive_.infolist() if not info.is_dir()}
+    members = {info.filename: info for info in archive_.infolist() if info.filename and not info.is_dir()}
     info = _info(members)
     from email.parser import HeaderParser
 
@@ -115,20 +109,21 @@ def _wheel(archive_: zipfile.ZipFile) -> Content:
         return Content("it has no RECORD")
     metadata = HeaderParser().parsestr(_small(archive_, members[f"{info}/METADATA"]))
     name, version = normalized(metadata["Name"] or ""), (metadata["Version"] or "").strip()
-    recorded = {row[0]: row[1] for row in csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))) if len(row) == 3}
+    try:
+        rows = list(csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))))
+    except csv.Error:
+        return Content("its RECORD is not readable")
+    recorded = {row[0]: row[1] for row in rows if len(row) == 3}
     return Content(_record_fault(archive_, members, recorded, info), name, version)
 
 
 def metadata(file: BinaryIO) -> str:
     """Return the METADATA of a wheel; "" if it cannot be read."""
-    import zipfile
-    import zlib
-
     try:
-        with zipfile.ZipFile(file) as archive_:
+        with archives.zipped(file) as archive_:
             members = {info.filename: info for info in archive_.infolist()}
             return _small(archive_, members[f"{_info(members)}/METADATA"])
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError):
+    except (archives.BrokenError, archives.UnprovenError):
         return ""
 
 
@@ -140,12 +135,10 @@ def _info(members: Iterable[str]) -> str:
 
 def top_level(file: BinaryIO) -> frozenset[str]:
     """Return the names that a wheel brings to the top of site-packages: its modules and packages; none if it is broken."""
-    import zipfile
-
     try:
-        with zipfile.ZipFile(file) as archive_:
+        with archives.zipped(file) as archive_:
             names = archive_.namelist()
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError):
+    except (archives.BrokenError, archives.UnprovenError):
         return frozenset()
     tops = {_DATA.sub("", name).partition("/")[0].partition(".")[0] for name in names}
     return frozenset(top for top in tops if top)
@@ -154,7 +147,7 @@ def top_level(file: BinaryIO) -> frozenset[str]:
 def _small(archive_: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
     if member.file_size > LARGEST_METADATA:
         raise ValueError("too large")
-    return archive_.read(member).decode("utf-8")
+    return archives.read(archive_, member, LARGEST_METADATA).decode("utf-8")
 
 
 def _record_fault(
@@ -175,7 +168,6 @@ def _record_fault(
 
 def _member_hash(archive_: zipfile.ZipFile, member: zipfile.ZipInfo, algorithm: str) -> str:
     made = hashlib.new(algorithm)
-    with archive_.open(member) as content:
-        while chunk := content.read(_CHUNK):
-            made.update(chunk)
+    for piece in archives.pieces(archive_, member):
+        made.update(piece)
     return base64.urlsafe_b64encode(made.digest()).rstrip(b"=").decode()

@@ -17,6 +17,8 @@ from string import Template
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from pinstall.proof import archives
+
 if TYPE_CHECKING:
     import zipfile
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -60,14 +62,11 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
     needs is looked for, not what those libraries need in turn. A library that one member finds, all find: it is loaded once.
     Returns None where it cannot be told: no ELF, an ELF of another machine than this interpreter's, a broken wheel or ELF.
     """
-    import zipfile
-    import zlib
-
     try:
-        with zipfile.ZipFile(wheel) as archive:
+        with archives.zipped(wheel) as archive:
             members = {info.filename: info for info in archive.infolist() if _is_library(info.filename)}
             needs = _all_needs(archive, members, os.path.realpath(site_packages))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError, MemoryError):
+    except (archives.BrokenError, archives.UnprovenError, OSError):
         return None
     if needs is None:
         return None
@@ -99,8 +98,7 @@ def _all_needs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo],
         return None
     found = []
     for name, info in members.items():
-        with archive.open(info) as content:
-            data = content.read(info.file_size)  # no more than that, whatever it unpacks to
+        data = archives.read(archive, info, info.file_size)
         if not _kind(data) or _kind(data) != _kind_of(sys.executable):
             return None
         place = os.path.join(site_packages, _IN_SITE_PACKAGES.sub("", name))

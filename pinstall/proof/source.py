@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-import io
 import re
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 from pinstall.links import SDIST_ENDINGS
 from pinstall.names import normalized
+from pinstall.proof import archives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +20,6 @@ _MOST_UNPACKED = 256 << 20
 _MOST_TEXT = 8 << 20
 _MOST_MEMBERS = 20_000
 _LARGEST_PYPROJECT = 1 << 16  # tomllib takes time with the square of a dotted key
-_CHUNK = 1 << 18
-_LARGEST_READ = 16 << 20  # a header of a tar says how long it is
 
 
 _Member = TypeVar("_Member")
@@ -224,62 +222,22 @@ def metadata(sdist: BinaryIO, filename: str) -> str:
 
 def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int], bytes]], bool]) -> bool | None:
     """Show *take* the files of an sdist, until it says no; say whether it saw all, None if they cannot be read to the end."""
-    import lzma
-    import struct
-    import tarfile
-    import zipfile
-    import zlib
-
     members = _zipped if filename.endswith(".zip") else _packed if filename.endswith(SDIST_ENDINGS) else None
     if members is None:
         return None
     try:
-        return all(take(path, content) for path, content in members(sdist))
-    except _EnoughError:
+        with archives.judged():
+            return all(take(path, content) for path, content in members(sdist))
+    except archives.TooLargeError:
         return False
-    # RuntimeError: an encrypted member, or headers nested deeper than Python goes.
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError):
+    except (archives.BrokenError, archives.UnprovenError, OSError):
         return None
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError):
-        return None
-
-
-class _EnoughError(Exception):
-    """There is more than we are willing to walk past."""
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
-class _Stream(io.RawIOBase):
-    """What a tar is read from: forward only, so far and no further."""
-
-    def __init__(self, content: _Readable) -> None:
-        self._content, self._at = content, 0
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _LARGEST_READ or self._at + size > _MOST_UNPACKED:
-            raise _EnoughError
-        data = self._content.read(size)
-        self._at += len(data)
-        return data
-
-    def seek(self, at: int, whence: int = 0) -> int:
-        if whence or at < self._at:
-            raise ValueError("backwards")
-        while self._at < at and self.read(min(at - self._at, _CHUNK)):
-            pass
-        return self._at
 
 
 def _counted(members: Iterable[_Member]) -> Iterator[_Member]:
     for count, member in enumerate(members):
         if count == _MOST_MEMBERS:
-            raise _EnoughError
+            raise archives.TooLargeError
         yield member
 
 
@@ -287,38 +245,18 @@ def _packed(sdist: BinaryIO) -> Iterator[tuple[str, Callable[[int], bytes]]]:
     """Yield the files of a tar: each one's path, and what reads so many bytes of it while it is its turn."""
     import tarfile
 
-    with tarfile.open(fileobj=_Stream(_unpacked(sdist)), mode="r:") as tar:
+    with tarfile.open(fileobj=archives.Stream(archives.unpacked(sdist), _MOST_UNPACKED), mode="r:") as tar:
         for member in _counted(tar):
             if member.isreg() and (content := tar.extractfile(member)):
                 yield member.name, content.read
 
 
-def _unpacked(sdist: BinaryIO) -> _Readable:
-    import bz2
-    import gzip
-    import lzma
-
-    magic = sdist.read(3)
-    sdist.seek(0)
-    if magic.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=sdist, mode="rb")
-    if magic == b"BZh":
-        return bz2.BZ2File(sdist)
-    return lzma.LZMAFile(sdist) if magic in (b"\xfd7z", b"]\0\0") else sdist
-
-
 def _zipped(sdist: BinaryIO) -> Iterator[tuple[str, Callable[[int], bytes]]]:
     """Yield the files of a zip: see `_packed`."""
-    import zipfile
-
-    def content(info: zipfile.ZipInfo, size: int) -> bytes:
-        with archive.open(info) as file:
-            return file.read(size)
-
-    with zipfile.ZipFile(sdist) as archive:
+    with archives.zipped(sdist) as archive:
         for info in _counted(archive.infolist()):
-            if not info.is_dir():
-                yield info.filename, partial(content, info)
+            if info.filename and not info.is_dir():
+                yield info.filename, partial(archives.read, archive, info)
 
 
 class _Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from email.utils import parsedate_tz
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -224,7 +225,9 @@ def test_the_head_of_an_entry(judges: list[Judge], ground: Path, document: Any, 
         theirs = judge.ask("head", data=data.decode("latin-1"))
         if theirs is not None:
             assert ours is not None, judge.name
-            assert not ours.fault, judge.name
+            if ours.fault:  # pip reads it, and then asserts that its date is one (``cached_request``)
+                assert parsedate_tz(theirs["headers"]["date"]) is None, judge.name
+                continue
             headers = {
                 name: value
                 for name, value in ours.response.headers.items()

@@ -1,0 +1,202 @@
+"""Whatever stands in a page, a head, an origin or a record: it is read or left alone, and what is made of it can be used."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pinstall import links
+from pinstall.links import Link
+from pinstall.pipcache import entries, keys, locate, pages
+from pinstall.proof import build, source
+from pinstall.proof.build import Conditions, Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_URLS = st.sampled_from(
+    [
+        "https://host/demo-1.0.zip",
+        "https://[::1/demo-1.0.zip",
+        "https://host:port/demo-1.0.zip",
+        "https://host/\ud800/demo-1.0.zip",
+        "https://host/demo-1.0.zip?\udcff",
+        "https://host/%zz/demo-1.0-py3-none-\udcff.whl",
+        "file:///\x00/demo-1.0.zip",
+        "demo-1." + "9" * 5_000 + ".zip",
+        "git+https://[",
+        "mailto:demo-1.0.zip",
+    ]
+)
+_TEXTS = st.text(max_size=8) | _URLS
+_NAMES = st.sampled_from(["url", "hashes", "core-metadata", "dist-info-metadata", "sha256", "files"]) | _TEXTS
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=4),
+    max_leaves=10,
+)
+_FILE = st.fixed_dictionaries({"url": _TEXTS | _JSON}, optional={"hashes": _JSON, "core-metadata": _JSON})
+_HEADERS = st.dictionaries(
+    st.sampled_from(["content-type", "content-length", "content-encoding"]),
+    st.sampled_from(["9" * 5_000, "\u0663", "gzip", "text/html; charset=\x00", "text/html; charset=idna", pages.JSON]) | _TEXTS,
+)
+_PAGE = "https://host/simple/demo/"
+
+
+def _use(link: Link) -> None:
+    """Do with a link all that is done with links."""
+    assert isinstance(hash(link), int)
+    assert isinstance(links.label(link.filename, "demo"), links.Label | None)
+    keys.wheel_key(link.url, link.digests[0] if link.digests else None, link.subdirectory, ("cp", "311"))
+    locate.pypi_digest(link.url)
+    if locate.is_http(link.url):
+        keys.http_key(keys.request_url(link.url))
+    elif not locate.is_vcs(link.url):
+        assert isinstance(entries.stamp(links.to_path(link.url)), entries.Stamp | None)
+
+
+def _parse(body: bytes, headers: dict[str, str]) -> None:
+    try:
+        offers = pages.parse(body, headers, _PAGE)
+    except (pages.DamagedPageError, pages.UnknownPageError):
+        return
+    for offer in offers:
+        links.label(offer.filename, "demo")
+        _use(offer.link())
+
+
+@given(files=st.lists(_FILE | _JSON, max_size=3) | _JSON, headers=_HEADERS)
+@settings(max_examples=300, deadline=None)
+def test_any_json_page(files: Any, headers: dict[str, str]) -> None:
+    body = json.dumps({"files": files}).encode()
+    _parse(body, {"content-type": pages.JSON})
+    _parse(body, headers)
+
+
+@given(base=_TEXTS, rows=st.lists(st.tuples(_TEXTS, st.sampled_from(["href", "data-core-metadata"]), _TEXTS), max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_any_html_page(base: str, rows: list[tuple[str, str, str]]) -> None:
+    anchors = "".join(f"<a href='{url}' {name}='{value}'>x</a>" for url, name, value in rows)
+    _parse(f"<base href='{base}'>{anchors}".encode(errors="surrogatepass"), {"content-type": "text/html"})
+
+
+@given(body=st.binary(max_size=300), headers=_HEADERS)
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_of_a_page(body: bytes, headers: dict[str, str]) -> None:
+    _parse(body, headers)
+
+
+def test_a_character_set_that_takes_time_with_the_square_is_not_decoded() -> None:
+    with pytest.raises(pages.UnknownPageError, match="character set"):
+        pages.parse(b"a-" + b"z" * 10_000_000, {"content-type": "text/html; charset=Punycode"}, _PAGE)
+
+
+_DATES = ["Mon, 01 Jan 99999 00:00:00 GMT", "Mon, 01 Jan 2024 00:00:00 GMT", "max-age=" + "9" * 5_000, "max-age=9", "garbage"]
+_PACKED = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+    | st.builds(msgpack.ExtType, st.integers(0, 127), st.binary(max_size=4)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(0, 5), inner, max_size=3),
+    max_leaves=6,
+)
+_HEAD = st.dictionaries(
+    st.sampled_from(["date", "Date", "expires", "cache-control", "location"]), st.sampled_from(_DATES) | _PACKED, max_size=5
+)
+
+
+@given(headers=_HEAD | _PACKED, status=_PACKED | st.sampled_from([200, 301]), body=_PACKED, tail=st.binary(max_size=30))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_head(tmp_path: Path, headers: Any, status: Any, body: Any, tail: bytes) -> None:
+    response = {"headers": headers, "status": status, "body": body, "version": 11, "reason": "", "decode_content": False}
+    whole = msgpack.packb({"response": response, "vary": {}})
+    path = tmp_path / "head"
+    for data in (whole, whole + tail, tail, whole[: len(whole) // 2] + tail):
+        path.write_bytes(b"cc=4," + data)
+        head = entries.read_head(str(path))
+        if head is not None:
+            head.response.fresh(entries.now())
+            assert head.fault or head.response.status is not None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xdf\xff\xff\xff\xff",
+        b"\xdd\xff\xff\xff\xff" * 1_000,
+        b"\x81\xa8response\xdf\xff\xff\xff\xff",
+        b"\x81\xa8response\x81\xa4body\xc6\xff\xff\xff\xff",
+        b"\x91" * 1_000_000,
+        b"\xc9\xff\xff\xff\xff\x01",
+        b"\xd6\xff\x00\x00\x00\x00",
+    ],
+)
+def test_lengths_that_are_claimed_are_not_believed(tmp_path: Path, data: bytes) -> None:
+    import tracemalloc
+
+    path = tmp_path / "head"
+    path.write_bytes(b"cc=4," + data)
+    tracemalloc.start()
+    try:
+        head = entries.read_head(str(path))
+        assert tracemalloc.get_traced_memory()[1] < 30 << 20
+    finally:
+        tracemalloc.stop()
+    assert head is None or head.fault
+
+
+@pytest.mark.parametrize("date", ["Mon, 01 Jan 99999 00:00:00 GMT", "garbage", "Mon, 01 Xyz 2024 00:00:00 GMT"])
+def test_a_date_on_which_pip_fails_is_a_fault(tmp_path: Path, date: str) -> None:
+    response = {"headers": {"Date": date}, "status": 200, "body": b"", "version": 11, "reason": "", "decode_content": False}
+    path = tmp_path / "head"
+    path.write_bytes(b"cc=4," + msgpack.packb({"response": response, "vary": {}}))
+    assert entries.read_head(str(path)) == entries.Head(entries.Response(0, {}), fault="its head is not one that pip wrote")
+
+
+_ORIGIN = st.fixed_dictionaries(
+    {"url": _TEXTS | _JSON},
+    optional={
+        "subdirectory": _JSON,
+        "archive_info": _JSON | st.fixed_dictionaries({"hashes": _JSON}),
+        "vcs_info": _JSON | st.fixed_dictionaries({"vcs": _JSON, "commit_id": _JSON}),
+    },
+)
+
+
+@given(document=_ORIGIN | _JSON)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_origin(tmp_path: Path, document: Any) -> None:
+    (tmp_path / entries.ORIGIN).write_text(json.dumps(document))
+    origin = locate.read_origin(str(tmp_path))
+    if origin is not None:
+        _use(Link(origin.url, origin.digests, None, origin.subdirectory))
+
+
+_RECORD = json.loads(
+    json.dumps(build.to_json(Record("a" * 64, {"sha256": "b"}, source.Source(frozenset({"A"}), ("t",), ("r",), True, True))))
+)
+_FIELDS = [(name, "") for name in _RECORD] + [(part, name) for part in ("says", "conditions") for name in _RECORD[part]]
+
+
+@given(field=st.sampled_from(_FIELDS), value=_JSON | st.just(["glibc", "9" * 5_000]))
+@settings(max_examples=300, deadline=None)
+def test_any_record(field: tuple[str, str], value: Any) -> None:
+    document = json.loads(json.dumps(_RECORD))
+    part, name = field
+    if name:
+        document[part][name] = value
+    else:
+        document[part] = value
+    record = build.from_json(document)
+    if record is not None:
+        build.difference(record.conditions, Conditions(libc=("glibc", "2.3")))
+        source.shaping(record.says, "demo", {"A": "1"}, ())
+        assert json.dumps(build.to_json(record))

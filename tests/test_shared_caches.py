@@ -1,0 +1,117 @@
+"""Other machines' habits: one cache moved, copied, restored with other dates and owners, shared by a group or under sudo."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import flip
+from tests.packages import sdist, wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.index import Index
+    from tests.lab import Lab, Result
+
+_NOBODY = 65534
+
+
+def _seed(lab: Lab) -> Index:
+    """Fill the cache, ours with it: one version set aside, one build kept."""
+    index = lab.index()
+    for version in ("1.0", "2.0"):
+        wheel(index.root, "demo", version, padding=20_000)
+    for version in ("1.0", "2.0"):
+        lab.pip(lab.environment(), "-i", index.url, f"demo=={version}")
+    sdist(index.root, "built", "1.0")
+    _install(lab, index)
+    index.forget()
+    return index
+
+
+def _install(lab: Lab, index: Index, version: str = "1.0", **variables: str) -> Result:
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, f"demo=={version}", "built==1.0", **variables)
+    assert done.status == 0, done
+    assert environment.installed("demo") == f"{version} {version}"
+    assert environment.installed("built") == "1.0 1.0"
+    assert "Traceback" not in done.err
+    return done
+
+
+def _moved(cache: Path, place: Path) -> None:
+    cache.rename(place)
+
+
+def _copied_without_metadata(cache: Path, place: Path) -> None:
+    shutil.copytree(cache, place, copy_function=shutil.copyfile)
+
+
+def _unpacked_without_dates(cache: Path, place: Path) -> None:
+    """As by tar without mtimes, as another user."""
+    shutil.copytree(cache, place)
+    for path in (place, *place.rglob("*")):
+        os.utime(path, (0, 0))
+
+
+def _dated_tomorrow(cache: Path, place: Path) -> None:
+    shutil.copytree(cache, place)
+    for path in place.rglob("*"):
+        os.utime(path, (1 << 32, 1 << 32))
+
+
+@pytest.mark.parametrize(
+    "how", [_moved, _copied_without_metadata, _unpacked_without_dates, _dated_tomorrow], ids=lambda f: f.__name__[1:]
+)
+def test_a_cache_that_was_taken_elsewhere(lab: Lab, how: Callable[[Path, Path], None]) -> None:
+    """All of it is good there: what is cached, what is kept and what is set aside; and what is bad is found."""
+    index = _seed(lab)
+    place = lab.root / "elsewhere" / "cache"
+    place.parent.mkdir()
+    how(lab.cache, place)
+    done = _install(lab, index, PIP_CACHE_DIR=str(place))
+    assert (done.said, index.fetched, "Building wheel" in done.out) == ([], [], False)
+    done = _install(lab, index, "2.0", PIP_CACHE_DIR=str(place))
+    assert index.fetched == []
+    assert [line.split()[0] for line in done.said] == ["brought", "set"]
+    for body in (place / "http-v2").rglob("*.body"):
+        if body.read_bytes()[:2] == b"PK":
+            flip(body)
+    done = _install(lab, index, "2.0", PIP_CACHE_DIR=str(place))
+    assert [line.split()[0] for line in done.said] == ["deleted"]
+
+
+def test_names_whose_case_was_lost(lab: Lab) -> None:
+    """On a file system that does not tell Demo from demo, what comes back may be written otherwise."""
+    index = _seed(lab)
+    for path in sorted(lab.cache.rglob("*built-1.0*.whl")):
+        path.rename(path.with_name(path.name.replace("built", "Built")))
+    _install(lab, index)
+
+
+@pytest.mark.parametrize("mode", [0o2770, 0o775, 0o700])
+def test_what_is_ours_has_the_modes_and_the_group_of_the_cache(lab: Lab, mode: int) -> None:
+    """A group's cache works for the group, whatever the umask of the one who was first; a private one stays private."""
+    lab.cache.mkdir()
+    if os.geteuid() == 0:
+        os.chown(lab.cache, -1, _NOBODY)
+    lab.cache.chmod(mode)
+    umask = os.umask(0o077)
+    try:
+        _seed(lab)
+    finally:
+        os.umask(umask)
+    ours = [path for path in (lab.cache / "pinstall").rglob("*") if "http" not in path.parent.name]
+    assert len(ours) > 10
+    for path in ours:
+        found = path.lstat()
+        wanted = mode if stat.S_ISDIR(found.st_mode) else mode & 0o666
+        assert stat.S_IMODE(found.st_mode) == wanted, path
+        if mode & stat.S_ISGID:
+            assert found.st_gid == lab.cache.stat().st_gid, path
