@@ -34,7 +34,7 @@ def delete(cache: str, entry: Entry, seen: Stamp | None) -> bool:
     if not _is_seen(cache, entry, seen):
         return False
     for path in entry.paths:
-        _unlink(path)
+        _unlink(path, entry)
     _gone(entry)
     if entry.kind == "built" and entry.content.startswith(os.path.join(cache, FOLDER, "")):
         for name in (store.RECORD, ORIGIN):
@@ -52,7 +52,7 @@ def set_aside(cache: str, entry: Entry, seen: Stamp | None, identity: str) -> bo
     try:
         (_aside_build if entry.kind == "built" else _aside_http)(cache, entry, identity)
     except OSError as error:
-        raise NotDoneError(f"{entry.filename} cannot be set aside: {error.strerror}") from error
+        raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
     _gone(entry)
     return True
 
@@ -77,13 +77,13 @@ def _is_seen(cache: str, entry: Entry, seen: Stamp | None) -> bool:
     return True
 
 
-def _unlink(path: str) -> None:
+def _unlink(path: str, entry: Entry) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise NotDoneError(f"{os.path.basename(path)} cannot be removed: {error.strerror}") from error
+        raise NotDoneError(f"{entry.filename} cannot be removed ({error.strerror})") from error
 
 
 def _gone(entry: Entry) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pinstall.forward import Pip
     from pinstall.session import Session
 
+# The level of `messages` for what is said where nothing but the standard library may be there.
+_ERROR = -2
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
 
@@ -42,13 +44,14 @@ def main(*, as_module: bool = False) -> int:
     try:
         target = environment.target(sys.argv[1:], os.environ, as_module=as_module)
     except environment.NoEnvironmentError as error:
-        _say(str(error))
+        _complain(str(error))
         return _NO_ENVIRONMENT
     if target.words == ("--version",):
         print(f"pinstall {__version__} from {os.path.dirname(__file__)}", flush=True)
     elif target.words and target.words[0] in ("-h", "--help"):
         print(_HELP, flush=True)
-    pip = forward.Pip(target.runner, early=True)  # a copy of us that is pip is not to come to what follows, whatever ends it
+    # A copy of us that is pip is not to come to what follows, whatever ends it.
+    pip = forward.Pip(target.runner, _complain, early=True)
     try:
         return _serve(target, pip)
     except KeyboardInterrupt:
@@ -84,7 +87,7 @@ def _serve(target: Target, pip: Pip) -> int:
         session.passed("pip")
         for words in session.heal(_outcome(pip, status)):
             if not pip.was_told_to_end:
-                pip = forward.Pip(target.runner)
+                pip = forward.Pip(target.runner, _complain)
                 status = pip.run([*target.options, "install", *words], session.given.variables, lambda: None)
         session.passed("heal")
         session.finish(_outcome(pip, status))
@@ -109,10 +112,19 @@ def _report(session: Session | None, status: int) -> None:
             session.report(status)
 
 
-def _say(line: str) -> None:
+def _say(level: int, line: str) -> None:
+    shown = f"pinstall: {line}"
+    with suppress(Exception):
+        from pinstall.colours import painted
+
+        shown = painted(level, shown)
     # Straight to the descriptor: what Python cannot flush would cost pip's exit status. Nobody may be listening.
     with suppress(OSError):
-        os.write(2, f"pinstall: {line}\n".encode(errors="backslashreplace"))
+        os.write(2, f"{shown}\n".encode(errors="backslashreplace"))
+
+
+def _complain(line: str) -> None:
+    _say(_ERROR, line)
 
 
 def _say_broken(error: Exception, outcome: str, session: Session | None) -> None:
@@ -124,6 +136,6 @@ def _say_broken(error: Exception, outcome: str, session: Session | None) -> None
     advice = f"its own packages have changed, and this mends them: {cure}" if cure else "PINSTALL_POLICY=off turns pinstall off"
     # The words of an exception may hold a URL with credentials: its kind must do.
     line = f"internal error ({type(error).__name__}): {outcome}; {advice}"
-    _say(line)
+    _complain(line)
     if session is not None:
         session.note(line)

@@ -17,6 +17,7 @@ from pinstall import digest, links
 from pinstall.call.command import PYPI
 from pinstall.call.requirements import without_secrets
 from pinstall.digest import Digest
+from pinstall.messages import pinned
 from pinstall.pipcache.locate import is_vcs
 
 if TYPE_CHECKING:
@@ -124,8 +125,8 @@ def _contradictions(suspects: list[Pin], environment: Environment) -> list[Doubt
 
 def _contradiction(pin: Pin, versions: list[str]) -> str:
     if not versions:
-        return f"{pin} is pinned ({_places(pin)}), and it is not installed: the same call again installs it"
-    return f"{pin} is pinned ({_places(pin)}), and {' and '.join(versions)} is installed: {_mended(pin)}"
+        return f"what is pinned is not installed: the same call again installs it; {pinned(pin)}"
+    return f"what is pinned is not installed, but {' and '.join(versions)}: {_mended(pin)}; {pinned(pin)}"
 
 
 def _ask(python: str) -> dict[str, list[str]] | None:
@@ -143,7 +144,7 @@ def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
     folder = environment.folder(pin.project) if pin.url or pin.hashes else None
     origin = _read_origin(folder) if folder else None
     difference = _difference(pin, origin) if origin else ""
-    return f"{pin} ({_places(pin)}): pip kept the installed {version}, {difference}: {_mended(pin)}" if difference else ""
+    return f"pip kept the installed {version}, {difference}: {_mended(pin)}; {pinned(pin)}" if difference else ""
 
 
 def _difference(pin: Pin, origin: _Origin) -> str:
@@ -191,13 +192,8 @@ def _other_local(pin: Pin, version: str, cache: Cache, call: Call) -> str:
     best = max(offered, default=installed)
     if best == installed or not best.local:
         return ""
-    return (
-        f"{pin} ({_places(pin)}): pip kept the installed {version}, and {best} is offered too: '{pin.project}=={best}' pins it"
-    )
-
-
-def _places(pin: Pin) -> str:
-    return ", ".join(pin.places)
+    cure = f"'{pin.project}=={best}' pins it"
+    return f"pip kept the installed {version}, and {best} is offered too: {cure}; {pinned(pin)}"
 
 
 def _mended(pin: Pin) -> str:

@@ -73,9 +73,9 @@ _INTERPRETER_OPTIONS = "bBdEhiIm:OPqRsStuvVW:xX:"
 class Pip:
     """A pip that is to serve one call: started at once, told later what to do."""
 
-    def __init__(self, runner: str, *, early: bool = False) -> None:
-        """Have the interpreter *runner* start; if *early*, it imports pip while we do our own work."""
-        self._runner = runner
+    def __init__(self, runner: str, say: Callable[[str], None], *, early: bool = False) -> None:
+        """Have the interpreter *runner* start (*say* is told if it cannot); if *early*, it imports pip while we do our work."""
+        self._runner, self._say = runner, say
         self.was_told_to_end = False  # by a signal, whatever pip made of that
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel keeps pip's status to itself
@@ -96,7 +96,7 @@ class Pip:
         """
         if self._child is None:
             os.close(self._go)
-            print(f"pinstall: pip could not be started by {self._runner}: {self._error.strerror}", file=sys.stderr)
+            self._say(f"pip could not be started by {self._runner} ({self._error.strerror})")
             return COULD_NOT_START
         with self._passing_signals_to(self._child):
             go = open(self._go, "wb")  # noqa: SIM115 (until pip has ended)

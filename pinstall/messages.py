@@ -1,4 +1,7 @@
-"""What pinstall says: what was done, why, and where the pin stands, in a line each. Never a URL: it may hold a password."""
+"""What pinstall says, in a line each: what was done to what: why; the pin, and where it stands. docs/messages.md has them all.
+
+What the system says stands in brackets. Never a URL: it may hold a password.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 NOTE, WARNING, ERROR = 0, -1, -2
 
 KINDS = {"download": "download", "metadata": "metadata file", "built": "built wheel", "page": "page"}
+FOREIGN = (
+    "another program called pinstall is installed beside this one, and they overwrite each other's files: "
+    "'pip uninstall pinstall pip-pinstall', and install pip-pinstall again"
+)
 _SHOWN = 4
 
 
@@ -28,15 +35,15 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
         if finding.stored and isinstance(finding.verdict, Keep):
             back.setdefault(finding.pin, []).append(finding.entry.filename)
         else:
-            yield WARNING, ("would " if would else "") + _evicted(finding, "delete" if would else "deleted")
+            yield WARNING, _evicted(finding, would=would)
     for pin, filenames in back.items():
-        yield NOTE, f"{'would bring' if would else 'brought'} back {listed(filenames)} from the store; {pinned(pin)}"
+        yield NOTE, f"{'would bring back' if would else 'brought back'} {listed(filenames)} from the store; {pinned(pin)}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
     """Yield (level, line) for built wheels that pip is kept from and builds anew: those of unknown origin in one line."""
     unknown: list[Finding] = []
-    act = "would be built anew" if would else "to be built anew"
+    act = "pip would build" if would else "pip builds"
     for finding in findings:
         if not isinstance(finding.verdict, Hide):
             continue
@@ -44,20 +51,21 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
             unknown.append(finding)
         else:
             reason, detail = finding.verdict
-            yield WARNING, f"{act}: {finding.entry.filename}: {reason}, {detail}; {pinned(finding.pin)}"
+            yield WARNING, f"{act} {finding.entry.filename} anew: {reason}, {detail}; {pinned(finding.pin)}"
     if unknown:
         names = listed(finding.entry.filename for finding in unknown)
-        yield WARNING, f"{act}: {names}: unproven-build, nothing tells that they were built from what is pinned"
+        yield WARNING, f"{act} {names} anew: unproven-build, nothing tells that they were built from what is pinned"
 
 
-def _evicted(finding: Finding, delete: str) -> str:
+def _evicted(finding: Finding, *, would: bool) -> str:
     entry, verdict = finding.entry, finding.verdict
     what = entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"
     match verdict:
         case Delete(reason, detail):
-            act = f"{delete} {what} from {'the store' if finding.stored else 'the cache'}: {reason}, {detail}"
+            place = "from the store" if finding.stored else "from the cache"
+            act = f"{'would delete' if would else 'deleted'} {what} {place}: {reason}, {detail}"
         case Hide(reason, detail):
-            act = f"set aside {what}: {reason}, {detail}"
+            act = f"{'would set aside' if would else 'set aside'} {what}: {reason}, {detail}"
         case _:
             raise AssertionError(verdict)
     return f"{act}; {pinned(finding.pin)}"
@@ -86,7 +94,7 @@ def without_cache(reason: str) -> str:
 
 def not_checked(source: str, reason: str) -> str:
     """Say what was not read."""
-    return f"not checked: {source} ({reason})"
+    return f"did not check {source}: {reason}"
 
 
 def pinned(pin: Pin) -> str:

@@ -13,22 +13,25 @@ from pinstall.call.options import UnreadableCallError
 from pinstall.call.requirements import Unread
 from pinstall.environment import Environment, SilentPythonError
 from pinstall.forward import Given
-from pinstall.messages import ERROR, WARNING
+from pinstall.messages import ERROR, NOTE, WARNING
 from pinstall.satisfied import satisfied, still, unsatisfied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pinstall.call.command import Call
     from pinstall.care import Care
     from pinstall.confirm import Doubt
     from pinstall.environment import Target
+    from pinstall.messages import Say
     from pinstall.pins import Pin, Pins
     from pinstall.pipcache.locate import Cache
 
 # Before 23.0 pip's cache is another one: such a pip is left alone.
 _OLDEST_PIP = (23,)
 _USAGE_ERROR = 2
+# Another program's distribution, whose import package and command have the names of ours.
+_FOREIGN = "pinstall"
 _CONTRADICTED = 90
 _NOT_UNDERSTOOD = Unread("this call", "pip understands an option or setting of it that pinstall does not")
 
@@ -36,7 +39,7 @@ _NOT_UNDERSTOOD = Unread("this call", "pip understands an option or setting of i
 class Session:
     """What a call asks, what its pip is ``given``, and what remains to be done after it."""
 
-    def __init__(self, target: Target, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(self, target: Target, environ: Mapping[str, str], say: Say) -> None:
         self.given = Given(list(target.words))
         self._environ, self._print = environ, say
         self._environment = Environment(target.python)
@@ -63,6 +66,8 @@ class Session:
             self._say(ERROR, messages.without_cache("it is no folder"))
             return
         self._before = self._environment.versions()
+        if self._environment.is_own and _FOREIGN in self._before:
+            self._say(WARNING, messages.FOREIGN)
         self._satisfied = satisfied(call, self._environment)
         if self._satisfied:
             return
@@ -175,7 +180,8 @@ class Session:
             return None
 
     def _say(self, level: int, line: str) -> None:
-        """Say a line if the call's ``-q`` and ``-v`` leave room for its *level*."""
+        """Say a line if the call's ``-q`` and ``-v`` leave room for its *level*; with ``--no-color`` as plainly as a note."""
         self._said.append(line)
-        if (self._call.verbosity if self._call else 0) >= level:
-            self._print(line)
+        call = self._call
+        if (call.verbosity if call else 0) >= level:
+            self._print(NOTE if call and call.has("no_color") else level, line)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests import index as indexes
+from tests import messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +49,11 @@ class Result:
 
     @property
     def said(self) -> list[str]:
-        """What pinstall said, without its name."""
-        return [line.removeprefix("pinstall: ") for line in self.err.splitlines() if line.startswith("pinstall: ")]
+        """What pinstall said, without its name; docs/messages.md must have it."""
+        said = [line.removeprefix("pinstall: ") for line in self.err.splitlines() if line.startswith("pinstall: ")]
+        for line in said:
+            messages.hold(line, messages.OURS)
+        return said
 
 
 @dataclass(frozen=True)
@@ -152,11 +156,17 @@ class Lab:
 
     def pinstall(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run pinstall as installed in *environment*."""
-        return self.run([environment.pinstall, *words], **variables)
+        done = self.run([environment.pinstall, *words], **variables)
+        _ = done.said  # whatever the test looks at
+        return done
 
     def cache_tool(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run pinstall-cache as installed in *environment*."""
-        return self.run([environment.folder / "bin" / "pinstall-cache", *words], **variables)
+        done = self.run([environment.folder / "bin" / "pinstall-cache", *words], **variables)
+        for line in done.err.splitlines():
+            if line.startswith(("WARNING: ", "ERROR: ")):
+                messages.hold(line, messages.TOOLS)
+        return done
 
     def bodies(self) -> list[Path]:
         """Bodies of artifacts in pip's HTTP cache."""

@@ -129,7 +129,7 @@ def test_what_pip_built_unseen_is_built_anew_once_where_flags_are_set(lab: Lab, 
     lab.pip(lab.environment(), "demo==1.0")
     content, done = _pinstall(lab, **_ONE)
     assert content == "one"
-    assert [line.partition(",")[0] for line in done.said] == [f"to be built anew: {lab.wheels()[0].name}: other-build"], (
+    assert [line.partition(",")[0] for line in done.said] == [f"pip builds {lab.wheels()[0].name} anew: other-build"], (
         "it may have been built with any flags"
     )
     assert _pinstall(lab, **_ONE)[0] == "one"
@@ -286,7 +286,7 @@ def test_a_hash_pin_takes_a_build_that_was_seen(lab: Lab, index: Index, hashes: 
     lab.pip(lab.environment(), "demo==1.0")
     content, done = _pinstall(lab, "-r", "r.txt")
     assert content == "plain"
-    assert [line.partition(",")[0] for line in done.said] == [f"to be built anew: {lab.wheels()[0].name}: unproven-build"]
+    assert [line.partition(",")[0] for line in done.said] == [f"pip builds {lab.wheels()[0].name} anew: unproven-build"]
     content, done = _pinstall(lab, "-r", "r.txt")
     assert (content, done.said) == ("plain", [])
     assert _builds(lab) == (3 if hashes == ("md5",) else 2), "pip does not know that it built it from what has the pinned hash"
@@ -308,7 +308,7 @@ def test_an_old_cache_is_said_in_one_line(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "-i", index.url, "-r", "r.txt")
     names = ", ".join(f"demo{number}-1.0-py3-none-any.whl" for number in range(4))
     assert done.said == [
-        f"to be built anew: {names} and 2 more: unproven-build, nothing tells that they were built from what is pinned"
+        f"pip builds {names} and 2 more anew: unproven-build, nothing tells that they were built from what is pinned"
     ]
 
 
@@ -442,7 +442,7 @@ def test_what_would_be_done_is_said(lab: Lab, index: Index, words: list[str]) ->
     before = sorted(path for path in lab.cache.rglob("*") if path.is_file())
     environment = lab.environment()
     done = lab.pinstall(environment, "demo==1.0", *words, **_ONE, PINSTALL_POLICY="evict" if words else "report")
-    assert [line.partition(": ")[0] for line in done.said] == ["would be built anew"]
+    assert [line.partition(": ")[0] for line in done.said] == [f"pip would build {lab.wheels()[0].name} anew"]
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before
 
 

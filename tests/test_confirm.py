@@ -126,7 +126,7 @@ def test_all_is_well(lab: Lab, index: Index) -> None:
 def test_versions(lab: Lab, specifier: str, version: str, holds: bool) -> None:
     made = lab.environment()
     _put(_site(made), version)
-    said = [] if holds else [f"demo{specifier} is pinned (argument), and {version} is installed: {_MENDED}"]
+    said = [] if holds else [f"what is pinned is not installed, but {version}: {_MENDED}; demo{specifier} (argument)"]
     assert _contradictions(lab, made, f"demo{specifier}") == said
 
 
@@ -135,14 +135,14 @@ def test_the_place_of_the_pin_is_named(lab: Lab) -> None:
     _put(_site(made), "2.0")
     (lab.root / "r.txt").write_text("\n\ndemo==1.0\n")
     assert _contradictions(lab, made, "-r", "r.txt") == [
-        f"demo==1.0 is pinned (r.txt, line 3), and 2.0 is installed: {_MENDED}"
+        f"what is pinned is not installed, but 2.0: {_MENDED}; demo==1.0 (r.txt, line 3)"
     ]
 
 
 @pytest.mark.parametrize("words", [["demo==1.0"], ["demo", "--hash=sha256:" + "a" * 64]])
 def test_nothing_is_installed(lab: Lab, words: list[str]) -> None:
     (lab.root / "r.txt").write_text(" ".join(words))
-    said = f"{words[0]} is pinned (r.txt, line 1), and it is not installed: the same call again installs it"
+    said = f"what is pinned is not installed: the same call again installs it; {words[0]} (r.txt, line 1)"
     assert _contradictions(lab, lab.environment(), "-r", "r.txt") == [said]
 
 
@@ -203,7 +203,7 @@ def test_an_old_dist_info_is_no_proof(lab: Lab, index: Index) -> None:
     shutil.rmtree(_site(made) / "demo-1.0.dist-info")
     _put(_site(made), "3.0")
     (said,) = _contradictions(lab, made, "demo==1.0")
-    assert "2.0 and 3.0 is installed" in said or "3.0 and 2.0 is installed" in said
+    assert "but 2.0 and 3.0: " in said or "but 3.0 and 2.0: " in said
 
 
 def test_a_python_that_does_not_answer(lab: Lab) -> None:
@@ -268,8 +268,8 @@ def test_another_file_than_the_hash_allows(lab: Lab, index: Index) -> None:
     (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{pinned}\n")
     assert _after(lab, made, "-r", "r.txt") == [
         (
-            "demo==1.0 (r.txt, line 1): pip kept the installed 1.0, which is another file "
-            f"(sha256:{found[:12]}...): 'pip uninstall demo' and the same call again mend it"
+            f"pip kept the installed 1.0, which is another file (sha256:{found[:12]}...): "
+            "'pip uninstall demo' and the same call again mend it; demo==1.0 (r.txt, line 1)"
         )
     ]
     lab.run([made.pip, "uninstall", "-y", "demo"])
@@ -300,7 +300,7 @@ def test_another_url(lab: Lab, index: Index, form: str) -> None:
     lab.pip(made, there)
     secret = here.replace("https://", "https://user:password@") + "?token=password"
     assert _after(lab, made, form.format(secret)) == [
-        f"demo @ URL (argument): pip kept the installed 1.0, which came from another URL: {_MENDED}"
+        f"pip kept the installed 1.0, which came from another URL: {_MENDED}; demo @ URL (argument)"
     ]
     (said,) = _after(lab, made, form.format(f"{secret}#sha256={pinned}"))
     assert "which is another file (sha256:" in said
@@ -346,7 +346,7 @@ def test_another_commit(lab: Lab, index: Index) -> None:
     for _ in range(2):
         assert _after(lab, made, urls[0]) == []
     assert _after(lab, made, urls[1]) == [
-        f"demo @ URL (argument): pip kept the installed 1.0, which is commit {commits[0][:12]}: {_MENDED}"
+        f"pip kept the installed 1.0, which is commit {commits[0][:12]}: {_MENDED}; demo @ URL (argument)"
     ]
     (said,) = _after(lab, made, f"demo @ {_file(index, 'demo-1.0-py3-none-any.whl')[0]}")
     assert "which came from another URL" in said
@@ -398,7 +398,7 @@ def gpu(lab: Lab) -> Index:
 
 
 def _offered(version: str, place: str = "argument") -> list[str]:
-    return [f"demo==1.0 ({place}): pip kept the installed {version}, and 1.0+cu113 is offered too: 'demo==1.0+cu113' pins it"]
+    return [f"pip kept the installed {version}, and 1.0+cu113 is offered too: 'demo==1.0+cu113' pins it; demo==1.0 ({place})"]
 
 
 def test_another_local_version_is_offered(lab: Lab, gpu: Index) -> None:

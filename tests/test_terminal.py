@@ -214,6 +214,54 @@ def test_ctrl_c_twice(lab: Lab, kind: str) -> None:
     assert "pinstall" not in ours.out
 
 
+_YELLOW, _RED, _END = "\033[33m", "\033[31m", "\033[0m"
+
+
+def _said(lab: Lab, environment: Environment, *words: str | Path, **variables: str) -> list[str]:
+    """What pinstall's lines look like at a terminal."""
+    ended = Terminal(lab, [environment.pinstall, *words], **variables).ended()
+    return [line for line in ended.out.splitlines() if "pinstall: " in line]
+
+
+def test_colours_tell_what_is_a_warning_and_what_an_error(lab: Lab) -> None:
+    """As pip's: warnings are yellow, errors red, and notes plain."""
+    environment, index = lab.environment(), lab.index()
+    wheel(index.root, "demo", "1.0", padding=20_000)
+    wheel(index.root, "demo", "2.0", requires=["nothing-like-it"])
+    lab.pip(environment, "-i", index.url, "--target", lab.root / "there", "demo==1.0")
+    flip(lab.bodies()[0])
+    note, warning = "pinstall: the cache is not to blame: ", "pinstall: deleted demo-1.0-py3-none-any.whl "
+    (said,) = _said(lab, environment, "-i", index.url, "demo==1.0")
+    assert said.startswith(_YELLOW + warning)
+    assert said.endswith(_END)
+    (said,) = _said(lab, environment, "-i", f"{index.base}/nothing", "demo==1.0", PINSTALL_REPORT="no/such/folder")
+    assert said == f"{_RED}pinstall: the report cannot be written (No such file or directory){_END}"
+    lab.pip(environment, "-i", index.url, "--target", lab.root / "other", "--no-deps", "demo==2.0")
+    (said,) = [line for line in _said(lab, environment, "-i", index.url, "demo==2.0") if "not to blame" in line]
+    assert said.startswith(note)
+
+
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [
+        ([], {"NO_COLOR": "1"}),
+        ([], {"PIP_NO_COLOR": "1"}),
+        ([], {"TERM": "dumb"}),
+        ([], {"PIP_CONFIG_FILE": "pip.conf"}),
+        (["--no-color"], {}),
+        (["2>", "err"], {}),
+    ],
+    ids=str,
+)
+def test_no_colours_where_they_are_not_wanted(lab: Lab, words: list[str], variables: dict[str, str]) -> None:
+    environment = lab.environment()
+    (lab.root / "pip.conf").write_text("[global]\nno-color = true\n")
+    command = " ".join([environment.pinstall, "--no-index", "-r", "/dev/null", *words])
+    shell = ["/bin/sh", "-c", f"{command}; cat err 2>&-"]
+    ended = Terminal(lab, shell, PINSTALL_REPORT="no/such/folder", **variables).ended()
+    assert "\npinstall: the report cannot be written (No such file or directory)\n" in ended.out
+
+
 @pytest.mark.parametrize(("handler", "status"), [("signal.SIG_DFL", 131), ("lambda *_: sys.exit(7)", 7), ("signal.SIG_IGN", 0)])
 def test_ctrl_backslash(lab: Lab, handler: str, status: int) -> None:
     environment = lab.environment()
@@ -241,7 +289,8 @@ def test_keys_before_pip_has_begun(lab: Lab, keys: bytes, status: int) -> None:
     flip(lab.bodies()[0])
     (lab.cache / "pinstall").mkdir()
     with FileLock(lab.cache / "pinstall" / "lock"):
-        terminal = Terminal(lab, [environment.pinstall, "-i", index.url, "demo==1.0"], PINSTALL_LOCK_TIMEOUT="100")
+        command = [environment.pinstall, "--no-color", "-i", index.url, "demo==1.0"]
+        terminal = Terminal(lab, command, PINSTALL_LOCK_TIMEOUT="100")
         terminal.wait_for("waiting for")
         terminal.wait_for("\n")
         terminal.press(keys)

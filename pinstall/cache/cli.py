@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import __version__, apply, environment, lock, messages, progress, view
+from pinstall import __version__, apply, colours, environment, lock, messages, progress, view
 from pinstall.cache import inventory, removal, show, verify
 from pinstall.cache.patterns import matches
 from pinstall.call import command
@@ -58,7 +58,7 @@ class _World(NamedTuple):
         return inventory.take(self.root, self.indexes)
 
     def held(self) -> AbstractContextManager[None]:
-        return lock.held(self.root, lock.timeout(os.environ), lambda line: _say(f"WARNING: {line}"))
+        return lock.held(self.root, lock.timeout(os.environ), _warn)
 
 
 def main() -> int:
@@ -85,12 +85,16 @@ def main() -> int:
 
 
 def _fail(line: str) -> int:
-    _say(f"ERROR: {line}")
+    _say(messages.ERROR, f"ERROR: {line}")
     return _BAD
 
 
-def _say(line: str) -> None:
-    print(show.plain(line), file=sys.stderr, flush=True)
+def _warn(line: str) -> None:
+    _say(messages.WARNING, f"WARNING: {line}")
+
+
+def _say(level: int, line: str) -> None:
+    print(colours.painted(level, show.plain(line)), file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -229,7 +233,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     world = _world(arguments)
     items = [item for item in world.taken().items if matches(pattern, item)]
     if not items:
-        _say(f'WARNING: No matching packages for pattern "{pattern}"')
+        _warn(f'No matching packages for pattern "{pattern}"')
         return _removed(removal.Outcome(0, 0, 0))
     return _removed(removal.remove(world.root, items, world.held()))
 
@@ -239,14 +243,14 @@ def _purge(arguments: argparse.Namespace) -> int:
         _none(arguments.words)
     world = _world(arguments)
     if not os.path.isdir(world.root):
-        _say("WARNING: No matching packages")
+        _warn("No matching packages")
         return _removed(removal.Outcome(0, 0, 0))
     return _removed(removal.purge(world.root, world.held()))
 
 
 def _removed(outcome: Outcome) -> int:
     for line in outcome.stayed:
-        _say(f"WARNING: not removed: {line}")
+        _warn(f"not removed: {line}")
     print(f"Files removed: {outcome.files} ({show.size(outcome.size)})")
     print(f"Directories removed: {outcome.folders}")
     return _BAD if outcome.stayed else 0

@@ -1,0 +1,29 @@
+"""The table of messages in docs/messages.md, to which `tests.lab` holds each line that a test sees."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+_DOCUMENT = Path(__file__).parent.parent / "docs" / "messages.md"
+_ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+OURS, TOOLS, REASONS = "Messages", "pinstall-cache", "Reasons"
+
+
+@cache
+def first_cells(heading: str) -> tuple[str, ...]:
+    """Return what stands first in the rows of the tables under a *heading*."""
+    _, _, rest = _DOCUMENT.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
+    return tuple(_ROW.findall(rest.partition("\n## ")[0]))
+
+
+@cache
+def _pattern(heading: str) -> re.Pattern[str]:
+    templates = (".*".join(map(re.escape, template.split("..."))) for template in first_cells(heading))
+    return re.compile("|".join(templates))
+
+
+def hold(line: str, heading: str) -> None:
+    """Fail if no template under a *heading* of the document says a *line*."""
+    assert _pattern(heading).fullmatch(line), f"docs/messages.md, {heading}, has nothing like it: {line}"

@@ -1,0 +1,60 @@
+"""docs/messages.md says what pinstall can say, and nothing else (`tests.messages` holds the lines of all other tests to it)."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import pinstall
+from tests.messages import OURS, REASONS, TOOLS, first_cells, hold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOT = Path(pinstall.__file__).parent
+_SOURCES = {path: ast.parse(path.read_text()) for path in sorted(_ROOT.rglob("*.py"))}
+_STRINGS = [node.value for tree in _SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+# It is no verdict: nothing is proven of what a pin does not name.
+_TIDIED = "other-version"
+
+
+def _reasons() -> Iterator[str]:
+    """Yield the first argument of each ``Delete(...)`` and ``Hide(...)``."""
+    for path, tree in _SOURCES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Delete", "Hide"):
+                reason = node.args[0]
+                if isinstance(reason, ast.Name):
+                    module = ".".join(["pinstall", *path.relative_to(_ROOT).with_suffix("").parts])
+                    yield getattr(importlib.import_module(module), reason.id)
+                else:
+                    assert isinstance(reason, ast.Constant), ast.unparse(node)
+                    yield str(reason.value)
+
+
+def test_each_reason_of_a_verdict_is_in_the_table() -> None:
+    found = set(_reasons())
+    assert "wrong-hash" in found
+    assert sorted(first_cells(REASONS)) == sorted(found | {_TIDIED})
+
+
+@pytest.mark.parametrize("template", [*first_cells(OURS), *first_cells(TOOLS)])
+def test_what_stands_in_the_table_is_said_by_the_code(template: str) -> None:
+    """Its fixed words, as they stand together."""
+    phrases = [phrase.strip() for part in template.split("...") for phrase in re.split(r"[:;,(){}]", part)]
+    strings = [string for string in _STRINGS if isinstance(string, str)]
+    said = [phrase for phrase in phrases if phrase]
+    assert said
+    assert [phrase for phrase in said if not any(phrase in string for string in strings)] == []
+
+
+@pytest.mark.parametrize("heading", [OURS, TOOLS])
+def test_what_is_not_in_the_table_is_seen(heading: str) -> None:
+    hold(first_cells(heading)[0], heading)
+    with pytest.raises(AssertionError, match="has nothing like it: nobody says so"):
+        hold("nobody says so", heading)
