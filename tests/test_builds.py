@@ -436,6 +436,20 @@ def test_flags_side_by_side(lab: Lab, index: Index) -> None:
         assert _installed(lab, two.result(), environments[1]) == "two"
 
 
+def test_containers_side_by_side(lab: Lab, index: Index) -> None:
+    """Two containers that share the cache, in each of which pinstall has the same process number."""
+    container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if lab.run([*container, "true"]).status:
+        pytest.skip("there may be no namespaces")
+    environments = [lab.environment() for _ in range(2)]
+    with ThreadPoolExecutor() as pool:
+        words = ([*container, made.pinstall, "demo==1.0"] for made in environments)
+        one, two = (pool.submit(lab.run, command, **flags) for command, flags in zip(words, (_ONE, _TWO), strict=True))
+    assert _installed(lab, one.result(), environments[0]) == "one"
+    assert _installed(lab, two.result(), environments[1]) == "two"
+    assert [*(lab.cache / "pinstall" / "views").iterdir(), *(lab.cache / "pinstall" / "calls").iterdir()] == []
+
+
 @pytest.mark.parametrize("words", [["--dry-run"], []])
 def test_what_would_be_done_is_said(lab: Lab, index: Index, words: list[str]) -> None:
     _pinstall(lab)

@@ -115,3 +115,22 @@ def test_what_is_ours_has_the_modes_and_the_group_of_the_cache(lab: Lab, mode: i
         assert stat.S_IMODE(found.st_mode) == wanted, path
         if mode & stat.S_ISGID:
             assert found.st_gid == lab.cache.stat().st_gid, path
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
+    """What is right in it is used; if something is wrong, nothing of it."""
+    index = _seed(lab)
+    if damaged:
+        flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
+    environment = lab.environment()
+    mount = f"mount --bind {lab.cache} {lab.cache} && mount -o remount,ro,bind {lab.cache}"
+    container = ["unshare", "--mount", "sh", "-c"]
+    if lab.run([*container, mount]).status:
+        pytest.skip("there may be no mounts")
+    done = lab.run([*container, f"{mount} && {environment.pinstall} -i {index.url} demo==1.0 built==1.0"])
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 1.0"
+    said = "pip runs without the cache: it cannot be changed (Read-only file system)"
+    assert done.said == ([said] if damaged else []), done
+    assert bool(index.fetched) == damaged
