@@ -159,7 +159,7 @@ class Care:
         if not self._changes:
             return
         self._note_what_came_back(status)
-        if status in (_FAILED, _CRASHED) and self._may_use:
+        if status in (_FAILED, _CRASHED):
             self._diagnose(status)
         self._put_in_order(self._find_untidy() if status == 0 and self._may_use else [])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pinstall.messages import listed, pinned
 from pinstall.pins import project_named
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import will_do
+from pinstall.space import is_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pinstall.pipcache.locate import Cache, Located, Page
 
 _VERSIONS_SHOWN = 3
-# With less, in bytes, hardly a package can be unpacked.
-_LITTLE_SPACE = 1 << 20
 _OTHER_TAGS = "for other Pythons or platforms"
 _OTHER_HASH = "listed with another hash than what is pinned"
 
@@ -53,7 +51,7 @@ def causes(cache: Cache, pins: Iterable[Pin], since: float) -> list[str]:
         reason = _reason(cache, pin, since)
         if reason and not _is_installed(cache.environment, pin):
             lines.append(f"cannot be installed: {reason}; {pinned(pin)}")
-    full = [folder for folder in _folders(cache) if _is_full(folder)]
+    full = [folder for folder in _folders(cache) if is_full(folder)]
     return [*lines, f"less than 1 MB can be written to {listed(full)}"] if full else lines
 
 
@@ -222,23 +220,3 @@ def _folders(cache: Cache) -> Iterator[str]:
     with suppress(FileNotFoundError):  # there is none, as pip has said
         yield gettempdir()
     yield cache.call.values.get("target_dir") or cache.environment.build["site_packages"]
-
-
-def _is_full(folder: str) -> bool:
-    """Say whether the disk of *folder* has no room for a package, or for one more file."""
-    if not hasattr(os, "statvfs"):  # pragma: no cover (Windows)
-        import shutil
-
-        with suppress(OSError):
-            return shutil.disk_usage(folder).free < _LITTLE_SPACE
-        return False
-    try:
-        found = os.statvfs(folder)
-    except OSError:
-        return False
-    # What cannot be written to is not full, and some file systems count neither blocks nor files.
-    if found.f_flag & os.ST_RDONLY:
-        return False
-    # Some blocks are root's alone.
-    blocks = found.f_bavail if os.geteuid() else found.f_bfree
-    return (found.f_blocks > 0 and blocks * found.f_frsize < _LITTLE_SPACE) or (found.f_files > 0 and found.f_ffree == 0)

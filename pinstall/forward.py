@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,13 +99,14 @@ class Pip:
             os.close(self._go)
             self._say(f"pip could not be started by {self._runner} ({self._error.strerror})")
             return COULD_NOT_START
-        with self._passing_signals_to(self._child):
+        with self._passing_signals_to(self._child), _bell(self._child) as rung:
             go = open(self._go, "wb")  # noqa: SIM115 (until pip has ended)
             with suppress(BrokenPipeError):
                 go.write(json.dumps([list(words), dict(variables)]).encode() + b"\n")
                 go.flush()
             meanwhile()
-            status = self._child.wait()
+            while (status := self._child.poll()) is None:
+                rung()
             with suppress(BrokenPipeError):
                 go.close()
         return 128 - status if status < 0 else status
@@ -130,8 +132,36 @@ class Pip:
                 signal.signal(number, handler)
 
 
+@contextmanager
+def _bell(child: _Child) -> Iterator[Callable[[], object]]:
+    """Yield what waits until *child* may have ended, or a signal came.
+
+    To block in ``waitpid`` would be to sleep over a signal that arrives just before: it would reach pip when pip has ended.
+    """
+    if not hasattr(signal, "SIGCHLD"):  # pragma: no cover (Windows)
+        yield cast("subprocess.Popen[bytes]", child).wait
+        return
+    reading, writing = map(_above_the_streams, os.pipe())
+    for descriptor in (reading, writing):
+        os.set_blocking(descriptor, False)
+    bell = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # only what has a handler rings
+
+    def rung() -> None:
+        select.select([reading], [], [])
+        os.read(reading, 512)
+
+    try:
+        yield rung
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+        signal.set_wakeup_fd(bell)
+        os.close(reading)
+        os.close(writing)
+
+
 class _Child(Protocol):
-    def wait(self) -> int: ...
+    def poll(self) -> int | None: ...
     def send_signal(self, number: int, /) -> None: ...
 
 
@@ -144,6 +174,7 @@ class _Fork:
     def __init__(self, reading: int, go: int) -> None:
         for module in SHARED:
             import_module(module)
+        self._status: int | None = None
         self._pid = os.fork()
         if self._pid == 0:
             os.close(go)
@@ -152,11 +183,13 @@ class _Fork:
             exec(_PROGRAM, {"__name__": "__main__"})  # noqa: S102 (the same words for a copy of us and for other interpreters)
             sys.exit()
 
-    def wait(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+    def poll(self) -> int | None:
+        if self._status is None and (found := os.waitpid(self._pid, os.WNOHANG))[0]:
+            self._status = os.waitstatus_to_exitcode(found[1])
+        return self._status
 
     def send_signal(self, number: int, /) -> None:
-        with suppress(ProcessLookupError):
+        if self._status is None:
             os.kill(self._pid, number)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall import dependencies, links
 from pinstall.dependencies import Want
 from pinstall.pipcache.locate import File
-from pinstall.verdict import Delete
+from pinstall.unlisted import Unlisted
+from pinstall.verdict import Delete, Hide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +38,7 @@ def examine(checker: Checker, lines: Iterable[Line], pins: Iterable[Pin]) -> Exa
     markers = checker.cache.environment.markers
     waiting = [Want(pin) for pin in pins]
     waiting += [want for line in lines if not line.constraint and (want := dependencies.want(line.text, line.place, markers))]
+    unlisted = Unlisted(checker.cache)
     seen: set[tuple[str, str, frozenset[str]]] = set()
     looked: dict[str, Finding] = {}
     while waiting and len(seen) < _MOST_PROJECTS:
@@ -45,12 +47,19 @@ def examine(checker: Checker, lines: Iterable[Line], pins: Iterable[Pin]) -> Exa
         if identity in seen:
             continue
         seen.add(identity)
-        for entry, finding in _entries(checker, want.pin):
-            if entry.content not in looked:
-                looked[entry.content] = finding
+        found = dict(_entries(checker, want.pin))
+        known = {entry.content for entry in found}
+        found |= {e: checker.look(want.pin, e) for e in unlisted.downloads(want.pin) if e.content not in known}
+        for entry, finding in found.items():
+            looked.setdefault(entry.content, finding)
             waiting += dependencies.of(entry, want, markers)
-    found = looked.values()
-    return Examined([finding for finding in found if isinstance(finding.verdict, Delete)], sum(map(checker.is_sound, found)))
+    findings = looked.values()
+    return Examined(list(filter(_is_bad, findings)), sum(map(checker.is_sound, findings)))
+
+
+def _is_bad(finding: Finding) -> bool:
+    """Say whether pip would fail on it, or with it: a download that is not what is pinned fails, too."""
+    return isinstance(finding.verdict, Delete) or (finding.entry.kind == "download" and isinstance(finding.verdict, Hide))
 
 
 def _entries(checker: Checker, pin: Pin) -> Iterator[tuple[Entry, Finding]]:

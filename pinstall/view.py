@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import lock
 from pinstall.pipcache import entries, keys
+from pinstall.space import is_full
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _VIEWS = "views"
 _WHEELS = "wheels"
-_LITTLE_SPACE = 1 << 20
 # wheels/12/34/56/789...: where keys are not known yet, so many levels are real. Two keys agree on three once in 16 million.
 _REAL_LEVELS = 2
 
@@ -49,7 +49,7 @@ def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
     """Make the view *name* of *cache* and return its folder; *folders* are those that pip will write to. Raises `OSError`."""
     for pips in folders:  # made here first: what pip writes there lands in the cache
         os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
-    if _is_full(cache):
+    if is_full(cache):  # pip's build would fail, which without a cache it does not
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     folder = os.path.join(lock.made_folder(cache, _VIEWS), name)
     os.mkdir(folder)
@@ -65,14 +65,6 @@ def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
         remove(cache, name)
         raise
     return folder
-
-
-def _is_full(cache: str) -> bool:
-    """Say whether there is no room for a built wheel: pip's build would fail, which without a cache it does not."""
-    if not hasattr(os, "statvfs"):  # pragma: no cover (Windows)
-        return False
-    found = os.statvfs(cache)
-    return found.f_blocks > 0 and found.f_bavail * found.f_frsize < _LITTLE_SPACE
 
 
 class _Tree:

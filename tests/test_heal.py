@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 import time
@@ -273,3 +274,58 @@ def test_a_failing_build_gets_one_more_try_at_most(lab: Lab, index: Index) -> No
     lab.root.joinpath("built").unlink(missing_ok=True)
     lab.pinstall(lab.environment(), "broken==1.0", "demo==1.0")
     assert _builds(lab) == ["broken"]
+
+
+def _unlisted(lab: Lab) -> Index:
+    """Let pip cache demo 1.0 from an index whose pages it does not keep."""
+    index = lab.index("unlisted")
+    index.page_age = None
+    wheel(index.root, "demo", "1.0", "good", padding=20_000)
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    assert lab.pages() == []
+    return index
+
+
+def test_a_damaged_download_that_no_page_leads_to(lab: Lab) -> None:
+    index = _unlisted(lab)
+    (body,) = lab.bodies()
+    flip(body)
+    wheel(index.root, "bystander", "1.0", padding=20_000)
+    lab.pip(lab.environment(), "-i", index.url, "bystander==1.0")
+    flip(next(path for path in lab.bodies() if path != body))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 good"
+    assert [line.partition(" (")[0] for line in done.said] == [
+        "deleted demo-1.0.whl",
+        "the cache was to blame: pip runs once more",
+    ]
+    assert len(lab.bodies()) == 2, "what this call could not have used is left alone"
+
+
+def test_a_file_published_anew_that_no_page_leads_to(lab: Lab) -> None:
+    """The pin's hash tells which is meant."""
+    index = _unlisted(lab)
+    new = wheel(index.root, "demo", "1.0", "new", padding=20_000)
+    (lab.root / "requirements.txt").write_text(f"demo==1.0 --hash=sha256:{hashlib.sha256(new.read_bytes()).hexdigest()}\n")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "-r", "requirements.txt")
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 new"
+    assert done.said[0].startswith("set aside demo-1.0.whl (download): other-file")
+
+
+def test_the_cache_is_not_walked_where_an_index_lets_its_pages_be_kept(lab: Lab) -> None:
+    index = lab.index()
+    index.page_age = None
+    wheel(index.root, "demo", "1.0", padding=20_000)
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    flip(lab.bodies()[0])
+    index.page_age = 600
+    wheel(index.root, "setuptools", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "setuptools==1.0", "--target", str(lab.root / "target"))
+    index.page_age = None
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    assert done.status == 1
+    assert done.said == []

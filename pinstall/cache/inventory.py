@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from pinstall import links, store
-from pinstall.cache.content import Content, identify
 from pinstall.digest import Digest
 from pinstall.names import normalized
 from pinstall.pipcache import entries, walk
@@ -16,6 +15,7 @@ from pinstall.pipcache.catalogue import Catalogue, is_page, project_of
 from pinstall.pipcache.entries import Entry
 from pinstall.pipcache.locate import read_origin
 from pinstall.pipcache.walk import Found, Stray
+from pinstall.proof.content import Content, identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

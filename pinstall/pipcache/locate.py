@@ -119,7 +119,7 @@ class Cache:
 
     def _page_urls(self, project: str) -> list[str]:
         """Return the pages on which pip looks for *project* (``models/search_scope.py``)."""
-        urls = [f"{posixpath.join(url, quote(project))}/" for url in self.call.index_urls]
+        urls = [page_url(url, project) for url in self.call.index_urls]
         return [url for url in [*urls, *self.call.find_links] if is_http(url)]
 
     def _page(self, url: str, project: str) -> Page | None:
@@ -286,6 +286,11 @@ def read_origin(folder: str) -> Origin | None:
         return Origin(url, digests, subdirectory)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def page_url(index: str, project: str) -> str:
+    """Return the URL of the page of *project* on an *index*."""
+    return f"{posixpath.join(index, quote(project))}/"
 
 
 def _requests(file: File) -> Iterator[tuple[str, Link, tuple[Digest, ...]]]:

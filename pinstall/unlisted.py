@@ -1,0 +1,79 @@
+"""Unlisted: downloads from an index that forbids to keep its pages (devpi), found by what is inside them.
+
+Without its page a download has a name that nothing leads to. The whole cache is walked for it, once, which takes a second for
+ten thousand entries: only after pip has failed, and only for an index of which the cache has no page.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pinstall import links
+from pinstall.lock import FOLDER
+from pinstall.pins import project_named
+from pinstall.pipcache import entries, walk
+from pinstall.pipcache.locate import is_http, page_url
+from pinstall.proof.content import identify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pinstall.pins import Pin
+    from pinstall.pipcache.entries import Entry
+    from pinstall.pipcache.locate import Cache
+
+_MOST_ENTRIES = 10_000
+# Pages that most caches have: what sdists are built with.
+_COMMON = ("pip", "setuptools", "wheel")
+
+
+class Unlisted:
+    """The downloads in *cache* that no page leads to."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        ledgers = entries.names(os.path.join(cache.root, FOLDER, "ledger"))
+        self._others = [*_COMMON, *(name.removesuffix(".json") for name in ledgers)]
+
+    def downloads(self, pin: Pin) -> Iterator[Entry]:
+        """Yield those of what *pin* asks for."""
+        if pin.url or pin.locked or not any(map(self._may_forbid, filter(is_http, self._cache.call.index_urls))):
+            return
+        for entry in self._by_project.get(pin.project, ()):
+            if entry.label and pin.admits(entry.label.version):
+                yield entry
+
+    def _may_forbid(self, index: str) -> bool:
+        """Say whether no page of *index* is in the cache, as far as can be guessed by projects that may have one."""
+        projects = [*self._others, *self._asked]
+        return all(self._cache.http.find(page_url(index, project)) is None for project in projects)
+
+    @cached_property
+    def _asked(self) -> set[str]:
+        return {project for line in self._cache.call.lines if (project := project_named(line.text))}
+
+    @cached_property
+    def _by_project(self) -> dict[str, list[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for _, lying in zip(range(_MOST_ENTRIES), walk.http(self._cache.root), strict=False):
+            if isinstance(lying, walk.Found) and lying.entry.layout == self._cache.http.layout:
+                entry = _identified(lying)
+                if entry:
+                    found.setdefault(entry[0], []).append(entry[1])
+        return found
+
+
+def _identified(lying: walk.Found) -> tuple[str, Entry] | None:
+    """Return the project of a download, and its entry; None if it is none."""
+    if lying.head is None or lying.stamp is None or lying.head.response.status != 200:
+        return None
+    with suppress(OSError), entries.open_content(lying.entry) as file:
+        what = identify(file)
+        version = links.parsed(what.version) if what.kind == "download" else None
+        if version is not None:
+            label = links.Label(what.version, version)
+            return what.project, lying.entry._replace(kind="download", filename=what.filename, label=label)
+    return None
