@@ -198,9 +198,12 @@ def _choose(chance: random.Random) -> Wanted:
 def together(lane: Lane, seed: str, workers: int, rounds: int, *, plain: int = PLAIN) -> None:
     """Let *workers* with an environment each make *rounds* calls at the same time, *plain* in a hundred of them by bare pip."""
 
+    # Before any thread starts a process: a script that is being written cannot be run.
+    environments = [lane.environment() for _ in range(workers)]
+
     def work(number: int) -> None:
         chance = random.Random(f"{seed} together {number}")
-        environment = lane.environment()
+        environment = environments[number]
         for turn in range(rounds):
             _empty(environment)
             wanted = _choose(chance)
