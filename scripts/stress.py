@@ -197,7 +197,6 @@ def _choose(chance: random.Random) -> Wanted:
 
 def together(lane: Lane, seed: str, workers: int, rounds: int, *, plain: int = PLAIN) -> None:
     """Let *workers* with an environment each make *rounds* calls at the same time, *plain* in a hundred of them by bare pip."""
-
     # Before any thread starts a process: a script that is being written cannot be run.
     environments = [lane.environment() for _ in range(workers)]
 

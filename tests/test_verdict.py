@@ -110,6 +110,95 @@ def test_decide(pin: Pin, entry: Entry, evidence: Evidence, expected: Any) -> No
         assert isinstance(verdict, expected)
 
 
+_BUILT = Evidence(name="demo", version="1.0")
+_SHOWN = f"sha256:{'a' * 12}..."
+# What is said of each: the whole of it, because users act on it.
+_SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide]] = [
+    ("a head", _pin(), _entry("page")._replace(fault="no head"), Evidence(), Delete("damaged", "no head")),
+    ("wrong", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}), Delete("wrong-hash", f"it should be {_SHOWN}")),
+    ("not the pin's", _pin(_sha(_A)), _entry(), Evidence({"sha256": _B}), Hide("other-file", "its hash is not the pin's")),
+    ("broken", _pin(), _entry(), Evidence({"sha256": _B}, fault="cut off"), Delete("damaged", "cut off")),
+    (
+        "another inside",
+        _pin(),
+        _entry(),
+        Evidence({"sha256": _B}, name="demo", version="2.0"),
+        Delete("mislabelled", "inside it is demo 2.0"),
+    ),
+    (
+        "metadata",
+        _pin(),
+        _entry("metadata", _sha(_A)),
+        Evidence({"sha256": _B}),
+        Delete("wrong-hash", f"it should be {_SHOWN}"),
+    ),
+    ("built, broken", _pin(), _entry("built"), Evidence(fault="cut off"), Delete("damaged", "cut off")),
+    (
+        "built, and kept as another",
+        _pin(),
+        _entry("built", _sha(_A)),
+        _BUILT._replace(digests={"sha256": _B}),
+        Delete("wrong-hash", f"it should be {_SHOWN}"),
+    ),
+    ("built, not readable", _pin(), _entry("built"), Evidence(), Hide("unproven-build", "what is inside it cannot be read")),
+    (
+        "built, another inside",
+        _pin(),
+        _entry("built"),
+        Evidence(name="demo", version="2.0"),
+        Delete("mislabelled", "inside it is demo 2.0"),
+    ),
+    (
+        "built, in another place",
+        _pin(),
+        _entry("built", version="2.0"),
+        Evidence(name="demo", version="2.0"),
+        Delete("mislabelled", "it lies where the pinned version's builds belong"),
+    ),
+    (
+        "unproven",
+        _pin(),
+        _entry("built"),
+        _BUILT._replace(unproven=True, stale="x"),
+        Hide("unproven-build", "nothing tells that it was built from what is pinned"),
+    ),
+    ("stale", _pin(), _entry("built"), _BUILT._replace(stale="it changed", other="x"), Hide("stale-source", "it changed")),
+    (
+        "other",
+        _pin(),
+        _entry("built"),
+        _BUILT._replace(other="with CC=x", missing=("y",)),
+        Hide("other-build", "it was built with CC=x"),
+    ),
+    ("missing", _pin(), _entry("built"), _BUILT._replace(missing=("a", "b")), Hide("missing-library", "a, b is not found")),
+    ("page, broken", _pin(), _entry("page"), Evidence(fault="cut off"), Delete("damaged", "cut off")),
+    (
+        "page, stale",
+        _pin(),
+        _entry("page"),
+        Evidence(fresh=True, listed=False, age=59.7),
+        Delete("stale-page", "60 s old, and does not list what is pinned"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("pin", "entry", "evidence", "said"), [case[1:] for case in _SAID], ids=[case[0] for case in _SAID])
+def test_what_is_said_of_it(pin: Pin, entry: Entry, evidence: Evidence, said: Delete | Hide) -> None:
+    assert decide(pin, entry, evidence) == said
+
+
+def test_by_what_it_is_known_when_it_comes_back() -> None:
+    digests = {"sha256": _A, "md5": _MD5}
+    assert Evidence(digests).identity(_entry()) == f"md5:{_MD5}"
+    assert Evidence().identity(_entry()) == ""
+    assert Evidence(digests, fault="cut off").identity(_entry("built")) == "cut off"
+    assert Evidence(digests, name="demo", version="1.0").identity(_entry("built")) == "demo 1.0"
+
+
+def test_what_cannot_be_read_is_said_as_it_is() -> None:
+    assert decide(_pin(), _entry(), Evidence(unreadable="EIO")) == Unknown("EIO")
+
+
 _HEX = st.sampled_from([_A, _B, _C])
 _STATED = st.lists(st.builds(_sha, _HEX), max_size=2)
 _EVIDENCE = st.builds(
