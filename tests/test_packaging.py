@@ -44,7 +44,7 @@ def tools(registry: dict[str, str]) -> Path:
         if not ready.exists() or ready.read_text(encoding="utf-8") != needed:
             environ = {"PATH": os.environ["PATH"], **registry, "PIP_NO_CACHE_DIR": "1"}
             _must([sys.executable, "-m", "venv", folder], environ, _ROOT)
-            pip = [folder / "bin" / "python", "-m", "pip"]
+            pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip"]
             _must([*pip, "install", "-q", "flit-core<5"], environ, _ROOT)
             # There is no uv for some systems.
             subprocess.run([*map(str, pip), "install", "-q", "uv", "pipx"], env=environ, capture_output=True, check=False)
@@ -132,7 +132,16 @@ def test_a_foreign_pinstall_in_the_same_environment(lab: Lab) -> None:
 def _uv(tools: Path, lab: Lab) -> Path:
     places = {"UV_TOOL_DIR": "uv", "UV_TOOL_BIN_DIR": "bin", "UV_CACHE_DIR": "uv-cache"}
     environ = {**lab.environ, **{name: str(lab.root / place) for name, place in places.items()}}
-    words = ["tool", "install", "--no-index", "--find-links", tools / "wheels", "--python", sys.executable, _ROOT]
+    words: list[str | Path] = [
+        "tool",
+        "install",
+        "--no-index",
+        "--find-links",
+        tools / "wheels",
+        "--python",
+        sys.executable,
+        _ROOT,
+    ]
     _must([tools / "bin" / "uv", *words], environ, lab.root)
     return lab.root / "bin" / "pinstall"
 
@@ -140,7 +149,7 @@ def _uv(tools: Path, lab: Lab) -> Path:
 def _pipx(tools: Path, lab: Lab) -> Path:
     environ = {**lab.environ, "PIPX_HOME": str(lab.root / "pipx"), "PIPX_BIN_DIR": str(lab.root / "bin")}
     environ |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tools / "wheels"), "PIP_NO_CACHE_DIR": "1"}
-    words = ["install", "--backend", "pip", "--python", sys.executable, _ROOT]
+    words: list[str | Path] = ["install", "--backend", "pip", "--python", sys.executable, _ROOT]
     _must([tools / "bin" / "pipx", *words], environ, lab.root)
     return lab.root / "bin" / "pinstall"
 
