@@ -1,4 +1,7 @@
-"""Colours: at a terminal that wants them warnings are yellow and errors red, as pip's are. The standard library only."""
+"""Colours: at a terminal that wants them warnings are yellow and errors red, as pip's are. Nothing else there is obeyed.
+
+Imports the standard library only.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,14 @@ _END = "\033[0m"
 _ON_WINDOWS = ("WT_SESSION", "ANSICON")
 
 
+def plain(text: str) -> str:
+    """Return *text* without what a terminal would obey: names in a cache are what somebody else wrote."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
 def painted(level: int, line: str) -> str:
-    """Return *line* as it is to be written to standard error: in the colour of its *level*, if it has one and may have it."""
+    """Return a *line* as it is to be written to standard error: `plain`, and in the colour of its *level* if that has one."""
+    line = plain(line)
     style = _STYLES.get(level)
     return f"{style}{line}{_END}" if style and _are_wanted() else line
 

@@ -93,11 +93,13 @@ def under_way(cache: str) -> Iterator[str | None]:
     from filelock import FileLock
 
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
+    path = ""
     try:
         path = os.path.join(made_folder(cache, "calls"), name)
         mark = FileLock(path, mode=_mode(cache))
         mark.acquire(timeout=1)  # somebody may be looking whether it is alive
     except OSError:
+        _remove(path)  # a file that cannot be locked would pass for a call that never ends
         yield None
         return
     try:

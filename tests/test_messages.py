@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,12 @@ import pytest
 
 import pinstall
 from tests.messages import OURS, REASONS, TOOLS, first_cells, hold
+from tests.packages import wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.lab import Lab
 
 _ROOT = Path(pinstall.__file__).parent
 _SOURCES = {path: ast.parse(path.read_text()) for path in sorted(_ROOT.rglob("*.py"))}
@@ -58,3 +62,15 @@ def test_what_is_not_in_the_table_is_seen(heading: str) -> None:
     hold(first_cells(heading)[0], heading)
     with pytest.raises(AssertionError, match="has nothing like it: nobody says so"):
         hold("nobody says so", heading)
+
+
+def test_what_somebody_else_wrote_is_nothing_that_a_terminal_obeys(lab: Lab) -> None:
+    """A wheel in the cache has a file whose name would clear the screen."""
+    index = lab.index()
+    index.hashes = ()
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    with zipfile.ZipFile(lab.bodies()[0], "a") as archive:
+        archive.writestr("\x1b[2J.py", "")
+    (said,) = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0").said
+    assert ": damaged, \\x1b[2J.py is not in its RECORD; " in said

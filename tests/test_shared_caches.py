@@ -134,3 +134,26 @@ def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
     said = "pip runs without the cache: it cannot be changed (Read-only file system)"
     assert done.said == ([said] if damaged else []), done
     assert bool(index.fetched) == damaged
+
+
+_NO_LOCKS = (
+    "import errno, fcntl, os\ndef flock(*_):\n    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))\nfcntl.flock = flock\n"
+)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_file_system_that_refuses_locks(lab: Lab, *, damaged: bool) -> None:
+    """As a network's may, without its lock daemon: nothing is changed there, and nothing that is wrong is used."""
+    index = _seed(lab)
+    if damaged:
+        flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
+    environment = lab.environment()
+    (site,) = environment.folder.glob("lib/python*/site-packages")
+    (site / "no_locks.py").write_text(_NO_LOCKS)
+    (site / "zz.pth").write_text("import no_locks\n")
+    before = sorted(path for path in lab.cache.rglob("*") if path.is_file())
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", "built==1.0")
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 1.0"
+    assert done.said == (["pip runs without the cache: it cannot be changed (No locks available)"] if damaged else [])
+    assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before

@@ -94,7 +94,7 @@ def _warn(line: str) -> None:
 
 
 def _say(level: int, line: str) -> None:
-    print(colours.painted(level, show.plain(line)), file=sys.stderr, flush=True)
+    print(colours.painted(level, line), file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -284,7 +284,7 @@ def _tell(one: verify.Proven, what: str) -> None:
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
     where = " in the store" if item.stored else ""
-    print(f"{what}: {show.name(item)}{kind}{where}: {one.reason}, {show.plain(one.detail)}")
+    print(f"{what}: {show.name(item)}{kind}{where}: {one.reason}, {colours.plain(one.detail)}")
 
 
 def _prune(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pinstall.colours import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -29,11 +31,6 @@ def size(count: float) -> str:
 def age(seconds: float) -> str:
     """Return an age in the largest unit of which it is more than one."""
     return next((f"{int(seconds / unit)} {name}" for unit, name in _UNITS if seconds >= unit), f"{int(seconds)} s")
-
-
-def plain(text: str) -> str:
-    """Return *text* without what a terminal would obey: names in a cache are what somebody else wrote."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def table(items: Sequence[Item]) -> Iterator[str]:
