@@ -94,7 +94,7 @@ def without_cache(reason: str) -> str:
 
 def not_checked(source: str, reason: str) -> str:
     """Say what was not read."""
-    return f"did not check {source}: {reason}"
+    return f"not checked: {source} ({reason})"
 
 
 def pinned(pin: Pin) -> str:

@@ -156,7 +156,7 @@ def _computed(world: _World) -> None:
 
 def _pipe(world: _World) -> None:
     done = world.lab.run(["bash", "-c", f"{world.environment.pinstall} -r <(echo demo==1.0)"])
-    (said,) = [line for line in done.said if line.startswith("did not check")]
+    (said,) = [line for line in done.said if line.startswith("not checked: ")]
     assert "no regular file" in said
     assert "THESE PACKAGES DO NOT MATCH" in done.err  # pip has read it
 
@@ -164,7 +164,7 @@ def _pipe(world: _World) -> None:
 def _remote(world: _World) -> None:
     done = world.run("-r", f"{world.url.rpartition('/')[0]}/r.txt")
     assert "404" in done.err
-    assert any(line.startswith("did not check https://") for line in done.said), done
+    assert any(line.startswith("not checked: https://") for line in done.said), done
 
 
 _OTHERWISE: dict[str, Callable[[_World], None]] = {

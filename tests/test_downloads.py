@@ -287,4 +287,4 @@ def test_another_wheel_in_its_place_where_nothing_states_a_hash(lab: Lab) -> Non
 
 def test_a_password_in_the_url_of_requirements_is_not_said(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "-r", "https://joe:hunter2@localhost:1/r.txt?token=hunter2", PIP_RETRIES="0")
-    assert done.said == ["did not check https://localhost:1/r.txt: a URL is pip's to fetch"]
+    assert done.said == ["not checked: https://localhost:1/r.txt (a URL is pip's to fetch)"]

@@ -64,7 +64,7 @@ def test_an_option_of_a_pip_to_come_is_forwarded_and_said(lab: Lab) -> None:
     stand_in(environment, "print(sys.argv)")
     done = lab.pinstall(environment, "--option-of-2030", "demo==1")
     assert done.out == "['pip', 'install', '--option-of-2030', 'demo==1']\n"
-    assert done.said == ["did not check this call: pip understands an option or setting of it that pinstall does not"]
+    assert done.said == ["not checked: this call (pip understands an option or setting of it that pinstall does not)"]
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", ">&-", ">&- 2>&- <&-"])
@@ -177,7 +177,7 @@ def test_a_pipe_of_requirements_is_pips_alone_and_said_once(lab: Lab) -> None:
     done = lab.run(["bash", "-c", command])
     assert environment.installed("demo") == "1.0 1.0"
     assert len(done.said) == 1
-    assert done.said[0].startswith("did not check /dev/fd/")
+    assert done.said[0].startswith("not checked: /dev/fd/")
 
 
 def test_names_in_the_current_folder_are_not_imported(lab: Lab) -> None:

@@ -56,7 +56,7 @@ def test_another_layout_is_not_checked_and_that_is_said_once(lab: Lab, pips: Pat
         assert done.status == 0, done
         assert (environment.installed("demo"), environment.installed("built")) == ("1.0 1.0", "1.0 1.0")
         said += done.said
-    assert said == [f"did not check {found}: pip 99.1 is newer than pinstall, and keeps its cache otherwise"]
+    assert said == [f"not checked: {found} (pip 99.1 is newer than pinstall, and keeps its cache otherwise)"]
 
 
 def test_a_newer_pip_that_does_as_we_know_is_nothing_to_tell_of(lab: Lab, pips: Path) -> None:
