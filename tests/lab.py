@@ -31,8 +31,14 @@ _LISTS = {"a few": "pips.txt", "all": "all-pips.txt"}
 VERSIONS = ((HERE / _LISTS[_WANTED]).read_text() if _WANTED in _LISTS else _WANTED).split()
 # As installers write them (entry points specification).
 _SCRIPT = "#!{python}\n{first}import sys\nfrom {module} import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
-# There may be no current folder, which coverage needs.
-_MEASURE = "try:\n    import coverage\n    coverage.process_startup()\nexcept OSError:\n    pass\n"
+# There may be no current folder, which coverage needs; and pip, in a copy of the process, is not what is measured.
+_MEASURE = """
+try:
+    import coverage, os
+    os.register_at_fork(after_in_child=coverage.process_startup().stop)
+except OSError:
+    pass
+"""
 # With this set, pip is started as on systems where a process cannot go on as pip in a copy of itself.
 _SPAWNS = "PINSTALL_TEST_SPAWN" in os.environ
 _SPAWN = "import pinstall.forward; pinstall.forward._can_fork = lambda runner: False"
