@@ -11,6 +11,6 @@ except OSError:
 if not sys.flags.safe_path and sys.path[0] == current:
     del sys.path[0]
 
-from pinstall.cli import main
+from pinstall.cli import script
 
-sys.exit(main(as_module=True))
+script(as_module=True)

@@ -30,7 +30,9 @@ _WANTED = os.environ.get("PINSTALL_TEST_PIPS") or "a few"
 _LISTS = {"a few": "pips.txt", "all": "all-pips.txt"}
 VERSIONS = ((HERE / _LISTS[_WANTED]).read_text() if _WANTED in _LISTS else _WANTED).split()
 # As installers write them (entry points specification).
-_SCRIPT = "#!{python}\n{first}import sys\nfrom {module} import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+_SCRIPT = (
+    "#!{python}\n{first}import sys\nfrom {module} import {function}\nif __name__ == '__main__':\n    sys.exit({function}())\n"
+)
 # There may be no current folder, which coverage needs; and pip, in a copy of the process, is not what is measured.
 _MEASURE = """
 try:
@@ -137,7 +139,10 @@ class Lab:
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name
             measured = name != "pip" and "COVERAGE_PROCESS_START" in self.environ
-            script.write_text(_SCRIPT.format(python=made.python, module=module, first=_MEASURE if measured else ""))
+            # What is measured must end as Python does.
+            function = "script" if name == "pinstall" and not measured else "main"
+            first = _MEASURE if measured else ""
+            script.write_text(_SCRIPT.format(python=made.python, module=module, function=function, first=first))
             script.chmod(0o755)
         return made
 
