@@ -38,7 +38,7 @@ What follows is pip's own help.
 
 
 def script(*, as_module: bool = False) -> NoReturn:
-    """Be the command: `main`, and an end without the interpreter's own, which takes 2 % of a call and has nothing left to do."""
+    """Be the command: `main`, without the end that Python makes of it, which takes 2 % of a call and has nothing left to do."""
     os._exit(main(as_module=as_module))
 
 
