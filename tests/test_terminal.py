@@ -200,7 +200,7 @@ _TWICE = {
 def test_ctrl_c_twice(lab: Lab, kind: str) -> None:
     environment = lab.environment()
     code, status = _TWICE[kind]
-    stand_in(environment, f"def say(word):\n    print(word, flush=True)\n    time.sleep(120)\n\n{code}")
+    stand_in(environment, f"def say(word):\n    print(word, flush=True)\n    for _ in range(1200): time.sleep(0.1)\n\n{code}")
     ends = []
     for command in _both(environment):
         terminal = Terminal(lab, command)
@@ -265,7 +265,11 @@ def test_no_colours_where_they_are_not_wanted(lab: Lab, words: list[str], variab
 @pytest.mark.parametrize(("handler", "status"), [("signal.SIG_DFL", 131), ("lambda *_: sys.exit(7)", 7), ("signal.SIG_IGN", 0)])
 def test_ctrl_backslash(lab: Lab, handler: str, status: int) -> None:
     environment = lab.environment()
-    stand_in(environment, f"signal.signal(signal.SIGQUIT, {handler})\nprint('ready', flush=True)\nsys.stdin.readline()")
+    stand_in(
+        environment,
+        f"signal.signal(signal.SIGQUIT, {handler})\nprint('ready', flush=True)\nimport select\n"
+        "while not select.select([sys.stdin], [], [], 0.1)[0]: pass",
+    )
     ends = []
     for command in _both(environment):
         terminal = Terminal(lab, command)

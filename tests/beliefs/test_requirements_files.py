@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.beliefs.calls import SETTINGS, World, compare
@@ -208,9 +209,13 @@ _LINES = st.lists(
 ).map(lambda lines: "".join(start + "".join(a + b for a, b in pieces) + end for start, pieces, end in lines))
 
 
+_BRACKETED_HOST = re.compile(r"--trusted-host=\S*[][]")
+
+
 @given(content=_LINES, more=_LINES, option=st.sampled_from(["-r", "-c"]))
 @SETTINGS
 def test_any_file(judges: list[Judge], ground: Path, content: str, more: str, option: str) -> None:
+    assume(not _BRACKETED_HOST.search(content + more))  # over which pip itself crashes
     world = World(ground / "files")
     _furnish(world)
     world.write("reqs.txt", content)
