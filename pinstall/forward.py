@@ -179,7 +179,10 @@ class _Fork:
         if self._pid == 0:
             os.close(go)
             sys.argv[:] = ["-c", str(reading), "early"]
-            sys.excepthook = _show_without_us
+            sys.excepthook, sys.unraisablehook = (
+                _show_without_us,
+                sys.__unraisablehook__,
+            )  # what pip has to say is not ours to hide
             exec(_PROGRAM, {"__name__": "__main__"})  # noqa: S102 (the same words for a copy of us and for other interpreters)
             sys.exit()
 

@@ -40,11 +40,15 @@ class Unlisted:
 
     def downloads(self, pin: Pin) -> Iterator[Entry]:
         """Yield those of what *pin* asks for."""
-        if pin.url or pin.locked or not any(map(self._may_forbid, filter(is_http, self._cache.call.index_urls))):
+        if pin.url or pin.locked or not self._any_may_forbid:
             return
         for entry in self._by_project.get(pin.project, ()):
             if entry.label and pin.admits(entry.label.version):
                 yield entry
+
+    @cached_property
+    def _any_may_forbid(self) -> bool:
+        return any(map(self._may_forbid, filter(is_http, self._cache.call.index_urls)))
 
     def _may_forbid(self, index: str) -> bool:
         """Say whether no page of *index* is in the cache, as far as can be guessed by projects that may have one."""
