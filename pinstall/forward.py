@@ -179,10 +179,8 @@ class _Fork:
         if self._pid == 0:
             os.close(go)
             sys.argv[:] = ["-c", str(reading), "early"]
-            sys.excepthook, sys.unraisablehook = (
-                _show_without_us,
-                sys.__unraisablehook__,
-            )  # what pip has to say is not ours to hide
+            # What pip has to say is not ours to hide.
+            sys.excepthook, sys.unraisablehook = _show_without_us, sys.__unraisablehook__
             exec(_PROGRAM, {"__name__": "__main__"})  # noqa: S102 (the same words for a copy of us and for other interpreters)
             sys.exit()
 

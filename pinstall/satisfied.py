@@ -8,7 +8,7 @@ from pinstall.call.command import PYPI
 from pinstall.names import exact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from pinstall.call.command import Call
     from pinstall.call.requirements import Line
@@ -19,33 +19,25 @@ if TYPE_CHECKING:
 _ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "root_path", "upgrade")
 
 
-def satisfied(call: Call, environment: Environment) -> dict[str, str]:
-    """Return the versions by project if all that *call* asks for is pinned by version, and installed so: pip opens no cache.
+def is_satisfied(call: Call, environment: Environment) -> bool:
+    """Say whether all that *call* asks for is pinned by version, and installed so: pip opens no cache.
 
-    Empty if that is not so, or if more would have to be looked at to tell.
+    False if more would have to be looked at to tell.
     """
     if call.has(*_ANEW) or call.unread or call.locks:
-        return {}
+        return False
     # An index that is named on the command line may offer another local version, which is worth a notice.
     is_plain = not call.find_links and set(call.index_urls) <= {PYPI}
-    found: dict[str, str] = {}
     for line in call.lines:
         pinned = _exact(line) if is_plain or line.place != "argument" else None
         if pinned is None or environment.installed(pinned[0]) != pinned[1]:
-            return {}
-        found[pinned[0]] = pinned[1]
-    return found
+            return False
+    return bool(call.lines)
 
 
 def _exact(line: Line) -> tuple[str, str] | None:
     """Read a line that is a name and a version; with or without a marker, since what is installed satisfies it anyway."""
     return None if line.editable or line.hashes or line.locked else exact(line.text.partition(";")[0].strip())
-
-
-def still(versions: Mapping[str, str], environment: Environment) -> bool:
-    """Say whether the *environment*, looked at anew, has all of *versions*."""
-    environment.forget()
-    return all(environment.installed(project) == version for project, version in versions.items())
 
 
 def unsatisfied(call: Call, pins: Iterable[Pin], environment: Environment) -> list[Pin]:

@@ -14,7 +14,7 @@ from pinstall.call.requirements import Unread
 from pinstall.environment import Environment, SilentPythonError
 from pinstall.forward import Given
 from pinstall.messages import ERROR, NOTE, WARNING
-from pinstall.satisfied import satisfied, still, unsatisfied
+from pinstall.satisfied import is_satisfied, unsatisfied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ class Session:
         self._pip_version = runner.pip_version or ()
         self._call: Call | None = None
         self._is_understood = True
-        self._satisfied: Mapping[str, str] = {}
+        self._satisfied = False
         self._before: Mapping[str, str] = {}
         self._open: list[Pin] = []
         self._care: Care | None = None
@@ -68,7 +68,7 @@ class Session:
         self._before = self._environment.versions()
         if self._environment.is_own and _FOREIGN in self._before:
             self._say(WARNING, messages.FOREIGN)
-        self._satisfied = satisfied(call, self._environment)
+        self._satisfied = is_satisfied(call, self._environment)
         if self._satisfied:
             return
         self._open = unsatisfied(call, self._pins.pins, self._environment)
@@ -114,9 +114,11 @@ class Session:
     def confirm(self, status: int) -> int:
         """After a pip that succeeded: does the environment hold what is pinned? Returns the status, 90 if it does not."""
         call = self._call
-        if status or call is None or call.cache_dir is None or (self._satisfied and still(self._satisfied, self._environment)):
+        if status or call is None or call.cache_dir is None:
             return status
         self._environment.forget()
+        if self._satisfied and self._environment.versions() == self._before:
+            return status  # as it was
         from pinstall.confirm import confirm
 
         cache = self._cache(call, call.cache_dir)

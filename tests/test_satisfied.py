@@ -52,7 +52,7 @@ _NOT = [
 def test_satisfied_calls(lines: list[Line]) -> None:
     call = _call(*lines)
     environment: Any = _Environment()
-    assert satisfied.satisfied(call, environment)
+    assert satisfied.is_satisfied(call, environment)
     # What is said without packaging is what is said with it.
     assert satisfied.unsatisfied(call, collect(lines, {}).pins, environment) == []
 
@@ -60,7 +60,7 @@ def test_satisfied_calls(lines: list[Line]) -> None:
 @pytest.mark.parametrize("lines", _NOT, ids=lambda lines: "  ".join(line.text for line in lines) or "nothing")
 def test_other_calls(lines: list[Line]) -> None:
     environment: Any = _Environment()
-    assert not satisfied.satisfied(_call(*lines), environment)
+    assert not satisfied.is_satisfied(_call(*lines), environment)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_other_calls(lines: list[Line]) -> None:
 )
 def test_calls_that_may_do_more(changes: dict[str, Any]) -> None:
     environment: Any = _Environment()
-    assert not satisfied.satisfied(_call(*_SATISFIED[0], **changes), environment)
+    assert not satisfied.is_satisfied(_call(*_SATISFIED[0], **changes), environment)
 
 
 @pytest.mark.parametrize("pip", VERSIONS)
