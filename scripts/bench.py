@@ -43,11 +43,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
+    # Runs a command over a cache; returns what it cost, its exit status and its standard error.
+    Measure = Callable[[Sequence[str], Path], tuple[float, int, str]]
+
 ROOT = Path(__file__).resolve().parent.parent
 HEADINGS = ("job", "pip ms", "pinstall ms", "extra ms", "ratio", "quartiles", "limit", "")
 FORMAT = "{:<74} {:>8} {:>11} {:>8} {:>6} {:>13} {:>6}  {}"
 # A parent that does nothing: what is left of any wrapper's cost.
 FLOOR = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
+# Runs a script of Python until it forks.
+UNTIL_FORK = "import os, sys; del sys.argv[0]; os.fork = lambda: os._exit(0); exec(open(sys.argv[0]).read())"
 # pip 26.2 and later keep pages for as long as the index says: here, for the whole run, which is when pip is fastest.
 PAGE_AGE = 86_400
 # The ledger trusts no file younger than 2 s.
@@ -273,6 +278,21 @@ class World:
             err.seek(0)
             return 1000 * elapsed, status, err.read()
 
+    def counted(self, command: Sequence[str], cache: Path) -> tuple[float, int, str]:
+        """Do the same under valgrind; return the millions of instructions of all its processes instead of milliseconds."""
+        count, status, err = self._counted(command, cache)
+        script = Path(command[0])
+        if script.name == "pinstall":  # the copy of the process that becomes pip has counted what the process did before
+            count -= self._counted((str(script.with_name("python")), "-c", UNTIL_FORK, *command), cache)[0]
+        return count, status, err
+
+    def _counted(self, command: Sequence[str], cache: Path) -> tuple[float, int, str]:
+        with tempfile.TemporaryDirectory(dir=self.folder) as logs:
+            counter = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
+            _, status, err = self.timed((*counter, "--trace-children=yes", f"--log-file={logs}/%p", *command), cache)
+            found = (re.search(r"I\s+refs:\s+([\d,]+)", log.read_text()) for log in Path(logs).iterdir())
+            return sum(int(refs[1].replace(",", "")) for refs in found if refs) / 1_000_000, status, err
+
     def must(self, command: Sequence[str], cache: Path) -> None:
         """Run a command that prepares something; raises `BenchError` if it fails or pinstall has something to say."""
         _, status, err = self.timed(command, cache)
@@ -415,14 +435,15 @@ def on_cores(count: int) -> Iterator[None]:
 class Bench:
     """The jobs of the table, and how each is measured in a `World`."""
 
-    def __init__(self, world: World, runs: int, *, quick: bool) -> None:
+    def __init__(self, world: World, runs: int, *, quick: bool, instructions: bool = False) -> None:
         self.world, self.runs = world, runs
+        self._cost = world.counted if instructions else world.timed
         self.big = (100 if quick else 1_000) * MEGABYTE
         # To make 100,000 takes ten seconds, to remove them again half a minute.
         self.crowds = (100, 10_000) if quick else (100, 10_000, 100_000)
 
     def jobs(self) -> Iterator[Job]:
-        """Yield the lines of the table; those of issue 2 first."""
+        """Yield the lines of the table."""
         for count in (1, 20, 200):
             yield Job(f"{count} satisfied pin{'s' * (count > 1)}", partial(self._satisfied, count), quick=True)
         yield Job("20 pins, warm cache, two cores", partial(self._warm, 2), quick=True)
@@ -452,21 +473,21 @@ class Bench:
         """Measure both sides in turn; each runs once before that, untimed."""
         with on_cores(job.cores):
             for side in (job.pip, job.pinstall):
-                self._once(side, job)
+                self._once(side, job, self.world.timed)
             pairs = [(self._once(job.pip, job), self._once(job.pinstall, job)) for _ in range(runs or self.runs)]
         ratios = tuple(ours / theirs for theirs, ours in pairs)
         extra = statistics.median(ours - theirs for theirs, ours in pairs)
         theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
         return Row(name, theirs, ours, extra, ratios, job.limit)
 
-    def _once(self, side: Side, job: Comparison) -> float:
+    def _once(self, side: Side, job: Comparison, measure: Measure | None = None) -> float:
         side.before()
         if self.world.site.lacks(job.installs) != self.world.site.wanted(job.installs):
             raise BenchError("what is to be installed is there already")
-        elapsed = 0.0
+        total = 0.0
         for command in side.commands:
-            milliseconds, status, err = self.world.timed(command, side.cache)
-            elapsed += milliseconds
+            cost, status, err = (measure or self._cost)(command, side.cache)
+            total += cost
             if "pinstall: " in err:
                 raise BenchError(f"{' '.join(command)} said:\n{err}")
         if status != job.status:
@@ -475,7 +496,7 @@ class Bench:
             if lacking := self.world.site.lacks(job.installs):
                 raise BenchError(f"{' '.join(command)} did not install {lacking}")
             self.world.site.restore()
-        return elapsed
+        return total
 
     def _both(self, environment: Environment, words: Sequence[str], cache: Path) -> tuple[Side, Side]:
         return Side(((environment.pip, "install", *words),), cache), Side(((environment.pinstall, *words),), cache)
@@ -640,7 +661,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="The cost of pinstall beside bare pip.")
     parser.add_argument("--quick", action="store_true", help="the main lines, few repetitions, a 100 MB wheel for the big one")
     parser.add_argument("--only", type=re.compile, metavar="REGEX", help="lines whose job matches, quick ones or not")
-    parser.add_argument("--runs", type=int, default=0, metavar="N", help="repetitions of a line (11; quick: 4)")
+    parser.add_argument("--runs", type=int, default=0, metavar="N", help="repetitions of a line (11; quick: 4; counting: 1)")
+    parser.add_argument(
+        "--instructions", action="store_true", help="count millions of instructions (valgrind) instead of milliseconds"
+    )
     return parser.parse_args()
 
 
@@ -658,7 +682,8 @@ def main() -> int:
     missed = False
     world = World(Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve())
     try:
-        bench = Bench(world, options.runs or (4 if options.quick else 11), quick=options.quick)
+        runs = options.runs or (1 if options.instructions else 4 if options.quick else 11)
+        bench = Bench(world, runs, quick=options.quick, instructions=options.instructions)
         print(FORMAT.format(*HEADINGS).rstrip(), flush=True)
         for job in bench.jobs():
             if options.only.search(job.name) if options.only else job.quick or not options.quick:
