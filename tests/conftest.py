@@ -11,14 +11,15 @@ import pytest
 import trustme
 from filelock import FileLock
 
-from tests.lab import Lab, install_pips
+from tests.lab import Lab, Seeds, install_pips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A shell's background jobs ("scripts/test &") ignore these, and so would all that the tests start.
+# A shell's background jobs ("scripts/test &", nohup) ignore these, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+for _number in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(_number, signal.SIG_DFL)
 
 # How pip reaches the registry here, for the few tests that install from it: taken before it is taken away.
 _REGISTRY = {
@@ -59,9 +60,16 @@ def _nobodys_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "no-home"))
 
 
+@pytest.fixture(scope="session")
+def seeds(tmp_path_factory: pytest.TempPathFactory, pips: Path, authority: trustme.CA) -> Iterator[Seeds]:
+    made = Seeds(tmp_path_factory.mktemp("seeds").resolve(), pips, authority)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def lab(tmp_path: Path, pips: Path, authority: trustme.CA) -> Iterator[Lab]:
+def lab(tmp_path: Path, pips: Path, authority: trustme.CA, seeds: Seeds) -> Iterator[Lab]:
     # The path as the kernel knows it: pip resolves links in its cache folder.
-    made = Lab(tmp_path.resolve(), pips, authority)
+    made = Lab(tmp_path.resolve(), pips, authority, seeds)
     yield made
     made.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,17 +13,19 @@ import venv
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests import index as indexes
 from tests import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import trustme
 
     from tests.index import Index
+
+    Fill = Callable[["Lab", Index], None]
 
 HERE = Path(__file__).parent
 NEWEST = (HERE / "pips.txt").read_text().split()[-1]
@@ -93,8 +97,8 @@ class Environment:
 class Lab:
     """The world; commands run in its root, with its home and none of the caller's settings."""
 
-    def __init__(self, root: Path, pips: Path, authority: trustme.CA) -> None:
-        self.root, self._pips, self._authority = root, pips, authority
+    def __init__(self, root: Path, pips: Path, authority: trustme.CA, seeds: Seeds | None = None) -> None:
+        self.root, self._pips, self._authority, self._seeds = root, pips, authority, seeds
         self.cache = root / "cache"
         self._indexes: list[Index] = []
         self._environments = 0
@@ -120,6 +124,11 @@ class Lab:
         """Start an index over the folder *name*."""
         self._indexes.append(indexes.start(self.root / name, self._authority))
         return self._indexes[-1]
+
+    def seeded(self, fill: Fill) -> Index:
+        """Begin with the cache and the index as *fill* makes them; see `Seeds`."""
+        assert self._seeds is not None
+        return self._seeds.sow(self, fill)
 
     def close(self) -> None:
         """Stop the indexes."""
@@ -193,6 +202,40 @@ class Lab:
     def wheels(self) -> list[Path]:
         """Wheels that pip built."""
         return sorted((self.cache / "wheels").rglob("*.whl"))
+
+
+class Seeds:
+    """Caches as real pips filled them, once for all tests that begin with the same; each test has a copy of its own.
+
+    The index goes on, since its address is in the cache, over a copy of its files.
+    """
+
+    def __init__(self, folder: Path, pips: Path, authority: trustme.CA) -> None:
+        self._folder, self._pips, self._authority = folder, pips, authority
+        self._made: dict[Any, tuple[Lab, Index, dict[str, Any]]] = {}
+
+    def sow(self, lab: Lab, fill: Fill) -> Index:
+        """Give *lab* what *fill* makes, and return the index."""
+        if fill not in self._made:
+            root = self._folder / f"{len(self._made)}"
+            root.mkdir()
+            made = Lab(root, self._pips, self._authority)
+            index = made.index()
+            fill(made, index)
+            index.forget()
+            self._made[fill] = made, index, {**vars(index)}
+        made, index, state = self._made[fill]
+        shutil.copytree(made.cache, lab.cache, symlinks=True)
+        shutil.copytree(made.root / "index", lab.root / "index")
+        kept = ("server", "root")
+        vars(index).update({name: value if name in kept else copy.deepcopy(value) for name, value in state.items()})
+        index.root = lab.root / "index"
+        return index
+
+    def close(self) -> None:
+        """Stop the indexes."""
+        for made, _, _ in self._made.values():
+            made.close()
 
 
 def _is_page(path: Path) -> bool:

@@ -80,13 +80,20 @@ def _install(lab: Lab, index: Index, *words: str) -> Result:
     return done
 
 
-def _seed(lab: Lab) -> Index:
-    (lab.root / "victim").write_text("precious")
-    index = lab.index()
+def _fill(lab: Lab, index: Index) -> None:
     wheel(index.root, "demo", "1.0", padding=20_000)
     sdist(index.root, "built", "1.0")
     lab.pip(lab.environment(), "-i", index.url, "demo==1.0", "built==1.0")
-    return index
+
+
+def _fill_by_both(lab: Lab, index: Index) -> None:
+    _fill(lab, index)
+    _install(lab, index)
+
+
+def _seed(lab: Lab, fill: Callable[[Lab, Index], None] = _fill) -> Index:
+    (lab.root / "victim").write_text("precious")
+    return lab.seeded(fill)
 
 
 @pytest.mark.parametrize("harm", [_folder, _link, _dangling, _fifo, _garbage, _nothing], ids=lambda f: f.__name__[1:])
@@ -116,8 +123,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("part", ["http-v2", "wheels", "pinstall", "."])
 def test_a_part_of_the_cache_that_is_a_link(lab: Lab, part: str) -> None:
-    index = _seed(lab)
-    _install(lab, index)
+    index = _seed(lab, _fill_by_both)
     for body in lab.bodies():
         flip(body)
     real = lab.root / "moved"
@@ -163,8 +169,7 @@ def test_a_cache_that_is_not_there(lab: Lab) -> None:
     "text", ["", "{", "[]", "null", '{"format": 1}', '{"format": 1, "proofs": [], "given": {}}', "\x00", "[" * 100_000]
 )
 def test_a_damaged_ledger_is_only_a_lost_memory(lab: Lab, text: str) -> None:
-    index = _seed(lab)
-    _install(lab, index)
+    index = _seed(lab, _fill_by_both)
     for ledger in (lab.cache / "pinstall" / "ledger").iterdir():
         ledger.write_text(text)
     for body in lab.bodies():
@@ -256,8 +261,7 @@ def test_a_folder_of_ours_that_is_a_link_is_not_followed(lab: Lab, part: str) ->
 @pytest.mark.parametrize("harm", [_folder, _victim, _fifo, _socket, _endless], ids=lambda f: f.__name__[1:])
 @pytest.mark.parametrize("whats", [("lock",), ("ledger/*.json", "store/builds/*/*/*.json")], ids=["lock", "rest"])
 def test_things_that_should_not_be_in_our_own_folder(lab: Lab, whats: tuple[str, ...], harm: Callable[[Path], None]) -> None:
-    index = _seed(lab)
-    _install(lab, index)
+    index = _seed(lab, _fill_by_both)
     for body in lab.bodies():
         flip(body)
     for what in whats:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from tests.lab import Lab
 
 
+def _fill(lab: Lab, index: Index) -> None:
+    sdist(index.root, "demo", "1.0", "good")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+
+
 def _built(lab: Lab, index: Index, *words: str) -> Path:
     sdist(index.root, "demo", "1.0", "good")
     lab.pip(lab.environment(), *(words or ("-i", index.url, "demo==1.0")))
@@ -75,9 +80,9 @@ _DAMAGES = {
 
 @pytest.mark.parametrize("damage", _DAMAGES, ids=lambda f: f.__name__[1:])
 def test_what_is_no_whole_wheel_of_the_pin_goes(lab: Lab, damage: object) -> None:
-    index = lab.index()
+    index = lab.seeded(_fill)
     assert callable(damage)
-    damage(_built(lab, index))
+    damage(lab.wheels()[0])
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 good", done
@@ -86,8 +91,8 @@ def test_what_is_no_whole_wheel_of_the_pin_goes(lab: Lab, damage: object) -> Non
 
 
 def test_a_damage_that_happens_again_is_found_again(lab: Lab) -> None:
-    index = lab.index()
-    path = _built(lab, index)
+    index = lab.seeded(_fill)
+    (path,) = lab.wheels()
     for _ in range(3):
         _tamper(path)
         environment = lab.environment()
@@ -95,8 +100,7 @@ def test_a_damage_that_happens_again_is_found_again(lab: Lab) -> None:
         assert environment.installed("demo") == "1.0 good"
 
 
-@pytest.mark.parametrize("hashes", [(), ("md5",), ("sha256", "md5")], ids=str)
-@pytest.mark.parametrize("page_age", [600, None])
+@pytest.mark.parametrize(("hashes", "page_age"), [((), 600), ((), None), (("md5",), 600), (("sha256", "md5"), None)], ids=str)
 def test_its_key_is_known_whatever_the_page_states_and_without_a_page(
     lab: Lab, hashes: tuple[str, ...], page_age: int | None
 ) -> None:

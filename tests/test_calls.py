@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.index import Index
     from tests.lab import Lab, Result
 
 _DOCUMENT = (HERE.parent / "docs" / "calls.md").read_text()
@@ -46,14 +47,18 @@ class _World:
         return self.lab.pinstall(self.environment, *words, **variables)
 
 
-@pytest.fixture
-def world(lab: Lab) -> _World:
-    index = lab.index()
+def _fill(lab: Lab, index: Index) -> None:
     file = wheel(index.root, "demo", "1.0", padding=20_000)
     lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
     lab.pip(lab.environment(), f"{index.base}/files/{file.name}")
     for body in lab.bodies():
         flip(body)
+
+
+@pytest.fixture
+def world(lab: Lab) -> _World:
+    index = lab.seeded(_fill)
+    (file,) = index.root.iterdir()
     return _World(lab, index.url, file)
 
 

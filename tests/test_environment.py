@@ -18,17 +18,21 @@ from tests.packages import wheel
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.index import Index
     from tests.lab import Environment as Made
     from tests.lab import Lab
+
+
+def _fill(lab: Lab, index: Index) -> None:
+    wheel(index.root, "demo", "1.0", padding=20_000)
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    flip(lab.bodies()[0])
 
 
 @pytest.fixture
 def index(lab: Lab) -> str:
     """An index whose demo 1.0 is in the cache, damaged: an install succeeds only if the cache was checked."""
-    made = lab.index()
-    wheel(made.root, "demo", "1.0", padding=20_000)
-    lab.pip(lab.environment(), "-i", made.url, "demo==1.0")
-    flip(lab.bodies()[0])
+    made = lab.seeded(_fill)
     lab.environ["PIP_INDEX_URL"] = made.url
     return made.url
 
@@ -63,8 +67,9 @@ def test_the_python_that_runs_it_as_a_module(lab: Lab, index: str) -> None:
     assert (_has(ours.folder), _has(active.folder)) == (True, False)
 
 
-@pytest.mark.parametrize("receipt", ["pipx_metadata.json", "uv-receipt.toml"])
-@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+@pytest.mark.parametrize(
+    ("receipt", "variable"), [("pipx_metadata.json", "VIRTUAL_ENV"), ("uv-receipt.toml", "CONDA_PREFIX")], ids=["pipx", "uv"]
+)
 @pytest.mark.parametrize("with_pip", [True, False])
 def test_installed_apart_it_serves_what_is_active(lab: Lab, index: str, receipt: str, variable: str, with_pip: bool) -> None:
     ours = lab.environment()
@@ -98,10 +103,9 @@ def test_an_active_environment_without_a_python(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("form", ["after", "before", "joined", "folder", "variable"])
-@pytest.mark.parametrize("with_pip", [True, False])
-def test_a_python_that_is_named(lab: Lab, index: str, form: str, with_pip: bool) -> None:
+def test_a_python_that_is_named(lab: Lab, index: str, form: str) -> None:
     ours = lab.environment()
-    other = lab.environment().folder if with_pip else _bare(lab)
+    other = lab.environment().folder if form in ("before", "variable") else _bare(lab)
     python = str(other / "bin" / "python")
     words = {
         "after": ["demo==1.0", "--python", python],

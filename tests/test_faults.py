@@ -21,17 +21,20 @@ if TYPE_CHECKING:
     from tests.lab import Environment, Lab, Result
 
 
+def _fill(lab: Lab, index: Index) -> None:
+    sdist(index.root, "demo", "1.0")
+    wheel(index.root, "bad", "1.0", padding=50_000)
+    for version in ("1.0", "2.0"):
+        wheel(index.root, "ready", version)
+        lab.pinstall(lab.environment(), "-i", index.url, "bad==1.0", f"ready=={version}")
+    flip(max(lab.bodies(), key=lambda path: path.stat().st_size))
+
+
 @pytest.fixture
 def index(lab: Lab) -> Index:
     """An index; the cache has a damaged download of bad 1.0, and ready 1.0 in the store while 2.0 is pip's."""
-    made = lab.index()
+    made = lab.seeded(_fill)
     lab.environ["PIP_INDEX_URL"] = made.url
-    sdist(made.root, "demo", "1.0")
-    wheel(made.root, "bad", "1.0", padding=50_000)
-    for version in ("1.0", "2.0"):
-        wheel(made.root, "ready", version)
-        lab.pinstall(lab.environment(), "bad==1.0", f"ready=={version}")
-    flip(max(lab.bodies(), key=lambda path: path.stat().st_size))
     return made
 
 
@@ -130,7 +133,7 @@ def test_a_long_build_keeps_nobody_waiting(lab: Lab, index: Index) -> None:
 
 def test_a_little_of_the_stress() -> None:
     """The whole takes minutes: ``scripts/stress``."""
-    words = ["--seed", "tests", "--workers", "3", "--rounds", "1", "--kills", "2", "--points", "2"]
+    words = ["--seed", "tests", "--workers", "2", "--rounds", "1", "--kills", "1", "--points", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "scripts.stress", *words], cwd=HERE.parent, capture_output=True, text=True, check=False
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pinstall import forward
-from tests.lab import VERSIONS, flip
+from tests.lab import NEWEST, VERSIONS, flip
 from tests.packages import wheel
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def test_signals_reach_pip(lab: Lab, number: signal.Signals) -> None:
 _GONE = ["sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh"]
 
 
-@pytest.mark.parametrize("pip", VERSIONS)
+@pytest.mark.parametrize("pip", [VERSIONS[0], NEWEST])
 @pytest.mark.parametrize("words", [["--no-index", "demo==1.0"], ["--help"], ["--no-such-option"], []], ids=str)
 def test_a_current_folder_that_is_gone(lab: Lab, pip: str, words: list[str]) -> None:
     environment = lab.environment(pip)

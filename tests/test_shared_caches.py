@@ -22,17 +22,14 @@ if TYPE_CHECKING:
 _NOBODY = 65534
 
 
-def _seed(lab: Lab) -> Index:
+def _fill(lab: Lab, index: Index) -> None:
     """Fill the cache, ours with it: one version set aside, one build kept."""
-    index = lab.index()
     for version in ("1.0", "2.0"):
         wheel(index.root, "demo", version, padding=20_000)
     for version in ("1.0", "2.0"):
         lab.pip(lab.environment(), "-i", index.url, f"demo=={version}")
     sdist(index.root, "built", "1.0")
     _install(lab, index)
-    index.forget()
-    return index
 
 
 def _install(lab: Lab, index: Index, version: str = "1.0", **variables: str) -> Result:
@@ -71,7 +68,7 @@ def _dated_tomorrow(cache: Path, place: Path) -> None:
 )
 def test_a_cache_that_was_taken_elsewhere(lab: Lab, how: Callable[[Path, Path], None]) -> None:
     """All of it is good there: what is cached, what is kept and what is set aside; and what is bad is found."""
-    index = _seed(lab)
+    index = lab.seeded(_fill)
     place = lab.root / "elsewhere" / "cache"
     place.parent.mkdir()
     how(lab.cache, place)
@@ -89,7 +86,7 @@ def test_a_cache_that_was_taken_elsewhere(lab: Lab, how: Callable[[Path, Path], 
 
 def test_names_whose_case_was_lost(lab: Lab) -> None:
     """On a file system that does not tell Demo from demo, what comes back may be written otherwise."""
-    index = _seed(lab)
+    index = lab.seeded(_fill)
     for path in sorted(lab.cache.rglob("*built-1.0*.whl")):
         path.rename(path.with_name(path.name.replace("built", "Built")))
     _install(lab, index)
@@ -104,7 +101,7 @@ def test_what_is_ours_has_the_modes_and_the_group_of_the_cache(lab: Lab, mode: i
     lab.cache.chmod(mode)
     umask = os.umask(0o077)
     try:
-        _seed(lab)
+        _fill(lab, lab.index())
     finally:
         os.umask(umask)
     ours = [path for path in (lab.cache / "pinstall").rglob("*") if "http" not in path.parent.name]
@@ -120,7 +117,7 @@ def test_what_is_ours_has_the_modes_and_the_group_of_the_cache(lab: Lab, mode: i
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
     """What is right in it is used; if something is wrong, nothing of it."""
-    index = _seed(lab)
+    index = lab.seeded(_fill)
     if damaged:
         flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
     environment = lab.environment()
@@ -144,7 +141,7 @@ _NO_LOCKS = (
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_file_system_that_refuses_locks(lab: Lab, *, damaged: bool) -> None:
     """As a network's may, without its lock daemon: nothing is changed there, and nothing that is wrong is used."""
-    index = _seed(lab)
+    index = lab.seeded(_fill)
     if damaged:
         flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
     environment = lab.environment()

@@ -26,8 +26,7 @@ def _versions(lab: Lab) -> list[str]:
     return [wheel.name.split("-")[1] for wheel in lab.wheels()]
 
 
-@pytest.mark.parametrize("age", [600, None])
-@pytest.mark.parametrize("hashes", [("sha256",), ()])
+@pytest.mark.parametrize(("age", "hashes"), [(600, ("sha256",)), (None, ())])
 def test_switching_versions_fetches_and_builds_nothing(lab: Lab, age: int | None, hashes: tuple[str, ...]) -> None:
     index = lab.index()
     index.page_age, index.hashes = age, hashes
