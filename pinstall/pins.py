@@ -143,7 +143,10 @@ def _read(line: Line, markers: Mapping[str, str]) -> _Part | None:
     text, marker = _without_marker(line.text)
     if marker and not _applies(marker, markers):
         return None
-    named = _named(text) or _requirement(text)
+    try:
+        named = _named(text) or _requirement(text)
+    except ValueError:  # no requirement, version, file name or URL: pip will say so
+        return None
     if named is None:
         return None
     project, specifier, url = named
@@ -168,12 +171,9 @@ def _applies(marker: str, markers: Mapping[str, str]) -> bool:
 def _requirement(text: str) -> tuple[str, SpecifierSet, str] | None:
     if found := exact(text):
         return found[0], SpecifierSet(f"=={found[1]}"), ""
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import Requirement
 
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement:
-        return None  # pip will say so
+    requirement = Requirement(text)
     if requirement.url and not _fixed(requirement.url):
         return None
     return normalized(requirement.name), requirement.specifier, requirement.url or ""
@@ -193,12 +193,9 @@ def _named(text: str) -> tuple[str, SpecifierSet, str] | None:
 
 
 def _project(filename: str) -> str:
-    from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+    from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
-    try:
-        return parse_wheel_filename(filename)[0] if filename.endswith(".whl") else parse_sdist_filename(filename)[0]
-    except (InvalidWheelFilename, InvalidSdistFilename):
-        return ""
+    return parse_wheel_filename(filename)[0] if filename.endswith(".whl") else parse_sdist_filename(filename)[0]
 
 
 def _fixed(url: str) -> bool:

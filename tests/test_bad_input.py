@@ -96,7 +96,7 @@ def _seed(lab: Lab, fill: Callable[[Lab, Index], None] = _fill) -> Index:
     return lab.seeded(fill)
 
 
-@pytest.mark.parametrize("harm", [_folder, _link, _dangling, _fifo, _garbage, _nothing], ids=lambda f: f.__name__[1:])
+@pytest.mark.parametrize("harm", [_folder, _link, _dangling, _fifo, _endless, _garbage, _nothing], ids=lambda f: f.__name__[1:])
 @pytest.mark.parametrize("which", ["body", "head", "page", "wheel", "origin"])
 def test_things_that_should_not_be_in_a_cache(lab: Lab, which: str, harm: Callable[[Path], None]) -> None:
     index = _seed(lab)

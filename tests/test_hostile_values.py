@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinstall import links
+from pinstall import links, pins, satisfied
+from pinstall.call import command
+from pinstall.call.options import UnreadableCallError
+from pinstall.environment import Environment
 from pinstall.links import Link
 from pinstall.pipcache import entries, keys, locate, pages
 from pinstall.proof import build, source
@@ -200,3 +204,84 @@ def test_any_record(field: tuple[str, str], value: Any) -> None:
         build.difference(record.conditions, Conditions(libc=("glibc", "2.3")))
         source.shaping(record.says, "demo", {"A": "1"}, ())
         assert json.dumps(build.to_json(record))
+
+
+# What stands in files that a call names; "{}" is where chance puts something.
+_WRITTEN = {
+    "r.txt": ["demo=={}", "-r {}", "-c {}", "--hash={}", "demo==1.0 --hash={}", "-i {}", "-e {}", "demo @ {}", "${A} {} \\"],
+    "pip.conf": [
+        "[global]",
+        "[install]",
+        "index-url = {}",
+        "no-binary = {}",
+        "constraint = {}",
+        "{} = 1",
+        "quiet = {}",
+        "  {}",
+    ],
+    "pyproject.toml": [
+        *("[dependency-groups]", "[project]", "name = {}", "dependencies = [{}]", "test = [{}, {{include-group = 'test'}}]"),
+        *("dynamic = {}", "[project.optional-dependencies]", "x = [{}]"),
+    ],
+    "pylock.toml": [
+        *("lock-version = '1.0'", "created-by = {}", "[[packages]]", "name = {}", "version = {}", "[packages.{}]", "path = {}"),
+        *("url = {}", "hashes = {{sha256 = {}}}", "[[packages.wheels]]"),
+    ],
+    "s.py": ["# /// script", "# dependencies = [{}]", "# ///", "#{}"],
+}
+_WORDS = {
+    "r.txt": ("-r", "r.txt"),
+    "pip.conf": ("demo==1.0",),
+    "pyproject.toml": ("--group", "test", ".[x]"),
+    "pylock.toml": ("-r", "pylock.toml"),
+    "s.py": ("--requirements-from-script", "s.py"),
+}
+_QUOTED = (
+    _TEXTS | st.builds(json.dumps, _JSON) | st.sampled_from(["r.txt", "'demo==1.0'", "'demo'", ".", "{}", "1e400", "\ud800"])
+)
+
+
+_BARE = Environment("python")
+_BARE.__dict__["_facts"] = {"path": []}
+
+
+@st.composite
+def _files(draw: st.DrawFn) -> tuple[str, bytes]:
+    name = draw(st.sampled_from(sorted(_WRITTEN)))
+    lines = draw(st.lists(st.sampled_from(_WRITTEN[name]), max_size=8))
+    text = "\n".join(line.replace("{}", draw(_QUOTED), 1).replace("{{", "{").replace("}}", "}") for line in lines)
+    return name, draw(st.just(b"") | st.binary(max_size=4)) + text.encode(errors="surrogatepass")
+
+
+@given(file=_files())
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_that_a_call_names(tmp_path: Path, file: tuple[str, bytes]) -> None:
+    name, content = file
+    for other in _WRITTEN:
+        (tmp_path / other).write_bytes(content if other == name else b"")
+    environ = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "HOME": str(tmp_path)}
+    with contextlib.chdir(tmp_path):
+        try:
+            call = command.read(_WORDS[name], environ, str(tmp_path), (26, 3))
+            call = command.unlocked(call, {}, None)
+        except UnreadableCallError:
+            return
+        for pin in pins.collect(call.lines, {}).pins:
+            assert pin.project
+        assert isinstance(satisfied.is_satisfied(call, _BARE), bool)
+        assert command.narrowed(call, "demo", "/cache")
+
+
+@given(
+    content=st.binary(max_size=80) | st.text(max_size=20).map(lambda text: f"Version: {text}\n".encode(errors="surrogatepass"))
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_metadata_of_what_is_installed(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "demo-1.0.dist-info"
+    folder.mkdir(exist_ok=True)
+    (folder / "METADATA").write_bytes(content)
+    environment = Environment("python")
+    environment.__dict__["_facts"] = {"path": [str(tmp_path)]}
+    found = environment.installed("demo")
+    assert found is None or found.strip() == found != ""
+    assert environment.versions() == {"demo": "1.0"}

@@ -128,16 +128,16 @@ def regular(path: str) -> bytes | Unread:
 
     Raises `UnreadableCallError` if it cannot be read.
     """
-    if is_url(path):
-        if urlsplit(path).scheme.lower() != "file":
-            return Unread(without_secrets(path), "a URL is pip's to fetch")
-        path = links.to_path(path)
     try:
+        if is_url(path):
+            if urlsplit(path).scheme.lower() != "file":
+                return Unread(without_secrets(path), "a URL is pip's to fetch")
+            path = links.to_path(path)
         if not stat.S_ISREG(os.stat(path).st_mode):
             return Unread(path, "it is no regular file, and reading it would leave nothing for pip")
         with open(path, "rb") as file:
             return file.read()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: no URL, or no name of a file
         raise UnreadableCallError(f"{path} cannot be read") from error
 
 
