@@ -12,7 +12,7 @@ from pinstall import store, view
 from pinstall.ledger import UNFINISHED, placed, share, write_file
 from pinstall.lock import FOLDER, living, made_folder, marks
 from pinstall.pipcache import keys
-from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, stamp
+from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, open_content, stamp
 
 if TYPE_CHECKING:
     from pinstall.proof.build import Record
@@ -96,8 +96,7 @@ def _aside_http(cache: str, entry: Entry, identity: str) -> None:
     made_folder(cache, "store", "http")
     note = _note(cache, entry.key)
     try:
-        with open(note, "w", encoding="utf-8") as file:
-            json.dump({"filename": entry.filename, "identity": identity}, file)
+        write_file(cache, note, json.dumps({"filename": entry.filename, "identity": identity}))
         for path, place in zip(entry.paths, places, strict=True):  # out: metadata first, and pip sees a miss
             os.replace(path, place)
     except OSError:
@@ -154,16 +153,16 @@ def _back_build(cache: str, entry: Entry) -> bool:
     _pip_folder(cache, here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
         _copy_small(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
-    _copy(cache, entry.content, place)
+    _copy(cache, entry, place)
     return True
 
 
-def _copy(cache: str, source: str, target: str) -> None:
+def _copy(cache: str, entry: Entry, target: str) -> None:
     """Copy a wheel, not as a hard link: pips before 25.3 may write into what they replace."""
     import shutil
 
-    with placed(cache, target) as temporary:
-        shutil.copyfile(source, temporary, follow_symlinks=False)
+    with placed(cache, target) as temporary, open_content(entry) as source, open(temporary, "wb") as file:
+        shutil.copyfileobj(source, file)
 
 
 def keep_build(cache: str, key: str, path: str, record: Record) -> None:
@@ -186,7 +185,7 @@ def adopt(cache: str, entry: Entry, record: Record) -> None:
     key = entry.key.partition("/")[0]
     there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
-        _copy(cache, entry.content, os.path.join(there, entry.filename))
+        _copy(cache, entry, os.path.join(there, entry.filename))
     write_file(cache, os.path.join(there, store.RECORD), _text(record))
 
 
@@ -308,8 +307,10 @@ def clear_empty(cache: str, folder: str) -> int:
 
 def touch(cache: str, entry: Entry, record: Record) -> None:
     """Note that a build of the store was used now."""
-    with suppress(OSError):
-        os.utime(os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD))
+    path = os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD)
+    if os.path.realpath(path) == path:
+        with suppress(OSError):
+            os.utime(path)
 
 
 def _text(record: Record) -> str:

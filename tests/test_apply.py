@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +11,15 @@ import pytest
 from pinstall import apply, store
 from pinstall.pipcache import keys
 from pinstall.pipcache.entries import Entry, stamp
+from pinstall.proof.build import Record
+from pinstall.proof.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 _KEY = "ab" * 28
+_RECORD = Record("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
 
 
 def _http(cache: Path, layout: keys.Layout = keys.TWO_FILES) -> Entry:
@@ -148,15 +152,64 @@ def test_a_move_that_fails_leaves_the_entry_where_it_was(
 def test_half_a_move_is_a_miss_for_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the two files of an entry: the metadata went first, so pip asks the server."""
     entry = _http(tmp_path)
-    real, calls = os.replace, []
+    real = os.replace
 
-    def once(source: str, target: str) -> None:
-        calls.append(target)
-        if len(calls) == 2:  # its metadata, its body
+    def killed(source: str, target: str) -> None:
+        if source == entry.content:
             raise OSError(5, "killed")
         real(source, target)
 
-    monkeypatch.setattr(os, "replace", once)
+    monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(apply.NotDoneError):
         apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     assert [os.path.exists(path) for path in entry.paths] == [False, True]
+
+
+def _notes_through(cache: Path, link: Callable[[str], None]) -> None:
+    entry = _http(cache)
+    link(f"pinstall/unfinished/{_KEY}")
+    assert apply.set_aside(str(cache), entry, stamp(entry.content), "f" * 64)
+
+
+def _adopts(cache: Path, link: Callable[[str], None]) -> None:
+    entry = _built(cache)
+    link(os.path.relpath(entry.content, cache))
+    apply.adopt(str(cache), entry, _RECORD)
+
+
+def _keeps(cache: Path, link: Callable[[str], None]) -> None:
+    link("pinstall/views/1-00000000/demo-1.0-py3-none-any.whl")
+    apply.keep_build(str(cache), _KEY, str(cache / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
+
+
+def _touches(cache: Path, link: Callable[[str], None]) -> None:
+    link(f"pinstall/store/builds/{_KEY}/{'f' * 16}/record.json")
+    apply.touch(str(cache), _built(cache), _RECORD)
+
+
+def _touches_behind(cache: Path, link: Callable[[str], None]) -> None:
+    link(f"pinstall/store/builds/{_KEY}/{'f' * 16}")
+    apply.touch(str(cache), _built(cache), _RECORD)
+
+
+@pytest.mark.parametrize("act", [_notes_through, _adopts, _keeps, _touches, _touches_behind], ids=lambda act: act.__name__[1:])
+def test_nothing_is_done_to_what_a_link_leads_to(tmp_path: Path, act: Callable[[Path, Callable[[str], None]], None]) -> None:
+    """Whoever else writes to the cache may put a link where a file of ours is to be."""
+    precious = tmp_path / "home" / "record.json"
+    precious.parent.mkdir()
+    precious.write_text("precious")
+    precious.chmod(0o600)
+    os.utime(precious, (0, 0))
+
+    def link(place: str) -> None:
+        at = tmp_path / "cache" / place
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.unlink(missing_ok=True)
+        at.symlink_to(precious if at.suffix or "unfinished" in place else precious.parent)
+
+    before = precious.stat()
+    with suppress(OSError):
+        act(tmp_path / "cache", link)
+    after = precious.stat()
+    assert (precious.read_text(), after.st_mode, after.st_mtime) == ("precious", before.st_mode, before.st_mtime)
+    assert os.listdir(precious.parent) == ["record.json"]
