@@ -50,7 +50,10 @@ def set_aside(cache: str, entry: Entry, seen: Stamp | None, identity: str) -> bo
     if not _is_seen(cache, entry, seen):
         return False
     try:
-        (_aside_build if entry.kind == "built" else _aside_http)(cache, entry, identity)
+        if entry.kind == "built":
+            _aside_build(cache, entry, identity)
+        else:
+            _aside_http(cache, entry)
     except OSError as error:
         raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
     _gone(entry)
@@ -91,12 +94,12 @@ def _gone(entry: Entry) -> None:
         raise NotDoneError(f"{entry.filename} is still in the cache")
 
 
-def _aside_http(cache: str, entry: Entry, identity: str) -> None:
+def _aside_http(cache: str, entry: Entry) -> None:
     places = store.http_paths(cache, entry)
     made_folder(cache, "store", "http")
     note = _note(cache, entry.key)
     try:
-        write_file(cache, note, json.dumps({"filename": entry.filename, "identity": identity}))
+        write_file(cache, note, json.dumps({"filename": entry.filename}))
         for path, place in zip(entry.paths, places, strict=True):  # out: metadata first, and pip sees a miss
             os.replace(path, place)
     except OSError:
@@ -110,7 +113,7 @@ def _back_http(cache: str, entry: Entry) -> bool:
     places = [os.path.join(cache, path) for path in keys.http_paths(entry.key, entry.layout)]
     if os.path.lexists(places[0]):
         return False
-    _pip_folder(cache, os.path.dirname(places[0]))
+    _pip_folder(os.path.dirname(places[0]))
     note = _note(cache, entry.key)
     with suppress(FileNotFoundError):
         os.replace(entry.paths[0] + ".json", note)
@@ -150,7 +153,7 @@ def _back_build(cache: str, entry: Entry) -> bool:
     place = os.path.join(here, entry.filename)
     if os.path.lexists(place):
         return False
-    _pip_folder(cache, here)
+    _pip_folder(here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
         _copy_small(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
     _copy(cache, entry, place)
@@ -194,15 +197,15 @@ def prune(cache: str, bound: int) -> None:
 
     Nothing goes while another pinstall is under way: its pip may be about to install it.
     """
-    kept = sorted(store.everything(cache), key=lambda thing: thing.used)
+    kept = sorted((thing for thing in store.everything(cache) if thing.paths), key=lambda thing: thing.used)
     excess = sum(thing.size for thing in kept) - bound
     if excess <= 0 or living(cache):
         return
     for thing in kept:
         if excess <= 0:
             break
-        folder = os.path.dirname(thing.paths[0]) if thing.paths else ""
-        if not thing.paths or os.path.realpath(folder) != folder:
+        folder = os.path.dirname(thing.paths[0])
+        if os.path.realpath(folder) != folder:
             continue
         for path in thing.paths:
             _try_unlink(path)
@@ -336,8 +339,8 @@ def _try_unlink(path: str) -> None:
         os.unlink(path)
 
 
-def _pip_folder(cache: str, folder: str) -> None:
-    """Make a folder of pip's in *cache*; raises `OSError` if a link is in the way."""
+def _pip_folder(folder: str) -> None:
+    """Make a folder of pip's, as pip does; raises `OSError` if a link is in the way."""
     if os.path.realpath(folder) != folder:
-        raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
-    os.makedirs(folder, mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
+    os.makedirs(folder, exist_ok=True)
