@@ -17,6 +17,8 @@ from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, open_content,
 if TYPE_CHECKING:
     from pinstall.proof.build import Record
 
+_LARGEST_ORIGIN = 1 << 20  # bytes; a larger one counts for nothing
+
 
 class NotDoneError(Exception):
     """An entry that should go is still there: the call must not use this cache."""
@@ -143,7 +145,7 @@ def _aside_build(cache: str, entry: Entry, identity: str) -> None:
 def _kept_folder(cache: str, key: str, sha256: str, origin: str) -> str:
     """Make the folder of a built wheel in the store, with its origin; see `store.build_parts`."""
     there = made_folder(cache, *store.build_parts(key, sha256))
-    _copy_small(cache, origin, os.path.join(there, ORIGIN))
+    _copy_origin(cache, origin, os.path.join(there, ORIGIN))
     return there
 
 
@@ -155,7 +157,7 @@ def _back_build(cache: str, entry: Entry) -> bool:
         return False
     _pip_folder(here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
-        _copy_small(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
+        _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
     _copy(cache, entry, place)
     return True
 
@@ -328,10 +330,11 @@ def move_over(path: str, place: str) -> None:
         os.rename(path, place)
 
 
-def _copy_small(cache: str, source: str, target: str) -> None:
-    if stamp(source) is not None:
+def _copy_origin(cache: str, source: str, target: str) -> None:
+    found = stamp(source)
+    if found is not None and found.size <= _LARGEST_ORIGIN:
         with suppress(UnicodeDecodeError), open(source, encoding="utf-8") as file:
-            write_file(cache, target, file.read(1 << 20))
+            write_file(cache, target, file.read())
 
 
 def _try_unlink(path: str) -> None:

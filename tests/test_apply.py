@@ -151,6 +151,19 @@ def test_a_build_is_set_aside_where_it_is_kept_already(tmp_path: Path) -> None:
     assert _files(tmp_path / "wheels") == {}
 
 
+@pytest.mark.parametrize(
+    ("origin", "kept"),
+    [(b"{}", True), (b" " * (1 << 20), True), (b" " * (1 << 20) + b" ", False), (b"\xff", False)],
+    ids=["usual", "largest", "too-large", "no-text"],
+)
+def test_an_origin_that_can_be_none_is_not_kept(tmp_path: Path, origin: bytes, *, kept: bool) -> None:
+    entry = _built(tmp_path)
+    Path(entry.content).with_name("origin.json").write_bytes(origin)
+    assert apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    found = {os.path.basename(path): data for path, data in _files(tmp_path).items()}
+    assert found == {entry.filename: b"wheel"} | ({"origin.json": origin} if kept else {})
+
+
 @pytest.mark.parametrize("call", ["replace", "makedirs"])
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_what_cannot_come_back_stays_in_the_store(
@@ -198,9 +211,9 @@ def test_what_changed_since_is_not_touched(tmp_path: Path, make: Callable[[Path]
     with open(entry.content, "ab") as file:
         file.write(b"more")
     before = _files(tmp_path)
-    with pytest.raises(apply.ChangedError):
+    with pytest.raises(apply.ChangedError, match=entry.filename):
         apply.delete(str(tmp_path), entry, seen)
-    with pytest.raises(apply.ChangedError):
+    with pytest.raises(apply.ChangedError, match=entry.filename):
         apply.set_aside(str(tmp_path), entry, seen, "f" * 64)
     assert _files(tmp_path) == before
 
@@ -212,7 +225,7 @@ def test_what_lies_behind_a_link_is_not_touched(tmp_path: Path, make: Callable[[
     paths = tuple(path.replace("/elsewhere/", "/cache/") for path in entry.paths)
     before = _files(tmp_path / "elsewhere")
     for cache in (tmp_path / "cache", tmp_path / "another"):
-        with pytest.raises(apply.NotDoneError):
+        with pytest.raises(apply.NotDoneError, match=f"{entry.filename} lies behind"):
             apply.delete(str(cache), entry._replace(paths=paths), stamp(entry.content))
     assert _files(tmp_path / "elsewhere") == before
 
@@ -232,9 +245,19 @@ def test_a_deletion_that_fails_is_told(
     entry = make(tmp_path)
     before = _files(tmp_path)
     _failing("unlink", error, monkeypatch)
-    with pytest.raises(apply.NotDoneError):
+    with pytest.raises(apply.NotDoneError, match=f"{entry.filename} .*{os.strerror(error)}"):
         apply.delete(str(tmp_path), entry, stamp(entry.content))
     assert _files(tmp_path) == before
+
+
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_what_is_there_again_at_once_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry]
+) -> None:
+    entry = make(tmp_path)
+    monkeypatch.setattr(os, "unlink", lambda _: None)
+    with pytest.raises(apply.NotDoneError, match=f"{entry.filename} is still"):
+        apply.delete(str(tmp_path), entry, stamp(entry.content))
 
 
 @pytest.mark.parametrize("call", ["replace", "makedirs"])
@@ -245,7 +268,7 @@ def test_a_move_that_fails_leaves_the_entry_where_it_was(
     entry = make(tmp_path)
     before = _files(tmp_path)
     _failing(call, 28, monkeypatch)
-    with pytest.raises(apply.NotDoneError):
+    with pytest.raises(apply.NotDoneError, match=f"{entry.filename} .*{os.strerror(28)}"):
         apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     assert _files(tmp_path) == before
 
@@ -351,7 +374,8 @@ def test_nothing_is_done_to_what_a_link_leads_to(tmp_path: Path, act: Callable[[
 # What is swept, pruned and cleared
 
 _STORED = f"pinstall/store/builds/{_KEY}"
-_HALF_MADE = ["pinstall/unfinished/0123", f"{_STORED}/{'a' * 16}/record.json", f"{_STORED}/{'a' * 16}/origin.json"]
+_ID = "a" * 16
+_HALF_MADE = ["pinstall/unfinished/0123", *(f"{_STORED}/{_ID}/{name}" for name in ("record.json", "origin.json", "other"))]
 
 
 def test_what_killed_calls_did_not_finish_is_swept(tmp_path: Path) -> None:
@@ -360,9 +384,9 @@ def test_what_killed_calls_did_not_finish_is_swept(tmp_path: Path) -> None:
         f"{_STORED}/{'b' * 16}/demo-1.0-py3-none-any.whl",
         f"{_STORED}/{'b' * 16}/record.json",
         f"{keys.wheel_path(other)}/demo-1.0-py3-none-any.whl",
-        f"pinstall/store/builds/{other}/{'a' * 16}/record.json",  # its wheel was pruned, and pip's own folder has it
+        f"pinstall/store/builds/{other}/{_ID}/record.json",  # its wheel was pruned, and pip's own folder has it
     ]
-    _made(tmp_path, *_HALF_MADE, *whole, f"pinstall/store/builds/{'ef' * 28}/{'a' * 16}/")
+    _made(tmp_path, *_HALF_MADE, *whole, f"pinstall/store/builds/{'ef' * 28}/{_ID}/")
     apply.sweep(str(tmp_path))
     assert _files(tmp_path).keys() == set(whole)
     assert sorted(os.listdir(tmp_path / "pinstall" / "store" / "builds")) == [_KEY, other]
@@ -380,7 +404,7 @@ def test_what_others_have_not_finished_is_not_swept(tmp_path: Path) -> None:
 
 def test_a_build_behind_a_link_is_not_swept(tmp_path: Path) -> None:
     _made(tmp_path, "elsewhere/record.json", f"cache/{_STORED}/")
-    (tmp_path / "cache" / _STORED / ("a" * 16)).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "cache" / _STORED / _ID).symlink_to(tmp_path / "elsewhere")
     before = _tree(tmp_path / "cache" / _STORED), _tree(tmp_path / "elsewhere")
     apply.sweep(str(tmp_path / "cache"))
     assert (_tree(tmp_path / "cache" / _STORED), _tree(tmp_path / "elsewhere")) == before
@@ -394,7 +418,6 @@ def test_litter_is_seen(tmp_path: Path, litter: str) -> None:
     assert apply.has_litter(str(tmp_path))
 
 
-_ID = "a" * 16
 _USED = [f"pinstall/store/http/{_KEY}", f"{_STORED}/{_ID}/demo-1.0-py3-none-any.whl", f"pinstall/store/http/{'cd' * 28}"]
 
 
