@@ -12,10 +12,12 @@ from pinstall import store, view
 from pinstall.ledger import UNFINISHED, placed, share, write_file
 from pinstall.lock import FOLDER, living, made_folder, marks
 from pinstall.pipcache import keys
-from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, stamp
+from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, open_content, stamp
 
 if TYPE_CHECKING:
     from pinstall.proof.build import Record
+
+_LARGEST_ORIGIN = 1 << 20  # bytes; a larger one counts for nothing
 
 
 class NotDoneError(Exception):
@@ -50,7 +52,10 @@ def set_aside(cache: str, entry: Entry, seen: Stamp | None, identity: str) -> bo
     if not _is_seen(cache, entry, seen):
         return False
     try:
-        (_aside_build if entry.kind == "built" else _aside_http)(cache, entry, identity)
+        if entry.kind == "built":
+            _aside_build(cache, entry, identity)
+        else:
+            _aside_http(cache, entry)
     except OSError as error:
         raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
     _gone(entry)
@@ -91,13 +96,12 @@ def _gone(entry: Entry) -> None:
         raise NotDoneError(f"{entry.filename} is still in the cache")
 
 
-def _aside_http(cache: str, entry: Entry, identity: str) -> None:
+def _aside_http(cache: str, entry: Entry) -> None:
     places = store.http_paths(cache, entry)
     made_folder(cache, "store", "http")
     note = _note(cache, entry.key)
     try:
-        with open(note, "w", encoding="utf-8") as file:
-            json.dump({"filename": entry.filename, "identity": identity}, file)
+        write_file(cache, note, json.dumps({"filename": entry.filename}))
         for path, place in zip(entry.paths, places, strict=True):  # out: metadata first, and pip sees a miss
             os.replace(path, place)
     except OSError:
@@ -111,7 +115,7 @@ def _back_http(cache: str, entry: Entry) -> bool:
     places = [os.path.join(cache, path) for path in keys.http_paths(entry.key, entry.layout)]
     if os.path.lexists(places[0]):
         return False
-    _pip_folder(cache, os.path.dirname(places[0]))
+    _pip_folder(os.path.dirname(places[0]))
     note = _note(cache, entry.key)
     with suppress(FileNotFoundError):
         os.replace(entry.paths[0] + ".json", note)
@@ -141,7 +145,7 @@ def _aside_build(cache: str, entry: Entry, identity: str) -> None:
 def _kept_folder(cache: str, key: str, sha256: str, origin: str) -> str:
     """Make the folder of a built wheel in the store, with its origin; see `store.build_parts`."""
     there = made_folder(cache, *store.build_parts(key, sha256))
-    _copy_small(cache, origin, os.path.join(there, ORIGIN))
+    _copy_origin(cache, origin, os.path.join(there, ORIGIN))
     return there
 
 
@@ -151,19 +155,19 @@ def _back_build(cache: str, entry: Entry) -> bool:
     place = os.path.join(here, entry.filename)
     if os.path.lexists(place):
         return False
-    _pip_folder(cache, here)
+    _pip_folder(here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
-        _copy_small(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
-    _copy(cache, entry.content, place)
+        _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
+    _copy(cache, entry, place)
     return True
 
 
-def _copy(cache: str, source: str, target: str) -> None:
+def _copy(cache: str, entry: Entry, target: str) -> None:
     """Copy a wheel, not as a hard link: pips before 25.3 may write into what they replace."""
     import shutil
 
-    with placed(cache, target) as temporary:
-        shutil.copyfile(source, temporary, follow_symlinks=False)
+    with placed(cache, target) as temporary, open_content(entry) as source, open(temporary, "wb") as file:
+        shutil.copyfileobj(source, file)
 
 
 def keep_build(cache: str, key: str, path: str, record: Record) -> None:
@@ -186,7 +190,7 @@ def adopt(cache: str, entry: Entry, record: Record) -> None:
     key = entry.key.partition("/")[0]
     there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
-        _copy(cache, entry.content, os.path.join(there, entry.filename))
+        _copy(cache, entry, os.path.join(there, entry.filename))
     write_file(cache, os.path.join(there, store.RECORD), _text(record))
 
 
@@ -195,15 +199,15 @@ def prune(cache: str, bound: int) -> None:
 
     Nothing goes while another pinstall is under way: its pip may be about to install it.
     """
-    kept = sorted(store.everything(cache), key=lambda thing: thing.used)
+    kept = sorted((thing for thing in store.everything(cache) if thing.paths), key=lambda thing: thing.used)
     excess = sum(thing.size for thing in kept) - bound
     if excess <= 0 or living(cache):
         return
     for thing in kept:
         if excess <= 0:
             break
-        folder = os.path.dirname(thing.paths[0]) if thing.paths else ""
-        if not thing.paths or os.path.realpath(folder) != folder:
+        folder = os.path.dirname(thing.paths[0])
+        if os.path.realpath(folder) != folder:
             continue
         for path in thing.paths:
             _try_unlink(path)
@@ -308,8 +312,10 @@ def clear_empty(cache: str, folder: str) -> int:
 
 def touch(cache: str, entry: Entry, record: Record) -> None:
     """Note that a build of the store was used now."""
-    with suppress(OSError):
-        os.utime(os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD))
+    path = os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD)
+    if os.path.realpath(path) == path:
+        with suppress(OSError):
+            os.utime(path)
 
 
 def _text(record: Record) -> str:
@@ -324,10 +330,11 @@ def move_over(path: str, place: str) -> None:
         os.rename(path, place)
 
 
-def _copy_small(cache: str, source: str, target: str) -> None:
-    if stamp(source) is not None:
+def _copy_origin(cache: str, source: str, target: str) -> None:
+    found = stamp(source)
+    if found is not None and found.size <= _LARGEST_ORIGIN:
         with suppress(UnicodeDecodeError), open(source, encoding="utf-8") as file:
-            write_file(cache, target, file.read(1 << 20))
+            write_file(cache, target, file.read())
 
 
 def _try_unlink(path: str) -> None:
@@ -335,8 +342,8 @@ def _try_unlink(path: str) -> None:
         os.unlink(path)
 
 
-def _pip_folder(cache: str, folder: str) -> None:
-    """Make a folder of pip's in *cache*; raises `OSError` if a link is in the way."""
+def _pip_folder(folder: str) -> None:
+    """Make a folder of pip's, as pip does; raises `OSError` if a link is in the way."""
     if os.path.realpath(folder) != folder:
-        raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
-    os.makedirs(folder, mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
+    os.makedirs(folder, exist_ok=True)

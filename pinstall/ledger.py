@@ -105,9 +105,10 @@ def placed(cache: str, place: str) -> Iterator[str]:
 
 
 def share(path: str) -> None:
-    """Give a file the mode of its folder, but for execution, whatever the umask is: it may be a group's."""
-    with suppress(OSError):
-        os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o666)
+    """Give a file (no link) the mode of its folder, but for execution, whatever the umask is: it may be a group's."""
+    if stamp(path) is not None:
+        with suppress(OSError):
+            os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o666)
 
 
 def write_all(ledgers: Iterable[Ledger]) -> None:

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pinstall import apply, store
+from pinstall import apply, lock, store
+from pinstall.apply import Removed
 from pinstall.pipcache import keys
 from pinstall.pipcache.entries import Entry, stamp
+from pinstall.proof.build import Record
+from pinstall.proof.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 _KEY = "ab" * 28
+_RECORD = Record("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever the hands do, the current folder is not the cache, though it looks like one."""
+    here = tmp_path_factory.mktemp("elsewhere")
+    for folder in (here, here / keys.wheel_path(_KEY), here / "pinstall" / "unfinished"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("origin.json", "record.json", _KEY, "demo-1.0-py3-none-any.whl"):
+            (folder / name).write_text("somebody's")
+    before = _tree(here)
+    monkeypatch.chdir(here)
+    yield
+    assert _tree(here) == before
 
 
 def _http(cache: Path, layout: keys.Layout = keys.TWO_FILES) -> Entry:
@@ -27,10 +46,10 @@ def _http(cache: Path, layout: keys.Layout = keys.TWO_FILES) -> Entry:
     return Entry("download", _KEY, paths, "demo-1.0.tar.gz", layout=layout)
 
 
-def _built(cache: Path) -> Entry:
+def _built(cache: Path, name: str = "demo-1.0-py3-none-any.whl") -> Entry:
     folder = cache / keys.wheel_path(_KEY)
-    folder.mkdir(parents=True)
-    path = folder / "demo-1.0-py3-none-any.whl"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
     path.write_bytes(b"wheel")
     (folder / "origin.json").write_text("{}")
     return Entry("built", f"{_KEY}/{path.name}", (str(path),), path.name)
@@ -42,6 +61,23 @@ _IDS = ["two-files", "one-file", "built"]
 
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def _tree(folder: Path) -> dict[str, bytes | str | None]:
+    """All that there is, links as what they say and folders as None."""
+    return {
+        str(p.relative_to(folder)): os.readlink(p) if p.is_symlink() else None if p.is_dir() else p.read_bytes()
+        for p in folder.rglob("*")
+    }
+
+
+def _made(cache: Path, *places: str) -> None:
+    """Make a small file at each place that does not end in a slash, and a folder at each that does."""
+    for place in places:
+        path = cache / place
+        (path if place.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not place.endswith("/"):
+            path.write_bytes(b"0123456789")
 
 
 def _in_store(cache: Path, entry: Entry) -> Entry:
@@ -61,16 +97,98 @@ def test_deleted_is_gone(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     assert not apply.delete(str(tmp_path), entry, stamp(entry.content))
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_kept_build_goes_with_all_that_is_told_of_it(tmp_path: Path, *, recorded: bool) -> None:
+    entry = _built(tmp_path)
+    if recorded:
+        apply.adopt(str(tmp_path), entry, _RECORD)
+    apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    kept = _in_store(tmp_path, entry)
+    assert apply.delete(str(tmp_path), kept, stamp(kept.content))
+    assert _files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("words", [(apply.delete,), (apply.set_aside, "f" * 64)], ids=["delete", "set-aside"])
+def test_what_is_told_of_another_wheel_stays(tmp_path: Path, words: tuple[Callable[..., bool], *tuple[str, ...]]) -> None:
+    entry, other = _built(tmp_path), _built(tmp_path, "demo-1.0-cp311-cp311-any.whl")
+    act, *identity = words
+    assert act(str(tmp_path), entry, stamp(entry.content), *identity)
+    assert sorted(os.listdir(os.path.dirname(entry.content))) == [other.filename, "origin.json"]
+
+
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_set_aside_and_back_is_as_before(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path)
     before = _files(tmp_path)
     assert apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
-    assert not any(os.path.exists(path) for path in entry.paths)
+    assert {path for path in _files(tmp_path) if not path.startswith("pinstall")} == set()
+    assert not apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
     assert apply.bring_back(str(tmp_path), kept, stamp(kept.content))
     after = {path: data for path, data in _files(tmp_path).items() if "/builds/" not in str(path)}  # builds stay in the store
     assert after == before
+
+
+@pytest.mark.parametrize("make", _MAKERS[:2], ids=_IDS[:2])
+def test_a_download_is_set_aside_with_its_name(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+    """And it comes back if the name is lost."""
+    entry = make(tmp_path)
+    before = _files(tmp_path)
+    apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    kept = _in_store(tmp_path, entry)
+    assert [(found.paths, name) for found, name in store.downloads(str(tmp_path))] == [(kept.paths, "demo-1.0.tar.gz")]
+    os.unlink(kept.paths[0] + ".json")
+    assert apply.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert _files(tmp_path) == before
+
+
+def test_a_build_is_set_aside_where_it_is_kept_already(tmp_path: Path) -> None:
+    entry = _built(tmp_path)
+    apply.adopt(str(tmp_path), entry, _RECORD)
+    before = _files(tmp_path / "pinstall")
+    assert apply.set_aside(str(tmp_path), entry, stamp(entry.content), _RECORD.wheel)
+    assert _files(tmp_path / "pinstall") == before
+    assert _files(tmp_path / "wheels") == {}
+
+
+@pytest.mark.parametrize(
+    ("origin", "kept"),
+    [(b"{}", True), (b" " * (1 << 20), True), (b" " * (1 << 20) + b" ", False), (b"\xff", False)],
+    ids=["usual", "largest", "too-large", "no-text"],
+)
+def test_an_origin_that_can_be_none_is_not_kept(tmp_path: Path, origin: bytes, *, kept: bool) -> None:
+    entry = _built(tmp_path)
+    Path(entry.content).with_name("origin.json").write_bytes(origin)
+    assert apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    found = {os.path.basename(path): data for path, data in _files(tmp_path).items()}
+    assert found == {entry.filename: b"wheel"} | ({"origin.json": origin} if kept else {})
+
+
+@pytest.mark.parametrize("call", ["replace", "makedirs"])
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_what_cannot_come_back_stays_in_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry], call: str
+) -> None:
+    entry = make(tmp_path)
+    apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    kept = _in_store(tmp_path, entry)
+    before = _files(tmp_path)
+    _failing(call, 28, monkeypatch)
+    assert not apply.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert _files(tmp_path) == before
+
+
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_nothing_is_brought_back_through_a_link(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+    entry = make(tmp_path / "cache")
+    apply.set_aside(str(tmp_path / "cache"), entry, stamp(entry.content), "f" * 64)
+    kept = _in_store(tmp_path / "cache", entry)
+    top = tmp_path / "cache" / os.path.relpath(entry.content, tmp_path / "cache").partition("/")[0]
+    top.rename(tmp_path / "elsewhere")
+    top.symlink_to(tmp_path / "elsewhere")
+    before = _tree(tmp_path)
+    assert not apply.bring_back(str(tmp_path / "cache"), kept, stamp(kept.content))
+    assert _tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
@@ -93,9 +211,9 @@ def test_what_changed_since_is_not_touched(tmp_path: Path, make: Callable[[Path]
     with open(entry.content, "ab") as file:
         file.write(b"more")
     before = _files(tmp_path)
-    with pytest.raises(apply.ChangedError):
+    with pytest.raises(apply.ChangedError, match=entry.filename):
         apply.delete(str(tmp_path), entry, seen)
-    with pytest.raises(apply.ChangedError):
+    with pytest.raises(apply.ChangedError, match=entry.filename):
         apply.set_aside(str(tmp_path), entry, seen, "f" * 64)
     assert _files(tmp_path) == before
 
@@ -107,7 +225,7 @@ def test_what_lies_behind_a_link_is_not_touched(tmp_path: Path, make: Callable[[
     paths = tuple(path.replace("/elsewhere/", "/cache/") for path in entry.paths)
     before = _files(tmp_path / "elsewhere")
     for cache in (tmp_path / "cache", tmp_path / "another"):
-        with pytest.raises(apply.NotDoneError):
+        with pytest.raises(apply.NotDoneError, match=f"{entry.filename} lies behind"):
             apply.delete(str(cache), entry._replace(paths=paths), stamp(entry.content))
     assert _files(tmp_path / "elsewhere") == before
 
@@ -127,9 +245,19 @@ def test_a_deletion_that_fails_is_told(
     entry = make(tmp_path)
     before = _files(tmp_path)
     _failing("unlink", error, monkeypatch)
-    with pytest.raises(apply.NotDoneError):
+    with pytest.raises(apply.NotDoneError, match=f"{entry.filename} .*{os.strerror(error)}"):
         apply.delete(str(tmp_path), entry, stamp(entry.content))
     assert _files(tmp_path) == before
+
+
+@pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
+def test_what_is_there_again_at_once_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry]
+) -> None:
+    entry = make(tmp_path)
+    monkeypatch.setattr(os, "unlink", lambda _: None)
+    with pytest.raises(apply.NotDoneError, match=f"{entry.filename} is still"):
+        apply.delete(str(tmp_path), entry, stamp(entry.content))
 
 
 @pytest.mark.parametrize("call", ["replace", "makedirs"])
@@ -140,23 +268,304 @@ def test_a_move_that_fails_leaves_the_entry_where_it_was(
     entry = make(tmp_path)
     before = _files(tmp_path)
     _failing(call, 28, monkeypatch)
-    with pytest.raises(apply.NotDoneError):
+    with pytest.raises(apply.NotDoneError, match=f"{entry.filename} .*{os.strerror(28)}"):
         apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     assert _files(tmp_path) == before
 
 
-def test_half_a_move_is_a_miss_for_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed between the two files of an entry: the metadata went first, so pip asks the server."""
-    entry = _http(tmp_path)
-    real, calls = os.replace, []
+@pytest.mark.parametrize("back", [False, True], ids=["out", "in"])
+def test_half_a_move_is_a_miss_for_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, back: bool) -> None:
+    """Killed between its two files: without metadata pip asks the server, and the next call brings them together."""
+    cache, entry = str(tmp_path), _http(tmp_path)
+    before = {os.path.basename(path): data for path, data in _files(tmp_path).items()}
+    if back:
+        apply.set_aside(cache, entry, stamp(entry.content), "f" * 64)
+    found = _in_store(tmp_path, entry) if back else entry
+    real, last = os.replace, entry.paths[0] if back else store.http_paths(cache, entry)[1]
 
-    def once(source: str, target: str) -> None:
-        calls.append(target)
-        if len(calls) == 2:  # its metadata, its body
+    def killed(source: str, target: str) -> None:
+        if target == last:
             raise OSError(5, "killed")
         real(source, target)
 
-    monkeypatch.setattr(os, "replace", once)
-    with pytest.raises(apply.NotDoneError):
-        apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    with monkeypatch.context() as patched, suppress(apply.NotDoneError):
+        patched.setattr(os, "replace", killed)
+        if back:
+            assert not apply.bring_back(cache, found, stamp(found.content))
+        else:
+            apply.set_aside(cache, found, stamp(found.content), "f" * 64)
     assert [os.path.exists(path) for path in entry.paths] == [False, True]
+    apply.sweep(cache)
+    assert not apply.has_litter(cache)
+    assert _files(tmp_path / "pinstall" / "store" / "http") == before
+
+
+_OWN, _KEPT = keys.http_paths(_KEY, keys.TWO_FILES)[0], f"pinstall/store/http/{_KEY}"
+
+
+@pytest.mark.parametrize(
+    ("found", "left"),
+    [
+        ([_KEPT], []),
+        ([_KEPT, f"{_OWN}.body"], [_KEPT, f"{_KEPT}.body"]),
+        ([_KEPT, _OWN, f"{_OWN}.body"], [_OWN, f"{_OWN}.body"]),
+        ([_OWN, f"{_OWN}.body"], [_OWN, f"{_OWN}.body"]),
+        ([f"{_OWN}.body"], [f"{_OWN}.body"]),
+        ([_KEPT, f"{_KEPT}.body"], [_KEPT, f"{_KEPT}.body"]),
+        ([_KEPT, f"{_KEPT}.body", f"{_OWN}.body"], [_KEPT, f"{_KEPT}.body", f"{_OWN}.body"]),
+    ],
+)
+def test_the_halves_of_a_download_are_brought_together_or_are_none(tmp_path: Path, found: list[str], left: list[str]) -> None:
+    _made(tmp_path, *found, f"pinstall/unfinished/{_KEY}")
+    apply.sweep(str(tmp_path))
+    assert _files(tmp_path).keys() == set(left)
+
+
+def _notes_through(cache: Path, link: Callable[[str], None]) -> None:
+    entry = _http(cache)
+    link(f"pinstall/unfinished/{_KEY}")
+    assert apply.set_aside(str(cache), entry, stamp(entry.content), "f" * 64)
+
+
+def _adopts(cache: Path, link: Callable[[str], None]) -> None:
+    entry = _built(cache)
+    link(os.path.relpath(entry.content, cache))
+    apply.adopt(str(cache), entry, _RECORD)
+
+
+def _keeps(cache: Path, link: Callable[[str], None]) -> None:
+    link("pinstall/views/1-00000000/demo-1.0-py3-none-any.whl")
+    apply.keep_build(str(cache), _KEY, str(cache / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
+
+
+def _touches(cache: Path, link: Callable[[str], None]) -> None:
+    link(f"pinstall/store/builds/{_KEY}/{'f' * 16}/record.json")
+    apply.touch(str(cache), _built(cache), _RECORD)
+
+
+def _touches_behind(cache: Path, link: Callable[[str], None]) -> None:
+    link(f"pinstall/store/builds/{_KEY}/{'f' * 16}")
+    apply.touch(str(cache), _built(cache), _RECORD)
+
+
+@pytest.mark.parametrize("act", [_notes_through, _adopts, _keeps, _touches, _touches_behind], ids=lambda act: act.__name__[1:])
+def test_nothing_is_done_to_what_a_link_leads_to(tmp_path: Path, act: Callable[[Path, Callable[[str], None]], None]) -> None:
+    """Whoever else writes to the cache may put a link where a file of ours is to be."""
+    precious = tmp_path / "home" / "record.json"
+    precious.parent.mkdir()
+    precious.write_text("precious")
+    precious.chmod(0o600)
+    os.utime(precious, (0, 0))
+
+    def link(place: str) -> None:
+        at = tmp_path / "cache" / place
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.unlink(missing_ok=True)
+        at.symlink_to(precious if at.suffix or "unfinished" in place else precious.parent)
+
+    before = precious.stat()
+    with suppress(OSError):
+        act(tmp_path / "cache", link)
+    after = precious.stat()
+    assert (precious.read_text(), after.st_mode, after.st_mtime) == ("precious", before.st_mode, before.st_mtime)
+    assert os.listdir(precious.parent) == ["record.json"]
+
+
+# What is swept, pruned and cleared
+
+_STORED = f"pinstall/store/builds/{_KEY}"
+_ID = "a" * 16
+_HALF_MADE = ["pinstall/unfinished/0123", *(f"{_STORED}/{_ID}/{name}" for name in ("record.json", "origin.json", "other"))]
+
+
+def test_what_killed_calls_did_not_finish_is_swept(tmp_path: Path) -> None:
+    other = "cd" * 28
+    whole = [
+        f"{_STORED}/{'b' * 16}/demo-1.0-py3-none-any.whl",
+        f"{_STORED}/{'b' * 16}/record.json",
+        f"{keys.wheel_path(other)}/demo-1.0-py3-none-any.whl",
+        f"pinstall/store/builds/{other}/{_ID}/record.json",  # its wheel was pruned, and pip's own folder has it
+    ]
+    _made(tmp_path, *_HALF_MADE, *whole, f"pinstall/store/builds/{'ef' * 28}/{_ID}/")
+    apply.sweep(str(tmp_path))
+    assert _files(tmp_path).keys() == set(whole)
+    assert sorted(os.listdir(tmp_path / "pinstall" / "store" / "builds")) == [_KEY, other]
+    assert os.listdir(tmp_path / _STORED) == ["b" * 16]
+
+
+def test_what_others_have_not_finished_is_not_swept(tmp_path: Path) -> None:
+    dead = "pinstall/views/1-00000000/"
+    _made(tmp_path, *_HALF_MADE, dead)
+    with lock.under_way(str(tmp_path)):
+        apply.sweep(str(tmp_path))
+        assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} >= set(_HALF_MADE)
+        assert not (tmp_path / dead).exists()
+
+
+def test_a_build_behind_a_link_is_not_swept(tmp_path: Path) -> None:
+    _made(tmp_path, "elsewhere/record.json", f"cache/{_STORED}/")
+    (tmp_path / "cache" / _STORED / _ID).symlink_to(tmp_path / "elsewhere")
+    before = _tree(tmp_path / "cache" / _STORED), _tree(tmp_path / "elsewhere")
+    apply.sweep(str(tmp_path / "cache"))
+    assert (_tree(tmp_path / "cache" / _STORED), _tree(tmp_path / "elsewhere")) == before
+
+
+@pytest.mark.parametrize("litter", ["calls/1-00000000", "views/1-00000000", "unfinished/0123"])
+def test_litter_is_seen(tmp_path: Path, litter: str) -> None:
+    _made(tmp_path, "pinstall/calls/", "pinstall/views/", "pinstall/unfinished/")
+    assert not apply.has_litter(str(tmp_path))
+    _made(tmp_path, f"pinstall/{litter}")
+    assert apply.has_litter(str(tmp_path))
+
+
+_USED = [f"pinstall/store/http/{_KEY}", f"{_STORED}/{_ID}/demo-1.0-py3-none-any.whl", f"pinstall/store/http/{'cd' * 28}"]
+
+
+def _store_of_thirty_bytes(cache: Path) -> None:
+    """Three things, of which the last was used last; and a record, whose wheel is pip's, which counts for nothing."""
+    record = f"pinstall/store/builds/{'ef' * 28}/{_ID}/record.json"
+    _made(cache, record, *_USED)
+    for time, place in enumerate((record, *_USED)):
+        os.utime(cache / place, (time, time))
+
+
+@pytest.mark.parametrize(("bound", "left"), [(31, 3), (30, 3), (29, 2), (20, 2), (19, 1), (10, 1), (9, 0), (0, 0)])
+def test_what_was_used_least_recently_goes_first_and_no_more_than_must(tmp_path: Path, bound: int, left: int) -> None:
+    _store_of_thirty_bytes(tmp_path)
+    apply.prune(str(tmp_path), bound)
+    assert [place for place in _USED if (tmp_path / place).exists()] == _USED[3 - left :]
+    assert len(_files(tmp_path)) == left + 1
+    assert (tmp_path / "pinstall" / "store" / "http").exists() == (left > 0), "no empty folders"
+    assert (tmp_path / _STORED).exists() == (left > 1)
+
+
+def test_nothing_is_pruned_while_another_call_may_use_it(tmp_path: Path) -> None:
+    _store_of_thirty_bytes(tmp_path)
+    with lock.under_way(str(tmp_path)):
+        apply.prune(str(tmp_path), 0)
+        assert all((tmp_path / place).exists() for place in _USED)
+
+
+def test_nothing_behind_a_link_is_pruned(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    _store_of_thirty_bytes(cache)
+    _made(tmp_path, "elsewhere/demo-1.0-py3-none-any.whl")
+    os.utime(tmp_path / "elsewhere/demo-1.0-py3-none-any.whl", (0, 0))
+    (cache / _STORED / ("b" * 16)).symlink_to(tmp_path / "elsewhere")
+    apply.prune(str(cache), 10)
+    assert [place for place in _USED if (cache / place).exists()] == []
+    assert len(_files(tmp_path / "elsewhere")) == 1
+
+
+def _with_links(cache: Path) -> None:
+    """A folder with files, folders and links to both; and what they lead to, outside."""
+    _made(cache, "../precious/file", "x/a/file", "x/a/b/file", "x/a/b/empty/", "y")
+    (cache / "x/a/to-file").symlink_to("../../../precious/file")
+    (cache / "x/a/to-folder").symlink_to("../../../precious")
+    (cache / "to-folder").symlink_to("../precious")
+
+
+@pytest.mark.parametrize(
+    ("place", "removed"),
+    [
+        ("y", Removed(1, 10)),
+        ("x/a/b/empty", Removed()),
+        ("x/a/b", Removed(1, 10)),
+        ("x", Removed(4, 20 + len("../../../precious/file") + len("../../../precious"))),
+        ("to-folder", Removed(1, len("../precious"))),
+        ("x/a/to-file", Removed(1, len("../../../precious/file"))),
+        ("absent", Removed()),
+    ],
+)
+def test_what_is_cleared_is_gone_and_counted(tmp_path: Path, place: str, removed: Removed) -> None:
+    cache = tmp_path / "cache"
+    _with_links(cache)
+    before = _tree(tmp_path)
+    assert apply.clear(str(cache), str(cache / place)) == removed
+    gone = f"cache/{place}"
+    assert _tree(tmp_path) == {path: what for path, what in before.items() if path != gone and not path.startswith(f"{gone}/")}
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["cache", ".", "precious", "precious/file", "cache/to-folder/file", "cache/x/a/to-folder/empty", "cache2", "cache2/file"],
+)
+@pytest.mark.parametrize("clear", [apply.clear, apply.clear_empty])
+def test_nothing_outside_is_cleared(tmp_path: Path, clear: Callable[[str, str], object], place: str) -> None:
+    cache = tmp_path / "cache"
+    _with_links(cache)
+    _made(tmp_path, "cache2/file", "precious/empty/")
+    before = _tree(tmp_path)
+    assert clear(str(cache), str(tmp_path / place)) in (Removed(), 0)
+    assert _tree(tmp_path) == before
+
+
+def test_what_cannot_be_cleared_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _made(tmp_path, "x/a/file", "x/a/other", "x/b/file")
+    real = os.unlink
+
+    def refuse(path: str) -> None:
+        if path.endswith("other"):
+            raise OSError(1, "not permitted")
+        real(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert apply.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20)
+    assert _tree(tmp_path).keys() == {"x", "x/a", "x/a/other"}
+
+
+def test_empty_folders_are_cleared(tmp_path: Path) -> None:
+    _made(tmp_path, "cache/x/a/b/", "cache/x/c/file", "cache/x/c/d/e/", "cache/y/a/", "precious/empty/")
+    (tmp_path / "cache" / "x" / "c" / "link").symlink_to(tmp_path / "precious")
+    cache = str(tmp_path / "cache")
+    assert [apply.clear_empty(cache, os.path.join(cache, folder)) for folder in ("x", "y", "absent")] == [4, 2, 0]
+    assert _tree(tmp_path).keys() == {
+        *("cache", "cache/x", "cache/x/c", "cache/x/c/file", "cache/x/c/link", "precious", "precious/empty")
+    }
+
+
+# What is built
+
+
+def test_an_adopted_wheel_is_where_it_was_and_in_the_store(tmp_path: Path) -> None:
+    entry = _built(tmp_path)
+    apply.adopt(str(tmp_path), entry, _RECORD)
+    (kept,) = store.builds(str(tmp_path), _KEY, "demo")
+    assert not os.path.samefile(kept.content, entry.content), "pips before 25.3 may write into what they replace"
+    there, here = (_files(Path(os.path.dirname(found.content))) for found in (kept, entry))
+    assert store.record(str(tmp_path), _KEY, _RECORD.wheel) == _RECORD
+    del there["record.json"]
+    assert there == here == {"demo-1.0-py3-none-any.whl": b"wheel", "origin.json": b"{}"}
+    before = stamp(kept.content)
+    apply.adopt(str(tmp_path), entry, _RECORD)
+    assert stamp(kept.content) == before, "it is not copied twice"
+
+
+@pytest.mark.parametrize("others", [[], ["demo-1.0-cp311-cp311-any.whl"]])
+def test_a_build_is_kept_and_given_to_pip_if_it_has_none(tmp_path: Path, others: list[str]) -> None:
+    for other in others:
+        _built(tmp_path, other)
+    _made(tmp_path, "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl", "pinstall/views/1-00000000/origin.json")
+    apply.keep_build(str(tmp_path), _KEY, str(tmp_path / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
+    assert store.record(str(tmp_path), _KEY, _RECORD.wheel) == _RECORD
+    folder = tmp_path / _STORED / ("f" * 16)
+    assert _files(folder).keys() == {"demo-1.0-py3-none-any.whl", "origin.json", "record.json"}
+    assert (folder / "origin.json").read_bytes() == b"0123456789"
+    assert _files(tmp_path / keys.wheel_path(_KEY)).keys() == {*(others or ["demo-1.0-py3-none-any.whl"]), "origin.json"}
+
+
+def test_the_use_of_a_build_is_noted(tmp_path: Path) -> None:
+    entry = _built(tmp_path)
+    apply.touch(str(tmp_path), entry, _RECORD)  # plain pip's: there is nothing to note it at
+    apply.adopt(str(tmp_path), entry, _RECORD)
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, 0))
+    apply.touch(str(tmp_path), entry, _RECORD)
+    assert [path.name for path in tmp_path.rglob("*") if path.stat().st_mtime] == ["record.json"]
+
+
+def test_what_pip_left_in_a_view_is_moved_or_stays(tmp_path: Path) -> None:
+    _made(tmp_path, "view/selfcheck/file", "view/other/file", "cache/other/somebody's")
+    for name in ("selfcheck", "other", "absent"):
+        apply.move_over(str(tmp_path / "view" / name), str(tmp_path / "cache" / name))
+    assert _files(tmp_path).keys() == {"cache/selfcheck/file", "view/other/file", "cache/other/somebody's"}

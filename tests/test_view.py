@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,6 @@ from pinstall.view import Plan
 from tests.packages import extension, wheel
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.lab import Lab
 
 # Two that part at the second level, and one by itself.
@@ -76,6 +75,32 @@ def test_what_is_shown_is_the_file_itself(cache: Path) -> None:
     assert list(view.built(str(cache), _NAME)) == []
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_what_is_told_of_what_is_shown_is_pips_to_write_over(cache: Path, *, told: bool) -> None:
+    entry = _entry(cache, _KEYS[1])
+    source = cache / wheel_path(_KEYS[1]) / "origin.json"
+    if not told:
+        source.unlink()
+    folder = Path(view.make(str(cache), _NAME, Plan({_KEYS[0]: [entry]}), ["http-v2"]), wheel_path(_KEYS[0]))
+    assert sorted(os.listdir(folder)) == [entry.filename, *(["origin.json"] if told else [])]
+    if told:
+        shown = folder / "origin.json"
+        assert shown.read_text() == _KEYS[1]
+        shown.write_text("pip's")
+        assert source.read_text() == _KEYS[1]
+
+
+@pytest.mark.parametrize(("unknown", "linked"), [(True, "wheels/aa/bb/00"), (False, "wheels/aa")])
+def test_what_is_built_where_keys_are_not_known_is_private_too(cache: Path, unknown: bool, linked: str) -> None:
+    """Though the key shares two levels with one that there is; more of them would take a folder for each built wheel."""
+    near = _KEYS[0][:4] + "9" * 52
+    folder = Path(view.make(str(cache), _NAME, Plan({_KEYS[2]: []}, unknown), ["http-v2"]))
+    made = wheel(folder / wheel_path(near), "other", "1.0")
+    assert list(view.built(str(cache), _NAME)) == ([(near, str(made))] if unknown else [])
+    assert (cache / wheel_path(near)).exists() != unknown
+    assert (folder / linked).is_symlink()
+
+
 @pytest.mark.parametrize("unknown", [True, False])
 def test_what_pip_puts_there_is_told_from_what_was_there(cache: Path, unknown: bool) -> None:
     new = "eeee" + "3" * 52
@@ -99,6 +124,46 @@ def test_downloads_land_in_a_cache_that_is_empty(tmp_path: Path) -> None:
     assert (root / "http-v2" / "b").read_text() == "a download"
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o777])
+def test_pips_own_folder_is_no_more_open_than_the_cache(cache: Path, mode: int) -> None:
+    """From pip 25.0 on, what is in it takes its mode."""
+    cache.chmod(mode)
+    umask = os.umask(0)
+    try:
+        view.make(str(cache), _NAME, Plan({}, unknown=True), ["http"])
+    finally:
+        os.umask(umask)
+    assert (cache / "http").stat().st_mode & 0o777 == mode
+
+
+def test_on_a_full_disk_there_is_no_view(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "is_full", lambda folder: folder == str(cache))
+    with pytest.raises(OSError, match="No space left on device") as told:
+        view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
+    assert (told.value.errno, told.value.strerror) == (28, "No space left on device")
+    assert view.names(str(cache)) == []
+
+
+def test_links_to_wheels_that_are_gone_go(cache: Path) -> None:
+    """So that pip, which is to try again, does not fail on them."""
+    plan = Plan({_KEYS[0]: [_entry(cache, _KEYS[0])], _KEYS[1]: [_entry(cache, _KEYS[1])]})
+    folder = view.make(str(cache), _NAME, plan, ["http-v2"])
+    made = wheel(Path(folder, wheel_path(_KEYS[0])), "other", "1.0")
+    os.unlink(_entry(cache, _KEYS[0]).content)
+    view.forget_gone(str(cache), _NAME)
+    left = [sorted(os.listdir(os.path.join(folder, wheel_path(key)))) for key in _KEYS[:2]]
+    assert left == [["origin.json", made.name], ["demo-1.0-py3-none-any.whl", "origin.json"]]
+
+
+def test_no_view_is_removed_behind_a_link(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / _NAME).mkdir(parents=True)
+    (cache / "pinstall").mkdir()
+    (cache / "pinstall" / "views").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"):
+        view.sweep(str(cache), ())
+    assert os.listdir(tmp_path / "elsewhere") == [_NAME]
+
+
 def test_the_cache_behind_a_view(cache: Path) -> None:
     folder = view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
     assert view.real_root(folder) == str(cache)
@@ -115,6 +180,7 @@ def test_views_of_the_living_stay(cache: Path) -> None:
         assert (os.path.isdir(folder), os.path.isdir(dead)) == (True, False)
     view.sweep(str(cache), lock.living(str(cache)))
     assert not os.path.isdir(folder)
+    view.remove(str(cache), name)  # somebody else was faster
 
 
 def test_a_view_that_cannot_be_made_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
