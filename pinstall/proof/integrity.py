@@ -129,7 +129,7 @@ def metadata(file: BinaryIO) -> str:
 
 def _info(members: Iterable[str]) -> str:
     """Return the name of a wheel's own ``.dist-info`` folder: at the top, for packages may bring those of others below."""
-    folders = [folder for folder, _, name in (member.partition("/") for member in members) if name == "METADATA"]
+    folders = (member.partition("/")[0] for member in members)
     return next((folder for folder in folders if folder.endswith(".dist-info")), "")
 
 
