@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pinstall import digest
 from pinstall.pipcache.entries import Entry, Span, open_content
 from pinstall.proof import integrity
 from tests.lab import flip
@@ -148,9 +149,10 @@ _FILES = {
 _OTHERS = ["demo/_vendor/other-2.0.dist-info/METADATA,,", f"{_METADATA},,"]
 
 
-def _hashed(algorithm: str) -> str:
-    digest = hashlib.new(algorithm, _MODULE).digest()
-    return f"demo/__init__.py,{algorithm}={base64.urlsafe_b64encode(digest).rstrip(b'=').decode()},6"
+def _hashed(algorithm: str, end: str = "") -> str:
+    made = digest.new(algorithm)
+    made.update(_MODULE)
+    return f"demo/__init__.py,{algorithm}={base64.urlsafe_b64encode(made.digest()).rstrip(b'=').decode()}{end},6"
 
 
 def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.Content:
@@ -172,6 +174,8 @@ def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.Co
         [_hashed("sha384")],
         [_hashed("sha512")],
         [_hashed("md5")],
+        [_hashed("blake2b_256")],
+        [_hashed("sha256", "=")],
         ["demo/__init__.py,,"],
         ["demo/__init__.py,sha256=,6"],
         ["demo/__init__.py,blake3=AAAA,6"],
