@@ -194,6 +194,22 @@ def test_a_record_that_is_no_table_is_damage() -> None:
     assert _read_all(_wheel({}, record="x" * 200_000)).fault == "its RECORD is not readable"
 
 
+@pytest.mark.parametrize("size", [1, 2, -1, archives.LARGEST_READ])
+def test_a_stream_gives_what_it_may_and_no_more(size: int) -> None:
+    stream = archives.Stream(io.BytesIO(b"abcdefgh"), 4)
+    assert (stream.read(0), stream.seek(3), stream.tell()) == (b"", 3, 3)
+    assert (stream.read(1), stream.seek(4), stream.tell()) == (b"d", 4, 4)
+    with pytest.raises(archives.TooLargeError):
+        stream.read(size)
+
+
+def test_a_stream_gives_all_there_is_at_once_and_ends() -> None:
+    stream = archives.Stream(io.BytesIO(b"abc"), 2 * archives.LARGEST_READ)
+    assert (stream.read(archives.LARGEST_READ), stream.read(1), stream.seek(9)) == (b"abc", b"", 3)
+    with pytest.raises(archives.TooLargeError):
+        stream.read(archives.LARGEST_READ + 1)
+
+
 _HARM = (b"\xff" * 8, b"\x00" * 8, b"\xff" * 4, b"\xff\xff", struct.pack("<q", -5), struct.pack("<Q", (1 << 63) - 1))
 _WHOLE = {
     ".whl": [_wheel({"demo.py": b"x" * 300}, kind) for kind in (0, 8, 12, 14)],

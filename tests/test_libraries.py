@@ -147,6 +147,25 @@ def test_tokens_stand_for_what_the_loader_was_built_for(tmp_path: Path, site: Pa
     assert _judged(site, {"_x.so": module}).missing == ("libfoo.so.1",)
 
 
+@pytest.mark.parametrize("lib", proof._LIB)
+def test_a_loaders_lib_is_any_that_it_may_be(tmp_path: Path, site: Path, lib: str) -> None:
+    module = _library(
+        tmp_path, "_x.so", f"-Wl,-rpath,{tmp_path}/opt/$LIB", needs=[_library(tmp_path / "opt" / lib, "libfoo.so.1")]
+    )
+    assert libraries(_zip({"_x.so": module}), str(site), [], {}) == Libraries(("libfoo.so.1",))
+
+
+def test_a_file_names_folders_beside_where_it_will_lie(tmp_path: Path, site: Path) -> None:
+    """Outside all packages, as conda's libraries are."""
+    foo = _library(tmp_path / "environment" / "share", "libfoo.so.1")
+    module = _library(tmp_path, "_x.so", "-Wl,-rpath,$ORIGIN/../../../share", needs=[foo])
+    for member in ("demo/_x.so", "demo-1.0.data/platlib/demo/_x.so"):
+        said = proof.libraries(_zip({member: module}), str(site), [str(site)], {})
+        assert said == Libraries(("libfoo.so.1",), (), {"libfoo.so.1": str(foo)})
+    assert _judged(site, {"demo/_x.so": module}).missing == ()
+    assert _judged(site, {"demo/deep/_x.so": module}).missing == ("libfoo.so.1",)
+
+
 def _dynamic(data: bytes) -> Iterator[tuple[int, str]]:
     """Yield where each entry of the dynamic section stands, and its tag."""
     elf = ELFFile(io.BytesIO(data))
@@ -218,7 +237,7 @@ def test_another_package_brings_it(tmp_path: Path, site: Path) -> None:
     def said(*path: Path) -> Libraries | None:
         return libraries(_zip({"_x.so": module}), str(site), ["", "/no.zip", *map(str, path)], {})
 
-    for ignored in ("a/b/c/d/e", "torch-1.0.dist-info"):
+    for ignored in ("a/b/c/d", "torch-1.0.dist-info"):
         _library(site / ignored, "libc10.so")
     (site / "linked").symlink_to(tmp_path / "build")
     assert said(site, elsewhere) == Libraries((), ("libc10.so",))
@@ -374,7 +393,7 @@ def test_an_old_cache_and_a_broken_one(tmp_path: Path) -> None:
     assert proof._cached(str(tmp_path / "none")) == {}
 
 
-@pytest.mark.parametrize("listed", ["/nowhere:{}\n", "{}", "/nowhere\n{}\n"])
+@pytest.mark.parametrize("listed", ["/nowhere:{}\n", "{}", "/nowhere\udcff\n{}\n"])
 def test_musl_has_a_file_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     def confstr(name: str) -> str:
         raise ValueError(name)
@@ -385,7 +404,7 @@ def test_musl_has_a_file_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "unreadable.path").mkdir()
     for content, said in ((None, Libraries((), ("libfoo.so.1",))), (listed, Libraries(("libfoo.so.1",)))):
         if content is not None:
-            (tmp_path / "ld-musl-x.path").write_text(content.format(tmp_path / "opt"))
+            (tmp_path / "ld-musl-x.path").write_bytes(os.fsencode(content.format(tmp_path / "opt")))
         proof._loader.cache_clear()
         assert libraries(_zip({"_x.so": module}), str(tmp_path / "site"), [], {}) == said
     proof._loader.cache_clear()

@@ -178,7 +178,9 @@ def test_what_differs_between_two_runs_shapes_none_unless_it_is_asked_for(name: 
     assert source.shaping(found, "demo", {name: "1"}, [f"{name[:2]}*"]) == {name: "1"}
 
 
-@pytest.mark.parametrize("name", ["TOKENIZERS_PARALLEL", "KEYBOARD_LAYOUT", "AUTHOR_NAME", "COMPASS_DIR", "HDF5_PARALLEL"])
+@pytest.mark.parametrize(
+    "name", ["FROBJOBS", "TOKENIZERS_PARALLEL", "KEYBOARD_LAYOUT", "AUTHOR_NAME", "COMPASS_DIR", "HDF5_PARALLEL"]
+)
 def test_a_name_that_only_looks_like_one_of_these_may(name: str) -> None:
     assert _shaping(_read({"setup.py": name}), name) == {name}
 
