@@ -8,6 +8,7 @@ import io
 import lzma
 import tarfile
 import zipfile
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ _PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ".tar": bytes,
     ".tar.bz2": bz2.compress,
     ".tar.xz": lzma.compress,
+    ".tar.lzma": partial(lzma.compress, format=lzma.FORMAT_ALONE),
 }
 _ENDINGS = [*_PACKERS, ".zip"]
 
