@@ -181,6 +181,14 @@ def test_overlapping_members_count_as_often_as_they_are_read(monkeypatch: pytest
     assert _read_all(packed) == Content(None)
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("most", [0, 1, archives.CHUNK, archives.CHUNK + 1, _MEGABYTE, 2 * _MEGABYTE])
+def test_a_member_is_read_as_far_as_is_wanted(kind: int, most: int) -> None:
+    content = random.Random(1).randbytes(_MEGABYTE)  # noqa: S311
+    with archives.zipped(io.BytesIO(_wheel({"x": content}, kind))) as archive:
+        assert archives.read(archive, archive.getinfo("x"), most) == content[:most]
+
+
 def test_an_encrypted_wheel_is_not_proven_damaged() -> None:
     data = bytearray(_wheel({"x": b"x"}))
     for magic, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):

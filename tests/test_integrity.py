@@ -106,6 +106,10 @@ def test_any_bytes_are_judged_and_none_break_us(tmp_path: Path, ending: str, dat
     _archive(path)
 
 
+def test_of_what_pip_does_not_know_nothing_is_told() -> None:
+    assert integrity.archive(io.BytesIO(b"MZ"), "demo-1.0.exe") == integrity.Content(None)
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     (tmp_path / "link").symlink_to("file")

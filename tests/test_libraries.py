@@ -311,6 +311,14 @@ def test_of_an_elf_file_that_cannot_be_read_nothing_is_told(tmp_path: Path, site
     assert libraries(_zip({"_x.so": harm(data)}), str(site), [], {}) is None
 
 
+def test_sections_are_for_linkers_alone(tmp_path: Path, site: Path) -> None:
+    """Stripped or broken, they are nothing to the loader."""
+    module = _library(tmp_path, "_x.so", needs=[_library(tmp_path, "libfoo.so.1")]).read_bytes()
+    for offset, count in ((bytes(8), bytes(2)), (b"\xff" * 7 + b"\x7f", b"\xff\xff"), (bytes([64, *bytes(7)]), b"\xff\xff")):
+        harmed = module[:40] + offset + module[48:60] + count + module[62:]
+        assert _judged(site, {"_x.so": harmed}) == Libraries((), ("libfoo.so.1",))
+
+
 @pytest.mark.parametrize("name", ["x.so", "x.pyd", "x.dylib", "x.so.1"])
 @pytest.mark.parametrize("head", [b"\xcf\xfa\xed\xfe", b"MZ\x90\x00", b""], ids=["Mach-O", "PE", "empty"])
 def test_of_other_systems_libraries_nothing_is_told(tmp_path: Path, name: str, head: bytes) -> None:
@@ -391,6 +399,19 @@ def test_an_old_cache_and_a_broken_one(tmp_path: Path) -> None:
         path.write_bytes(data)
         assert proof._cached(str(path)) == {}
     assert proof._cached(str(tmp_path / "none")) == {}
+
+
+def test_the_loaders_cache_is_asked_after_the_folders_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached, named = (_library(tmp_path / folder, "libfoo.so.1") for folder in ("cached", "named"))
+    module = _library(tmp_path, "_x.so", needs=[cached])
+    (tmp_path / "ld.so.cache").write_bytes(_cache(**{"libfoo.so.1": str(cached), "libbar.so.1": "/opt/libbar.so.1"}))
+    monkeypatch.setattr(os, "confstr", lambda _: "glibc 2.36")
+    monkeypatch.setattr(proof, "_CACHE", str(tmp_path / "ld.so.cache"))
+    proof._loader.cache_clear()
+    for variable, place in ((str(tmp_path / "named"), named), ("", cached)):
+        said = proof.libraries(_zip({"_x.so": module}), str(tmp_path / "site"), [], {"LD_LIBRARY_PATH": variable})
+        assert said == Libraries(("libfoo.so.1",), (), {"libfoo.so.1": str(place)})
+    proof._loader.cache_clear()
 
 
 @pytest.mark.parametrize("listed", ["/nowhere:{}\n", "{}", "/nowhere\udcff\n{}\n"])
