@@ -181,6 +181,15 @@ def test_overlapping_members_count_as_often_as_they_are_read(monkeypatch: pytest
     assert _read_all(packed) == Content(None)
 
 
+@pytest.mark.parametrize(("kind", "megabytes"), [(zipfile.ZIP_STORED, 4), (zipfile.ZIP_DEFLATED, 4), (zipfile.ZIP_LZMA, 12)])
+def test_a_member_is_read_in_pieces(kind: int, megabytes: int) -> None:
+    """Smaller ones where all is unpacked at once that is read at once: here 25 times as much."""
+    chosen = random.Random(1)  # noqa: S311
+    data = _wheel({"x": b"".join(bytes(10_000) + chosen.randbytes(400) for _ in range(500))}, kind)
+    with _within(megabytes):
+        assert integrity.archive(io.BytesIO(data), "demo-1.0.zip") == Content(None)
+
+
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
 @pytest.mark.parametrize("most", [0, 1, archives.CHUNK, archives.CHUNK + 1, _MEGABYTE, 2 * _MEGABYTE])
 def test_a_member_is_read_as_far_as_is_wanted(kind: int, most: int) -> None:
