@@ -102,6 +102,17 @@ def test_a_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
             assert _read_all(data, ending) == Content(None)
 
 
+@pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
+def test_what_is_large_is_no_bomb(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_LEAST_BOUND", 1_000)
+    content = random.Random(1).randbytes(_MEGABYTE) * 2  # noqa: S311
+    tar = _tar_header("demo-1.0/x", size=len(content)) + content + bytes(1024)
+    data = bytearray(_wheel({"x": content}) if ending == ".zip" else gzip.compress(tar))
+    assert _read_all(bytes(data), ending) == Content(None)
+    data[_MEGABYTE] ^= 1
+    assert _read_all(bytes(data), ending).fault
+
+
 def _tar_header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
     info = tarfile.TarInfo(name)
     info.type, info.size = kind, size

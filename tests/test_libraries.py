@@ -223,7 +223,8 @@ def test_a_name_with_a_slash_is_a_path(tmp_path: Path, site: Path) -> None:
     named = _library(tmp_path / "opt", "named.so", f"-Wl,-soname,{foo}")
     relative = _library(tmp_path / "opt", "relative.so", "-Wl,-soname,opt/libfoo.so")
     module = _library(tmp_path, "_x.so", needs=[named, relative])
-    assert libraries(_zip({"_x.so": module}), str(site), [], {}) == Libraries((str(foo),), ("opt/libfoo.so",))
+    variable = {"LD_LIBRARY_PATH": str(tmp_path)}
+    assert libraries(_zip({"_x.so": module}), str(site), [], variable) == Libraries((str(foo),), ("opt/libfoo.so",))
     foo.unlink()
     assert libraries(_zip({"_x.so": module}), str(site), [], {}) == Libraries((), tuple(sorted([str(foo), "opt/libfoo.so"])))
 
@@ -436,8 +437,8 @@ def test_places_are_those_of_the_system(tmp_path: Path, site: Path) -> None:
     needs = [
         _library(tmp_path / "opt", name) for name in ("libsystem.so.1", "libbundled.so.1", "libbrought.so.1", "libhere.so.1")
     ]
-    module = _library(tmp_path, "_x.so", f"-Wl,-rpath,{tmp_path}/system:$ORIGIN/near", needs=needs)
-    system = _library(tmp_path / "system", "libsystem.so.1")
+    module = _library(tmp_path, "_x.so", f"-Wl,-rpath,{site}-not:$ORIGIN/near", needs=needs)
+    system = _library(site.parent / "site-packages-not", "libsystem.so.1")
     _library(site / "torch" / "lib", "libbrought.so.1")
     _library(site / "near", "libhere.so.1")
     said = proof.libraries(_zip({"_x.so": module, "libbundled.so.1": needs[1]}), str(site), [str(site)], {})
