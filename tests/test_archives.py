@@ -102,6 +102,17 @@ def test_a_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
             assert _read_all(data, ending) == Content(None)
 
 
+@pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
+def test_what_is_large_is_no_bomb(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_LEAST_BOUND", 1_000)
+    content = random.Random(1).randbytes(_MEGABYTE) * 2  # noqa: S311
+    tar = _tar_header("demo-1.0/x", size=len(content)) + content + bytes(1024)
+    data = bytearray(_wheel({"x": content}) if ending == ".zip" else gzip.compress(tar))
+    assert _read_all(bytes(data), ending) == Content(None)
+    data[_MEGABYTE] ^= 1
+    assert _read_all(bytes(data), ending).fault
+
+
 def _tar_header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
     info = tarfile.TarInfo(name)
     info.type, info.size = kind, size
@@ -134,7 +145,7 @@ def test_holes_of_sparse_members_are_not_read() -> None:
 def test_many_members_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(integrity, "_MOST_MEMBERS", 50)
     packed = _tar_header("demo-1.0/x") * 20_000
-    with _within(10):
+    with _within(4):
         assert integrity.archive(io.BytesIO(packed), "demo-1.0.tar") == Content(None)
         assert integrity.archive(io.BytesIO(gzip.compress(packed)[:-9]), "demo-1.0.tar.gz").fault
 
@@ -181,6 +192,23 @@ def test_overlapping_members_count_as_often_as_they_are_read(monkeypatch: pytest
     assert _read_all(packed) == Content(None)
 
 
+@pytest.mark.parametrize(("kind", "megabytes"), [(zipfile.ZIP_STORED, 4), (zipfile.ZIP_DEFLATED, 4), (zipfile.ZIP_LZMA, 12)])
+def test_a_member_is_read_in_pieces(kind: int, megabytes: int) -> None:
+    """Smaller ones where all is unpacked at once that is read at once: here 25 times as much."""
+    chosen = random.Random(1)  # noqa: S311
+    data = _wheel({"x": b"".join(bytes(10_000) + chosen.randbytes(400) for _ in range(500))}, kind)
+    with _within(megabytes):
+        assert integrity.archive(io.BytesIO(data), "demo-1.0.zip") == Content(None)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("most", [0, 1, archives.CHUNK, archives.CHUNK + 1, _MEGABYTE, 2 * _MEGABYTE])
+def test_a_member_is_read_as_far_as_is_wanted(kind: int, most: int) -> None:
+    content = random.Random(1).randbytes(_MEGABYTE)  # noqa: S311
+    with archives.zipped(io.BytesIO(_wheel({"x": content}, kind))) as archive:
+        assert archives.read(archive, archive.getinfo("x"), most) == content[:most]
+
+
 def test_an_encrypted_wheel_is_not_proven_damaged() -> None:
     data = bytearray(_wheel({"x": b"x"}))
     for magic, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
@@ -192,6 +220,22 @@ def test_an_encrypted_wheel_is_not_proven_damaged() -> None:
 
 def test_a_record_that_is_no_table_is_damage() -> None:
     assert _read_all(_wheel({}, record="x" * 200_000)).fault == "its RECORD is not readable"
+
+
+@pytest.mark.parametrize("size", [1, 2, -1, archives.LARGEST_READ])
+def test_a_stream_gives_what_it_may_and_no_more(size: int) -> None:
+    stream = archives.Stream(io.BytesIO(b"abcdefgh"), 4)
+    assert (stream.read(0), stream.seek(3), stream.tell()) == (b"", 3, 3)
+    assert (stream.read(1), stream.seek(4), stream.tell()) == (b"d", 4, 4)
+    with pytest.raises(archives.TooLargeError):
+        stream.read(size)
+
+
+def test_a_stream_gives_all_there_is_at_once_and_ends() -> None:
+    stream = archives.Stream(io.BytesIO(b"abc"), 2 * archives.LARGEST_READ)
+    assert (stream.read(archives.LARGEST_READ), stream.read(1), stream.seek(9)) == (b"abc", b"", 3)
+    with pytest.raises(archives.TooLargeError):
+        stream.read(archives.LARGEST_READ + 1)
 
 
 _HARM = (b"\xff" * 8, b"\x00" * 8, b"\xff" * 4, b"\xff\xff", struct.pack("<q", -5), struct.pack("<Q", (1 << 63) - 1))

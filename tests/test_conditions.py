@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,8 +39,10 @@ _THEN = Conditions(
         ({"libc": ("glibc", "2.4")}, "for glibc 2.36, here is 2.4"),
         ({"libc": ("glibc", "2.9")}, "for glibc 2.36, here is 2.9"),
         ({"libc": ("musl", "1.2")}, "for glibc"),
+        ({"libc": ("", "")}, "for glibc"),
         ({"abi": ".cpython-311t-x86_64-linux-gnu.so linux-x86_64"}, "for another interpreter"),
         ({"compilers": {"CC": "clang", "CXX": "gcc"}}, "with CC set otherwise"),
+        ({"compilers": {}}, "with CC, CXX set otherwise"),
         ({"settings": "f" * 32}, "with other config settings or build options"),
         ({"variables": {}}, "with CFLAGS set otherwise"),
         ({"variables": {"CFLAGS": "1", "LDFLAGS": "2"}}, "with LDFLAGS set otherwise"),
@@ -65,6 +69,7 @@ def test_differences(change: dict[str, Any], said: str) -> None:
         ("riscv64-linux-gnu-gcc (Debian 14.2.0) 14.2.0\nFree Software Foundation\n", "gcc for riscv64"),
         ("Debian clang version 14.0.6\nTarget: x86_64-pc-linux-gnu\n", "clang"),
         ("Apple clang version 17.0.0 (clang-1700.0.13.3)\n", "clang"),
+        ("HIP version: 5.3.22061\nAMD clang version 15.0.0\n", ""),
         ("false (GNU coreutils) 9.1\nCopyright (C) 2022 Free Software Foundation, Inc.\n", ""),
         ("ccache version 4.8\n", ""),
         ("", ""),
@@ -88,14 +93,50 @@ def test_a_compiler_that_is_not_set_is_the_interpreters(tmp_path: Path) -> None:
     assert build.compilers({**environ, "CC": "'"}, {})["CC"] == build.hashed("'")
 
 
-def test_a_processor_counts_where_flags_ask_for_it() -> None:
+def test_a_path_is_the_builds_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, says in (("ours", "gcc 12\nFree Software Foundation"), ("theirs", "clang version 14")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "cc").write_text(f"#!/bin/sh\necho '{says}'\n")
+        (tmp_path / folder / "cc").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "ours"))
+    theirs = {"PATH": str(tmp_path / "theirs")}
+    assert build.compilers(theirs, {"CC": "cc"})["CC"] == "clang"
+    assert build.tools(["nvcc", "cc"], theirs) == {"cc": str(tmp_path / "theirs" / "cc")}
+    assert build.compilers({}, {"CC": "cc"})["CC"] == ""
+    assert build.tools(["cc"], {}) == {}
+
+
+_NATIVE = {"CFLAGS": "-O3 -march=native"}
+_INTEL = "processor\t: 0\nmodel name\t: \xae i7\ncpu MHz\t\t: {}\nflags\t\t: fpu sse avx{}\n\nprocessor\t: 1\nflags\t\t: fpu\n"
+_ARM = "processor\t: 0\nBogoMIPS\t: {}\nFeatures\t: fp asimd{}\n"
+
+
+@pytest.mark.parametrize("says", [_INTEL, _ARM])
+def test_a_processor_counts_where_flags_ask_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    """What it is able to, not how fast it runs just now."""
+
+    def seen(*numbers: str) -> str:
+        (tmp_path / "cpuinfo").write_bytes(says.format(*numbers).encode("latin-1"))
+        return build.cpu(_NATIVE)
+
+    here = build.cpu(_NATIVE)
+    monkeypatch.setattr(build, "_CPU", str(tmp_path / "cpuinfo"))
+    unknown = build.cpu(_NATIVE)
+    assert here != unknown or platform.machine() not in ("x86_64", "aarch64")
+    assert unknown == build.cpu({"RUSTFLAGS": "-C target-cpu=native", "CC": "gcc"}) != ""
+    assert len({unknown, seen("800", ""), seen("800", " vnni")}) == 3
+    assert seen("800", "") == seen("3600", "")
     assert build.cpu({"CFLAGS": "-O3"}) == ""
-    assert build.cpu({"CFLAGS": "-O3 -march=native"}) == build.cpu({"RUSTFLAGS": "-C target-cpu=native"}) != ""
+
+
+def test_any_value_has_its_digest() -> None:
+    assert build.hashed(os.fsdecode(b"\xff")) != build.hashed(os.fsdecode(b"\xfe"))
 
 
 def test_settings_have_no_order() -> None:
     assert build.settings(["a=b", "c=d"]) == build.settings(["c=d", "a=b"]) != build.settings(["a=b"])
     assert build.settings(["a=b", "a=c"]) != build.settings(["a=c", "a=b"]), "but values of one key do"
+    assert build.settings(["a=x=1", "a=b=2"]) != build.settings(["a=b=2", "a=x=1"]), "whatever is in them"
     assert build.settings([]) == ""
 
 
@@ -106,11 +147,39 @@ def test_no_value_is_remembered() -> None:
     assert "hush" not in json.dumps(build.to_json(record))
 
 
-_RECORD = Record("0" * 64, {"sha256": "1" * 64}, _SAYS, _THEN, {"libz.so.1": "/lib/libz.so.1"}, seen=False)
+# Where nothing can be told of libraries, their places are a view of nothing.
+_LIBRARIES = MappingProxyType({"libz.so.1": "/lib/libz.so.1"})
+_RECORD = Record("0" * 64, {"sha256": "1" * 64}, _SAYS, _THEN, _LIBRARIES, seen=False)
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
     assert build.from_json(json.loads(json.dumps(build.to_json(_RECORD)))) == _RECORD
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("", "format", 0),
+        ("", "wheel", None),
+        ("", "source", {"sha256": 1}),
+        ("", "libraries", {"libz.so.1": None}),
+        ("says", "words", [1]),
+        ("says", "requires", [["numpy"]]),
+        ("says", "more", ""),
+        ("conditions", "abi", 311),
+        ("conditions", "libc", ["glibc", 2.36]),
+        ("conditions", "libc", ["glibc", "2.36", ""]),
+        ("conditions", "libc", ["glibc"]),
+        ("conditions", "cpu", 1),
+        ("conditions", "settings", {}),
+        ("conditions", "variables", {"CFLAGS": 1}),
+        ("conditions", "peers", ["numpy"]),
+    ],
+)
+def test_a_record_that_we_did_not_write_is_none(part: str, name: str, value: Any) -> None:
+    document = json.loads(json.dumps(build.to_json(_RECORD)))
+    (document[part] if part else document)[name] = value
+    assert build.from_json(document) is None
 
 
 _JSON = st.recursive(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import tarfile
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pinstall import digest
 from pinstall.pipcache.entries import Entry, Span, open_content
 from pinstall.proof import integrity
 from tests.lab import flip
@@ -103,6 +106,10 @@ def test_any_bytes_are_judged_and_none_break_us(tmp_path: Path, ending: str, dat
     _archive(path)
 
 
+def test_of_what_pip_does_not_know_nothing_is_told() -> None:
+    assert integrity.archive(io.BytesIO(b"MZ"), "demo-1.0.exe") == integrity.Content(None)
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     (tmp_path / "link").symlink_to("file")
@@ -130,3 +137,94 @@ def test_an_archive_within_a_file_is_judged_as_if_it_were_alone(tmp_path: Path, 
             assert (integrity.archive(file, path.name).fault is None) == whole
             file.seek(0)
             assert integrity.digests(file, ["md5"]) == {"md5": hashlib.md5(content).hexdigest()}
+
+
+_INFO = "demo-1.0.dist-info"
+_METADATA = f"{_INFO}/METADATA"
+_MODULE = b"x = 1\n"
+_FILES = {
+    "demo/": b"",
+    "demo/_vendor/other-2.0.dist-info/METADATA": b"Name: other\nVersion: 2.0\n",
+    f"{_INFO}/RECORD.jws": b"signed",
+    f"{_INFO}/RECORD.p7s": b"signed",
+    _METADATA: b"Name: Demo\nVersion: 1.0\n",
+    "demo/__init__.py": _MODULE,
+}
+_OTHERS = ["demo/_vendor/other-2.0.dist-info/METADATA,,", f"{_METADATA},,"]
+
+
+def _hashed(algorithm: str, end: str = "") -> str:
+    made = digest.new(algorithm)
+    made.update(_MODULE)
+    return f"demo/__init__.py,{algorithm}={base64.urlsafe_b64encode(made.digest()).rstrip(b'=').decode()}{end},6"
+
+
+def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.Content:
+    """Judge a wheel whose RECORD, the first of its files, has these rows and those of the other files."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(f"{_INFO}/RECORD", "".join(f"{row}\n" for row in [*rows, *_OTHERS]))
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return integrity.archive(packed, "demo-1.0-py3-none-any.whl")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [_hashed("sha256"), f"{_INFO}/RECORD,,"],
+        [_hashed("sha256")],
+        [_hashed("sha256"), f"{_INFO}/RECORD.jws,,", f"{_INFO}/RECORD,sha256=AAAA,7"],
+        [_hashed("sha384")],
+        [_hashed("sha512")],
+        [_hashed("md5")],
+        [_hashed("blake2b_256")],
+        [_hashed("sha256", "=")],
+        ["demo/__init__.py,,"],
+        ["demo/__init__.py,sha256=,6"],
+        ["demo/__init__.py,blake3=AAAA,6"],
+        ["# no row", _hashed("sha256")],
+    ],
+)
+def test_a_wheel_that_is_as_its_record_says(rows: list[str]) -> None:
+    """RECORD and its signatures may be in it and need not; a hash that cannot be compared proves nothing."""
+    assert _recorded(rows) == integrity.Content(None, "demo", "1.0")
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ([_hashed("sha256").replace("=", "=A")], "demo/__init__.py differs from its RECORD"),
+        ([], "demo/__init__.py is not in its RECORD"),
+        (["demo/__init__.py"], "demo/__init__.py is not in its RECORD"),
+        ([_hashed("sha256"), "demo/gone.py,,"], "demo/gone.py is in its RECORD and not in it"),
+    ],
+)
+def test_a_wheel_that_is_not(rows: list[str], fault: str) -> None:
+    assert _recorded(rows) == integrity.Content(fault, "demo", "1.0")
+
+
+def test_a_wheel_has_a_record() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(_METADATA, _FILES[_METADATA])
+    assert integrity.wheel(packed) == integrity.Content("it has no RECORD")
+
+
+def test_a_wheel_may_not_say_what_it_is() -> None:
+    assert _recorded([_hashed("sha256")], {**_FILES, _METADATA: b"Summary: nothing\n"}) == integrity.Content(None, "", "")
+
+
+def test_what_a_wheel_brings_to_the_top_of_site_packages() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in (
+            "module.py",
+            "native.cpython-311-x86_64-linux-gnu.so",
+            "package/inner/__init__.py",
+            "demo-1.0.data/purelib/pure.py",
+            "demo-1.0.data/platlib/plat/core.so",
+        ):
+            archive.writestr(name, "")
+    assert integrity.top_level(packed) == {"module", "native", "package", "pure", "plat"}
+    assert integrity.top_level(io.BytesIO(b"PK")) == frozenset()

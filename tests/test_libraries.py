@@ -147,6 +147,25 @@ def test_tokens_stand_for_what_the_loader_was_built_for(tmp_path: Path, site: Pa
     assert _judged(site, {"_x.so": module}).missing == ("libfoo.so.1",)
 
 
+@pytest.mark.parametrize("lib", proof._LIB)
+def test_a_loaders_lib_is_any_that_it_may_be(tmp_path: Path, site: Path, lib: str) -> None:
+    module = _library(
+        tmp_path, "_x.so", f"-Wl,-rpath,{tmp_path}/opt/$LIB", needs=[_library(tmp_path / "opt" / lib, "libfoo.so.1")]
+    )
+    assert libraries(_zip({"_x.so": module}), str(site), [], {}) == Libraries(("libfoo.so.1",))
+
+
+def test_a_file_names_folders_beside_where_it_will_lie(tmp_path: Path, site: Path) -> None:
+    """Outside all packages, as conda's libraries are."""
+    foo = _library(tmp_path / "environment" / "share", "libfoo.so.1")
+    module = _library(tmp_path, "_x.so", "-Wl,-rpath,$ORIGIN/../../../share", needs=[foo])
+    for member in ("demo/_x.so", "demo-1.0.data/platlib/demo/_x.so"):
+        said = proof.libraries(_zip({member: module}), str(site), [str(site)], {})
+        assert said == Libraries(("libfoo.so.1",), (), {"libfoo.so.1": str(foo)})
+    assert _judged(site, {"demo/_x.so": module}).missing == ()
+    assert _judged(site, {"demo/deep/_x.so": module}).missing == ("libfoo.so.1",)
+
+
 def _dynamic(data: bytes) -> Iterator[tuple[int, str]]:
     """Yield where each entry of the dynamic section stands, and its tag."""
     elf = ELFFile(io.BytesIO(data))
@@ -204,7 +223,8 @@ def test_a_name_with_a_slash_is_a_path(tmp_path: Path, site: Path) -> None:
     named = _library(tmp_path / "opt", "named.so", f"-Wl,-soname,{foo}")
     relative = _library(tmp_path / "opt", "relative.so", "-Wl,-soname,opt/libfoo.so")
     module = _library(tmp_path, "_x.so", needs=[named, relative])
-    assert libraries(_zip({"_x.so": module}), str(site), [], {}) == Libraries((str(foo),), ("opt/libfoo.so",))
+    variable = {"LD_LIBRARY_PATH": str(tmp_path)}
+    assert libraries(_zip({"_x.so": module}), str(site), [], variable) == Libraries((str(foo),), ("opt/libfoo.so",))
     foo.unlink()
     assert libraries(_zip({"_x.so": module}), str(site), [], {}) == Libraries((), tuple(sorted([str(foo), "opt/libfoo.so"])))
 
@@ -218,7 +238,7 @@ def test_another_package_brings_it(tmp_path: Path, site: Path) -> None:
     def said(*path: Path) -> Libraries | None:
         return libraries(_zip({"_x.so": module}), str(site), ["", "/no.zip", *map(str, path)], {})
 
-    for ignored in ("a/b/c/d/e", "torch-1.0.dist-info"):
+    for ignored in ("a/b/c/d", "torch-1.0.dist-info"):
         _library(site / ignored, "libc10.so")
     (site / "linked").symlink_to(tmp_path / "build")
     assert said(site, elsewhere) == Libraries((), ("libc10.so",))
@@ -290,6 +310,14 @@ def test_of_an_elf_file_that_cannot_be_read_nothing_is_told(tmp_path: Path, site
     assert callable(harm)
     data = _library(tmp_path, "_x.so").read_bytes()
     assert libraries(_zip({"_x.so": harm(data)}), str(site), [], {}) is None
+
+
+def test_sections_are_for_linkers_alone(tmp_path: Path, site: Path) -> None:
+    """Stripped or broken, they are nothing to the loader."""
+    module = _library(tmp_path, "_x.so", needs=[_library(tmp_path, "libfoo.so.1")]).read_bytes()
+    for offset, count in ((bytes(8), bytes(2)), (b"\xff" * 7 + b"\x7f", b"\xff\xff"), (bytes([64, *bytes(7)]), b"\xff\xff")):
+        harmed = module[:40] + offset + module[48:60] + count + module[62:]
+        assert _judged(site, {"_x.so": harmed}) == Libraries((), ("libfoo.so.1",))
 
 
 @pytest.mark.parametrize("name", ["x.so", "x.pyd", "x.dylib", "x.so.1"])
@@ -374,7 +402,20 @@ def test_an_old_cache_and_a_broken_one(tmp_path: Path) -> None:
     assert proof._cached(str(tmp_path / "none")) == {}
 
 
-@pytest.mark.parametrize("listed", ["/nowhere:{}\n", "{}", "/nowhere\n{}\n"])
+def test_the_loaders_cache_is_asked_after_the_folders_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached, named = (_library(tmp_path / folder, "libfoo.so.1") for folder in ("cached", "named"))
+    module = _library(tmp_path, "_x.so", needs=[cached])
+    (tmp_path / "ld.so.cache").write_bytes(_cache(**{"libfoo.so.1": str(cached), "libbar.so.1": "/opt/libbar.so.1"}))
+    monkeypatch.setattr(os, "confstr", lambda _: "glibc 2.36")
+    monkeypatch.setattr(proof, "_CACHE", str(tmp_path / "ld.so.cache"))
+    proof._loader.cache_clear()
+    for variable, place in ((str(tmp_path / "named"), named), ("", cached)):
+        said = proof.libraries(_zip({"_x.so": module}), str(tmp_path / "site"), [], {"LD_LIBRARY_PATH": variable})
+        assert said == Libraries(("libfoo.so.1",), (), {"libfoo.so.1": str(place)})
+    proof._loader.cache_clear()
+
+
+@pytest.mark.parametrize("listed", ["/nowhere:{}\n", "{}", "/nowhere\udcff\n{}\n"])
 def test_musl_has_a_file_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     def confstr(name: str) -> str:
         raise ValueError(name)
@@ -385,7 +426,7 @@ def test_musl_has_a_file_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "unreadable.path").mkdir()
     for content, said in ((None, Libraries((), ("libfoo.so.1",))), (listed, Libraries(("libfoo.so.1",)))):
         if content is not None:
-            (tmp_path / "ld-musl-x.path").write_text(content.format(tmp_path / "opt"))
+            (tmp_path / "ld-musl-x.path").write_bytes(os.fsencode(content.format(tmp_path / "opt")))
         proof._loader.cache_clear()
         assert libraries(_zip({"_x.so": module}), str(tmp_path / "site"), [], {}) == said
     proof._loader.cache_clear()
@@ -396,8 +437,8 @@ def test_places_are_those_of_the_system(tmp_path: Path, site: Path) -> None:
     needs = [
         _library(tmp_path / "opt", name) for name in ("libsystem.so.1", "libbundled.so.1", "libbrought.so.1", "libhere.so.1")
     ]
-    module = _library(tmp_path, "_x.so", f"-Wl,-rpath,{tmp_path}/system:$ORIGIN/near", needs=needs)
-    system = _library(tmp_path / "system", "libsystem.so.1")
+    module = _library(tmp_path, "_x.so", f"-Wl,-rpath,{site}-not:$ORIGIN/near", needs=needs)
+    system = _library(site.parent / "site-packages-not", "libsystem.so.1")
     _library(site / "torch" / "lib", "libbrought.so.1")
     _library(site / "near", "libhere.so.1")
     said = proof.libraries(_zip({"_x.so": module, "libbundled.so.1": needs[1]}), str(site), [str(site)], {})

@@ -8,6 +8,7 @@ import io
 import lzma
 import tarfile
 import zipfile
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ _PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ".tar": bytes,
     ".tar.bz2": bz2.compress,
     ".tar.xz": lzma.compress,
+    ".tar.lzma": partial(lzma.compress, format=lzma.FORMAT_ALONE),
 }
 _ENDINGS = [*_PACKERS, ".zip"]
 
@@ -82,6 +84,7 @@ def _shaping(found: Source | None, *names: str, project: str = "foreign") -> set
         ("CMakeLists.txt", "if(DEFINED ENV{FROB_PREFIX})\n", "FROB_PREFIX"),
         ("CMakeLists.txt", "set(prefix $ENV{FrobPrefix})\n", "FrobPrefix"),
         ("CMakeLists.txt", "find_package(Frob REQUIRED)\n", "Frob_ROOT"),
+        ("CMakeLists.txt", "find_package(Frob)\nfind_package(Other)\nset(prefix $ENV{Other})\n", "FROB_ROOT"),
         ("cmake/frobs.cmake", "FIND_PACKAGE (Frob)\n", "FROB_ROOT"),
         ("demo/meson.build", "run_command('env', 'FROB_ABI')\n", "FROB_ABI"),
         ("Makefile.am", "frobs: $(FROB_TOOLS)\n", "FROB_TOOLS"),
@@ -177,7 +180,9 @@ def test_what_differs_between_two_runs_shapes_none_unless_it_is_asked_for(name: 
     assert source.shaping(found, "demo", {name: "1"}, [f"{name[:2]}*"]) == {name: "1"}
 
 
-@pytest.mark.parametrize("name", ["TOKENIZERS_PARALLEL", "KEYBOARD_LAYOUT", "AUTHOR_NAME", "COMPASS_DIR", "HDF5_PARALLEL"])
+@pytest.mark.parametrize(
+    "name", ["FROBJOBS", "TOKENIZERS_PARALLEL", "KEYBOARD_LAYOUT", "AUTHOR_NAME", "COMPASS_DIR", "HDF5_PARALLEL"]
+)
 def test_a_name_that_only_looks_like_one_of_these_may(name: str) -> None:
     assert _shaping(_read({"setup.py": name}), name) == {name}
 
@@ -212,6 +217,12 @@ _BACKEND = '[build-system]\nrequires = ["Cython>=3", "setup.tools_scm[toml]", 7,
             {"setup.py": "import help\n", "help.py": "from . import more\nimport setup, _winreg\n", "more.py": "import a"},
             ("a", "setuptools"),
         ),
+        (
+            {"setup.py": "import numpy, help, more\n", "help.py": "import torch\n", "more.py": "import a, b\n"},
+            ("a", "b", "numpy", "setuptools", "torch"),
+        ),
+        # Where no module is, there is no package, and another project brings it.
+        ({"setup.py": "import torch\n", "torch/lib/make.py": ""}, ("setuptools", "torch")),
         ({"setup.py": "import demo, distutils.core\n", "noxfile.py": "import nox\n"}, ("setuptools",)),
         ({"setup.py": "import extra\n", "extra/__init__.py": ""}, ("setuptools",)),
         ({"__init__.py": "import a\n"}, ("setuptools",)),
@@ -226,7 +237,68 @@ _BACKEND = '[build-system]\nrequires = ["Cython>=3", "setup.tools_scm[toml]", 7,
     ],
 )
 def test_a_build_needs_what_it_requires_and_what_its_scripts_import(files: dict[str, str], requires: tuple[str, ...]) -> None:
-    assert _read(files).requires == requires
+    found = _read(files)
+    assert (found.requires, found.whole) == (requires, True)
+
+
+@pytest.mark.parametrize("top", ["demo-1.0/", "./demo-1.0/", "demo-1.0//", "demo-1.0/./", "/demo-1.0/"])
+@pytest.mark.parametrize("ending", [".tar", ".zip"])
+def test_the_top_of_an_sdist_is_the_top_however_paths_are_written(top: str, ending: str) -> None:
+    packed = io.BytesIO()
+    text = b"[build-system]\nrequires = ['numpy']\n"
+    if ending == ".zip":
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr(f"{top}pyproject.toml", text)
+    else:
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            info = tarfile.TarInfo(f"{top}pyproject.toml")
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text))
+    found = _read_bytes(packed.getvalue(), f"demo-1.0{ending}")
+    assert found is not None
+    assert found.requires == ("numpy",)
+
+
+@pytest.mark.parametrize("ending", [".tar", ".zip"])
+def test_folders_are_no_files(ending: str) -> None:
+    """Whatever they are called: a file ``configure`` would be a sign of something to compile."""
+    packed = io.BytesIO()
+    if ending == ".zip":
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.mkdir("demo-1.0/configure")
+    else:
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            info = tarfile.TarInfo("demo-1.0/configure")
+            info.type = tarfile.DIRTYPE
+            tar.addfile(info)
+    found = _read_bytes(packed.getvalue(), f"demo-1.0{ending}")
+    assert found is not None
+    assert not found.compiles
+
+
+@pytest.mark.parametrize("ending", _ENDINGS)
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"a.py": "", "PKG-INFO": "Name: demo", "demo.egg-info/PKG-INFO": "Name: other"}, "Name: demo"),
+        ({"demo.egg-info/PKG-INFO": "Name: other", "PKG-INFO": "Name: demo\xe9"}, "Name: demo\xe9"),
+        ({"demo.egg-info/PKG-INFO": "Name: other", "MY-PKG-INFO": "Name: demo"}, ""),
+    ],
+)
+def test_an_sdist_says_what_it_is_at_its_top(ending: str, files: dict[str, str], said: str) -> None:
+    data = _sdist(files, ending)
+    assert source.metadata(io.BytesIO(data), f"demo-1.0{ending}") == said
+    assert source.metadata(io.BytesIO(data[:50]), f"demo-1.0{ending}") == ""
+
+
+def test_what_an_sdist_says_may_be_no_utf8_and_begin_with_a_dot() -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        info = tarfile.TarInfo("./demo-1.0/PKG-INFO")
+        info.size = 7
+        tar.addfile(info, io.BytesIO(b"Name: \xe9"))
+    packed.seek(0)
+    assert source.metadata(packed, "demo-1.0.tar") == "Name: \ufffd"
 
 
 @pytest.mark.parametrize(

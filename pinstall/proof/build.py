@@ -21,6 +21,7 @@ _FORMAT = 1
 COMPILERS = ("CC", "CXX")
 # Its first word is its own name: gcc, c++, x86_64-linux-gnu-gcc-12.
 _GCC = re.compile(r"(?:(\w+)-[\w-]+-)?(?:gcc|g\+\+|cc|c\+\+)(?:-[\d.]+)? ")
+_CPU = "/proc/cpuinfo"
 _CPU_FLAGS = re.compile(r"^(?:flags|Features)\s*:\s*(.*)$", re.MULTILINE)
 
 
@@ -144,7 +145,7 @@ def cpu(variables: Mapping[str, str]) -> str:
     if not any("native" in value for value in variables.values()):
         return ""
     try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        with open(_CPU, encoding="ascii", errors="replace") as file:
             found = _CPU_FLAGS.search(file.read())
     except OSError:
         found = None

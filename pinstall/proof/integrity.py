@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 import itertools
 import re
@@ -129,7 +128,7 @@ def metadata(file: BinaryIO) -> str:
 
 def _info(members: Iterable[str]) -> str:
     """Return the name of a wheel's own ``.dist-info`` folder: at the top, for packages may bring those of others below."""
-    folders = [folder for folder, _, name in (member.partition("/") for member in members) if name == "METADATA"]
+    folders = (member.partition("/")[0] for member in members)
     return next((folder for folder in folders if folder.endswith(".dist-info")), "")
 
 
@@ -160,14 +159,14 @@ def _record_fault(
         if name not in recorded:
             return f"{name} is not in its RECORD"
         algorithm, _, value = recorded[name].partition("=")
-        if algorithm in STRENGTH and value and _member_hash(archive_, member, algorithm) != value:
+        if algorithm in STRENGTH and value and _member_hash(archive_, member, algorithm) != value.rstrip("="):
             return f"{name} differs from its RECORD"
     missing = next((name for name in recorded if name not in members and name not in unrecorded), None)
     return f"{missing} is in its RECORD and not in it" if missing else None
 
 
 def _member_hash(archive_: zipfile.ZipFile, member: zipfile.ZipInfo, algorithm: str) -> str:
-    made = hashlib.new(algorithm)
+    made = digest.new(algorithm)
     for piece in archives.pieces(archive_, member):
         made.update(piece)
     return base64.urlsafe_b64encode(made.digest()).rstrip(b"=").decode()

@@ -194,7 +194,7 @@ def shaping(source: Source | None, project: str, environ: Mapping[str, str], mor
 
 
 def _upper(name: str) -> str:
-    return name.upper().replace("-", "_").replace(".", "_")
+    return name.upper().replace("-", "_")
 
 
 def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | None:
@@ -310,10 +310,8 @@ class _Reading:
         elif name in ("Cargo.lock", "Cargo.toml"):  # build scripts of crates outside the sdist: OPENSSL_DIR is openssl-sys's
             self.made.update(f"{_upper(crate.decode())}_{end}" for crate in _CRATE.findall(text) for end in _OF_CRATE)
         elif name == "CMakeLists.txt" or name.endswith(".cmake"):
-            for package, variable in _CMAKE.findall(text):
-                found = package.decode("ascii", "replace")
-                self.made |= {variable.decode("ascii", "replace")} if variable else {f"{found}_ROOT", f"{found}_DIR"}
-                self.made |= {f"{found.upper()}_ROOT"} if found else set()
+            for package, variable in ((found.decode(), name.decode()) for found, name in _CMAKE.findall(text)):
+                self.made |= {variable} if variable else {f"{package}_ROOT", f"{package}_DIR", f"{package.upper()}_ROOT"}
 
     def source(self, *, whole: bool) -> Source:
         """Return what was learnt; *whole* says whether the walk came to its end."""
@@ -335,9 +333,9 @@ class _Reading:
 def _imports(text: bytes) -> Iterator[str]:
     """Yield the dotted names that a Python file imports, as far as lines tell."""
     for origin, names, plain in _IMPORT.findall(text):
-        for item in (names or b"*" if origin else plain).decode("ascii", "replace").split(","):
+        for item in (names or b"*" if origin else plain).decode().split(","):
             word = item.split()[:1]
-            yield ".".join([origin.decode("ascii", "replace"), *word] if origin else word)
+            yield ".".join([origin.decode(), *word] if origin else word)
 
 
 def _reached(imports: Mapping[str, set[str]], first: Iterable[str]) -> set[str]:
