@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -175,6 +176,7 @@ class _Fork:
         for module in SHARED:
             import_module(module)
         self._status: int | None = None
+        gc.freeze()  # what is there already is not looked at again by pip's collector, which would copy every page of it
         self._pid = os.fork()
         if self._pid == 0:
             os.close(go)
