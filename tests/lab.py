@@ -12,8 +12,12 @@ import sysconfig
 import venv
 import zlib
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
 
 from tests import index as indexes
 from tests import messages
@@ -105,6 +109,9 @@ class Lab:
         certificates = root / "authority.pem"
         authority.cert_pem.write_to_path(str(certificates))
         (root / "home").mkdir()
+        (root / "needs").mkdir()
+        for path in _needs():
+            (root / "needs" / path.name).symlink_to(path)
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -142,8 +149,8 @@ class Lab:
         venv.create(folder, symlinks=True)
         made = Environment(folder)
         site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
-        # pip of the wanted version first, then pinstall and what it needs from the tests' own environment.
-        lines = [str(self._pips / pip), sysconfig.get_path("purelib"), str(HERE.parent), *([_SPAWN] if _SPAWNS else [])]
+        # pip of the wanted version first, then what pinstall needs, and pinstall.
+        lines = [str(self._pips / pip), str(self.root / "needs"), str(HERE.parent), *([_SPAWN] if _SPAWNS else [])]
         (site / "lab.pth").write_text("\n".join(lines) + "\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name
@@ -236,6 +243,16 @@ class Seeds:
         """Stop the indexes."""
         for made, _, _ in self._made.values():
             made.close()
+
+
+@cache
+def _needs() -> set[Path]:
+    """What the others have of the tests' own environment: pinstall and its needs. pip reads the metadata of all it finds."""
+    needed = map(Requirement, metadata.requires("pip-pinstall") or ())
+    names = [need.name for need in needed if need.name != "pip" and (need.marker is None or need.marker.evaluate())]
+    site = Path(sysconfig.get_path("purelib"))
+    tops = {file.parts[0] for name in ("pip-pinstall", "coverage", *names) for file in metadata.files(name) or ()}
+    return {site / top for top in tops if top != ".." and not top.endswith(".pth")}
 
 
 def _is_page(path: Path) -> bool:

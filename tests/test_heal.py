@@ -42,9 +42,8 @@ def _acts(done: Result) -> list[str]:
     return [line.partition(" from the cache")[0] for line in done.said]
 
 
-@pytest.mark.parametrize("hashes", [("sha256",), ()])
-@pytest.mark.parametrize("word", ["demo", "demo==1.0", "demo[extra]>=1"])
-def test_a_dependency_that_nobody_pinned(lab: Lab, index: Index, hashes: tuple[str, ...], word: str) -> None:
+@pytest.mark.parametrize(("word", "hashes"), [("demo", ()), ("demo==1.0", ("sha256",)), ("demo[extra]>=1", ("sha256",))])
+def test_a_dependency_that_nobody_pinned(lab: Lab, index: Index, word: str, hashes: tuple[str, ...]) -> None:
     index.hashes = hashes
     lab.pip(lab.environment(), word)
     flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
@@ -152,7 +151,7 @@ def test_an_index_that_lies_gets_one_try(lab: Lab, index: Index) -> None:
         page.with_suffix("").unlink()
     index.forget()
     tries = []
-    for _ in range(3):
+    for _ in range(2):
         before = len(index.fetched)
         assert lab.pinstall(lab.environment(), "more==1.0").status == 1
         tries.append(len(index.fetched) - before)

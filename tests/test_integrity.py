@@ -160,12 +160,12 @@ def _hashed(algorithm: str, end: str = "") -> str:
 
 
 def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.Content:
-    """Judge a wheel whose RECORD, the first of its files, has these rows and those of the other files."""
+    """Judge a wheel whose RECORD, the last of its files, has these rows and those of the other files."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(f"{_INFO}/RECORD", "".join(f"{row}\n" for row in [*rows, *_OTHERS]))
         for name, data in files.items():
             archive.writestr(name, data)
+        archive.writestr(f"{_INFO}/RECORD", "".join(f"{row}\n" for row in [*rows, *_OTHERS]))
     return integrity.archive(packed, "demo-1.0-py3-none-any.whl")
 
 
@@ -195,6 +195,7 @@ def test_a_wheel_that_is_as_its_record_says(rows: list[str]) -> None:
     ("rows", "fault"),
     [
         ([_hashed("sha256").replace("=", "=A")], "demo/__init__.py differs from its RECORD"),
+        ([_hashed("sha256", "=").replace("=", "=A", 1)], "demo/__init__.py differs from its RECORD"),
         ([], "demo/__init__.py is not in its RECORD"),
         (["demo/__init__.py"], "demo/__init__.py is not in its RECORD"),
         ([_hashed("sha256"), "demo/gone.py,,"], "demo/gone.py is in its RECORD and not in it"),

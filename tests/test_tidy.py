@@ -22,6 +22,10 @@ def _cached(lab: Lab, index: Index, *versions: str) -> None:
         lab.pip(lab.environment(), "-i", index.url, f"demo=={version}")
 
 
+def _two(lab: Lab, index: Index) -> None:
+    _cached(lab, index, "1.0", "2.0")
+
+
 def _versions(lab: Lab) -> list[str]:
     return [wheel.name.split("-")[1] for wheel in lab.wheels()]
 
@@ -32,7 +36,7 @@ def test_switching_versions_fetches_and_builds_nothing(lab: Lab, age: int | None
     index.page_age, index.hashes = age, hashes
     _cached(lab, index, "1.0", "2.0", "3.0")
     index.forget()
-    for version in ("2.0", "1.0", "3.0", "1.0"):
+    for version in ("2.0", "1.0", "3.0"):
         environment = lab.environment()
         done = lab.pinstall(environment, "-i", index.url, f"demo=={version}")
         assert environment.installed("demo") == f"{version} {version}", done
@@ -90,16 +94,14 @@ def test_what_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> None:
     ids=str,
 )
 def test_nothing_is_tidied(lab: Lab, words: list[str], variables: dict[str, str]) -> None:
-    index = lab.index()
-    _cached(lab, index, "1.0", "2.0")
+    index = lab.seeded(_two)
     lab.pinstall(lab.environment(), "-i", index.url, *words, **variables)
     assert sorted(_versions(lab)) == ["1.0", "2.0"]
     assert len(lab.bodies()) == 2
 
 
 def test_a_constraint_on_a_bystander_tidies_nothing(lab: Lab) -> None:
-    index = lab.index()
-    _cached(lab, index, "1.0", "2.0")
+    index = lab.seeded(_two)
     wheel(index.root, "wanted", "1.0")
     (lab.root / "c.txt").write_text("demo==1.0\n")
     done = lab.pinstall(lab.environment(), "-i", index.url, "-c", "c.txt", "wanted")
@@ -108,16 +110,14 @@ def test_a_constraint_on_a_bystander_tidies_nothing(lab: Lab) -> None:
 
 
 def test_into_a_target(lab: Lab) -> None:
-    index = lab.index()
-    _cached(lab, index, "1.0", "2.0")
+    index = lab.seeded(_two)
     lab.pinstall(lab.environment(), "-i", index.url, "--target", lab.root / "target", "demo==1.0")
     assert _versions(lab) == ["1.0"]
 
 
 def test_another_call_under_way_keeps_everything_in_its_place(lab: Lab) -> None:
     """Its pip may have read where a built wheel lies."""
-    index = lab.index()
-    _cached(lab, index, "1.0", "2.0")
+    index = lab.seeded(_two)
     calls = lab.cache / "pinstall" / "calls"
     calls.mkdir(parents=True)
     with FileLock(calls / "4711-0123abcd"):
@@ -139,8 +139,7 @@ def test_the_same_version_under_other_names_is_not_another(lab: Lab) -> None:
 
 
 def test_a_head_that_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> None:
-    index = lab.index()
-    _cached(lab, index, "1.0", "2.0")
+    index = lab.seeded(_two)
     lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     (head,) = [p for p in (lab.cache / "pinstall" / "store" / "http").iterdir() if not p.suffix]
     head.write_bytes(head.read_bytes().replace(b"reason", b"reasmn"))
