@@ -9,23 +9,23 @@ from pinstall import digest, links, store
 from pinstall.call import requirements
 from pinstall.call.options import UnreadableCallError
 from pinstall.call.requirements import Line
-from pinstall.ledger import proved
 from pinstall.pins import project_named
 from pinstall.pipcache import entries, locate
 from pinstall.proof import build, integrity, source
 from pinstall.proof.build import Conditions, Record
 from pinstall.proof.libraries import Libraries, libraries
 from pinstall.proof.source import Source
+from pinstall.prove import Reading, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pinstall.digest import Digest
-    from pinstall.ledger import Ledger
     from pinstall.links import Link
     from pinstall.pins import Pin
     from pinstall.pipcache.entries import Entry, Response
     from pinstall.pipcache.locate import Cache
+    from pinstall.prove import Prover
     from pinstall.verdict import Evidence
 
 # Where the source is not at hand, there may be something to compile.
@@ -36,8 +36,8 @@ _UNSTATED = "nothing states what its source is now (name @ URL#sha256=... would)
 class Builds:
     """Holds built wheels to what a call asks whose pip is given the variables *environ*."""
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str], ledger: Callable[[str], Ledger]) -> None:
-        self._cache, self._environ, self._ledger = cache, environ, ledger
+    def __init__(self, cache: Cache, environ: Mapping[str, str], prover: Prover) -> None:
+        self._cache, self._environ, self._prover = cache, environ, prover
         self._more = environ.get("PINSTALL_BUILD_VARIABLES", "").split()
         values = cache.call.values
         self._options = [
@@ -161,18 +161,10 @@ class Builds:
 
     def _sha256(self, project: str, entry: Entry) -> str | None:
         stamp = entries.stamp(entry.content)
-        if stamp is None:
+        try:
+            return self._prover.proof(Reading(project, entry, stamp, Wanted())).digests["sha256"] if stamp else None
+        except OSError:
             return None
-        ledger = self._ledger(project)
-        known = ledger.proof(entry.key, stamp)
-        if known is None or "sha256" not in known.digests:
-            try:
-                with entries.open_content(entry) as file:
-                    known = proved(stamp, integrity.digests(file, ["sha256"]))
-            except OSError:
-                return None
-            ledger.remember(entry.key, known)
-        return known.digests["sha256"]
 
     def _says(self, link: Link | None, wheel: Entry) -> Source:
         """Return what the source of a wheel says of its build, if it is at hand."""

@@ -127,7 +127,7 @@ class Care:
         self._note_what_came_back(status)
         checker.cache.forget_pages()
         fresh = Checker(checker.cache, self._environ, anew=True)
-        fresh.ledgers = checker.ledgers
+        fresh.prover.ledgers = checker.prover.ledgers
         found = examine(fresh, self._call.lines, self._pins)
         self.looked += fresh.looked
         self.healed = {"sound": found.proven, "removed": [], "mended": []}
@@ -184,7 +184,7 @@ class Care:
 
     def _put_in_order(self, untidy: list[Untidy]) -> None:
         """Put away what is untidy, write the ledgers and bound the store; what cannot be done now another call will find."""
-        ledgers = self._checker.ledgers.values()
+        ledgers = self._checker.prover.ledgers.values()
         if not (untidy or self._view or any(ledger.changed for ledger in ledgers) or apply.has_litter(self._root)):
             return
         try:
@@ -209,7 +209,7 @@ class Care:
             if status and finding.verdict.reason == "stale-page":
                 continue  # it did not help this call and may help the next: a release may be under way
             same = again.identity == finding.identity and isinstance(again.verdict, Delete)
-            ledger = self._checker.ledger(finding.pin.project)
+            ledger = self._checker.prover.ledger(finding.pin.project)
             ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)
         self._deleted = []
 

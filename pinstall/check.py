@@ -5,17 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import digest, links, progress, store
-from pinstall.ledger import Ledger, Proof, proved
+from pinstall import digest, links, store
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import File
-from pinstall.proof import integrity
+from pinstall.prove import Prover, Reading, Wanted
 from pinstall.verdict import Delete, Evidence, Hide, Keep, Unknown, Verdict, decide
 from pinstall.view import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from concurrent.futures import Future
 
     from pinstall.builds import Builds
     from pinstall.links import Link
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
 
 _CONTRADICTED = "contradicted"
-# What takes less than a file of so many bytes is not worth a thread.
-_LARGE = 8 << 20
 
 
 class Finding(NamedTuple):
@@ -46,26 +42,8 @@ class Finding(NamedTuple):
     record: Record | None = None
 
 
-class _Wanted(NamedTuple):
-    """What has to be known of a file: its digests, and whether its structure is sound."""
-
-    algorithms: frozenset[str]
-    checked: bool = False
-
-    def answered_by(self, proof: Proof) -> bool:
-        return self.algorithms <= proof.digests.keys() and (proof.checked or not self.checked)
-
-
-class _Reading(NamedTuple):
-    """A file that is to be read, and for what."""
-
-    entry: Entry
-    stamp: Stamp
-    wanted: _Wanted
-
-
 class Checker:
-    """Proves entries for the pins of one call, and remembers the proofs in the ledgers of their projects.
+    """Has entries proven for the pins of one call, by its ``prover``, and decides on them.
 
     ``looked`` is all that was looked at. ``used`` are the built wheels that fit this call, ``hidden`` those that do not where
     no other does. `plan` says how pip is to be kept from the latter.
@@ -74,13 +52,12 @@ class Checker:
     def __init__(self, cache: Cache, environ: Mapping[str, str], *, anew: bool = False) -> None:
         """Trust no ledger, and look at nothing but whether built wheels are sound, if *anew*."""
         self.cache, self._anew = cache, anew
-        self._is_quiet = cache.call.verbosity < 0 or cache.call.values.get("progress_bar") == "off"
-        self.ledgers: dict[str, Ledger] = {}
+        is_quiet = cache.call.verbosity < 0 or cache.call.values.get("progress_bar") == "off"
+        self.prover = Prover(cache.root, anew=anew, quiet=is_quiet)
         self._environ = environ
         self.looked: list[Finding] = []
         self.used: list[Finding] = []
         self.hidden: list[Finding] = []
-        self._begun: dict[_Reading, Future[Proof]] = {}
         self._private: dict[str, list[Entry]] = {}
         self._unknown = False
 
@@ -89,7 +66,7 @@ class Checker:
         """What is known of built wheels; most calls meet none."""
         from pinstall import builds
 
-        return builds.Builds(self.cache, self._environ, self.ledger)
+        return builds.Builds(self.cache, self._environ, self.prover)
 
     @property
     def plan(self) -> Plan:
@@ -97,23 +74,11 @@ class Checker:
         idle: dict[str, list[Entry]] = {key: [] for key in self.cache.idle_keys()} if self._unknown else {}
         return Plan({**idle, **self._private}, self._unknown)
 
-    def ledger(self, project: str) -> Ledger:
-        """Return the ledger of *project*."""
-        if project not in self.ledgers:
-            self.ledgers[project] = Ledger(self.cache.root, project)
-        return self.ledgers[project]
-
     def begin(self, pins: Iterable[Pin]) -> None:
-        """Begin to read the large files for which `check` will ask, where there are several, on all cores."""
+        """Begin with what takes long of that for which `check` will ask."""
         found = ((pin, e) for pin in pins for file in _files(self.cache.locate(pin)) for e in self.cache.downloads(file))
         stamped = ((pin, entry, entries.stamp_of(entry)) for pin, entry in found)
-        large = [(pin, entry, stamp) for pin, entry, stamp in stamped if stamp and stamp.size >= _LARGE]
-        if len(large) < 2:
-            return
-        from pinstall.ahead import begun
-
-        readings = ((pin, _Reading(entry, stamp, _wanted(pin, entry))) for pin, entry, stamp in large)
-        self._begun = begun(self._read, [reading for pin, reading in readings if not self._remembered(pin, reading)])
+        self.prover.begin(Reading(pin.project, e, stamp, _wanted(pin, e)) for pin, e, stamp in stamped if stamp)
 
     def check(self, pin: Pin) -> list[Finding]:
         """Return what is to be done for *pin*: in the cache, and with what the store has and the cache lacks."""
@@ -218,13 +183,13 @@ class Checker:
 
     def is_sound(self, finding: Finding) -> bool:
         """Say whether nothing is wrong with what was looked at; what is wrong and came back as it was is kept all the same."""
-        given = self.ledger(finding.pin.project).given(finding.entry.key, finding.identity)
+        given = self.prover.ledger(finding.pin.project).given(finding.entry.key, finding.identity)
         return isinstance(finding.verdict, Keep) and not given
 
     def contradicted(self, deleted: Iterable[Finding]) -> Iterator[Finding]:
         """Yield the pages of downloads that went for their hash and came back as they were: the page may be damaged."""
         for finding in deleted:
-            ledger = self.ledger(finding.pin.project)
+            ledger = self.prover.ledger(finding.pin.project)
             if finding.entry.kind != "download" or "wrong-hash" not in ledger.given(finding.entry.key, finding.identity):
                 continue
             verdict = Delete(_CONTRADICTED, f"{finding.entry.filename} came anew with another hash than it states")
@@ -236,12 +201,12 @@ class Checker:
     def _known(self, finding: Finding) -> Finding:
         """Return *finding* with the stamp and the identity that its entry has now."""
         stamp = entries.stamp_of(finding.entry)
-        evidence = self._with_proof(finding.pin, finding.entry, stamp, Evidence(), _Wanted(frozenset({"sha256"})))
+        evidence = self._with_proof(finding.pin, finding.entry, stamp, Evidence(), Wanted())
         return finding._replace(stamp=stamp, identity=evidence.identity(finding.entry))
 
     def _decide(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, *, stored: bool = False) -> Finding:
         identity = evidence.identity(entry)
-        given = self.ledger(pin.project).given(entry.key, identity)
+        given = self.prover.ledger(pin.project).given(entry.key, identity)
         verdict = decide(pin, entry, evidence._replace(given=given))
         self.looked.append(Finding(pin, entry, stamp, verdict, identity, stored, evidence.record))
         return self.looked[-1]
@@ -257,46 +222,23 @@ class Checker:
             age=page.response.age(entries.now()),
         )
         if not page.unreadable and (page.fault or not located.listed):
-            evidence = self._with_proof(pin, page.entry, stamp, evidence, _Wanted(frozenset({"sha256"})))
+            evidence = self._with_proof(pin, page.entry, stamp, evidence, Wanted())
         return self._decide(pin, page.entry, stamp, evidence)
 
-    def _with_proof(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, wanted: _Wanted) -> Evidence:
-        """Add what is known of the bytes: from the ledger if the file is the one that was read, else by reading it."""
+    def _with_proof(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, wanted: Wanted) -> Evidence:
+        """Add what is known of the bytes."""
         if stamp is None:
             return evidence._replace(unreadable="it is no regular file")
-        reading = _Reading(entry, stamp, wanted)
-        known = self._remembered(pin, reading)
-        if known is None:
-            try:
-                known = self._begun.pop(reading).result() if reading in self._begun else self._read(reading)
-            except OSError as error:
-                return evidence._replace(unreadable=error.strerror or type(error).__name__)
-            self.ledger(pin.project).remember(entry.key, known)
+        try:
+            known = self.prover.proof(Reading(pin.project, entry, stamp, wanted))
+        except OSError as error:
+            return evidence._replace(unreadable=error.strerror or type(error).__name__)
         return evidence._replace(
             digests={name: known.digests[name] for name in wanted.algorithms},
             fault=evidence.fault or known.fault,
             name=known.name,
             version=known.version,
         )
-
-    def _remembered(self, pin: Pin, reading: _Reading) -> Proof | None:
-        """Return what the ledger knows of a file if that is enough."""
-        known = None if self._anew else self.ledger(pin.project).proof(reading.entry.key, reading.stamp)
-        return known if known is not None and reading.wanted.answered_by(known) else None
-
-    def _read(self, reading: _Reading) -> Proof:
-        """Prove a file by reading it; raises `OSError`."""
-        entry, stamp, wanted = reading
-        size = 0 if self._is_quiet else stamp.size * (2 if wanted.checked else 1)
-        with entries.open_content(entry) as whole, progress.shown(whole, size, entry.filename) as file:
-            proof = proved(stamp, integrity.digests(file, wanted.algorithms))
-            if wanted.checked:
-                file.seek(0)
-                content = integrity.archive(file, entry.filename)
-                proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)
-        if entries.stamp(entry.content) != stamp:
-            raise OSError(0, "it changed while it was read")
-        return proof
 
     def _stored(self, file: File) -> Iterator[Entry]:
         """Yield what the store has for a file where the cache has nothing."""
@@ -306,13 +248,13 @@ class Checker:
                 yield kept
 
 
-def _wanted(pin: Pin, entry: Entry) -> _Wanted:
+def _wanted(pin: Pin, entry: Entry) -> Wanted:
     """Say what has to be known of an artifact or metadata file."""
     stated = digest.known(entry.stated)
     is_built = entry.kind == "built"  # known by sha256, whatever its pin is held to
     algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes) if not is_built}
     checked = is_built or (entry.kind == "download" and not stated and not pin.hashes)
-    return _Wanted(frozenset(algorithms or {"sha256"}), checked)
+    return Wanted(frozenset(algorithms or {"sha256"}), checked)
 
 
 def _is_pinned(pin: Pin, entry: Entry) -> bool:

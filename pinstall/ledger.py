@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinstall.lock import FOLDER, clock, made_folder
+from pinstall.lock import FOLDER, made_folder
 from pinstall.pipcache.entries import Stamp, stamp
 
 if TYPE_CHECKING:
@@ -141,8 +141,3 @@ def _proof(value: Any) -> Proof:
     if not all(isinstance(text, str) for pair in digests.items() for text in pair) or not isinstance(fault, str | None):
         raise ValueError("no proof")
     return Proof(Stamp(*stamp), at, digests, bool(checked), fault, name, version)
-
-
-def proved(stamp: Stamp, digests: dict[str, str]) -> Proof:
-    """Make a proof of a file that was read while it had this *stamp*."""
-    return Proof(stamp, clock(), digests)

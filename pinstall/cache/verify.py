@@ -120,7 +120,7 @@ class Verifier:
         """Write the ledgers; where that cannot be done, everything is proven anew."""
         try:
             with lock.held(self._cache.root, 0, lambda _: None):
-                write_all(self._checker.ledgers.values())
+                write_all(self._checker.prover.ledgers.values())
         except (OSError, lock.LockTimeoutError):
             return
 
