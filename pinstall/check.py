@@ -149,6 +149,13 @@ class Checker:
         """Prove one artifact and decide on it; *link* is that of a built wheel's source, if it is known."""
         stamp = entries.stamp_of(entry)
         evidence = self._with_proof(pin, entry, stamp, Evidence(), _wanted(pin, entry))
+        if (
+            stored
+            and entry.kind == "built"
+            and not evidence.unreadable
+            and not store.is_kept(entry, evidence.digests["sha256"])
+        ):
+            evidence = evidence._replace(fault=evidence.fault or "it is not the file that was kept")
         if entry.kind == "built" and not self._anew and not evidence.unreadable and not evidence.fault:
             try:
                 evidence = self.builds.evidence(pin, entry, link, evidence)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"
 _LARGEST_RECORD = 8 << 20
+_ID = 16  # digits
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
 _DEFAULT_BOUND = 5 << 30
 
@@ -121,7 +122,12 @@ def builds(cache: str, key: str, project: str) -> Iterator[Entry]:
 
 def build_parts(key: str, sha256: str) -> tuple[str, ...]:
     """Return the parts of the path, below our folder, of the built wheel with this digest."""
-    return ("store", "builds", key, sha256[:16])
+    return ("store", "builds", key, sha256[:_ID])
+
+
+def is_kept(entry: Entry, sha256: str) -> bool:
+    """Say whether a built wheel in the store, which has this digest, is the one that was put there."""
+    return os.path.basename(os.path.dirname(entry.content)) == sha256[:_ID]
 
 
 def record(cache: str, key: str, sha256: str) -> Record | None:

@@ -142,6 +142,19 @@ def test_what_was_seen_goes_before_what_was_not(lab: Lab, index: Index) -> None:
     assert _builds(lab) == 2
 
 
+def test_what_took_the_place_of_a_kept_build_is_not_used(lab: Lab, index: Index) -> None:
+    """Its RECORD agrees, but the store knows what it kept."""
+    assert _pinstall(lab)[0] == "plain"
+    shutil.rmtree(lab.cache / "wheels")
+    (kept,) = (lab.cache / "pinstall" / "store").rglob("*.whl")
+    tag = kept.name.split("-", 2)[2].removesuffix(".whl")
+    shutil.copyfile(wheel(lab.root / "other", "demo", "1.0", "forged", tag=tag), kept)
+    content, done = _pinstall(lab)
+    assert content == "plain"
+    assert "from the store: damaged, it is not the file that was kept" in done.said[0]
+    assert _builds(lab) == 2
+
+
 def test_plain_pip_profits(lab: Lab, index: Index) -> None:
     """Its own folder gets the build if it is empty."""
     assert _pinstall(lab)[0] == "plain"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from pinstall import links, store
-from pinstall.digest import Digest
 from pinstall.names import normalized
 from pinstall.pipcache import entries, walk
 from pinstall.pipcache.catalogue import Catalogue, is_page, project_of
@@ -189,12 +188,9 @@ def _built(entry: Entry, *, stored: bool = False) -> Item:
 
 
 def _builds(root: str) -> Iterator[Entry]:
-    """Yield the builds that the store keeps; their records state their digests."""
+    """Yield the builds that the store keeps."""
     for key, folder in store.build_folders(root):
-        record = store.recorded(folder)
         for wheel in entries.names(folder):
-            entry = (
-                walk.wheel(f"{key}/{os.path.basename(folder)}", os.path.join(folder, wheel)) if wheel.endswith(".whl") else None
-            )
-            if entry is not None:
-                yield entry._replace(stated=(Digest("sha256", record.wheel),) if record else ())
+            entry = walk.wheel(f"{key}/{os.path.basename(folder)}", os.path.join(folder, wheel))
+            if wheel.endswith(".whl") and entry is not None:
+                yield entry
