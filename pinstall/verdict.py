@@ -121,8 +121,6 @@ def _metadata(_pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
 def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
-    if digest.agree(entry.stated, evidence.digests) is False:
-        return Delete("wrong-hash", f"it should be {digest.known(entry.stated)[0]}")
     if not evidence.name:
         return Hide("unproven-build", "what is inside it cannot be read")
     if entry.label is None or not _is_labelled(pin, entry, evidence):

@@ -133,13 +133,6 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide]] = [
         Delete("wrong-hash", f"it should be {_SHOWN}"),
     ),
     ("built, broken", _pin(), _entry("built"), Evidence(fault="cut off"), Delete("damaged", "cut off")),
-    (
-        "built, and kept as another",
-        _pin(),
-        _entry("built", _sha(_A)),
-        _BUILT._replace(digests={"sha256": _B}),
-        Delete("wrong-hash", f"it should be {_SHOWN}"),
-    ),
     ("built, not readable", _pin(), _entry("built"), Evidence(), Hide("unproven-build", "what is inside it cannot be read")),
     (
         "built, another inside",
