@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -96,15 +96,22 @@ class Care:
         name = self._mark.enter_context(lock.under_way(self._root)) if self._may_use else None
         if self._is_at_work and self._checker.plan.needed:
             try:
-                if name is None:
-                    raise OSError(errno.EROFS, "it cannot be written")
-                folder = view.make(self._root, name, self._checker.plan, [self._checker.cache.http.layout.folder])
+                return given.with_cache(self._made_view(name))
             except OSError as error:
                 self._do_without(f"no view of it can be made ({error.strerror})")
-            else:
-                self._view = name
-                return given.with_cache(folder)
         return given if self._may_use else given.without_cache()
+
+    def _made_view(self, name: str | None) -> str:
+        """Make a view in the cache, or among the system's temporary files if it cannot be written: no build is kept then."""
+        plan = self._checker.plan
+        if name is None:
+            from tempfile import TemporaryDirectory
+
+            place = self._mark.enter_context(TemporaryDirectory(prefix="pinstall-", ignore_cleanup_errors=True))
+            return view.make_elsewhere(self._root, os.path.join(place, "cache"), plan)
+        folder = view.make(self._root, name, plan, [self._checker.cache.http.layout.folder])
+        self._view = name
+        return folder
 
     def meanwhile(self) -> None:
         """While pip runs: find the other versions of what is pinned, as far as their pages are known already."""

@@ -24,7 +24,7 @@ class CacheUnusableError(Exception):
 def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> list[Finding]:
     """Apply the verdicts of *findings*, waiting for the lock for at most *seconds*; return those that were done.
 
-    Raises `CacheUnusableError` if pip could still meet something that is wrong.
+    Raises `CacheUnusableError` if pip could still meet something that is wrong. What cannot be brought back is no loss.
     """
     todo = list(findings)
     acted: list[Finding] = []
@@ -39,10 +39,11 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
             done, changed = _under_lock(checker.cache.root, todo, seconds, say)
             acted += done
             todo = [again for finding in changed if (again := checker.again(finding)) is not None]
-    except (apply.NotDoneError, lock.LockTimeoutError) as error:
-        raise CacheUnusableError(str(error)) from error
-    except OSError as error:
-        raise CacheUnusableError(f"it cannot be changed ({error.strerror})") from error
+    except (apply.NotDoneError, lock.LockTimeoutError, OSError) as error:
+        if all(finding.stored for finding in todo):
+            return acted
+        reason = f"it cannot be changed ({error.strerror})" if isinstance(error, OSError) else str(error)
+        raise CacheUnusableError(reason) from error
     if any(is_act(finding) for finding in todo):
         raise CacheUnusableError(f"{todo[0].entry.filename} keeps changing")
     return acted

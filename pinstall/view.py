@@ -52,18 +52,23 @@ def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
     if is_full(cache):  # pip's build would fail, which without a cache it does not
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     folder = os.path.join(lock.made_folder(cache, _VIEWS), name)
-    os.mkdir(folder)
     try:
-        for found in entries.names(cache):
-            if found not in (lock.FOLDER, _WHEELS):
-                _link(os.path.join(cache, found), os.path.join(folder, found))
-        tree = _Tree()
-        for key, shown in plan.private.items():
-            tree.add(keys.wheel_path(key).split("/")[1:], shown)
-        _mirror(os.path.join(cache, _WHEELS), os.path.join(folder, _WHEELS), tree, _REAL_LEVELS if plan.unknown else 0)
+        return make_elsewhere(cache, folder, plan)
     except BaseException:
         remove(cache, name)
         raise
+
+
+def make_elsewhere(cache: str, folder: str, plan: Plan) -> str:
+    """Make the view *folder* of *cache*, which itself need not be written, and return it. Raises `OSError`."""
+    os.mkdir(folder)
+    for found in entries.names(cache):
+        if found not in (lock.FOLDER, _WHEELS):
+            _link(os.path.join(cache, found), os.path.join(folder, found))
+    tree = _Tree()
+    for key, shown in plan.private.items():
+        tree.add(keys.wheel_path(key).split("/")[1:], shown)
+    _mirror(os.path.join(cache, _WHEELS), os.path.join(folder, _WHEELS), tree, _REAL_LEVELS if plan.unknown else 0)
     return folder
 
 

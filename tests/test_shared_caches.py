@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.index import Index
-    from tests.lab import Lab, Result
+    from tests.lab import Environment, Lab, Result
 
 _NOBODY = 65534
 
@@ -114,6 +114,20 @@ def test_what_is_ours_has_the_modes_and_the_group_of_the_cache(lab: Lab, mode: i
             assert found.st_gid == lab.cache.stat().st_gid, path
 
 
+def _read_only(lab: Lab, environment: Environment, index: Index, *pins: str) -> Result:
+    """Let pinstall install *pins* where the cache is mounted read-only."""
+    mount = f"mount --bind {lab.cache} {lab.cache} && mount -o remount,ro,bind {lab.cache}"
+    container = ["unshare", "--mount", "sh", "-c"]
+    if lab.run([*container, mount]).status:
+        pytest.skip("there may be no mounts")
+    (lab.root / "tmp").mkdir()
+    call = f"{environment.pinstall} -i {index.url} {' '.join(pins)}"
+    done = lab.run([*container, f"{mount} && {call}"], TMPDIR=str(lab.root / "tmp"))
+    assert done.status == 0, done
+    assert list((lab.root / "tmp").iterdir()) == []
+    return done
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
     """What is right in it is used; if something is wrong, nothing of it."""
@@ -121,16 +135,21 @@ def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
     if damaged:
         flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
     environment = lab.environment()
-    mount = f"mount --bind {lab.cache} {lab.cache} && mount -o remount,ro,bind {lab.cache}"
-    container = ["unshare", "--mount", "sh", "-c"]
-    if lab.run([*container, mount]).status:
-        pytest.skip("there may be no mounts")
-    done = lab.run([*container, f"{mount} && {environment.pinstall} -i {index.url} demo==1.0 built==1.0"])
-    assert done.status == 0, done
+    done = _read_only(lab, environment, index, "demo==1.0", "built==1.0")
     assert environment.installed("demo") == "1.0 1.0"
     said = "pip runs without the cache: it cannot be changed (Read-only file system)"
     assert done.said == ([said] if damaged else []), done
     assert bool(index.fetched) == damaged
+
+
+def test_what_a_read_only_cache_lacks_is_all_that_is_fetched(lab: Lab) -> None:
+    """Something new is built, and something that was set aside cannot be brought back."""
+    index = lab.seeded(_fill)
+    new = sdist(index.root, "new", "1.0")
+    environment = lab.environment()
+    done = _read_only(lab, environment, index, "demo==2.0", "built==1.0", "new==1.0")
+    assert [environment.installed(name) for name in ("demo", "built", "new")] == ["2.0 2.0", "1.0 1.0", "1.0 1.0"]
+    assert (done.said, sorted(index.fetched)) == ([], ["demo-2.0-py3-none-any.whl", new.name])
 
 
 _NO_LOCKS = (
