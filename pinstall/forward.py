@@ -12,7 +12,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,13 +82,14 @@ class Pip:
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel keeps pip's status to itself
         reading, self._go = map(_above_the_streams, os.pipe())
+        self._child: _Child | None
         try:
-            if early and _can_fork(runner):
-                self._child: _Child | None = _Fork(reading, self._go)
-            else:
-                self._child = _spawned(runner, reading, early=early)
+            self._child = _Fork() if early and _can_fork(runner) else _spawned(runner, reading, early=early)
         except OSError as error:
             self._child, self._error = None, error
+        if isinstance(self._child, _Fork) and self._child.is_pip:  # here, where nobody catches what pip raises
+            os.close(self._go)
+            _be_pip(reading)
         os.close(reading)
 
     def run(self, words: Sequence[str], variables: Mapping[str, str], meanwhile: Callable[[], None]) -> int:
@@ -172,19 +173,13 @@ class _Fork:
     That saves the start of an interpreter and 0.16 of 2.0 billion instructions; on one core it halves what pinstall costs.
     """
 
-    def __init__(self, reading: int, go: int) -> None:
+    def __init__(self) -> None:
         for module in SHARED:
             import_module(module)
         self._status: int | None = None
         gc.freeze()  # what is there already is not looked at again by pip's collector, which would copy every page of it
         self._pid = os.fork()
-        if self._pid == 0:
-            os.close(go)
-            sys.argv[:] = ["-c", str(reading), "early"]
-            # What pip has to say is not ours to hide.
-            sys.excepthook, sys.unraisablehook = _show_without_us, sys.__unraisablehook__
-            exec(_PROGRAM, {"__name__": "__main__"})  # noqa: S102 (the same words for a copy of us and for other interpreters)
-            sys.exit()
+        self.is_pip = self._pid == 0
 
     def poll(self) -> int | None:
         if self._status is None and (found := os.waitpid(self._pid, os.WNOHANG))[0]:
@@ -194,6 +189,15 @@ class _Fork:
     def send_signal(self, number: int, /) -> None:
         if self._status is None:
             os.kill(self._pid, number)
+
+
+def _be_pip(reading: int) -> NoReturn:
+    """Go on as pip, in a copy of our process, which is told what to do by the descriptor *reading*."""
+    sys.argv[:] = ["-c", str(reading), "early"]
+    # What pip has to say is not ours to hide.
+    sys.excepthook, sys.unraisablehook = _show_without_us, sys.__unraisablehook__
+    exec(_PROGRAM, {"__name__": "__main__"})  # noqa: S102 (the same words for a copy of us and for other interpreters)
+    sys.exit()
 
 
 def _show_without_us(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

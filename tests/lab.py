@@ -50,7 +50,7 @@ except OSError:
     pass
 """
 # With this set, pip is started as on systems where a process cannot go on as pip in a copy of itself.
-_SPAWNS = "PINSTALL_TEST_SPAWN" in os.environ
+SPAWNS = "PINSTALL_TEST_SPAWN" in os.environ
 _SPAWN = "import pinstall.forward; pinstall.forward._can_fork = lambda runner: False"
 _SCRIPTS = {"pinstall": "pinstall.cli", "pinstall-cache": "pinstall.cache.cli", "pip": "pip._internal.cli.main"}
 
@@ -150,7 +150,7 @@ class Lab:
         made = Environment(folder)
         site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
         # pip of the wanted version first, then what pinstall needs, and pinstall.
-        lines = [str(self._pips / pip), str(self.root / "needs"), str(HERE.parent), *([_SPAWN] if _SPAWNS else [])]
+        lines = [str(self._pips / pip), str(self.root / "needs"), str(HERE.parent), *([_SPAWN] if SPAWNS else [])]
         (site / "lab.pth").write_text("\n".join(lines) + "\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name

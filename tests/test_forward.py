@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pinstall import forward
-from tests.lab import NEWEST, VERSIONS, flip
+from tests.lab import NEWEST, SPAWNS, VERSIONS, flip
 from tests.packages import wheel
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def test_a_current_folder_that_is_gone(lab: Lab, words: list[str], pip: str) -> 
 
 def test_a_path_of_ones_own_where_the_current_folder_is_gone(lab: Lab) -> None:
     """What is first on the path is not the current folder then."""
+    if SPAWNS:
+        pytest.skip("what the tests do for that imports json, too")
     (lab.root / "json.py").write_text("raise SystemExit('found')\n")
     done = lab.run([*_GONE, lab.environment().python, "-m", "pinstall", "demo"], PYTHONPATH=str(lab.root))
     assert done.err == "found\n"
@@ -228,6 +230,37 @@ def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
 )
 def test_without_cache_has_the_last_word(words: list[str], expected: list[str]) -> None:
     assert forward.Given(words).without_cache().arguments == expected
+
+
+@pytest.mark.parametrize("error", ["OSError(5, 'no')", "BrokenPipeError()", "ValueError('no')"])
+def test_what_pip_raises_is_its_own(lab: Lab, error: str) -> None:
+    environment = lab.environment()
+    stand_in(environment, f"raise {error}")
+    bare = lab.run([environment.python, "-m", "pip", "install", "demo"])
+    done = lab.run([environment.pinstall, "demo"])
+    assert done.status == bare.status == 1
+    assert done.err.splitlines()[-1] == bare.err.splitlines()[-1]
+    assert "pinstall: " not in done.err
+
+
+def test_nobody_reads_our_help(lab: Lab) -> None:
+    """pip's own words then are pip's."""
+    environment = lab.environment()
+    bare, done = (
+        lab.run(["bash", "-c", f"set -o pipefail; (sleep 0.2; {command}) | true"])
+        for command in (f"{environment.pip} install --help", f"{environment.pinstall} --help")
+    )
+    assert (done.status, done.err.splitlines()[-1:]) == (bare.status, bare.err.splitlines()[-1:])
+
+
+def test_the_word_install_is_a_project(lab: Lab) -> None:
+    """As it is for "pip install install"; who typed it by habit is told."""
+    index = lab.index()
+    wheel(index.root, "install", "1.0")
+    wheel(index.root, "demo", "1.0")
+    done = lab.pinstall(lab.environment(), "install", "demo==1.0", "-i", index.url)
+    said = "pip installs a project called install: what follows 'pip install' is all that pinstall takes"
+    assert (done.status, done.said) == (0, [said])
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"]])
