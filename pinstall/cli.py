@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 from pinstall import __version__, environment, forward
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pinstall.environment import Target
     from pinstall.forward import Pip
     from pinstall.session import Session
@@ -49,18 +51,25 @@ def main(*, as_module: bool = False) -> int:
     try:
         target = environment.target(sys.argv[1:], os.environ, as_module=as_module)
     except environment.NoEnvironmentError as error:
+        if own := _own_words(sys.argv[1:]):  # the first that is typed after "pipx install"
+            _write(1, own)
+            return 0
         _complain(str(error))
         return _NO_ENVIRONMENT
-    if target.words == ("--version",):
-        print(f"pinstall {__version__} from {os.path.dirname(__file__)}", flush=True)
-    elif target.words and target.words[0] in ("-h", "--help"):
-        print(_HELP, flush=True)
+    _write(1, _own_words(target.words))
     # A copy of us that is pip is not to come to what follows, whatever ends it.
     pip = forward.Pip(target.runner, _complain, early=True)
     try:
         return _serve(target, pip)
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _own_words(words: Sequence[str]) -> str:
+    """Return what we say before pip does where we are asked for our version or for help."""
+    if list(words) == ["--version"]:
+        return f"pinstall {__version__} from {os.path.dirname(__file__)}\n"
+    return f"{_HELP}\n" if words[:1] and words[0] in ("-h", "--help") else ""
 
 
 def _serve(target: Target, pip: Pip) -> int:
@@ -123,9 +132,13 @@ def _say(level: int, line: str) -> None:
         from pinstall.colours import painted
 
         shown = painted(level, shown)
-    # Straight to the descriptor: what Python cannot flush would cost pip's exit status. Nobody may be listening.
+    _write(2, f"{shown}\n")
+
+
+def _write(descriptor: int, text: str) -> None:
+    """Write straight to the descriptor: what Python cannot flush would cost pip's exit status. Nobody may be listening."""
     with suppress(OSError):
-        os.write(2, f"{shown}\n".encode(errors="backslashreplace"))
+        os.write(descriptor, text.encode(errors="backslashreplace"))
 
 
 def _complain(line: str) -> None:

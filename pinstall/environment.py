@@ -109,9 +109,11 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
     python = _interpreter(active)
     if python is None:
         raise NoEnvironmentError(f"the active environment, {active}, has no Python in it")
-    if Environment(python).pip_version:
-        return Target(python, python, (), tuple(words))
-    return Target(python, own, ("--python", python), tuple(words))
+    try:
+        has_pip = bool(Environment(python).pip_version)
+    except SilentPythonError as error:
+        raise NoEnvironmentError(f"the active environment, {active}, has a Python that does not run") from error
+    return Target(python, python, (), tuple(words)) if has_pip else Target(python, own, ("--python", python), tuple(words))
 
 
 def _named(words: Sequence[str]) -> tuple[str, list[str]]:

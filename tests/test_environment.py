@@ -94,6 +94,26 @@ def test_installed_apart_with_nothing_active(lab: Lab, index: str) -> None:
     assert not _has(ours.folder)
 
 
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_without_an_environment_it_tells_of_itself(lab: Lab, word: str) -> None:
+    ours = lab.environment()
+    _set_apart(ours, "pipx_metadata.json")
+    done = lab.pinstall(ours, word)
+    assert (done.status, done.out.startswith("pinstall"), done.err) == (0, True, "")
+
+
+@pytest.mark.parametrize("code", ["#!/bin/false\n", "#!/no/such/python\n"])
+def test_an_active_environment_whose_python_does_not_run(lab: Lab, code: str) -> None:
+    ours, broken = lab.environment(), lab.root / "broken"
+    _set_apart(ours, "pipx_metadata.json")
+    (broken / "bin").mkdir(parents=True)
+    (broken / "bin" / "python").write_text(code)
+    (broken / "bin" / "python").chmod(0o755)
+    done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(broken))
+    assert (done.status, done.out) == (91, "")
+    assert done.said == [f"the active environment, {broken}, has a Python that does not run"]
+
+
 def test_an_active_environment_without_a_python(lab: Lab) -> None:
     ours = lab.environment()
     _set_apart(ours, "uv-receipt.toml")
