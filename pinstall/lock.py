@@ -28,11 +28,17 @@ class LockTimeoutError(Exception):
 
 def timeout(environ: Mapping[str, str]) -> float:
     """Return the seconds of ``PINSTALL_LOCK_TIMEOUT``; 30 if that is not set, or no number from 0 up."""
+    found = seconds(environ.get("PINSTALL_LOCK_TIMEOUT", ""))
+    return DEFAULT_TIMEOUT if found is None else found
+
+
+def seconds(text: str) -> float | None:
+    """Read a number of seconds from 0 up; None if it is none."""
     try:
-        seconds = float(environ["PINSTALL_LOCK_TIMEOUT"])
-    except (KeyError, ValueError):
-        return DEFAULT_TIMEOUT
-    return seconds if seconds >= 0 else DEFAULT_TIMEOUT
+        found = float(text)
+    except ValueError:
+        return None
+    return found if found >= 0 else None
 
 
 @contextmanager
@@ -121,9 +127,10 @@ def living(cache: str) -> set[str]:
     """Return the names of the calls that are under way; marks of the dead are removed. Raises `OSError`."""
     from filelock import FileLock, Timeout
 
-    folder = made_folder(cache, "calls")
-    found = set()
-    for name in marks(cache):
+    found: set[str] = set()
+    there = marks(cache)
+    folder = made_folder(cache, "calls") if there else ""
+    for name in there:
         path = os.path.join(folder, name)
         if os.path.islink(path) or not os.path.isfile(path):
             continue

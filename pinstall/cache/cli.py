@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import __version__, apply, colours, environment, lock, messages, progress, view
@@ -19,8 +21,7 @@ from pinstall.pipcache.locate import Cache
 from pinstall.settle import CacheUnusableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pinstall.cache.inventory import Inventory, Item
     from pinstall.cache.removal import Outcome
@@ -57,8 +58,16 @@ class _World(NamedTuple):
     def taken(self) -> Inventory:
         return inventory.take(self.root, self.indexes)
 
-    def held(self) -> AbstractContextManager[None]:
-        return lock.held(self.root, lock.timeout(os.environ), _warn)
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock.held(self.root, lock.timeout(os.environ), _warn))
+            except OSError as error:
+                # Where there is no room for its file nobody else has the lock, and room is what is to be made.
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+            yield
 
 
 def main() -> int:
@@ -71,7 +80,7 @@ def main() -> int:
         if arguments.command is None:
             raise _RefusedError(f"Need an action ({', '.join(sorted(_COMMANDS))}) to perform.")
         status = _COMMANDS[arguments.command](arguments)
-        sys.stdout.flush()
+        print(end="", flush=True)  # there may be no stream
     except (_RefusedError, NoEnvironmentError, CacheUnusableError, lock.LockTimeoutError, apply.NotDoneError) as error:
         return _fail(str(error))
     except BrokenPipeError:  # who reads has enough

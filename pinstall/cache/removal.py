@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import apply, lock
@@ -98,13 +99,14 @@ def prune(root: str, strays: Sequence[Stray], items: Iterable[Item], held: Abstr
     """Remove *strays* that are as they were found, *items*, and what killed calls have left."""
     with held:
         removal = _Removal(root)
-        apply.sweep(root)
         for stray in strays:
             if walk.stray(list(stray.paths), stray.reason) == stray:
                 for path in stray.paths:
                     removal.clear(path)
         for item in items:
             removal.item(item)
+        with suppress(OSError):  # on a full disk there may be room by now
+            apply.sweep(root)
         return removal.outcome()
 
 
