@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _FAILED = 1
 _CRASHED = 2  # or a usage error: pip does not tell these apart
+_FALSE = ("", "0", "n", "no", "f", "false", "off")  # as for pip's own variables (``_internal/utils/misc.strtobool``)
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 
 
@@ -45,7 +46,8 @@ class Care:
         self._pins, self._environ, self._say = pins, environ, say
         self._began = time.time()
         self._checker = Checker(cache, environ)
-        self._changes = not (environ.get("PINSTALL_POLICY") == "report" or self._call.has("dry_run"))
+        # Somebody who wrote "reprot" wanted no changes.
+        self._changes = environ.get("PINSTALL_POLICY", "") in ("", "evict") and not self._call.has("dry_run")
         self._may_use = True  # may pip use the cache?
         self._mark = ExitStack()
         self._view: str | None = None
@@ -61,6 +63,8 @@ class Care:
 
     def prepare(self) -> None:
         """Prove what the pins name in the cache, and evict what does not match."""
+        for line in messages.misread(self._environ):
+            self._say(WARNING, line)
         checker = self._checker
         checker.begin(self._pins)
         findings = [finding for pin in self._pins for finding in checker.check(pin)]
@@ -164,6 +168,7 @@ class Care:
             self.built = keep.builds(self._checker, self._view, self._pins, self._call.lines)
         self._mark.close()
         if not self._changes:
+            self._tell_of_untidy(status)
             return
         self._note_what_came_back(status)
         if status in (_FAILED, _CRASHED):
@@ -223,7 +228,16 @@ class Care:
     @property
     def _keeps_versions(self) -> bool:
         # A store that may keep nothing is no place for what is healthy.
-        return bool(self._environ.get("PINSTALL_KEEP_VERSIONS")) or not store.bound(self._environ)
+        wanted = self._environ.get("PINSTALL_KEEP_VERSIONS", "")
+        return wanted.lower() not in _FALSE or store.bound(self._environ) == 0
+
+    def _tell_of_untidy(self, status: int) -> None:
+        """Say what would be set aside after a pip that succeeded."""
+        would: dict[Pin, list[str]] = {}
+        for untidy in self._find_untidy() if status == 0 and self._may_use else ():
+            would.setdefault(untidy.pin, []).append(untidy.entry.filename)
+        for pin, names in would.items():
+            self._say(NOTE, messages.set_aside_versions(pin, names, would=True))
 
     def _find_untidy(self) -> list[Untidy]:
         """Return the entries of other versions of the pins that this call installed: they have no place now."""
@@ -231,7 +245,7 @@ class Care:
             return []
         self._environment.forget()
         self._checker.cache.forget_pages()
-        elsewhere = self._call.has(*_ELSEWHERE)
+        elsewhere = self._call.has(*_ELSEWHERE, "dry_run")
         pinned = [pin for pin in self._pins if pin.has_version]
         settled = [pin for pin in pinned if (pin.requested if elsewhere else is_installed(pin, self._environment))]
         return [found for pin in settled for found in self._found(pin)]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Strongest first. pip compares these (``utils/hashes.py``, ``models/link.py``); JSON pages may state more.
-# "blake2b_256" is PyPI's name for what the paths of files.pythonhosted.org are made of.
-STRENGTH = ("sha512", "sha384", "blake2b", "blake2b_256", "sha256", "sha224", "sha1", "md5")
+# Strongest first; of equals, the one that people meet. pip compares these (``utils/hashes.py``, ``models/link.py``); JSON pages
+# may state more. "blake2b_256" is PyPI's name for what the paths of files.pythonhosted.org are made of.
+STRENGTH = ("sha512", "sha384", "blake2b", "sha256", "blake2b_256", "sha224", "sha1", "md5")
 
 
 class Digest(NamedTuple):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pinstall.verdict import Delete, Hide, Keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pinstall.check import Finding
     from pinstall.pins import Pin
@@ -25,6 +25,7 @@ FOREIGN = (
     "another program called pinstall is installed beside this one, and they overwrite each other's files: "
     "'pip uninstall pinstall pip-pinstall', and install pip-pinstall again"
 )
+INSTALL = "pip installs a project called install: what follows 'pip install' is all that pinstall takes"
 _SHOWN = 4
 
 
@@ -54,7 +55,7 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
             yield WARNING, f"{act} {finding.entry.filename} anew: {reason}, {detail}; {pinned(finding.pin)}"
     if unknown:
         names = listed(finding.entry.filename for finding in unknown)
-        yield WARNING, f"{act} {names} anew: unproven-build, nothing tells that they were built from what is pinned"
+        yield WARNING, f"{act} {names} anew: unproven-build, not known to be built from what is pinned"
 
 
 def _evicted(finding: Finding, *, would: bool) -> str:
@@ -82,9 +83,21 @@ def again() -> str:
     return "the cache was to blame: pip runs once more"
 
 
-def set_aside_versions(pin: Pin, filenames: Iterable[str]) -> str:
-    """Say which entries of other versions were tidied away."""
-    return f"set aside {listed(filenames)}: other-version; {pinned(pin)}"
+def set_aside_versions(pin: Pin, filenames: Iterable[str], *, would: bool = False) -> str:
+    """Say which entries of other versions were tidied away, or *would* have been."""
+    return f"{'would set aside' if would else 'set aside'} {listed(filenames)}: other-version; {pinned(pin)}"
+
+
+def misread(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each setting whose value is none, and what it is taken for."""
+    from pinstall import lock, store  # only calls that look into the cache come here
+
+    if environ.get("PINSTALL_POLICY", "") not in ("", "evict", "report", "off"):
+        yield "PINSTALL_POLICY is none of evict, report and off: taken for report"
+    if environ.get("PINSTALL_STORE_SIZE") and store.size(environ["PINSTALL_STORE_SIZE"]) is None:
+        yield "PINSTALL_STORE_SIZE is no size (500M, 2G ...): taken for 5G"
+    if environ.get("PINSTALL_LOCK_TIMEOUT") and lock.seconds(environ["PINSTALL_LOCK_TIMEOUT"]) is None:
+        yield "PINSTALL_LOCK_TIMEOUT is no number of seconds: taken for 30"
 
 
 def without_cache(reason: str) -> str:

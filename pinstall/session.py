@@ -68,6 +68,8 @@ class Session:
         self._before = self._environment.versions()
         if self._environment.is_own and _FOREIGN in self._before:
             self._say(WARNING, messages.FOREIGN)
+        if self.given.arguments[:1] == ["install"]:
+            self._say(WARNING, messages.INSTALL)
         self._satisfied = is_satisfied(call, self._environment)
         if self._satisfied:
             return

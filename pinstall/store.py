@@ -74,11 +74,15 @@ class Kept(NamedTuple):
 
 
 def bound(environ: Mapping[str, str]) -> int:
-    """Return the bytes of ``PINSTALL_STORE_SIZE``: a number, and K, M, G or T for powers of 1024; 5 GiB if it is none."""
-    found = _SIZE.fullmatch(environ.get("PINSTALL_STORE_SIZE", "").strip())
-    if not found:
-        return _DEFAULT_BOUND
-    return int(float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper()))
+    """Return the bytes of ``PINSTALL_STORE_SIZE``; 5 GiB if it is none."""
+    found = size(environ.get("PINSTALL_STORE_SIZE", ""))
+    return _DEFAULT_BOUND if found is None else found
+
+
+def size(text: str) -> int | None:
+    """Read a number of bytes: a number, and K, M, G or T for powers of 1024; None if it is none."""
+    found = _SIZE.fullmatch(text.strip())
+    return int(float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper())) if found else None
 
 
 def everything(cache: str) -> Iterator[Kept]:

@@ -316,9 +316,7 @@ def test_an_old_cache_is_said_in_one_line(lab: Lab) -> None:
     (lab.root / "r.txt").write_text("".join(lines))
     done = lab.pinstall(lab.environment(), "-i", index.url, "-r", "r.txt")
     names = ", ".join(f"demo{number}-1.0-py3-none-any.whl" for number in range(4))
-    assert done.said == [
-        f"pip builds {names} and 2 more anew: unproven-build, nothing tells that they were built from what is pinned"
-    ]
+    assert done.said == [f"pip builds {names} and 2 more anew: unproven-build, not known to be built from what is pinned"]
 
 
 def _sources(lab: Lab, index: Index, content: str) -> dict[str, str]:

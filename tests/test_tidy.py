@@ -87,8 +87,6 @@ def test_what_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> None:
         (["demo>=1,<2"], {}),
         (["demo"], {}),
         (["demo==1.0"], {"PINSTALL_KEEP_VERSIONS": "1"}),
-        (["demo==1.0", "--dry-run"], {}),
-        (["demo==1.0"], {"PINSTALL_POLICY": "report"}),
         (["demo==1.0", "no-such-project"], {}),
     ],
     ids=str,
@@ -98,6 +96,27 @@ def test_nothing_is_tidied(lab: Lab, words: list[str], variables: dict[str, str]
     lab.pinstall(lab.environment(), "-i", index.url, *words, **variables)
     assert sorted(_versions(lab)) == ["1.0", "2.0"]
     assert len(lab.bodies()) == 2
+
+
+@pytest.mark.parametrize(("words", "policy"), [(["--dry-run"], "evict"), ([], "report"), ([], "reprot")])
+def test_what_would_be_tidied_is_said(lab: Lab, words: list[str], policy: str) -> None:
+    index = lab.seeded(_two)
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", *words, PINSTALL_POLICY=policy)
+    assert done.said[-1] == ("would set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: other-version; demo==1.0 (argument)")
+    assert done.said[:-1] == (["PINSTALL_POLICY is none of evict, report and off: taken for report"] * (policy == "reprot"))
+    assert sorted(_versions(lab)) == ["1.0", "2.0"]
+    assert len(lab.bodies()) == 2
+
+
+def test_settings_that_are_none(lab: Lab) -> None:
+    index = lab.seeded(_two)
+    nonsense = {"PINSTALL_STORE_SIZE": "much", "PINSTALL_LOCK_TIMEOUT": "-1", "PINSTALL_KEEP_VERSIONS": "0"}
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **nonsense)
+    assert done.said[:2] == [
+        "PINSTALL_STORE_SIZE is no size (500M, 2G ...): taken for 5G",
+        "PINSTALL_LOCK_TIMEOUT is no number of seconds: taken for 30",
+    ]
+    assert _versions(lab) == ["1.0"], "0 is not set"
 
 
 def test_a_constraint_on_a_bystander_tidies_nothing(lab: Lab) -> None:
