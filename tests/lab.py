@@ -52,7 +52,7 @@ except OSError:
 # With this set, pip is started as on systems where a process cannot go on as pip in a copy of itself.
 SPAWNS = "PINSTALL_TEST_SPAWN" in os.environ
 _SPAWN = "import pinstall.forward; pinstall.forward._can_fork = lambda runner: False"
-_SCRIPTS = {"pinstall": "pinstall.cli", "pinstall-cache": "pinstall.cache.cli", "pip": "pip._internal.cli.main"}
+_SCRIPTS = {"pinstall": "pinstall.cli", "pinstall-cache": "pinstall.cache.__main__", "pip": "pip._internal.cli.main"}
 
 
 @dataclass(frozen=True)

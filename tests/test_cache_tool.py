@@ -664,6 +664,14 @@ def test_room_is_made_on_a_full_disk(lab: Lab, environment: Environment, words: 
     assert "Files removed: 0 " not in done.out
 
 
+def test_a_part_that_is_a_link_is_said(lab: Lab, environment: Environment) -> None:
+    """What lies behind it pip uses, and nobody has proven."""
+    (lab.cache / "http-v2").rename(lab.cache.parent / "elsewhere")
+    (lab.cache / "http-v2").symlink_to(lab.cache.parent / "elsewhere")
+    done = lab.cache_tool(environment, "verify")
+    assert (done.status, done.err) == (1, "WARNING: not looked into: http-v2 is a symbolic link\n")
+
+
 def test_a_closed_stream(lab: Lab, environment: Environment) -> None:
     done = lab.run(["sh", "-c", f"{environment.folder}/bin/pinstall-cache info >&-"])
     assert (done.status, done.err) == (0, "")

@@ -92,6 +92,8 @@ def test_a_package_of_ours_that_is_not_there(lab: Lab, real: Real) -> None:
     (line,) = _evict(lab, real).said
     told, _, command = line.partition("; its own packages have changed, and this mends them: ")
     assert told == "internal error (ModuleNotFoundError): pip runs without the cache"
+    tool = lab.run([real.pinstall + "-cache", "verify"])
+    assert (tool.status, tool.err.strip().endswith(command)) == (1, True), tool
     real.must(shlex.split(command))
     assert _evict(lab, real).said[0].startswith("deleted demo-1.0-py3-none-any.whl (download)")
 

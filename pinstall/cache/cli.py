@@ -56,7 +56,14 @@ class _World(NamedTuple):
         return self.cache.root
 
     def taken(self) -> Inventory:
+        for name in self.links:
+            _warn(f"not looked into: {name} is a symbolic link")
         return inventory.take(self.root, self.indexes)
+
+    @property
+    def links(self) -> list[str]:
+        """Parts of the cache that are symbolic links, which are not followed."""
+        return [name for name in ("http-v2", "http", "wheels") if os.path.islink(os.path.join(self.root, name))]
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -282,11 +289,10 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"Entries that there is no measure for: {len(items) - len(proven)}")
     if os.path.isdir(world.root) and proven:
         verifier.remember()
-    if not bad or not arguments.fix:
-        return _BAD if bad else 0
-    gone = verifier.fix(bad, world.held())
-    print(f"Entries removed: {len(gone)} ({show.size(sum(one.item.size for one in gone))})")
-    return _BAD if len(gone) < len(bad) else 0
+    gone = verifier.fix(bad, world.held()) if bad and arguments.fix else []
+    if gone:
+        print(f"Entries removed: {len(gone)} ({show.size(sum(one.item.size for one in gone))})")
+    return _BAD if len(gone) < len(bad) or world.links else 0
 
 
 def _tell(one: verify.Proven, what: str) -> None:
