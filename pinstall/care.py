@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pinstall.tidy import Untidy
 
 _FAILED = 1
+# What pip would meet next is often not known before it has met what is bad: a wheel that cannot be read tells no dependencies.
+_MOST_RETRIES = 10
 _CRASHED = 2  # or a usage error: pip does not tell these apart
 _FALSE = ("", "0", "n", "no", "f", "false", "off")  # as for pip's own variables (``_internal/utils/misc.strtobool``)
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
@@ -130,7 +132,7 @@ class Care:
         The last is the user's own, as it was *given*, once more; before it those that mend what pip left half-installed. None
         if the cache is not to blame.
         """
-        if not self._is_at_work or status not in (_FAILED, _CRASHED):
+        if not self._is_at_work or status not in (_FAILED, _CRASHED) or self.tries > _MOST_RETRIES:
             return []  # pip succeeded, or was ended, or did not get as far as the cache
         from pinstall.heal import examine
 
@@ -139,16 +141,16 @@ class Care:
         checker.cache.forget_pages()
         fresh = Checker(checker.cache, self._environ, anew=True)
         fresh.prover.ledgers = checker.prover.ledgers
-        found = examine(fresh, self._call.lines, self._pins)
+        found = examine(fresh, self._call.lines, self._pins, self._began)
         self.looked += fresh.looked
-        self.healed = {"sound": found.proven, "removed": [], "mended": []}
+        healed = self.healed = {"removed": [], "mended": [], **(self.healed or {}), "sound": found.proven}
         try:
-            done = self._settle(fresh, [*found.bad, *fresh.contradicted(went)])
+            done = self._settle(fresh, [*found.bad, *fresh.contradicted([*went, *found.bad], self._began)])
         except CacheUnusableError as error:
             self._say(ERROR, f"the cache cannot be put right: {error}")
             return []
         if not done:
-            if found.proven and status == _FAILED:  # a usage error is no matter of the cache
+            if found.proven and status == _FAILED and self.tries == 1:  # a usage error is no matter of the cache
                 self._say(NOTE, messages.healthy(found.proven))
             return []
         self.tries += 1
@@ -156,7 +158,8 @@ class Care:
         if self._view:
             view.forget_gone(self._root, self._view)
         half = [f"{name}=={version}" for name, version in self._environment.half_installed(self._began)]
-        self.healed |= {"removed": [finding.entry.filename for finding in done], "mended": half}
+        healed["removed"] += [finding.entry.filename for finding in done]
+        healed["mended"] += half
         cache_dir = given.variables.get("PIP_CACHE_DIR", self._root)
         return [*(command.narrowed(self._call, requirement, cache_dir) for requirement in half), given.arguments]
 

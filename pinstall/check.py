@@ -193,16 +193,27 @@ class Checker:
         given = self.prover.ledger(finding.pin.project).given(finding.entry.key, finding.identity)
         return isinstance(finding.verdict, Keep) and not given
 
-    def contradicted(self, deleted: Iterable[Finding]) -> Iterator[Finding]:
-        """Yield the pages of downloads that went for their hash and came back as they were: the page may be damaged."""
-        for finding in deleted:
-            ledger = self.prover.ledger(finding.pin.project)
-            if finding.entry.kind != "download" or "wrong-hash" not in ledger.given(finding.entry.key, finding.identity):
+    def contradicted(self, bad: Iterable[Finding], since: float) -> Iterator[Finding]:
+        """Yield the pages of downloads with another hash that came so from the index: the pages may be damaged, or old.
+
+        Those that went, and came back as they were; and those that are as new as the call, which began at *since* (seconds
+        since the epoch), if their page is older.
+        """
+        for finding in bad:
+            if (
+                not isinstance(finding.verdict, Delete)
+                or finding.verdict.reason != "wrong-hash"
+                or finding.entry.kind != "download"
+            ):
+                continue
+            came_back = "wrong-hash" in self.prover.ledger(finding.pin.project).given(finding.entry.key, finding.identity)
+            if not came_back and is_older(finding.entry, since):
                 continue
             verdict = Delete(_CONTRADICTED, f"{finding.entry.filename} came anew with another hash than it states")
             for page in self.cache.locate(finding.pin).pages:
                 found = self._known(Finding(finding.pin, page.entry, None, verdict, ""))
-                if found.identity and _CONTRADICTED not in ledger.given(page.entry.key, found.identity):
+                given = self.prover.ledger(finding.pin.project).given(page.entry.key, found.identity)
+                if found.identity and _CONTRADICTED not in given and (came_back or is_older(page.entry, since)):
                     yield found
 
     def _known(self, finding: Finding) -> Finding:
@@ -253,6 +264,12 @@ class Checker:
             kept = store.http_entry(self.cache.root, entry) if not entries.exists(entry.paths[0]) else None
             if kept is not None:
                 yield kept
+
+
+def is_older(entry: Entry, since: float) -> bool:
+    """Say whether an entry's content was there before *since* (seconds since the epoch)."""
+    stamp = entries.stamp(entry.content)
+    return stamp is not None and stamp.modified < since * 1e9
 
 
 def _wanted(pin: Pin, entry: Entry) -> Wanted:

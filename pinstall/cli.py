@@ -99,10 +99,11 @@ def _serve(target: Target, pip: Pip) -> int:
     status = pip.run([*target.options, "install", *session.given.arguments], session.given.variables, meanwhile)
     try:
         session.passed("pip")
-        for words in session.heal(_outcome(pip, status)):
-            if not pip.was_told_to_end:
-                pip = forward.Pip(target.runner, _complain)
-                status = pip.run([*target.options, "install", *words], session.given.variables, lambda: None)
+        while calls := session.heal(_outcome(pip, status)):
+            for words in calls:
+                if not pip.was_told_to_end:
+                    pip = forward.Pip(target.runner, _complain)
+                    status = pip.run([*target.options, "install", *words], session.given.variables, lambda: None)
         session.passed("heal")
         session.finish(_outcome(pip, status))
         status = session.confirm(status)

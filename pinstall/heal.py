@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import dependencies, links
+from pinstall.check import is_older
 from pinstall.dependencies import Want
 from pinstall.pipcache.locate import File
 from pinstall.unlisted import Unlisted
@@ -29,8 +30,11 @@ class Examined(NamedTuple):
     proven: int
 
 
-def examine(checker: Checker, lines: Iterable[Line], pins: Iterable[Pin]) -> Examined:
+def examine(checker: Checker, lines: Iterable[Line], pins: Iterable[Pin], since: float) -> Examined:
     """Prove, with a fresh *checker*, the entries of what *lines* and *pins* ask for, and of all that it depends on.
+
+    A page from before *since* (seconds since the epoch), which pip used unasked and which offers nothing that is wanted, is
+    stale: it may be what pip failed for.
 
     Dependencies are known as far as the cache has what states them: ``Requires-Dist`` of wheels, sdists and ``.metadata``
     files, and what sdists need to be built.
@@ -47,7 +51,7 @@ def examine(checker: Checker, lines: Iterable[Line], pins: Iterable[Pin]) -> Exa
         if identity in seen:
             continue
         seen.add(identity)
-        found = dict(_entries(checker, want.pin))
+        found = dict(_entries(checker, want.pin, since))
         known = {entry.content for entry in found}
         found |= {e: checker.look(want.pin, e) for e in unlisted.downloads(want.pin) if e.content not in known}
         for entry, finding in found.items():
@@ -62,14 +66,15 @@ def _is_bad(finding: Finding) -> bool:
     return isinstance(finding.verdict, Delete) or (finding.entry.kind == "download" and isinstance(finding.verdict, Hide))
 
 
-def _entries(checker: Checker, pin: Pin) -> Iterator[tuple[Entry, Finding]]:
+def _entries(checker: Checker, pin: Pin, since: float) -> Iterator[tuple[Entry, Finding]]:
     """Yield what the cache has for *pin*, which may leave more than one answer, and what is to be thought of it."""
     located = checker.cache.locate(pin)
-    for page in located.pages:
-        if page.fault:
-            yield page.entry, checker.page(pin, page, located)
     others = (File(offer.link(), links.label(offer.filename, pin.project)) for offer in located.others)
-    for file in (*located.files, *(file for file in others if file.label and pin.admits(file.label.version))):
+    files = [*located.files, *(file for file in others if file.label and pin.admits(file.label.version))]
+    for page in located.pages:
+        if page.fault or (not files and is_older(page.entry, since)):
+            yield page.entry, checker.page(pin, page, located._replace(listed=bool(files)))
+    for file in files:
         built = checker.cache.built(pin, file.link) if file.label is None or not file.label.tags else ()
         for entry in (*checker.cache.downloads(file), *built):
             yield entry, checker.look(pin, entry)

@@ -1,7 +1,8 @@
-"""Unlisted: downloads from an index that forbids to keep its pages (devpi), found by what is inside them.
+"""Unlisted: downloads that no cached page leads to, found by what is inside them.
 
-Without its page a download has a name that nothing leads to. The whole cache is walked for it, once, which takes a second for
-ten thousand entries: only after pip has failed, and only for an index of which the cache has no page.
+An index may forbid to keep its pages (devpi), or redirect its links. Then a download has a name that nothing leads to. The
+whole cache is walked for it, once, which takes a second for ten thousand entries: only after pip has failed, and only where
+something may lie there.
 """
 
 from __future__ import annotations
@@ -39,12 +40,17 @@ class Unlisted:
         self._others = [*_COMMON, *(name.removesuffix(".json") for name in ledgers)]
 
     def downloads(self, pin: Pin) -> Iterator[Entry]:
-        """Yield those of what *pin* asks for."""
-        if pin.url or pin.locked or not self._any_may_forbid:
+        """Yield those of what *pin* asks for, where a page that leads to them may be missing, or leads elsewhere."""
+        if pin.url or pin.locked or not (self._any_may_forbid or self._leads_elsewhere(pin)):
             return
         for entry in self._by_project.get(pin.project, ()):
             if entry.label and pin.admits(entry.label.version):
                 yield entry
+
+    def _leads_elsewhere(self, pin: Pin) -> bool:
+        """Say whether nothing lies where the page's links lead: they may be redirected, which pip follows and does not keep."""
+        files = self._cache.locate(pin).files
+        return bool(files) and not any(entry for file in files for entry in self._cache.downloads(file))
 
     @cached_property
     def _any_may_forbid(self) -> bool:

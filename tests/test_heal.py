@@ -328,3 +328,51 @@ def test_the_cache_is_not_walked_where_an_index_lets_its_pages_be_kept(lab: Lab)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     assert done.status == 1
     assert done.said == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_damaged_download_to_which_links_are_redirected(lab: Lab, index: Index, status: int) -> None:
+    """pip keeps no redirect that has no content."""
+    name = "more-1.0-py3-none-any.whl"
+    index.redirects[f"/files/{name}"] = (status, f"/files/moved/{name}")
+    lab.pip(lab.environment(), "more==1.0")
+    flip(_body(lab, index.root / name))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 1.0", done
+
+
+def test_all_that_is_bad_goes_though_one_hides_the_next(lab: Lab, index: Index) -> None:
+    """A wheel that cannot be read does not tell what it needs."""
+    lab.pip(lab.environment(), "demo")
+    for body in lab.bodies():
+        body.write_bytes(b"PK\x03\x04" + bytes(body.stat().st_size - 4))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo")
+    assert [environment.installed(name) for name in ("demo", "part", "more")] == ["1.0 1.0"] * 3, done
+    assert _acts(done).count(_AGAIN) == 3
+
+
+@pytest.mark.parametrize("word", ["demo>=1", "demo==1.0"])
+def test_a_page_from_before_a_release_that_nobody_pinned(lab: Lab, index: Index, word: str) -> None:
+    """It is younger than its time, so pip does not ask for another."""
+    lab.pip(lab.environment(), "more==1.0")
+    wheel(index.root, "more", "2.0")
+    wheel(index.root, "part", "1.0", requires=["more>=2"])
+    environment = lab.environment()
+    done = lab.pinstall(environment, word)
+    assert environment.installed("more") == "2.0 2.0", done
+    assert _acts(done)[0] == "deleted index page of more"
+    assert lab.pinstall(lab.environment(), "more>=3").status == 1
+
+
+def test_a_page_from_before_a_file_was_published_anew(lab: Lab, index: Index) -> None:
+    lab.pip(lab.environment(), "more==1.0")
+    for body in lab.bodies():
+        body.unlink()
+        body.with_suffix("").unlink()
+    wheel(index.root, "more", "1.0", "new", padding=20_000)
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 new", done
+    assert _acts(done)[-1] == _AGAIN
