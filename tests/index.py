@@ -30,7 +30,7 @@ class Index:
     """The files in *root*, served as a simple index; fields may be changed while it runs.
 
     ``hashes`` are the algorithms that pages state, in this order. ``page_age`` and ``file_age`` are max-age in seconds; None:
-    no caching headers at all. ``redirects`` map a path to (status, path), ``lies`` a
+    no caching headers at all. ``redirects`` map a path to (status, path), and have an ETag if ``tagged``; ``lies`` a
     file's name to the digest that JSON pages state of it. ``user`` is "name:password" that it asks for.
     ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a specifier, a reason.
     """
@@ -47,6 +47,7 @@ class Index:
     relative: bool = False
     user: str = ""
     redirects: dict[str, tuple[int, str]] = field(default_factory=dict)
+    tagged: bool = False
     requires_python: dict[str, str] = field(default_factory=dict)
     yanked: dict[str, str] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
@@ -74,7 +75,8 @@ class Index:
         """Return status, body and headers for a GET of *path*."""
         if path in self.redirects:
             status, target = self.redirects[path]
-            return status, b"", {"Location": self.base + target, **self._caching(self.file_age)}
+            tag = {"ETag": '"moved"'} if self.tagged else {}
+            return status, b"", {"Location": self.base + target, **tag, **self._caching(self.file_age)}
         if path.startswith("/simple/"):
             return self._page(path.removeprefix("/simple/").rstrip("/"), accept)
         if path.startswith("/files/"):

@@ -330,9 +330,10 @@ def test_the_cache_is_not_walked_where_an_index_lets_its_pages_be_kept(lab: Lab)
     assert done.said == []
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_damaged_download_to_which_links_are_redirected(lab: Lab, index: Index, status: int) -> None:
-    """pip keeps no redirect that has no content."""
+@pytest.mark.parametrize(("status", "tagged"), [(301, False), (302, False), (307, True), (308, True)])
+def test_a_damaged_download_to_which_links_are_redirected(lab: Lab, index: Index, status: int, *, tagged: bool) -> None:
+    """pip keeps permanent redirects, those with an ETag by half."""
+    index.tagged = tagged
     name = "more-1.0-py3-none-any.whl"
     index.redirects[f"/files/{name}"] = (status, f"/files/moved/{name}")
     lab.pip(lab.environment(), "more==1.0")
@@ -366,6 +367,15 @@ def test_a_page_from_before_a_release_that_nobody_pinned(lab: Lab, index: Index,
     assert lab.pinstall(lab.environment(), "more>=3").status == 1
 
 
+def test_a_page_from_before_a_wheel_was_added(lab: Lab, index: Index) -> None:
+    sdist(index.root, "source", "1.0")
+    lab.pip(lab.environment(), "source==1.0")
+    wheel(index.root, "source", "1.0", "wheel")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "source==1.0", "--only-binary", ":all:")
+    assert environment.installed("source") == "1.0 wheel", done
+
+
 def test_a_page_from_before_a_file_was_published_anew(lab: Lab, index: Index) -> None:
     lab.pip(lab.environment(), "more==1.0")
     for body in lab.bodies():
@@ -376,3 +386,16 @@ def test_a_page_from_before_a_file_was_published_anew(lab: Lab, index: Index) ->
     done = lab.pinstall(environment, "more==1.0")
     assert environment.installed("more") == "1.0 new", done
     assert _acts(done)[-1] == _AGAIN
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_what_a_local_project_needs_to_be_built(lab: Lab, index: Index, form: str) -> None:
+    lab.pip(lab.environment(), "more==1.0")
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    archive = sdist(lab.root / "here", "local", "1.0", build_requires=["more"])
+    if form == "folder":
+        lab.run(["tar", "xzf", archive, "-C", archive.parent])
+    environment = lab.environment()
+    done = lab.pinstall(environment, f"{archive.parent}/local-1.0" if form == "folder" else archive)
+    assert environment.installed("local") == "1.0 1.0", done
+    assert _acts(done) == ["deleted more-1.0-py3-none-any.whl (download)", _AGAIN]

@@ -95,3 +95,13 @@ def test_a_body_of_any_size_is_passed_over(lab: Lab, tmp_path: Path) -> None:
     with entries.open_content(entry) as file:
         assert file.read() == path.read_bytes()
     assert peak < 5_000_000
+
+
+def test_a_build_knows_its_source(lab: Lab) -> None:
+    """pip 23.0 notes its hash in an older form."""
+    sdist(lab.root / "files", "demo", "1.0")
+    words = ("--no-index", "-f", str(lab.root / "files"), "demo==1.0")
+    for _ in range(2):
+        done = lab.pinstall(lab.environment(_OLD), *words)
+        assert (done.status, done.said) == (0, []), done
+    assert "Building wheel" not in done.out

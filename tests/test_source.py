@@ -212,6 +212,13 @@ _BACKEND = '[build-system]\nrequires = ["Cython>=3", "setup.tools_scm[toml]", 7,
             {"setup.py": "import os, numpy as np, pkg_resources\nfrom torch.utils import cpp_extension"},
             ("numpy", "setuptools", "torch"),
         ),
+        (
+            {
+                "setup.py": "version('a-b'); find_spec( \"c.d\"); require('e>=1'); Version('1.0'); version(x)\n"
+                "importlib.metadata.version('f')"
+            },
+            ("a-b", "c", "e", "f", "setuptools"),
+        ),
         ({"setup.py": "from conf import help\n", "conf/help.py": "  import mpi4py.x\n"}, ("mpi4py", "setuptools")),
         (
             {"setup.py": "import help\n", "help.py": "from . import more\nimport setup, _winreg\n", "more.py": "import a"},

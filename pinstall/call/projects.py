@@ -91,21 +91,31 @@ def dependencies(line: Line) -> Iterator[Line]:
     """
     folder, extras = _folder(line)
     path = os.path.join(folder, "pyproject.toml")
-    if not folder or not os.path.isfile(path):
-        return
-    try:
-        document = _document(path)
-    except UnreadableCallError:
-        return  # pip will say so
-    project = document.get("project") if isinstance(document, dict) else None
-    if not isinstance(project, dict):
-        return
+    project = _table(folder, "project")
     dynamic = project.get("dynamic") or ()
     optional = project.get("optional-dependencies")
     stated = [] if "dependencies" in dynamic else _texts(project.get("dependencies"))
     if isinstance(optional, dict) and "optional-dependencies" not in dynamic:
         stated += _extras(str(project.get("name")), optional, extras)
     yield from (Line(text, requirements.shown(path)) for text in stated)
+
+
+def build_requires(line: Line) -> Iterator[Line]:
+    """Yield what the project in a local folder, if *line* names one, states that it needs to be built (PEP 518)."""
+    folder, _ = _folder(line)
+    shown = requirements.shown(os.path.join(folder, "pyproject.toml"))
+    yield from (Line(text, shown) for text in _texts(_table(folder, "build-system").get("requires")))
+
+
+def _table(folder: str, name: str) -> dict[str, Any]:
+    """Return a table of the ``pyproject.toml`` in *folder*; an empty one if there is none that can be read."""
+    path = os.path.join(folder, "pyproject.toml")
+    try:
+        document = _document(path) if folder and os.path.isfile(path) else {}
+    except UnreadableCallError:
+        return {}  # pip will say so
+    table = document.get(name) if isinstance(document, dict) else None
+    return table if isinstance(table, dict) else {}
 
 
 def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[str]:

@@ -208,18 +208,21 @@ class HttpCache:
         url = keys.request_url(url)
         for _ in range(REDIRECTS):
             entry = self.place(url)
-            if not all(os.path.exists(path) for path in entry.paths):
-                return None  # a miss for pip too
-            if stamp(entry.paths[0]) is None:
+            whole = all(os.path.exists(path) for path in entry.paths)
+            if whole and stamp(entry.paths[0]) is None:
                 return entry, Response(0, {}), url
-            head = read_head(entry.paths[0])
+            head = read_head(entry.paths[0]) if stamp(entry.paths[0]) is not None else None
             if head is None:
                 return None  # pip says "deserialization failed" and asks the server
-            if head.fault:
+            if head.response.status in _PERMANENT and not head.fault:
+                # Of one without content pip keeps but the head: it asks, is led there again, and uses what it has of that.
+                url = _target(url, head.response.headers.get("location", ""))
+            elif not whole:
+                return None  # a miss for pip too
+            elif head.fault:
                 return entry._replace(fault=head.fault), head.response, url
-            if head.response.status not in _PERMANENT:
+            else:
                 return entry._replace(span=head.span if self.layout is keys.ONE_FILE else None), head.response, url
-            url = _target(url, head.response.headers.get("location", ""))
         return None
 
     def place(self, url: str) -> Entry:

@@ -275,7 +275,10 @@ def read_origin(folder: str) -> Origin | None:
         with open(path, encoding="utf-8") as file:
             document = json.loads(file.read(_LARGEST_ORIGIN))
         url, subdirectory = document["url"], document.get("subdirectory") or ""
-        hashes = document.get("archive_info", {}).get("hashes", {})
+        archive = document.get("archive_info", {})
+        hashes = archive.get("hashes") or dict(
+            [archive["hash"].split("=", 1)] if "hash" in archive else ()
+        )  # pip 23.0: the old form
         digests = tuple(Digest(name, value.lower()) for name, value in hashes.items())
         vcs = document.get("vcs_info", {})
         if vcs:

@@ -143,6 +143,11 @@ _OF_CRATE = ("DIR", "LIB_DIR", "INCLUDE_DIR", "LIBS", "STATIC", "NO_VENDOR", "NO
 _IMPORT = re.compile(
     rb"^[ \t]*+(?:from[ \t]++([\w.]++)[ \t]++import[ \t]*+\(?([\w., \t]*+)|import[ \t]++([\w., \t]++))", re.MULTILINE
 )
+# What scripts ask for by its name: a distribution, as importlib.metadata and pkg_resources do, or a module.
+_ASKED = re.compile(
+    rb"\b(?:version|metadata|distribution|requires|files|get_distribution|require|import_module|find_spec|__import__)"
+    rb"\(\s*+[\"']([A-Za-z][\w.-]*+)"
+)
 # The scripts that backends run, and modules that are not called as their project is.
 _SCRIPTS = ("setup", "hatch_build", "pdm_build", "build")
 _PROJECTS = {
@@ -331,7 +336,8 @@ class _Reading:
 
 
 def _imports(text: bytes) -> Iterator[str]:
-    """Yield the dotted names that a Python file imports, as far as lines tell."""
+    """Yield the dotted names that a Python file imports or asks for, as far as lines tell."""
+    yield from (name.decode() for name in _ASKED.findall(text))
     for origin, names, plain in _IMPORT.findall(text):
         for item in (names or b"*" if origin else plain).decode().split(","):
             word = item.split()[:1]

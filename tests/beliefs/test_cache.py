@@ -160,6 +160,23 @@ def test_permanent_redirects_are_kept_and_others_are_not(lab: Lab, pip: str) -> 
     assert sorted(index.requests) == [f"/moved/demo{status}-1.0-py3-none-any.whl" for status in (302, 307)]
 
 
+@pytest.mark.parametrize("pip", _WITH_TWO_FILES)
+def test_a_permanent_redirect_with_an_etag_is_asked_for_again_and_leads_to_what_is_there(lab: Lab, pip: str) -> None:
+    """pip keeps its head alone."""
+    index = lab.index()
+    index.tagged = True
+    made = wheel(index.root, "demo", "1.0")
+    index.redirects[f"/moved/{made.name}"] = (301, f"/files/{made.name}")
+    url, last = f"{index.base}/moved/{made.name}", _wheel_url(index, "demo")
+    lab.pip(lab.environment(pip), url)
+    found = _find(lab, pip, url)
+    assert found is not None
+    assert found == _find(lab, pip, last)
+    index.forget()
+    lab.pip(lab.environment(pip), url)
+    assert index.requests == [f"/moved/{made.name}"]
+
+
 # Of an entry's metadata file. What is well-formed but no response of cachecontrol's is worse: pip ends with a KeyError.
 _NO_METADATA = [b"", b"garbage", b"cc=4", b"cc=4,", b"cc=4,\xc1", b"cc=3,\x80", b"cc=4,\x81", b"{}"]
 
