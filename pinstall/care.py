@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pinstall.tidy import Untidy
 
 _FAILED = 1
+_CRASHED = 2  # or a usage error: pip does not tell these apart
 # What pip would meet next is often not known before it has met what is bad: a wheel that cannot be read tells no dependencies.
 _MOST_RETRIES = 10
-_CRASHED = 2  # or a usage error: pip does not tell these apart
 _FALSE = ("", "0", "n", "no", "f", "false", "off")  # as for pip's own variables (``_internal/utils/misc.strtobool``)
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 

@@ -149,12 +149,7 @@ class Checker:
         """Prove one artifact and decide on it; *link* is that of a built wheel's source, if it is known."""
         stamp = entries.stamp_of(entry)
         evidence = self._with_proof(pin, entry, stamp, Evidence(), _wanted(pin, entry))
-        if (
-            stored
-            and entry.kind == "built"
-            and not evidence.unreadable
-            and not store.is_kept(entry, evidence.digests["sha256"])
-        ):
+        if stored and entry.kind == "built" and evidence.digests and not store.is_kept(entry, evidence.digests["sha256"]):
             evidence = evidence._replace(fault=evidence.fault or "it is not the file that was kept")
         if entry.kind == "built" and not self._anew and not evidence.unreadable and not evidence.fault:
             try:
@@ -200,11 +195,7 @@ class Checker:
         since the epoch), if their page is older.
         """
         for finding in bad:
-            if (
-                not isinstance(finding.verdict, Delete)
-                or finding.verdict.reason != "wrong-hash"
-                or finding.entry.kind != "download"
-            ):
+            if finding.entry.kind != "download" or finding.verdict[:1] != ("wrong-hash",):
                 continue
             came_back = "wrong-hash" in self.prover.ledger(finding.pin.project).given(finding.entry.key, finding.identity)
             if not came_back and is_older(finding.entry, since):
