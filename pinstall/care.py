@@ -78,15 +78,22 @@ class Care:
             else:
                 lines = [*messages.changes(filter(is_act, findings), would=True), *lines]
         except CacheUnusableError as error:
-            self._do_without(str(error))
-            return
+            for finding in error.left:
+                checker.hide(finding.entry)
+                self._say(WARNING, messages.unseen(finding, str(error)))
         for level, line in lines:
             self._say(level, line)
 
     def _settle(self, checker: Checker, findings: list[Finding]) -> list[Finding]:
-        done = settle(checker, findings, lock.timeout(self._environ), self._say)
-        self.acted += done
-        self._deleted += [finding for finding in done if isinstance(finding.verdict, Delete) and not finding.stored]
+        done: list[Finding] = []
+        try:
+            done = settle(checker, findings, lock.timeout(self._environ), self._say)
+        except CacheUnusableError as error:
+            done = error.acted
+            raise
+        finally:
+            self.acted += done
+            self._deleted += [finding for finding in done if isinstance(finding.verdict, Delete) and not finding.stored]
         return done
 
     def _do_without(self, reason: str) -> None:

@@ -59,6 +59,7 @@ class Checker:
         self.used: list[Finding] = []
         self.hidden: list[Finding] = []
         self._private: dict[str, list[Entry]] = {}
+        self._absent: list[Entry] = []
         self._unknown = False
 
     @cached_property
@@ -72,7 +73,16 @@ class Checker:
     def plan(self) -> Plan:
         """The view that this call's pip needs, as far as pins have been checked."""
         idle: dict[str, list[Entry]] = {key: [] for key in self.cache.idle_keys()} if self._unknown else {}
-        return Plan({**idle, **self._private}, self._unknown)
+        return Plan({**idle, **self._private}, self._unknown, self._absent)
+
+    def hide(self, entry: Entry) -> None:
+        """Have the view keep pip from *entry*, which could not be made to go."""
+        if entry.kind == "built":
+            key = entry.key.partition("/")[0]
+            fit = [finding.entry for finding in self.used if finding.entry.key.partition("/")[0] == key]
+            self._private.setdefault(key, fit)
+        else:
+            self._absent.append(entry)
 
     def begin(self, pins: Iterable[Pin]) -> None:
         """Begin with what takes long of that for which `check` will ask."""

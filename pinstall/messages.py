@@ -58,6 +58,14 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
         yield WARNING, f"{act} {names} anew: unproven-build, not known to be built from what is pinned"
 
 
+def unseen(finding: Finding, why: str) -> str:
+    """Say that pip does not see what could not be made to go."""
+    entry, verdict = finding.entry, finding.verdict
+    what = entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"
+    said = f"{', '.join(verdict)}; {why}" if isinstance(verdict, Delete | Hide) else why
+    return f"pip does not see {what}: {said}; {pinned(finding.pin)}"
+
+
 def _evicted(finding: Finding, *, would: bool) -> str:
     entry, verdict = finding.entry, finding.verdict
     what = entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"

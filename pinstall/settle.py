@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pinstall import apply, lock, messages
@@ -18,7 +19,11 @@ _ATTEMPTS = 3
 
 
 class CacheUnusableError(Exception):
-    """What should go could not be made to go: pip must do without this cache."""
+    """What should go could not be made to go; ``left`` is what pip must not see, ``acted`` what was done all the same."""
+
+    def __init__(self, reason: str, left: list[Finding], acted: list[Finding]) -> None:
+        super().__init__(reason)
+        self.left, self.acted = left, acted
 
 
 def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> list[Finding]:
@@ -28,24 +33,27 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
     """
     todo = list(findings)
     acted: list[Finding] = []
+    unknown, reason = [], ""
     for finding in todo:
         if isinstance(finding.verdict, Unknown) and not finding.stored:
-            raise CacheUnusableError(f"{finding.entry.filename} cannot be proven ({finding.verdict.reason})")
+            unknown.append(finding)
+            reason = f"it cannot be proven ({finding.verdict.reason})"
     try:
         for _ in range(_ATTEMPTS):
             todo = [finding for finding in todo if is_act(finding)]
             if not todo:
-                return acted
+                break
             done, changed = _under_lock(checker.cache.root, todo, seconds, say)
             acted += done
             todo = [again for finding in changed if (again := checker.again(finding)) is not None]
+        else:
+            reason = f"{todo[0].entry.filename} keeps changing" if todo else reason
     except (apply.NotDoneError, lock.LockTimeoutError, OSError) as error:
-        if all(finding.stored for finding in todo):
-            return acted
         reason = f"it cannot be changed ({error.strerror})" if isinstance(error, OSError) else str(error)
-        raise CacheUnusableError(reason) from error
-    if any(is_act(finding) for finding in todo):
-        raise CacheUnusableError(f"{todo[0].entry.filename} keeps changing")
+    wrong = (finding for finding in todo if is_act(finding) and not finding.stored)
+    left = [*unknown, *(finding for finding in wrong if os.path.lexists(finding.entry.content))]
+    if left:
+        raise CacheUnusableError(reason, left, acted)
     return acted
 
 

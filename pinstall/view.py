@@ -26,15 +26,19 @@ _REAL_LEVELS = 2
 
 
 class Plan(NamedTuple):
-    """What a view is to be: under the keys *private* are those built wheels alone; ``unknown``: pip may build under any key."""
+    """What a view is to be: under the keys *private* are those built wheels alone; ``unknown``: pip may build under any key.
+
+    ``absent`` are HTTP entries that are not to be seen.
+    """
 
     private: Mapping[str, Sequence[Entry]] = {}
     unknown: bool = False
+    absent: Sequence[Entry] = ()
 
     @property
     def needed(self) -> bool:
         """Whether pip may not simply have the cache itself."""
-        return self.unknown or bool(self.private)
+        return self.unknown or bool(self.private or self.absent)
 
 
 def real_root(folder: str) -> str:
@@ -62,28 +66,35 @@ def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
 def make_elsewhere(cache: str, folder: str, plan: Plan) -> str:
     """Make the view *folder* of *cache*, which itself need not be written, and return it. Raises `OSError`."""
     os.mkdir(folder)
-    for found in entries.names(cache):
-        if found not in (lock.FOLDER, _WHEELS):
-            _link(os.path.join(cache, found), os.path.join(folder, found))
-    tree = _Tree()
+    trees = {_WHEELS: _Tree()}
     for key, shown in plan.private.items():
-        tree.add(keys.wheel_path(key).split("/")[1:], shown)
-    _mirror(os.path.join(cache, _WHEELS), os.path.join(folder, _WHEELS), tree, _REAL_LEVELS if plan.unknown else 0)
+        trees[_WHEELS].at(keys.wheel_path(key).split("/")[1:]).shown = shown
+    for entry in plan.absent:
+        for path in keys.http_paths(entry.key, entry.layout):
+            top, *parts, name = path.split("/")
+            trees.setdefault(top, _Tree()).at(parts).absent.add(name)
+    for found in {*entries.names(cache), *trees} - {lock.FOLDER}:
+        source, target = os.path.join(cache, found), os.path.join(folder, found)
+        if found in trees:
+            _mirror(source, target, trees[found], _REAL_LEVELS if plan.unknown and found == _WHEELS else 0)
+        else:
+            _link(source, target)
     return folder
 
 
 class _Tree:
-    """The private folders, by the parts of their paths; those at the end show wheels."""
+    """The private folders, by the parts of their paths; those at the end show wheels, or all but what is ``absent``."""
 
     def __init__(self) -> None:
         self.below: dict[str, _Tree] = {}
         self.shown: Sequence[Entry] | None = None
+        self.absent: set[str] = set()
 
-    def add(self, parts: Sequence[str], shown: Sequence[Entry]) -> None:
+    def at(self, parts: Sequence[str]) -> _Tree:
         tree = self
         for part in parts:
             tree = tree.below.setdefault(part, _Tree())
-        tree.shown = shown
+        return tree
 
 
 def _mirror(here: str, there: str, tree: _Tree, real_levels: int) -> None:
@@ -98,7 +109,7 @@ def _mirror(here: str, there: str, tree: _Tree, real_levels: int) -> None:
 
                 shutil.copyfile(origin, os.path.join(there, entries.ORIGIN))  # pip writes over it where it lies
         return
-    for name in {*entries.names(here), *tree.below}:
+    for name in {*entries.names(here), *tree.below} - tree.absent:
         source, target = os.path.join(here, name), os.path.join(there, name)
         if name in tree.below or (real_levels and os.path.isdir(source)):
             _mirror(source, target, tree.below.get(name, _Tree()), max(0, real_levels - 1))
