@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pinstall import apply, keep, lock, messages, store, tidy, view
 from pinstall.call import command
+from pinstall.call.config import is_false
 from pinstall.check import Checker
 from pinstall.ledger import write_all
 from pinstall.messages import ERROR, NOTE, WARNING
 from pinstall.pins import settings_by_project
 from pinstall.pipcache import keys
 from pinstall.satisfied import is_installed
-from pinstall.settle import CacheUnusableError, is_act, settle
+from pinstall.settle import is_act, settle
 from pinstall.verdict import Delete
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from pinstall.messages import Say
     from pinstall.pins import Pin
     from pinstall.pipcache.locate import Cache
+    from pinstall.settle import Settled
     from pinstall.tidy import Untidy
 
 _FAILED = 1
 _CRASHED = 2  # or a usage error: pip does not tell these apart
 # What pip would meet next is often not known before it has met what is bad: a wheel that cannot be read tells no dependencies.
 _MOST_RETRIES = 10
-_FALSE = ("", "0", "n", "no", "f", "false", "off")  # as for pip's own variables (``_internal/utils/misc.strtobool``)
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 
 
@@ -72,29 +72,20 @@ class Care:
         findings = [finding for pin in self._pins for finding in checker.check(pin)]
         checker.expect_builds(settings_by_project(self._call.lines))
         lines = list(messages.hidden(checker.hidden, would=not self._changes))
-        try:
-            if self._changes:
-                self._settle(checker, findings)
-            else:
-                lines = [*messages.changes(filter(is_act, findings), would=True), *lines]
-        except CacheUnusableError as error:
-            for finding in error.left:
+        if self._changes:
+            for finding, why in self._settle(checker, findings).stuck:
                 checker.hide(finding.entry)
-                self._say(WARNING, messages.unseen(finding, str(error)))
+                self._say(WARNING, messages.unseen(finding, why))
+        else:
+            lines = [*messages.changes(filter(is_act, findings), would=True), *lines]
         for level, line in lines:
             self._say(level, line)
 
-    def _settle(self, checker: Checker, findings: list[Finding]) -> list[Finding]:
-        done: list[Finding] = []
-        try:
-            done = settle(checker, findings, lock.timeout(self._environ), self._say)
-        except CacheUnusableError as error:
-            done = error.acted
-            raise
-        finally:
-            self.acted += done
-            self._deleted += [finding for finding in done if isinstance(finding.verdict, Delete) and not finding.stored]
-        return done
+    def _settle(self, checker: Checker, findings: list[Finding]) -> Settled:
+        settled = settle(checker, findings, lock.timeout(self._environ), self._say)
+        self.acted += settled.acted
+        self._deleted += [done for done in settled.acted if isinstance(done.verdict, Delete) and not done.stored]
+        return settled
 
     def _do_without(self, reason: str) -> None:
         self._may_use = False
@@ -121,7 +112,7 @@ class Care:
             from tempfile import TemporaryDirectory
 
             place = self._mark.enter_context(TemporaryDirectory(prefix="pinstall-", ignore_cleanup_errors=True))
-            return view.make_elsewhere(self._root, os.path.join(place, "cache"), plan)
+            return view.fill(self._root, place, plan)
         folder = view.make(self._root, name, plan, [self._checker.cache.http.layout.folder])
         self._view = name
         return folder
@@ -151,10 +142,9 @@ class Care:
         found = examine(fresh, self._call.lines, self._pins, self._began)
         self.looked += fresh.looked
         healed = self.healed = {"removed": [], "mended": [], **(self.healed or {}), "sound": found.proven}
-        try:
-            done = self._settle(fresh, [*found.bad, *fresh.contradicted([*went, *found.bad], self._began)])
-        except CacheUnusableError as error:
-            self._say(ERROR, f"the cache cannot be put right: {error}")
+        done, stuck = self._settle(fresh, [*found.bad, *fresh.contradicted([*went, *found.bad], self._began)])
+        if stuck:
+            self._say(ERROR, f"the cache cannot be put right: {stuck[0].why}")
             return []
         if not done:
             if found.proven and status == _FAILED and self.tries == 1:  # a usage error is no matter of the cache
@@ -239,7 +229,7 @@ class Care:
     def _keeps_versions(self) -> bool:
         # A store that may keep nothing is no place for what is healthy.
         wanted = self._environ.get("PINSTALL_KEEP_VERSIONS", "")
-        return wanted.lower() not in _FALSE or store.bound(self._environ) == 0
+        return bool(wanted and not is_false(wanted)) or store.bound(self._environ) == 0
 
     def _tell_of_untidy(self, status: int) -> None:
         """Say what would be set aside after a pip that succeeded."""

@@ -60,15 +60,12 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
 
 def unseen(finding: Finding, why: str) -> str:
     """Say that pip does not see what could not be made to go."""
-    entry, verdict = finding.entry, finding.verdict
-    what = entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"
-    said = f"{', '.join(verdict)}; {why}" if isinstance(verdict, Delete | Hide) else why
-    return f"pip does not see {what}: {said}; {pinned(finding.pin)}"
+    said = f"{', '.join(finding.verdict)}; {why}" if isinstance(finding.verdict, Delete | Hide) else why
+    return f"pip does not see {_what(finding)}: {said}; {pinned(finding.pin)}"
 
 
 def _evicted(finding: Finding, *, would: bool) -> str:
-    entry, verdict = finding.entry, finding.verdict
-    what = entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"
+    verdict, what = finding.verdict, _what(finding)
     match verdict:
         case Delete(reason, detail):
             place = "from the store" if finding.stored else "from the cache"
@@ -78,6 +75,11 @@ def _evicted(finding: Finding, *, would: bool) -> str:
         case _:
             raise AssertionError(verdict)
     return f"{act}; {pinned(finding.pin)}"
+
+
+def _what(finding: Finding) -> str:
+    entry = finding.entry
+    return entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"
 
 
 def healthy(proven: int) -> str:

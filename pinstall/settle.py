@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import apply, lock, messages
 from pinstall.messages import WARNING
@@ -18,43 +17,45 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 
 
-class CacheUnusableError(Exception):
-    """What should go could not be made to go; ``left`` is what pip must not see, ``acted`` what was done all the same."""
+class Stuck(NamedTuple):
+    """A finding that pip must not meet and that could not be made to go, and *why*."""
 
-    def __init__(self, reason: str, left: list[Finding], acted: list[Finding]) -> None:
-        super().__init__(reason)
-        self.left, self.acted = left, acted
+    finding: Finding
+    why: str
 
 
-def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> list[Finding]:
-    """Apply the verdicts of *findings*, waiting for the lock for at most *seconds*; return those that were done.
+class Settled(NamedTuple):
+    """What was done, and what remains that pip must not see."""
 
-    Raises `CacheUnusableError` if pip could still meet something that is wrong. What cannot be brought back is no loss.
-    """
+    acted: list[Finding]
+    stuck: list[Stuck]
+
+
+def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Settled:
+    """Apply the verdicts of *findings*, waiting for the lock for at most *seconds*. What cannot be brought back is no loss."""
     todo = list(findings)
-    acted: list[Finding] = []
-    unknown, reason = [], ""
+    settled = Settled([], [])
     for finding in todo:
         if isinstance(finding.verdict, Unknown) and not finding.stored:
-            unknown.append(finding)
-            reason = f"it cannot be proven ({finding.verdict.reason})"
-    try:
-        for _ in range(_ATTEMPTS):
-            todo = [finding for finding in todo if is_act(finding)]
-            if not todo:
-                break
-            done, changed = _under_lock(checker.cache.root, todo, seconds, say)
-            acted += done
-            todo = [again for finding in changed if (again := checker.again(finding)) is not None]
-        else:
-            reason = f"{todo[0].entry.filename} keeps changing" if todo else reason
-    except (apply.NotDoneError, lock.LockTimeoutError, OSError) as error:
-        reason = f"it cannot be changed ({error.strerror})" if isinstance(error, OSError) else str(error)
-    wrong = (finding for finding in todo if is_act(finding) and not finding.stored)
-    left = [*unknown, *(finding for finding in wrong if os.path.lexists(finding.entry.content))]
-    if left:
-        raise CacheUnusableError(reason, left, acted)
-    return acted
+            settled.stuck.append(Stuck(finding, f"it cannot be proven ({finding.verdict.reason})"))
+    why = ""
+    for _ in range(_ATTEMPTS):
+        todo = [finding for finding in todo if is_act(finding)]
+        if not todo:
+            break
+        try:
+            changed = _under_lock(checker.cache.root, todo, settled, seconds, say)
+        except lock.LockTimeoutError as error:
+            why = str(error)
+            break
+        except OSError as error:
+            why = f"it cannot be changed ({error.strerror})"
+            break
+        todo = [again for finding in changed if (again := checker.again(finding)) is not None]
+    for finding in todo:
+        if is_act(finding) and not finding.stored:
+            settled.stuck.append(Stuck(finding, why or f"{finding.entry.filename} keeps changing"))
+    return settled
 
 
 def is_act(finding: Finding) -> bool:
@@ -64,8 +65,8 @@ def is_act(finding: Finding) -> bool:
     return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | Hide))
 
 
-def _under_lock(root: str, findings: list[Finding], seconds: float, say: Say) -> tuple[list[Finding], list[Finding]]:
-    """Return what was done, and whose entries are no longer what was proven."""
+def _under_lock(root: str, findings: list[Finding], settled: Settled, seconds: float, say: Say) -> list[Finding]:
+    """Do what can be done, and return those whose entries are no longer what was proven. Raises as `lock.held`."""
     done, changed = [], []
     try:
         with lock.held(root, seconds, lambda line: say(WARNING, line)):
@@ -75,10 +76,13 @@ def _under_lock(root: str, findings: list[Finding], seconds: float, say: Say) ->
                         done.append(finding)
                 except apply.ChangedError:
                     changed.append(finding)
+                except apply.NotDoneError as error:
+                    settled.stuck.append(Stuck(finding, str(error)))
     finally:
+        settled.acted.extend(done)
         for level, line in messages.changes(done):
             say(level, line)
-    return done, changed
+    return changed
 
 
 def _act(root: str, finding: Finding) -> bool:

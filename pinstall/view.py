@@ -56,16 +56,16 @@ def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
     if is_full(cache):  # pip's build would fail, which without a cache it does not
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     folder = os.path.join(lock.made_folder(cache, _VIEWS), name)
+    os.mkdir(folder)
     try:
-        return make_elsewhere(cache, folder, plan)
+        return fill(cache, folder, plan)
     except BaseException:
         remove(cache, name)
         raise
 
 
-def make_elsewhere(cache: str, folder: str, plan: Plan) -> str:
-    """Make the view *folder* of *cache*, which itself need not be written, and return it. Raises `OSError`."""
-    os.mkdir(folder)
+def fill(cache: str, folder: str, plan: Plan) -> str:
+    """Make a view of *cache*, which itself need not be written, in the empty *folder*, and return that. Raises `OSError`."""
     trees = {_WHEELS: _Tree()}
     for key, shown in plan.private.items():
         trees[_WHEELS].at(keys.wheel_path(key).split("/")[1:]).shown = shown

@@ -121,6 +121,32 @@ def _tree(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_each_thing_that_cannot_go_is_hidden_for_its_own_reason_and_costs_itself(lab: Lab) -> None:
+    index = lab.index()
+    for number, name in enumerate(("linked", "fifo", "flipped", "sound")):
+        wheel(index.root, name, "1.0", padding=20_000 + number)
+    pins = [f"{name}==1.0" for name in ("linked", "fifo", "flipped", "sound")]
+    lab.pip(lab.environment(), "-i", index.url, *pins)
+    bodies = {len(body.read_bytes()): body for body in lab.bodies()}
+    linked, fifo, flipped, sound = (bodies[(index.root / f"{pin[:-5]}-1.0-py3-none-any.whl").stat().st_size] for pin in pins)
+    before = sound.read_bytes()
+    _fifo(fifo)
+    for body in (linked, flipped):
+        flip(body)
+    linked.parent.rename(lab.root / "elsewhere")
+    linked.parent.symlink_to(lab.root / "elsewhere")
+    index.forget()
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, *pins)
+    assert [environment.installed(pin[:-5]) for pin in pins] == ["1.0 1.0"] * 4, done
+    said = {line.split(" does not see ")[-1].split("-1.0")[0]: line for line in done.said}
+    assert said["deleted flipped"].startswith("deleted flipped-1.0-py3-none-any.whl (download) from the cache: wrong-hash")
+    assert said["fifo"].endswith("(download): it cannot be proven (it is no regular file); fifo==1.0 (argument)")
+    assert said["linked"].endswith("; linked-1.0-py3-none-any.whl lies behind a symbolic link; linked==1.0 (argument)")
+    assert sorted(index.fetched) == [f"{name}-1.0-py3-none-any.whl" for name in ("fifo", "flipped", "linked")]
+    assert sound.read_bytes() == before
+
+
 @pytest.mark.parametrize("part", ["http-v2", "wheels", "pinstall", "."])
 def test_a_part_of_the_cache_that_is_a_link(lab: Lab, part: str) -> None:
     index = _seed(lab, _fill_by_both)

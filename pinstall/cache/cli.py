@@ -18,7 +18,6 @@ from pinstall.call.options import UnreadableCallError
 from pinstall.environment import Environment, NoEnvironmentError, SilentPythonError
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import Cache
-from pinstall.settle import CacheUnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pinstall.cache.removal import Outcome
 
 _BAD = 1
+_PARTS = ("http-v2", "http", "wheels")
 _INTERRUPTED = 130
 _SECONDS = {"h": 3_600, "d": 86_400, "w": 604_800}
 _SHELLS = ("bash", "fish", "zsh")
@@ -63,7 +63,7 @@ class _World(NamedTuple):
     @property
     def links(self) -> list[str]:
         """Parts of the cache that are symbolic links, which are not followed."""
-        return [name for name in ("http-v2", "http", "wheels") if os.path.islink(os.path.join(self.root, name))]
+        return [name for name in _PARTS if os.path.islink(os.path.join(self.root, name))]
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -88,7 +88,7 @@ def main() -> int:
             raise _RefusedError(f"Need an action ({', '.join(sorted(_COMMANDS))}) to perform.")
         status = _COMMANDS[arguments.command](arguments)
         print(end="", flush=True)  # there may be no stream
-    except (_RefusedError, NoEnvironmentError, CacheUnusableError, lock.LockTimeoutError, apply.NotDoneError) as error:
+    except (_RefusedError, NoEnvironmentError, lock.LockTimeoutError, apply.NotDoneError) as error:
         return _fail(str(error))
     except BrokenPipeError:  # who reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -191,7 +191,7 @@ def _none(words: Sequence[str]) -> None:
 def _info(arguments: argparse.Namespace) -> int:
     _none(arguments.words)
     world = _world(arguments)
-    parts = {name: os.path.join(world.root, name) for name in ("http-v2", "http", "wheels")}
+    parts = {name: os.path.join(world.root, name) for name in _PARTS}
     files = {name: [*_files(path)] for name, path in parts.items()}
     http = [*files["http-v2"], *files["http"]]
     print(f"Package index page cache location (pip v23.3+): {parts['http-v2']}")

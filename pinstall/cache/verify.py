@@ -99,11 +99,13 @@ class Verifier:
     def fix(self, proven: Iterable[Proven], held: AbstractContextManager[None]) -> list[Proven]:
         """Delete what is bad, and set aside what misses a library; return what went.
 
-        Raises `CacheUnusableError`, `apply.NotDoneError`, `lock.LockTimeoutError` and `OSError` if that cannot be done.
+        Raises `apply.NotDoneError`, `lock.LockTimeoutError` and `OSError` if that cannot be done.
         """
         bad = [one for one in proven if isinstance(one.finding.verdict, Delete)]
-        gone = settle(self._checker, [one.finding for one in bad], lock.timeout(self._environ), lambda *_: None)
-        went = {finding.entry.content for finding in gone}
+        done, stuck = settle(self._checker, [one.finding for one in bad], lock.timeout(self._environ), lambda *_: None)
+        if stuck:
+            raise apply.NotDoneError(stuck[0].why)
+        went = {finding.entry.content for finding in done}
         lame = [one for one in proven if isinstance(one.finding.verdict, Hide)]
         if lame:
             with held:

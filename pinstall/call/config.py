@@ -55,9 +55,14 @@ def _value(row: Row, text: str, before: Any) -> Any:
 def _boolean(text: str) -> bool:
     if text.lower() in _TRUE:
         return True
-    if text.lower() in _FALSE:
+    if is_false(text):
         return False
     raise UnreadableCallError(f"{text!r} is not a boolean value")
+
+
+def is_false(text: str) -> bool:
+    """Say whether the value of a variable turns off what it names (``_internal/utils/misc.strtobool``)."""
+    return text.lower() in _FALSE
 
 
 def _count(text: str) -> int:
