@@ -176,12 +176,9 @@ class Builds:
 
     def _source(self, link: Link) -> Entry | None:
         """Return the file that a wheel was built from, if it is at hand."""
-        if locate.is_vcs(link.url):
-            return None
-        if locate.is_http(link.url):
-            entry = self._download(link)[0]
-        else:
-            entry = entries.Entry("source", link.url, (links.to_path(link.url),), link.filename)
+        if not locate.is_http(link.url):
+            return locate.local_file(link)
+        entry = self._download(link)[0]
         return entry if entry and entries.stamp(entry.content) is not None else None
 
     def _read(self, link: Link, wheel: Entry) -> Source | None:

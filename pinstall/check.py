@@ -208,13 +208,13 @@ class Checker:
             if finding.entry.kind != "download" or finding.verdict[:1] != ("wrong-hash",):
                 continue
             came_back = "wrong-hash" in self.prover.ledger(finding.pin.project).given(finding.entry.key, finding.identity)
-            if not came_back and is_older(finding.entry, since):
+            if not came_back and (finding.stamp is None or finding.stamp.modified < since * 1e9):
                 continue
             verdict = Delete(_CONTRADICTED, f"{finding.entry.filename} came anew with another hash than it states")
             for page in self.cache.locate(finding.pin).pages:
                 found = self._known(Finding(finding.pin, page.entry, None, verdict, ""))
                 given = self.prover.ledger(finding.pin.project).given(page.entry.key, found.identity)
-                if found.identity and _CONTRADICTED not in given and (came_back or is_older(page.entry, since)):
+                if found.identity and _CONTRADICTED not in given and (came_back or entries.written(page.entry) < since):
                     yield found
 
     def _known(self, finding: Finding) -> Finding:
@@ -265,12 +265,6 @@ class Checker:
             kept = store.http_entry(self.cache.root, entry) if not entries.exists(entry.paths[0]) else None
             if kept is not None:
                 yield kept
-
-
-def is_older(entry: Entry, since: float) -> bool:
-    """Say whether an entry's content was there before *since* (seconds since the epoch)."""
-    stamp = entries.stamp(entry.content)
-    return stamp is not None and stamp.modified < since * 1e9
 
 
 def _wanted(pin: Pin, entry: Entry) -> Wanted:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pinstall.environment import Environment
     from pinstall.links import Label
     from pinstall.pins import Pin
-    from pinstall.pipcache.locate import Cache, Located, Page
+    from pinstall.pipcache.locate import Cache, Located
 
 _VERSIONS_SHOWN = 3
 _OTHER_TAGS = "for other Pythons or platforms"
@@ -116,18 +116,13 @@ def _is_told(cache: Cache, pin: Pin, since: float) -> bool:
     if it is one of those that pip does not ask for. What is no more than constrained pip may have had no use for.
     """
     located = cache.locate(pin)
-    written = [page for page in located.pages if _written(page) >= since]
+    written = [page for page in located.pages if entries.written(page.entry) >= since]
     return (
         located.complete
         and (pin.requested or bool(written))
         and not any(page.fault or page.unreadable for page in located.pages)
         and all(page in written or cache.uses_unasked(page, pin.project) for page in located.pages)
     )
-
-
-def _written(page: Page) -> float:
-    stamps = [stamp for path in page.entry.paths if (stamp := entries.stamp(path))]
-    return max((stamp.modified for stamp in stamps), default=0) / 1e9
 
 
 def _unlisted(pin: Pin, located: Located) -> str:
@@ -184,12 +179,9 @@ def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
 
     A yanked file is none: pip takes it for a pin if nothing else of that version will do (PEP 592).
     """
-    call, environment, is_wheel = cache.call, cache.environment, bool(file.label.tags)
-    if not (call.has("no_binary") and call.has("only_binary")):  # of both, the order decides
-        if is_wheel and call.from_source(pin.project):
-            return "refused by --no-binary"
-        if not is_wheel and call.from_wheels(pin.project):
-            return "refused by --only-binary"
+    call, environment = cache.call, cache.environment
+    if option := call.refuses(pin.project, is_wheel=bool(file.label.tags)):
+        return f"refused by {option}"
     if not cache.usable(file.label) and environment.tags:
         return _OTHER_TAGS
     python = _python(environment)

@@ -6,21 +6,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import dependencies, links
 from pinstall.call import projects
-from pinstall.check import is_older
 from pinstall.dependencies import Want
-from pinstall.pipcache import entries
-from pinstall.pipcache.entries import Entry
-from pinstall.pipcache.locate import File, is_http, is_vcs
+from pinstall.pipcache import entries, locate
+from pinstall.pipcache.locate import File
 from pinstall.unlisted import Unlisted
 from pinstall.verdict import Delete, Hide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pinstall.call.command import Call
     from pinstall.call.requirements import Line
     from pinstall.check import Checker, Finding
     from pinstall.pins import Pin
+    from pinstall.pipcache.entries import Entry
 
 # More than any install that was seen needs; what lies beyond is not looked at.
 _MOST_PROJECTS = 3_000
@@ -61,7 +59,8 @@ def examine(checker: Checker, lines: Iterable[Line], pins: Iterable[Pin], since:
         found |= {e: checker.look(want.pin, e) for e in unlisted.downloads(want.pin) if e.content not in known}
         for entry, finding in found.items():
             looked.setdefault(entry.content, finding)
-        for entry in (*found, *_local(checker, want.pin)):
+        local = (locate.local_file(file.link) for file in checker.cache.locate(want.pin).files)
+        for entry in (*found, *filter(None, local)):
             waiting += dependencies.of(entry, want, markers)
     findings = looked.values()
     return Examined(list(filter(_is_bad, findings)), sum(map(checker.is_sound, findings)))
@@ -72,30 +71,17 @@ def _is_bad(finding: Finding) -> bool:
     return isinstance(finding.verdict, Delete) or (finding.entry.kind == "download" and isinstance(finding.verdict, Hide))
 
 
-def _local(checker: Checker, pin: Pin) -> Iterator[Entry]:
-    """Yield the files outside the cache that *pin* leads to: a path's, or those of ``--find-links`` folders."""
-    for file in checker.cache.locate(pin).files:
-        path = "" if is_http(file.link.url) or is_vcs(file.link.url) else links.to_path(file.link.url)
-        if path and entries.stamp(path) is not None:
-            yield Entry("source", file.link.url, (path,), file.link.filename)
-
-
 def _entries(checker: Checker, pin: Pin, since: float) -> Iterator[tuple[Entry, Finding]]:
     """Yield what the cache has for *pin*, which may leave more than one answer, and what is to be thought of it."""
     located = checker.cache.locate(pin)
     others = (File(offer.link(), links.label(offer.filename, pin.project)) for offer in located.others)
     files = [*located.files, *(file for file in others if file.label and pin.admits(file.label.version))]
-    listed = any(_may_be_taken(file, pin.project, checker.cache.call) for file in files)
+    refuses = checker.cache.call.refuses
+    listed = any(not refuses(pin.project, is_wheel=bool(file.label and file.label.tags)) for file in files)
     for page in located.pages:
-        if page.fault or (not listed and is_older(page.entry, since)):
+        if page.fault or (not listed and entries.written(page.entry) < since):
             yield page.entry, checker.page(pin, page, located._replace(listed=listed))
     for file in files:
         built = checker.cache.built(pin, file.link) if file.label is None or not file.label.tags else ()
         for entry in (*checker.cache.downloads(file), *built):
             yield entry, checker.look(pin, entry)
-
-
-def _may_be_taken(file: File, project: str, call: Call) -> bool:
-    """Say whether ``--only-binary`` and ``--no-binary`` let pip take a file."""
-    is_wheel = bool(file.label and file.label.tags)
-    return not (call.from_source(project) if is_wheel else call.from_wheels(project))

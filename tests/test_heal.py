@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import subprocess
 import time
@@ -365,6 +366,17 @@ def test_a_page_from_before_a_release_that_nobody_pinned(lab: Lab, index: Index,
     assert environment.installed("more") == "2.0 2.0", done
     assert _acts(done)[0] == "deleted index page of more"
     assert lab.pinstall(lab.environment(), "more>=3").status == 1
+
+
+def test_a_page_that_the_index_has_just_confirmed_is_not_stale(lab: Lab, index: Index) -> None:
+    """Of a "not modified", pip writes the head anew."""
+    lab.pip(lab.environment(), "more==1.0")
+    (page,) = lab.pages()
+    confirmed = time.time() + 3_600  # as if in the call to come
+    os.utime(page.with_suffix(""), (confirmed, confirmed))
+    done = lab.pinstall(lab.environment(), "more>=2")
+    assert (done.status, page.exists()) == (1, True)
+    assert _AGAIN not in done.said
 
 
 def test_a_page_from_before_a_wheel_was_added(lab: Lab, index: Index) -> None:

@@ -190,7 +190,7 @@ def _built(entry: Entry, *, stored: bool = False) -> Item:
 def _builds(root: str) -> Iterator[Entry]:
     """Yield the builds that the store keeps."""
     for key, folder in store.build_folders(root):
-        for wheel in entries.names(folder):
+        for wheel in (name for name in entries.names(folder) if name.endswith(".whl")):
             entry = walk.wheel(f"{key}/{os.path.basename(folder)}", os.path.join(folder, wheel))
-            if wheel.endswith(".whl") and entry is not None:
+            if entry is not None:
                 yield entry

@@ -46,6 +46,17 @@ class Call(NamedTuple):
         """Say whether sdists of *project* (normalized) are refused: ``--only-binary``."""
         return self._one_format(project) == "only_binary"
 
+    def refuses(self, project: str, *, is_wheel: bool) -> str:
+        """Return the option by which wheels, or sdists, of *project* are refused; "" if none is, or if both are given.
+
+        Of both, their order decides.
+        """
+        if self.has("no_binary") and self.has("only_binary"):
+            return ""
+        if is_wheel:
+            return "--no-binary" if self.from_source(project) else ""
+        return "--only-binary" if self.from_wheels(project) else ""
+
     def _one_format(self, project: str) -> str | None:
         """Return the option that decides: a name before ``:all:`` (``models/format_control.py``)."""
         named = [(dest, _names(self.values.get(dest))) for dest in ("only_binary", "no_binary")]

@@ -142,6 +142,12 @@ def stamp_of(entry: Entry) -> Stamp | None:
     return stamp(entry.content)
 
 
+def written(entry: Entry) -> float:
+    """Return when a file of *entry* was last written, in seconds since the epoch: "not modified" renews a response's head."""
+    stamps = [found for path in entry.paths if (found := stamp(path))]
+    return max((found.modified for found in stamps), default=0) / 1e9
+
+
 def open_content(entry: Entry) -> BinaryIO:
     """Open the content of *entry*; raises `OSError`, also if it is a symbolic link."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

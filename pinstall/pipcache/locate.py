@@ -276,9 +276,9 @@ def read_origin(folder: str) -> Origin | None:
             document = json.loads(file.read(_LARGEST_ORIGIN))
         url, subdirectory = document["url"], document.get("subdirectory") or ""
         archive = document.get("archive_info", {})
-        hashes = archive.get("hashes") or dict(
-            [archive["hash"].split("=", 1)] if "hash" in archive else ()
-        )  # pip 23.0: the old form
+        hashes = archive.get("hashes", {})
+        if not hashes and "hash" in archive:  # pip 23.0 knows the old form alone
+            hashes = dict([archive["hash"].split("=", 1)])
         digests = tuple(Digest(name, value.lower()) for name, value in hashes.items())
         vcs = document.get("vcs_info", {})
         if vcs:
@@ -289,6 +289,14 @@ def read_origin(folder: str) -> Origin | None:
         return Origin(url, digests, subdirectory)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def local_file(link: Link) -> Entry | None:
+    """Return what a link to a file outside the cache leads to; None if it is another link, or there is no regular file."""
+    if is_http(link.url) or is_vcs(link.url):
+        return None
+    entry = entries.Entry("source", link.url, (links.to_path(link.url),), link.filename)
+    return entry if entries.stamp(entry.content) is not None else None
 
 
 def page_url(index: str, project: str) -> str:
