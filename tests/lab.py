@@ -175,6 +175,33 @@ class Lab:
         )
         return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
+    def mounted(self, mount: str, command: str, **variables: str) -> Result:
+        """Run a shell *command* where *mount* was done before, which nobody else sees; elsewhere the test is skipped."""
+        script = self.root / "mounted.sh"
+        script.write_text(f"{mount} || exit 77\n{command}\n")
+        done = self.run(["unshare", "--mount", "sh", script], **variables) if shutil.which("unshare") else None
+        if done is None or done.status == 77 or "unshare failed" in done.err:
+            import pytest
+
+            pytest.skip("there may be no mounts")
+        return done
+
+    def on_read_only_cache(self, command: str, **variables: str) -> Result:
+        """Run a shell *command* where the cache is mounted read-only."""
+        mount = f"mount --bind {self.cache} {self.cache} && mount -o remount,ro,bind {self.cache}"
+        return self.mounted(mount, command, **variables)
+
+    def on_full_disk(self, command: str, room: int = 0) -> Result:
+        """Run a shell *command* on a copy of the cache, on a disk of its own on which *room* KiB are free."""
+        small = self.root / "small"
+        small.mkdir(exist_ok=True)
+        fill = (
+            f"cp -r {self.cache}/. {small}/ && head -c {room}k /dev/zero > {small}/room\n"
+            f"head -c 8m /dev/zero > {small}/filler 2>/dev/null\n"
+            f"rm {small}/room\n"
+        )
+        return self.mounted(f"mount -t tmpfs -o size=4m tmpfs {small}", fill + command, PIP_CACHE_DIR=str(small))
+
     def pip(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run bare ``pip install``; it must succeed: tests fill caches with it."""
         done = self.run([environment.pip, "install", *words], **variables)
