@@ -185,6 +185,30 @@ def keep_build(cache: str, key: str, path: str, record: Record) -> None:
         _back_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))
 
 
+def take_over(cache: str, folder: str, entry: Entry) -> None:
+    """Move the HTTP *entry* of *cache* from the view in *folder*, where pip has just received it, to its own place.
+
+    What cannot be moved is fetched again by the next call.
+    """
+    with suppress(OSError):
+        _pip_folder(os.path.dirname(entry.content))
+        for path in reversed(entry.paths):  # in: body first, and pip never sees half of it
+            source = os.path.join(folder, os.path.relpath(path, cache))
+            if stamp(source) is not None:
+                _place(source, path)
+
+
+def _place(source: str, path: str) -> None:
+    import shutil
+
+    try:
+        os.replace(source, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # the view of a cache that cannot be written lies elsewhere
+            raise
+        shutil.move(source, path)
+
+
 def adopt(cache: str, entry: Entry, record: Record) -> None:
     """Keep a wheel that plain pip built, where it is and in the store, with what is known of it. Raises `OSError`."""
     key = entry.key.partition("/")[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall import apply, keep, lock, messages, store, tidy, view
-from pinstall.call import command
 from pinstall.call.config import is_false
 from pinstall.check import Checker
 from pinstall.ledger import write_all
@@ -19,21 +20,28 @@ from pinstall.settle import is_act, settle
 from pinstall.verdict import Delete
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pinstall.check import Finding
-    from pinstall.forward import Given
+    from pinstall.forward import Given, Observation
     from pinstall.messages import Say
     from pinstall.pins import Pin
     from pinstall.pipcache.locate import Cache
+    from pinstall.rescue import Rescue, Wrong
     from pinstall.settle import Settled
     from pinstall.tidy import Untidy
 
 _FAILED = 1
 _CRASHED = 2  # or a usage error: pip does not tell these apart
-# What pip would meet next is often not known before it has met what is bad: a wheel that cannot be read tells no dependencies.
-_MOST_RETRIES = 10
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
+
+
+class Again(NamedTuple):
+    """A second run of pip: what it is ``given``, its ``cache`` folder, and what it may go on without (see `Rescue.excused`)."""
+
+    given: Given
+    cache: str
+    excused: list[str] | None
 
 
 class Care:
@@ -52,7 +60,9 @@ class Care:
         self._changes = environ.get("PINSTALL_POLICY", "") in ("", "evict") and not self._call.has("dry_run")
         self._may_use = True  # may pip use the cache?
         self._mark = ExitStack()
-        self._view: str | None = None
+        self._name: str | None = None  # of this call
+        self._view: str | None = None  # its name, where it lies in the cache
+        self._folder: str | None = None
         self._deleted: list[Finding] = []
         self._untidy: dict[Pin, list[Untidy]] = {}
         self.looked: list[Finding] = self._checker.looked
@@ -61,6 +71,8 @@ class Care:
         self.built: list[str] = []
         self.tries = 1
         self.healed: dict[str, Any] | None = None
+        self._rescue: Rescue | None = None
+        self._before = cache.environment.folders()
         self.causes: list[str] = []
 
     def prepare(self) -> None:
@@ -97,10 +109,11 @@ class Care:
 
     def begin(self, given: Given) -> Given:
         """Mark the call as under way, until `finish`; return what pip is *given*, with a view of the cache if it needs one."""
-        name = self._mark.enter_context(lock.under_way(self._root)) if self._may_use else None
+        self._name = self._mark.enter_context(lock.under_way(self._root)) if self._may_use else None
         if self._is_at_work and self._checker.plan.needed:
             try:
-                return given.with_cache(self._made_view(name))
+                self._folder = self._made_view(self._name)
+                return given.with_cache(self._folder)
             except OSError as error:
                 self._do_without(f"no view of it can be made ({error.strerror})")
         return given if self._may_use else given.without_cache()
@@ -117,6 +130,11 @@ class Care:
         self._view = name
         return folder
 
+    @property
+    def pips_cache(self) -> str:
+        """The cache folder as this call's pip knows it, resolved; "" if what pip does there is of no interest."""
+        return os.path.realpath(self._folder or self._root) if self._is_at_work else ""
+
     def meanwhile(self) -> None:
         """While pip runs: find the other versions of what is pinned, as far as their pages are known already."""
         if self._is_at_work and not self._keeps_versions:
@@ -124,41 +142,57 @@ class Care:
                 if pin.has_version and self._checker.cache.locate(pin).complete:
                     self._untidy[pin] = tidy.find(self._checker, pin)
 
-    def heal(self, status: int, given: Given) -> list[list[str]]:
-        """After a pip that failed: put right what it could have met in the cache; return the calls that pip is to make now.
+    def rescue(self, status: int, first: Observation | None, given: Given) -> Again | None:
+        """After a pip that failed: return what a second run is given, if the cache may be to blame and nothing forbids one."""
+        if not self._is_at_work or first is None or status not in (_FAILED, _CRASHED):
+            return None
+        from pinstall.rescue import Rescue, remove_half_installed
 
-        The last is the user's own, as it was *given*, once more; before it those that mend what pip left half-installed. None
-        if the cache is not to blame.
-        """
-        if not self._is_at_work or status not in (_FAILED, _CRASHED) or self.tries > _MOST_RETRIES:
-            return []  # pip succeeded, or was ended, or did not get as far as the cache
-        from pinstall.heal import examine
-
-        checker, went = self._checker, self._deleted
-        self._note_what_came_back(status)
-        checker.cache.forget_pages()
-        fresh = Checker(checker.cache, self._environ, anew=True)
-        fresh.prover.ledgers = checker.prover.ledgers
-        found = examine(fresh, self._call.lines, self._pins, self._began)
-        self.looked += fresh.looked
-        healed = self.healed = {"removed": [], "mended": [], **(self.healed or {}), "sound": found.proven}
-        done, stuck = self._settle(fresh, [*found.bad, *fresh.contradicted([*went, *found.bad], self._began)])
-        if stuck:
-            self._say(ERROR, f"the cache cannot be put right: {stuck[0].why}")
-            return []
-        if not done:
-            if found.proven and status == _FAILED and self.tries == 1:  # a usage error is no matter of the cache
-                self._say(NOTE, messages.healthy(found.proven))
-            return []
+        self._checker.cache.forget_pages()
+        rescue = self._rescue = Rescue(self._checker, self._pins, first)
+        if not rescue.is_called_for:
+            return None
+        if why := rescue.forbidden():
+            self._say(WARNING, messages.not_again(why, rescue.doubtful))
+            return None
+        try:
+            folder = self._sealed_view(rescue)
+        except OSError as error:
+            self._say(WARNING, messages.not_again(f"no view of the cache can be made ({error.strerror})", rescue.doubtful))
+            return None
+        half = remove_half_installed(first.infos, self._before)
+        self.healed = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
         self.tries += 1
-        self._say(WARNING, messages.again())
-        if self._view:
-            view.forget_gone(self._root, self._view)
-        half = [f"{name}=={version}" for name, version in self._environment.half_installed(self._began)]
-        healed["removed"] += [finding.entry.filename for finding in done]
-        healed["mended"] += half
-        cache_dir = given.variables.get("PIP_CACHE_DIR", self._root)
-        return [*(command.narrowed(self._call, requirement, cache_dir) for requirement in half), given.arguments]
+        self._say(WARNING, messages.again(rescue.doubtful))
+        return Again(given.with_cache(folder), os.path.realpath(folder), rescue.excused)
+
+    def _sealed_view(self, rescue: Rescue) -> str:
+        if self._folder is None:
+            self._folder = self._made_view(self._name)
+        rescue.seal(self._folder)
+        return self._folder
+
+    def rescued(self, status: int) -> None:
+        """After the second run, which ended with *status*: take over what it received, and say what was wrong."""
+        if self._rescue is None or self._folder is None or status not in (0, _FAILED, _CRASHED):
+            return
+        wrong = self._under_lock(partial(self._rescue.settle, self._folder, succeeded=status == 0))
+        if self.healed is not None:
+            self.healed["removed"] = [one.name for one in wrong]
+        if status == 0:
+            self._say(WARNING, messages.blamed(wrong))
+        else:
+            self._say(NOTE, messages.NO_DIFFERENCE)
+
+    def _under_lock(self, act: Callable[[], list[Wrong]]) -> list[Wrong]:
+        """Do what can be done under the lock without a wait: else the next call will do it."""
+        try:
+            with lock.held(self._root, lock.timeout(self._environ), lambda line: self._say(WARNING, line)):
+                return act()
+        except (OSError, lock.LockTimeoutError) as error:
+            reason = getattr(error, "strerror", "") or str(error)
+            self._say(WARNING, f"the cache cannot be changed ({reason}): the next call will have to do the same")
+            return []
 
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: keep what it built, tidy, and remember what was learnt. Never waits."""
@@ -170,7 +204,11 @@ class Care:
         if not self._changes:
             self._tell_of_untidy(status)
             return
-        self._note_what_came_back(status)
+        if status == 0:
+            self._note_what_came_back()
+        elif self._rescue is not None:
+            for wrong in self._under_lock(self._rescue.clean):
+                self._say(NOTE, messages.refused(wrong.name, wrong.reason))
         if status in (_FAILED, _CRASHED):
             self._diagnose(status)
         self._put_in_order(self._find_untidy() if status == 0 and self._may_use else [])
@@ -190,7 +228,9 @@ class Care:
 
         self._checker.cache.forget_pages()
         # A full disk makes pip crash while it downloads; after a usage error it has asked for nothing.
-        self.causes = causes(self._checker.cache, self._pins if status == _FAILED else (), self._began)
+        self.causes = causes(
+            self._checker.cache, self._pins if status == _FAILED else (), self._rescue.told if self._rescue else ()
+        )
         for line in self.causes:
             self._say(WARNING, line)
 
@@ -212,14 +252,12 @@ class Care:
             self.set_aside += names
             self._say(NOTE, messages.set_aside_versions(pin, names))
 
-    def _note_what_came_back(self, status: int) -> None:
-        """Remember what went and is back unchanged: it is what the world gives, and will not go again for the same reason."""
+    def _note_what_came_back(self) -> None:
+        """Remember what was deleted, fetched or built again unchanged, and accepted by pip: it is not deleted again."""
         for finding in self._deleted:
             again = self._checker.again(finding)
             if again is None or not isinstance(finding.verdict, Delete):
                 continue
-            if status and finding.verdict.reason == "stale-page":
-                continue  # it did not help this call and may help the next: a release may be under way
             same = again.identity == finding.identity and isinstance(again.verdict, Delete)
             ledger = self._checker.prover.ledger(finding.pin.project)
             ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)

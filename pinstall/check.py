@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from pinstall.proof.build import Record
 
 
-_CONTRADICTED = "contradicted"
-
-
 class Finding(NamedTuple):
     """An entry that was looked at: what it is, for which pin, what was seen, and what is to become of it.
 
@@ -184,8 +181,6 @@ class Checker:
         pin, entry = finding.pin, finding.entry
         if not entries.exists(entry.content):
             return None
-        if isinstance(finding.verdict, Delete) and finding.verdict.reason == _CONTRADICTED:
-            return self._known(finding)
         if entry.kind == "page":
             self.cache.forget_pages()
             located = self.cache.locate(pin)
@@ -197,31 +192,6 @@ class Checker:
         """Say whether nothing is wrong with what was looked at; what is wrong and came back as it was is kept all the same."""
         given = self.prover.ledger(finding.pin.project).given(finding.entry.key, finding.identity)
         return isinstance(finding.verdict, Keep) and not given
-
-    def contradicted(self, bad: Iterable[Finding], since: float) -> Iterator[Finding]:
-        """Yield the pages of downloads with another hash that came so from the index: the pages may be damaged, or old.
-
-        Those that went, and came back as they were; and those that are as new as the call, which began at *since* (seconds
-        since the epoch), if their page is older.
-        """
-        for finding in bad:
-            if finding.entry.kind != "download" or finding.verdict[:1] != ("wrong-hash",):
-                continue
-            came_back = "wrong-hash" in self.prover.ledger(finding.pin.project).given(finding.entry.key, finding.identity)
-            if not came_back and (finding.stamp is None or finding.stamp.modified < since * 1e9):
-                continue
-            verdict = Delete(_CONTRADICTED, f"{finding.entry.filename} came anew with another hash than it states")
-            for page in self.cache.locate(finding.pin).pages:
-                found = self._known(Finding(finding.pin, page.entry, None, verdict, ""))
-                given = self.prover.ledger(finding.pin.project).given(page.entry.key, found.identity)
-                if found.identity and _CONTRADICTED not in given and (came_back or entries.written(page.entry) < since):
-                    yield found
-
-    def _known(self, finding: Finding) -> Finding:
-        """Return *finding* with the stamp and the identity that its entry has now."""
-        stamp = entries.stamp_of(finding.entry)
-        evidence = self._with_proof(finding.pin, finding.entry, stamp, Evidence(), Wanted())
-        return finding._replace(stamp=stamp, identity=evidence.identity(finding.entry))
 
     def _decide(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, *, stored: bool = False) -> Finding:
         identity = evidence.identity(entry)

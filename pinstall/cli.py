@@ -96,14 +96,16 @@ def _serve(target: Target, pip: Pip) -> int:
         with suppress(Exception):  # what is not done now is done afterwards, or by the next call
             session.meanwhile()
 
-    status = pip.run([*target.options, "install", *session.given.arguments], session.given.variables, meanwhile)
+    given = session.given
+    words = [*target.options, "install", *given.arguments]
+    status = pip.run(words, given.variables, meanwhile, session.pips_cache)
     try:
         session.passed("pip")
-        while calls := session.heal(_outcome(pip, status)):
-            for words in calls:
-                if not pip.was_told_to_end:
-                    pip = forward.Pip(target.runner, _complain)
-                    status = pip.run([*target.options, "install", *words], session.given.variables, lambda: None)
+        if again := session.rescue(_outcome(pip, status), pip.observation):
+            pip = forward.Pip(target.runner, _complain)
+            words = [*target.options, "install", *again.given.arguments]
+            status = pip.run(words, again.given.variables, lambda: None, again.cache, again.excused)
+            session.rescued(_outcome(pip, status))
         session.passed("heal")
         session.finish(_outcome(pip, status))
         status = session.confirm(status)

@@ -13,12 +13,11 @@ from pinstall import dependencies, links
 from pinstall.dependencies import Want
 from pinstall.messages import listed, pinned
 from pinstall.pins import project_named
-from pinstall.pipcache import entries
 from pinstall.pipcache.locate import will_do
 from pinstall.space import is_full
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from pinstall.digest import Digest
     from pinstall.environment import Environment
@@ -40,15 +39,15 @@ class _Listed(NamedTuple):
     requires_python: str = ""
 
 
-def causes(cache: Cache, pins: Iterable[Pin], since: float) -> list[str]:
+def causes(cache: Cache, pins: Iterable[Pin], told: Collection[str]) -> list[str]:
     """Return a line for each cause that can be told: of *pins*, and what they need, that cannot be installed; of full disks.
 
-    *since* is when the call began, in seconds since the epoch: what pip was told is what it has used from then on. Pages of
-    *cache* that were read before pip ran must be forgotten.
+    *told* are the keys of the pages that servers sent in this call. Pages of *cache* that were read before pip ran
+    must be forgotten.
     """
     lines = []
     for pin in _needed(cache, pins):
-        reason = _reason(cache, pin, since)
+        reason = _reason(cache, pin, told)
         if reason and not _is_installed(cache.environment, pin):
             lines.append(f"cannot be installed: {reason}; {pinned(pin)}")
     full = [folder for folder in _folders(cache) if is_full(folder)]
@@ -89,7 +88,7 @@ def _is_installed(environment: Environment, pin: Pin) -> bool:
     return version is not None and pin.specifier.contains(version, prereleases=True)
 
 
-def _reason(cache: Cache, pin: Pin, since: float) -> str:
+def _reason(cache: Cache, pin: Pin, told: Collection[str]) -> str:
     """Say why pip can install nothing that is listed for *pin*; "" if it could, or that cannot be told."""
     # What could not be read of the call may name more indexes.
     call = cache.call
@@ -97,7 +96,7 @@ def _reason(cache: Cache, pin: Pin, since: float) -> str:
         not (pin.has_version and (call.index_urls or call.find_links))
         or pin.locked
         or call.unread
-        or not _is_told(cache, pin, since)
+        or not _is_told(cache, pin, told)
     ):
         return ""
     located = cache.locate(pin)
@@ -109,19 +108,18 @@ def _reason(cache: Cache, pin: Pin, since: float) -> str:
     return _refused(cache, pin, files)
 
 
-def _is_told(cache: Cache, pin: Pin, since: float) -> bool:
-    """Say whether all is at hand that pip was told of *pin*.
+def _is_told(cache: Cache, pin: Pin, told: Collection[str]) -> bool:
+    """Say whether all is at hand that the servers say of *pin* now: what pip used unasked may be out of date.
 
-    A page is what pip was told if pip has just written it, as it does with each answer of the server ("not modified", too), or
-    if it is one of those that pip does not ask for. What is no more than constrained pip may have had no use for.
+    pip may have had no use for a project that is only constrained.
     """
     located = cache.locate(pin)
-    written = [page for page in located.pages if entries.written(page.entry) >= since]
+    sent = [page for page in located.pages if page.entry.key in told]
     return (
         located.complete
-        and (pin.requested or bool(written))
+        and (pin.requested or bool(sent))
         and not any(page.fault or page.unreadable for page in located.pages)
-        and all(page in written or cache.uses_unasked(page, pin.project) for page in located.pages)
+        and len(sent) == len(located.pages)
     )
 
 

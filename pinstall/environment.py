@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -267,18 +266,9 @@ class Environment:
         """Return the versions of all that is installed now, by normalized project name, as the folders' names say."""
         return {name: os.path.basename(folder)[:-10].rpartition("-")[2] for name, folder in self._distributions.items()}
 
-    def half_installed(self, since: float) -> list[tuple[str, str]]:
-        """Return (project, version) of what has no RECORD, and whose folder is younger than *since* (seconds since the epoch).
-
-        Such a distribution was being installed when pip failed: pip takes it for installed, and cannot uninstall it.
-        """
-        self.forget()
-        found = []
-        for name, folder in self._distributions.items():
-            with suppress(OSError):
-                if os.stat(folder).st_mtime >= since and not os.path.exists(os.path.join(folder, "RECORD")):
-                    found.append((name, os.path.basename(folder)[:-10].rpartition("-")[2]))
-        return found
+    def folders(self) -> list[str]:
+        """Return the ``.dist-info`` folders that there are."""
+        return [folder for _, folder in self._dist_infos()]
 
     def forget(self) -> None:
         """Look again at what is installed, after pip ran."""

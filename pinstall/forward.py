@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,48 +23,6 @@ if TYPE_CHECKING:
 COULD_NOT_START = 92
 
 
-# What the script "pip" does, for any interpreter: the folder of scripts is the first place to import from, not the current one
-# (os is imported already), and pip calls itself pip.
-# The first argument is a descriptor: what it is told there, it does. If it starts "early" it imports pip until then: most of
-# what pip takes, and done on another core; what pip does then is the same.
-# The descriptor is open as long as we live: if we are killed, pip goes too, as if it had been the one. Else it would go on
-# behind the back of whoever calls it next, in a view that is no longer its own.
-# pip/__main__.py asks for the current folder, the script does not: there may be none.
-_PROGRAM = """
-import sys
-import os
-sys.path[:] = [os.path.dirname(sys.executable)] + [p for p in sys.path if p]
-import json, runpy, _thread
-def watch():
-    os.read(go.fileno(), 1)
-    os._exit(137)
-try:
-    if sys.argv[2:] == ["early"]:
-        try:
-            import pip._internal.commands.install
-        except Exception:  # pip will say so itself
-            pass
-    go = int(sys.argv[1])
-    if sys.platform == "win32":
-        import msvcrt
-        go = msvcrt.open_osfhandle(go, os.O_RDONLY)
-    go = open(go, "rb")
-    told = go.readline()
-    if not told.endswith(b"\\n"):
-        os._exit(130)
-    words, variables = json.loads(told.decode())
-except KeyboardInterrupt:
-    os._exit(130)
-_thread.start_new_thread(watch, ())
-os.environ.update(variables)
-sys.argv[:] = ["pip"] + words
-try:
-    os.getcwd()
-except OSError:
-    from pip._internal.cli.main import main
-    sys.exit(main())
-runpy.run_module("pip", run_name="__main__")
-"""
 # What pip imports for an install as well as we do for ours.
 SHARED = (
     *("base64", "csv", "dataclasses", "decimal", "email.parser", "email.utils", "fnmatch", "hashlib", "hmac", "logging"),
@@ -72,6 +32,29 @@ SHARED = (
 _INTERPRETER_OPTIONS = "bBdEhiIm:OPqRsStuvVW:xX:"
 
 
+class Observation(NamedTuple):
+    """What a pip that failed did, as `pip_child.Witness` saw it.
+
+    ``opened`` are the paths of the cache files that it read before it wrote them, ``written`` those that it wrote. ``silent``
+    are the hosts (host:port) that did not answer, ``lost`` the URLs that were not answered, or with an error; ``infos`` are the
+    ``.dist-info`` folders that it made. ``asked``: it asked the user something; ``login``: a server wanted a login;
+    ``streams``: it read a pipe or standard input by name; ``nested``: it started another pip, of which nothing is known;
+    ``stopped``: it was ended before it installed anything. ``built`` are the seconds that its build steps took.
+    """
+
+    opened: frozenset[str] = frozenset()
+    written: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+    infos: frozenset[str] = frozenset()
+    asked: bool = False
+    login: bool = False
+    streams: bool = False
+    nested: bool = False
+    stopped: bool = False
+    built: float = 0.0
+
+
 class Pip:
     """A pip that is to serve one call: started at once, told later what to do."""
 
@@ -79,38 +62,56 @@ class Pip:
         """Have the interpreter *runner* start (*say* is told if it cannot); if *early*, it imports pip while we do our work."""
         self._runner, self._say = runner, say
         self.was_told_to_end = False  # by a signal, whatever pip made of that
+        self.observation: Observation | None = None
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel keeps pip's status to itself
         reading, self._go = map(_above_the_streams, os.pipe())
+        self._told, telling = map(_above_the_streams, os.pipe())
         self._child: _Child | None
         try:
-            self._child = _Fork() if early and _can_fork(runner) else _spawned(runner, reading, early=early)
+            self._child = _Fork() if early and _can_fork(runner) else _spawned(runner, reading, telling, early=early)
         except OSError as error:
             self._child, self._error = None, error
         if isinstance(self._child, _Fork) and self._child.is_pip:  # here, where nobody catches what pip raises
             os.close(self._go)
-            _be_pip(reading)
+            os.close(self._told)
+            _be_pip(reading, telling)
         os.close(reading)
+        os.close(telling)
 
-    def run(self, words: Sequence[str], variables: Mapping[str, str], meanwhile: Callable[[], None]) -> int:
+    def run(
+        self,
+        words: Sequence[str],
+        variables: Mapping[str, str],
+        meanwhile: Callable[[], None],
+        cache: str = "",
+        excused: Sequence[str] | None = None,
+    ) -> int:
         """Let pip do what its arguments *words* say, with these *variables* set, and wait for it; *meanwhile* is called once.
+
+        If pip fails, ``observation`` is what it did in its folder *cache*, unless that is "". A pip that is to be guarded ends
+        before it installs anything if it had no answer from any URL or host but those *excused*.
 
         Returns its exit status; 128+n if signal n ended it, 92 if it could not be started.
         """
         if self._child is None:
             os.close(self._go)
+            os.close(self._told)
             self._say(f"pip could not be started by {self._runner} ({self._error.strerror})")
             return COULD_NOT_START
-        with self._passing_signals_to(self._child), _bell(self._child) as rung:
+        orders = {"arguments": list(words), "variables": dict(variables), "cache": cache, "excused": excused}
+        with self._passing_signals_to(self._child), _until_silent(self._told) as heard:
             go = open(self._go, "wb")  # noqa: SIM115 (until pip has ended)
             with suppress(BrokenPipeError):
-                go.write(json.dumps([list(words), dict(variables)]).encode() + b"\n")
+                go.write(json.dumps(orders).encode() + b"\n")
                 go.flush()
             meanwhile()
             while (status := self._child.poll()) is None:
-                rung()
+                heard.wait()
+            heard.wait(0)
             with suppress(BrokenPipeError):
                 go.close()
+        self.observation = _observation(heard.data)
         return 128 - status if status < 0 else status
 
     @contextmanager
@@ -134,32 +135,67 @@ class Pip:
                 signal.signal(number, handler)
 
 
-@contextmanager
-def _bell(child: _Child) -> Iterator[Callable[[], object]]:
-    """Yield what waits until *child* may have ended, or a signal came.
+class _Listener:
+    """Hears what the child tells, and so notices its end: the last descriptor of the pipe is closed then.
 
-    To block in ``waitpid`` would be to sleep over a signal that arrives just before: it would reach pip when pip has ended.
+    A parent of ours may have blocked SIGCHLD, and that is inherited. To block in ``waitpid`` would be to sleep over a signal
+    that arrives just before: it would reach pip when pip has ended.
     """
-    if not hasattr(signal, "SIGCHLD"):  # pragma: no cover (Windows)
-        yield cast("subprocess.Popen[bytes]", child).wait
+
+    def __init__(self, told: int, alarm: int) -> None:
+        self.data = b""
+        self._told, self._alarm, self._pause = told, alarm, 1.0
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until the child tells something or may have ended, or a signal comes; at most *seconds*, or a second."""
+        if sys.platform == "win32":  # pragma: no cover (its pipes cannot be waited for, and signals end the reading)
+            self._read_to_the_end()
+            return
+        sources = [self._alarm, *([self._told] if self._told >= 0 else [])]
+        ready, _, _ = select.select(sources, [], [], self._pause if seconds is None else seconds)
+        if self._alarm in ready:
+            os.read(self._alarm, 512)
+        while self._told in ready and select.select([self._told], [], [], 0)[0]:
+            if chunk := os.read(self._told, 1 << 16):
+                self.data += chunk
+            else:
+                self._told, self._pause = -1, 0.001  # it ends in a moment
+                break
+
+    def _read_to_the_end(self) -> None:  # pragma: no cover (Windows)
+        while self._told >= 0 and (chunk := os.read(self._told, 1 << 16)):
+            self.data += chunk
+        self._told = -1
+        time.sleep(0.001)
+
+
+@contextmanager
+def _until_silent(told: int) -> Iterator[_Listener]:
+    """Yield what listens to the pipe *told*, and wakes for signals; close the pipe afterwards."""
+    if sys.platform == "win32":  # pragma: no cover
+        yield _Listener(told, -1)
+        os.close(told)
         return
-    reading, writing = map(_above_the_streams, os.pipe())
-    for descriptor in (reading, writing):
+    alarm, ringing = map(_above_the_streams, os.pipe())
+    for descriptor in (alarm, ringing):
         os.set_blocking(descriptor, False)
-    bell = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # only what has a handler rings
-
-    def rung() -> None:
-        select.select([reading], [], [])
-        os.read(reading, 512)
-
+    before = signal.set_wakeup_fd(ringing, warn_on_full_buffer=False)
     try:
-        yield rung
+        yield _Listener(told, alarm)
     finally:
-        signal.signal(signal.SIGCHLD, handler)
-        signal.set_wakeup_fd(bell)
-        os.close(reading)
-        os.close(writing)
+        signal.set_wakeup_fd(before)
+        for descriptor in (alarm, ringing, told):
+            os.close(descriptor)
+
+
+def _observation(data: bytes) -> Observation | None:
+    """Read what the child told; None if it told nothing."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return None
+    fields: dict[str, Any] = {name: frozenset(value) if isinstance(value, list) else value for name, value in found.items()}
+    return Observation(**fields)
 
 
 class _Child(Protocol):
@@ -191,18 +227,20 @@ class _Fork:
             os.kill(self._pid, number)
 
 
-def _be_pip(reading: int) -> NoReturn:
+def _be_pip(reading: int, telling: int) -> NoReturn:
     """Go on as pip, in a copy of our process, which is told what to do by the descriptor *reading*."""
-    sys.argv[:] = ["-c", str(reading), "early"]
+    from pinstall import pip_child
+
+    sys.argv[:] = ["-c"]
     # What pip has to say is not ours to hide.
-    sys.excepthook, sys.unraisablehook = _show_without_us, sys.__unraisablehook__
-    exec(_PROGRAM, {"__name__": "__main__"})  # noqa: S102 (the same words for a copy of us and for other interpreters)
+    sys.excepthook, sys.unraisablehook = partial(_show_from, pip_child.__file__), sys.__unraisablehook__
+    pip_child.main(str(reading), str(telling), early=True)
     sys.exit()
 
 
-def _show_without_us(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show what ends pip as where pip is all that runs."""
-    while trace is not None and trace.tb_frame.f_code.co_filename != "<string>":
+def _show_from(path: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show what ends pip as where pip is all that runs: from the frame of the program at *path* on."""
+    while trace is not None and trace.tb_frame.f_code.co_filename != path:
         trace = trace.tb_next
     sys.__excepthook__(kind, error.with_traceback(trace), trace)
 
@@ -212,12 +250,21 @@ def _can_fork(runner: str) -> bool:
     return sys.platform == "linux" and runner == sys.executable and threading.active_count() == 1
 
 
-def _spawned(runner: str, reading: int, *, early: bool) -> subprocess.Popen[bytes]:
-    os.set_inheritable(reading, True)
+def _spawned(runner: str, reading: int, telling: int, *, early: bool) -> subprocess.Popen[bytes]:
+    for descriptor in (reading, telling):
+        os.set_inheritable(descriptor, True)
     options = _interpreter_options() if runner == sys.executable else []
-    command = [runner, *options, "-c", _PROGRAM, str(_as_inherited(reading)), *(["early"] if early else [])]
+    ends = [str(_as_inherited(descriptor)) for descriptor in (reading, telling)]
+    command = [runner, *options, "-c", _program(), *ends, *(["early"] if early else [])]
     # Descriptors that were given to us (``-r /dev/fd/63``) are pip's too; ours are not inheritable.
     return subprocess.Popen(command, close_fds=False)
+
+
+def _program() -> str:
+    """Return the text of `pip_child`, which may run in an interpreter that has no pinstall."""
+    from pkgutil import get_data
+
+    return (get_data("pinstall", "pip_child.py") or b"").decode()
 
 
 def _above_the_streams(descriptor: int) -> int:

@@ -82,15 +82,30 @@ def _what(finding: Finding) -> str:
     return entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"
 
 
-def healthy(proven: int) -> str:
-    """Say that the cache did not make pip fail."""
-    entries = "the one entry" if proven == 1 else f"all {proven} entries"
-    return f"the cache is not to blame: {entries} of it that this call could have used proved sound"
+NO_DIFFERENCE = "the cache was not to blame: pip failed without those entries, too"
 
 
-def again() -> str:
-    """Say that pip gets another try."""
-    return "the cache was to blame: pip runs once more"
+def again(doubtful: Iterable[str]) -> str:
+    """Say that pip gets one more try."""
+    return f"pip runs once more without {listed(doubtful)}: cached earlier, and perhaps out of date or damaged"
+
+
+def not_again(why: str, doubtful: Iterable[str]) -> str:
+    """Say that pip gets no other try, though the cache may be to blame."""
+    return f"pip is not run again, though {listed(doubtful)} in its cache may be the reason: {why}"
+
+
+def blamed(wrong: Iterable[tuple[str, str]]) -> str:
+    """Say what was wrong in the cache (each entry's name, and the reason), after a second run that succeeded."""
+    found = [f"{name} ({reason})" for name, reason in wrong]
+    return (
+        f"the cache was to blame, and is mended: {listed(found)}" if found else "pip succeeded this time; its cache was right"
+    )
+
+
+def refused(name: str, reason: str) -> str:
+    """Say that a file which pip refuses does not stay in the cache."""
+    return f"removed {name} from the cache: pip refuses it ({reason})"
 
 
 def set_aside_versions(pin: Pin, filenames: Iterable[str], *, would: bool = False) -> str:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pinstall.call.command import Call
-    from pinstall.care import Care
+    from pinstall.care import Again, Care
     from pinstall.confirm import Doubt
     from pinstall.environment import Target
+    from pinstall.forward import Observation
     from pinstall.messages import Say
     from pinstall.pins import Pin, Pins
     from pinstall.pipcache.locate import Cache
@@ -74,7 +75,7 @@ class Session:
         if self._satisfied:
             return
         self._open = unsatisfied(call, self._pins.pins, self._environment)
-        if not self._open and not self._pins.loose:
+        if not self._open and not self._pins.loose and not call.unread:
             return  # pip will not open its cache
         from pinstall.care import Care
 
@@ -99,14 +100,24 @@ class Session:
         if self._care:
             self._care.meanwhile()
 
-    def heal(self, status: int) -> list[list[str]]:
-        """After a pip that failed: return the arguments of the calls that pip is to make now, as `Care.heal` does."""
-        return self._care.heal(status, self.given) if self._care else []
+    @property
+    def pips_cache(self) -> str:
+        """The cache folder in which this call's pip is to be watched; "" if it is not."""
+        return self._care.pips_cache if self._care else ""
+
+    def rescue(self, status: int, first: Observation | None) -> Again | None:
+        """After a pip that failed: return what a second run is given, as `Care.rescue` does."""
+        return self._care.rescue(status, first, self.given) if self._care else None
+
+    def rescued(self, status: int) -> None:
+        """After the second run, which ended with *status*."""
+        if self._care:
+            self._care.rescued(status)
 
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: put the cache in order, and say what was not checked. Never waits."""
         if not self._is_understood and status == 0:
-            self._say(WARNING, messages.not_checked(*_NOT_UNDERSTOOD))
+            self._say(WARNING, messages.not_checked(_NOT_UNDERSTOOD.source, _NOT_UNDERSTOOD.reason))
         if self._call is not None and self._call.cache_dir is not None and status != _USAGE_ERROR:
             for unread in self._call.unread:
                 self._say(WARNING, messages.not_checked(unread.source, unread.reason))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import lock
@@ -80,6 +81,72 @@ def fill(cache: str, folder: str, plan: Plan) -> str:
         else:
             _link(source, target)
     return folder
+
+
+def seal(cache: str, folder: str, layout: keys.Layout, shown: Mapping[str, bytes | None]) -> None:
+    """Make the HTTP part of the view in *folder* anew: of all that *cache* has, it shows the keys *shown* and nothing else.
+
+    Where there is a head (bytes) for a key, it takes the place of the entry's own. Raises `OSError`.
+    """
+    top = os.path.join(folder, layout.folder)
+    _clear(top)
+    os.makedirs(top)
+    for key, head in shown.items():
+        for path in keys.http_paths(key, layout):
+            place = os.path.join(folder, path)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if head is None or not path.endswith(key):
+                _link(os.path.join(cache, path), place)
+            else:
+                with open(place, "wb") as file:
+                    file.write(head)
+
+
+def _clear(path: str) -> None:
+    """Remove a part of a view; what its links lead to stays."""
+    import shutil
+
+    if os.path.islink(path) or not os.path.isdir(path):
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+    else:
+        shutil.rmtree(path)
+
+
+def hide(folder: str, wheel: Entry) -> None:
+    """Take a built wheel out of the view in *folder*; raises `OSError`."""
+    path = folder
+    for part in keys.wheel_path(wheel.key.partition("/")[0]).split("/"):
+        path = os.path.join(path, part)
+        if os.path.islink(path):
+            _unfold(path)
+    link = os.path.join(path, wheel.filename)
+    if os.path.realpath(path) == path and os.path.islink(link) and os.path.realpath(link) == wheel.content:
+        os.unlink(link)
+
+
+def _unfold(path: str) -> None:
+    """Make a real folder of a link to one, with links to what is in that."""
+    import shutil
+
+    source = os.path.realpath(path)
+    os.unlink(path)
+    os.mkdir(path)
+    for name in entries.names(source):
+        if name == entries.ORIGIN:
+            shutil.copyfile(os.path.join(source, name), os.path.join(path, name))  # pip writes over it where it lies
+        else:
+            _link(os.path.join(source, name), os.path.join(path, name))
+
+
+def received(folder: str, layout: keys.Layout) -> Iterator[str]:
+    """Yield the keys of the HTTP entries that pip has written into the view in *folder*: those whose body is no link."""
+    for here, _, found in os.walk(os.path.join(folder, layout.folder)):
+        for name in found:
+            if keys.is_http_key(name):
+                body = os.path.join(here, name + layout.endings[-1])
+                if entries.stamp(body) is not None or not os.path.lexists(body):
+                    yield name
 
 
 class _Tree:

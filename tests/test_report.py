@@ -85,7 +85,6 @@ def test_a_second_try(lab: Lab) -> None:
     flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
     report, _ = _report(lab, "-i", index.url, "demo==1.0")
     assert (report["tries"], report["status"]) == (2, 0)
-    assert [entry["filename"] for entry in report["entries"] if entry["done"]] == ["part-1.0-py3-none-any.whl"]
     assert report["healed"] == {"sound": 1, "removed": ["part-1.0-py3-none-any.whl"], "mended": []}
 
 
@@ -108,7 +107,7 @@ def test_the_cause_of_a_failure(lab: Lab) -> None:
     wheel(index.root, "demo", "2.0")
     report, done = _report(lab, "-i", index.url, "demo==1.0")
     assert done.status == 1
-    assert report["healed"] == {"sound": 0, "removed": [], "mended": []}
+    assert (report["healed"], report["tries"]) == (None, 1), "the page is new"
     (cause,) = report["causes"]
     assert cause in report["messages"]
     assert cause.startswith("cannot be installed: ")

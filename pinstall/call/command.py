@@ -85,22 +85,6 @@ def read(argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: opti
     return _Reading(values, pip).call(positional, environ)
 
 
-# What decides where pip installs, and which file it takes.
-_KEPT_FLAGS = {"use_user_site": "--user", "override_externally_managed": "--break-system-packages", "pre": "--pre"}
-_KEPT_LISTS = {"trusted_hosts": "--trusted-host", "no_binary": "--no-binary", "only_binary": "--only-binary"}
-
-
-def narrowed(call: Call, requirement: str, cache_dir: str) -> list[str]:
-    """Return the words by which pip installs *requirement* alone, over whatever is there, from where *call* would take it."""
-    words = ["--ignore-installed", "--no-deps", "--cache-dir", cache_dir, *("-q" for _ in range(max(1, -call.verbosity)))]
-    words += [option for dest, option in _KEPT_FLAGS.items() if call.values.get(dest)]
-    words += [word for dest, option in _KEPT_LISTS.items() for value in call.values.get(dest) or () for word in (option, value)]
-    words += [word for url in call.index_urls[1:] for word in ("--extra-index-url", url)]
-    words += ["--index-url", call.index_urls[0]] if call.index_urls else ["--no-index"]
-    words += [word for place in call.find_links for word in ("--find-links", place)]
-    return [*words, requirement]
-
-
 def unlocked(call: Call, markers: Mapping[str, str], tags: Sequence[str] | None) -> Call:
     """Return *call* with what its lock files select for an environment; see `projects.locked`, for what it raises too."""
     found = [line for lock in call.locks for line in projects.locked(lock, markers, tags, call.from_source)]

@@ -59,10 +59,11 @@ class OptionLine(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """A source of requirements that is pip's alone to read, and why."""
+    """A source of requirements that is pip's alone to read, and why; ``once``: it can be read only once."""
 
     source: str
     reason: str
+    once: bool = False
 
 
 def read(path: str, *, constraint: bool, pip: options.Version) -> Iterator[Line | OptionLine | Unread]:
@@ -134,7 +135,7 @@ def regular(path: str) -> bytes | Unread:
                 return Unread(without_secrets(path), "a URL is pip's to fetch")
             path = links.to_path(path)
         if not stat.S_ISREG(os.stat(path).st_mode):
-            return Unread(path, "it is no regular file, and reading it would leave nothing for pip")
+            return Unread(path, "it is no regular file, and reading it would leave nothing for pip", once=True)
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError) as error:  # the latter: no URL, or no name of a file

@@ -142,12 +142,6 @@ def stamp_of(entry: Entry) -> Stamp | None:
     return stamp(entry.content)
 
 
-def written(entry: Entry) -> float:
-    """Return when a file of *entry* was last written, in seconds since the epoch: "not modified" renews a response's head."""
-    stamps = [found for path in entry.paths if (found := stamp(path))]
-    return max((found.modified for found in stamps), default=0) / 1e9
-
-
 def open_content(entry: Entry) -> BinaryIO:
     """Open the content of *entry*; raises `OSError`, also if it is a symbolic link."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -282,6 +276,25 @@ def read_head(path: str) -> Head | None:
     except errors:
         return None
     return Head(Response(0, {}), fault="its head is not one that pip wrote")
+
+
+def asking_head(path: str) -> bytes | None:
+    """Return the head of an HTTP entry, changed so that pip asks the server whether it still holds (``cached_request``).
+
+    If the server sent an ETag and the file has not changed, that costs a request. None if it is no head of a pip from 23.3 on.
+    """
+    import msgpack
+
+    try:
+        with open(path, "rb", opener=_open) as file:
+            data = file.read(_LARGEST_METADATA)
+        document = msgpack.unpackb(data.removeprefix(_PREFIX), raw=False, strict_map_key=False)
+        headers = document["response"]["headers"]
+        kept = {name: value for name, value in headers.items() if name.lower() not in ("cache-control", "expires")}
+        document["response"]["headers"] = {**kept, "cache-control": "max-age=0"}
+        return _PREFIX + bytes(msgpack.packb(document, use_bin_type=True))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, msgpack.UnpackException):
+        return None
 
 
 def _bodiless(document: Any) -> Head | None:

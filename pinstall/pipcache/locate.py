@@ -75,6 +75,10 @@ class Cache:
         self._pages: dict[str, Page | None] = {}
         self._located: dict[Pin, Located] = {}
 
+    def at(self, root: str) -> Cache:
+        """Return the same cache as it is at another *root*: in a view."""
+        return Cache(root, self.call, self.environment, self.pip)
+
     def locate(self, pin: Pin) -> Located:
         """Find the pages and files of *pin*; once, until pages are forgotten."""
         if pin not in self._located:

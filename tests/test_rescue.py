@@ -1,0 +1,539 @@
+"""After a failure: one second run if the cache may be to blame, without what nothing vouches for; and none otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import VERSIONS, flip
+from tests.packages import extension, sdist, wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.index import Index
+    from tests.lab import Lab, Result
+
+_PIPS = [VERSIONS[0], VERSIONS[-1]]
+
+
+@pytest.fixture
+def index(lab: Lab) -> Index:
+    """An index where demo needs part, which needs more."""
+    made = lab.index()
+    wheel(made.root, "demo", "1.0", requires=["part", "absent; python_version < '3'"])
+    wheel(made.root, "part", "1.0", padding=20_000, requires=["more>=1"])
+    wheel(made.root, "more", "1.0", padding=20_000)
+    lab.environ["PIP_INDEX_URL"] = made.url
+    return made
+
+
+def _body(lab: Lab, file: Path) -> Path:
+    (found,) = [body for body in lab.bodies() if body.stat().st_size == file.stat().st_size and body.read_bytes()[:2] == b"PK"]
+    return found
+
+
+def _runs(done: Result) -> int:
+    return 1 + done.err.count("pip runs once more")
+
+
+def _blamed(done: Result) -> str:
+    """Return what was wrong in the cache, as pinstall says after a second run that succeeded."""
+    assert (done.status, _runs(done)) == (0, 2), done
+    (line,) = [line for line in done.said if line.startswith("the cache was to blame, and is mended: ")]
+    return line.partition("mended: ")[2]
+
+
+# What is mended.
+
+
+@pytest.mark.parametrize("pip", VERSIONS)
+@pytest.mark.parametrize(("word", "hashes"), [("demo", ()), ("demo[extra]>=1", ("sha256",))])
+def test_a_damaged_download_of_a_dependency_that_nobody_pinned(
+    lab: Lab, index: Index, word: str, hashes: tuple[str, ...], pip: str
+) -> None:
+    index.hashes = hashes
+    lab.pip(lab.environment(pip), word)
+    flip(_body_of(lab, index, "more", pip))
+    environment = lab.environment(pip)
+    done = lab.pinstall(environment, word)
+    assert environment.installed("more") == "1.0 1.0", done
+    assert "more-1.0-py3-none-any.whl" in _blamed(done)
+    assert _runs(lab.pinstall(lab.environment(pip), word)) == 1, "the cache is right afterwards"
+
+
+def _body_of(lab: Lab, index: Index, project: str, pip: str) -> Path:
+    """Return the cached body of a wheel, also in the one file of a pip before 23.3."""
+    content = (index.root / f"{project}-1.0-py3-none-any.whl").read_bytes()
+    folder = "http-v2" if pip >= "23.3" else "http"
+    (found,) = [path for path in (lab.cache / folder).rglob("*") if path.is_file() and content in path.read_bytes()]
+    return found
+
+
+@pytest.mark.parametrize("which", ["more", "demo"])
+def test_what_was_left_half_installed_is_installed_whole(lab: Lab, index: Index, which: str) -> None:
+    """A bad CRC in the middle of an install: neither a retry nor --force-reinstall repairs that."""
+    index.hashes = ()
+    lab.pip(lab.environment(), "demo")
+    body = _body(lab, index.root / "more-1.0-py3-none-any.whl")
+    data = bytearray(body.read_bytes())
+    data[data.index(b"more_padding.bin") + 1000] ^= 1  # in the content, which is stored as it is
+    body.write_bytes(data)
+    environment = lab.environment()
+    done = lab.pinstall(environment, which, "demo")
+    for project in ("demo", "part", "more"):
+        assert environment.installed(project) == "1.0 1.0", done
+    (info,) = environment.folder.glob("lib/python*/site-packages/more-1.0.dist-info")
+    assert (info / "RECORD").exists()
+    assert (info / "REQUESTED").exists() == (which == "more")
+    assert lab.run([environment.pip, "uninstall", "-y", "more"]).status == 0
+
+
+def test_an_upgrade_that_breaks_in_the_middle_leaves_one_distribution(lab: Lab, index: Index) -> None:
+    index.hashes = ()
+    wheel(index.root, "part", "1.0", requires=["more>=2"])
+    wheel(index.root, "more", "2.0", padding=30_000)
+    lab.pip(lab.environment(), "demo")
+    body = _body(lab, index.root / "more-2.0-py3-none-any.whl")
+    data = bytearray(body.read_bytes())
+    data[data.index(b"more_padding.bin") + 1000] ^= 1
+    body.write_bytes(data)
+    environment = lab.environment()
+    lab.pip(environment, "more==1.0")
+    done = lab.pinstall(environment, "demo")
+    assert environment.installed("more") == "2.0 2.0", done
+    (info,) = environment.folder.glob("lib/python*/site-packages/more-*.dist-info")
+    assert info.name == "more-2.0.dist-info"
+
+
+def test_a_build_requirement(lab: Lab, index: Index) -> None:
+    """What the sdist needs to be built is met by a pip that pip starts."""
+    sdist(index.root, "built", "1.0", build_requires=["more"])
+    lab.pip(lab.environment(), "built==1.0")
+    for built in lab.wheels():
+        built.unlink()
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "built==1.0")
+    assert environment.installed("built") == "1.0 1.0", done
+    assert "more-1.0-py3-none-any.whl" in _blamed(done)
+
+
+def test_a_built_wheel_of_a_dependency(lab: Lab, index: Index) -> None:
+    sdist(index.root, "source", "1.0")
+    wheel(index.root, "user", "1.0", requires=["source"])
+    lab.pip(lab.environment(), "user")
+    (built,) = lab.wheels()
+    built.write_bytes(built.read_bytes()[:200])
+    environment = lab.environment()
+    done = lab.pinstall(environment, "user==1.0")
+    assert environment.installed("source") == "1.0 1.0", done
+    assert _runs(done) == 2
+
+
+def test_a_download_whose_page_was_not_there(lab: Lab, index: Index) -> None:
+    """It cannot be found before pip has asked for the page."""
+    lab.pip(lab.environment(), "more==1.0")
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    for page in lab.pages():
+        page.unlink()
+        page.with_suffix("").unlink()
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _blamed(done).startswith("more-1.0-py3-none-any.whl")
+
+
+def test_a_file_that_was_published_anew(lab: Lab, index: Index) -> None:
+    """The page is asked for each time, so that its new hash is known too late."""
+    index.page_age = 0
+    lab.pip(lab.environment(), "more==1.0")
+    wheel(index.root, "more", "1.0", "new", padding=20_000)
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 new", done
+
+
+def test_a_page_that_states_a_damaged_hash(lab: Lab, index: Index) -> None:
+    """As if a bad disk had changed a digit of it."""
+    lab.pip(lab.environment(), "more==1.0")
+    (page,) = lab.pages()
+    text = page.read_text()
+    at = text.index('"sha256": "') + len('"sha256": "')
+    page.write_text(text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :])
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _blamed(done).startswith("index page of more")
+
+
+@pytest.mark.parametrize("word", ["demo>=1", "demo==1.0"])
+def test_a_page_from_before_a_release_that_nobody_pinned(lab: Lab, index: Index, word: str) -> None:
+    """It is younger than its time, so pip does not ask for another."""
+    lab.pip(lab.environment(), "more==1.0")
+    wheel(index.root, "more", "2.0")
+    wheel(index.root, "part", "1.0", requires=["more>=2"])
+    environment = lab.environment()
+    done = lab.pinstall(environment, word)
+    assert environment.installed("more") == "2.0 2.0", done
+    assert _blamed(done) == "index page of more (it is out of date)"
+
+
+def test_a_page_from_before_a_wheel_was_added(lab: Lab, index: Index) -> None:
+    sdist(index.root, "source", "1.0")
+    lab.pip(lab.environment(), "source==1.0")
+    wheel(index.root, "source", "1.0", "wheel")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "source==1.0", "--only-binary", ":all:")
+    assert environment.installed("source") == "1.0 wheel", done
+
+
+def test_a_page_from_before_a_file_was_published_anew(lab: Lab, index: Index) -> None:
+    lab.pip(lab.environment(), "more==1.0")
+    for body in lab.bodies():
+        body.unlink()
+        body.with_suffix("").unlink()
+    wheel(index.root, "more", "1.0", "new", padding=20_000)
+    environment = lab.environment()
+    index.forget()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 new", done
+    assert index.fetched.count("more-1.0-py3-none-any.whl") == 1, "the second run has what the first received"
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_what_a_local_project_needs_to_be_built(lab: Lab, index: Index, form: str) -> None:
+    lab.pip(lab.environment(), "more==1.0")
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    archive = sdist(lab.root / "here", "local", "1.0", build_requires=["more"])
+    if form == "folder":
+        lab.run(["tar", "xzf", archive, "-C", archive.parent])
+    environment = lab.environment()
+    done = lab.pinstall(environment, f"{archive.parent}/local-1.0" if form == "folder" else archive)
+    assert environment.installed("local") == "1.0 1.0", done
+    assert _runs(done) == 2
+
+
+def test_all_that_is_bad_is_left_out_though_one_hides_the_next(lab: Lab, index: Index) -> None:
+    """A wheel that cannot be read does not tell what it needs."""
+    lab.pip(lab.environment(), "demo")
+    for body in lab.bodies():
+        body.write_bytes(b"PK\x03\x04" + bytes(body.stat().st_size - 4))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo")
+    assert [environment.installed(name) for name in ("demo", "part", "more")] == ["1.0 1.0"] * 3, done
+    assert _runs(done) == 2
+
+
+def _unlisted(lab: Lab) -> Index:
+    """Let pip cache demo 1.0 from an index whose pages it does not keep."""
+    index = lab.index("unlisted")
+    index.page_age = None
+    wheel(index.root, "demo", "1.0", "good", padding=20_000)
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    assert lab.pages() == []
+    return index
+
+
+def test_a_damaged_download_that_no_page_leads_to(lab: Lab) -> None:
+    index = _unlisted(lab)
+    (body,) = lab.bodies()
+    flip(body)
+    wheel(index.root, "bystander", "1.0", padding=20_000)
+    lab.pip(lab.environment(), "-i", index.url, "bystander==1.0")
+    other = next(path for path in lab.bodies() if path != body)
+    flip(other)
+    before = other.read_bytes()
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 good", done
+    assert other.read_bytes() == before, "what this call did not use is left alone"
+
+
+def test_a_file_published_anew_that_no_page_leads_to(lab: Lab) -> None:
+    """The pin's hash tells which is meant."""
+    index = _unlisted(lab)
+    new = wheel(index.root, "demo", "1.0", "new", padding=20_000)
+    (lab.root / "requirements.txt").write_text(f"demo==1.0 --hash=sha256:{hashlib.sha256(new.read_bytes()).hexdigest()}\n")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "-r", "requirements.txt")
+    assert environment.installed("demo") == "1.0 new", done
+
+
+@pytest.mark.parametrize(("status", "tagged"), [(301, False), (302, False), (307, True), (308, True)])
+def test_a_damaged_download_to_which_links_are_redirected(lab: Lab, index: Index, status: int, *, tagged: bool) -> None:
+    """pip keeps permanent redirects, those with an ETag by half."""
+    index.tagged = tagged
+    name = "more-1.0-py3-none-any.whl"
+    index.redirects[f"/files/{name}"] = (status, f"/files/moved/{name}")
+    lab.pip(lab.environment(), "more==1.0")
+    flip(_body(lab, index.root / name))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 1.0", done
+
+
+def test_a_permanent_redirect_that_leads_nowhere(lab: Lab, index: Index) -> None:
+    name = "more-1.0-py3-none-any.whl"
+    index.redirects[f"/files/{name}"] = (301, f"/gone/{name}")
+    assert lab.run([lab.environment().pip, "install", "more==1.0"]).status == 1
+    index.redirects.clear()
+    environment = lab.environment()
+    done = lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _runs(lab.pinstall(lab.environment(), "more==1.0")) == 1
+
+
+def test_other_projects_are_left_alone(lab: Lab, index: Index) -> None:
+    wheel(index.root, "other", "1.0", padding=30_000)
+    lab.pip(lab.environment(), "demo", "other")
+    other = _body(lab, index.root / "other-1.0-py3-none-any.whl")
+    flip(other)
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    before = other.read_bytes()
+    assert lab.pinstall(lab.environment(), "demo==1.0").status == 0
+    assert other.read_bytes() == before
+
+
+def test_rot_in_the_store_that_changed_no_dates(lab: Lab, index: Index) -> None:
+    """The ledger takes a set-aside build for what it was; pip crashes on it."""
+    sdist(index.root, "source", "1.0")
+    flags = {"CFLAGS": "-O1"}
+    lab.pinstall(lab.environment(), "source==1.0")
+    lab.pinstall(lab.environment(), "source==1.0", **flags)
+    copies = [*(lab.cache / "pinstall" / "store").rglob("*.whl"), *lab.wheels()]
+    assert len(copies) >= 2
+    for copy in copies:
+        before = copy.stat()
+        data = bytearray(copy.read_bytes())
+        data[-10] ^= 0x40  # in the directory at the end
+        copy.write_bytes(data)
+        os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for _ in range(2):
+        environment = lab.environment()
+        done = lab.pinstall(environment, "source==1.0", **flags)
+        assert environment.installed("source") == "1.0 1.0", done
+    assert _runs(done) == 1, "and not again"
+
+
+# What a failure of pip's own costs.
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_hash_that_no_file_has_costs_one_download(lab: Lab, index: Index, *, direct: bool) -> None:
+    index.hashes = ()
+    name = "more-1.0-py3-none-any.whl"
+    what = f"more @ {index.base}/files/{name}" if direct else "more==1.0"
+    (lab.root / "r.txt").write_text(f"{what} --hash=sha256:{'0' * 64}\n")
+    index.forget()
+    done = lab.pinstall(lab.environment(), "-r", "r.txt")
+    assert (done.status, _runs(done)) == (1, 1)
+    assert index.fetched.count(name) == 1
+    assert not any("to blame" in line for line in done.said)
+
+
+def test_an_index_that_lies_is_asked_once_a_call(lab: Lab, index: Index) -> None:
+    """What pip refuses does not stay: its server may be well by the next call."""
+    name = "more-1.0-py3-none-any.whl"
+    index.lies[name] = "0" * 64
+    for _ in range(2):
+        index.forget()
+        assert lab.pinstall(lab.environment(), "more==1.0").status == 1
+        assert index.fetched.count(name) <= 1
+    index.lies.clear()
+    environment = lab.environment()
+    lab.pinstall(environment, "more==1.0")
+    assert environment.installed("more") == "1.0 1.0"
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["no-such-project==1.0"], 1), (["--no-such-option"], 2), (["-r", "no-such-file"], 1), ([], 1)],
+    ids=str,
+)
+def test_a_failure_over_which_the_cache_has_nothing(lab: Lab, index: Index, words: list[str], status: int) -> None:
+    bare = lab.run([lab.environment().pip, "install", *words])
+    done = lab.pinstall(lab.environment(), *words)
+    assert (done.status, done.said) == (status, [])
+    assert done.err == bare.err
+
+
+@pytest.mark.parametrize("words", [["--no-such-option"], ["--retries", "many"], ["-r", "no-such-file"], ["--hash=x"]], ids=str)
+def test_a_pip_that_never_began(lab: Lab, index: Index, words: list[str]) -> None:
+    _bad_dependency(lab, index)
+    bare = lab.run([lab.environment().pip, "install", *words, "demo==1.0"])
+    done = lab.pinstall(lab.environment(), *words, "demo==1.0")
+    assert (done.status, done.said) == (bare.status, [])
+    assert done.err == bare.err
+
+
+def _builds(lab: Lab) -> list[str]:
+    path = lab.root / "built"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_build_that_fails_over_an_empty_cache_is_not_begun_again(lab: Lab, index: Index) -> None:
+    lab.environ["build_log"] = str(lab.root / "built")
+    extension(index.root, "broken", "1.0", "#error")
+    done = lab.pinstall(lab.environment(), "broken==1.0")
+    assert (done.status, done.said) == (1, [])
+    assert _builds(lab) == ["broken"]
+
+
+def test_a_short_build_that_fails_gets_one_more_run_at_most(lab: Lab, index: Index) -> None:
+    """A page from between the upload of an sdist and of its wheels is a common cause."""
+    lab.environ["build_log"] = str(lab.root / "built")
+    extension(index.root, "broken", "1.0", "#error")
+    _bad_dependency(lab, index)
+    done = lab.pinstall(lab.environment(), "broken==1.0", "demo==1.0")
+    assert done.status == 1
+    assert 1 <= len(_builds(lab)) <= 2
+    assert done.said[-1] == "the cache was not to blame: pip failed without those entries, too"
+
+
+# What forbids a second run.
+
+
+def _bad_dependency(lab: Lab, index: Index) -> None:
+    """Let the cache have demo and what it needs, a part of which is damaged: a second run would succeed."""
+    lab.pip(lab.environment(), "demo")
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+
+
+def _not_again(done: Result) -> str:
+    """Return the reason for which pip is not run again."""
+    assert done.status in (1, 2), done
+    assert _runs(done) == 1
+    (line,) = [line for line in done.said if line.startswith("pip is not run again, though ")]
+    return line.partition(" may be the reason: ")[2]
+
+
+@pytest.mark.parametrize(
+    "variables", [{"PINSTALL_POLICY": "report"}, {"PINSTALL_POLICY": "off"}, {"PIP_NO_CACHE_DIR": "1"}], ids=str
+)
+def test_where_nothing_is_to_be_changed(lab: Lab, index: Index, variables: dict[str, str]) -> None:
+    _bad_dependency(lab, index)
+    before = sorted((path, path.read_bytes()) for path in lab.bodies())
+    assert _runs(lab.pinstall(lab.environment(), "demo==1.0", **variables)) == 1
+    assert sorted((path, path.read_bytes()) for path in lab.bodies()) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_pip_that_was_interrupted(lab: Lab, index: Index, number: signal.Signals) -> None:
+    """pip's own status for Ctrl-C is 1, as for any failure."""
+    _bad_dependency(lab, index)
+    mark = lab.root / "waiting"
+    lab.environ["waiting"] = str(mark)
+    script = "import os, pathlib, time; pathlib.Path(os.environ['waiting']).touch(); time.sleep(60)"
+    sdist(index.root, "slow", "1.0", script=script)
+    command = [lab.environment().pinstall, "slow==1.0", "demo==1.0"]
+    with subprocess.Popen(command, env=lab.environ, cwd=lab.root, stderr=subprocess.PIPE, start_new_session=True) as child:
+        while not mark.exists():
+            assert child.poll() is None
+            threading.Event().wait(0.02)
+        child.send_signal(number)
+        _, err = child.communicate(timeout=30)
+    assert child.returncode == (1 if number == signal.SIGINT else 128 + number)
+    assert b"pinstall: " not in err
+
+
+@pytest.mark.parametrize("form", ["-r /dev/stdin", "-c /dev/stdin demo", "-r <(cat)", "-r nested.txt"])
+def test_requirements_from_a_pipe(lab: Lab, index: Index, form: str) -> None:
+    """A second pip would find the pipe empty, and end with status 0 without the pin."""
+    _bad_dependency(lab, index)
+    (lab.root / "nested.txt").write_text("-r /dev/stdin\n")
+    done = lab.run(["bash", "-c", f"echo demo==1.0 | {lab.environment().pinstall} {form}"])
+    assert "came from a pipe" in _not_again(done)
+
+
+def test_requirements_from_standard_input_that_is_a_file_can_be_read_twice(lab: Lab, index: Index) -> None:
+    _bad_dependency(lab, index)
+    (lab.root / "r.txt").write_text("demo==1.0\n")
+    done = lab.run(["bash", "-c", f"{lab.environment().pinstall} -r /dev/stdin < r.txt"])
+    assert (done.status, _runs(done)) == (0, 2)
+
+
+def test_a_report_on_standard_output(lab: Lab, index: Index) -> None:
+    _bad_dependency(lab, index)
+    done = lab.pinstall(lab.environment(), "-q", "--report", "-", "demo==1.0")
+    assert "two reports" in _not_again(done)
+
+
+def test_a_question(lab: Lab, index: Index) -> None:
+    """pip asks for a user's name, has no answer, and fails."""
+    _bad_dependency(lab, index)
+    lab.environ.pop("PIP_NO_INPUT")
+    closed = lab.index("closed")
+    closed.user = "somebody:secret"
+    done = lab.pinstall(lab.environment(), "demo==1.0", "--extra-index-url", closed.url)
+    assert "asked a question" in _not_again(done)
+
+
+def test_a_login_that_fails(lab: Lab, index: Index) -> None:
+    _bad_dependency(lab, index)
+    closed = lab.index("closed")
+    closed.user = "somebody:secret"
+    done = lab.pinstall(lab.environment(), "demo==1.0", "--extra-index-url", closed.url)
+    assert _not_again(done) == "a server wants a login"
+
+
+def test_a_host_that_does_not_answer(lab: Lab, index: Index) -> None:
+    _bad_dependency(lab, index)
+    away = lab.index("away")
+    url = away.url
+    away.server.server_close()
+    done = lab.pinstall(lab.environment(), "demo==1.0", "--extra-index-url", url, "--retries", "0")
+    assert _not_again(done) == f"{url.split('/')[2]} did not answer"
+
+
+def test_a_namesake_on_another_index_while_the_own_one_is_away(lab: Lab, index: Index) -> None:
+    """The second run would ask the first index again, in vain, and take the namesake: dependency confusion."""
+    wheel(index.root, "part", "1.0", requires=["more"])
+    public = lab.index("public")
+    wheel(public.root, "more", "0.5", "namesake")
+    lab.pip(lab.environment(), "demo", "--extra-index-url", public.url)
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    # Its pages are cached, and its server is away: pip itself fails on the damaged file.
+    respond = index.respond
+    asked = []
+
+    def respond_no_more(path: str, accept: str) -> tuple[int, bytes, dict[str, str]]:
+        asked.append(path)
+        return (503, b"", {}) if path.startswith("/simple/") else respond(path, accept)
+
+    index.respond = respond_no_more  # type: ignore[method-assign]
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo==1.0", "--extra-index-url", public.url, "--retries", "0")
+    assert environment.installed("more") == "", done
+    assert done.status == 1
+    assert environment.installed("demo") == "", "nothing was installed"
+    assert asked
+
+
+# How pip is watched.
+
+
+def test_a_parent_that_blocks_sigchld(lab: Lab, index: Index) -> None:
+    """Who reads a signalfd blocks it, and children inherit that."""
+    environment = lab.environment()
+    code = f"import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD]); os.execv({environment.pinstall!r}, "
+    done = lab.run([environment.python, "-c", f"{code}['pinstall', 'demo==1.0'])"])
+    assert done.status == 0, done
+    assert environment.installed("demo") == "1.0 1.0"
+
+
+@pytest.mark.parametrize("pip", _PIPS)
+def test_output_and_status_of_a_watched_pip_that_fails_are_pips_own(lab: Lab, index: Index, pip: str) -> None:
+    wheel(index.root, "other", "1.0", requires=["more<1"])
+    words = ["demo==1.0", "other==1.0"]
+    bare = lab.run([lab.environment(pip).pip, "install", *words])
+    lab.cache.rename(lab.root / "kept")
+    done = lab.pinstall(lab.environment(pip), *words)
+    plain = [line for line in done.err.splitlines() if not line.startswith("pinstall: ")]
+    assert (done.status, plain) == (bare.status, bare.err.splitlines())
