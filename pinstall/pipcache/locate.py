@@ -93,7 +93,7 @@ class Cache:
         admitted: dict[str, bool] = {}  # pages list each version many times
         for offer in itertools.chain(*(page.offers for page in found), self._local(pin.project)):
             label = links.label(offer.filename, pin.project)
-            if label is None:
+            if label is None or label.ignored_by(self.pip):
                 continue
             if label.text not in admitted:
                 admitted[label.text] = pin.admits(label.version)
@@ -206,7 +206,10 @@ class Cache:
 
     def usable(self, label: Label | None) -> bool:
         """Say whether the environment's pip could install what is so labelled; other interpreters' files are left alone."""
-        return label is None or self._for_another or self.environment.supports(label.tags)
+        return label is None or (self._for_another and not label.ignored_by(self.pip)) or self._fits(label)
+
+    def _fits(self, label: Label) -> bool:
+        return not label.ignored_by(self.pip) and self.environment.supports(label.tags)
 
     def walked(self, pin: Pin) -> Iterator[Entry]:
         """Yield the built wheels of *pin*'s project, any version, whose key only their own origin tells."""
@@ -219,7 +222,7 @@ class Cache:
         found: dict[str, dict[tuple[str, str], None]] = {}
         for folder, key, names in self._leaves:
             for name in names:
-                found.setdefault(normalized(name.partition("-")[0]), {})[folder, key] = None
+                found.setdefault(_project(name), {})[folder, key] = None
         return {project: list(folders) for project, folders in found.items()}
 
     @cached_property
@@ -231,12 +234,13 @@ class Cache:
     def idle_keys(self) -> Iterator[str]:
         """Yield the keys whose folders have no built wheel that this environment could use: pip may build one there."""
         for _, key, names in self._leaves:
-            if not any(self.environment.supports("-".join(name[:-4].split("-")[-3:])) for name in names):
+            labels = (links.label(name, _project(name)) for name in names)
+            if not any(label and self._fits(label) for label in labels):
                 yield key
 
     def is_ours(self, entry: Entry) -> bool:
         """Say whether this interpreter's pip would find a built wheel: the key that its origin makes is the one it has."""
-        if entry.label is None or not self.environment.supports(entry.label.tags):
+        if entry.label is None or not self._fits(entry.label):
             return False
         origin = read_origin(os.path.dirname(entry.content))
         if origin is None:
@@ -297,6 +301,11 @@ def local_file(link: Link) -> Entry | None:
         return None
     entry = entries.Entry("source", link.url, (links.to_path(link.url),), link.filename)
     return entry if entries.stamp(entry.content) is not None else None
+
+
+def _project(filename: str) -> str:
+    """Return the project of the wheel of this name."""
+    return normalized(filename.partition("-")[0])
 
 
 def page_url(index: str, project: str) -> str:
