@@ -130,7 +130,7 @@ def label(filename: str, project: str) -> Label | None:
 
 @cache
 def _tags_until(tags: str) -> tuple[int, ...]:
-    """Return the first pip that ignores a wheel for these *tags*: of a part that is empty, or an interpreter's that is no name."""
+    """Return the first pip that ignores a wheel because of its *tags*: one is empty, or an interpreter is no identifier."""
     interpreters, *others = (part.split(".") for part in tags.split("-"))
     return () if all(map(str.isidentifier, interpreters)) and all(map(all, others)) else (26, 3)
 

@@ -80,7 +80,7 @@ def _identified(lying: walk.Found) -> tuple[str, Entry] | None:
     """Return the project of a download, and its entry; None if it is none."""
     if lying.head is None or lying.stamp is None or lying.head.response.status != 200:
         return None
-    with suppress(OSError), entries.open_content(lying.entry) as file:
+    with suppress(Exception), entries.open_content(lying.entry) as file:  # what cannot be read is not it
         what = identify(file)
         version = links.parsed(what.version) if what.kind == "download" else None
         if version is not None:
