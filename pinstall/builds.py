@@ -156,8 +156,8 @@ class Builds:
         if found is None:
             kept = store.http_entry(self._cache.root, self._cache.http.place(link.url))
             head = entries.read_head(kept.paths[0]) if kept else None
-            return (kept, head.response) if kept and head else (None, None)
-        return (None, None) if found[0].fault else found[:2]
+            return (kept, head.response) if kept and head and not head.unreadable else (None, None)
+        return (None, None) if found[0].fault or found[0].unreadable else found[:2]
 
     def _sha256(self, project: str, entry: Entry) -> str | None:
         stamp = entries.stamp(entry.content)

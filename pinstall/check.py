@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import digest, links, store
+from pinstall import digest, foreign, links, store
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import File
 from pinstall.prove import Prover, Reading, Wanted
@@ -161,8 +161,8 @@ class Checker:
         if entry.kind == "built" and not self._anew and not evidence.unreadable and not evidence.fault:
             try:
                 evidence = self.builds.evidence(pin, entry, link, evidence)
-            except OSError as error:
-                evidence = evidence._replace(unreadable=error.strerror or type(error).__name__)
+            except Exception as error:  # noqa: BLE001 (one entry must not cost the call)
+                evidence = evidence._replace(unreadable=foreign.reason(error))
         return self._decide(pin, entry, stamp, evidence, stored=stored)
 
     def others(self, pin: Pin) -> Iterator[Entry]:
@@ -216,12 +216,14 @@ class Checker:
 
     def _with_proof(self, pin: Pin, entry: Entry, stamp: Stamp | None, evidence: Evidence, wanted: Wanted) -> Evidence:
         """Add what is known of the bytes."""
+        if entry.unreadable:
+            return evidence._replace(unreadable=entry.unreadable)
         if stamp is None:
             return evidence._replace(unreadable="it is no regular file")
         try:
             known = self.prover.proof(Reading(pin.project, entry, stamp, wanted))
-        except OSError as error:
-            return evidence._replace(unreadable=error.strerror or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 (one entry must not cost the call)
+            return evidence._replace(unreadable=foreign.reason(error))
         return evidence._replace(
             digests={name: known.digests[name] for name in wanted.algorithms},
             fault=evidence.fault or known.fault,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 
 from pinstall.names import normalized
 from pinstall.pins import Pin
@@ -32,7 +31,7 @@ def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
         marker = requirement.marker
         if marker and not any(marker.evaluate({**markers, "extra": extra}) for extra in ("", *extras)):
             return None
-    except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
+    except Exception:  # noqa: BLE001 (each version of packaging has others: KeyError, InvalidVersion, RecursionError ...)
         return None
     pin = Pin(normalized(requirement.name), requirement.specifier, requirement.url or "", (), (place,), requested=True)
     return Want(pin, frozenset(normalized(extra) for extra in requirement.extras))
@@ -57,7 +56,7 @@ def _stated(entry: Entry) -> list[str]:
             says = source.read(file, entry.filename, ())
             file.seek(0)
             return [*(says.requires if says else ()), *_required(source.metadata(file, entry.filename))]
-    except OSError:
+    except Exception:  # noqa: BLE001 (what cannot be read states nothing)
         return []
 
 

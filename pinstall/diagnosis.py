@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
 from pinstall import dependencies, links
 from pinstall.dependencies import Want
@@ -192,7 +192,7 @@ def _fits(requires_python: str, python: str) -> bool:
     """Say whether a Requires-Python (core metadata specification) admits *python*; what makes no sense pip ignores."""
     try:
         return python in SpecifierSet(requires_python)
-    except InvalidSpecifier:
+    except Exception:  # noqa: BLE001 (InvalidSpecifier, and what each version of packaging has besides)
         return True
 
 

@@ -5,6 +5,7 @@ Imports the standard library only: whatever is wrong with our own packages, pip 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -207,8 +208,13 @@ class Environment:
         return tuple(str(tag) for tag in sys_tags())
 
     @cached_property
-    def _supported(self) -> frozenset[str]:
-        return frozenset(self.tags)
+    def _supported(self) -> frozenset[tuple[str, ...]]:
+        return frozenset(tuple(tag.split("-", 2)) for tag in self.tags)
+
+    @cached_property
+    def _parts(self) -> list[frozenset[str]]:
+        """The interpreters, ABIs and platforms of its tags."""
+        return [frozenset(parts) for parts in zip(*self._supported, strict=False)]
 
     def supports(self, tags: str) -> bool:
         """Say whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed."""
@@ -216,10 +222,13 @@ class Environment:
         if not tags or _PURE.fullmatch(tags):
             return True
         if tags not in self._known:
-            from packaging.tags import parse_tag
-
-            self._known[tags] = any(str(tag) in self._supported for tag in parse_tag(tags))
+            self._known[tags] = self._supports(tags.lower().split("-"))
         return self._known[tags]
+
+    def _supports(self, parts: Sequence[str]) -> bool:
+        # Not by packaging, which raises for some names that pages list. Of what may be thousands, few are combined.
+        known = [here.intersection(part.split(".")) for here, part in zip(self._parts, parts, strict=False)]
+        return not self._supported.isdisjoint(itertools.product(*known))
 
     @cached_property
     def pip_version(self) -> tuple[int, ...] | None:

@@ -33,7 +33,7 @@ def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Itera
         if record:
             apply.touch(root, finding.entry, record)
         if record and not record.seen and store.record(root, finding.entry.key.partition("/")[0], record.wheel) is None:
-            with suppress(OSError):
+            with suppress(Exception):  # as below
                 apply.adopt(root, finding.entry, record)
     if name is None:
         return found
@@ -42,7 +42,7 @@ def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Itera
         project = normalized(filename.partition("-")[0])
         entry = Entry("built", f"{key}/{filename}", (path,), filename, (), links.label(filename, project))
         found.append(filename)
-        with suppress(OSError):
+        with suppress(Exception):  # one wheel that a library stumbles over must not cost the others
             hashes = by_project[project].hashes if project in by_project else ()
             if record := checker.builds.record(project, settings.get(project, ()), hashes, entry):
                 apply.keep_build(root, key, path, record)

@@ -93,11 +93,19 @@ def to_path(url: str) -> str:
 
 
 class Label(NamedTuple):
-    """What a file name says: the version (as written there, and parsed) and a wheel's tags (``cp311-cp311-linux_x86_64``)."""
+    """What a file name says: the version (as written there, and parsed) and a wheel's tags (``cp311-cp311-linux_x86_64``).
+
+    ``until`` is the first pip that ignores a file of this name, which older ones take for a wheel; empty if all pips take it.
+    """
 
     text: str
     version: Version
     tags: str = ""
+    until: tuple[int, ...] = ()
+
+    def ignored_by(self, pip: tuple[int, ...]) -> bool:
+        """Say whether the pip of this version ignores a file of this name, wherever it finds it."""
+        return bool(self.until) and pip >= self.until
 
 
 def label(filename: str, project: str) -> Label | None:
@@ -106,16 +114,25 @@ def label(filename: str, project: str) -> Label | None:
         parts = filename[:-4].split("-")
         if len(parts) not in (5, 6) or normalized(parts[0]) != project:
             return None
-        if len(parts) == 6 and not parts[2][:1].isdigit():
-            return None  # no build tag
+        if not all(part.strip(".") for part in parts[-3:]) or (len(parts) == 6 and not parts[2][:1].isdecimal()):
+            return None  # no tags, or no build tag
         text, tags = parts[1].replace("_", "-"), "-".join(parts[-3:])
+        # pip 25.3 and later take neither two underscores in a project nor one for the dash of a version.
+        until = (25, 3) if "__" in parts[0] or parsed(parts[1]) is None else _tags_until(tags)
     else:
         ending = next((e for e in SDIST_ENDINGS if filename.endswith(e)), None)
         if ending is None:
             return None
-        text, tags = _version_text(filename[: -len(ending)], project), ""
+        text, tags, until = _version_text(filename[: -len(ending)], project), "", ()
     version = parsed(text)
-    return Label(text, version, tags) if version is not None else None
+    return Label(text, version, tags, until) if version is not None else None
+
+
+@cache
+def _tags_until(tags: str) -> tuple[int, ...]:
+    """Return the first pip that ignores a wheel because of its *tags*: one is empty, or an interpreter is no identifier."""
+    interpreters, *others = (part.split(".") for part in tags.split("-"))
+    return () if all(map(str.isidentifier, interpreters)) and all(map(all, others)) else (26, 3)
 
 
 def _version_text(stem: str, project: str) -> str:

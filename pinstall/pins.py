@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from packaging.specifiers import SpecifierSet
 
 from pinstall import digest
-from pinstall.links import SDIST_ENDINGS, from_path, parsed
+from pinstall.links import SDIST_ENDINGS, from_path, label, parsed
 from pinstall.names import exact, normalized
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _read(line: Line, markers: Mapping[str, str]) -> _Part | None:
         return None
     try:
         named = _named(text) or _requirement(text)
-    except ValueError:  # no requirement, version, file name or URL: pip will say so
+    except (ValueError, RecursionError):  # no requirement, version, file name or URL: pip will say so
         return None
     if named is None:
         return None
@@ -160,12 +160,12 @@ def _without_marker(text: str) -> tuple[str, str]:
 
 
 def _applies(marker: str, markers: Mapping[str, str]) -> bool:
-    from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
+    from packaging.markers import Marker
 
     try:
         return Marker(marker).evaluate({**markers, "extra": ""})
-    except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName):
-        return False  # pip will say so
+    except Exception:  # noqa: BLE001 (each version of packaging has others; pip will say so)
+        return False
 
 
 def _requirement(text: str) -> tuple[str, SpecifierSet, str] | None:
@@ -193,9 +193,12 @@ def _named(text: str) -> tuple[str, SpecifierSet, str] | None:
 
 
 def _project(filename: str) -> str:
-    from packaging.utils import parse_sdist_filename, parse_wheel_filename
+    if filename.endswith(".whl"):
+        project = normalized(filename.partition("-")[0])
+        return project if label(filename, project) else ""
+    from packaging.utils import parse_sdist_filename
 
-    return parse_wheel_filename(filename)[0] if filename.endswith(".whl") else parse_sdist_filename(filename)[0]
+    return parse_sdist_filename(filename)[0]
 
 
 def _fixed(url: str) -> bool:

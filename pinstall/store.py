@@ -41,7 +41,7 @@ def http_entry(cache: str, entry: Entry) -> Entry | None:
         return None
     head = read_head(paths[0])
     span = None if entry.layout == TWO_FILES or head is None else head.span
-    return entry._replace(paths=paths, span=span, fault=head.fault) if head else None
+    return entry._replace(paths=paths, span=span, fault=head.fault, unreadable=head.unreadable) if head else None
 
 
 def downloads(cache: str) -> Iterator[tuple[Entry, str]]:

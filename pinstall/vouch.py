@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import dependencies, digest, links
+from pinstall import dependencies, digest, foreign, links
 from pinstall.call import projects
 from pinstall.dependencies import Want
 from pinstall.pins import project_named
@@ -178,7 +178,8 @@ class Survey:
         try:
             with entries.open_content(entry) as file:
                 return pages.parse(file.read(pages.LARGEST + 1), response.headers, "")
-        except (OSError, ValueError, pages.DamagedPageError, pages.UnknownPageError):
+        except Exception as error:  # noqa: BLE001 (one page must not cost the call)
+            foreign.reason(error)
             return []
 
     def _own_url(self, key: str, project: str) -> str:
@@ -247,7 +248,7 @@ class Survey:
         """Return an entry whose content can be read, with its span; None for redirects, and what pip would fail on."""
         entry = self.entry(key)
         head = entries.read_head(entry.paths[0]) if entries.stamp(entry.paths[0]) is not None else None
-        if head is None or head.fault or head.response.status != 200 or entries.stamp_of(entry) is None:
+        if head is None or head.fault or head.unreadable or head.response.status != 200 or entries.stamp_of(entry) is None:
             return None
         return entry._replace(span=head.span if entry.layout is keys.ONE_FILE else None)
 

@@ -8,13 +8,14 @@ import http.server
 import json
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,11 +112,7 @@ class Index:
 
     def _files(self, project: str) -> Iterator[Path]:
         for path in sorted(self.root.iterdir()):
-            try:
-                name = parse_wheel_filename(path.name)[0]
-            except InvalidWheelFilename:
-                name = parse_sdist_filename(path.name)[0]
-            if name == canonicalize_name(project):
+            if _project(path.name) == canonicalize_name(project):
                 yield path
 
     def _url(self, path: Path) -> str:
@@ -151,6 +148,14 @@ class Index:
     @staticmethod
     def _caching(age: int | None) -> dict[str, str]:
         return {} if age is None else {"Cache-Control": f"max-age={age}, public"}
+
+
+def _project(filename: str) -> str:
+    """Return the project whose page lists a file, also of a name that is none of a wheel or sdist."""
+    for parse in (parse_wheel_filename, parse_sdist_filename):
+        with suppress(ValueError):
+            return parse(filename)[0]
+    return canonicalize_name(filename.removesuffix(".whl").partition("-")[0])
 
 
 def _digest(path: Path, algorithm: str) -> str:

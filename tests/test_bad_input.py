@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab import flip
-from tests.packages import sdist, wheel
+from tests.packages import extension, sdist, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.index import Index
-    from tests.lab import Lab, Result
+    from tests.lab import Environment, Lab, Result
 
 
 def _folder(path: Path) -> None:
@@ -176,6 +176,108 @@ def test_odd_names_in_the_wheel_cache(lab: Lab) -> None:
         with open(os.path.join(folder, name), "wb"):
             pass
     assert _install(lab, index).said == []
+
+
+_NO_WHEELS = ("x.whl", "six.whl", "six-1.0.whl", "demo-0.18-py36+-none-any.whl", "built-1.0--none-any.whl", ".whl")
+
+
+def test_odd_names_in_the_wheel_cache_of_a_call_that_may_build(lab: Lab) -> None:
+    """Where the call sets what shapes builds, pip is kept from building under keys that hold nothing that it could use."""
+    index = _seed(lab)
+    (built,) = lab.wheels()
+    alone = lab.cache / "wheels" / "12" / "34" / "56" / ("7" * 50)
+    alone.mkdir(parents=True)
+    for name in _NO_WHEELS:
+        for folder in (built.parent, alone):
+            (folder / name).write_bytes(b"")
+    for page in lab.pages():
+        page.unlink()  # the keys of built wheels are not known then, and all are walked
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", "built==1.0", CFLAGS="-O3")
+    assert (done.status, environment.installed("built")) == (0, "1.0 1.0"), done
+    assert done.said == []
+    assert all((alone / name).exists() for name in _NO_WHEELS)
+
+
+# A library that raises what nobody foresaw, in pinstall alone: pip has not been imported there.
+_RAISING = """
+import sys
+class OnPurpose(Exception):
+    pass
+def raising(module, name, is_meant):
+    exec(f"import {module}")
+    module = sys.modules[module]
+    real = getattr(module, name)
+    def wrapper(first, *rest, **named):
+        data = first.getvalue() if hasattr(first, "getvalue") else first
+        data = data.encode() if isinstance(data, str) else data
+        if is_meant(data) and "pip" not in sys.modules:
+            raise OnPurpose
+        return real(first, *rest, **named)
+    setattr(module, name, wrapper)
+"""
+
+
+def _raise_in(environment: Environment, module: str, function: str, condition: str) -> None:
+    """Have *function* of *module* raise for data that meet a *condition*."""
+    site = next(environment.folder.glob("lib/python*/site-packages"))
+    (site / "raising.py").write_text(_RAISING)
+    (site / "raising.pth").write_text(f"import raising; raising.raising({module!r}, {function!r}, lambda data: {condition})\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "condition", "what"),
+    [
+        ("csv", "reader", "b'odd.py' in data", "odd-1.0-py3-none-any.whl (download)"),
+        ("json", "loads", "b'odd-1.0' in data", "index page of odd"),
+        ("msgpack", "unpackb", "b'x-odd' in data", "odd-1.0-py3-none-any.whl (download)"),
+    ],
+)
+def test_whatever_a_library_raises_costs_the_one_entry(lab: Lab, module: str, function: str, condition: str, what: str) -> None:
+    index = lab.index()
+    index.hashes = ()
+    wheel(index.root, "demo", "1.0", padding=20_000)
+    wheel(index.root, "odd", "1.0")
+    words = ("-i", index.url, "odd==1.0", "demo==1.0")
+    lab.pip(lab.environment(), *words)
+    (odd,) = (body for body in lab.bodies() if b"odd.py" in body.read_bytes())
+    head = odd.with_name(odd.stem)
+    head.write_bytes(
+        head.read_bytes().replace(b"\xacContent-Type", b"\xa5x-odd\xa0\xacContent-Type").replace(b"headers\x85", b"headers\x86")
+    )
+    for body in set(lab.bodies()) - {odd}:
+        flip(body)
+    index.forget()
+    environment = lab.environment()
+    _raise_in(environment, module, function, condition)
+    done = lab.pinstall(environment, *words)
+    assert done.status == 0, done
+    assert [environment.installed(name) for name in ("odd", "demo")] == ["1.0 1.0"] * 2
+    hidden = f"pip does not see {what}: it cannot be proven (OnPurpose); odd==1.0 (argument)"
+    assert [line for line in done.said if "demo" not in line] == [hidden]
+    assert odd.exists()
+    done = lab.cache_tool(environment, "verify")
+    assert "unreadable" in done.out, done
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
+def test_whatever_a_library_raises_costs_the_one_built_wheel(lab: Lab) -> None:
+    index = lab.index()
+    extension(index.root, "odd", "1.0")
+    sdist(index.root, "demo", "1.0")
+    words = ("-i", index.url, "odd==1.0", "demo==1.0")
+    lab.pip(lab.environment(), *words)
+    index.forget()
+    for _ in range(2):
+        environment = lab.environment()
+        _raise_in(environment, "elftools.elf.elffile", "ELFFile", "b'PyInit_odd' in data")
+        done = lab.pinstall(environment, *words)
+        assert (done.status, index.fetched) == (0, []), done
+        assert [environment.installed(name) for name in ("odd", "demo")] == ["1.0 plain", "1.0 1.0"]
+        (line,) = done.said
+        assert line.startswith("pip does not see odd-1.0-"), line
+        assert line.endswith("(built wheel): it cannot be proven (OnPurpose); odd==1.0 (argument)"), line
+    assert sorted(path.name.partition("-")[0] for path in lab.wheels()) == ["demo", "odd"]
 
 
 def test_a_cache_that_is_a_file(lab: Lab) -> None:

@@ -229,3 +229,34 @@ def test_an_externally_managed_python_refuses_as_with_pip(lab: Lab) -> None:
     bare = lab.run([environment.pip, "install", "--no-index", "demo==1.0"])
     assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
     assert "externally-managed-environment" in done.err
+
+
+@pytest.mark.parametrize(
+    ("tags", "supported"),
+    [
+        ("", True),
+        ("py3-none-any", True),
+        ("PY3-NONE-ANY", True),
+        ("py2.py3-none-any", True),
+        ("py2-none-any", False),
+        ("py3..py2-none-any", True),
+        ("py36+-none-any", False),
+        ("-none-any", False),
+        ("py3-none", False),
+        ("x", False),
+        (f"py2.{interpreter_name()}{interpreter_version()}-none-any", True),
+        (".".join(["py2", "py3"] * 10_000) + "-none.abi3-any.x", True),
+        ("-".join(".".join(f"x{i}" for i in range(10_000)) for _ in range(3)), False),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_tags_of_any_kind(tags: str, supported: bool) -> None:
+    """Of compressed tags, no more are combined than an environment has."""
+    assert Environment(sys.executable).supports(tags) is supported
+
+
+@pytest.mark.parametrize("tags", [[], ["x"], ["py3-none-any-x"]])
+def test_an_interpreter_with_odd_tags_supports_no_platform_wheel(tags: list[str]) -> None:
+    environment = Environment("python")
+    environment.__dict__["_facts"] = {"tags": tags}
+    assert not environment.supports("cp311-cp311-linux_x86_64")

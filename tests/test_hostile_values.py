@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -11,11 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinstall import links, pins, satisfied
+from pinstall import dependencies, diagnosis, links, pins, satisfied
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
+from pinstall.call.requirements import Line
 from pinstall.environment import Environment
 from pinstall.links import Link
+from pinstall.names import normalized
 from pinstall.pipcache import entries, keys, locate, pages
 from pinstall.proof import build, source
 from pinstall.proof.build import Conditions, Record
@@ -64,13 +67,55 @@ def _use(link: Link) -> None:
         assert isinstance(entries.stamp(links.to_path(link.url)), entries.Stamp | None)
 
 
+_SUPPORTING = Environment(sys.executable)
+
+
+def _read(filename: str) -> None:
+    """Do with a file name all that is done with those of pages and of the cache."""
+    for project in ("demo", normalized(filename.partition("-")[0])):
+        label = links.label(filename, project)
+        if label is not None:
+            assert isinstance(_SUPPORTING.supports(label.tags), bool)
+            assert isinstance(label.ignored_by((26, 3)), bool)
+    pins.collect([Line(f"https://host/{filename}", "argument")], {})
+
+
+_PIECES = st.sampled_from(
+    ["demo", "-", "-", "-", "-", ".", "_", "1.0", "py3", "py36+", "none", "any", "cp311", "\u00b2", "\ud800", " "]
+)
+
+
+@given(stem=st.lists(_PIECES, max_size=12).map("".join) | _TEXTS, ending=st.sampled_from([".whl", ".zip", ".tar.gz", ""]))
+@settings(max_examples=500, deadline=None)
+def test_any_file_name(stem: str, ending: str) -> None:
+    _read(stem + ending)
+
+
+_WORDS_OF_REQUIREMENTS = st.sampled_from(
+    [
+        *("demo", "[x]", "==", "1.0", "===", "~=", ">=", "<", "!=", ".*", ",", "; ", " ", "python_version", "extra", "extras"),
+        *("'x'", '"3"', " in ", " not in ", " and ", "(", ")", "@ https://[", "platform_release", "1" * 5_000, "\ud800"),
+        *("dependency_groups", "(" * 2_000, "python_version == '3' and " * 2_000),
+    ]
+)
+
+
+@given(text=st.lists(_WORDS_OF_REQUIREMENTS, max_size=8).map("".join), start=st.sampled_from(["", "demo", "demo; "]))
+@settings(max_examples=500, deadline=None)
+def test_any_requirement_that_a_package_states(text: str, start: str) -> None:
+    wanted = dependencies.want(start + text, "needed by demo", {})
+    assert wanted is None or wanted.pin.project
+    pins.collect([Line(start + text, "argument")], {})
+    assert isinstance(diagnosis._fits(text, "3.11.4"), bool)
+
+
 def _parse(body: bytes, headers: dict[str, str]) -> None:
     try:
         offers = pages.parse(body, headers, _PAGE)
     except (pages.DamagedPageError, pages.UnknownPageError):
         return
     for offer in offers:
-        links.label(offer.filename, "demo")
+        _read(offer.filename)
         _use(offer.link())
 
 

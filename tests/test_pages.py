@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.packages import wheel
+from tests.lab import NEWEST, VERSIONS, flip
+from tests.packages import extension, wheel
 
 if TYPE_CHECKING:
     from tests.lab import Lab
@@ -105,3 +106,72 @@ def test_nor_does_a_call_that_refreshes(lab: Lab, value: str) -> None:
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0", "--refresh-package", value)
     assert done.status == 0
     assert [line for line in done.said if "page" in line] == []
+
+
+# As they are on the pages of real projects: names that some pips ignore, and others take; that no installer takes any more; and
+# of other things than wheels and sdists.
+_ODD = (
+    *("demo-0.18-py36+-none-any.whl", "demo-0.18-py3..py2-none-any.whl", "demo-0.18--none-any.whl", "demo-0.18-py3-none.whl"),
+    *("demo-0.18_1-py3-none-any.whl", "demo-0.18-x1-py3-none-any.whl", "demo-0.18-py2.py3-none-any.WHL", "demo.whl"),
+    *("demo-1.0.linux-x86_64.exe", "demo-1.0-1.noarch.rpm", "demo-1.0-py2.7.egg", "demo-1.0.dmg", "demo-1.0.tar.gz.asc"),
+    *("demo-0.1dev-r1716.tar.gz", "demo-2004d.zip", "demo-0.18!.tar.gz", "demo-.tar.gz", "demo-0.18.macosx10.zip"),
+)
+
+
+@pytest.mark.parametrize(("pip", "json"), [*((version, True) for version in VERSIONS), (NEWEST, False)])
+def test_odd_names_on_a_page_cost_nothing(lab: Lab, pip: str, json: bool) -> None:
+    index = lab.index()
+    index.json = json
+    wheel(index.root, "demo", "1.0")
+    for name in _ODD:
+        (index.root / name).write_bytes(b"odd")
+    words = ("-i", index.url, "demo==1.0")
+    lab.pip(lab.environment(pip), *words)
+    index.forget()
+    lab.pip(lab.environment(pip), *words)
+    bare = list(index.requests)
+    index.forget()
+    environment = lab.environment(pip)
+    done = lab.pinstall(environment, *words)
+    assert (done.status, done.said, index.requests) == (0, [], bare)
+    assert environment.installed("demo") == "1.0 1.0"
+
+
+@pytest.mark.parametrize("tag", ["py3..py2-none-any", "py36+.py3-none-any"])
+@pytest.mark.parametrize(("pip", "takes_it"), [("25.3", True), ("26.3", False)])
+def test_a_wheel_that_this_pip_ignores_is_none_that_spares_a_build(lab: Lab, pip: str, takes_it: bool, tag: str) -> None:
+    """pip 26.3 builds where older ones take the wheel: what it built with other flags must not be what it uses."""
+    index = lab.index()
+    extension(index.root, "demo", "1.0")
+    wheel(index.root, "demo", "1.0", "wheel").rename(index.root / f"demo-1.0-{tag}.whl")
+    for content in ("one", "two"):
+        environment = lab.environment(pip)
+        done = lab.pinstall(environment, "-i", index.url, "demo==1.0", DEMO_CONTENT=content)
+        assert done.status == 0, done
+        assert environment.installed("demo") == f"1.0 {'wheel' if takes_it else content}"
+
+
+@pytest.mark.parametrize("tag", ["py3..py2-none-any", "py36+.py3-none-any"])
+def test_a_wheel_that_only_older_pips_take_is_proven_for_them(lab: Lab, tag: str) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", padding=20_000).rename(index.root / f"demo-1.0-{tag}.whl")
+    words = ("-i", index.url, "demo==1.0")
+    lab.pip(lab.environment("25.3"), *words)
+    flip(lab.bodies()[0])
+    environment = lab.environment("25.3")
+    done = lab.pinstall(environment, *words)
+    assert environment.installed("demo") == "1.0 1.0", done
+    assert len(done.said) == 1
+
+
+def test_a_page_on_which_the_parser_of_html_gives_up(lab: Lab) -> None:
+    index = lab.index()
+    index.json = False
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    (page,) = lab.pages()
+    page.write_bytes(page.read_bytes().replace(b"<!DOCTYPE", b"<![OCTYPE"))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 1.0", done
+    assert done.said == ["deleted index page of demo from the cache: damaged, unreadable; demo==1.0 (argument)"]

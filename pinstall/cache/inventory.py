@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from pinstall import links, store
+from pinstall import foreign, links, store
 from pinstall.names import normalized
 from pinstall.pipcache import entries, walk
-from pinstall.pipcache.catalogue import Catalogue, is_page, project_of
+from pinstall.pipcache.catalogue import Catalogue, Page, is_page, project_of
 from pinstall.pipcache.entries import Entry
 from pinstall.pipcache.locate import read_origin
 from pinstall.pipcache.walk import Found, Stray
@@ -19,7 +19,6 @@ from pinstall.proof.content import Content, identify
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pinstall.pipcache.catalogue import Page
     from pinstall.pipcache.entries import Stamp
 
 PYPI = "https://pypi.org/simple"
@@ -113,8 +112,8 @@ class _Http:
             return None
         try:
             return self._catalogue.read(page.entry, page.head.response)
-        except OSError:
-            return None
+        except Exception as error:  # noqa: BLE001 (one page must not cost the list)
+            return Page(unreadable=foreign.reason(error))
 
     def _page(self, page: Found, says: Page | None, known: set[str]) -> Item:
         if page.entry.key in self._catalogue.named:  # a server may call a file a page
@@ -123,8 +122,10 @@ class _Http:
         if not project:
             project, url = self._catalogue.page_url(page.entry.key, sorted(known))
         fault = page.entry.fault or (says.fault if says else "")
+        unreadable = page.entry.unreadable or (says.unreadable if says else "")
         name = f"index page of {project}" if project else "an index page"
-        return _made(page, page.entry._replace(fault=fault), Content("page", name, project), host(url))
+        entry = page.entry._replace(fault=fault, unreadable=unreadable)
+        return _made(page, entry, Content("page", name, project), host(url))
 
     def _item(self, found: Found, filename: str = "", *, stored: bool = False) -> Item:
         named = self._catalogue.named.get(found.entry.key)
@@ -146,8 +147,8 @@ def _identified(found: Found, filename: str) -> Content:
         project = project_of(filename)
         label = links.label(filename, project)
         return Content("download", filename, project, label.text if label else "")
-    redirect = found.head is not None and found.head.response.status != 200
-    with suppress(OSError):
+    redirect = found.head is not None and found.head.response.status not in (0, 200)
+    with suppress(Exception):  # one that a library stumbles over is a response, and no more is known
         if not redirect and found.stamp is not None and not found.entry.fault:
             with entries.open_content(found.entry) as file:
                 what = identify(file)

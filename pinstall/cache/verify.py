@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
-from pinstall import apply, lock, store
+from pinstall import apply, foreign, lock, store
 from pinstall.check import Checker, Finding
 from pinstall.ledger import write_all
 from pinstall.pins import Pin
@@ -76,7 +76,7 @@ class Verifier:
         try:
             return self._checker.look(pin, item.entry, stored=item.stored)
         except Exception as error:  # noqa: BLE001 (one odd file must not hide what is wrong with the others)
-            return Finding(pin, item.entry, item.stamp, Unknown(type(error).__name__), "", item.stored)
+            return Finding(pin, item.entry, item.stamp, Unknown(foreign.reason(error)), "", item.stored)
 
     def _with_libraries(self, proven: Proven) -> Proven:
         """Look for the libraries that a wheel with a record of its build had."""
@@ -91,6 +91,8 @@ class Verifier:
             missing = self._checker.builds.missing(entry, record) if record else ()
         except OSError:
             return proven
+        except Exception as error:  # noqa: BLE001 (as above)
+            return proven._replace(finding=proven.finding._replace(verdict=Unknown(foreign.reason(error))))
         if not missing:
             return proven
         verdict = Hide("missing-library", f"{', '.join(missing)} is not found")
@@ -141,7 +143,7 @@ def _has_measure(item: Item) -> bool:
     """Say whether there is something to hold an item to: a response that is no file and no page has but its head."""
     entry = item.entry
     if entry.kind == "other":
-        return bool(entry.fault)
+        return bool(entry.fault or entry.unreadable)
     return entry.kind != "download" or bool(entry.stated or entry.label or not item.project or entry.fault)
 
 

@@ -9,7 +9,6 @@ import io
 import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from pinstall import links
 from pinstall.call import requirements
@@ -38,7 +37,7 @@ class Lock(NamedTuple):
 
 def is_lock(path: str) -> bool:
     """Say whether pip takes a file of this name for a lock file (PyPA's ``pylock.toml`` specification, "File name")."""
-    return _LOCK.fullmatch(os.path.basename(urlsplit(path).path if requirements.is_url(path) else path)) is not None
+    return _LOCK.fullmatch(os.path.basename(re.split("[?#]", path)[0] if requirements.is_url(path) else path)) is not None
 
 
 def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
@@ -147,11 +146,19 @@ def _folder(line: Line) -> tuple[str, tuple[str, ...]]:
     named = _NAME_AT.fullmatch(text)
     place, extras = (named[2].strip(), tuple(filter(None, (named[1] or "").split(",")))) if named else without_extras(text)
     if place.lower().startswith("file:"):
-        place = links.to_path(place.partition("#")[0])
+        place = _local(place.partition("#")[0])
     elif named or not (line.editable or place.startswith(".") or os.sep in place or (os.altsep and os.altsep in place)):
         return "", ()
     # Whether it applies at all is for the environment to say: rare enough to be left alone.
     return (place, tuple(extra.strip() for extra in extras)) if os.path.isdir(place) and not marker else ("", ())
+
+
+def _local(url: str) -> str:
+    """Return the path of a ``file:`` URL; "" if it leads to none."""
+    try:
+        return links.to_path(url)
+    except (OSError, ValueError):  # OSError: urllib's URLError
+        return ""
 
 
 def locked(
@@ -168,13 +175,13 @@ def locked(
         return
     try:
         from packaging.pylock import Pylock
-        from packaging.tags import parse_tag
+        from packaging.tags import Tag
 
         select = Pylock.select
     except (ImportError, AttributeError):
         yield Unread(lock.path, "to read lock files takes packaging 26.3")
         return
-    made = None if tags is None else [tag for text in tags for tag in parse_tag(text)]
+    made = None if tags is None else [Tag(*text.split("-", 2)) for text in tags if text.count("-") >= 2]
     try:
         parsed = Pylock.from_dict(document)
         groups = {*lock.groups, *((parsed.default_groups or ()) if lock.default else ())}

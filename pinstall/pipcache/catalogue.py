@@ -37,11 +37,15 @@ class Named(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page that was read: its project and its URL, as far as they can be told, and what is wrong with it ("": nothing)."""
+    """A page that was read: its project and its URL, as far as they can be told, and what is wrong with it ("": nothing).
+
+    ``unreadable`` says why nothing can be said.
+    """
 
     project: str = ""
     url: str = ""
     fault: str = ""
+    unreadable: str = ""
 
 
 def is_page(response: Response) -> bool:
@@ -69,12 +73,12 @@ class Catalogue:
         except pages.DamagedPageError as error:
             # What a server calls a page, and is a file, is no damaged page.
             return Page(fault="" if body.startswith(_ARCHIVES) and "content-encoding" not in response.headers else str(error))
-        except (pages.UnknownPageError, ValueError):
+        except pages.UnknownPageError:
             return Page()
         project = next((name for offer in offers if (name := project_of(offer.filename))), "")
         url = self.page_url(entry.key, [project])[1]
         for offer in offers:
-            with suppress(ValueError):  # no URL
+            with suppress(Exception):  # no URL, and whatever else one line holds
                 self._add(offer if offer.base else offer._replace(base=url), project)
         return Page(project, url)
 

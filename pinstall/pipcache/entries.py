@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from urllib.parse import urljoin
 
-from pinstall import links
+from pinstall import foreign, links
 from pinstall.pipcache import keys
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Entry(NamedTuple):
     store. ``paths`` are its files in the order in which they are to go (of two, metadata and body); the last one is the
     content. ``stated`` are the digests it is to be held to, and ``label`` what its file name says. ``layout`` is that of an
     HTTP entry, and ``span`` where in the file its body is, if not all of it (offset and length in bytes). ``fault`` says what
-    is wrong with its head, on which pip would fail.
+    is wrong with its head, on which pip would fail; ``unreadable`` says why nothing can be said of it.
     """
 
     kind: str
@@ -68,6 +68,7 @@ class Entry(NamedTuple):
     layout: Layout = keys.TWO_FILES
     span: Span | None = None
     fault: str = ""
+    unreadable: str = ""
 
     @property
     def content(self) -> str:
@@ -106,7 +107,7 @@ def _time(text: str) -> float | None:
     try:
         found = parsedate_tz(text)
         return mktime_tz(found) if found else None
-    except (ValueError, OverflowError):  # the year 99999
+    except Exception:  # noqa: BLE001 (the year 99999, and whatever else no date is)
         return None
 
 
@@ -205,7 +206,7 @@ class HttpCache:
 
         The response has status 0 if its file is no regular one (to open a FIFO would be to wait for ever, as pip would).
         """
-        url = keys.request_url(url)
+        url = _target(url, "")
         for _ in range(REDIRECTS):
             entry = self.place(url)
             whole = all(os.path.exists(path) for path in entry.paths)
@@ -219,8 +220,8 @@ class HttpCache:
                 url = _target(url, head.response.headers.get("location", ""))
             elif not whole:
                 return None  # a miss for pip too
-            elif head.fault:
-                return entry._replace(fault=head.fault), head.response, url
+            elif head.fault or head.unreadable:
+                return entry._replace(fault=head.fault, unreadable=head.unreadable), head.response, url
             else:
                 return entry._replace(span=head.span if self.layout is keys.ONE_FILE else None), head.response, url
         return None
@@ -241,11 +242,15 @@ def _target(url: str, location: str) -> str:
 
 
 class Head(NamedTuple):
-    """The head of an HTTP entry: the response, and where in the file the body is; ``fault``: pip would fail on it."""
+    """The head of an HTTP entry: the response, and where in the file the body is.
+
+    ``fault``: pip would fail on it; ``unreadable``: we do, and what pip would do is not known.
+    """
 
     response: Response
     span: Span | None = None
     fault: str = ""
+    unreadable: str = ""
 
 
 def read_head(path: str) -> Head | None:
@@ -275,6 +280,8 @@ def read_head(path: str) -> Head | None:
             msgpack.unpackb(file.read(_LARGEST_METADATA), raw=False, strict_map_key=False)
     except errors:
         return None
+    except Exception as error:  # noqa: BLE001 (one head must not cost the call)
+        return Head(Response(0, {}), unreadable=foreign.reason(error))
     return Head(Response(0, {}), fault="its head is not one that pip wrote")
 
 

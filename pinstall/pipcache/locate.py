@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from pinstall import links
+from pinstall import foreign, links
 from pinstall.digest import Digest
 from pinstall.names import normalized
 from pinstall.pipcache import entries, keys, pages
@@ -87,7 +87,7 @@ class Cache:
 
     def _locate(self, pin: Pin) -> Located:
         if pin.url or pin.locked:
-            link = links.link(pin.url or pin.locked)
+            link = pages.remote(pin.url or pin.locked).link()
             file = File(link, links.label(link.filename, pin.project))
             return Located((), (file,) if self.usable(file.label) else (), (), complete=True, listed=True)
         places = [self._page(url, pin.project) for url in self._page_urls(pin.project)]
@@ -97,7 +97,7 @@ class Cache:
         admitted: dict[str, bool] = {}  # pages list each version many times
         for offer in itertools.chain(*(page.offers for page in found), self._local(pin.project)):
             label = links.label(offer.filename, pin.project)
-            if label is None:
+            if label is None or label.ignored_by(self.pip):
                 continue
             if label.text not in admitted:
                 admitted[label.text] = pin.admits(label.version)
@@ -137,18 +137,19 @@ class Cache:
             return None  # pip asks the server, or it is an archive in --find-links
         entry, response, own_url = found
         page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
-        if entry.fault or entries.stamp_of(page.entry) is None:
-            return page._replace(fault=entry.fault or None, unreadable="" if entry.fault else "it is no regular file")
+        if entry.fault or entry.unreadable or entries.stamp_of(page.entry) is None:
+            unreadable = "" if entry.fault else entry.unreadable or "it is no regular file"
+            return page._replace(fault=entry.fault or None, unreadable=unreadable)
         try:
             with entries.open_content(page.entry) as file:
                 body = file.read(pages.LARGEST + 1)
             return page._replace(offers=tuple(pages.parse(body, response.headers, own_url)))
         except pages.DamagedPageError as error:
             return page._replace(fault=str(error))
-        except OSError as error:
-            return page._replace(unreadable=error.strerror or "it cannot be read")
         except pages.UnknownPageError:
             return None  # as if it were not there: what it lists cannot be known
+        except Exception as error:  # noqa: BLE001 (one page must not cost the call)
+            return page._replace(unreadable=foreign.reason(error))
 
     def _local(self, project: str) -> Iterator[Offer]:
         """Files offered without the cache: ``--find-links`` folders and files, and indexes that are folders."""
@@ -171,9 +172,10 @@ class Cache:
         try:
             with open(path, "rb") as file:
                 body = file.read(pages.LARGEST)
-            yield from pages.parse(body, {"content-type": "text/html"}, links.from_path(path).url)
-        except (OSError, pages.DamagedPageError, pages.UnknownPageError):
+            offers = pages.parse(body, {"content-type": "text/html"}, links.from_path(path).url)
+        except Exception:  # noqa: BLE001 (a file that is no page lists nothing)
             return
+        yield from offers
 
     def downloads(self, file: File) -> Iterator[Entry]:
         """Yield the HTTP entries in the cache for one file: its download and its ``.metadata``."""
@@ -210,7 +212,10 @@ class Cache:
 
     def usable(self, label: Label | None) -> bool:
         """Say whether the environment's pip could install what is so labelled; other interpreters' files are left alone."""
-        return label is None or self._for_another or self.environment.supports(label.tags)
+        return label is None or (self._for_another and not label.ignored_by(self.pip)) or self._fits(label)
+
+    def _fits(self, label: Label) -> bool:
+        return not label.ignored_by(self.pip) and self.environment.supports(label.tags)
 
     def walked(self, pin: Pin) -> Iterator[Entry]:
         """Yield the built wheels of *pin*'s project, any version, whose key only their own origin tells."""
@@ -223,7 +228,7 @@ class Cache:
         found: dict[str, dict[tuple[str, str], None]] = {}
         for folder, key, names in self._leaves:
             for name in names:
-                found.setdefault(normalized(name.partition("-")[0]), {})[folder, key] = None
+                found.setdefault(_project(name), {})[folder, key] = None
         return {project: list(folders) for project, folders in found.items()}
 
     @cached_property
@@ -235,12 +240,13 @@ class Cache:
     def idle_keys(self) -> Iterator[str]:
         """Yield the keys whose folders have no built wheel that this environment could use: pip may build one there."""
         for _, key, names in self._leaves:
-            if not any(self.environment.supports("-".join(name[:-4].split("-")[-3:])) for name in names):
+            labels = (links.label(name, _project(name)) for name in names)
+            if not any(label and self._fits(label) for label in labels):
                 yield key
 
     def is_ours(self, entry: Entry) -> bool:
         """Say whether this interpreter's pip would find a built wheel: the key that its origin makes is the one it has."""
-        if entry.label is None or not self.environment.supports(entry.label.tags):
+        if entry.label is None or not self._fits(entry.label):
             return False
         origin = read_origin(os.path.dirname(entry.content))
         if origin is None:
@@ -299,8 +305,14 @@ def local_file(link: Link) -> Entry | None:
     """Return what a link to a file outside the cache leads to; None if it is another link, or there is no regular file."""
     if is_http(link.url) or is_vcs(link.url):
         return None
-    entry = entries.Entry("source", link.url, (links.to_path(link.url),), link.filename)
+    path = _path(link.url)
+    entry = entries.Entry("source", link.url, (path or "",), link.filename)
     return entry if entries.stamp(entry.content) is not None else None
+
+
+def _project(filename: str) -> str:
+    """Return the project of the wheel of this name."""
+    return normalized(filename.partition("-")[0])
 
 
 def page_url(index: str, project: str) -> str:
@@ -347,7 +359,10 @@ def is_vcs(url: str) -> bool:
 
 
 def _path(place: str) -> str | None:
-    """Return the local path of an index or ``--find-links`` value; None if it is a URL of another host."""
+    """Return the local path of an index or ``--find-links`` value; None for a URL of another host, or what is no URL."""
     if place.lower().startswith("file:"):
-        return links.to_path(place)
+        try:
+            return links.to_path(place)
+        except (OSError, ValueError):  # OSError: urllib's URLError
+            return None
     return place if os.path.exists(place) else None

@@ -45,7 +45,7 @@ class Offer(NamedTuple):
         try:
             made = self.make(self.file, self.base)
             made.url.encode()
-        except ValueError:  # no such host, or half a character: pip fails on it if it reads it at all
+        except Exception:  # noqa: BLE001 (no such host, half a character ...: pip fails on it if it reads it at all)
             return _NOWHERE
         return made
 
@@ -80,7 +80,7 @@ def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[Offer]:
         return _from_html(content.decode(_charset(content_type)), url)
     except LookupError as error:
         raise UnknownPageError("unknown character set") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, AssertionError) as error:  # the last: html.parser's, which ends pip too
         raise DamagedPageError("unreadable") from error
 
 

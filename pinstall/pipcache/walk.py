@@ -66,7 +66,8 @@ def found(entry: Entry) -> Found:
     regular = len(seen) == len(entry.paths) and all(stat.S_ISREG(one.st_mode) for one in seen)
     head = entries.read_head(entry.paths[0]) if regular else None
     if head is not None:
-        entry = entry._replace(fault=head.fault, span=head.span if entry.layout is keys.ONE_FILE else None)
+        span = head.span if entry.layout is keys.ONE_FILE else None
+        entry = entry._replace(fault=head.fault, unreadable=head.unreadable, span=span)
     return Found(entry, head, entries.stamp_from(seen[-1]) if regular else None, *_measured(seen))
 
 

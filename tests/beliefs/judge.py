@@ -281,7 +281,8 @@ def label(filename: str, project: str) -> str | None:
     """The version that pip reads in the name of a file on a page; None if it is no file of the project."""
     if filename.endswith(".whl"):
         found = pip.models__wheel.Wheel(filename)
-        return str(found.version) if _canonical(found.name) == project else None
+        can_be_supported = any(all(str(tag).split("-")) for tag in found.file_tags)
+        return str(found.version) if _canonical(found.name) == project and can_be_supported else None
     evaluator = pip.index__package_finder.LinkEvaluator(
         project_name=project,
         canonical_name=project,

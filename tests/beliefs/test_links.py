@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packaging.version import Version
 
 from pinstall import links
 from tests.beliefs.calls import SETTINGS
@@ -193,13 +192,33 @@ _NAMES: list[tuple[str, str]] = [
     ("demo-1.0-py3-none-any.whl.metadata", "demo"),
     ("demo-1.0-py3-none-any.whl", "omed"),
     ("d\u00e9mo-1.0-py3-none-any.whl", "d\u00e9mo"),
+    ("demo-0.18-py36+-none-any.whl", "demo"),
+    ("demo-0.18-py3.py36+-none-any.whl", "demo"),
+    ("demo-0.18-py3..py2-none-any.whl", "demo"),
+    ("demo-0.18--none-any.whl", "demo"),
+    ("demo-0.18-py3--any.whl", "demo"),
+    ("demo-0.18-py3-none-.whl", "demo"),
+    ("demo-0.18-3-none-any.whl", "demo"),
+    ("demo-0.18-\u00b2-py3-none-any.whl", "demo"),
+    ("demo-0.18-1-py36+-none-any.whl", "demo"),
+    ("demo-0_18-py3-none-any.whl", "demo"),
+    ("demo-0.18_post1-py3-none-any.whl", "demo"),
+    ("demo-0.18_1-py3-none-any.whl", "demo"),
+    ("demo__two-0.18-py3-none-any.whl", "demo-two"),
+    ("demo_-0.18-py3-none-any.whl", "demo-"),
+    ("demo-0.18-py3-none-any-x-y.whl", "demo"),
+    ("demo-0.18-PY3-NONE-ANY.whl", "demo"),
+    ("demo.whl", "demo"),
+    (".whl", ""),
 ]
 
 
 def _same_label(judges: list[Judge], filename: str, project: str) -> None:
-    ours = links.label(filename, project)
-    theirs = judges[-1].ask("label", filename=filename, project=project)
-    assert (ours.version if ours else None) == (Version(theirs) if theirs else None)
+    label = links.label(filename, project)
+    for judge in judges if filename.endswith(".whl") else judges[-1:]:
+        ours = label if label and not label.ignored_by(judge.version) else None
+        theirs = judge.ask("label", filename=filename, project=project)
+        assert (ours.version if ours else None) == (links.parsed(theirs) if theirs else None), judge.name
 
 
 @pytest.mark.parametrize(("filename", "project"), _NAMES, ids=str)
@@ -210,6 +229,19 @@ def test_file_names(judges: list[Judge], filename: str, project: str) -> None:
 _STEMS = st.lists(
     st.sampled_from(["demo", "two", "-", "-", "_", ".", "1", "0", "+l", "rc1", "py3", "none", "any", "v", "x"]), max_size=9
 )
+
+
+_TAGS = st.lists(st.sampled_from(["py3", "PY3", ".", "-", "none", "any", "py36+", "+", "3", "_", "\u00b2"]), max_size=7)
+
+
+@given(
+    tags=_TAGS.map("".join),
+    start=st.sampled_from(["demo-1.0-", "demo-1.0-1-", "demo-1_0-", "demo-1.0_1-", "demo__two-1.0-", "demo-1.0-py3-none-"]),
+    project=st.sampled_from(["demo", "demo-two"]),
+)
+@SETTINGS
+def test_any_tags(judges: list[Judge], tags: str, start: str, project: str) -> None:
+    _same_label(judges, f"{start}{tags}.whl", project)
 
 
 @given(
