@@ -76,7 +76,7 @@ def _entries(checker: Checker, pin: Pin, since: float) -> Iterator[tuple[Entry, 
     located = checker.cache.locate(pin)
     others = (File(offer.link(), links.label(offer.filename, pin.project)) for offer in located.others)
     files = [*located.files, *(file for file in others if file.label and pin.admits(file.label.version))]
-    refuses = checker.cache.call.refuses
+    refuses = checker.cache.call.formats.refuses
     listed = any(not refuses(pin.project, is_wheel=bool(file.label and file.label.tags)) for file in files)
     for page in located.pages:
         if page.fault or (not listed and entries.written(page.entry) < since):

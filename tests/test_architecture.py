@@ -40,7 +40,7 @@ _DOWN = [
     "pins environment forward",
     "call.command",
     "call.config call.projects",
-    "call.requirements",
+    "call.requirements call.formats",
     "call.options",
     "links",
     "digest names mending colours space",
