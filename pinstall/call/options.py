@@ -167,6 +167,19 @@ def parser(rows: Iterator[Row]) -> optparse.OptionParser:
     return made
 
 
+def end(words: Sequence[str], pip: Version) -> int:
+    """Return the place in *words* behind all options of the pip of version *pip*, before a ``--`` that ends them.
+
+    An unknown version, ``()``, has the options of the newest. Raises `UnreadableCallError` where pip would refuse the words.
+    """
+    made = parser(table(pip or (999,)))
+    parse(made, words, {})
+    if "--" not in words:
+        return len(words)
+    parse(made, [*words, ""], {})  # a last "--" may be an option's value
+    return len(words) - len(made.rargs) if made.rargs else len(words)
+
+
 def parse(made: optparse.OptionParser, words: Sequence[str], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Read *words* as pip does, over *defaults* (of the configuration).
 
