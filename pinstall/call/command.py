@@ -61,7 +61,13 @@ _KEPT_LISTS = {"trusted_hosts": "--trusted-host"}
 
 def narrowed(call: Call, requirement: str, cache_dir: str) -> list[str]:
     """Return the words by which pip installs *requirement* alone, over whatever is there, from where *call* would take it."""
-    words = ["--ignore-installed", "--no-deps", "--cache-dir", cache_dir, *("-q" for _ in range(max(1, -call.verbosity)))]
+    words = [
+        "--ignore-installed",
+        "--no-deps",
+        "--cache-dir",
+        cache_dir,
+        *["-q"] * min(max(1, -call.verbosity), 3),
+    ]  # pip knows three
     words += [option for dest, option in _KEPT_FLAGS.items() if call.values.get(dest)]
     words += [word for dest, option in _KEPT_LISTS.items() for value in call.values.get(dest) or () for word in (option, value)]
     words += [word for pair in call.values.get("format_control") or () for word in pair]
