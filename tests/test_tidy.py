@@ -199,3 +199,12 @@ def test_a_head_that_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> No
     done = lab.pinstall(environment, "-i", index.url, "demo==2.0")
     assert environment.installed("demo") == "2.0 2.0", done
     assert "from the store: damaged, its head is not one that pip wrote" in done.said[0]
+
+
+@pytest.mark.parametrize("value", ["\udcff", "", " ", "9" * 400], ids=ascii)
+@pytest.mark.parametrize("setting", ["POLICY", "KEEP_VERSIONS", "BUILD_VARIABLES", "REPORT"])
+def test_other_settings_that_mean_nothing(lab: Lab, setting: str, value: str) -> None:
+    index = lab.seeded(_two)
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **{f"PINSTALL_{setting}": value})
+    assert done.status == 0, done
+    assert [line for line in done.said if "internal error" in line] == []

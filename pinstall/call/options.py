@@ -180,6 +180,22 @@ def end(words: Sequence[str], pip: Version) -> int:
     return len(words) - len(made.rargs) if made.rargs else len(words)
 
 
+def lacks_value(words: Sequence[str]) -> bool:
+    """Say whether the last of *words* is an option whose value is still to come, for the newest pip."""
+    if not words or not words[-1].startswith("-"):
+        return False
+    made = parser(table((999,)))
+    try:
+        parse(made, words, {})
+    except UnreadableCallError:
+        try:
+            parse(made, [*words, "0"], {})
+        except UnreadableCallError:
+            return False
+        return True
+    return False
+
+
 def parse(made: optparse.OptionParser, words: Sequence[str], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Read *words* as pip does, over *defaults* (of the configuration).
 
