@@ -57,7 +57,8 @@ class Care:
         self._began = time.time()
         self._checker = Checker(cache, environ)
         # Somebody who wrote "reprot" wanted no changes.
-        self._changes = environ.get("PINSTALL_POLICY", "") in ("", "evict") and not self._call.has("dry_run")
+        self._may_write = environ.get("PINSTALL_POLICY", "") in ("", "evict")
+        self._changes = self._may_write and not self._call.has("dry_run")
         self._may_use = True  # may pip use the cache?
         self._mark = ExitStack()
         self._name: str | None = None  # of this call
@@ -108,8 +109,11 @@ class Care:
         return self._changes and self._may_use
 
     def begin(self, given: Given) -> Given:
-        """Mark the call as under way, until `finish`; return what pip is *given*, with a view of the cache if it needs one."""
-        self._name = self._mark.enter_context(lock.under_way(self._root)) if self._may_use else None
+        """Mark the call as under way, until `finish`; return what pip is *given*, with a view of the cache if it needs one.
+
+        Under PINSTALL_POLICY=report not even the mark is written: as with bare pip, other calls do not wait for this one.
+        """
+        self._name = self._mark.enter_context(lock.under_way(self._root)) if self._may_use and self._may_write else None
         if self._is_at_work and self._checker.plan.needed:
             try:
                 self._folder = self._made_view(self._name)

@@ -110,8 +110,9 @@ class Checker:
         """Have the view keep whatever pip may build, by project and *settings*, if the call shapes builds.
 
         What is not pinned, or gets another key when pip asks for its page, is recorded too: it is not what plain pip builds.
+        Under ``--only-binary :all:`` pip still builds what a URL, of a dependency too, leads to.
         """
-        if not self.cache.call.from_wheels(":all:") and self.builds.are_shaped(settings, settings.values()):
+        if self.builds.are_shaped(settings, settings.values()):
             self._unknown = True
 
     def _beyond_pages(self, pin: Pin, seen: set[str]) -> list[Finding]:

@@ -86,8 +86,10 @@ def _serve(target: Target, pip: Pip) -> int:
         session.prepare()
         session.passed("check")
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
-        _say_broken(error, "pip runs without the cache", session)
-        given = forward.Given(list(target.words)).without_cache()
+        asked = session.given if session else forward.Given(list(target.words))
+        given = asked.without_cache()
+        is_sure = given.arguments != asked.arguments
+        _say_broken(error, f"pip runs without the cache{'' if is_sure else ', unless the call names one'}", session)
         status = pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
         _report(session, status)
         return status

@@ -65,7 +65,8 @@ def _needed(cache: Cache, pins: Iterable[Pin]) -> Iterator[Pin]:
     while waiting:
         pin = waiting.pop(0)
         yield pin
-        if pin.requested and pin.has_version and not call.has("ignore_dependencies") and not call.from_source(pin.project):
+        refused = call.formats.refuses(pin.project, is_wheel=True)
+        if pin.requested and pin.has_version and not call.has("ignore_dependencies") and not refused:
             needed = [needed for needed in _dependencies(cache, pin) if needed.project not in named]
             named.update(needed.project for needed in needed)
             waiting += needed
@@ -178,7 +179,7 @@ def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
     A yanked file is none: pip takes it for a pin if nothing else of that version will do (PEP 592).
     """
     call, environment = cache.call, cache.environment
-    if option := call.refuses(pin.project, is_wheel=bool(file.label.tags)):
+    if option := call.formats.refuses(pin.project, is_wheel=bool(file.label.tags)):
         return f"refused by {option}"
     if not cache.usable(file.label) and environment.tags:
         return _OTHER_TAGS

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,15 +119,26 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
 
 def _named(words: Sequence[str]) -> tuple[str, list[str]]:
     """Take ``--python X`` out of *words*; pip refuses it behind ``install``."""
-    rest, named = list(words), ""
+    rest = list(words)
     for i, word in enumerate(words):
+        if not (word in ("--", "--python") or word.startswith("--python=")) or _is_value(words, i):
+            continue
         if word == "--":
             break
-        if word == "--python" and i + 1 < len(words):
-            return words[i + 1], rest[:i] + rest[i + 2 :]
-        if word.startswith("--python="):
+        if word != "--python":
             return word.partition("=")[2], rest[:i] + rest[i + 1 :]
-    return named, rest
+        if i + 1 < len(words):
+            return words[i + 1], rest[:i] + rest[i + 2 :]
+    return "", rest
+
+
+def _is_value(words: Sequence[str], place: int) -> bool:
+    """Say whether the word at *place* is the value of the option before it, as in ``--report --``."""
+    with suppress(Exception):  # whatever is wrong with our own modules
+        from pinstall.call import options
+
+        return options.lacks_value(words[:place])
+    return False
 
 
 def _interpreter(place: str) -> str | None:

@@ -318,20 +318,32 @@ def _in_foreground() -> bool:
 
 
 class Given(NamedTuple):
-    """What pip is given: its ``arguments``, behind ``install``, and ``variables``, which reach the pips that it starts too."""
+    """What pip is given: its ``arguments``, behind ``install``, and ``variables``, which reach the pips that it starts too.
+
+    ``pip`` is its version, as far as it is known.
+    """
 
     arguments: list[str]
+    pip: tuple[int, ...] = ()
     variables: Mapping[str, str] = {}
 
     def with_cache(self, folder: str) -> Given:
         """Return the same with another cache *folder*."""
-        return Given(self._with("--cache-dir", folder), {"PIP_CACHE_DIR": folder})
+        return self._with(["--cache-dir", folder], {"PIP_CACHE_DIR": folder})
 
     def without_cache(self) -> Given:
         """Return the same without the cache."""
-        return Given(self._with("--no-cache-dir"), {"PIP_NO_CACHE_DIR": "1"})
+        return self._with(["--no-cache-dir"], {"PIP_NO_CACHE_DIR": "1"})
 
-    def _with(self, *option: str) -> list[str]:
-        """Put *option* where it has the last word: behind all options."""
-        end = self.arguments.index("--") if "--" in self.arguments else len(self.arguments)
-        return [*self.arguments[:end], *option, *self.arguments[end:]]
+    def _with(self, option: list[str], variables: Mapping[str, str]) -> Given:
+        """Put *option* where it has the last word: behind all options.
+
+        Where that cannot be known nothing is put among the arguments: it could become the value of an option, or a
+        requirement. The *variables* have to do then, which any such option of the call overrules.
+        """
+        end, words = None, self.arguments
+        with suppress(Exception):  # pip may refuse these words, and our own modules may be broken
+            from pinstall.call import options
+
+            end = options.end(words, self.pip)
+        return Given(words if end is None else [*words[:end], *option, *words[end:]], self.pip, variables)

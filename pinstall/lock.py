@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = "pinstall"
 DEFAULT_TIMEOUT = 30.0
+_LONGEST = 1e9  # 31 years
 _PATIENCE = 1.0
 _MARK = re.compile(r"\d+-[0-9a-f]{8}")
 
@@ -27,18 +28,18 @@ class LockTimeoutError(Exception):
 
 
 def timeout(environ: Mapping[str, str]) -> float:
-    """Return the seconds of ``PINSTALL_LOCK_TIMEOUT``; 30 if that is not set, or no number from 0 up."""
+    """Return the seconds of ``PINSTALL_LOCK_TIMEOUT``; 30 if that is not set, or invalid."""
     found = seconds(environ.get("PINSTALL_LOCK_TIMEOUT", ""))
     return DEFAULT_TIMEOUT if found is None else found
 
 
 def seconds(text: str) -> float | None:
-    """Read a number of seconds from 0 up; None if it is none."""
+    """Read a number of seconds from 0 to a billion; None if the text is not one."""
     try:
         found = float(text)
     except ValueError:
         return None
-    return found if found >= 0 else None
+    return found if 0 <= found <= _LONGEST else None  # nan neither
 
 
 @contextmanager

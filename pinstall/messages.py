@@ -27,6 +27,7 @@ FOREIGN = (
 )
 INSTALL = "pip installs a project called install: what follows 'pip install' is all that pinstall takes"
 _SHOWN = 4
+_LONGEST_VALUE = 20
 
 
 def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
@@ -114,15 +115,31 @@ def set_aside_versions(pin: Pin, filenames: Iterable[str], *, would: bool = Fals
 
 
 def misread(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each setting whose value is none, and what it is taken for."""
-    from pinstall import lock, store  # only calls that look into the cache come here
+    """Yield a line for each setting with an invalid value."""
+    from pinstall import store  # only calls that look into the cache come here
 
-    if environ.get("PINSTALL_POLICY", "") not in ("", "evict", "report", "off"):
-        yield "PINSTALL_POLICY is none of evict, report and off: taken for report"
-    if environ.get("PINSTALL_STORE_SIZE") and store.size(environ["PINSTALL_STORE_SIZE"]) is None:
-        yield "PINSTALL_STORE_SIZE is no size (500M, 2G ...): taken for 5G"
-    if environ.get("PINSTALL_LOCK_TIMEOUT") and lock.seconds(environ["PINSTALL_LOCK_TIMEOUT"]) is None:
-        yield "PINSTALL_LOCK_TIMEOUT is no number of seconds: taken for 30"
+    if (value := environ.get("PINSTALL_POLICY", "")) not in ("", "evict", "report", "off"):
+        yield _invalid("PINSTALL_POLICY", value, "evict, report or off", "report")
+    if (value := environ.get("PINSTALL_STORE_SIZE", "")) and store.size(value) is None:
+        yield _invalid("PINSTALL_STORE_SIZE", value, "e.g. 500M", "5G")
+    yield from misread_timeout(environ)
+
+
+def misread_timeout(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line if the setting for the lock has an invalid value."""
+    from pinstall import lock
+
+    if (value := environ.get("PINSTALL_LOCK_TIMEOUT", "")) and lock.seconds(value) is None:
+        yield _invalid("PINSTALL_LOCK_TIMEOUT", value, "seconds, e.g. 60", "30")
+
+
+def _invalid(setting: str, value: str, expected: str, used: str) -> str:
+    return f"ignoring invalid {setting}={shortened(value)!a} (expected {expected}); using {used}"
+
+
+def shortened(value: str) -> str:
+    """Return a *value* as far as it is worth to be shown."""
+    return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
 
 
 def without_cache(reason: str) -> str:

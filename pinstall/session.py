@@ -41,12 +41,12 @@ class Session:
     """What a call asks, what its pip is ``given``, and what remains to be done after it."""
 
     def __init__(self, target: Target, environ: Mapping[str, str], say: Say) -> None:
-        self.given = Given(list(target.words))
         self._environ, self._print = environ, say
         self._environment = Environment(target.python)
         # The pip that serves another environment by --python is ours.
         runner = self._environment if target.runner == target.python else Environment(target.runner)
         self._pip_version = runner.pip_version or ()
+        self.given = Given(list(target.words), self._pip_version)
         self._call: Call | None = None
         self._is_understood = True
         self._satisfied = False

@@ -26,6 +26,7 @@ _LARGEST_RECORD = 8 << 20
 _ID = 16  # digits
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
 _DEFAULT_BOUND = 5 << 30
+_LARGEST = (1 << 63) - 1  # no file system holds more
 
 
 def http_paths(cache: str, entry: Entry) -> tuple[str, ...]:
@@ -74,15 +75,16 @@ class Kept(NamedTuple):
 
 
 def bound(environ: Mapping[str, str]) -> int:
-    """Return the bytes of ``PINSTALL_STORE_SIZE``; 5 GiB if it is none."""
+    """Return the bytes of ``PINSTALL_STORE_SIZE``; 5 GiB if that is not set, or invalid."""
     found = size(environ.get("PINSTALL_STORE_SIZE", ""))
     return _DEFAULT_BOUND if found is None else found
 
 
 def size(text: str) -> int | None:
-    """Read a number of bytes: a number, and K, M, G or T for powers of 1024; None if it is none."""
+    """Read a number of bytes: a number, and K, M, G or T for powers of 1024; None if the text is not one, or is too large."""
     found = _SIZE.fullmatch(text.strip())
-    return int(float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper())) if found else None
+    bytes_ = float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper()) if found else -1.0
+    return int(bytes_) if 0 <= bytes_ <= _LARGEST else None
 
 
 def everything(cache: str) -> Iterator[Kept]:

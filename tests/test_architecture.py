@@ -41,7 +41,7 @@ _DOWN = [
     "pip_child",
     "call.command",
     "call.config call.projects",
-    "call.requirements",
+    "call.requirements call.formats",
     "call.options",
     "links",
     "digest foreign names mending colours space",

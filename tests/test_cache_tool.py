@@ -580,6 +580,25 @@ def test_who_holds_the_lock_is_waited_for(lab: Lab, index: Index, environment: E
     assert all(path.exists() for path in files)
 
 
+@pytest.mark.parametrize("value", ["9" * 400, "inf", "nan", "\udcff"], ids=ascii)
+def test_a_timeout_that_is_none(lab: Lab, index: Index, environment: Environment, value: str) -> None:
+    assert index.url
+    done = lab.cache_tool(environment, "remove", "demo", PINSTALL_LOCK_TIMEOUT=value)
+    assert (done.status, len(done.err.splitlines())) == (0, 1)
+    assert done.err.startswith("WARNING: ignoring invalid PINSTALL_LOCK_TIMEOUT=")
+
+
+@pytest.mark.parametrize(
+    "age", ["9" * 400 + "w", "9" * 5_000 + "h", "1e999d", "nan", "", "\udcffd", "-1d", "\u0661d", " 1d"], ids=ascii
+)
+def test_ages_that_are_none(lab: Lab, index: Index, environment: Environment, age: str) -> None:
+    assert index.url
+    done = lab.cache_tool(environment, "prune", f"--older-than={age}")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.splitlines()[-1].endswith("is no age: 12h, 30d, 8w")
+    assert max(map(len, done.err.splitlines())) < 200
+
+
 def test_files_that_are_none(lab: Lab, index: Index, environment: Environment) -> None:
     """To open a FIFO would be to wait for ever."""
     body, other = (_body(lab, index, name) for name in ("demo-1.0-py3-none-any.whl", "zope_part-3.0-py3-none-any.whl"))

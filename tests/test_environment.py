@@ -196,6 +196,13 @@ def test_a_python_that_does_not_answer(tmp_path: Path, code: str) -> None:
         (["a", "--python=X", "-q"], ["a", "-q"], "X"),
         (["a", "--python"], ["a", "--python"], ""),
         (["--", "--python", "X"], ["--", "--python", "X"], ""),
+        (["--report", "--", "--python", "X", "a"], ["--report", "--", "a"], "X"),
+        (["--report=--", "--", "--python", "X"], ["--report=--", "--", "--python", "X"], ""),
+        (["--report", "--python", "a"], ["--report", "--python", "a"], ""),
+        (["-qi", "--python=X", "--python=Y"], ["-qi", "--python=X"], "Y"),
+        (["--retries", "--python", "X"], ["--retries", "--python", "X"], ""),
+        (["--no-such", "--python", "X"], ["--no-such"], "X"),
+        (["-q", "--", "--python", "X"], ["-q", "--", "--python", "X"], ""),
         (["--python-version", "3.11"], ["--python-version", "3.11"], ""),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from pinstall import forward
 from tests.lab import NEWEST, SPAWNS, VERSIONS, flip
-from tests.packages import wheel
+from tests.packages import extension, sdist, wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -226,10 +226,51 @@ def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
         (["a"], ["a", "--no-cache-dir"]),
         (["--cache-dir", "x", "a"], ["--cache-dir", "x", "a", "--no-cache-dir"]),
         (["-q", "--", "a", "--"], ["-q", "--no-cache-dir", "--", "a", "--"]),
+        (["a", "--"], ["a", "--no-cache-dir", "--"]),
+        (["--report", "--", "a"], ["--report", "--", "a", "--no-cache-dir"]),
+        (["a", "--rep", "--"], ["a", "--rep", "--", "--no-cache-dir"]),
+        (["--report", "--", "--", "--"], ["--report", "--", "--no-cache-dir", "--", "--"]),
+        (["--report=--", "--", "a"], ["--report=--", "--no-cache-dir", "--", "a"]),
+        (["-qi", "--", "a"], ["-qi", "--", "a", "--no-cache-dir"]),
+        (["-i--", "--", "a"], ["-i--", "--no-cache-dir", "--", "a"]),
     ],
+    ids=str,
 )
 def test_without_cache_has_the_last_word(words: list[str], expected: list[str]) -> None:
-    assert forward.Given(words).without_cache().arguments == expected
+    given = forward.Given(words).without_cache()
+    assert (given.arguments, given.variables) == (expected, {"PIP_NO_CACHE_DIR": "1"})
+
+
+@pytest.mark.parametrize("words", [["a", "--report"], ["--no-such", "--", "a"], ["a", "-r"], ["a", "--no"]], ids=str)
+def test_nothing_is_put_among_words_that_are_not_understood(words: list[str]) -> None:
+    """It would become a value, or a requirement."""
+    given = forward.Given(words).without_cache()
+    assert (given.arguments, given.variables) == (words, {"PIP_NO_CACHE_DIR": "1"})
+    given = forward.Given(words).with_cache("folder")
+    assert (given.arguments, given.variables) == (words, {"PIP_CACHE_DIR": "folder"})
+
+
+@pytest.mark.parametrize("pip", VERSIONS)
+@pytest.mark.parametrize("words", [["--report", "--"], ["--report=--", "--"], ["--log", "--", "--report", "--", "--"]], ids=str)
+def test_dashes_as_the_value_of_an_option(lab: Lab, pip: str, words: list[str]) -> None:
+    """To pip they are a name; and this call has a view."""
+    index = lab.index()
+    sdist(index.root, "demo", "1.0")
+    environment = lab.environment(pip)
+    done = lab.pinstall(environment, "-i", index.url, *words, "demo==1.0", CFLAGS="-O1")
+    assert (done.status, environment.installed("demo")) == (0, "1.0 1.0"), done
+    assert (lab.root / "--").is_file()
+
+
+def test_the_calls_own_cache_is_overruled(lab: Lab) -> None:
+    """Whatever stands where: pip is to see the view, and not the cache that the call names."""
+    index = lab.index()
+    extension(index.root, "demo", "1.0")
+    words = ("-i", index.url, "demo==1.0", "--cache-dir", lab.root / "own", "--report", "--")
+    for content in ("one", "two"):
+        environment = lab.environment()
+        done = lab.pinstall(environment, *words, DEMO_CONTENT=content)
+        assert (done.status, environment.installed("demo")) == (0, f"1.0 {content}"), done
 
 
 @pytest.mark.parametrize("error", ["OSError(5, 'no')", "BrokenPipeError()", "ValueError('no')"])

@@ -101,7 +101,9 @@ def test_only_one_holds_it(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("5", 5), ("0.5", 0.5), ("-1", 30), ("", 30), ("soon", 30), ("nan", 30)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5", 5), ("0.5", 0.5), ("-1", 30), ("", 30), ("soon", 30), ("nan", 30), ("inf", 30), ("1e9", 1e9)]
+)
 def test_the_timeout_is_read(text: str, seconds: float) -> None:
     assert lock.timeout({"PINSTALL_LOCK_TIMEOUT": text}) == seconds
 

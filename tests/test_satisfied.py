@@ -9,6 +9,7 @@ import pytest
 
 from pinstall import satisfied
 from pinstall.call.command import PYPI, Call
+from pinstall.call.formats import Formats
 from pinstall.call.requirements import Line, Unread
 from pinstall.pins import collect
 from tests.lab import VERSIONS
@@ -26,7 +27,7 @@ class _Environment:
 
 
 def _call(*lines: Line, **changes: Any) -> Call:
-    return Call(lines, (), (PYPI,), (), "/cache", 0, {}, ())._replace(**changes)
+    return Call(lines, (), (PYPI,), (), "/cache", 0, {}, Formats(), ())._replace(**changes)
 
 
 _SATISFIED = [

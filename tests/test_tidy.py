@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from pinstall import lock, messages, store
 from tests.lab import flip
 from tests.packages import sdist, wheel
 
@@ -103,7 +106,9 @@ def test_what_would_be_tidied_is_said(lab: Lab, words: list[str], policy: str) -
     index = lab.seeded(_two)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", *words, PINSTALL_POLICY=policy)
     assert done.said[-1] == ("would set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: other-version; demo==1.0 (argument)")
-    assert done.said[:-1] == (["PINSTALL_POLICY is none of evict, report and off: taken for report"] * (policy == "reprot"))
+    assert done.said[:-1] == (
+        ["ignoring invalid PINSTALL_POLICY='reprot' (expected evict, report or off); using report"] * (policy == "reprot")
+    )
     assert sorted(_versions(lab)) == ["1.0", "2.0"]
     assert len(lab.bodies()) == 2
 
@@ -113,10 +118,38 @@ def test_settings_that_are_none(lab: Lab) -> None:
     nonsense = {"PINSTALL_STORE_SIZE": "much", "PINSTALL_LOCK_TIMEOUT": "-1", "PINSTALL_KEEP_VERSIONS": "0"}
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **nonsense)
     assert done.said[:2] == [
-        "PINSTALL_STORE_SIZE is no size (500M, 2G ...): taken for 5G",
-        "PINSTALL_LOCK_TIMEOUT is no number of seconds: taken for 30",
+        "ignoring invalid PINSTALL_STORE_SIZE='much' (expected e.g. 500M); using 5G",
+        "ignoring invalid PINSTALL_LOCK_TIMEOUT='-1' (expected seconds, e.g. 60); using 30",
     ]
     assert _versions(lab) == ["1.0"], "0 is not set"
+
+
+_NUMBERS = ["9" * 400, "9" * 400 + "T", "1e999", "inf", "nan", "-0.5", " ", "\udcff", "1\udc80", "\u0661G", "9" * 5_000]
+
+
+@pytest.mark.parametrize("value", _NUMBERS, ids=ascii)
+@pytest.mark.parametrize("setting", ["PINSTALL_STORE_SIZE", "PINSTALL_LOCK_TIMEOUT"])
+def test_numbers_that_are_out_of_bounds(lab: Lab, setting: str, value: str) -> None:
+    index = lab.seeded(_two)
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **{setting: value})
+    assert done.status == 0, done
+    assert done.said[0].startswith(f"ignoring invalid {setting}={ascii(value[:20])[:-1]}")
+    assert (len(done.said), _versions(lab)) == (2, ["1.0"])
+
+
+@pytest.mark.parametrize("setting", ["PINSTALL_STORE_SIZE", "PINSTALL_LOCK_TIMEOUT"])
+def test_an_empty_setting_is_not_set(lab: Lab, setting: str) -> None:
+    index = lab.seeded(_two)
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **{setting: ""})
+    assert [line.partition(" ")[0] for line in done.said] == ["set"]
+
+
+@given(st.one_of(st.text(), st.from_regex(r"\A[0-9]*\.?[0-9]*(e[0-9]+)?[ ]?[KMGTkmgt]?\Z"), st.integers().map(str)))
+@example("8388608T")
+def test_any_text_is_a_number_within_bounds_or_none(text: str) -> None:
+    assert 0 <= store.bound({"PINSTALL_STORE_SIZE": text}) < 1 << 63
+    assert 0 <= lock.timeout({"PINSTALL_LOCK_TIMEOUT": text}) <= 1e9
+    assert all(len(line) < 200 and line.isprintable() for line in messages.misread({"PINSTALL_STORE_SIZE": text}))
 
 
 def test_a_constraint_on_a_bystander_tidies_nothing(lab: Lab) -> None:
@@ -166,3 +199,12 @@ def test_a_head_that_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> No
     done = lab.pinstall(environment, "-i", index.url, "demo==2.0")
     assert environment.installed("demo") == "2.0 2.0", done
     assert "from the store: damaged, its head is not one that pip wrote" in done.said[0]
+
+
+@pytest.mark.parametrize("value", ["\udcff", "", " ", "9" * 400], ids=ascii)
+@pytest.mark.parametrize("setting", ["POLICY", "KEEP_VERSIONS", "BUILD_VARIABLES", "REPORT"])
+def test_other_settings_that_mean_nothing(lab: Lab, setting: str, value: str) -> None:
+    index = lab.seeded(_two)
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **{f"PINSTALL_{setting}": value})
+    assert done.status == 0, done
+    assert [line for line in done.said if "internal error" in line] == []

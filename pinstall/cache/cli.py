@@ -67,6 +67,8 @@ class _World(NamedTuple):
 
     @contextmanager
     def held(self) -> Iterator[None]:
+        for line in messages.misread_timeout(os.environ):
+            _warn(line)
         with ExitStack() as stack:
             try:
                 stack.enter_context(lock.held(self.root, lock.timeout(os.environ), _warn))
@@ -147,9 +149,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _age(text: str) -> float:
-    found = re.fullmatch(r"(\d+)([hdw])", text)
+    found = re.fullmatch(r"([0-9]{1,9})([hdw])", text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no age: 12h, 30d, 8w")
+        raise argparse.ArgumentTypeError(f"{messages.shortened(text)!a} is no age: 12h, 30d, 8w")
     return int(found[1]) * _SECONDS[found[2]]
 
 

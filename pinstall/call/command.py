@@ -6,13 +6,13 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.call import config, options, projects, requirements
+from pinstall.call.formats import Formats
 from pinstall.call.options import UnreadableCallError
 from pinstall.call.projects import Lock
-from pinstall.call.requirements import Line, OptionLine, Unread
-from pinstall.names import normalized
+from pinstall.call.requirements import Given, Line, OptionLine, Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 PYPI = "https://pypi.org/simple"
 
@@ -32,43 +32,12 @@ class Call(NamedTuple):
     cache_dir: str | None
     verbosity: int
     values: dict[str, Any]
+    formats: Formats
     unread: tuple[Unread, ...]
 
     def has(self, *dests: str) -> bool:
         """Say whether any of these options (by ``dest``) was given."""
         return any(self.values.get(dest) for dest in dests)
-
-    def from_source(self, project: str) -> bool:
-        """Say whether wheels of *project* (normalized) are refused: ``--no-binary``."""
-        return self._one_format(project) == "no_binary"
-
-    def from_wheels(self, project: str) -> bool:
-        """Say whether sdists of *project* (normalized) are refused: ``--only-binary``."""
-        return self._one_format(project) == "only_binary"
-
-    def refuses(self, project: str, *, is_wheel: bool) -> str:
-        """Return the option by which wheels, or sdists, of *project* are refused; "" if none is, or if both are given.
-
-        Of both, their order decides.
-        """
-        if self.has("no_binary") and self.has("only_binary"):
-            return ""
-        if is_wheel:
-            return "--no-binary" if self.from_source(project) else ""
-        return "--only-binary" if self.from_wheels(project) else ""
-
-    def _one_format(self, project: str) -> str | None:
-        """Return the option that decides: a name before ``:all:`` (``models/format_control.py``)."""
-        named = [(dest, _names(self.values.get(dest))) for dest in ("only_binary", "no_binary")]
-        return next((dest for name in (project, ":all:") for dest, names in named if name in names), None)
-
-
-def _names(values: Iterable[str] | None) -> set[str]:
-    """Return what ``--no-binary`` or ``--only-binary`` name; ``:none:`` forgets those before it."""
-    named: set[str] = set()
-    for name in (name.strip() for value in values or () for name in value.split(",")):
-        named = set() if name == ":none:" else {*named, name if name == ":all:" else normalized(name)}
-    return named
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: options.Version) -> Call:
@@ -87,7 +56,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: opti
 
 def unlocked(call: Call, markers: Mapping[str, str], tags: Sequence[str] | None) -> Call:
     """Return *call* with what its lock files select for an environment; see `projects.locked`, for what it raises too."""
-    found = [line for lock in call.locks for line in projects.locked(lock, markers, tags, call.from_source)]
+    found = [line for lock in call.locks for line in projects.locked(lock, markers, tags)]
     lines = tuple(line for line in found if isinstance(line, Line))
     return call._replace(
         lines=call.lines + lines, unread=(*call.unread, *(u for u in found if isinstance(u, Unread))), locks=()
@@ -103,7 +72,8 @@ class _Reading:
         self.unread: list[Unread] = []
         self.locks: dict[str, Lock] = {}
         self.groups: list[tuple[str, str]] = []
-        self.files: list[str] = []
+        self.files: list[str] = []  # those of `locks` among them
+        self.formats = Formats().after(values.get("format_control") or ())
         self._sort()
         self.no_index = bool(values.get("no_index"))
         index_url = values.get("index_url")
@@ -121,7 +91,10 @@ class _Reading:
             self._take(projects.group(path, name))
         self.lines += [Line(text, "argument", editable=True) for text in self.values.get("editables") or ()]
         for path in self.files:
-            self._file(path, constraint=False)
+            if path in self.locks:  # what later files say of formats comes too late for it
+                self.locks[path] = self.locks[path]._replace(formats=self.formats)
+            else:
+                self._file(path, constraint=False)
         for path in self.values.get("requirements_from_scripts") or ():
             self._take(projects.script(path))
         if not self.values.get("ignore_dependencies"):
@@ -134,6 +107,7 @@ class _Reading:
             _cache_dir(self.values.get("cache_dir"), environ),
             (self.values.get("verbose") or 0) - (self.values.get("quiet") or 0),
             self.values,
+            self.formats,
             tuple(self.unread),
         )
 
@@ -157,13 +131,15 @@ class _Reading:
                 raise UnreadableCallError(f"{path} holds no groups")
 
     def _lock(self, path: str, extras: tuple[str, ...], groups: tuple[str, ...], *, default: bool) -> None:
+        if path not in self.locks:
+            self.files.append(path)
         before = self.locks.get(path, Lock(path))
         self.locks[path] = Lock(path, before.extras + extras, before.groups + groups, before.default or default)
 
     def _file(self, path: str, *, constraint: bool) -> None:
         self._take(requirements.read(path, constraint=constraint, pip=self.pip))
 
-    def _take(self, found: Iterator[Line | OptionLine | Unread]) -> None:
+    def _take(self, found: Iterator[Line | OptionLine | Given | Unread]) -> None:
         for item in found:
             match item:
                 case Line():
@@ -172,6 +148,9 @@ class _Reading:
                     self.unread.append(item)
                 case OptionLine():
                     self._option_line(item)
+                case Given():
+                    self.formats = self.formats.after(item.pairs)
+                    self.values["format_control"] = [*(self.values.get("format_control") or ()), *item.pairs]
 
     def _option_line(self, line: OptionLine) -> None:
         values = line.values
@@ -184,8 +163,6 @@ class _Reading:
         if values["find_links"]:
             beside = os.path.join(line.folder, values["find_links"][0])
             self.find_links.append(beside if os.path.exists(beside) else values["find_links"][0])
-        for dest in ("no_binary", "only_binary"):
-            self.values[dest] = [*(self.values.get(dest) or ()), *(values[dest] or ())]
 
 
 def _home(link: str) -> str:

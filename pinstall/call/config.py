@@ -43,8 +43,8 @@ def _value(row: Row, text: str, before: Any) -> Any:
             return _count(text)
         case "list":
             return text.split()
-        case "raw":
-            return [*(before or ()), text]
+        case "raw" | "pair":
+            return [*(before or ()), text if row.action == "raw" else (row.names, text)]
         case "off":  # any boolean turns the cache off, "false" too (pip: kept for compatibility)
             _boolean(text)
             return False

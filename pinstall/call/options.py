@@ -23,8 +23,8 @@ class Row(NamedTuple):
     """One option: its spellings, what it does with values, and the pips that have it.
 
     ``action`` is ``flag``, ``unflag``, ``count``, ``value``, ``int``, ``float``, ``list`` (split at white space in the
-    configuration), ``raw`` (a list that the configuration does not split: pip reads the value in a callback), ``off``
-    (--no-cache-dir) or ``help``.
+    configuration), ``raw`` (a list that the configuration does not split: pip reads the value in a callback), ``pair`` (a list
+    of (option, value), which options of one ``dest`` share, because their order decides), ``off`` (--no-cache-dir) or ``help``.
     ``dest`` is pip's own name of the value; ``in_file`` says that requirements files may contain it.
     """
 
@@ -83,8 +83,8 @@ TABLE = (
     Row("--pre", "flag", "pre", in_file=True),
     Row("--all-releases", "raw", "all_releases", since=(26, 0), in_file=True),
     Row("--only-final", "raw", "only_final", since=(26, 0), in_file=True),
-    Row("--no-binary", "raw", "no_binary", in_file=True),
-    Row("--only-binary", "raw", "only_binary", in_file=True),
+    Row("--no-binary", "pair", "format_control", in_file=True),
+    Row("--only-binary", "pair", "format_control", in_file=True),
     Row("--prefer-binary", "flag", "prefer_binary", in_file=True),
     Row("-i --index-url --pypi-url", "value", "index_url", in_file=True),
     Row("--extra-index-url", "list", "extra_index_urls", in_file=True),
@@ -123,6 +123,11 @@ TABLE = (
 
 HASH = Row("--hash", "raw", "hashes", in_file=True)
 
+
+def _pair(option: Any, _written: str, value: str, made: Any) -> None:
+    made.values.ensure_value(option.dest, []).append((option.get_opt_string(), value))
+
+
 _OPTPARSE: dict[str, dict[str, Any]] = {
     "flag": {"action": "store_const", "const": True},
     "unflag": {"action": "store_const", "const": False},
@@ -134,6 +139,7 @@ _OPTPARSE: dict[str, dict[str, Any]] = {
     "float": {"action": "store", "type": "float"},
     "list": {"action": "append", "type": "string"},
     "raw": {"action": "append", "type": "string"},
+    "pair": {"action": "callback", "type": "string", "callback": _pair},
 }
 
 
@@ -159,6 +165,35 @@ def parser(rows: Iterator[Row]) -> optparse.OptionParser:
     for row in rows:
         made.add_option(*row.names.split(), dest=row.dest, **_OPTPARSE[row.action])
     return made
+
+
+def end(words: Sequence[str], pip: Version) -> int:
+    """Return the place in *words* behind all options of the pip of version *pip*, before a ``--`` that ends them.
+
+    An unknown version, ``()``, has the options of the newest. Raises `UnreadableCallError` where pip would refuse the words.
+    """
+    made = parser(table(pip or (999,)))
+    parse(made, words, {})
+    if "--" not in words:
+        return len(words)
+    parse(made, [*words, ""], {})  # a last "--" may be an option's value
+    return len(words) - len(made.rargs) if made.rargs else len(words)
+
+
+def lacks_value(words: Sequence[str]) -> bool:
+    """Say whether the last of *words* is an option whose value is still to come, for the newest pip."""
+    if not words or not words[-1].startswith("-"):
+        return False
+    made = parser(table((999,)))
+    try:
+        parse(made, words, {})
+    except UnreadableCallError:
+        try:
+            parse(made, [*words, "0"], {})
+        except UnreadableCallError:
+            return False
+        return True
+    return False
 
 
 def parse(made: optparse.OptionParser, words: Sequence[str], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

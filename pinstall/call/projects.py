@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall import links
 from pinstall.call import requirements
+from pinstall.call.formats import Formats
 from pinstall.call.options import UnreadableCallError
 from pinstall.call.requirements import Line, Unread
 from pinstall.names import normalized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _LOCK = re.compile(r"pylock\.([^.]+\.)?toml")
 _EXTRAS = re.compile(r"(.+?)\s*\[([^\]]+)\]")
@@ -27,12 +28,16 @@ _SCRIPT = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*
 
 
 class Lock(NamedTuple):
-    """A lock file that a call names, with what it selects of it; ``default`` says that the default groups count."""
+    """A lock file that a call names, with what it selects of it; ``default`` says that the default groups count.
+
+    ``formats`` are those of the call when pip comes to read it.
+    """
 
     path: str
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     default: bool = False
+    formats: Formats = Formats()
 
 
 def is_lock(path: str) -> bool:
@@ -161,13 +166,11 @@ def _local(url: str) -> str:
         return ""
 
 
-def locked(
-    lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None, from_source: Callable[[str], bool]
-) -> Iterator[Line | Unread]:
+def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -> Iterator[Line | Unread]:
     """Yield the requirements that a lock file selects for an environment (``pylock.toml`` specification, "Installation").
 
-    *markers* and *tags* (best first) are those of the environment, empty and None for the running Python's;
-    *from_source* says of a project that it is to be built. Raises `UnreadableCallError` where pip would refuse.
+    *markers* and *tags* (best first) are those of the environment, empty and None for the running Python's. Raises
+    `UnreadableCallError` where pip would refuse.
     """
     document = _document(lock.path)
     if isinstance(document, Unread):
@@ -181,6 +184,10 @@ def locked(
     except (ImportError, AttributeError):
         yield Unread(lock.path, "to read lock files takes packaging 26.3")
         return
+
+    def from_source(project: str) -> bool:
+        return bool(lock.formats.refuses(project, is_wheel=True))
+
     made = None if tags is None else [Tag(*text.split("-", 2)) for text in tags if text.count("-") >= 2]
     try:
         parsed = Pylock.from_dict(document)

@@ -58,6 +58,12 @@ class OptionLine(NamedTuple):
     folder: str
 
 
+class Given(NamedTuple):
+    """The ``--no-binary`` and ``--only-binary`` of a line, as (option, value): they count beside a requirement, too."""
+
+    pairs: list[tuple[str, str]]
+
+
 class Unread(NamedTuple):
     """A source of requirements that is pip's alone to read, and why; ``once``: it can be read only once."""
 
@@ -66,7 +72,7 @@ class Unread(NamedTuple):
     once: bool = False
 
 
-def read(path: str, *, constraint: bool, pip: options.Version) -> Iterator[Line | OptionLine | Unread]:
+def read(path: str, *, constraint: bool, pip: options.Version) -> Iterator[Line | OptionLine | Given | Unread]:
     """Yield what the file *path* holds, nested files in their places.
 
     Only regular files are read: a pipe or device would be empty when pip comes to it, and a URL is pip's to fetch.
@@ -81,7 +87,7 @@ class _File:
     def __init__(self, parser: Any) -> None:
         self.parser = parser
 
-    def read(self, path: str, constraint: bool, open_files: tuple[str, ...]) -> Iterator[Line | OptionLine | Unread]:
+    def read(self, path: str, constraint: bool, open_files: tuple[str, ...]) -> Iterator[Line | OptionLine | Given | Unread]:
         data = regular(path)
         if isinstance(data, Unread):
             yield data
@@ -89,6 +95,8 @@ class _File:
         for number, text in _logical_lines(_decode(data)):
             requirement, words = _split(text)
             values, _ = options.parse(self.parser, words, {})
+            if values["format_control"]:
+                yield Given(values["format_control"])
             editable = bool(values["editables"])
             if requirement or editable:
                 place = f"{shown(path)}, line {number}"

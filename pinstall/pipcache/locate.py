@@ -192,10 +192,11 @@ class Cache:
 
     def may_be_built(self, pin: Pin, located: Located) -> bool:
         """Say whether pip may build what is pinned: not where it may not, and not where it would take a wheel of the index."""
-        if self._for_another or self.call.from_wheels(pin.project):
+        refuses = self.call.formats.refuses
+        if not pin.url and refuses(pin.project, is_wheel=False):  # what a URL leads to is built all the same
             return False
         wheels = [file for file in located.files if file.label and file.label.tags and will_do(pin, file.link.digests)]
-        if wheels and not self.call.from_source(pin.project):
+        if wheels and not refuses(pin.project, is_wheel=True) and not self._for_another:
             return False
         return not (located.complete and located.listed) or len(located.files) > len(wheels)
 

@@ -42,8 +42,7 @@ _VALUE_CHECKS = (
 )
 # What pip makes of a value while it is read; we keep the words.
 _TAKEN_APART = {
-    "no_binary",
-    "only_binary",
+    "format_control",
     "all_releases",
     "only_final",
     "config_settings",
@@ -144,9 +143,7 @@ def _compare(judge: Judge, world: World, argv: list[str], environ: dict[str, str
 
 
 def _compare_values(ours: Call, theirs: dict[str, Any]) -> None:
-    format_control = theirs["values"]["format_control"]
-    for dest in ("no_binary", "only_binary"):
-        assert bool(format_control[dest]) <= ours.has(dest), dest
+    assert {name: sorted(names) for name, names in ours.formats._asdict().items()} == theirs["formats"]
     written = [text.partition("=") for text in ours.values["config_settings"] or ()]
     for key, held in (theirs["values"]["config_settings"] or {}).items():  # 23.0 kept the last value of a key only
         expected = [value for name, _, value in written if name == key]

@@ -114,6 +114,7 @@ def call(argv: list[str], environ: dict[str, str], prefix: str, folder: str) -> 
         finder = command._build_package_finder(options=values, session=session)
         found["lines"] = _lines(command, values, positional, finder, session)
         found["index_urls"], found["find_links"] = list(finder.search_scope.index_urls), list(finder.search_scope.find_links)
+        found["formats"] = _plain(finder.format_control)
         found["cache_dir"] = _cache_folder(values.cache_dir)
         return found
 
@@ -225,6 +226,15 @@ def wheel_path(url: str, hashes: dict[str, str]) -> str:
     return str(found.get_path_for_link(pip.models__link.Link(url, hashes=hashes)))
 
 
+def formats(given: list[list[str]], project: str) -> dict[str, Any]:
+    """What the options and values *given* leave of wheels and sdists, in all and of *project*."""
+    control = pip.models__format_control.FormatControl()
+    for option, value in given:
+        ours, theirs = control.no_binary, control.only_binary
+        control.handle_mutual_excludes(value, *((ours, theirs) if option == "--no-binary" else (theirs, ours)))
+    return {**_plain(control), "allowed": sorted(control.get_allowed_formats(project))}
+
+
 def interpreter() -> list[str]:
     """The interpreter's short name and version, as in the key of a built wheel."""
     tags = pip.vendored("packaging.tags")
@@ -332,6 +342,7 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
         charset,
         configuration,
         file_options,
+        formats,
         head,
         interpreter,
         label,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pinstall.forward import Given
 from tests.beliefs.calls import SETTINGS, World, compare
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def test_the_order_of_configuration_files(judges: list[Judge], world: World, *, 
         compare(judges, world, ["a"], {**environ, "PIP_INDEX_URL": ""})
 
 
-_URLS = st.sampled_from(["https://h/simple", "https://u:p@h/simple/", "relative", "", " ", "-x", "--no-index", "a b"])
+_URLS = st.sampled_from(["https://h/simple", "https://u:p@h/simple/", "relative", "", " ", "-x", "--no-index", "--", "a b"])
 _VALUES = st.one_of(_URLS, st.sampled_from(["1", "0", "true", "no", "maybe", "2", "-1", "~", "k=v", ":all:", "x,y"]))
 _SWITCHES = """
     -q -v -qv -U -I -qqU --user --no-user --dry-run --no-index --no-deps --pre --upgrade --no-cache-dir --force-rein --no-input
@@ -277,6 +278,26 @@ def test_any_call(
     world.configure("user", _configuration(user))
     # Some pips of 2025 read what a stronger file overrides, too: it could be refused there, and an empty value hid nothing.
     compare((judge for judge in judges if judge.version[0] != 25), world, argv, environ)
+
+
+@given(argv=st.lists(_WORDS, max_size=5).map(lambda groups: [word for group in groups for word in group]))
+@example(argv=["a", "--report", "--"])
+@example(argv=["a", "--report", "--", "--", "--"])
+@example(argv=["a", "--"])
+@SETTINGS
+def test_another_cache_changes_nothing_else(judges: list[Judge], ground: Path, *, argv: list[str]) -> None:
+    """What we put among the arguments has the last word, and is neither a value nor a requirement."""
+    world = World(ground)
+    places = {"environ": world.environ, "prefix": world.prefix, "folder": world.folder}
+    for judge in judges:
+        before = judge.ask("call", argv=argv, **places)
+        if before is None:
+            continue
+        given = Given(argv, judge.version).with_cache("/view")
+        after = judge.ask("call", argv=given.arguments, **places)
+        assert after["values"].pop("cache_dir") == "/view"
+        before["values"].pop("cache_dir")
+        assert (after["values"], after["lines"]) == (before["values"], before["lines"])
 
 
 @pytest.mark.parametrize("isolated", [False, True])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.beliefs.conftest import Judge
 
 # pip's callbacks take their value apart; their values are "raw" for us, or one switch. Two rows share the dest of a third.
-_MERGED = {"format_control": {"no_binary", "only_binary"}, "release_control": {"all_releases", "only_final"}}
+_MERGED = {"release_control": {"all_releases", "only_final"}}
 
 
 def _dest(row: Row, theirs: str) -> str:
@@ -29,6 +29,7 @@ def _actions(row: Row) -> list[tuple[str, int]]:
         "float": [("store", 1)],
         "list": [("append", 1)],
         "raw": [("callback", 1)],
+        "pair": [("callback", 1)],
         "off": [("callback", 0)],
         "help": [("help", 0)],
     }[row.action]

@@ -78,6 +78,9 @@ _CONTENTS: dict[str, str] = {
     "short joined": "-rsub/more.txt\n-csub/limits.txt\n-ihttps://a\n-fhere\n-e.\n",
     "URLs": "https://h/a-1.zip#sha256=aa\na @ https://h/a.zip # b\nfile:///x/y.whl\n./x.whl\ngit+ssh://g@h/r@v#egg=x&subdirectory=y\n",
     "nul": "a\x00b\n",
+    "formats": "--no-binary=:all:\n--only-binary a,b --no-binary b\na==1\n--only-binary :none:,C_d\n",
+    "formats beside requirements": "a==1 --only-binary :all:\n-e . --no-binary a\n-r sub/formats.txt --no-binary b\nc\n",
+    "formats without a value": "--no-binary -x\na\n",
     "pre": "--pre\na\n--all-releases=b\n--only-final=c\n",
 }
 _VARIABLES = {
@@ -98,6 +101,7 @@ def _since(judges: list[Judge], year: int) -> list[Judge]:
 def _furnish(world: World) -> None:
     world.write("sub/more.txt", "more==1\n-c limits.txt\n-f here\n--extra-index-url https://more\n")
     world.write("sub/limits.txt", "limited==2\n")
+    world.write("sub/formats.txt", "d --only-binary b,d\n--no-binary d\n")
     world.write("sub/circle.txt", "-r ../reqs.txt\n")
     world.write("sub/here", "")
 

@@ -1,0 +1,105 @@
+"""Of ``--no-binary`` and ``--only-binary`` the later one has the last word, wherever it stands: as in pip's format control."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pinstall.call.formats import Formats
+from pinstall.call.options import UnreadableCallError
+from tests.beliefs.calls import SETTINGS, World, compare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.beliefs.conftest import Judge
+
+_OPTIONS = st.sampled_from(["--no-binary", "--only-binary"])
+_NAMES = st.sampled_from([":all:", ":none:", "a", "A", "b.c", "b_-C", "", " a", "a b", ":ALL:", ":all: ", "İ"])
+_VALUES = st.one_of(
+    st.lists(_NAMES, min_size=1, max_size=5).map(",".join),
+    st.sampled_from(["-a", "-", "a,-b"]),
+    st.text(":,allnoe-", max_size=9),
+)
+_GIVEN = st.lists(st.tuples(_OPTIONS, _VALUES), max_size=5)
+
+
+@given(options=_GIVEN, project=st.sampled_from(["a", "b-c", "d", ":all:", ":none:", ""]))
+@example(options=[("--only-binary", "a"), ("--no-binary", ":all:")], project="a")
+@example(options=[("--no-binary", ":all:"), ("--only-binary", "a")], project="a")
+@example(options=[("--no-binary", "a,:all:,b"), ("--no-binary", ":none:")], project="b-c")
+@example(options=[("--only-binary", ":all:,:none:,a,:all:,b,:none:,d")], project="d")
+@SETTINGS
+def test_any_options_in_any_order(judges: list[Judge], *, options: list[tuple[str, str]], project: str) -> None:
+    for judge in judges:
+        theirs = judge.ask("formats", given=options, project=project)
+        try:
+            ours = Formats().after(options)
+        except UnreadableCallError:
+            assert theirs is None, judge.name
+            continue
+        assert theirs is not None, f"pip {judge.name}: {judge.reason}"
+        assert {name: sorted(names) for name, names in ours._asdict().items()} == {
+            name: theirs[name] for name in ("no_binary", "only_binary")
+        }
+        allowed = [name for name in ("binary", "source") if not ours.refuses(project, is_wheel=name == "binary")]
+        assert allowed == theirs["allowed"]
+
+
+_VALUE = st.sampled_from([":all:", ":none:", "a", "b", "a,b", "b,:all:", ":all:,:none:,a"])
+_SOME = st.lists(st.tuples(_OPTIONS, _VALUE), max_size=3)
+
+
+def _lines(groups: list[tuple[str, list[tuple[str, str]]]]) -> str:
+    return "".join(f"{' '.join([start, *(f'{option}={value}' for option, value in given)])}\n" for start, given in groups)
+
+
+@given(
+    words=_SOME,
+    variables=st.lists(st.tuples(_OPTIONS, _VALUE), max_size=2, unique_by=lambda pair: pair[0]),
+    site=_SOME,
+    constraints=st.lists(st.tuples(st.sampled_from(["", "c==1"]), _SOME), max_size=2),
+    requirements=st.lists(st.tuples(st.sampled_from(["", "r", "-e .", "-r nested.txt"]), _SOME), max_size=3),
+    nested=_SOME,
+)
+@SETTINGS
+def test_any_places(
+    judges: list[Judge],
+    ground: Path,
+    *,
+    words: list[tuple[str, str]],
+    variables: list[tuple[str, str]],
+    site: list[tuple[str, str]],
+    constraints: list[tuple[str, list[tuple[str, str]]]],
+    requirements: list[tuple[str, list[tuple[str, str]]]],
+    nested: list[tuple[str, str]],
+) -> None:
+    world = World(ground / "formats")
+    configured = {option.removeprefix("--"): value for option, value in site}
+    world.configure("site", "[install]\n" + "".join(f"{name} = {value}\n" for name, value in configured.items()))
+    world.write("constraints.txt", _lines(constraints))
+    world.write("requirements.txt", _lines(requirements))
+    world.write("nested.txt", _lines([("n", nested)]))
+    argv = ["a", "-r", "requirements.txt", *(f"{option}={value}" for option, value in words), "-c", "constraints.txt"]
+    environ = {f"PIP_{option[2:].replace('-', '_').upper()}": value for option, value in variables}
+    compare(judges, world, argv, environ)
+
+
+@pytest.mark.parametrize(
+    "order", [["-r", "formats.txt", "-r", "pylock.toml"], ["-r", "pylock.toml", "-r", "formats.txt"]], ids=str
+)
+@pytest.mark.parametrize("words", [[], ["-c", "formats.txt"], ["--no-binary", "a"]], ids=str)
+def test_a_lock_file_is_read_with_the_formats_of_that_moment(
+    judges: list[Judge], world: World, order: list[str], words: list[str]
+) -> None:
+    world.write("formats.txt", "--no-binary :all:\n")
+    world.write(
+        "pylock.toml",
+        'lock-version = "1.0"\ncreated-by = "tests"\n[[packages]]\nname = "a"\nversion = "1"\n'
+        'sdist = {url = "https://host/a-1.tar.gz", hashes = {sha256 = "aa"}}\n'
+        'wheels = [{url = "https://host/a-1-py3-none-any.whl", hashes = {sha256 = "bb"}}]\n',
+    )
+    compare([judge for judge in judges if judge.version >= (26, 1)], world, [*order, *words])
