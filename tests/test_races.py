@@ -1,0 +1,224 @@
+"""A plain pip that asks whether what it has is still good, and gets "not modified", finds it whatever pinstall did meanwhile."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pinstall import apply, links, lock
+from pinstall.pipcache import entries
+from tests.lab import NEWEST, VERSIONS, flip
+from tests.packages import sdist, wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.index import Index
+    from tests.lab import Environment, Lab, Result
+
+    Act = Callable[[Lab, entries.Entry], None]
+
+_FILE = "/files/demo-1.0-py3-none-any.whl"
+_PATHS = {"page": "/simple/demo/", "metadata": f"{_FILE}.metadata", "download": _FILE}
+# Where pages are used unasked, pip asks for one all the same if it is told to.
+_ASKING = {version: ["--refresh-package", "demo"] * (version == NEWEST) for version in VERSIONS}
+
+
+def _filled(lab: Lab, version: str, **settings: object) -> Index:
+    """Have pip *version* cache demo 1.0 and 2.0, and app, which needs demo 1.0, each to be asked for again."""
+    index = lab.index()
+    index.file_age = 0
+    for name, value in settings.items():
+        setattr(index, name, value)
+    for number in ("1.0", "2.0"):
+        wheel(index.root, "demo", number, padding=20_000)
+    wheel(index.root, "app", "1.0", requires=["demo==1.0"])
+    for words in (["app"], ["demo==2.0"]):
+        lab.pip(lab.environment(version), "-i", index.url, *words)
+    return index
+
+
+def _entry(lab: Lab, index: Index, version: str, path: str) -> entries.Entry:
+    cache = entries.HttpCache(str(lab.cache), tuple(map(int, version.split("."))))
+    found = cache.entry("download", links.Link(index.base + path), (), None)
+    assert found is not None
+    return found
+
+
+def _spent(lab: Lab, entry: entries.Entry) -> None:
+    with lock.held(str(lab.cache), 5, print):
+        assert apply.spend(str(lab.cache), entry, entries.stamp(entry.content))
+
+
+def _set_aside(lab: Lab, entry: entries.Entry) -> None:
+    with lock.held(str(lab.cache), 5, print):
+        assert apply.set_aside(str(lab.cache), entry, entries.stamp(entry.content), "")
+
+
+def _and_back(lab: Lab, entry: entries.Entry) -> None:
+    from pinstall import store
+
+    _set_aside(lab, entry)
+    kept = store.http_entry(str(lab.cache), entry)
+    assert kept is not None
+    with lock.held(str(lab.cache), 5, print):
+        assert apply.bring_back(str(lab.cache), kept, entries.stamp(kept.content))
+
+
+def _swept(lab: Lab) -> None:
+    """Have the time pass after which nobody asks any more, and another call come."""
+    for note in (lab.cache / "pinstall" / "spent").iterdir():
+        os.utime(note, (0, 0))
+    with lock.under_way(str(lab.cache)):
+        pass
+    assert apply.has_litter(str(lab.cache))
+    with lock.held(str(lab.cache), 5, print):
+        apply.sweep(str(lab.cache))
+
+
+@pytest.mark.parametrize("act", [_spent, _set_aside, _and_back])
+@pytest.mark.parametrize("path", _PATHS.values(), ids=_PATHS)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_pip_that_is_told_not_modified_goes_on(lab: Lab, version: str, path: str, act: Act) -> None:
+    index = _filled(lab, version, metadata=True)
+    index.meanwhile[path] = lambda: act(lab, _entry(lab, index, version, path))
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, *_ASKING[version], "demo==1.0")
+    assert path in index.unchanged
+    assert environment.installed("demo") == "1.0 1.0"
+
+
+@pytest.mark.parametrize("act", [_spent, _set_aside])
+@pytest.mark.parametrize("path", _PATHS.values(), ids=_PATHS)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_pip_that_begins_meanwhile_gets_everything_anew(lab: Lab, version: str, path: str, act: Act) -> None:
+    """And it says nothing of it, and takes nothing away from the one that is waiting."""
+    index = _filled(lab, version, metadata=True, page_age=0)
+    others: list[tuple[Environment, Result, bool]] = []
+
+    def meanwhile() -> None:
+        act(lab, _entry(lab, index, version, path))
+        index.unchanged.clear()
+        other = lab.environment(version)
+        done = lab.pip(other, "-i", index.url, "demo==1.0")
+        others.append((other, done, path in index.unchanged))
+
+    index.meanwhile[path] = meanwhile
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, "demo==1.0")
+    assert path in index.unchanged, "the one that was waiting"
+    assert environment.installed("demo") == "1.0 1.0"
+    ((other, done, unchanged),) = others
+    assert not unchanged
+    assert other.installed("demo") == "1.0 1.0"
+    assert "WARNING" not in done.err
+    index.forget()
+    lab.pip(lab.environment(version), "-i", index.url, "demo==1.0")
+    assert index.unchanged.count(path) == 2, "it is in the cache, as it always was"
+
+
+@pytest.mark.parametrize("path", _PATHS.values(), ids=_PATHS)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_spent_is_a_miss_until_it_is_swept_and_then(lab: Lab, version: str, path: str) -> None:
+    index = _filled(lab, version, metadata=True, page_age=600)
+    entry = _entry(lab, index, version, path)
+    _spent(lab, entry)
+    cache = entries.HttpCache(str(lab.cache), tuple(map(int, version.split("."))))
+    assert cache.find(index.base + path) is None
+    assert not apply.has_litter(str(lab.cache)), "not for some minutes"
+    _swept(lab)
+    assert not any(map(os.path.exists, entry.paths))
+    assert not apply.has_litter(str(lab.cache))
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 1.0"
+
+
+@pytest.mark.parametrize("path", _PATHS.values(), ids=_PATHS)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_was_spent_and_fetched_anew_is_not_swept(lab: Lab, version: str, path: str) -> None:
+    index = _filled(lab, version, metadata=True)
+    entry = _entry(lab, index, version, path)
+    _spent(lab, entry)
+    lab.pip(lab.environment(version), "-i", index.url, "demo==1.0")
+    _swept(lab)
+    assert entries.is_there(_entry(lab, index, version, path))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("wanted", ["demo==1.0", "app"])
+def test_another_version_is_set_aside_while_a_pip_asks(lab: Lab, version: str, wanted: str) -> None:
+    index = _filled(lab, version, metadata=True)
+    said: list[str] = []
+
+    def meanwhile() -> None:
+        done = lab.pinstall(lab.environment(version), "-i", index.url, "demo==2.0")
+        assert done.status == 0, done
+        said.extend(done.said)
+
+    index.meanwhile[_FILE] = meanwhile
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, wanted)
+    assert _FILE in index.unchanged
+    assert [line.startswith("set aside demo-1.0-py3-none-any.whl") for line in said] == [True]
+    assert environment.installed("demo") == "1.0 1.0"
+    again = lab.environment(version)
+    lab.pinstall(again, "-i", index.url, wanted)
+    assert again.installed("demo") == "1.0 1.0"
+
+
+def test_a_stale_page_is_deleted_while_a_pip_asks(lab: Lab) -> None:
+    index = _filled(lab, NEWEST)
+    index.meanwhile["/simple/demo/"] = lambda: lab.pinstall(lab.environment(), "-i", index.url, "demo==3.0")
+    environment = lab.environment()
+    lab.pip(environment, "-i", index.url, "--refresh-package", "demo", "demo==1.0")
+    assert environment.installed("demo") == "1.0 1.0"
+    wheel(index.root, "demo", "3.0")
+    index.forget()
+    lab.pip(environment, "-i", index.url, "--refresh-package", "demo", "demo==3.0")
+    assert environment.installed("demo") == "3.0 3.0"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_damaged_download_is_not_confirmed_for_others(lab: Lab, version: str) -> None:
+    """The pip that asks about it fails, as it would without us; the next one, a plain one too, gets what the index has."""
+    index = _filled(lab, version)
+    entry = _entry(lab, index, version, _FILE)
+    _flip_body(entry)
+    index.meanwhile[_FILE] = lambda: _spent(lab, entry)
+    done = lab.run([lab.environment(version).pip, "install", "-i", index.url, "demo==1.0"])
+    assert (done.status, _FILE in index.unchanged) == (1, True), "as without pinstall"
+    for program in ("pip", "pinstall"):
+        environment = lab.environment(version)
+        done = lab.run([getattr(environment, program), "install" if program == "pip" else "-q", "-i", index.url, "demo==1.0"])
+        assert environment.installed("demo") == "1.0 1.0", (program, done)
+
+
+def _flip_body(entry: entries.Entry) -> None:
+    flip(_path(entry))
+
+
+def _path(entry: entries.Entry) -> Path:
+    from pathlib import Path
+
+    return Path(entry.content)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_built_wheel_stays_while_a_pip_is_about_to_install_it(lab: Lab, version: str) -> None:
+    index = lab.index()
+    for number in ("1.0", "2.0"):
+        sdist(index.root, "demo", number)
+        lab.pip(lab.environment(version), "-i", index.url, f"demo=={number}")
+    last = wheel(index.root, "last", "1.0")
+    said: list[str] = []
+    index.meanwhile[f"/files/{last.name}"] = lambda: said.extend(
+        lab.pinstall(lab.environment(version), "-i", index.url, "demo==1.0").said
+    )
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, "demo==2.0", "last")
+    assert said == ["set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: other-version; demo==1.0 (argument)"]
+    assert environment.installed("demo") == "2.0 2.0"
