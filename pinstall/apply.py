@@ -306,9 +306,7 @@ def _remove_empty(folder: str) -> None:
 
 def has_litter(cache: str) -> bool:
     """Say whether there is anything that a killed call may have left; it may as well be of one that is under way."""
-    return bool(
-        marks(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _long_spent(cache)
-    )
+    return bool(marks(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _long_spent(cache))
 
 
 def sweep(cache: str) -> None:
@@ -373,7 +371,11 @@ def _clear_spent(cache: str) -> None:
         layout = next((layout for layout in (keys.TWO_FILES, keys.ONE_FILE) if layout.folder == folder), None)
         if layout and keys.is_http_key(key):
             _clear_http(cache, key, layout)
-        elif keys.is_http_key(key) and wheel.endswith(".whl") and not _clear_wheel(os.path.join(cache, keys.wheel_path(key), wheel), note):
+        elif (
+            keys.is_http_key(key)
+            and wheel.endswith(".whl")
+            and not _clear_wheel(os.path.join(cache, keys.wheel_path(key), wheel), note)
+        ):
             continue
         os.unlink(note)
 

@@ -1,4 +1,4 @@
-"""A plain pip that asks whether what it has is still good, and gets "not modified", finds it whatever pinstall did meanwhile."""
+"""A plain pip that asks whether what it has is still good finds it after "not modified", whatever pinstall did meanwhile."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from tests.index import Index
     from tests.lab import Environment, Lab, Result
 
@@ -71,17 +72,6 @@ def _and_back(lab: Lab, entry: entries.Entry) -> None:
     assert kept is not None
     with lock.held(str(lab.cache), 5, print):
         assert apply.bring_back(str(lab.cache), kept, entries.stamp(kept.content))
-
-
-def _swept(lab: Lab) -> None:
-    """Have the time pass after which nobody asks any more, and another call come."""
-    for note in (lab.cache / "pinstall" / "spent").iterdir():
-        os.utime(note, (0, 0))
-    with lock.under_way(str(lab.cache)):
-        pass
-    assert apply.has_litter(str(lab.cache))
-    with lock.held(str(lab.cache), 5, print):
-        apply.sweep(str(lab.cache))
 
 
 @pytest.mark.parametrize("act", [_spent, _set_aside])
@@ -141,9 +131,8 @@ def test_what_is_spent_is_a_miss_until_it_is_swept_and_then(lab: Lab, version: s
     _spent(lab, entry)
     assert _http(lab, version).find(index.base + path) is None
     assert not apply.has_litter(str(lab.cache)), "not for some minutes"
-    _swept(lab)
+    lab.time_passes()
     assert not any(map(os.path.exists, entry.paths))
-    assert not apply.has_litter(str(lab.cache))
     environment = lab.environment(version)
     lab.pip(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 1.0"
@@ -156,7 +145,7 @@ def test_what_was_spent_and_fetched_anew_is_not_swept(lab: Lab, version: str, pa
     entry = _entry(lab, index, version, path)
     _spent(lab, entry)
     lab.pip(lab.environment(version), "-i", index.url, "demo==1.0")
-    _swept(lab)
+    lab.time_passes()
     assert entries.is_there(_entry(lab, index, version, path))
 
 
@@ -227,3 +216,66 @@ def test_a_built_wheel_stays_while_a_pip_is_about_to_install_it(lab: Lab, versio
     lab.pip(environment, "-i", index.url, "demo==2.0", "last")
     assert said == ["set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: other-version; demo==1.0 (argument)"]
     assert environment.installed("demo") == "2.0 2.0"
+
+
+def _left(lab: Lab) -> tuple[Index, Path]:
+    """Have pinstall leave the built wheel of demo 2.0 in its place for a while; return that."""
+    index = lab.index()
+    for number in ("1.0", "2.0"):
+        sdist(index.root, "demo", number)
+    for number in ("1.0", "2.0"):
+        lab.pip(lab.environment(), "-i", index.url, f"demo=={number}")
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    (left,) = (lab.cache / "wheels").rglob("demo-2.0*.whl")
+    return index, left
+
+
+def test_a_wheel_that_is_left_is_set_aside_once(lab: Lab) -> None:
+    index, left = _left(lab)
+    assert lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0").said == []
+    lab.time_passes()
+    assert [path.name for path in lab.wheels()] == ["demo-1.0-py3-none-any.whl"]
+    assert not left.with_name("origin.json").exists()
+    index.forget()
+    environment = lab.environment()
+    lab.pinstall(environment, "-i", index.url, "demo==2.0")
+    assert (environment.installed("demo"), index.fetched) == ("2.0 2.0", [])
+
+
+def test_a_wheel_that_a_plain_pip_has_read_meanwhile_stays_longer(lab: Lab) -> None:
+    index, left = _left(lab)
+    lab.pip(lab.environment(), "-i", index.url, "demo==2.0")
+    if left.stat().st_atime_ns == left.stat().st_mtime_ns:
+        pytest.skip("this file system does not say when a file was read")
+    lab.time_passes()
+    assert left.exists()
+    lab.time_passes()
+    assert not left.exists()
+
+
+def test_a_wheel_that_is_wanted_again_stays(lab: Lab) -> None:
+    index, left = _left(lab)
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
+    lab.time_passes()
+    assert left.exists()
+
+
+def test_a_wheel_that_is_another_by_now_stays(lab: Lab) -> None:
+    _, left = _left(lab)
+    wheel(left.parent, "demo", "2.0", "another")
+    lab.time_passes()
+    assert left.exists()
+
+
+def test_the_tool_knows_what_is_spent(lab: Lab) -> None:
+    index = lab.seeded(_filled(VERSIONS[-1]))
+    entry = _entry(lab, index, VERSIONS[-1], _FILE)
+    _spent(lab, entry)
+    environment = lab.environment()
+    listed = lab.cache_tool(environment, "list", "--format", "abspath", "demo==1.0").out
+    assert entry.content not in listed.splitlines()
+    assert lab.cache_tool(environment, "verify").status == 0
+    assert lab.cache_tool(environment, "prune").out.startswith("Files removed: 0"), "a pip may be asking"
+    for path in entry.paths:
+        os.utime(path, (0, 0))
+    assert "Files removed: 2" in lab.cache_tool(environment, "prune").out

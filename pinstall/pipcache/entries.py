@@ -14,7 +14,7 @@ from pinstall import links
 from pinstall.pipcache import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pinstall.digest import Digest
     from pinstall.links import Label, Link
@@ -387,10 +387,8 @@ def write_spent(entry: Entry, out: BinaryIO, *, lasting: bool) -> None:
         out.write(_PREFIX + _map(1 + len(others)) + pack("response") + _map(1 + len(response)) + pack("body"))
         out.write(b"\xc6" + span.length.to_bytes(4, "big"))
         shutil.copyfileobj(_Part(file, span), out)
-        for name, value in response.items():
-            out.write(pack(name) + pack(value))
-        for name, value in others.items():
-            out.write(pack(name) + pack(value))
+        out.writelines(pack(name) + pack(value) for name, value in response.items())
+        out.writelines(pack(name) + pack(value) for name, value in others.items())
 
 
 def _read_document(file: BinaryIO) -> _Document:
