@@ -383,6 +383,8 @@ def write_spent(entry: Entry, out: BinaryIO, *, lasting: bool) -> None:
     pack = msgpack.Packer().pack
     with open(entry.paths[0], "rb", opener=_open) as file:
         response, others, span = _read_document(file)
+        if response["status"] in _PERMANENT:
+            raise ValueError("pip follows it whatever its head says, and never asks")
         response["headers"] = _spent_headers(response["headers"], lasting=lasting)
         out.write(_PREFIX + _map(1 + len(others)) + pack("response") + _map(1 + len(response)) + pack("body"))
         out.write(b"\xc6" + span.length.to_bytes(4, "big"))
