@@ -277,13 +277,13 @@ _SENT = st.lists(
 
 @given(sent=_SENT, answer=_SENT, body=st.binary(max_size=300), lasting=st.booleans())
 @SETTINGS
-def test_a_spent_head(  # noqa: PLR0913, PLR0917
+def test_a_spent_head(  # noqa: PLR0917
     judges: list[Judge],
     ground: Path,
     sent: list[tuple[str, str]],
     answer: list[tuple[str, str]],
     body: bytes,
-    lasting: bool,  # noqa: FBT001
+    lasting: bool,
 ) -> None:
     """A pip that begins asks for the whole response and deletes nothing; one that is told "not modified" has what it had."""
     fields = {"body": body, "headers": dict(sent), "status": 200, "version": 11, "reason": "OK", "decode_content": False}
