@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import store, view
 from pinstall.ledger import UNFINISHED, placed, share, write_file
-from pinstall.lock import FOLDER, living, made_folder, marks
+from pinstall.lock import CALLS, FOLDER, living, made_folder, marks
 from pinstall.pipcache import keys
-from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, names, open_content, stamp
+from pinstall.pipcache.entries import ORIGIN, Entry, Stamp, is_spent, names, open_content, stamp, stamp_of, write_spent
 
 if TYPE_CHECKING:
     from pinstall.proof.build import Record
 
 _LARGEST_ORIGIN = 1 << 20  # bytes; a larger one counts for nothing
+# Below our folder: when what was spent, or left in its place.
+SPENT = "spent"
+# pip waits 15 s for each answer, and asks six times; with the timeouts that people set it is some minutes (nanoseconds).
+_SAFE = 900_000_000_000
 
 
 class NotDoneError(Exception):
@@ -44,12 +48,26 @@ def delete(cache: str, entry: Entry, seen: Stamp | None) -> bool:
     return True
 
 
+def spend(cache: str, entry: Entry, seen: Stamp | None) -> bool:
+    """Delete an HTTP *entry* as `delete` does, but leave it to a plain pip that is asking whether it is still good.
+
+    That pip goes on as it would without us; the others ask for the whole response. `sweep` deletes what is left.
+    """
+    if not _is_seen(cache, entry, seen) or is_spent(entry):
+        return False
+    try:
+        _spend(cache, entry, lasting=False)
+    except (OSError, ValueError):  # the disk is full, or no pip can read its head
+        return delete(cache, entry, seen)
+    return True
+
+
 def set_aside(cache: str, entry: Entry, seen: Stamp | None, identity: str) -> bool:
     """Move *entry* out of pip's sight into the store if it is still the file that was *seen*; say whether it was.
 
     *identity* is the content's digest. Raises as `delete` does.
     """
-    if not _is_seen(cache, entry, seen):
+    if not _is_seen(cache, entry, seen) or is_spent(entry):
         return False
     try:
         if entry.kind == "built":
@@ -58,8 +76,41 @@ def set_aside(cache: str, entry: Entry, seen: Stamp | None, identity: str) -> bo
             _aside_http(cache, entry)
     except OSError as error:
         raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
-    _gone(entry)
+    if not is_spent(entry):
+        _gone(entry)
     return True
+
+
+def leave(cache: str, entry: Entry, seen: Stamp | None, identity: str) -> bool:
+    """Keep a built wheel in the store, and in its place until no plain pip can be about to install it; then `sweep` deletes it.
+
+    Returns False if it is gone, or left so already. Raises as `delete` does.
+    """
+    if not _is_seen(cache, entry, seen) or is_left(cache, entry):
+        return False
+    try:
+        there = _kept_folder(cache, entry.key.partition("/")[0], identity, os.path.join(os.path.dirname(entry.content), ORIGIN))
+        if not os.path.lexists(os.path.join(there, entry.filename)):  # else it is there since it was built
+            _copy(cache, entry, os.path.join(there, entry.filename))
+        _watch(entry.content)
+        made_folder(cache, SPENT)
+        write_file(cache, _left_note(cache, entry), _file(entry.content))
+    except OSError as error:
+        raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
+    return True
+
+
+def is_left(cache: str, entry: Entry) -> bool:
+    """Say whether a built wheel is only left in its place for a while."""
+    try:
+        with open(_left_note(cache, entry), encoding="ascii") as file:
+            return file.read(100) == _file(entry.content)
+    except (OSError, ValueError):
+        return False
+
+
+def _left_note(cache: str, entry: Entry) -> str:
+    return os.path.join(cache, FOLDER, SPENT, f"wheels.{entry.key.partition('/')[0]}.{entry.filename}")
 
 
 def bring_back(cache: str, entry: Entry, seen: Stamp | None) -> bool:
@@ -97,23 +148,53 @@ def _gone(entry: Entry) -> None:
 
 
 def _aside_http(cache: str, entry: Entry) -> None:
+    """Give the store the files of a download, and spend what pip has of it."""
     places = store.http_paths(cache, entry)
     made_folder(cache, "store", "http")
     note = _note(cache, entry.key)
+    write_file(cache, note, json.dumps({"filename": entry.filename}))
+    for path, place in reversed(list(zip(entry.paths, places, strict=True))):  # in: the head makes it whole
+        _give(cache, path, place)
     try:
-        write_file(cache, note, json.dumps({"filename": entry.filename}))
-        for path, place in zip(entry.paths, places, strict=True):  # out: metadata first, and pip sees a miss
-            os.replace(path, place)
-    except OSError:
-        if os.path.lexists(entry.paths[0]):  # nothing was moved
-            _try_unlink(note)
-        raise
+        _spend(cache, entry, lasting=True)
+    except ValueError:  # no pip can read its head, so none is asking
+        for path in entry.paths:
+            _unlink(path, entry)
     os.replace(note, places[0] + ".json")
+
+
+def _give(cache: str, path: str, place: str) -> None:
+    """Give a file a second name, *place*, or a copy where that cannot be; nothing writes into what pip's cache has."""
+    import shutil
+
+    temporary = os.path.join(made_folder(cache, UNFINISHED), os.urandom(8).hex())
+    try:
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary, follow_symlinks=False)
+        os.replace(temporary, place)
+    finally:
+        _try_unlink(temporary)  # it is still there if *place* was the same file
+
+
+def _spend(cache: str, entry: Entry, *, lasting: bool) -> None:
+    """Put a spent head in the place of *entry*'s, and note when. Raises `OSError`, and `ValueError` if that is no head."""
+    if stamp_of(entry) is None:
+        raise ValueError("no regular file")
+    made_folder(cache, SPENT)
+    write_file(cache, _spent_note(cache, entry), "")
+    with placed(cache, entry.paths[0]) as temporary, open(temporary, "wb") as file:
+        write_spent(entry, file, lasting=lasting)
+
+
+def _spent_note(cache: str, entry: Entry) -> str:
+    return os.path.join(cache, FOLDER, SPENT, f"{entry.layout.folder}.{entry.key}")
 
 
 def _back_http(cache: str, entry: Entry) -> bool:
     places = [os.path.join(cache, path) for path in keys.http_paths(entry.key, entry.layout)]
-    if os.path.lexists(places[0]):
+    if os.path.lexists(places[0]) and not is_spent(entry._replace(paths=tuple(places))):
         return False
     _pip_folder(os.path.dirname(places[0]))
     note = _note(cache, entry.key)
@@ -121,7 +202,9 @@ def _back_http(cache: str, entry: Entry) -> bool:
         os.replace(entry.paths[0] + ".json", note)
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):  # in: body first, and pip never sees half of it
         os.replace(path, place)
+        _try_unlink(path)  # the system does nothing where both are names of one file
     _try_unlink(note)
+    _try_unlink(_spent_note(cache, entry))
     return True
 
 
@@ -247,7 +330,7 @@ def _remove_empty(folder: str) -> None:
 
 def has_litter(cache: str) -> bool:
     """Say whether there is anything that a killed call may have left; it may as well be of one that is under way."""
-    return bool(marks(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)))
+    return bool(marks(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _long_spent(cache))
 
 
 def sweep(cache: str) -> None:
@@ -256,6 +339,7 @@ def sweep(cache: str) -> None:
     view.sweep(cache, alive)
     if alive:
         return  # they may be writing
+    _clear_spent(cache)
     unfinished = made_folder(cache, UNFINISHED)
     for name in names(unfinished):
         if keys.is_http_key(name):
@@ -271,15 +355,95 @@ def sweep(cache: str) -> None:
 
 
 def _bring_together(cache: str, key: str) -> None:
-    """Complete in the store the download whose head is there, with the body that pip's folder has; else the head goes, too."""
-    own_head, own_body = (os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES))
-    head, body = store.http_paths(cache, Entry("download", key, (), ""))
-    if os.path.lexists(body) or not os.path.lexists(head):
+    """Complete in the store the download whose head is there, with the body that pip's folder has; else what is there goes."""
+    own = Entry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)), "")
+    head, body = store.http_paths(cache, own)
+    if os.path.lexists(body) == os.path.lexists(head):
         return
-    if os.path.lexists(own_body) and not os.path.lexists(own_head):
-        os.replace(own_body, body)
+    if os.path.lexists(body):
+        os.unlink(body)
+    elif os.path.lexists(own.content) and not os.path.lexists(own.paths[0]):
+        os.replace(own.content, body)
+    elif stamp_of(own) is not None and is_spent(own):
+        _give(cache, own.content, body)
     else:
         os.unlink(head)
+
+
+def _long_spent(cache: str) -> list[str]:
+    """Return the notes of what was spent, or left in its place, so long ago that no pip can still be about to read it.
+
+    Both times are the file system's: calls make and remove their marks in the folder of marks.
+    """
+    folder = os.path.join(cache, FOLDER, SPENT)
+    found = [(path, note.modified) for name in names(folder) if (note := stamp(path := os.path.join(folder, name)))]
+    if not found:
+        return []
+    try:
+        now = os.stat(os.path.join(cache, FOLDER, CALLS)).st_mtime_ns
+    except OSError:
+        return []
+    return [path for path, modified in found if now - modified > _SAFE]
+
+
+def _clear_spent(cache: str) -> None:
+    """Delete what was spent long ago, and is so still. Raises `OSError`."""
+    made_folder(cache, SPENT)  # not behind a link
+    for note in _long_spent(cache):
+        folder, _, rest = os.path.basename(note).partition(".")
+        key, _, wheel = rest.partition(".")
+        layout = next((layout for layout in (keys.TWO_FILES, keys.ONE_FILE) if layout.folder == folder), None)
+        if layout and keys.is_http_key(key):
+            _clear_http(cache, key, layout)
+        elif (
+            keys.is_http_key(key)
+            and wheel.endswith(".whl")
+            and not _clear_wheel(os.path.join(cache, keys.wheel_path(key), wheel), note)
+        ):
+            continue
+        os.unlink(note)
+
+
+def _clear_http(cache: str, key: str, layout: keys.Layout) -> None:
+    entry = Entry("other", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, layout)), "", layout=layout)
+    folder = os.path.dirname(entry.content)
+    if os.path.realpath(folder) == folder and is_spent(entry):
+        for path in entry.paths:
+            _try_unlink(path)
+
+
+def _clear_wheel(path: str, note: str) -> bool:
+    """Delete the wheel that the store has too, if nobody has read it since the *note* was made; say whether it is done with."""
+    folder = os.path.dirname(path)
+    try:
+        with open(note, encoding="ascii") as file:
+            same = file.read(100) == _file(path)
+        found = os.lstat(path)
+    except OSError:
+        return True
+    if not same or os.path.realpath(folder) != folder:
+        return True  # it is another file by now
+    if found.st_atime_ns != found.st_mtime_ns:
+        _watch(path)
+        os.utime(note)
+        return False
+    _try_unlink(path)
+    if not _has_wheel(folder):
+        _try_unlink(os.path.join(folder, ORIGIN))
+    return True
+
+
+def _watch(path: str) -> None:
+    """Have the system note the next reading of a file, which it does if the last one is not after the last writing."""
+    with suppress(OSError):
+        found = os.stat(path)
+        os.utime(path, ns=(found.st_mtime_ns, found.st_mtime_ns))
+
+
+def _file(path: str) -> str:
+    """Return what stands for the file at *path*, whoever reads it or gives it other names; "" for none."""
+    found = stamp(path)
+    return f"{found.size} {found.modified} {found.inode}" if found else ""
 
 
 def _has_wheel(folder: str) -> bool:
@@ -335,7 +499,8 @@ def clear_empty(cache: str, folder: str) -> int:
 
 
 def touch(cache: str, entry: Entry, record: Record) -> None:
-    """Note that a build of the store was used now."""
+    """Note that a build of the store was used now, and that it has its place in pip's folder."""
+    _try_unlink(_left_note(cache, entry))
     path = os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD)
     if os.path.realpath(path) == path:
         with suppress(OSError):

@@ -180,7 +180,7 @@ class Checker:
     def again(self, finding: Finding) -> Finding | None:
         """Look again at what was found, whatever went before; None if it is no longer there."""
         pin, entry = finding.pin, finding.entry
-        if not entries.exists(entry.content):
+        if not (entries.exists(entry.content) if finding.stored else entries.is_there(entry)):
             return None
         if entry.kind == "page":
             self.cache.forget_pages()
@@ -233,9 +233,10 @@ class Checker:
         )
 
     def _stored(self, file: File) -> Iterator[Entry]:
-        """Yield what the store has for a file where the cache has nothing."""
+        """Yield what the store has for a file where the cache has nothing, or what is spent."""
         for entry in self.cache.requests(file):
-            kept = store.http_entry(self.cache.root, entry) if not entries.exists(entry.paths[0]) else None
+            is_missing = not entries.exists(entry.paths[0]) or entries.is_spent(entry)
+            kept = store.http_entry(self.cache.root, entry) if is_missing else None
             if kept is not None:
                 yield kept
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 FOLDER = "pinstall"
+CALLS = "calls"
 DEFAULT_TIMEOUT = 30.0
 _LONGEST = 1e9  # 31 years
 _PATIENCE = 1.0
@@ -102,7 +103,7 @@ def under_way(cache: str) -> Iterator[str | None]:
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
     path = ""
     try:
-        path = os.path.join(made_folder(cache, "calls"), name)
+        path = os.path.join(made_folder(cache, CALLS), name)
         mark = FileLock(path, mode=_mode(cache))
         mark.acquire(timeout=1)  # somebody may be looking whether it is alive
     except OSError:
@@ -119,7 +120,7 @@ def under_way(cache: str) -> Iterator[str | None]:
 def marks(cache: str) -> list[str]:
     """Return the names of the marks that there are, also those of the dead."""
     try:
-        return [name for name in os.listdir(os.path.join(cache, FOLDER, "calls")) if _MARK.fullmatch(name)]
+        return [name for name in os.listdir(os.path.join(cache, FOLDER, CALLS)) if _MARK.fullmatch(name)]
     except OSError:
         return []
 
@@ -130,7 +131,7 @@ def living(cache: str) -> set[str]:
 
     found: set[str] = set()
     there = marks(cache)
-    folder = made_folder(cache, "calls") if there else ""
+    folder = made_folder(cache, CALLS) if there else ""
     for name in there:
         path = os.path.join(folder, name)
         if os.path.islink(path) or not os.path.isfile(path):

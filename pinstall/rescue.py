@@ -153,8 +153,9 @@ class Rescue:
         return wrong
 
     def _delete(self, entry: Entry, stamp: Stamp | None, name: str, reason: str) -> list[Wrong]:
+        act = apply.delete if entry.kind == "built" else apply.spend
         with suppress(apply.NotDoneError, apply.ChangedError):
-            if apply.delete(self._cache.root, entry, stamp):
+            if act(self._cache.root, entry, stamp):
                 return [Wrong(name, reason)]
         return []
 

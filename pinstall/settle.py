@@ -87,6 +87,8 @@ def _under_lock(root: str, findings: list[Finding], settled: Settled, seconds: f
 
 def _act(root: str, finding: Finding) -> bool:
     match finding.verdict:
+        case Delete() if finding.entry.kind != "built" and not finding.stored:
+            return apply.spend(root, finding.entry, finding.stamp)
         case Delete():
             return apply.delete(root, finding.entry, finding.stamp)
         case Hide():

@@ -33,7 +33,7 @@ def find(checker: Checker, pin: Pin) -> list[Untidy]:
 def _find(checker: Checker, pin: Pin) -> Iterator[Untidy]:
     for entry in checker.others(pin):
         stamp = entries.stamp(entry.content)
-        if stamp is None:
+        if stamp is None or (entry.kind == "built" and apply.is_left(checker.cache.root, entry)):
             continue
         try:
             identity = _digest(entry) if entry.kind == "built" else ""
@@ -57,7 +57,8 @@ def put_away(root: str, found: Iterable[Untidy]) -> dict[Pin, list[str]]:
     moved: dict[Pin, list[str]] = {}
     for untidy in found:
         try:
-            if apply.set_aside(root, untidy.entry, untidy.stamp, untidy.identity):
+            act = apply.leave if untidy.entry.kind == "built" else apply.set_aside
+            if act(root, untidy.entry, untidy.stamp, untidy.identity):
                 moved.setdefault(untidy.pin, []).append(untidy.entry.filename)
         except (apply.NotDoneError, apply.ChangedError):
             continue  # it does no harm where it is

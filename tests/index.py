@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import trustme
@@ -33,7 +33,8 @@ class Index:
     ``hashes`` are the algorithms that pages state, in this order. ``page_age`` and ``file_age`` are max-age in seconds; None:
     no caching headers at all. ``redirects`` map a path to (status, path), and have an ETag if ``tagged``; ``lies`` a
     file's name to the digest that JSON pages state of it. ``user`` is "name:password" that it asks for.
-    ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a specifier, a reason.
+    ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a specifier, a reason. ``meanwhile`` maps a
+    path to what is done, once, between a question for it and the answer; ``unchanged`` are the paths of which was said so.
     """
 
     root: Path
@@ -53,6 +54,8 @@ class Index:
     yanked: dict[str, str] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
+    unchanged: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -194,6 +197,7 @@ def _handler(index: Index) -> type[http.server.BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
             index.requests.append(path)
+            index.meanwhile.pop(path, lambda: None)()
             if index.user and self.headers.get("Authorization") != _basic(index.user):
                 status, body, headers = 401, b"", {"WWW-Authenticate": "Basic"}
             else:
@@ -202,6 +206,7 @@ def _handler(index: Index) -> type[http.server.BaseHTTPRequestHandler]:
                 headers["ETag"] = f'"{hashlib.md5(body).hexdigest()}"'
                 if self.headers.get("If-None-Match") == headers["ETag"]:
                     status, body = 304, b""
+                    index.unchanged.append(path)
             self.send_response_only(status)
             for name, value in {"Date": formatdate(usegmt=True), "Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
+from pinstall import apply, lock
+from pinstall.pipcache import entries
 from tests import index as indexes
 from tests import messages
 
@@ -222,9 +224,19 @@ class Lab:
                 messages.hold(line, messages.TOOLS)
         return done
 
+    def time_passes(self) -> None:
+        """Have the time pass after which no pip is about to read what was put away, and the next call come."""
+        for note in (self.cache / "pinstall" / "spent").glob("*"):
+            os.utime(note, (0, 0))
+        with lock.under_way(str(self.cache)):
+            pass
+        with lock.held(str(self.cache), 5, print):
+            apply.sweep(str(self.cache))
+
     def bodies(self) -> list[Path]:
-        """Bodies of artifacts in pip's HTTP cache."""
-        return sorted(p for p in (self.cache / "http-v2").rglob("*.body") if p not in self.pages())
+        """Bodies of artifacts in pip's HTTP cache, but for those that are spent."""
+        found = [p for p in (self.cache / "http-v2").rglob("*.body") if p not in self.pages()]
+        return sorted(p for p in found if not _is_spent(p))
 
     def pages(self) -> list[Path]:
         """Bodies of index pages in pip's HTTP cache; those of ``.metadata`` files are neither."""
@@ -280,6 +292,11 @@ def _needs() -> set[Path]:
     site = Path(sysconfig.get_path("purelib"))
     tops = {file.parts[0] for name in ("pip-pinstall", "coverage", *names) for file in metadata.files(name) or ()}
     return {site / top for top in tops if top != ".." and not top.endswith(".pth")}
+
+
+def _is_spent(body: Path) -> bool:
+    head = body.with_suffix("")
+    return entries.is_spent(entries.Entry("download", head.name, (str(head), str(body)), ""))
 
 
 def _is_page(path: Path) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from pinstall import apply, lock, store
 from pinstall.apply import Removed
 from pinstall.pipcache import keys
-from pinstall.pipcache.entries import Entry, stamp
+from pinstall.pipcache.entries import Entry, is_there, stamp
 from pinstall.proof.build import Record
 from pinstall.proof.source import Source
 
@@ -121,7 +121,7 @@ def test_set_aside_and_back_is_as_before(tmp_path: Path, make: Callable[[Path], 
     entry = make(tmp_path)
     before = _files(tmp_path)
     assert apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
-    assert {path for path in _files(tmp_path) if not path.startswith("pinstall")} == set()
+    assert not is_there(entry)
     assert not apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
     assert apply.bring_back(str(tmp_path), kept, stamp(kept.content))
@@ -273,15 +273,16 @@ def test_a_move_that_fails_leaves_the_entry_where_it_was(
     assert _files(tmp_path) == before
 
 
+@pytest.mark.parametrize("half", [0, 1], ids=["head", "body"])
 @pytest.mark.parametrize("back", [False, True], ids=["out", "in"])
-def test_half_a_move_is_a_miss_for_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, back: bool) -> None:
-    """Killed between its two files: without metadata pip asks the server, and the next call brings them together."""
+def test_half_a_move_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, back: bool, half: int) -> None:
+    """Killed between its two files: the download is where it was, or pip asks for it and the next call brings it together."""
     cache, entry = str(tmp_path), _http(tmp_path)
     before = {os.path.basename(path): data for path, data in _files(tmp_path).items()}
     if back:
         apply.set_aside(cache, entry, stamp(entry.content), "f" * 64)
     found = _in_store(tmp_path, entry) if back else entry
-    real, last = os.replace, entry.paths[0] if back else store.http_paths(cache, entry)[1]
+    real, last = os.replace, (entry.paths if back else store.http_paths(cache, entry))[half]
 
     def killed(source: str, target: str) -> None:
         if target == last:
@@ -294,10 +295,11 @@ def test_half_a_move_is_a_miss_for_pip(tmp_path: Path, monkeypatch: pytest.Monke
             assert not apply.bring_back(cache, found, stamp(found.content))
         else:
             apply.set_aside(cache, found, stamp(found.content), "f" * 64)
-    assert [os.path.exists(path) for path in entry.paths] == [False, True]
+    assert is_there(entry) is not back
     apply.sweep(cache)
     assert not apply.has_litter(cache)
-    assert _files(tmp_path / "pinstall" / "store" / "http") == before
+    whole = tmp_path / "pinstall" / "store" / "http" if back else Path(entry.paths[0]).parent
+    assert {name: data for name, data in _files(whole).items() if not name.endswith(".json")} == before
 
 
 _OWN, _KEPT = keys.http_paths(_KEY, keys.TWO_FILES)[0], f"pinstall/store/http/{_KEY}"

@@ -16,7 +16,7 @@ import pytest
 
 from pinstall import apply, ledger, lock, store, view
 from pinstall.pipcache import keys
-from pinstall.pipcache.entries import Entry, stamp
+from pinstall.pipcache.entries import Entry, is_spent, stamp
 from pinstall.proof import build
 from pinstall.proof.build import Record
 from pinstall.proof.source import Source
@@ -132,6 +132,8 @@ def _sweep(cache: Path) -> None:
 
 _ACTS: dict[str, Callable[[Path], None]] = {
     "delete a download": _acted(apply.delete, _download, "cached"),
+    "spend a download": _acted(apply.spend, _download, "cached"),
+    "leave a built wheel": _acted(apply.leave, _built, "built", "a" * 64),
     "delete from the store": _acted(apply.delete, _download, "stored"),
     "delete a built wheel": _acted(apply.delete, _built, "built"),
     "delete a kept build": _acted(apply.delete, _built, "kept"),
@@ -212,7 +214,8 @@ def _is_whole(cache: Path) -> None:
         for place in (keys.http_paths(_KEYS[name], keys.TWO_FILES), (f"pinstall/store/http/{_KEYS[name]}",) * 2):
             head, body = cache / place[0], cache / f"{place[0]}.body"
             if head.exists() and body.exists():
-                assert (head.read_bytes(), body.read_bytes()) == (_HEAD, _BODY)
+                is_head = head.read_bytes() == _HEAD or is_spent(_download(cache, name)._replace(paths=(str(head), str(body))))
+                assert (is_head, body.read_bytes()) == (True, _BODY)
     for path in cache.rglob("*.whl"):
         assert path.read_bytes()[-22:-18] == b"PK\x05\x06", path
     for path in (*cache.rglob("record.json"), *(cache / "pinstall" / "ledger").iterdir()):

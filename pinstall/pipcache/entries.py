@@ -14,7 +14,7 @@ from pinstall import foreign, links
 from pinstall.pipcache import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pinstall.digest import Digest
     from pinstall.links import Label, Link
@@ -31,6 +31,11 @@ REDIRECTS = 10
 _LONGEST_NUMBER = 20
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PERMANENT = (301, 308)
+# No server gives this tag to anything, so that a pip that sends it is answered in full.
+_SPENT = '"pinstall-spent"'
+# Headers by which pip uses a response unasked, or asks whether it is still good.
+_RENEWING = {"age", "cache-control", "date", "etag", "expires", "last-modified"}
+_ASKS_BY = "If-None-Match"
 
 
 class Stamp(NamedTuple):
@@ -87,6 +92,11 @@ class Response(NamedTuple):
         date = _time(self.headers.get("date", ""))
         return max(0.0, now - date) if date is not None else float("inf")
 
+    @property
+    def spent(self) -> bool:
+        """Whether `write_spent` made it, and no "not modified" has renewed it since: pip asks for the whole response."""
+        return self.headers.get("etag") == _SPENT and "date" not in self.headers
+
     def fresh(self, now: float) -> bool:
         """Say whether pip would use it without asking (cachecontrol's ``cached_request``)."""
         return self._lifetime() > self.age(now)
@@ -133,6 +143,17 @@ def stamp_from(found: os.stat_result) -> Stamp:
 def exists(path: str) -> bool:
     """Say whether anything stands at *path*, a dangling link too."""
     return os.path.lexists(path)
+
+
+def is_there(entry: Entry) -> bool:
+    """Say whether pip would find *entry*: its content exists, and its head is not spent."""
+    return exists(entry.content) and not is_spent(entry)
+
+
+def is_spent(entry: Entry) -> bool:
+    """Say whether the head of an HTTP entry in pip's cache is spent."""
+    head = read_head(entry.paths[0]) if entry.kind != "built" and stamp(entry.paths[0]) is not None else None
+    return head is not None and head.response.spent
 
 
 def stamp_of(entry: Entry) -> Stamp | None:
@@ -213,8 +234,8 @@ class HttpCache:
             if whole and stamp(entry.paths[0]) is None:
                 return entry, Response(0, {}), url
             head = read_head(entry.paths[0]) if stamp(entry.paths[0]) is not None else None
-            if head is None:
-                return None  # pip says "deserialization failed" and asks the server
+            if head is None or head.response.spent:
+                return None  # pip asks the server, and says "deserialization failed" if there is something else than a head
             if head.response.status in _PERMANENT and not head.fault:
                 # Of one without content pip keeps but the head: it asks, is led there again, and uses what it has of that.
                 url = _target(url, head.response.headers.get("location", ""))
@@ -244,13 +265,23 @@ def _target(url: str, location: str) -> str:
 class Head(NamedTuple):
     """The head of an HTTP entry: the response, and where in the file the body is.
 
-    ``fault``: pip would fail on it; ``unreadable``: we do, and what pip would do is not known.
+    ``fault``: pip would fail on it; ``unreadable``: we do, and what pip would do is not known; ``ignored``: pip takes it for
+    the answer to another request.
     """
 
     response: Response
     span: Span | None = None
     fault: str = ""
     unreadable: str = ""
+    ignored: bool = False
+
+
+class _Document(NamedTuple):
+    """What is in the file of an HTTP entry: the fields of its response without the body, ``others``, and where the body is."""
+
+    response: dict[Any, Any]
+    others: dict[Any, Any]
+    span: Span
 
 
 def read_head(path: str) -> Head | None:
@@ -261,28 +292,27 @@ def read_head(path: str) -> Head | None:
     """
     import msgpack
 
-    def unpacker() -> Any:
-        return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA, read_size=1 << 12)
-
     errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:
         with open(path, "rb", opener=_open) as file:
             if file.read(len(_PREFIX)) != _PREFIX:
                 return None
+            head = None
             with suppress(*errors):
-                if head := _bodiless(msgpack.unpackb(file.read(_MOST_HEADS), raw=False, strict_map_key=False)):
-                    return head
-            file.seek(len(_PREFIX))
-            with suppress(*errors):
-                if head := _head(file, unpacker):
-                    return head
-            file.seek(len(_PREFIX))
-            msgpack.unpackb(file.read(_LARGEST_METADATA), raw=False, strict_map_key=False)
+                head = _bodiless(msgpack.unpackb(file.read(_MOST_HEADS), raw=False, strict_map_key=False))
+            if head is None:
+                file.seek(len(_PREFIX))
+                with suppress(*errors):
+                    head = _head(file)
+            if head is None:
+                file.seek(len(_PREFIX))
+                msgpack.unpackb(file.read(_LARGEST_METADATA), raw=False, strict_map_key=False)
+                head = Head(Response(0, {}), fault="its head is not one that pip wrote")
     except errors:
         return None
     except Exception as error:  # noqa: BLE001 (one head must not cost the call)
         return Head(Response(0, {}), unreadable=foreign.reason(error))
-    return Head(Response(0, {}), fault="its head is not one that pip wrote")
+    return None if head.ignored else head
 
 
 def asking_head(path: str) -> bytes | None:
@@ -306,33 +336,105 @@ def asking_head(path: str) -> bytes | None:
 
 def _bodiless(document: Any) -> Head | None:
     """Return the head that pip writes beside a body; None if the body is in it, or it is none."""
-    found = document.get("response") if isinstance(document, dict) else None
-    others = [value for name, value in document.items() if name != "response"] if found else []
-    if not isinstance(found, dict) or found.pop("body", None) != b"" or not all(isinstance(value, dict) for value in others):
+    found = document.pop("response", None) if isinstance(document, dict) else None
+    if not isinstance(found, dict) or found.pop("body", None) != b"":
         return None
-    response = _response(found)
-    return Head(response, Span(0, 0)) if response else None
+    return _made_head(_Document(found, document, Span(0, 0)))
 
 
-def _head(file: BinaryIO, unpacker_here: Callable[[], Any]) -> Head | None:
-    response = span = None
-    base, unpacker = file.tell(), unpacker_here()
+def _head(file: BinaryIO) -> Head | None:
+    document = _document(file)
+    return _made_head(document) if document else None
+
+
+def _made_head(document: _Document) -> Head | None:
+    """Return the head that a document makes; None if pip would fail on it."""
+    response, others = _response(document.response), document.others
+    if response is None or not all(isinstance(value, dict) for value in others.values()):
+        return None
+    ignored = others.get("vary", {}).get(_ASKS_BY) is not None
+    return Head(response, document.span, ignored=ignored)
+
+
+def _document(file: BinaryIO) -> _Document | None:
+    """Read what follows the prefix of a *file*; None if the file has more, or no body."""
+    response: dict[Any, Any] = {}
+    others: dict[Any, Any] = {}
+    span = None
+    base, unpacker = file.tell(), _unpacker(file)
     for _ in range(unpacker.read_map_header()):
-        if unpacker.unpack() != "response":
-            if not isinstance(unpacker.unpack(), dict):
-                return None
+        key = unpacker.unpack()
+        if key != "response":
+            others[key] = unpacker.unpack()
             continue
-        found: dict[Any, Any] = {}
         for _ in range(unpacker.read_map_header()):
             name = unpacker.unpack()
             if name != "body":
-                found[name] = unpacker.unpack()
+                response[name] = unpacker.unpack()
                 continue
             span = _binary(file, base + unpacker.tell())
-            base, unpacker = file.seek(span.offset + span.length), unpacker_here()
-        response = _response(found)
+            base, unpacker = file.seek(span.offset + span.length), _unpacker(file)
     is_whole = base + unpacker.tell() == os.fstat(file.fileno()).st_size
-    return Head(response, span) if is_whole and response and span else None
+    return _Document(response, others, span) if is_whole and span else None
+
+
+def _unpacker(file: BinaryIO) -> Any:
+    import msgpack
+
+    return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA, read_size=1 << 12)
+
+
+def write_spent(entry: Entry, out: BinaryIO, *, lasting: bool) -> None:
+    """Write to *out* the file with the head of *entry* as only a pip can use it that has asked whether the entry is still good.
+
+    Told "not modified", that pip reads head and body again; one that starts now must not use them. It finds no date that
+    makes the response fresh, and a tag that no server knows, so that it is sent the whole response. (A stale entry without
+    a tag it would delete, under the other pip.) The answer "not modified" renews the entry: for others too only if *lasting*,
+    else as the answer to just that question, which later pips ignore.
+
+    Raises `OSError`, and `ValueError` if it is no head that pip wrote.
+    """
+    import shutil
+
+    import msgpack
+
+    pack = msgpack.Packer().pack
+    with open(entry.paths[0], "rb", opener=_open) as file:
+        response, others, span = _read_document(file)
+        if response["status"] in _PERMANENT:
+            raise ValueError("pip follows it whatever its head says, and never asks")
+        response["headers"] = _spent_headers(response["headers"], lasting=lasting)
+        out.write(_PREFIX + _map(1 + len(others)) + pack("response") + _map(1 + len(response)) + pack("body"))
+        out.write(b"\xc6" + span.length.to_bytes(4, "big"))
+        shutil.copyfileobj(_Part(file, span), out)
+        out.writelines(pack(name) + pack(value) for name, value in response.items())
+        out.writelines(pack(name) + pack(value) for name, value in others.items())
+
+
+def _read_document(file: BinaryIO) -> _Document:
+    """Read the *file* of an HTTP entry; raises `ValueError` if it is none that pip wrote."""
+    import msgpack
+
+    try:
+        document = _document(file) if file.read(len(_PREFIX)) == _PREFIX else None
+        if document and _made_head(document):
+            return document
+    except (TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise ValueError(str(error)) from error
+    raise ValueError("no head that pip wrote")
+
+
+def _map(length: int) -> bytes:
+    """Return the header of a MessagePack map of so many pairs."""
+    return b"\xde" + length.to_bytes(2, "big")
+
+
+def _spent_headers(headers: dict[str, str], *, lasting: bool) -> dict[str, str]:
+    kept = {name: value for name, value in headers.items() if str(name).lower() not in _RENEWING}
+    if not lasting:
+        varies = [kept.pop(name) for name in [*kept] if str(name).lower() == "vary"]
+        kept["Vary"] = ", ".join([*varies, _ASKS_BY])
+    return {**kept, "Cache-Control": "max-age=0", "ETag": _SPENT}
 
 
 def _binary(file: BinaryIO, offset: int) -> Span:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile("[0-9a-f]{56}")
 _BODY = ".body"
+SPENT = "pinstall has put it away, and a pip was perhaps asking for it"
 
 
 class Found(NamedTuple):
@@ -57,7 +58,9 @@ def http(root: str) -> Iterator[Found | Stray]:
                     missing = "its body is missing" if name in names else "its head is missing"
                     yield stray([path for path in paths if os.path.basename(path) in names], missing)
                 else:
-                    yield found(Entry("other", name, paths, "", layout=layout))
+                    lying = found(Entry("other", name, paths, "", layout=layout))
+                    is_spent = lying.head is not None and lying.head.response.spent
+                    yield stray([*paths], SPENT) if is_spent else lying
 
 
 def found(entry: Entry) -> Found:

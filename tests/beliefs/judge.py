@@ -334,6 +334,26 @@ def head(data: str) -> dict[str, Any] | None:
     return {"status": found.status, "headers": {name.lower(): value for name, value in found.headers.items()}}
 
 
+def spent(data: str, tag: str, answer: dict[str, str]) -> dict[str, Any]:
+    """What pip's cachecontrol does about an entry (its file as latin-1), for a pip that begins, and one that is told 304.
+
+    The latter has asked with *tag*, and gets the headers *answer*; ``later`` says whether others may use what it leaves.
+    """
+    cache = pip.vendored("cachecontrol.cache").DictCache()
+    controller = pip.vendored("cachecontrol.controller").CacheController(cache)
+    request = pip.vendored("requests").Request
+    url = "https://host/"
+    cache.set(url, data.encode("latin-1"))
+    begins, waits, comes = (request("GET", url, headers=headers).prepare() for headers in ({}, {"If-None-Match": tag}, {}))
+    used = bool(controller.cached_request(begins))
+    asks = controller.conditional_headers(begins)
+    stays = cache.get(url) is not None
+    told = pip.vendored("urllib3.response").HTTPResponse(b"", headers=answer, status=304, preload_content=False)
+    content = controller.update_cached_response(waits, told).read(decode_content=False)
+    later = bool(controller.cached_request(comes)) or controller.conditional_headers(comes).get("If-None-Match") == tag
+    return {"used": used, "asks": asks, "stays": stays, "content": content.decode("latin-1"), "later": later}
+
+
 _QUESTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -352,6 +372,7 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
         path_to_url,
         request_key,
         requirement,
+        spent,
         url_to_path,
         wheel_path,
     )

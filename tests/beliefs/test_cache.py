@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from email.utils import parsedate_tz
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -251,3 +252,65 @@ def test_the_head_of_an_entry(judges: list[Judge], ground: Path, document: Any, 
                 if (name, value) != ("transfer-encoding", "chunked")
             }
             assert (ours.response.status, headers) == (theirs["status"], theirs["headers"])
+
+
+_TIMES = ["Mon, 02 Jan 2006 15:04:05 GMT", "Fri, 01 Jan 2999 00:00:00 GMT"]
+_TAG = '"what pip has"'
+
+
+def _in_any_case(name: str, *values: str) -> st.SearchStrategy[tuple[str, str]]:
+    return st.tuples(st.sampled_from([name, name.lower(), name.upper()]), st.sampled_from(values))
+
+
+_SENT = st.lists(
+    st.one_of(
+        _in_any_case("Date", *_TIMES),
+        _in_any_case("Expires", *_TIMES, "0"),
+        _in_any_case("Cache-Control", "max-age=99999999999", "no-cache", "max-age=600, public", ""),
+        _in_any_case("ETag", _TAG),
+        _in_any_case("Last-Modified", *_TIMES),
+        _in_any_case("Vary", "Accept", "Accept-Encoding, Accept"),
+    ),
+    unique_by=lambda header: header[0].lower(),
+)
+
+
+@given(sent=_SENT, answer=_SENT, body=st.binary(max_size=300), lasting=st.booleans())
+@SETTINGS
+def test_a_spent_head(  # noqa: PLR0917
+    judges: list[Judge],
+    ground: Path,
+    sent: list[tuple[str, str]],
+    answer: list[tuple[str, str]],
+    body: bytes,
+    lasting: bool,
+) -> None:
+    """A pip that begins asks for the whole response and deletes nothing; one that is told "not modified" has what it had."""
+    fields = {"body": body, "headers": dict(sent), "status": 200, "version": 11, "reason": "OK", "decode_content": False}
+    path = ground / "entry"
+    path.write_bytes(b"cc=4," + msgpack.packb({"response": fields, "vary": {}}))
+    out = io.BytesIO()
+    entry = entries.Entry("download", "", (str(path),), "", layout=keys.ONE_FILE)
+    entries.write_spent(entry, out, lasting=lasting)
+    path.write_bytes(out.getvalue())
+    assert entries.is_spent(entry)
+    for judge in judges:
+        told = {"Date": _TIMES[0], "ETag": _TAG, **dict(answer)}
+        found = judge.ask("spent", data=out.getvalue().decode("latin-1"), tag=_TAG, answer=told)
+        assert found is not None, judge.reason
+        later = found.pop("later")
+        assert found == {
+            "used": False,
+            "asks": {"If-None-Match": '"pinstall-spent"'},
+            "stays": True,
+            "content": body.decode("latin-1"),
+        }, judge.name
+        assert lasting or not later or any(name.lower() == "vary" for name, _ in answer), judge.name
+
+
+@pytest.mark.parametrize("status", [301, 308])
+def test_a_permanent_redirect_cannot_be_spent(tmp_path: Path, status: int) -> None:
+    path = tmp_path / "entry"
+    path.write_bytes(b"cc=4," + msgpack.packb({"response": {"body": b"", "headers": {}, "status": status}}))
+    with pytest.raises(ValueError, match="follows it"):
+        entries.write_spent(entries.Entry("download", "", (str(path),), ""), io.BytesIO(), lasting=True)

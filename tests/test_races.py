@@ -1,0 +1,281 @@
+"""A plain pip that asks whether what it has is still good finds it after "not modified", whatever pinstall did meanwhile."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pinstall import apply, links, lock, store
+from pinstall.pipcache import entries
+from tests.lab import VERSIONS, flip
+from tests.packages import sdist, wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.index import Index
+    from tests.lab import Environment, Lab, Result
+
+    Act = Callable[[Lab, entries.Entry], None]
+
+_FILE = "/files/demo-1.0-py3-none-any.whl"
+_PATHS = {"page": "/simple/demo/", "metadata": f"{_FILE}.metadata", "download": _FILE}
+# pip 23.0 asks for no metadata files here.
+_ASKED = [(version, path) for version in VERSIONS for path in _PATHS if path != "metadata" or version >= "23.3"]
+_each_question = pytest.mark.parametrize(("version", "path"), [(version, _PATHS[path]) for version, path in _ASKED], ids=str)
+# With one pip for each layout of the cache.
+_one_file_or_two = pytest.mark.parametrize("version", sorted({VERSIONS[0], VERSIONS[-1]}))
+
+
+@cache
+def _filled(version: str) -> Callable[[Lab, Index], None]:
+    """Return what has pip *version* cache demo 1.0 and 2.0, and app, which needs demo 1.0, each to be asked for again."""
+
+    def fill(lab: Lab, index: Index) -> None:
+        index.page_age, index.file_age, index.metadata = 0, 0, True
+        for number in ("1.0", "2.0"):
+            wheel(index.root, "demo", number, padding=20_000)
+        wheel(index.root, "app", "1.0", requires=["demo==1.0"])
+        for words in (["app"], ["demo==2.0"]):
+            lab.pip(lab.environment(version), "-i", index.url, *words)
+
+    return fill
+
+
+def _entry(lab: Lab, index: Index, version: str, path: str) -> entries.Entry:
+    found = _http(lab, version).entry("download", links.Link(index.base + path), (), None)
+    assert found is not None
+    return found
+
+
+def _http(lab: Lab, version: str) -> entries.HttpCache:
+    return entries.HttpCache(str(lab.cache), tuple(map(int, version.split("."))))
+
+
+def _spent(lab: Lab, entry: entries.Entry) -> None:
+    with lock.held(str(lab.cache), 5, print):
+        assert apply.spend(str(lab.cache), entry, entries.stamp(entry.content))
+
+
+def _set_aside(lab: Lab, entry: entries.Entry) -> None:
+    with lock.held(str(lab.cache), 5, print):
+        assert apply.set_aside(str(lab.cache), entry, entries.stamp(entry.content), "")
+
+
+def _and_back(lab: Lab, entry: entries.Entry) -> None:
+    _set_aside(lab, entry)
+    kept = store.http_entry(str(lab.cache), entry)
+    assert kept is not None
+    with lock.held(str(lab.cache), 5, print):
+        assert apply.bring_back(str(lab.cache), kept, entries.stamp(kept.content))
+
+
+@pytest.mark.parametrize("act", [_spent, _set_aside])
+@_each_question
+def test_a_pip_that_is_told_not_modified_goes_on(lab: Lab, version: str, path: str, act: Act) -> None:
+    index = lab.seeded(_filled(version))
+    index.meanwhile[path] = lambda: act(lab, _entry(lab, index, version, path))
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, "demo==1.0")
+    assert path in index.unchanged
+    assert environment.installed("demo") == "1.0 1.0"
+
+
+@_one_file_or_two
+def test_what_was_set_aside_and_is_back_is_found_too(lab: Lab, version: str) -> None:
+    index = lab.seeded(_filled(version))
+    index.meanwhile[_FILE] = lambda: _and_back(lab, _entry(lab, index, version, _FILE))
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, "demo==1.0")
+    assert _FILE in index.unchanged
+    assert environment.installed("demo") == "1.0 1.0"
+
+
+@pytest.mark.parametrize("act", [_spent, _set_aside])
+@_each_question
+def test_a_pip_that_begins_meanwhile_gets_everything_anew(lab: Lab, version: str, path: str, act: Act) -> None:
+    """And it says nothing of it, and takes nothing away from the one that is waiting."""
+    index = lab.seeded(_filled(version))
+    others: list[tuple[Environment, Result, bool]] = []
+
+    def meanwhile() -> None:
+        act(lab, _entry(lab, index, version, path))
+        index.unchanged.clear()
+        other = lab.environment(version)
+        done = lab.pip(other, "-i", index.url, "demo==1.0")
+        others.append((other, done, path in index.unchanged))
+
+    index.meanwhile[path] = meanwhile
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, "demo==1.0")
+    assert path in index.unchanged, "the one that was waiting"
+    assert environment.installed("demo") == "1.0 1.0"
+    ((other, done, unchanged),) = others
+    assert not unchanged
+    assert other.installed("demo") == "1.0 1.0"
+    assert "WARNING" not in done.err
+    index.forget()
+    lab.pip(lab.environment(version), "-i", index.url, "demo==1.0")
+    assert index.unchanged.count(path) == 2, "it is in the cache, as it always was"
+
+
+@_one_file_or_two
+@pytest.mark.parametrize("path", [_PATHS["page"], _FILE])
+def test_what_is_spent_is_a_miss_until_it_is_swept_and_then(lab: Lab, version: str, path: str) -> None:
+    index = lab.seeded(_filled(version))
+    entry = _entry(lab, index, version, path)
+    _spent(lab, entry)
+    assert _http(lab, version).find(index.base + path) is None
+    assert not apply.has_litter(str(lab.cache)), "not for some minutes"
+    lab.time_passes()
+    assert not any(map(os.path.exists, entry.paths))
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 1.0"
+
+
+@_one_file_or_two
+@pytest.mark.parametrize("path", [_PATHS["page"], _FILE])
+def test_what_was_spent_and_fetched_anew_is_not_swept(lab: Lab, version: str, path: str) -> None:
+    index = lab.seeded(_filled(version))
+    entry = _entry(lab, index, version, path)
+    _spent(lab, entry)
+    lab.pip(lab.environment(version), "-i", index.url, "demo==1.0")
+    lab.time_passes()
+    assert entries.is_there(_entry(lab, index, version, path))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("wanted", ["demo==1.0", "app"])
+def test_another_version_is_set_aside_while_a_pip_asks(lab: Lab, version: str, wanted: str) -> None:
+    index = lab.seeded(_filled(version))
+    said: list[str] = []
+
+    def meanwhile() -> None:
+        done = lab.pinstall(lab.environment(version), "-i", index.url, "demo==2.0")
+        assert done.status == 0, done
+        said.extend(done.said)
+
+    index.meanwhile[_FILE] = meanwhile
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, wanted)
+    assert _FILE in index.unchanged
+    assert [line.startswith("set aside demo-1.0-py3-none-any.whl") for line in said] == [True]
+    assert environment.installed("demo") == "1.0 1.0"
+    again = lab.environment(version)
+    lab.pinstall(again, "-i", index.url, wanted)
+    assert again.installed("demo") == "1.0 1.0"
+
+
+def test_a_stale_page_is_deleted_while_a_pip_asks(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    index.meanwhile["/simple/demo/"] = lambda: lab.pinstall(lab.environment(), "-i", index.url, "demo==3.0")
+    environment = lab.environment()
+    lab.pip(environment, "-i", index.url, "--refresh-package", "demo", "demo==1.0")
+    assert environment.installed("demo") == "1.0 1.0"
+    wheel(index.root, "demo", "3.0")
+    index.forget()
+    lab.pip(environment, "-i", index.url, "--refresh-package", "demo", "demo==3.0")
+    assert environment.installed("demo") == "3.0 3.0"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_damaged_download_is_not_confirmed_for_others(lab: Lab, version: str) -> None:
+    """The pip that asks about it fails, as it would without us; the next one, a plain one too, gets what the index has."""
+    index = lab.seeded(_filled(version))
+    entry = _entry(lab, index, version, _FILE)
+    flip(Path(entry.content))
+    index.meanwhile[_FILE] = lambda: _spent(lab, entry)
+    done = lab.run([lab.environment(version).pip, "install", "-i", index.url, "demo==1.0"])
+    assert (done.status, _FILE in index.unchanged) == (1, True), "as without pinstall"
+    for program in ("pip", "pinstall"):
+        environment = lab.environment(version)
+        done = lab.run([getattr(environment, program), "install" if program == "pip" else "-q", "-i", index.url, "demo==1.0"])
+        assert environment.installed("demo") == "1.0 1.0", (program, done)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_built_wheel_stays_while_a_pip_is_about_to_install_it(lab: Lab, version: str) -> None:
+    index = lab.index()
+    for number in ("1.0", "2.0"):
+        sdist(index.root, "demo", number)
+    for number in ("1.0", "2.0"):
+        lab.pip(lab.environment(version), "-i", index.url, f"demo=={number}")
+    last = wheel(index.root, "last", "1.0")
+    said: list[str] = []
+    index.meanwhile[f"/files/{last.name}"] = lambda: said.extend(
+        lab.pinstall(lab.environment(version), "-i", index.url, "demo==1.0").said
+    )
+    environment = lab.environment(version)
+    lab.pip(environment, "-i", index.url, "demo==2.0", "last")
+    assert said == ["set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: other-version; demo==1.0 (argument)"]
+    assert environment.installed("demo") == "2.0 2.0"
+
+
+def _left(lab: Lab) -> tuple[Index, Path]:
+    """Have pinstall leave the built wheel of demo 2.0 in its place for a while; return that."""
+    index = lab.index()
+    for number in ("1.0", "2.0"):
+        sdist(index.root, "demo", number)
+    for number in ("1.0", "2.0"):
+        lab.pip(lab.environment(), "-i", index.url, f"demo=={number}")
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    (left,) = (lab.cache / "wheels").rglob("demo-2.0*.whl")
+    return index, left
+
+
+def test_a_wheel_that_is_left_is_set_aside_once(lab: Lab) -> None:
+    index, left = _left(lab)
+    assert lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0").said == []
+    lab.time_passes()
+    assert [path.name for path in lab.wheels()] == ["demo-1.0-py3-none-any.whl"]
+    assert not left.with_name("origin.json").exists()
+    index.forget()
+    environment = lab.environment()
+    lab.pinstall(environment, "-i", index.url, "demo==2.0")
+    assert (environment.installed("demo"), index.fetched) == ("2.0 2.0", [])
+
+
+def test_a_wheel_that_a_plain_pip_has_read_meanwhile_stays_longer(lab: Lab) -> None:
+    index, left = _left(lab)
+    lab.pip(lab.environment(), "-i", index.url, "demo==2.0")
+    if left.stat().st_atime_ns == left.stat().st_mtime_ns:
+        pytest.skip("this file system does not say when a file was read")
+    lab.time_passes()
+    assert left.exists()
+    lab.time_passes()
+    assert not left.exists()
+
+
+def test_a_wheel_that_is_wanted_again_stays(lab: Lab) -> None:
+    index, left = _left(lab)
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
+    lab.time_passes()
+    assert left.exists()
+
+
+def test_a_wheel_that_is_another_by_now_stays(lab: Lab) -> None:
+    _, left = _left(lab)
+    wheel(left.parent, "demo", "2.0", "another")
+    lab.time_passes()
+    assert left.exists()
+
+
+def test_the_tool_knows_what_is_spent(lab: Lab) -> None:
+    index = lab.seeded(_filled(VERSIONS[-1]))
+    entry = _entry(lab, index, VERSIONS[-1], _FILE)
+    _spent(lab, entry)
+    environment = lab.environment()
+    listed = lab.cache_tool(environment, "list", "--format", "abspath", "demo==1.0").out
+    assert entry.content not in listed.splitlines()
+    assert lab.cache_tool(environment, "verify").status == 0
+    assert lab.cache_tool(environment, "prune").out.startswith("Files removed: 0"), "a pip may be asking"
+    for path in entry.paths:
+        os.utime(path, (0, 0))
+    assert "Files removed: 2" in lab.cache_tool(environment, "prune").out
