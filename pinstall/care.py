@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinstall import apply, keep, lock, messages, store, tidy, view
+from pinstall import apply, install_report, keep, lock, messages, store, tidy, view
 from pinstall.call.config import is_false
 from pinstall.check import Checker
 from pinstall.ledger import write_all
@@ -73,6 +73,7 @@ class Care:
         self.tries = 1
         self.healed: dict[str, Any] | None = None
         self._rescue: Rescue | None = None
+        self._report = install_report.Report(None)
         self._before = cache.environment.folders()
         self.causes: list[str] = []
 
@@ -158,12 +159,15 @@ class Care:
             return None
         if why := rescue.forbidden():
             self._say(WARNING, messages.not_again(why, rescue.doubtful))
+            if rescue.is_too_long and self._under_lock(rescue.leave_out):
+                self._say(NOTE, messages.LEFT_OUT)
             return None
         try:
             folder = self._sealed_view(rescue)
         except OSError as error:
             self._say(WARNING, messages.not_again(f"no view of the cache can be made ({error.strerror})", rescue.doubtful))
             return None
+        self._report = install_report.Report(self._call.values.get("json_report_file"))
         half = remove_half_installed(first.infos, self._before)
         self.healed = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
         self.tries += 1
@@ -184,6 +188,8 @@ class Care:
         if self.healed is not None:
             self.healed["removed"] = [one.name for one in wrong]
         if status == 0:
+            self._environment.forget()
+            self._report.complete(self._environment)
             self._say(WARNING, messages.blamed(wrong))
         else:
             self._say(NOTE, messages.NO_DIFFERENCE)

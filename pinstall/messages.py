@@ -83,6 +83,7 @@ def _what(finding: Finding) -> str:
     return entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"
 
 
+LEFT_OUT = "the next call will ask the servers again for the index pages and redirects among them"
 NO_DIFFERENCE = "the cache was not to blame: pip failed without those entries, too"
 
 

@@ -92,6 +92,15 @@ class Rescue:
         return next((why for applies, why in reasons if applies), "")
 
     @property
+    def is_too_long(self) -> bool:
+        """Whether only the time that builds took forbids a second run: the next call is to do without what is doubted."""
+        return self._first.built > _LONG_BUILDS
+
+    def leave_out(self) -> list[Wrong]:
+        """Have the next call ask the servers again for the pages and redirects that nothing vouches for, under the lock."""
+        return self._drop(self.survey.doubtful)
+
+    @property
     def excused(self) -> list[str] | None:
         """The URLs and hosts without whose answers the first run went on; None if there is but one place to find projects.
 

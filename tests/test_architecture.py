@@ -17,7 +17,7 @@ _DOWN = [
     "cache.cli",
     "session cache.verify cache.removal cache.show cache.patterns",
     "care cache.inventory",
-    "settle tidy keep rescue",
+    "settle tidy keep rescue install_report",
     "report",
     "confirm diagnosis vouch",
     "dependencies messages newer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -463,6 +464,35 @@ def test_a_report_on_standard_output(lab: Lab, index: Index) -> None:
     _bad_dependency(lab, index)
     done = lab.pinstall(lab.environment(), "-q", "--report", "-", "demo==1.0")
     assert "two reports" in _not_again(done)
+
+
+def test_a_report_in_a_file_tells_of_both_runs(lab: Lab, index: Index) -> None:
+    """What the first run has installed, the second finds there, and does not report."""
+    index.hashes = ()
+    wheel(index.root, "early", "1.0", requires=["more"])
+    wheel(index.root, "more", "1.0", padding=20_000)
+    lab.pip(lab.environment(), "early", "demo")
+    body = _body(lab, index.root / "part-1.0-py3-none-any.whl")
+    data = bytearray(body.read_bytes())
+    data[data.index(b"part_padding.bin") + 1000] ^= 1
+    body.write_bytes(data)
+    done = lab.pinstall(lab.environment(), "--report", "report.json", "early", "demo")
+    assert (done.status, _runs(done)) == (0, 2), done
+    document = json.loads((lab.root / "report.json").read_text())
+    assert sorted(item["metadata"]["name"] for item in document["install"]) == ["demo", "early", "more", "part"]
+
+
+def test_a_build_that_took_long_is_not_begun_again(lab: Lab, index: Index) -> None:
+    """But the next call does without what may have been the reason."""
+    lab.pip(lab.environment(), "more==1.0")
+    wheel(index.root, "more", "2.0")
+    script = "import time; time.sleep(11); raise SystemExit('fails')"
+    sdist(index.root, "slow", "1.0", script=script)
+    done = lab.pinstall(lab.environment(), "more", "slow")
+    assert _not_again(done).startswith("its builds took 1")
+    index.forget()
+    lab.pip(lab.environment(), "more")
+    assert index.pages("more") == 1, "its page is asked for anew"
 
 
 def test_a_question(lab: Lab, index: Index) -> None:
