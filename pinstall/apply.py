@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LARGEST_ORIGIN = 1 << 20  # bytes; a larger one counts for nothing
 # Below our folder: when what was spent, or left in its place.
 SPENT = "spent"
+_LEFT = ".left"
 # pip waits 15 s for each answer, and asks six times; with the timeouts that people set it is some minutes (nanoseconds).
 _SAFE = 900_000_000_000
 
@@ -110,7 +111,7 @@ def is_left(cache: str, entry: Entry) -> bool:
 
 
 def _left_note(cache: str, entry: Entry) -> str:
-    return os.path.join(cache, FOLDER, SPENT, f"wheels.{entry.key.partition('/')[0]}.{entry.filename}")
+    return os.path.join(cache, FOLDER, SPENT, f"wheels.{entry.key.partition('/')[0]}.{entry.filename}{_LEFT}")
 
 
 def bring_back(cache: str, entry: Entry, seen: Stamp | None) -> bool:
@@ -390,18 +391,22 @@ def _clear_spent(cache: str) -> None:
     """Delete what was spent long ago, and is so still. Raises `OSError`."""
     made_folder(cache, SPENT)  # not behind a link
     for note in _long_spent(cache):
-        folder, _, rest = os.path.basename(note).partition(".")
-        key, _, wheel = rest.partition(".")
-        layout = next((layout for layout in (keys.TWO_FILES, keys.ONE_FILE) if layout.folder == folder), None)
-        if layout and keys.is_http_key(key):
+        if _is_done_with(cache, note):
+            os.unlink(note)
+
+
+def _is_done_with(cache: str, note: str) -> bool:
+    """Delete what a *note* is of, if that may be; say whether the note has no use any more."""
+    folder, _, rest = os.path.basename(note).partition(".")
+    key, _, wheel = rest.removesuffix(_LEFT).partition(".")
+    if not keys.is_http_key(key):
+        return True
+    if wheel.endswith(".whl"):
+        return _clear_wheel(os.path.join(cache, keys.wheel_path(key), wheel), note)
+    for layout in (keys.TWO_FILES, keys.ONE_FILE):
+        if layout.folder == folder:
             _clear_http(cache, key, layout)
-        elif (
-            keys.is_http_key(key)
-            and wheel.endswith(".whl")
-            and not _clear_wheel(os.path.join(cache, keys.wheel_path(key), wheel), note)
-        ):
-            continue
-        os.unlink(note)
+    return True
 
 
 def _clear_http(cache: str, key: str, layout: keys.Layout) -> None:
@@ -419,7 +424,7 @@ def _clear_wheel(path: str, note: str) -> bool:
         with open(note, encoding="ascii") as file:
             same = file.read(100) == _file(path)
         found = os.lstat(path)
-    except OSError:
+    except (OSError, ValueError):
         return True
     if not same or os.path.realpath(folder) != folder:
         return True  # it is another file by now

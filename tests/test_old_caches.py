@@ -57,6 +57,7 @@ def test_switching_versions(lab: Lab) -> None:
         environment = lab.environment(_OLD)
         done = lab.pinstall(environment, "-i", index.url, f"demo=={version}")
         assert environment.installed("demo") == f"{version} {version}", done
+        lab.time_passes()
         assert [w.name.split("-")[1] for w in lab.wheels()] == [version]
     assert index.fetched == []
 

@@ -177,7 +177,7 @@ def test_another_call_under_way_keeps_everything_in_its_place(lab: Lab) -> None:
     with FileLock(calls / "4711-0123abcd"):
         lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
         assert len(lab.wheels()) == 2
-        assert not (lab.cache / "pinstall" / "store").exists()
+        assert not (lab.cache / "pinstall" / "spent").exists()
     (calls / "4712-0123abcd").touch()
     lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     assert _versions(lab) == ["1.0"]
