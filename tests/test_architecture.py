@@ -43,7 +43,7 @@ _DOWN = [
     "call.requirements",
     "call.options",
     "links",
-    "digest names mending colours space",
+    "digest names interpreter mending colours space",
     "__init__ cache.__init__ call.__init__ pipcache.__init__ proof.__init__",
 ]
 _RANK = {name: rank for rank, names in enumerate(_DOWN) for name in names.split()}
