@@ -11,8 +11,8 @@ from pinstall import environment, messages
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
 from pinstall.call.requirements import Unread
-from pinstall.environment import SilentPythonError
 from pinstall.forward import Given
+from pinstall.interpreter import SilentPythonError
 from pinstall.messages import ERROR, NOTE, WARNING
 from pinstall.satisfied import is_satisfied, unsatisfied
 

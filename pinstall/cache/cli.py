@@ -15,7 +15,8 @@ from pinstall.cache import inventory, removal, show, verify
 from pinstall.cache.patterns import matches
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
-from pinstall.environment import NoEnvironmentError, SilentPythonError
+from pinstall.environment import NoEnvironmentError
+from pinstall.interpreter import SilentPythonError
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import Cache
 
