@@ -44,6 +44,7 @@ class Session:
         self._environ, self._print = environ, say
         self._environment, runner = environment.of(target)
         self._pip_version = runner.pip_version or ()
+        self._versionless = Unread("this call", f"the pip that {target.runner} runs has no metadata")
         self._call: Call | None = None
         self._unchecked: Unread | None = None
         self._satisfied = False
@@ -108,7 +109,7 @@ class Session:
 
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: put the cache in order, and say what was not checked. Never waits."""
-        if self._unchecked and (status == 0 or self._unchecked is not _NOT_UNDERSTOOD):
+        if self._unchecked and (status == 0 or self._unchecked not in (_NOT_UNDERSTOOD, self._versionless)):
             self._say(WARNING, messages.not_checked(*self._unchecked))
         if self._call is not None and self._call.cache_dir is not None and status != _USAGE_ERROR:
             for unread in self._call.unread:
@@ -178,6 +179,7 @@ class Session:
     def _read(self) -> Call | None:
         """Read the call; None where pinstall cannot, or where there is no pip to read it."""
         if not self._pip_version:
+            self._unchecked = self._versionless
             return None
         try:
             call = command.read(self.given.arguments, self._environ, self._environment.prefix, self._pip_version)

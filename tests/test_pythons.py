@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pinstall.environment import Environment
-from tests.lab import flip
+from tests.lab import NEWEST, flip
 from tests.packages import extension, sdist, wheel
 
 if TYPE_CHECKING:
@@ -253,3 +253,15 @@ def test_a_pip_that_is_too_old_is_said(lab: Lab, index: Index) -> None:
     assert said.startswith("not checked: this call (pip 22.")
     assert said.endswith("pinstall does not know; upgrade pip)")
     assert lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=active).said == []
+
+
+def test_a_pip_without_metadata_is_said(lab: Lab, index: Index) -> None:
+    made = lab.environment()
+    (lab.root / "bare").mkdir()
+    (lab.root / "bare" / "pip").symlink_to(lab.pips / NEWEST / "pip")
+    pth = _site(made.folder) / "lab.pth"
+    pth.write_text(pth.read_text().replace(str(lab.pips / NEWEST), str(lab.root / "bare")))
+    wheel(index.root, "demo", "1.0")
+    done = lab.pinstall(made, "demo==1.0")
+    assert (done.status, made.installed("demo")) == (0, "1.0 1.0")
+    assert done.said == [f"not checked: this call (the pip that {made.python} runs has no metadata)"]

@@ -89,8 +89,9 @@ class Verifier:
                 sha256 = integrity.digests(file, ["sha256"])["sha256"]
             record = store.record(self._cache.root, key, sha256)
             missing = self._checker.builds.missing(entry, record) if record else ()
-        except OSError:
-            return proven
+        except OSError as error:
+            unknown = Unknown(error.strerror or type(error).__name__)
+            return proven._replace(finding=proven.finding._replace(verdict=unknown))
         if not missing:
             return proven
         verdict = Hide("missing-library", f"{', '.join(missing)} is not found")
