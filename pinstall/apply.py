@@ -331,7 +331,10 @@ def _remove_empty(folder: str) -> None:
 
 def has_litter(cache: str) -> bool:
     """Say whether there is anything that a killed call may have left; it may as well be of one that is under way."""
-    return bool(marks(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _long_spent(cache))
+    try:
+        return bool(marks(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _long_spent(cache))
+    except OSError:
+        return True  # who sweeps will meet it
 
 
 def sweep(cache: str) -> None:

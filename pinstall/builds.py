@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pinstall import digest, links, store
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # Where the source is not at hand, there may be something to compile.
 _NOT_AT_HAND = Source(frozenset(), (), (), compiles=True, whole=False)
+_UNKNOWN_WAY = "in a way that is not known, because its record is damaged"
 _UNSTATED = "nothing states what its source is now (name @ URL#sha256=... would)"
 
 
@@ -50,7 +52,7 @@ class Builds:
         self._sources: dict[str, Source] = {}
 
     def evidence(self, pin: Pin, entry: Entry, link: Link | None, evidence: Evidence) -> Evidence:
-        """Add how a built wheel came to be; *link* is its source's, None if only its origin tells."""
+        """Add how a built wheel came to be; *link* is its source's, None if only its origin tells. Raises `OSError`."""
         sha256 = evidence.digests["sha256"]
         origin = locate.read_origin(os.path.dirname(entry.content))
         record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
@@ -63,6 +65,8 @@ class Builds:
             evidence = evidence._replace(stale=self._stale(pin.project, link, then) if link else "")
         if evidence.unproven or evidence.stale:
             return evidence
+        if record is None and store.is_recorded(self._cache.root, entry.key.partition("/")[0], sha256):
+            return evidence._replace(other=_UNKNOWN_WAY)  # with what flags, nobody knows: it is not to pass for plain pip's
         if record is None:
             return self._unrecorded(pin, entry, evidence, Record(sha256, then, self._says(link, entry)))
         other = build.difference(record.conditions, self._conditions(pin.project, pin.settings, record.says))
@@ -161,13 +165,11 @@ class Builds:
 
     def _sha256(self, project: str, entry: Entry) -> str | None:
         stamp = entries.stamp(entry.content)
-        try:
+        with _of_its_source():
             return self._prover.proof(Reading(project, entry, stamp, Wanted())).digests["sha256"] if stamp else None
-        except OSError:
-            return None
 
     def _says(self, link: Link | None, wheel: Entry) -> Source:
-        """Return what the source of a wheel says of its build, if it is at hand."""
+        """Return what the source of a wheel says of its build, if it is at hand. Raises `OSError` if it cannot be read."""
         if link is None:
             return _NOT_AT_HAND
         if link.url not in self._sources:
@@ -185,17 +187,25 @@ class Builds:
         entry = self._source(link)
         if entry is None:
             return None
-        try:
-            with entries.open_content(entry) as file, entries.open_content(wheel) as built:
-                return source.read(file, link.filename, integrity.top_level(built))
-        except OSError:
-            return None
+        with entries.open_content(wheel) as built:
+            packages = integrity.top_level(built)
+        with _of_its_source(), entries.open_content(entry) as file:
+            return source.read(file, link.filename, packages)
 
     def _libraries(self, wheel: Entry) -> Libraries:
         environment = self._cache.environment
         with entries.open_content(wheel) as file:
             found = libraries(file, environment.build["site_packages"], environment.path, self._environ)
         return found or Libraries()
+
+
+@contextmanager
+def _of_its_source() -> Iterator[None]:
+    """Tell in an `OSError` that the source could not be read, and not the wheel."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"its source: {error.strerror}") from error
 
 
 def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, str]:

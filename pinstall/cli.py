@@ -127,8 +127,10 @@ def _outcome(pip: Pip, status: int) -> int:
 
 def _report(session: Session | None, status: int) -> None:
     if session is not None:
-        with suppress(Exception):
+        try:
             session.report(status)
+        except Exception as error:  # noqa: BLE001 (as above)
+            _say_broken(error, "the report is not written", session)
 
 
 def _say(level: int, line: str) -> None:

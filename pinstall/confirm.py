@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pinstall import digest, links
+from pinstall import digest, interpreter, links
 from pinstall.call.command import PYPI
 from pinstall.call.requirements import without_secrets
 from pinstall.digest import Digest
-from pinstall.messages import pinned
+from pinstall.interpreter import SilentPythonError
+from pinstall.messages import listed, not_checked, pinned
 from pinstall.pipcache.locate import is_vcs
 
 if TYPE_CHECKING:
@@ -34,23 +34,6 @@ if TYPE_CHECKING:
 _NOT_HERE = ("dry_run", "target_dir", "prefix_path", "root_path")
 _ANEW = ("force_reinstall", "ignore_installed")
 _LARGEST_ORIGIN = 1 << 20
-
-# Versions of what an interpreter finds, by normalized name. The first folder that has a project counts; there may be several in
-# one folder (--ignore-installed leaves the old .dist-info), and then nothing tells which of them is imported.
-_ASK = r"""
-import json, re, sys
-sys.path[:] = [p for p in sys.path if p]
-from importlib.metadata import distributions
-found = {}
-for distribution in distributions():
-    head = distribution.metadata
-    if head and head.get("Name") and head.get("Version"):
-        folder = str(distribution.locate_file(""))
-        first, versions = found.setdefault(re.sub(r"[-_.]+", "-", head["Name"]).lower(), (folder, []))
-        if first == folder:
-            versions.append(head["Version"])
-print(json.dumps({name: versions for name, (_, versions) in found.items()}))
-"""
 
 
 class Doubt(NamedTuple):
@@ -112,9 +95,13 @@ def _contradictions(suspects: list[Pin], environment: Environment) -> list[Doubt
 
     It knows of more than `Environment` does: eggs, zip files, and folders that pip made just now (the user's own site).
     """
-    installed = _ask(environment.python) if suspects else None
-    if installed is None:
+    if not suspects:
         return []
+    try:
+        installed = interpreter.installed(environment.python)
+    except SilentPythonError as error:
+        line = not_checked(f"whether {listed(pin.project for pin in suspects)} is installed as pinned", str(error))
+        return [Doubt(suspects[0], line, contradicts=False)]
     found = [(pin, installed.get(pin.project, [])) for pin in suspects]
     return [
         Doubt(pin, _contradiction(pin, versions), contradicts=True)
@@ -127,16 +114,6 @@ def _contradiction(pin: Pin, versions: list[str]) -> str:
     if not versions:
         return f"what is pinned is not installed: the same call again installs it; {pinned(pin)}"
     return f"what is pinned is not installed, but {' and '.join(versions)}: {_mended(pin)}; {pinned(pin)}"
-
-
-def _ask(python: str) -> dict[str, list[str]] | None:
-    """Return the versions that an interpreter finds, by normalized project name; None if it does not answer."""
-    try:
-        done = subprocess.run([python, "-c", _ASK], capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
-        found: dict[str, list[str]] = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
-    return found
 
 
 def _other_origin(pin: Pin, version: str, environment: Environment) -> str:

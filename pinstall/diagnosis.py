@@ -105,7 +105,7 @@ def _reason(cache: Cache, pin: Pin, told: Collection[str]) -> str:
         return _unlisted(pin, located)
     files = list(_files(pin, located))
     if not files:  # those of folders are known only if they can be installed
-        return f"each wheel of it is {_OTHER_TAGS}" if cache.environment.tags else ""
+        return f"each wheel of it is {_OTHER_TAGS}"
     return _refused(cache, pin, files)
 
 
@@ -181,7 +181,7 @@ def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
     call, environment = cache.call, cache.environment
     if option := call.formats.refuses(pin.project, is_wheel=bool(file.label.tags)):
         return f"refused by {option}"
-    if not cache.usable(file.label) and environment.tags:
+    if not cache.usable(file.label):
         return _OTHER_TAGS
     python = _python(environment)
     if call.has("ignore_requires_python", "python_version") or _fits(file.requires_python, python):

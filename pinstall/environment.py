@@ -6,15 +6,15 @@ Imports the standard library only: whatever is wrong with our own packages, pip 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
-import subprocess
 import sys
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pinstall import interpreter
+from pinstall.interpreter import SilentPythonError
 from pinstall.names import normalized
 
 if TYPE_CHECKING:
@@ -23,55 +23,9 @@ if TYPE_CHECKING:
 _PURE = re.compile(r"(\w+\.)?py3(\.\w+)?-none-any")
 _HEAD = 1 << 16
 
-# What shapes its builds. EXT_SUFFIX is implementation, version, flags and platform in one; pre-releases change their ABI.
-_BUILD = r"""
-import os, sys, sysconfig
-def build_facts():
-    try:
-        libc = os.confstr("CS_GNU_LIBC_VERSION").split()
-    except (AttributeError, OSError, ValueError):
-        libc = [str(sysconfig.get_config_var("HOST_GNU_TYPE")).rpartition("-")[2], ""]
-    version = "" if sys.version_info.releaselevel == "final" else sys.version
-    return {
-        "abi": " ".join([str(sysconfig.get_config_var("EXT_SUFFIX")), sysconfig.get_platform(), version]).strip(),
-        "libc": libc,
-        "compilers": {name: str(sysconfig.get_config_var(name) or "") for name in ("CC", "CXX")},
-        "site_packages": sysconfig.get_path("platlib"),
-    }
-"""
-
-# Asked of another interpreter, which may be older than ours. The markers are those of the dependency specifiers specification.
-_ASK = r"""
-import sys
-sys.path[:] = [p for p in sys.path if p]
-import json, os, platform
-def version(info):
-    kind = info.releaselevel
-    return "%d.%d.%d" % info[:3] + (kind[0] + str(info.serial) if kind != "final" else "")
-facts = {"prefix": sys.prefix, "path": list(sys.path), "executable": sys.executable, "markers": {
-    "implementation_name": sys.implementation.name, "implementation_version": version(sys.implementation.version),
-    "os_name": os.name, "platform_machine": platform.machine(), "platform_release": platform.release(),
-    "platform_system": platform.system(), "platform_version": platform.version(),
-    "python_full_version": platform.python_version(), "platform_python_implementation": platform.python_implementation(),
-    "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}}
-exec(sys.argv[2])
-facts["build"] = build_facts()
-try:
-    sys.path.insert(0, sys.argv[1])
-    from packaging.tags import interpreter_name, interpreter_version, sys_tags
-    facts.update(interpreter=[interpreter_name(), interpreter_version()], tags=[str(tag) for tag in sys_tags()])
-except Exception:
-    facts.update(interpreter=["", ""], tags=[])
-print(json.dumps(facts))
-"""
-
 
 class NoEnvironmentError(Exception):
     """There is no environment to install into; the message says what to do."""
-
-
-class SilentPythonError(Exception):
-    """An interpreter does not answer; pip will hardly get more out of it."""
 
 
 class Target(NamedTuple):
@@ -154,27 +108,35 @@ def _is_apart() -> bool:
     return any(os.path.exists(os.path.join(sys.prefix, name)) for name in ("pipx_metadata.json", "uv-receipt.toml"))
 
 
-class Environment:
-    """A Python environment, by its interpreter *python*; what is known of it is found out when it is first needed."""
+def of(target: Target) -> tuple[Environment, Environment]:
+    """Return the environment that a call goes to, and the one whose pip serves it."""
+    runner = Environment(target.runner)
+    return (runner if target.runner == target.python else Environment(target.python, runner)), runner
 
-    def __init__(self, python: str) -> None:
+
+class Environment:
+    """A Python environment, by its interpreter *python*; what is known of it is found out when it is first needed.
+
+    Its pip is its own, or that of the *server* (``pip --python``).
+    """
+
+    def __init__(self, python: str, server: Environment | None = None) -> None:
         self.python = python
         self.is_own = python == sys.executable
+        self._server = server
         self._known: dict[str, bool] = {}  # by tags, which pages repeat with each version
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
         """What the interpreter itself says; asked of a child process if it is not ours."""
-        import packaging
+        server = self._server.folder("pip") if self._server else None
+        return interpreter.facts(self.python, os.path.join(os.path.dirname(server), "pip") if server else "")
 
-        packages = os.path.dirname(os.path.dirname(packaging.__file__))
-        command = [self.python, "-c", _ASK, packages, _BUILD]
-        try:
-            done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
-            facts: dict[str, Any] = json.loads(done.stdout)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise SilentPythonError(self.python) from error
-        return facts
+    def hold(self) -> None:
+        """Raise `SilentPythonError` if the interpreter does not tell which wheels it takes."""
+        if not self.is_own and "tags" not in self._facts:
+            kind = self._facts["untagged"]
+            raise SilentPythonError(f"the packaging of the pip for {self.python} fails with {kind}; reinstall that pip")
 
     @property
     def prefix(self) -> str:
@@ -194,16 +156,13 @@ class Environment:
     @cached_property
     def build(self) -> dict[str, Any]:
         """What shapes its builds: ``abi``, ``libc`` (kind, version), ``compilers`` by variable; and its ``site_packages``."""
-        if not self.is_own:
-            return dict(self._facts["build"])
-        scope: dict[str, Any] = {}
-        exec(_BUILD, scope)  # noqa: S102 (the same words for our interpreter and for others)
-        return dict(scope["build_facts"]())
+        return interpreter.own_build() if self.is_own else dict(self._facts["build"])
 
     @property
     def interpreter(self) -> tuple[str, str]:
-        """Short name and version as pip's wheel cache uses them: ``("cp", "311")``."""
+        """Short name and version as pip's wheel cache uses them: ``("cp", "311")``. Raises `SilentPythonError`."""
         if not self.is_own:
+            self.hold()
             name, version = self._facts["interpreter"]
             return name, version
         from packaging.tags import interpreter_name, interpreter_version
@@ -212,12 +171,11 @@ class Environment:
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """The compatibility tags of wheels that can be installed into it, the best first."""
-        if not self.is_own:
-            return tuple(self._facts["tags"])
-        from packaging.tags import sys_tags
-
-        return tuple(str(tag) for tag in sys_tags())
+        """The compatibility tags of wheels that can be installed into it, the best first. Raises `SilentPythonError`."""
+        if self.is_own:
+            return tuple(interpreter.own_tags())
+        self.hold()
+        return tuple(self._facts["tags"])
 
     @cached_property
     def _supported(self) -> frozenset[tuple[str, ...]]:

@@ -118,10 +118,10 @@ def under_way(cache: str) -> Iterator[str | None]:
 
 
 def marks(cache: str) -> list[str]:
-    """Return the names of the marks that there are, also those of the dead."""
+    """Return the names of the marks that there are, also those of the dead. Raises `OSError` if that cannot be told."""
     try:
         return [name for name in os.listdir(os.path.join(cache, FOLDER, CALLS)) if _MARK.fullmatch(name)]
-    except OSError:
+    except FileNotFoundError:
         return []
 
 

@@ -7,12 +7,12 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pinstall import messages
+from pinstall import environment, messages
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
 from pinstall.call.requirements import Unread
-from pinstall.environment import Environment, SilentPythonError
 from pinstall.forward import Given
+from pinstall.interpreter import SilentPythonError
 from pinstall.messages import ERROR, NOTE, WARNING
 from pinstall.satisfied import is_satisfied, unsatisfied
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pinstall.pins import Pin, Pins
     from pinstall.pipcache.locate import Cache
 
-# Before 23.0 pip's cache is another one: such a pip is left alone.
+# Before 23.0 pip's cache is another one: such a pip is left alone, which is said.
 _OLDEST_PIP = (23,)
 _USAGE_ERROR = 2
 # Another program's distribution, whose import package and command have the names of ours.
@@ -42,13 +42,12 @@ class Session:
 
     def __init__(self, target: Target, environ: Mapping[str, str], say: Say) -> None:
         self._environ, self._print = environ, say
-        self._environment = Environment(target.python)
-        # The pip that serves another environment by --python is ours.
-        runner = self._environment if target.runner == target.python else Environment(target.runner)
+        self._environment, runner = environment.of(target)
         self._pip_version = runner.pip_version or ()
         self.given = Given(list(target.words), self._pip_version)
+        self._versionless = Unread("this call", f"the pip that {target.runner} runs has no metadata")
         self._call: Call | None = None
-        self._is_understood = True
+        self._unchecked: Unread | None = None
         self._satisfied = False
         self._before: Mapping[str, str] = {}
         self._open: list[Pin] = []
@@ -75,8 +74,13 @@ class Session:
         if self._satisfied:
             return
         self._open = unsatisfied(call, self._pins.pins, self._environment)
-        if not self._open and not self._pins.loose and not call.unread:
-            return  # pip will not open its cache
+        is_idle = not self._open and not self._pins.loose and not call.unread  # pip will not open its cache
+        if why := self._obstacle():
+            self._unchecked = None if is_idle else Unread("this call", why)
+            self._call = call._replace(cache_dir=None)
+            return
+        if is_idle:
+            return
         from pinstall.care import Care
 
         self._care = Care(self._cache(call, call.cache_dir), self._open, self._environ, self._say)
@@ -116,8 +120,8 @@ class Session:
 
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: put the cache in order, and say what was not checked. Never waits."""
-        if not self._is_understood and status == 0:
-            self._say(WARNING, messages.not_checked(_NOT_UNDERSTOOD.source, _NOT_UNDERSTOOD.reason))
+        if self._unchecked and (status == 0 or self._unchecked not in (_NOT_UNDERSTOOD, self._versionless)):
+            self._say(WARNING, messages.not_checked(self._unchecked.source, self._unchecked.reason))
         if self._call is not None and self._call.cache_dir is not None and status != _USAGE_ERROR:
             for unread in self._call.unread:
                 self._say(WARNING, messages.not_checked(unread.source, unread.reason))
@@ -167,7 +171,7 @@ class Session:
             cache=self._call.cache_dir if self._call else None,
             pins=self._pins.pins,
             open=self._open,
-            unread=unread if self._is_understood else (_NOT_UNDERSTOOD, *unread),
+            unread=(self._unchecked, *unread) if self._unchecked else unread,
             looked=care.looked if care else (),
             acted=care.acted if care else (),
             set_aside=care.set_aside if care else (),
@@ -184,15 +188,31 @@ class Session:
             self._say(ERROR, f"the report cannot be written ({error.strerror})")
 
     def _read(self) -> Call | None:
-        if self._pip_version < _OLDEST_PIP:
+        """Read the call; None where pinstall cannot, or where there is no pip to read it."""
+        if not self._pip_version:
+            self._unchecked = self._versionless
             return None
         try:
             call = command.read(self.given.arguments, self._environ, self._environment.prefix, self._pip_version)
             tags = None if self._environment.is_own or not call.locks else self._environment.tags
             return command.unlocked(call, self._environment.markers if call.locks else {}, tags)
-        except (UnreadableCallError, SilentPythonError, FileNotFoundError):  # the last: there is no current folder
-            self._is_understood = False  # as a rule pip will say what is wrong
-            return None
+        except (UnreadableCallError, FileNotFoundError):  # the latter: there is no current folder
+            self._unchecked = _NOT_UNDERSTOOD  # as a rule pip will say what is wrong
+        except SilentPythonError as error:
+            if os.path.exists(self._environment.python):  # else pip says so
+                self._unchecked = Unread("this call", str(error))
+        return None
+
+    def _obstacle(self) -> str:
+        """Say why nothing of the call can be checked; "" if it can."""
+        if self._pip_version < _OLDEST_PIP:
+            version = ".".join(map(str, self._pip_version))
+            return f"pip {version} keeps its cache in a way that pinstall does not know; upgrade pip"
+        try:
+            self._environment.hold()
+        except SilentPythonError as error:
+            return str(error)
+        return ""
 
     def _say(self, level: int, line: str) -> None:
         """Say a line if the call's ``-q`` and ``-v`` leave room for its *level*; with ``--no-color`` as plainly as a note."""

@@ -137,9 +137,14 @@ def is_kept(entry: Entry, sha256: str) -> bool:
 
 
 def record(cache: str, key: str, sha256: str) -> Record | None:
-    """Return the record of the built wheel with this digest; None if there is none."""
+    """Return the record of the built wheel with this digest; None if there is none that can be read."""
     found = recorded(os.path.join(cache, FOLDER, *build_parts(key, sha256)))
     return found if found is not None and found.wheel == sha256 else None
+
+
+def is_recorded(cache: str, key: str, sha256: str) -> bool:
+    """Say whether there is a record of the built wheel with this digest, also if it cannot be read."""
+    return os.path.lexists(os.path.join(cache, FOLDER, *build_parts(key, sha256), RECORD))
 
 
 def recorded(folder: str) -> Record | None:

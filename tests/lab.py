@@ -104,7 +104,7 @@ class Lab:
     """The world; commands run in its root, with its home and none of the caller's settings."""
 
     def __init__(self, root: Path, pips: Path, authority: trustme.CA, seeds: Seeds | None = None) -> None:
-        self.root, self._pips, self._authority, self._seeds = root, pips, authority, seeds
+        self.root, self.pips, self._authority, self._seeds = root, pips, authority, seeds
         self.cache = root / "cache"
         self._indexes: list[Index] = []
         self._environments = 0
@@ -152,7 +152,7 @@ class Lab:
         made = Environment(folder)
         site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
         # pip of the wanted version first, then what pinstall needs, and pinstall.
-        lines = [str(self._pips / pip), str(self.root / "needs"), str(HERE.parent), *([_SPAWN] if SPAWNS else [])]
+        lines = [str(self.pips / pip), str(self.root / "needs"), str(HERE.parent), *([_SPAWN] if SPAWNS else [])]
         (site / "lab.pth").write_text("\n".join(lines) + "\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name

@@ -44,7 +44,7 @@ _DOWN = [
     "call.requirements call.formats",
     "call.options",
     "links",
-    "digest foreign names mending colours space",
+    "digest foreign names interpreter mending colours space",
     "__init__ cache.__init__ call.__init__ pipcache.__init__ proof.__init__",
 ]
 _RANK = {name: rank for rank, names in enumerate(_DOWN) for name in names.split()}

@@ -538,3 +538,73 @@ def test_a_build_that_starts_another_pinstall(lab: Lab, index: Index) -> None:
     built = _builds(lab)
     assert _pinstall(lab)[0] == "plain"
     assert _builds(lab) == built
+
+
+_NOBODY_KNOWS = "it was built in a way that is not known, because its record is damaged"
+
+
+def _damage(path: Path, how: str) -> None:
+    text = path.read_text()
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    else:
+        path.write_text({"cut": text[:100], "format": text.replace('"format": 1', '"format": 99'), "empty": ""}[how])
+
+
+@pytest.mark.parametrize("how", ["cut", "format", "empty", "folder"])
+def test_a_damaged_record_is_not_none(lab: Lab, index: Index, how: str) -> None:
+    """A build with flags whose record is lost must not pass for what plain pip built."""
+    assert _pinstall(lab, **_ONE)[0] == "one"
+    (record,) = lab.cache.glob("pinstall/store/builds/*/*/record.json")
+    _damage(record, how)
+    content, done = _pinstall(lab)
+    assert (content, _builds(lab)) == ("plain", 2)
+    assert [line.partition(";")[0] for line in done.said] == [
+        f"pip builds {lab.wheels()[0].name} anew: other-build, {_NOBODY_KNOWS}"
+    ]
+    content, done = _pinstall(lab)
+    assert (content, _builds(lab), done.said) == ("plain", 2, [])
+
+
+def _breaking(lab: Lab, code: str) -> Environment:
+    """Make an environment in which *code* breaks pinstall before it starts."""
+    made = lab.environment()
+    (site,) = made.folder.glob("lib/python*/site-packages")
+    (site / "broken.py").write_text(f"import os, sys; 'pinstall' in os.path.basename(sys.argv[0]) and exec({code!r})")
+    (site / "zz.pth").write_text("import broken\n")
+    return made
+
+
+_UNREADABLE = """
+from pinstall.pipcache import entries
+whole = entries.open_content
+def open_content(entry):
+    if entry.filename.endswith(".tar.gz"):
+        raise OSError(5, "Input/output error")
+    return whole(entry)
+entries.open_content = open_content
+"""
+
+
+def test_a_source_that_cannot_be_read(lab: Lab, index: Index) -> None:
+    """Which variables shape the build is not known then: it may not be taken for a build that none do."""
+    place = index.root / "demo-1.0.tar.gz"
+    words = ("--no-index", "--find-links", index.root, "demo==1.0")
+    assert _pinstall(lab, *words)[0] == "plain"
+    made = _breaking(lab, _UNREADABLE)
+    done = lab.pinstall(made, *words, shape="round")
+    (said,) = done.said
+    assert said.startswith(
+        f"pip does not see {lab.wheels()[0].name} (built wheel): it cannot be proven (its source: Input/output"
+    )
+    assert (_installed(lab, done, made), _builds(lab)) == ("round", 2)
+    assert place.exists()
+
+
+def test_libraries_that_cannot_be_looked_for(lab: Lab, index: Index) -> None:
+    _pinstall(lab)
+    made = _breaking(lab, "import pinstall.builds as b; b.Builds.missing = lambda *_: os.listdir('/no/such')")
+    done = lab.cache_tool(made, "verify")
+    assert "No such file or directory" in done.out
+    assert "internal error" not in done.err

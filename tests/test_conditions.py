@@ -125,6 +125,9 @@ def test_a_processor_counts_where_flags_ask_for_it(tmp_path: Path, monkeypatch: 
     assert here != unknown or platform.machine() not in ("x86_64", "aarch64")
     assert unknown == build.cpu({"RUSTFLAGS": "-C target-cpu=native", "CC": "gcc"}) != ""
     assert len({unknown, seen("800", ""), seen("800", " vnni")}) == 3
+    (tmp_path / "cpuinfo").unlink()
+    monkeypatch.setattr(platform, "node", lambda: "another-host")
+    assert unknown != build.cpu(_NATIVE), "two that are not known are not the same"
     assert seen("800", "") == seen("3600", "")
     assert build.cpu({"CFLAGS": "-O3"}) == ""
 

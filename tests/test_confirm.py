@@ -14,6 +14,7 @@ from pinstall.call import command
 from pinstall.confirm import confirm
 from pinstall.environment import Environment
 from pinstall.pipcache.locate import Cache
+from tests import messages
 from tests.packages import project, wheel
 
 if TYPE_CHECKING:
@@ -212,7 +213,10 @@ def test_a_python_that_does_not_answer(lab: Lab) -> None:
     call = command.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
     found = pins.collect(call.lines, environment.markers).pins
     Path(made.python).unlink()
-    assert confirm(found, {}, environment, Cache(str(lab.cache), call, environment, _PIP), call) == []
+    (doubt,) = confirm(found, {}, environment, Cache(str(lab.cache), call, environment, _PIP), call)
+    assert not doubt.contradicts
+    assert doubt.line == f"not checked: whether demo is installed as pinned ({made.python} does not answer)"
+    messages.hold(doubt.line, messages.OURS)
 
 
 # What a call answers for.

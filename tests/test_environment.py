@@ -11,7 +11,8 @@ import pytest
 from packaging.markers import default_environment
 from packaging.tags import interpreter_name, interpreter_version, sys_tags
 
-from pinstall.environment import Environment, NoEnvironmentError, SilentPythonError, target
+from pinstall.environment import Environment, NoEnvironmentError, target
+from pinstall.interpreter import SilentPythonError
 from tests.lab import flip
 from tests.packages import wheel
 

@@ -445,3 +445,15 @@ def test_places_are_those_of_the_system(tmp_path: Path, site: Path) -> None:
     assert said is not None
     assert said.found == ("libbrought.so.1", "libbundled.so.1", "libhere.so.1", "libsystem.so.1")
     assert said.places == {"libsystem.so.1": str(system)}
+
+
+class _Bad(io.BytesIO):
+    """A file on a disk that is bad."""
+
+    def read(self, _size: int | None = -1, /) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+def test_a_disk_that_is_bad_is_not_a_wheel_that_needs_nothing() -> None:
+    with pytest.raises(OSError, match="Input/output error"):
+        libraries(_Bad(_zip({"demo.so": b""}).getvalue()), "/nowhere", [], {})

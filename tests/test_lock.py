@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
-from pinstall import lock
+from pinstall import apply, lock
 from tests.lab import flip
 from tests.packages import wheel
 
@@ -143,3 +143,13 @@ def test_folders_of_others_keep_their_modes(tmp_path: Path) -> None:
     lock.made_folder(str(cache), "store", "http")
     modes = [(cache / path).stat().st_mode & 0o777 for path in ("pinstall", "pinstall/store", "pinstall/store/http")]
     assert modes == [0o775, 0o770, 0o770]
+
+
+def test_calls_that_cannot_be_told_are_not_none(tmp_path: Path) -> None:
+    """Else what a pip has read of would be moved under it."""
+    assert lock.living(str(tmp_path)) == set()
+    (tmp_path / "pinstall").mkdir()
+    (tmp_path / "pinstall" / "calls").write_text("")
+    with pytest.raises(OSError, match="directory"):
+        lock.living(str(tmp_path))
+    assert apply.has_litter(str(tmp_path))

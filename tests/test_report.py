@@ -200,3 +200,17 @@ def test_a_report_that_cannot_be_written(lab: Lab) -> None:
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(lab.root / "no" / "such" / "folder"))
     assert (done.status, environment.installed("demo")) == (0, "1.0 1.0")
     assert done.said == ["the report cannot be written (No such file or directory)"]
+
+
+def test_a_report_that_fails(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    environment, path = lab.environment(), lab.root / "report.json"
+    (site,) = environment.folder.glob("lib/python*/site-packages")
+    broken = "import pinstall.report as r; r.write = lambda *_: 1 / 0"
+    (site / "broken.py").write_text(f"import sys; sys.argv[0].endswith('pinstall') and exec({broken!r})")
+    (site / "zz.pth").write_text("import broken\n")
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(path))
+    (said,) = done.said
+    assert said.startswith("internal error (ZeroDivisionError): the report is not written; ")
+    assert (done.status, environment.installed("demo"), path.exists()) == (0, "1.0 1.0", False)

@@ -471,3 +471,21 @@ def test_a_secret_is_never_among_them(before: str, secret: str, after: str) -> N
     name = f"{before}_{secret}{after}"
     for found in (None, _says(frozenset({name, f"{before}_", "CMAKE_"}))):
         assert _shaping(found, name, f"CMAKE_{name}", project=before.lower()) == set()
+
+
+class _Bad(io.BytesIO):
+    """A file on a disk that is bad."""
+
+    def read(self, _size: int | None = -1, /) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("ending", _ENDINGS)
+def test_a_disk_that_is_bad_is_not_a_source_that_says_nothing(ending: str) -> None:
+    data = _sdist({"PKG-INFO": "Name: demo"}, ending)
+    for ask in (
+        lambda file: source.read(file, f"demo-1.0{ending}", ()),
+        lambda file: source.metadata(file, f"demo-1.0{ending}"),
+    ):
+        with pytest.raises(OSError, match="Input/output error"):
+            ask(_Bad(data))

@@ -15,7 +15,8 @@ from pinstall.cache import inventory, removal, show, verify
 from pinstall.cache.patterns import matches
 from pinstall.call import command
 from pinstall.call.options import UnreadableCallError
-from pinstall.environment import Environment, NoEnvironmentError, SilentPythonError
+from pinstall.environment import NoEnvironmentError
+from pinstall.interpreter import SilentPythonError
 from pinstall.pipcache import entries
 from pinstall.pipcache.locate import Cache
 
@@ -90,7 +91,7 @@ def main() -> int:
             raise _RefusedError(f"Need an action ({', '.join(sorted(_COMMANDS))}) to perform.")
         status = _COMMANDS[arguments.command](arguments)
         print(end="", flush=True)  # there may be no stream
-    except (_RefusedError, NoEnvironmentError, lock.LockTimeoutError, apply.NotDoneError) as error:
+    except (_RefusedError, NoEnvironmentError, SilentPythonError, lock.LockTimeoutError, apply.NotDoneError) as error:
         return _fail(str(error))
     except BrokenPipeError:  # who reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -159,7 +160,8 @@ def _world(arguments: argparse.Namespace) -> _World:
     """Find the cache: that of the pip that serves the environment, as its configuration says."""
     named = vars(arguments).get("python")
     target = environment.target(["--python", named] if named else [], os.environ, as_module=False)
-    there, pip = Environment(target.python), Environment(target.runner).pip_version or ()
+    there, runner = environment.of(target)
+    pip = runner.pip_version or ()
     words = ["--progress-bar", "off"]  # there is one for all
     words += ["--cache-dir", arguments.cache_dir] if "cache_dir" in arguments else []
     try:
@@ -167,7 +169,7 @@ def _world(arguments: argparse.Namespace) -> _World:
     except (UnreadableCallError, FileNotFoundError) as error:
         raise _RefusedError(f"pip's configuration cannot be read: {error}") from error
     except SilentPythonError as error:
-        raise _RefusedError(f"{error} does not answer") from error
+        raise _RefusedError(str(error)) from error
     if call.cache_dir is None:
         raise _RefusedError("pip cache commands can not function since cache is disabled.")
     return _World(Cache(view.real_root(call.cache_dir), call, there, pip), call.index_urls)

@@ -89,8 +89,6 @@ class Verifier:
                 sha256 = integrity.digests(file, ["sha256"])["sha256"]
             record = store.record(self._cache.root, key, sha256)
             missing = self._checker.builds.missing(entry, record) if record else ()
-        except OSError:
-            return proven
         except Exception as error:  # noqa: BLE001 (as above)
             return proven._replace(finding=proven.finding._replace(verdict=Unknown(foreign.reason(error))))
         if not missing:

@@ -56,6 +56,8 @@ def judged() -> Iterator[None]:
     except NotImplementedError as error:
         raise UnprovenError from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError) as error:
+        if isinstance(error.__context__, OSError) and error.__context__.errno is not None:  # zipfile takes it for a fault
+            raise error.__context__ from None
         raise BrokenError(type(error).__name__) from error
     except (ArithmeticError, LookupError, RecursionError, ValueError) as error:  # sizes and names that make no sense
         raise BrokenError(type(error).__name__) from error

@@ -61,12 +61,13 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
     *path* is the ``sys.path`` of the environment, *environ* what its Python would be started with. Only what the wheel itself
     needs is looked for, not what those libraries need in turn. A library that one member finds, all find: it is loaded once.
     Returns None where it cannot be told: no ELF, an ELF of another machine than this interpreter's, a broken wheel or ELF.
+    Raises `OSError` if the wheel cannot be read.
     """
     try:
         with archives.zipped(wheel) as archive:
             members = {info.filename: info for info in archive.infolist() if _is_library(info.filename)}
             needs = _all_needs(archive, members, os.path.realpath(site_packages))
-    except (archives.BrokenError, archives.UnprovenError, OSError):
+    except (archives.BrokenError, archives.UnprovenError):
         return None
     if needs is None:
         return None

@@ -206,6 +206,7 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | 
     """Read the build files of an sdist, which *filename* tells the kind of; None if it is none that can be read.
 
     *packages* are the top-level names of the wheel that is built from it: their code is not read. Nothing is written to disk.
+    Raises `OSError`.
     """
     reading = _Reading(frozenset(packages))
     whole = _walked(sdist, filename, reading.take)
@@ -235,7 +236,7 @@ def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int],
             return all(take(path, content) for path, content in members(sdist))
     except archives.TooLargeError:
         return False
-    except (archives.BrokenError, archives.UnprovenError, OSError):
+    except (archives.BrokenError, archives.UnprovenError):
         return None
 
 
