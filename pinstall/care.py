@@ -8,28 +8,30 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinstall import apply, install_report, keep, lock, messages, store, tidy, view
-from pinstall.call.config import is_false
-from pinstall.check import Checker
-from pinstall.ledger import write_all
+from pinstall import messages
+from pinstall.aftermath import install_report, other_versions, record_builds
+from pinstall.checks.checker import Checker
+from pinstall.checks.execute import is_act, settle
+from pinstall.checks.satisfied import is_installed
+from pinstall.invocation.pip_config import is_false
 from pinstall.messages import ERROR, NOTE, WARNING
-from pinstall.pins import settings_by_project
-from pinstall.pipcache import keys
-from pinstall.satisfied import is_installed
-from pinstall.settle import is_act, settle
-from pinstall.verdict import Delete
+from pinstall.model.pins import settings_by_project
+from pinstall.model.verdict import Delete
+from pinstall.pip_cache import keys
+from pinstall.storage import actions, lock, store, view
+from pinstall.storage.ledger import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pinstall.check import Finding
-    from pinstall.forward import Given, Observation
+    from pinstall.aftermath.other_versions import OtherVersion
+    from pinstall.aftermath.rescue import Rescue, Wrong
+    from pinstall.checks.checker import Finding
+    from pinstall.checks.execute import Applied
     from pinstall.messages import Say
-    from pinstall.pins import Pin
-    from pinstall.pipcache.locate import Cache
-    from pinstall.rescue import Rescue, Wrong
-    from pinstall.settle import Settled
-    from pinstall.tidy import Untidy
+    from pinstall.model.pins import Pin
+    from pinstall.pip_cache.locator import Cache
+    from pinstall.pip_process import Given, Observation
 
 _FAILED = 1
 _CRASHED = 2  # or a usage error: pip does not tell these apart
@@ -65,7 +67,7 @@ class Care:
         self._view: str | None = None  # its name, where it lies in the cache
         self._folder: str | None = None
         self._deleted: list[Finding] = []
-        self._untidy: dict[Pin, list[Untidy]] = {}
+        self._untidy: dict[Pin, list[OtherVersion]] = {}
         self.looked: list[Finding] = self._checker.looked
         self.acted: list[Finding] = []
         self.set_aside: list[str] = []
@@ -95,7 +97,7 @@ class Care:
         for level, line in lines:
             self._say(level, line)
 
-    def _settle(self, checker: Checker, findings: list[Finding]) -> Settled:
+    def _settle(self, checker: Checker, findings: list[Finding]) -> Applied:
         settled = settle(checker, findings, lock.timeout(self._environ), self._say)
         self.acted += settled.acted
         self._deleted += [done for done in settled.acted if isinstance(done.verdict, Delete) and not done.stored]
@@ -114,7 +116,7 @@ class Care:
 
         Under PINSTALL_POLICY=report not even the mark is written: as with bare pip, other calls do not wait for this one.
         """
-        self._name = self._mark.enter_context(lock.under_way(self._root)) if self._may_use and self._may_write else None
+        self._name = self._mark.enter_context(lock.call_marker(self._root)) if self._may_use and self._may_write else None
         if self._is_at_work and self._checker.plan.needed:
             try:
                 self._folder = self._made_view(self._name)
@@ -145,13 +147,13 @@ class Care:
         if self._is_at_work and not self._keeps_versions:
             for pin in self._pins:
                 if pin.has_version and self._checker.cache.locate(pin).complete:
-                    self._untidy[pin] = tidy.find(self._checker, pin)
+                    self._untidy[pin] = other_versions.find(self._checker, pin)
 
     def rescue(self, status: int, first: Observation | None, given: Given) -> Again | None:
         """After a pip that failed: return what a second run is given, if the cache may be to blame and nothing forbids one."""
         if not self._is_at_work or first is None or status not in (_FAILED, _CRASHED):
             return None
-        from pinstall.rescue import Rescue, remove_half_installed
+        from pinstall.aftermath.rescue import Rescue, remove_half_installed
 
         self._checker.cache.forget_pages()
         rescue = self._rescue = Rescue(self._checker, self._pins, first)
@@ -209,7 +211,7 @@ class Care:
         if self._is_at_work:
             if self._checker.cache.pip > keys.NEWEST_PIP:
                 self._look_for_what_is_new()
-            self.built = keep.builds(self._checker, self._view, self._pins, self._call.lines)
+            self.built = record_builds.builds(self._checker, self._view, self._pins, self._call.lines)
         self._mark.close()
         if not self._changes:
             self._tell_of_untidy(status)
@@ -224,17 +226,17 @@ class Care:
         self._put_in_order(self._find_untidy() if status == 0 and self._may_use else [])
 
     def _look_for_what_is_new(self) -> None:
-        from pinstall import newer
+        from pinstall.aftermath import unknown_layout
 
         cache = self._checker.cache
         version = ".".join(map(str, cache.pip))
-        found = messages.listed(newer.signs(cache, self._view, self._began))
-        if found and newer.is_first(cache.root, version):
+        found = messages.listed(unknown_layout.signs(cache, self._view, self._began))
+        if found and unknown_layout.is_first(cache.root, version):
             reason = f"pip {version} is newer than pinstall, and keeps its cache otherwise"
             self._say(WARNING, messages.not_checked(found, reason))
 
     def _diagnose(self, status: int) -> None:
-        from pinstall.diagnosis import causes
+        from pinstall.aftermath.explain import causes
 
         self._checker.cache.forget_pages()
         # A full disk makes pip crash while it downloads; after a usage error it has asked for nothing.
@@ -244,18 +246,18 @@ class Care:
         for line in self.causes:
             self._say(WARNING, line)
 
-    def _put_in_order(self, untidy: list[Untidy]) -> None:
+    def _put_in_order(self, untidy: list[OtherVersion]) -> None:
         """Put away what is untidy, write the ledgers and bound the store; what cannot be done now another call will find."""
         ledgers = self._checker.prover.ledgers.values()
-        if not (untidy or self._view or any(ledger.changed for ledger in ledgers) or apply.has_litter(self._root)):
+        if not (untidy or self._view or any(ledger.changed for ledger in ledgers) or actions.has_litter(self._root)):
             return
         try:
             with lock.held(self._root, 0, lambda line: self._say(WARNING, line)):
-                moved = tidy.put_away(self._root, untidy) if untidy else {}
+                moved = other_versions.put_away(self._root, untidy) if untidy else {}
                 write_all(ledgers)
                 if moved or self._view:
-                    apply.prune(self._root, store.bound(self._environ))
-                apply.sweep(self._root)
+                    actions.prune(self._root, store.bound(self._environ))
+                actions.sweep(self._root)
         except (OSError, lock.LockTimeoutError):
             return
         for pin, names in moved.items():
@@ -287,7 +289,7 @@ class Care:
         for pin, names in would.items():
             self._say(NOTE, messages.set_aside_versions(pin, names, would=True))
 
-    def _find_untidy(self) -> list[Untidy]:
+    def _find_untidy(self) -> list[OtherVersion]:
         """Return the entries of other versions of the pins that this call installed: they have no place now."""
         if self._keeps_versions:
             return []
@@ -298,5 +300,5 @@ class Care:
         settled = [pin for pin in pinned if (pin.requested if elsewhere else is_installed(pin, self._environment))]
         return [found for pin in settled for found in self._found(pin)]
 
-    def _found(self, pin: Pin) -> list[Untidy]:
-        return self._untidy[pin] if pin in self._untidy else tidy.find(self._checker, pin)
+    def _found(self, pin: Pin) -> list[OtherVersion]:
+        return self._untidy[pin] if pin in self._untidy else other_versions.find(self._checker, pin)

@@ -7,13 +7,13 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from pinstall import __version__, environment, forward
+from pinstall import __version__, environment, pip_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinstall.environment import Target
-    from pinstall.forward import Pip
+    from pinstall.pip_process import Pip
     from pinstall.session import Session
 
 # The level of `messages` for what is said where nothing but the standard library may be there.
@@ -58,7 +58,7 @@ def main(*, as_module: bool = False) -> int:
         return _NO_ENVIRONMENT
     _write(1, _own_words(target.words))
     # A copy of us that is pip is not to come to what follows, whatever ends it.
-    pip = forward.Pip(target.runner, _complain, early=True)
+    pip = pip_process.Pip(target.runner, _complain, early=True)
     try:
         return _serve(target, pip)
     except KeyboardInterrupt:
@@ -86,7 +86,7 @@ def _serve(target: Target, pip: Pip) -> int:
         session.prepare()
         session.passed("check")
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
-        asked = session.given if session else forward.Given(list(target.words))
+        asked = session.given if session else pip_process.Given(list(target.words))
         given = asked.without_cache()
         is_sure = given.arguments != asked.arguments
         _say_broken(error, f"pip runs without the cache{'' if is_sure else ', unless the call names one'}", session)
@@ -104,7 +104,7 @@ def _serve(target: Target, pip: Pip) -> int:
     try:
         session.passed("pip")
         if again := session.rescue(_outcome(pip, status), pip.observation):
-            pip = forward.Pip(target.runner, _complain)
+            pip = pip_process.Pip(target.runner, _complain)
             words = [*target.options, "install", *again.given.arguments]
             status = pip.run(words, again.given.variables, lambda: None, again.cache, again.excused)
             session.rescued(_outcome(pip, status))
@@ -155,9 +155,9 @@ def _complain(line: str) -> None:
 def _say_broken(error: Exception, outcome: str, session: Session | None) -> None:
     cure = ""
     with suppress(Exception):
-        from pinstall import mending
+        from pinstall import repair_advice
 
-        cure = mending.command(error)
+        cure = repair_advice.command(error)
     advice = f"its own packages have changed, and this mends them: {cure}" if cure else "PINSTALL_POLICY=off turns pinstall off"
     # The words of an exception may hold a URL with credentials: its kind must do.
     line = f"internal error ({type(error).__name__}): {outcome}; {advice}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall import interpreter
 from pinstall.interpreter import SilentPythonError
-from pinstall.names import normalized
+from pinstall.model.names import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +89,7 @@ def _named(words: Sequence[str]) -> tuple[str, list[str]]:
 def _is_value(words: Sequence[str], place: int) -> bool:
     """Say whether the word at *place* is the value of the option before it, as in ``--report --``."""
     with suppress(Exception):  # whatever is wrong with our own modules
-        from pinstall.call import options
+        from pinstall.invocation import options
 
         return options.lacks_value(words[:place])
     return False

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinstall.verdict import Delete, Hide, Keep
+from pinstall.model.verdict import Delete, Hide, Keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from pinstall.check import Finding
-    from pinstall.pins import Pin
+    from pinstall.checks.checker import Finding
+    from pinstall.model.pins import Pin
 
     Say = Callable[[int, str], None]
 
@@ -117,7 +117,7 @@ def set_aside_versions(pin: Pin, filenames: Iterable[str], *, would: bool = Fals
 
 def misread(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a line for each setting with an invalid value."""
-    from pinstall import store  # only calls that look into the cache come here
+    from pinstall.storage import store  # only calls that look into the cache come here
 
     if (value := environ.get("PINSTALL_POLICY", "")) not in ("", "evict", "report", "off"):
         yield _invalid("PINSTALL_POLICY", value, "evict, report or off", "report")
@@ -128,7 +128,7 @@ def misread(environ: Mapping[str, str]) -> Iterator[str]:
 
 def misread_timeout(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a line if the setting for the lock has an invalid value."""
-    from pinstall import lock
+    from pinstall.storage import lock
 
     if (value := environ.get("PINSTALL_LOCK_TIMEOUT", "")) and lock.seconds(value) is None:
         yield _invalid("PINSTALL_LOCK_TIMEOUT", value, "seconds, e.g. 60", "30")

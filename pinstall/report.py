@@ -6,16 +6,16 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall import __version__
-from pinstall.call.requirements import without_secrets
-from pinstall.verdict import Delete, Hide
+from pinstall.invocation.requirements_files import without_secrets
+from pinstall.model.verdict import Delete, Hide
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from pinstall.call.requirements import Unread
-    from pinstall.check import Finding
-    from pinstall.confirm import Doubt
-    from pinstall.pins import Pin
+    from pinstall.aftermath.confirm import Discrepancy
+    from pinstall.checks.checker import Finding
+    from pinstall.invocation.requirements_files import Unread
+    from pinstall.model.pins import Pin
 
 _FORMAT = 1
 
@@ -42,7 +42,7 @@ class Story(NamedTuple):
     built: Sequence[str]
     healed: Mapping[str, Any] | None
     causes: Sequence[str]
-    doubts: Sequence[Doubt]
+    doubts: Sequence[Discrepancy]
     messages: Sequence[str]
     seconds: Mapping[str, float]
 

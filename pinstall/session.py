@@ -8,25 +8,25 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pinstall import environment, messages
-from pinstall.call import command
-from pinstall.call.options import UnreadableCallError
-from pinstall.call.requirements import Unread
-from pinstall.forward import Given
+from pinstall.checks.satisfied import is_satisfied, unsatisfied
 from pinstall.interpreter import SilentPythonError
+from pinstall.invocation import invocation
+from pinstall.invocation.options import UnreadableCallError
+from pinstall.invocation.requirements_files import Unread
 from pinstall.messages import ERROR, NOTE, WARNING
-from pinstall.satisfied import is_satisfied, unsatisfied
+from pinstall.pip_process import Given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pinstall.call.command import Call
+    from pinstall.aftermath.confirm import Discrepancy
     from pinstall.care import Again, Care
-    from pinstall.confirm import Doubt
     from pinstall.environment import Target
-    from pinstall.forward import Observation
+    from pinstall.invocation.invocation import Invocation
     from pinstall.messages import Say
-    from pinstall.pins import Pin, Pins
-    from pinstall.pipcache.locate import Cache
+    from pinstall.model.pins import Pin, Pins
+    from pinstall.pip_cache.locator import Cache
+    from pinstall.pip_process import Observation
 
 # Before 23.0 pip's cache is another one: such a pip is left alone, which is said.
 _OLDEST_PIP = (23,)
@@ -46,14 +46,14 @@ class Session:
         self._pip_version = runner.pip_version or ()
         self.given = Given(list(target.words), self._pip_version)
         self._versionless = Unread("this call", f"the pip that {target.runner} runs has no metadata")
-        self._call: Call | None = None
+        self._call: Invocation | None = None
         self._unchecked: Unread | None = None
         self._satisfied = False
         self._before: Mapping[str, str] = {}
         self._open: list[Pin] = []
         self._care: Care | None = None
         self._said: list[str] = []
-        self._doubts: list[Doubt] = []
+        self._doubts: list[Discrepancy] = []
         self._clock, self._seconds = time.monotonic(), dict[str, float]()
 
     def prepare(self) -> None:
@@ -89,13 +89,13 @@ class Session:
 
     @cached_property
     def _pins(self) -> Pins:
-        from pinstall import pins
+        from pinstall.model import pins
 
         return pins.collect(self._call.lines if self._call else (), self._environment.markers)
 
-    def _cache(self, call: Call, folder: str) -> Cache:
-        from pinstall.pipcache.locate import Cache
-        from pinstall.view import real_root
+    def _cache(self, call: Invocation, folder: str) -> Cache:
+        from pinstall.pip_cache.locator import Cache
+        from pinstall.storage.view import real_root
 
         return Cache(real_root(folder), call, self._environment, self._pip_version)
 
@@ -136,7 +136,7 @@ class Session:
         self._environment.forget()
         if self._satisfied and self._environment.versions() == self._before:
             return status  # as it was
-        from pinstall.confirm import confirm
+        from pinstall.aftermath.confirm import confirm
 
         cache = self._cache(call, call.cache_dir)
         self._doubts = confirm(self._pins.pins, self._before, self._environment, cache, call)
@@ -187,15 +187,15 @@ class Session:
         except OSError as error:
             self._say(ERROR, f"the report cannot be written ({error.strerror})")
 
-    def _read(self) -> Call | None:
+    def _read(self) -> Invocation | None:
         """Read the call; None where pinstall cannot, or where there is no pip to read it."""
         if not self._pip_version:
             self._unchecked = self._versionless
             return None
         try:
-            call = command.read(self.given.arguments, self._environ, self._environment.prefix, self._pip_version)
+            call = invocation.read(self.given.arguments, self._environ, self._environment.prefix, self._pip_version)
             tags = None if self._environment.is_own or not call.locks else self._environment.tags
-            return command.unlocked(call, self._environment.markers if call.locks else {}, tags)
+            return invocation.unlocked(call, self._environment.markers if call.locks else {}, tags)
         except (UnreadableCallError, FileNotFoundError):  # the latter: there is no current folder
             self._unchecked = _NOT_UNDERSTOOD  # as a rule pip will say what is wrong
         except SilentPythonError as error:

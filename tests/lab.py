@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
-from pinstall import apply, lock
-from pinstall.pipcache import entries
+from pinstall.pip_cache import http_entries
+from pinstall.storage import actions, lock
 from tests import index as indexes
 from tests import messages
 
@@ -53,8 +53,8 @@ except OSError:
 """
 # With this set, pip is started as on systems where a process cannot go on as pip in a copy of itself.
 SPAWNS = "PINSTALL_TEST_SPAWN" in os.environ
-_SPAWN = "import pinstall.forward; pinstall.forward._can_fork = lambda runner: False"
-_SCRIPTS = {"pinstall": "pinstall.cli", "pinstall-cache": "pinstall.cache.__main__", "pip": "pip._internal.cli.main"}
+_SPAWN = "import pinstall.pip_process; pinstall.pip_process._can_fork = lambda runner: False"
+_SCRIPTS = {"pinstall": "pinstall.cli", "pinstall-cache": "pinstall.cache_tool.__main__", "pip": "pip._internal.cli.main"}
 
 
 @dataclass(frozen=True)
@@ -228,10 +228,10 @@ class Lab:
         """Have the time pass after which no pip is about to read what was put away, and the next call come."""
         for note in (self.cache / "pinstall" / "spent").glob("*"):
             os.utime(note, (0, 0))
-        with lock.under_way(str(self.cache)):
+        with lock.call_marker(str(self.cache)):
             pass
         with lock.held(str(self.cache), 5, print):
-            apply.sweep(str(self.cache))
+            actions.sweep(str(self.cache))
 
     def bodies(self) -> list[Path]:
         """Bodies of artifacts in pip's HTTP cache, but for those that are spent."""
@@ -296,7 +296,7 @@ def _needs() -> set[Path]:
 
 def _is_spent(body: Path) -> bool:
     head = body.with_suffix("")
-    return entries.is_spent(entries.Entry("download", head.name, (str(head), str(body)), ""))
+    return http_entries.is_spent(http_entries.Entry("download", head.name, (str(head), str(body)), ""))
 
 
 def _is_page(path: Path) -> bool:

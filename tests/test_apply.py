@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pinstall import apply, lock, store
-from pinstall.apply import Removed
-from pinstall.pipcache import keys
-from pinstall.pipcache.entries import Entry, is_there, stamp
-from pinstall.proof.build import Record
-from pinstall.proof.source import Source
+from pinstall.inspection.build_record import BuildRecord
+from pinstall.inspection.sdist_scan import Source
+from pinstall.pip_cache import keys
+from pinstall.pip_cache.http_entries import Entry, is_there, stamp
+from pinstall.storage import actions, lock, store
+from pinstall.storage.actions import Removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _KEY = "ab" * 28
-_RECORD = Record("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
+_RECORD = BuildRecord("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
 
 
 @pytest.fixture(autouse=True)
@@ -92,23 +92,23 @@ def _in_store(cache: Path, entry: Entry) -> Entry:
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_deleted_is_gone(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path)
-    assert apply.delete(str(tmp_path), entry, stamp(entry.content))
+    assert actions.delete(str(tmp_path), entry, stamp(entry.content))
     assert not any(os.path.exists(path) for path in entry.paths)
-    assert not apply.delete(str(tmp_path), entry, stamp(entry.content))
+    assert not actions.delete(str(tmp_path), entry, stamp(entry.content))
 
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_kept_build_goes_with_all_that_is_told_of_it(tmp_path: Path, *, recorded: bool) -> None:
     entry = _built(tmp_path)
     if recorded:
-        apply.adopt(str(tmp_path), entry, _RECORD)
-    apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+        actions.adopt(str(tmp_path), entry, _RECORD)
+    actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
-    assert apply.delete(str(tmp_path), kept, stamp(kept.content))
+    assert actions.delete(str(tmp_path), kept, stamp(kept.content))
     assert _files(tmp_path) == {}
 
 
-@pytest.mark.parametrize("words", [(apply.delete,), (apply.set_aside, "f" * 64)], ids=["delete", "set-aside"])
+@pytest.mark.parametrize("words", [(actions.delete,), (actions.set_aside, "f" * 64)], ids=["delete", "set-aside"])
 def test_what_is_told_of_another_wheel_stays(tmp_path: Path, words: tuple[Callable[..., bool], *tuple[str, ...]]) -> None:
     entry, other = _built(tmp_path), _built(tmp_path, "demo-1.0-cp311-cp311-any.whl")
     act, *identity = words
@@ -120,11 +120,11 @@ def test_what_is_told_of_another_wheel_stays(tmp_path: Path, words: tuple[Callab
 def test_set_aside_and_back_is_as_before(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path)
     before = _files(tmp_path)
-    assert apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    assert actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     assert not is_there(entry)
-    assert not apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    assert not actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
-    assert apply.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert actions.bring_back(str(tmp_path), kept, stamp(kept.content))
     after = {path: data for path, data in _files(tmp_path).items() if "/builds/" not in str(path)}  # builds stay in the store
     assert after == before
 
@@ -134,19 +134,19 @@ def test_a_download_is_set_aside_with_its_name(tmp_path: Path, make: Callable[[P
     """And it comes back if the name is lost."""
     entry = make(tmp_path)
     before = _files(tmp_path)
-    apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
     assert [(found.paths, name) for found, name in store.downloads(str(tmp_path))] == [(kept.paths, "demo-1.0.tar.gz")]
     os.unlink(kept.paths[0] + ".json")
-    assert apply.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert actions.bring_back(str(tmp_path), kept, stamp(kept.content))
     assert _files(tmp_path) == before
 
 
 def test_a_build_is_set_aside_where_it_is_kept_already(tmp_path: Path) -> None:
     entry = _built(tmp_path)
-    apply.adopt(str(tmp_path), entry, _RECORD)
+    actions.adopt(str(tmp_path), entry, _RECORD)
     before = _files(tmp_path / "pinstall")
-    assert apply.set_aside(str(tmp_path), entry, stamp(entry.content), _RECORD.wheel)
+    assert actions.set_aside(str(tmp_path), entry, stamp(entry.content), _RECORD.wheel)
     assert _files(tmp_path / "pinstall") == before
     assert _files(tmp_path / "wheels") == {}
 
@@ -159,7 +159,7 @@ def test_a_build_is_set_aside_where_it_is_kept_already(tmp_path: Path) -> None:
 def test_an_origin_that_can_be_none_is_not_kept(tmp_path: Path, origin: bytes, *, kept: bool) -> None:
     entry = _built(tmp_path)
     Path(entry.content).with_name("origin.json").write_bytes(origin)
-    assert apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    assert actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     found = {os.path.basename(path): data for path, data in _files(tmp_path).items()}
     assert found == {entry.filename: b"wheel"} | ({"origin.json": origin} if kept else {})
 
@@ -170,36 +170,36 @@ def test_what_cannot_come_back_stays_in_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry], call: str
 ) -> None:
     entry = make(tmp_path)
-    apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
     before = _files(tmp_path)
     _failing(call, 28, monkeypatch)
-    assert not apply.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert not actions.bring_back(str(tmp_path), kept, stamp(kept.content))
     assert _files(tmp_path) == before
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_nothing_is_brought_back_through_a_link(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path / "cache")
-    apply.set_aside(str(tmp_path / "cache"), entry, stamp(entry.content), "f" * 64)
+    actions.set_aside(str(tmp_path / "cache"), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path / "cache", entry)
     top = tmp_path / "cache" / os.path.relpath(entry.content, tmp_path / "cache").partition("/")[0]
     top.rename(tmp_path / "elsewhere")
     top.symlink_to(tmp_path / "elsewhere")
     before = _tree(tmp_path)
-    assert not apply.bring_back(str(tmp_path / "cache"), kept, stamp(kept.content))
+    assert not actions.bring_back(str(tmp_path / "cache"), kept, stamp(kept.content))
     assert _tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_nothing_is_brought_back_over_something(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path)
-    apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
     os.makedirs(os.path.dirname(entry.paths[0]), exist_ok=True)
     with open(entry.paths[0], "wb") as file:
         file.write(b"pip was faster")
-    assert not apply.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert not actions.bring_back(str(tmp_path), kept, stamp(kept.content))
     with open(entry.paths[0], "rb") as file:
         assert file.read() == b"pip was faster"
 
@@ -211,10 +211,10 @@ def test_what_changed_since_is_not_touched(tmp_path: Path, make: Callable[[Path]
     with open(entry.content, "ab") as file:
         file.write(b"more")
     before = _files(tmp_path)
-    with pytest.raises(apply.ChangedError, match=entry.filename):
-        apply.delete(str(tmp_path), entry, seen)
-    with pytest.raises(apply.ChangedError, match=entry.filename):
-        apply.set_aside(str(tmp_path), entry, seen, "f" * 64)
+    with pytest.raises(actions.ChangedError, match=entry.filename):
+        actions.delete(str(tmp_path), entry, seen)
+    with pytest.raises(actions.ChangedError, match=entry.filename):
+        actions.set_aside(str(tmp_path), entry, seen, "f" * 64)
     assert _files(tmp_path) == before
 
 
@@ -225,8 +225,8 @@ def test_what_lies_behind_a_link_is_not_touched(tmp_path: Path, make: Callable[[
     paths = tuple(path.replace("/elsewhere/", "/cache/") for path in entry.paths)
     before = _files(tmp_path / "elsewhere")
     for cache in (tmp_path / "cache", tmp_path / "another"):
-        with pytest.raises(apply.NotDoneError, match=f"{entry.filename} lies behind"):
-            apply.delete(str(cache), entry._replace(paths=paths), stamp(entry.content))
+        with pytest.raises(actions.NotDoneError, match=f"{entry.filename} lies behind"):
+            actions.delete(str(cache), entry._replace(paths=paths), stamp(entry.content))
     assert _files(tmp_path / "elsewhere") == before
 
 
@@ -245,8 +245,8 @@ def test_a_deletion_that_fails_is_told(
     entry = make(tmp_path)
     before = _files(tmp_path)
     _failing("unlink", error, monkeypatch)
-    with pytest.raises(apply.NotDoneError, match=f"{entry.filename} .*{os.strerror(error)}"):
-        apply.delete(str(tmp_path), entry, stamp(entry.content))
+    with pytest.raises(actions.NotDoneError, match=f"{entry.filename} .*{os.strerror(error)}"):
+        actions.delete(str(tmp_path), entry, stamp(entry.content))
     assert _files(tmp_path) == before
 
 
@@ -256,8 +256,8 @@ def test_what_is_there_again_at_once_is_told(
 ) -> None:
     entry = make(tmp_path)
     monkeypatch.setattr(os, "unlink", lambda _: None)
-    with pytest.raises(apply.NotDoneError, match=f"{entry.filename} is still"):
-        apply.delete(str(tmp_path), entry, stamp(entry.content))
+    with pytest.raises(actions.NotDoneError, match=f"{entry.filename} is still"):
+        actions.delete(str(tmp_path), entry, stamp(entry.content))
 
 
 @pytest.mark.parametrize("call", ["replace", "makedirs"])
@@ -268,8 +268,8 @@ def test_a_move_that_fails_leaves_the_entry_where_it_was(
     entry = make(tmp_path)
     before = _files(tmp_path)
     _failing(call, 28, monkeypatch)
-    with pytest.raises(apply.NotDoneError, match=f"{entry.filename} .*{os.strerror(28)}"):
-        apply.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    with pytest.raises(actions.NotDoneError, match=f"{entry.filename} .*{os.strerror(28)}"):
+        actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     assert _files(tmp_path) == before
 
 
@@ -280,7 +280,7 @@ def test_half_a_move_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *,
     cache, entry = str(tmp_path), _http(tmp_path)
     before = {os.path.basename(path): data for path, data in _files(tmp_path).items()}
     if back:
-        apply.set_aside(cache, entry, stamp(entry.content), "f" * 64)
+        actions.set_aside(cache, entry, stamp(entry.content), "f" * 64)
     found = _in_store(tmp_path, entry) if back else entry
     real, last = os.replace, (entry.paths if back else store.http_paths(cache, entry))[half]
 
@@ -289,15 +289,15 @@ def test_half_a_move_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *,
             raise OSError(5, "killed")
         real(source, target)
 
-    with monkeypatch.context() as patched, suppress(apply.NotDoneError):
+    with monkeypatch.context() as patched, suppress(actions.NotDoneError):
         patched.setattr(os, "replace", killed)
         if back:
-            assert not apply.bring_back(cache, found, stamp(found.content))
+            assert not actions.bring_back(cache, found, stamp(found.content))
         else:
-            apply.set_aside(cache, found, stamp(found.content), "f" * 64)
+            actions.set_aside(cache, found, stamp(found.content), "f" * 64)
     assert is_there(entry) is not back
-    apply.sweep(cache)
-    assert not apply.has_litter(cache)
+    actions.sweep(cache)
+    assert not actions.has_litter(cache)
     whole = tmp_path / "pinstall" / "store" / "http" if back else Path(entry.paths[0]).parent
     assert {name: data for name, data in _files(whole).items() if not name.endswith(".json")} == before
 
@@ -319,35 +319,35 @@ _OWN, _KEPT = keys.http_paths(_KEY, keys.TWO_FILES)[0], f"pinstall/store/http/{_
 )
 def test_the_halves_of_a_download_are_brought_together_or_are_none(tmp_path: Path, found: list[str], left: list[str]) -> None:
     _made(tmp_path, *found, f"pinstall/unfinished/{_KEY}")
-    apply.sweep(str(tmp_path))
+    actions.sweep(str(tmp_path))
     assert _files(tmp_path).keys() == set(left)
 
 
 def _notes_through(cache: Path, link: Callable[[str], None]) -> None:
     entry = _http(cache)
     link(f"pinstall/unfinished/{_KEY}")
-    assert apply.set_aside(str(cache), entry, stamp(entry.content), "f" * 64)
+    assert actions.set_aside(str(cache), entry, stamp(entry.content), "f" * 64)
 
 
 def _adopts(cache: Path, link: Callable[[str], None]) -> None:
     entry = _built(cache)
     link(os.path.relpath(entry.content, cache))
-    apply.adopt(str(cache), entry, _RECORD)
+    actions.adopt(str(cache), entry, _RECORD)
 
 
 def _keeps(cache: Path, link: Callable[[str], None]) -> None:
     link("pinstall/views/1-00000000/demo-1.0-py3-none-any.whl")
-    apply.keep_build(str(cache), _KEY, str(cache / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
+    actions.keep_build(str(cache), _KEY, str(cache / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
 
 
 def _touches(cache: Path, link: Callable[[str], None]) -> None:
     link(f"pinstall/store/builds/{_KEY}/{'f' * 16}/record.json")
-    apply.touch(str(cache), _built(cache), _RECORD)
+    actions.touch(str(cache), _built(cache), _RECORD)
 
 
 def _touches_behind(cache: Path, link: Callable[[str], None]) -> None:
     link(f"pinstall/store/builds/{_KEY}/{'f' * 16}")
-    apply.touch(str(cache), _built(cache), _RECORD)
+    actions.touch(str(cache), _built(cache), _RECORD)
 
 
 @pytest.mark.parametrize("act", [_notes_through, _adopts, _keeps, _touches, _touches_behind], ids=lambda act: act.__name__[1:])
@@ -389,7 +389,7 @@ def test_what_killed_calls_did_not_finish_is_swept(tmp_path: Path) -> None:
         f"pinstall/store/builds/{other}/{_ID}/record.json",  # its wheel was pruned, and pip's own folder has it
     ]
     _made(tmp_path, *_HALF_MADE, *whole, f"pinstall/store/builds/{'ef' * 28}/{_ID}/")
-    apply.sweep(str(tmp_path))
+    actions.sweep(str(tmp_path))
     assert _files(tmp_path).keys() == set(whole)
     assert sorted(os.listdir(tmp_path / "pinstall" / "store" / "builds")) == [_KEY, other]
     assert os.listdir(tmp_path / _STORED) == ["b" * 16]
@@ -398,8 +398,8 @@ def test_what_killed_calls_did_not_finish_is_swept(tmp_path: Path) -> None:
 def test_what_others_have_not_finished_is_not_swept(tmp_path: Path) -> None:
     dead = "pinstall/views/1-00000000/"
     _made(tmp_path, *_HALF_MADE, dead)
-    with lock.under_way(str(tmp_path)):
-        apply.sweep(str(tmp_path))
+    with lock.call_marker(str(tmp_path)):
+        actions.sweep(str(tmp_path))
         assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} >= set(_HALF_MADE)
         assert not (tmp_path / dead).exists()
 
@@ -408,16 +408,16 @@ def test_a_build_behind_a_link_is_not_swept(tmp_path: Path) -> None:
     _made(tmp_path, "elsewhere/record.json", f"cache/{_STORED}/")
     (tmp_path / "cache" / _STORED / _ID).symlink_to(tmp_path / "elsewhere")
     before = _tree(tmp_path / "cache" / _STORED), _tree(tmp_path / "elsewhere")
-    apply.sweep(str(tmp_path / "cache"))
+    actions.sweep(str(tmp_path / "cache"))
     assert (_tree(tmp_path / "cache" / _STORED), _tree(tmp_path / "elsewhere")) == before
 
 
 @pytest.mark.parametrize("litter", ["calls/1-00000000", "views/1-00000000", "unfinished/0123"])
 def test_litter_is_seen(tmp_path: Path, litter: str) -> None:
     _made(tmp_path, "pinstall/calls/", "pinstall/views/", "pinstall/unfinished/")
-    assert not apply.has_litter(str(tmp_path))
+    assert not actions.has_litter(str(tmp_path))
     _made(tmp_path, f"pinstall/{litter}")
-    assert apply.has_litter(str(tmp_path))
+    assert actions.has_litter(str(tmp_path))
 
 
 _USED = [f"pinstall/store/http/{_KEY}", f"{_STORED}/{_ID}/demo-1.0-py3-none-any.whl", f"pinstall/store/http/{'cd' * 28}"]
@@ -434,7 +434,7 @@ def _store_of_thirty_bytes(cache: Path) -> None:
 @pytest.mark.parametrize(("bound", "left"), [(31, 3), (30, 3), (29, 2), (20, 2), (19, 1), (10, 1), (9, 0), (0, 0)])
 def test_what_was_used_least_recently_goes_first_and_no_more_than_must(tmp_path: Path, bound: int, left: int) -> None:
     _store_of_thirty_bytes(tmp_path)
-    apply.prune(str(tmp_path), bound)
+    actions.prune(str(tmp_path), bound)
     assert [place for place in _USED if (tmp_path / place).exists()] == _USED[3 - left :]
     assert len(_files(tmp_path)) == left + 1
     assert (tmp_path / "pinstall" / "store" / "http").exists() == (left > 0), "no empty folders"
@@ -443,8 +443,8 @@ def test_what_was_used_least_recently_goes_first_and_no_more_than_must(tmp_path:
 
 def test_nothing_is_pruned_while_another_call_may_use_it(tmp_path: Path) -> None:
     _store_of_thirty_bytes(tmp_path)
-    with lock.under_way(str(tmp_path)):
-        apply.prune(str(tmp_path), 0)
+    with lock.call_marker(str(tmp_path)):
+        actions.prune(str(tmp_path), 0)
         assert all((tmp_path / place).exists() for place in _USED)
 
 
@@ -454,7 +454,7 @@ def test_nothing_behind_a_link_is_pruned(tmp_path: Path) -> None:
     _made(tmp_path, "elsewhere/demo-1.0-py3-none-any.whl")
     os.utime(tmp_path / "elsewhere/demo-1.0-py3-none-any.whl", (0, 0))
     (cache / _STORED / ("b" * 16)).symlink_to(tmp_path / "elsewhere")
-    apply.prune(str(cache), 10)
+    actions.prune(str(cache), 10)
     assert [place for place in _USED if (cache / place).exists()] == []
     assert len(_files(tmp_path / "elsewhere")) == 1
 
@@ -483,7 +483,7 @@ def test_what_is_cleared_is_gone_and_counted(tmp_path: Path, place: str, removed
     cache = tmp_path / "cache"
     _with_links(cache)
     before = _tree(tmp_path)
-    assert apply.clear(str(cache), str(cache / place)) == removed
+    assert actions.clear(str(cache), str(cache / place)) == removed
     gone = f"cache/{place}"
     assert _tree(tmp_path) == {path: what for path, what in before.items() if path != gone and not path.startswith(f"{gone}/")}
 
@@ -492,7 +492,7 @@ def test_what_is_cleared_is_gone_and_counted(tmp_path: Path, place: str, removed
     "place",
     ["cache", ".", "precious", "precious/file", "cache/to-folder/file", "cache/x/a/to-folder/empty", "cache2", "cache2/file"],
 )
-@pytest.mark.parametrize("clear", [apply.clear, apply.clear_empty])
+@pytest.mark.parametrize("clear", [actions.clear, actions.clear_empty])
 def test_nothing_outside_is_cleared(tmp_path: Path, clear: Callable[[str, str], object], place: str) -> None:
     cache = tmp_path / "cache"
     _with_links(cache)
@@ -512,7 +512,7 @@ def test_what_cannot_be_cleared_stays(tmp_path: Path, monkeypatch: pytest.Monkey
         real(path)
 
     monkeypatch.setattr(os, "unlink", refuse)
-    assert apply.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20)
+    assert actions.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20)
     assert _tree(tmp_path).keys() == {"x", "x/a", "x/a/other"}
 
 
@@ -520,7 +520,7 @@ def test_empty_folders_are_cleared(tmp_path: Path) -> None:
     _made(tmp_path, "cache/x/a/b/", "cache/x/c/file", "cache/x/c/d/e/", "cache/y/a/", "precious/empty/")
     (tmp_path / "cache" / "x" / "c" / "link").symlink_to(tmp_path / "precious")
     cache = str(tmp_path / "cache")
-    assert [apply.clear_empty(cache, os.path.join(cache, folder)) for folder in ("x", "y", "absent")] == [4, 2, 0]
+    assert [actions.clear_empty(cache, os.path.join(cache, folder)) for folder in ("x", "y", "absent")] == [4, 2, 0]
     assert _tree(tmp_path).keys() == {
         *("cache", "cache/x", "cache/x/c", "cache/x/c/file", "cache/x/c/link", "precious", "precious/empty")
     }
@@ -531,7 +531,7 @@ def test_empty_folders_are_cleared(tmp_path: Path) -> None:
 
 def test_an_adopted_wheel_is_where_it_was_and_in_the_store(tmp_path: Path) -> None:
     entry = _built(tmp_path)
-    apply.adopt(str(tmp_path), entry, _RECORD)
+    actions.adopt(str(tmp_path), entry, _RECORD)
     (kept,) = store.builds(str(tmp_path), _KEY, "demo")
     assert not os.path.samefile(kept.content, entry.content), "pips before 25.3 may write into what they replace"
     there, here = (_files(Path(os.path.dirname(found.content))) for found in (kept, entry))
@@ -539,7 +539,7 @@ def test_an_adopted_wheel_is_where_it_was_and_in_the_store(tmp_path: Path) -> No
     del there["record.json"]
     assert there == here == {"demo-1.0-py3-none-any.whl": b"wheel", "origin.json": b"{}"}
     before = stamp(kept.content)
-    apply.adopt(str(tmp_path), entry, _RECORD)
+    actions.adopt(str(tmp_path), entry, _RECORD)
     assert stamp(kept.content) == before, "it is not copied twice"
 
 
@@ -548,7 +548,7 @@ def test_a_build_is_kept_and_given_to_pip_if_it_has_none(tmp_path: Path, others:
     for other in others:
         _built(tmp_path, other)
     _made(tmp_path, "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl", "pinstall/views/1-00000000/origin.json")
-    apply.keep_build(str(tmp_path), _KEY, str(tmp_path / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
+    actions.keep_build(str(tmp_path), _KEY, str(tmp_path / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
     assert store.record(str(tmp_path), _KEY, _RECORD.wheel) == _RECORD
     folder = tmp_path / _STORED / ("f" * 16)
     assert _files(folder).keys() == {"demo-1.0-py3-none-any.whl", "origin.json", "record.json"}
@@ -558,16 +558,16 @@ def test_a_build_is_kept_and_given_to_pip_if_it_has_none(tmp_path: Path, others:
 
 def test_the_use_of_a_build_is_noted(tmp_path: Path) -> None:
     entry = _built(tmp_path)
-    apply.touch(str(tmp_path), entry, _RECORD)  # plain pip's: there is nothing to note it at
-    apply.adopt(str(tmp_path), entry, _RECORD)
+    actions.touch(str(tmp_path), entry, _RECORD)  # plain pip's: there is nothing to note it at
+    actions.adopt(str(tmp_path), entry, _RECORD)
     for path in tmp_path.rglob("*"):
         os.utime(path, (0, 0))
-    apply.touch(str(tmp_path), entry, _RECORD)
+    actions.touch(str(tmp_path), entry, _RECORD)
     assert [path.name for path in tmp_path.rglob("*") if path.stat().st_mtime] == ["record.json"]
 
 
 def test_what_pip_left_in_a_view_is_moved_or_stays(tmp_path: Path) -> None:
     _made(tmp_path, "view/selfcheck/file", "view/other/file", "cache/other/somebody's")
     for name in ("selfcheck", "other", "absent"):
-        apply.move_over(str(tmp_path / "view" / name), str(tmp_path / "cache" / name))
+        actions.move_over(str(tmp_path / "view" / name), str(tmp_path / "cache" / name))
     assert _files(tmp_path).keys() == {"cache/selfcheck/file", "view/other/file", "cache/other/somebody's"}

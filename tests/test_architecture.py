@@ -13,39 +13,40 @@ import pinstall
 _ROOT = Path(pinstall.__file__).parent
 _DOWN = [
     "__main__",
-    "cli cache.__main__",
-    "cache.cli",
-    "session cache.verify cache.removal cache.show cache.patterns",
-    "care cache.inventory",
-    "settle tidy keep rescue install_report",
+    "cli cache_tool.__main__",
+    "cache_tool.cli",
+    "session cache_tool.verify cache_tool.removal cache_tool.display cache_tool.patterns",
+    "care cache_tool.inventory",
+    "checks.execute aftermath.other_versions aftermath.record_builds aftermath.rescue aftermath.install_report",
     "report",
-    "confirm diagnosis vouch",
-    "dependencies messages newer",
-    "check",
-    "builds apply",
-    "prove",
+    "aftermath.confirm aftermath.explain aftermath.survey",
+    "aftermath.dependencies messages aftermath.unknown_layout",
+    "checks.checker",
+    "checks.builds storage.actions",
+    "inspection.inspector",
     "ahead progress",
-    "store ledger view",
-    "lock",
-    "verdict",
-    "proof.build",
-    "proof.content proof.whole",
-    "proof.source proof.integrity proof.libraries",
-    "pipcache.walk pipcache.catalogue",
-    "proof.archives",
-    "pipcache.locate",
-    "pipcache.entries pipcache.pages",
-    "pipcache.keys pipcache.anchors",
-    "satisfied",
-    "pins environment forward",
+    "storage.store storage.ledger storage.view",
+    "storage.lock",
+    "model.verdict",
+    "inspection.build_record",
+    "inspection.identify inspection.acceptance",
+    "inspection.sdist_scan inspection.integrity inspection.shared_libraries",
+    "pip_cache.scan pip_cache.catalogue",
+    "inspection.archives",
+    "pip_cache.locator",
+    "pip_cache.http_entries pip_cache.index_pages",
+    "pip_cache.keys pip_cache.anchors",
+    "checks.satisfied",
+    "model.pins environment pip_process",
     "pip_child",
-    "call.command",
-    "call.config call.projects",
-    "call.requirements call.formats",
-    "call.options",
-    "links",
-    "digest foreign names interpreter mending colours space",
-    "__init__ cache.__init__ call.__init__ pipcache.__init__ proof.__init__",
+    "invocation.invocation",
+    "invocation.pip_config invocation.toml_sources",
+    "invocation.requirements_files invocation.format_control",
+    "invocation.options",
+    "model.links",
+    "model.digest model.foreign_data model.names interpreter repair_advice colours storage.disk_space",
+    "__init__ cache_tool.__init__ invocation.__init__ pip_cache.__init__ inspection.__init__",
+    "aftermath.__init__ checks.__init__ model.__init__ storage.__init__",
 ]
 _RANK = {name: rank for rank, names in enumerate(_DOWN) for name in names.split()}
 _MODULES = sorted(".".join(path.relative_to(_ROOT).with_suffix("").parts) for path in _ROOT.rglob("*.py"))
@@ -77,11 +78,11 @@ def _importers(library: str) -> set[str]:
 
 
 def test_each_library_is_known_where_it_belongs() -> None:
-    assert _importers("filelock") == {"lock"}
-    assert _importers("elftools") == {"proof.libraries"}
+    assert _importers("filelock") == {"storage.lock"}
+    assert _importers("elftools") == {"inspection.shared_libraries"}
     assert _importers("tqdm") == {"progress"}
-    assert _importers("msgpack") == {"pipcache.entries"}
-    assert _importers("platformdirs") == {"call.config"}
+    assert _importers("msgpack") == {"pip_cache.http_entries"}
+    assert _importers("platformdirs") == {"invocation.pip_config"}
     assert _importers("pip") == {"pip_child"}, "the program that goes on as pip, and nothing else"
 
 
@@ -93,7 +94,9 @@ def test_only_the_front_door_prints() -> None:
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in ("print", "os.write", "sys.stdout.write", "sys.stderr.write")
     }
-    assert calls == {"cli", "cache.cli", "cache.__main__", "pip_child"}, "the last one tells its parent, through a pipe"
+    assert calls == {"cli", "cache_tool.cli", "cache_tool.__main__", "pip_child"}, (
+        "the last one tells its parent, through a pipe"
+    )
 
 
 def test_the_front_door_needs_the_standard_library_alone() -> None:

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinstall.proof import archives, integrity, libraries, source
-from pinstall.proof.integrity import Content
+from pinstall.inspection import archives, integrity, sdist_scan, shared_libraries
+from pinstall.inspection.integrity import Content
 from tests.packages import write_wheel
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def _read_all(data: bytes, ending: str = ".whl") -> Content:
     if ending == ".whl":
         integrity.metadata(io.BytesIO(data))
         integrity.top_level(io.BytesIO(data))
-        libraries.libraries(io.BytesIO(data), "/nowhere", [], {})
+        shared_libraries.libraries(io.BytesIO(data), "/nowhere", [], {})
     else:
-        source.read(io.BytesIO(data), name, ["demo"])
-        source.metadata(io.BytesIO(data), name)
+        sdist_scan.read(io.BytesIO(data), name, ["demo"])
+        sdist_scan.metadata(io.BytesIO(data), name)
     return integrity.archive(io.BytesIO(data), name)
 
 
@@ -89,7 +89,7 @@ def test_a_member_that_unpacks_to_a_thousand_times_its_size(kind: int, monkeypat
 
 def test_a_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "_LEAST_BOUND", _MEGABYTE)
-    monkeypatch.setattr(source, "_MOST_UNPACKED", _MEGABYTE)
+    monkeypatch.setattr(sdist_scan, "_MOST_UNPACKED", _MEGABYTE)
     tar = _tar_header("demo-1.0/x", size=1 << 40) + bytes(20 * _MEGABYTE)
     for ending, data in {
         ".whl": _wheel({"demo.bin": bytes(20 * _MEGABYTE)}, zipfile.ZIP_DEFLATED),

@@ -577,7 +577,7 @@ def _breaking(lab: Lab, code: str) -> Environment:
 
 
 _UNREADABLE = """
-from pinstall.pipcache import entries
+from pinstall.pip_cache import http_entries as entries
 whole = entries.open_content
 def open_content(entry):
     if entry.filename.endswith(".tar.gz"):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pinstall import lock
-from pinstall.cache import inventory
+from pinstall.cache_tool import inventory
+from pinstall.storage import lock
 from tests.lab import NEWEST, VERSIONS, Lab, flip
 from tests.packages import sdist, wheel, write_wheel
 
@@ -539,7 +539,7 @@ def test_prune_what_was_not_used(lab: Lab, index: Index, environment: Environmen
 
 @pytest.mark.parametrize("words", [("remove", "built"), ("purge",), ("prune", "--older-than", "0d")], ids=" ".join)
 def test_builds_stay_while_a_pinstall_may_use_them(lab: Lab, environment: Environment, words: tuple[str, ...]) -> None:
-    with lock.under_way(str(lab.cache)):
+    with lock.call_marker(str(lab.cache)):
         done = lab.cache_tool(environment, *words)
         assert done.status == 1, done
         assert "a pinstall is under way that may use" in done.err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall.cache.cli import _COMMANDS
+from pinstall.cache_tool.cli import _COMMANDS
 
 if TYPE_CHECKING:
     from tests.lab import Environment, Lab

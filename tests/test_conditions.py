@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinstall.proof import build
-from pinstall.proof.build import Conditions, Record, difference
-from pinstall.proof.source import Source
+from pinstall.inspection import build_record
+from pinstall.inspection.build_record import BuildRecord, Conditions, difference
+from pinstall.inspection.sdist_scan import Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def test_differences(change: dict[str, Any], said: str) -> None:
     ],
 )
 def test_names_of_compilers(says: str, name: str | None) -> None:
-    assert name is None or build.compiler_name(says) == name
+    assert name is None or build_record.compiler_name(says) == name
 
 
 def test_a_compiler_that_is_not_set_is_the_interpreters(tmp_path: Path) -> None:
@@ -85,12 +85,12 @@ def test_a_compiler_that_is_not_set_is_the_interpreters(tmp_path: Path) -> None:
     fake.chmod(0o755)
     (tmp_path / "cc").symlink_to(fake)
     environ = {"PATH": str(tmp_path)}
-    unset = build.compilers(environ, {"CC": "cc -pthread", "CXX": ""})
-    assert unset == {"CC": f"gcc with {build.hashed('-pthread')}", "CXX": ""}
-    assert build.compilers({**environ, "CC": f"{fake} -pthread"}, {}) == unset
-    assert build.compilers({**environ, "CC": "cc -m32"}, {})["CC"] == f"gcc with {build.hashed('-m32')}"
-    assert build.compilers({**environ, "CC": "no-such-compiler"}, {})["CC"] == ""
-    assert build.compilers({**environ, "CC": "'"}, {})["CC"] == build.hashed("'")
+    unset = build_record.compilers(environ, {"CC": "cc -pthread", "CXX": ""})
+    assert unset == {"CC": f"gcc with {build_record.hashed('-pthread')}", "CXX": ""}
+    assert build_record.compilers({**environ, "CC": f"{fake} -pthread"}, {}) == unset
+    assert build_record.compilers({**environ, "CC": "cc -m32"}, {})["CC"] == f"gcc with {build_record.hashed('-m32')}"
+    assert build_record.compilers({**environ, "CC": "no-such-compiler"}, {})["CC"] == ""
+    assert build_record.compilers({**environ, "CC": "'"}, {})["CC"] == build_record.hashed("'")
 
 
 def test_a_path_is_the_builds_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,10 +100,10 @@ def test_a_path_is_the_builds_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (tmp_path / folder / "cc").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "ours"))
     theirs = {"PATH": str(tmp_path / "theirs")}
-    assert build.compilers(theirs, {"CC": "cc"})["CC"] == "clang"
-    assert build.tools(["nvcc", "cc"], theirs) == {"cc": str(tmp_path / "theirs" / "cc")}
-    assert build.compilers({}, {"CC": "cc"})["CC"] == ""
-    assert build.tools(["cc"], {}) == {}
+    assert build_record.compilers(theirs, {"CC": "cc"})["CC"] == "clang"
+    assert build_record.tools(["nvcc", "cc"], theirs) == {"cc": str(tmp_path / "theirs" / "cc")}
+    assert build_record.compilers({}, {"CC": "cc"})["CC"] == ""
+    assert build_record.tools(["cc"], {}) == {}
 
 
 _NATIVE = {"CFLAGS": "-O3 -march=native"}
@@ -117,46 +117,49 @@ def test_a_processor_counts_where_flags_ask_for_it(tmp_path: Path, monkeypatch: 
 
     def seen(*numbers: str) -> str:
         (tmp_path / "cpuinfo").write_bytes(says.format(*numbers).encode("latin-1"))
-        return build.cpu(_NATIVE)
+        return build_record.cpu(_NATIVE)
 
-    here = build.cpu(_NATIVE)
-    monkeypatch.setattr(build, "_CPU", str(tmp_path / "cpuinfo"))
-    unknown = build.cpu(_NATIVE)
+    here = build_record.cpu(_NATIVE)
+    monkeypatch.setattr(build_record, "_CPU", str(tmp_path / "cpuinfo"))
+    unknown = build_record.cpu(_NATIVE)
     assert here != unknown or platform.machine() not in ("x86_64", "aarch64")
-    assert unknown == build.cpu({"RUSTFLAGS": "-C target-cpu=native", "CC": "gcc"}) != ""
+    assert unknown == build_record.cpu({"RUSTFLAGS": "-C target-cpu=native", "CC": "gcc"}) != ""
     assert len({unknown, seen("800", ""), seen("800", " vnni")}) == 3
     (tmp_path / "cpuinfo").unlink()
     monkeypatch.setattr(platform, "node", lambda: "another-host")
-    assert unknown != build.cpu(_NATIVE), "two that are not known are not the same"
+    assert unknown != build_record.cpu(_NATIVE), "two that are not known are not the same"
     assert seen("800", "") == seen("3600", "")
-    assert build.cpu({"CFLAGS": "-O3"}) == ""
+    assert build_record.cpu({"CFLAGS": "-O3"}) == ""
 
 
 def test_any_value_has_its_digest() -> None:
-    assert build.hashed(os.fsdecode(b"\xff")) != build.hashed(os.fsdecode(b"\xfe"))
+    assert build_record.hashed(os.fsdecode(b"\xff")) != build_record.hashed(os.fsdecode(b"\xfe"))
 
 
 def test_settings_have_no_order() -> None:
-    assert build.settings(["a=b", "c=d"]) == build.settings(["c=d", "a=b"]) != build.settings(["a=b"])
-    assert build.settings(["a=b", "a=c"]) != build.settings(["a=c", "a=b"]), "but values of one key do"
-    assert build.settings(["a=x=1", "a=b=2"]) != build.settings(["a=b=2", "a=x=1"]), "whatever is in them"
-    assert build.settings([]) == ""
+    assert build_record.settings(["a=b", "c=d"]) == build_record.settings(["c=d", "a=b"]) != build_record.settings(["a=b"])
+    assert build_record.settings(["a=b", "a=c"]) != build_record.settings(["a=c", "a=b"]), "but values of one key do"
+    assert build_record.settings(["a=x=1", "a=b=2"]) != build_record.settings(["a=b=2", "a=x=1"]), "whatever is in them"
+    assert build_record.settings([]) == ""
 
 
 def test_no_value_is_remembered() -> None:
-    record = Record(
-        "0" * 64, {}, _SAYS, _THEN._replace(variables={"A_B": build.hashed("hush")}, settings=build.settings(["k=hush"]))
+    record = BuildRecord(
+        "0" * 64,
+        {},
+        _SAYS,
+        _THEN._replace(variables={"A_B": build_record.hashed("hush")}, settings=build_record.settings(["k=hush"])),
     )
-    assert "hush" not in json.dumps(build.to_json(record))
+    assert "hush" not in json.dumps(build_record.to_json(record))
 
 
 # Where nothing can be told of libraries, their places are a view of nothing.
 _LIBRARIES = MappingProxyType({"libz.so.1": "/lib/libz.so.1"})
-_RECORD = Record("0" * 64, {"sha256": "1" * 64}, _SAYS, _THEN, _LIBRARIES, seen=False)
+_RECORD = BuildRecord("0" * 64, {"sha256": "1" * 64}, _SAYS, _THEN, _LIBRARIES, seen=False)
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
-    assert build.from_json(json.loads(json.dumps(build.to_json(_RECORD)))) == _RECORD
+    assert build_record.from_json(json.loads(json.dumps(build_record.to_json(_RECORD)))) == _RECORD
 
 
 @pytest.mark.parametrize(
@@ -180,9 +183,9 @@ def test_a_record_is_read_as_it_was_written() -> None:
     ],
 )
 def test_a_record_that_we_did_not_write_is_none(part: str, name: str, value: Any) -> None:
-    document = json.loads(json.dumps(build.to_json(_RECORD)))
+    document = json.loads(json.dumps(build_record.to_json(_RECORD)))
     (document[part] if part else document)[name] = value
-    assert build.from_json(document) is None
+    assert build_record.from_json(document) is None
 
 
 _JSON = st.recursive(
@@ -194,11 +197,11 @@ _JSON = st.recursive(
 
 @given(st.lists(st.sampled_from(["wheel", "source", "says", "conditions", "libraries", "seen", "format"]), min_size=1), _JSON)
 def test_a_record_of_any_shape(names: list[str], value: Any) -> None:
-    document = json.loads(json.dumps(build.to_json(_RECORD)))
+    document = json.loads(json.dumps(build_record.to_json(_RECORD)))
     for name in names[:-1]:
         if isinstance(document.get(name), dict) and document[name]:
             document[name][min(document[name])] = value
     document[names[-1]] = value
-    found = build.from_json(document)
+    found = build_record.from_json(document)
     assert found is None or isinstance(difference(found.conditions, _THEN), str)
-    assert build.from_json(value) is None
+    assert build_record.from_json(value) is None

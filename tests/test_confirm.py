@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall import pins
-from pinstall.call import command
-from pinstall.confirm import confirm
+from pinstall.aftermath.confirm import confirm
 from pinstall.environment import Environment
-from pinstall.pipcache.locate import Cache
+from pinstall.invocation import invocation
+from pinstall.model import pins
+from pinstall.pip_cache.locator import Cache
 from tests import messages
 from tests.packages import project, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pinstall.confirm import Doubt
+    from pinstall.aftermath.confirm import Discrepancy
     from tests.index import Index
     from tests.lab import Environment as Made
     from tests.lab import Lab
@@ -44,10 +44,10 @@ def index(lab: Lab) -> Index:
     return made
 
 
-def _confirm(lab: Lab, made: Made, *words: str, before: Mapping[str, str]) -> list[Doubt]:
+def _confirm(lab: Lab, made: Made, *words: str, before: Mapping[str, str]) -> list[Discrepancy]:
     """Hold *made* as it is to the call *words*."""
     environment = Environment(made.python)
-    call = command.read(words, lab.environ, environment.prefix, _PIP)
+    call = invocation.read(words, lab.environ, environment.prefix, _PIP)
     found = pins.collect(call.lines, environment.markers).pins
     return confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call)
 
@@ -181,7 +181,7 @@ def test_a_folder_that_was_not_on_the_path_before(lab: Lab, index: Index, shadow
     _put(user, "1.0")
     (_site(made) / "user.pth").write_text(f"import sys; sys.path.insert(0, {str(user)!r})\n")
     environment.forget()
-    call = command.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
+    call = invocation.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
     found = pins.collect(call.lines, environment.markers).pins
     assert confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call) == []
 
@@ -210,7 +210,7 @@ def test_an_old_dist_info_is_no_proof(lab: Lab, index: Index) -> None:
 def test_a_python_that_does_not_answer(lab: Lab) -> None:
     made = lab.environment()
     environment = Environment(made.python)
-    call = command.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
+    call = invocation.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
     found = pins.collect(call.lines, environment.markers).pins
     Path(made.python).unlink()
     (doubt,) = confirm(found, {}, environment, Cache(str(lab.cache), call, environment, _PIP), call)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall.proof.content import Content, identify
+from pinstall.inspection.identify import Content, identify
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:

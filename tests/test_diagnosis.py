@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall import diagnosis, pins
-from pinstall.call import command
+from pinstall.aftermath import explain
 from pinstall.environment import Environment
-from pinstall.pipcache.locate import Cache
+from pinstall.invocation import invocation
+from pinstall.model import pins
+from pinstall.pip_cache.locator import Cache
 from tests.lab import NEWEST, VERSIONS
 from tests.packages import extension, sdist, wheel
 from tests.test_forward import stand_in
@@ -45,10 +46,10 @@ def _causes(lab: Lab, *words: str, pip: str = NEWEST, status: int = 1) -> list[s
 def _told(lab: Lab, python: str, words: tuple[str, ...], since: float, pip: str = NEWEST) -> list[str]:
     version = tuple(int(part) for part in pip.split("."))
     environment = Environment(python)
-    call = command.read(words, lab.environ, environment.prefix, version)
+    call = invocation.read(words, lab.environ, environment.prefix, version)
     found = pins.collect(call.lines, environment.markers)
     sent = {path.name for path in lab.cache.rglob("*") if path.stat().st_mtime >= since}
-    return diagnosis.causes(Cache(str(lab.cache), call, environment, version), found.pins, sent)
+    return explain.causes(Cache(str(lab.cache), call, environment, version), found.pins, sent)
 
 
 def _hash(path: Path) -> str:

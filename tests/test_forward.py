@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall import forward
+from pinstall import pip_process
 from tests.lab import NEWEST, SPAWNS, VERSIONS, flip
 from tests.packages import extension, sdist, wheel
 
@@ -216,7 +216,7 @@ def test_a_path_of_ones_own_is_pips_too(lab: Lab) -> None:
 def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
     said: list[str] = []
     python = str(tmp_path / "python")
-    assert forward.Pip(python, said.append).run(["install"], {}, lambda: None) == 92
+    assert pip_process.Pip(python, said.append).run(["install"], {}, lambda: None) == 92
     assert said == [f"pip could not be started by {python} (No such file or directory)"]
 
 
@@ -237,16 +237,16 @@ def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
     ids=str,
 )
 def test_without_cache_has_the_last_word(words: list[str], expected: list[str]) -> None:
-    given = forward.Given(words).without_cache()
+    given = pip_process.Given(words).without_cache()
     assert (given.arguments, given.variables) == (expected, {"PIP_NO_CACHE_DIR": "1"})
 
 
 @pytest.mark.parametrize("words", [["a", "--report"], ["--no-such", "--", "a"], ["a", "-r"], ["a", "--no"]], ids=str)
 def test_nothing_is_put_among_words_that_are_not_understood(words: list[str]) -> None:
     """It would become a value, or a requirement."""
-    given = forward.Given(words).without_cache()
+    given = pip_process.Given(words).without_cache()
     assert (given.arguments, given.variables) == (words, {"PIP_NO_CACHE_DIR": "1"})
-    given = forward.Given(words).with_cache("folder")
+    given = pip_process.Given(words).with_cache("folder")
     assert (given.arguments, given.variables) == (words, {"PIP_CACHE_DIR": "folder"})
 
 

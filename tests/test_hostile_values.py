@@ -12,16 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinstall import dependencies, diagnosis, links, pins, satisfied
-from pinstall.call import command
-from pinstall.call.options import UnreadableCallError
-from pinstall.call.requirements import Line
+from pinstall.aftermath import dependencies, explain
+from pinstall.checks import satisfied
 from pinstall.environment import Environment
-from pinstall.links import Link
-from pinstall.names import normalized
-from pinstall.pipcache import entries, keys, locate, pages
-from pinstall.proof import build, source
-from pinstall.proof.build import Conditions, Record
+from pinstall.inspection import build_record, sdist_scan
+from pinstall.inspection.build_record import BuildRecord, Conditions
+from pinstall.invocation import invocation
+from pinstall.invocation.options import UnreadableCallError
+from pinstall.invocation.requirements_files import RequirementLine
+from pinstall.model import links, pins
+from pinstall.model.links import Link
+from pinstall.model.names import normalized
+from pinstall.pip_cache import http_entries, index_pages, keys, locator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +52,8 @@ _JSON = st.recursive(
 _FILE = st.fixed_dictionaries({"url": _TEXTS | _JSON}, optional={"hashes": _JSON, "core-metadata": _JSON})
 _HEADERS = st.dictionaries(
     st.sampled_from(["content-type", "content-length", "content-encoding"]),
-    st.sampled_from(["9" * 5_000, "\u0663", "gzip", "text/html; charset=\x00", "text/html; charset=idna", pages.JSON]) | _TEXTS,
+    st.sampled_from(["9" * 5_000, "\u0663", "gzip", "text/html; charset=\x00", "text/html; charset=idna", index_pages.JSON])
+    | _TEXTS,
 )
 _PAGE = "https://host/simple/demo/"
 
@@ -58,13 +61,13 @@ _PAGE = "https://host/simple/demo/"
 def _use(link: Link) -> None:
     """Do with a link all that is done with links."""
     assert isinstance(hash(link), int)
-    assert isinstance(links.label(link.filename, "demo"), links.Label | None)
+    assert isinstance(links.label(link.filename, "demo"), links.ParsedFilename | None)
     keys.wheel_key(link.url, link.digests[0] if link.digests else None, link.subdirectory, ("cp", "311"))
-    locate.pypi_digest(link.url)
-    if locate.is_http(link.url):
+    locator.pypi_digest(link.url)
+    if locator.is_http(link.url):
         keys.http_key(keys.request_url(link.url))
-    elif not locate.is_vcs(link.url):
-        assert isinstance(entries.stamp(links.to_path(link.url)), entries.Stamp | None)
+    elif not locator.is_vcs(link.url):
+        assert isinstance(http_entries.stamp(links.to_path(link.url)), http_entries.FileStamp | None)
 
 
 _SUPPORTING = Environment(sys.executable)
@@ -77,7 +80,7 @@ def _read(filename: str) -> None:
         if label is not None:
             assert isinstance(_SUPPORTING.supports(label.tags), bool)
             assert isinstance(label.ignored_by((26, 3)), bool)
-    pins.collect([Line(f"https://host/{filename}", "argument")], {})
+    pins.collect([RequirementLine(f"https://host/{filename}", "argument")], {})
 
 
 _PIECES = st.sampled_from(
@@ -105,14 +108,14 @@ _WORDS_OF_REQUIREMENTS = st.sampled_from(
 def test_any_requirement_that_a_package_states(text: str, start: str) -> None:
     wanted = dependencies.want(start + text, "needed by demo", {})
     assert wanted is None or wanted.pin.project
-    pins.collect([Line(start + text, "argument")], {})
-    assert isinstance(diagnosis._fits(text, "3.11.4"), bool)
+    pins.collect([RequirementLine(start + text, "argument")], {})
+    assert isinstance(explain._fits(text, "3.11.4"), bool)
 
 
 def _parse(body: bytes, headers: dict[str, str]) -> None:
     try:
-        offers = pages.parse(body, headers, _PAGE)
-    except (pages.DamagedPageError, pages.UnknownPageError):
+        offers = index_pages.parse(body, headers, _PAGE)
+    except (index_pages.DamagedPageError, index_pages.UnknownPageError):
         return
     for offer in offers:
         _read(offer.filename)
@@ -123,7 +126,7 @@ def _parse(body: bytes, headers: dict[str, str]) -> None:
 @settings(max_examples=300, deadline=None)
 def test_any_json_page(files: Any, headers: dict[str, str]) -> None:
     body = json.dumps({"files": files}).encode()
-    _parse(body, {"content-type": pages.JSON})
+    _parse(body, {"content-type": index_pages.JSON})
     _parse(body, headers)
 
 
@@ -141,8 +144,8 @@ def test_any_bytes_of_a_page(body: bytes, headers: dict[str, str]) -> None:
 
 
 def test_a_character_set_that_takes_time_with_the_square_is_not_decoded() -> None:
-    with pytest.raises(pages.UnknownPageError, match="character set"):
-        pages.parse(b"a-" + b"z" * 10_000_000, {"content-type": "text/html; charset=Punycode"}, _PAGE)
+    with pytest.raises(index_pages.UnknownPageError, match="character set"):
+        index_pages.parse(b"a-" + b"z" * 10_000_000, {"content-type": "text/html; charset=Punycode"}, _PAGE)
 
 
 _DATES = ["Mon, 01 Jan 99999 00:00:00 GMT", "Mon, 01 Jan 2024 00:00:00 GMT", "max-age=" + "9" * 5_000, "max-age=9", "garbage"]
@@ -170,9 +173,9 @@ def test_any_head(tmp_path: Path, headers: Any, status: Any, body: Any, tail: by
     path = tmp_path / "head"
     for data in (whole, whole + tail, tail, whole[: len(whole) // 2] + tail):
         path.write_bytes(b"cc=4," + data)
-        head = entries.read_head(str(path))
+        head = http_entries.read_head(str(path))
         if head is not None:
-            head.response.fresh(entries.now())
+            head.response.fresh(http_entries.now())
             assert head.fault or head.response.status is not None
 
 
@@ -195,7 +198,7 @@ def test_lengths_that_are_claimed_are_not_believed(tmp_path: Path, data: bytes) 
     path.write_bytes(b"cc=4," + data)
     tracemalloc.start()
     try:
-        head = entries.read_head(str(path))
+        head = http_entries.read_head(str(path))
         assert tracemalloc.get_traced_memory()[1] < 30 << 20
     finally:
         tracemalloc.stop()
@@ -207,7 +210,9 @@ def test_a_date_on_which_pip_fails_is_a_fault(tmp_path: Path, date: str) -> None
     response = {"headers": {"Date": date}, "status": 200, "body": b"", "version": 11, "reason": "", "decode_content": False}
     path = tmp_path / "head"
     path.write_bytes(b"cc=4," + msgpack.packb({"response": response, "vary": {}}))
-    assert entries.read_head(str(path)) == entries.Head(entries.Response(0, {}), fault="its head is not one that pip wrote")
+    assert http_entries.read_head(str(path)) == http_entries.Head(
+        http_entries.Response(0, {}), fault="its head is not one that pip wrote"
+    )
 
 
 _ORIGIN = st.fixed_dictionaries(
@@ -223,14 +228,18 @@ _ORIGIN = st.fixed_dictionaries(
 @given(document=_ORIGIN | _JSON)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_origin(tmp_path: Path, document: Any) -> None:
-    (tmp_path / entries.ORIGIN).write_text(json.dumps(document))
-    origin = locate.read_origin(str(tmp_path))
+    (tmp_path / http_entries.ORIGIN).write_text(json.dumps(document))
+    origin = locator.read_origin(str(tmp_path))
     if origin is not None:
         _use(Link(origin.url, origin.digests, None, origin.subdirectory))
 
 
 _RECORD = json.loads(
-    json.dumps(build.to_json(Record("a" * 64, {"sha256": "b"}, source.Source(frozenset({"A"}), ("t",), ("r",), True, True))))
+    json.dumps(
+        build_record.to_json(
+            BuildRecord("a" * 64, {"sha256": "b"}, sdist_scan.Source(frozenset({"A"}), ("t",), ("r",), True, True))
+        )
+    )
 )
 _FIELDS = [(name, "") for name in _RECORD] + [(part, name) for part in ("says", "conditions") for name in _RECORD[part]]
 
@@ -244,11 +253,11 @@ def test_any_record(field: tuple[str, str], value: Any) -> None:
         document[part][name] = value
     else:
         document[part] = value
-    record = build.from_json(document)
+    record = build_record.from_json(document)
     if record is not None:
-        build.difference(record.conditions, Conditions(libc=("glibc", "2.3")))
-        source.shaping(record.says, "demo", {"A": "1"}, ())
-        assert json.dumps(build.to_json(record))
+        build_record.difference(record.conditions, Conditions(libc=("glibc", "2.3")))
+        sdist_scan.shaping(record.says, "demo", {"A": "1"}, ())
+        assert json.dumps(build_record.to_json(record))
 
 
 # What stands in files that a call names; "{}" is where chance puts something.
@@ -307,8 +316,8 @@ def test_any_file_that_a_call_names(tmp_path: Path, file: tuple[str, bytes]) -> 
     environ = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "HOME": str(tmp_path)}
     with contextlib.chdir(tmp_path):
         try:
-            call = command.read(_WORDS[name], environ, str(tmp_path), (26, 3))
-            call = command.unlocked(call, {}, None)
+            call = invocation.read(_WORDS[name], environ, str(tmp_path), (26, 3))
+            call = invocation.unlocked(call, {}, None)
         except UnreadableCallError:
             return
         for pin in pins.collect(call.lines, {}).pins:

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinstall import digest
-from pinstall.pipcache.entries import Entry, Span, open_content
-from pinstall.proof import integrity
+from pinstall.inspection import integrity
+from pinstall.model import digest
+from pinstall.pip_cache.http_entries import Entry, Span, open_content
 from tests.lab import flip
 from tests.packages import sdist, wheel
 

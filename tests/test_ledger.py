@@ -10,17 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinstall.ledger import Ledger, Proof, write_all, write_file
-from pinstall.lock import clock
-from pinstall.pipcache.entries import Stamp
+from pinstall.pip_cache.http_entries import FileStamp
+from pinstall.storage.ledger import Ledger, Proof, write_all, write_file
+from pinstall.storage.lock import clock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_OLD = Stamp(10, 1_000, 1_000, 7)
+_OLD = FileStamp(10, 1_000, 1_000, 7)
 
 
-def _proof(stamp: Stamp = _OLD, at: int | None = None) -> Proof:
+def _proof(stamp: FileStamp = _OLD, at: int | None = None) -> Proof:
     return Proof(stamp, clock() if at is None else at, {"sha256": "a" * 64}, checked=True, name="demo", version="1.0")
 
 
@@ -38,7 +38,7 @@ def test_a_proof_is_remembered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changed", [_OLD._replace(size=11), _OLD._replace(modified=2), _OLD._replace(changed=2), _OLD._replace(inode=8)]
 )
-def test_another_stamp_is_another_file(tmp_path: Path, changed: Stamp) -> None:
+def test_another_stamp_is_another_file(tmp_path: Path, changed: FileStamp) -> None:
     ledger = Ledger(str(tmp_path), "demo")
     ledger.remember("key", _proof())
     assert ledger.proof("key", _OLD) is not None

@@ -20,8 +20,8 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinstall.proof import libraries as proof
-from pinstall.proof.libraries import Libraries
+from pinstall.inspection import shared_libraries as proof
+from pinstall.inspection.shared_libraries import Libraries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -272,7 +272,7 @@ def test_a_wheel_without_libraries_needs_none_and_costs_no_import(tmp_path: Path
     made = tmp_path / "demo.whl"
     made.write_bytes(_zip({"demo.py": b"", "demo.so/x.py": b"", "demo_so": b"\x7fELF"}).getvalue())
     code = (
-        "import sys; from pinstall.proof.libraries import libraries;"
+        "import sys; from pinstall.inspection.shared_libraries import libraries;"
         "print(*libraries(open(sys.argv[1], 'rb'), '', [], {})[:2], 'elftools' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(made)], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
-from pinstall import apply, lock
+from pinstall.storage import actions, lock
 from tests.lab import flip
 from tests.packages import wheel
 
@@ -113,10 +113,10 @@ def test_no_timeout_is_set() -> None:
 
 
 def test_a_call_is_under_way_until_it_ends(tmp_path: Path) -> None:
-    assert not lock.living(str(tmp_path))
-    with lock.under_way(str(tmp_path)):
-        assert lock.living(str(tmp_path))
-    assert not lock.living(str(tmp_path))
+    assert not lock.live_calls(str(tmp_path))
+    with lock.call_marker(str(tmp_path)):
+        assert lock.live_calls(str(tmp_path))
+    assert not lock.live_calls(str(tmp_path))
 
 
 def test_files_are_for_whom_the_cache_is_for(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_folders_of_others_keep_their_modes(tmp_path: Path) -> None:
 
 def test_calls_that_cannot_be_told_are_not_none(tmp_path: Path) -> None:
     """Else what a pip has read of would be moved under it."""
-    assert lock.living(str(tmp_path)) == set()
+    assert lock.live_calls(str(tmp_path)) == set()
     (tmp_path / "pinstall").mkdir()
     (tmp_path / "pinstall" / "calls").write_text("")
     with pytest.raises(OSError, match="directory"):
-        lock.living(str(tmp_path))
-    assert apply.has_litter(str(tmp_path))
+        lock.live_calls(str(tmp_path))
+    assert actions.has_litter(str(tmp_path))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall.pipcache import keys
+from pinstall.pip_cache import keys
 from tests.lab import NEWEST
 from tests.packages import sdist, wheel
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall.pipcache import entries, keys
+from pinstall.pip_cache import http_entries, keys
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def test_a_body_of_any_size_is_passed_over(lab: Lab, tmp_path: Path) -> None:
     index = lab.index()
     path = wheel(index.root, "demo", "1.0", padding=60_000_000)
     lab.pip(lab.environment(_OLD), "-i", index.url, "demo==1.0")
-    cache = entries.HttpCache(str(lab.cache), (23, 0))
+    cache = http_entries.HttpCache(str(lab.cache), (23, 0))
     tracemalloc.start()
     found = cache.find(f"{index.base}/files/{path.name}")
     peak = tracemalloc.get_traced_memory()[1]
@@ -93,7 +93,7 @@ def test_a_body_of_any_size_is_passed_over(lab: Lab, tmp_path: Path) -> None:
     assert found is not None
     entry, response, _ = found
     assert (entry.layout, response.status) == (keys.ONE_FILE, 200)
-    with entries.open_content(entry) as file:
+    with http_entries.open_content(entry) as file:
         assert file.read() == path.read_bytes()
     assert peak < 5_000_000
 

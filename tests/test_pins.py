@@ -9,9 +9,9 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from pinstall.call.requirements import Line
-from pinstall.digest import Digest
-from pinstall.pins import Pin, collect
+from pinstall.invocation.requirements_files import RequirementLine
+from pinstall.model.digest import Digest
+from pinstall.model.pins import Pin, collect
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ _HASH = "sha256:" + "a" * 64
 
 
 def _pins(*texts: str, constraints: tuple[str, ...] = ()) -> list[Pin]:
-    lines = [Line(text, f"c.txt, line {number}", constraint=True) for number, text in enumerate(constraints, start=1)]
-    return list(collect([*lines, *(Line(text, "argument") for text in texts)], {}).pins)
+    lines = [
+        RequirementLine(text, f"c.txt, line {number}", constraint=True) for number, text in enumerate(constraints, start=1)
+    ]
+    return list(collect([*lines, *(RequirementLine(text, "argument") for text in texts)], {}).pins)
 
 
 @pytest.mark.parametrize(
@@ -140,16 +142,16 @@ def test_two_urls_are_no_pin() -> None:
 
 
 def test_hashes_alone_are_a_pin() -> None:
-    (pin,) = collect([Line("demo>=1", "r.txt, line 1", hashes=(_HASH, "nonsense", _HASH))], {}).pins
+    (pin,) = collect([RequirementLine("demo>=1", "r.txt, line 1", hashes=(_HASH, "nonsense", _HASH))], {}).pins
     assert (pin.hashes, pin.has_version, pin.places) == ((Digest("sha256", "a" * 64),), False, ("r.txt, line 1",))
 
 
 def test_editables_are_no_pins() -> None:
-    assert collect([Line("demo==1.0", "argument", editable=True)], {}) == ((), True)
+    assert collect([RequirementLine("demo==1.0", "argument", editable=True)], {}) == ((), True)
 
 
 def test_markers_are_those_of_the_environment() -> None:
-    line = Line("demo==1.0; sys_platform == 'beos'", "argument")
+    line = RequirementLine("demo==1.0; sys_platform == 'beos'", "argument")
     assert collect([line], {"sys_platform": "beos"}).pins
     assert not collect([line], {}).pins
 
@@ -166,8 +168,11 @@ def test_markers_are_those_of_the_environment() -> None:
     ],
 )
 def test_whether_anything_is_asked_for_that_is_not_pinned(texts: list[str], *, loose: bool) -> None:
-    assert collect([Line(text, "argument") for text in texts], {}).loose is loose
+    assert collect([RequirementLine(text, "argument") for text in texts], {}).loose is loose
 
 
 def test_loose_constraints_ask_for_nothing() -> None:
-    assert collect([Line("a==1", "argument"), Line("b>1", "c.txt, line 1", constraint=True)], {}).loose is False
+    assert (
+        collect([RequirementLine("a==1", "argument"), RequirementLine("b>1", "c.txt, line 1", constraint=True)], {}).loose
+        is False
+    )

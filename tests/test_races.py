@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall import apply, links, lock, store
-from pinstall.pipcache import entries
+from pinstall.model import links
+from pinstall.pip_cache import http_entries
+from pinstall.storage import actions, lock, store
 from tests.lab import VERSIONS, flip
 from tests.packages import sdist, wheel
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tests.index import Index
     from tests.lab import Environment, Lab, Result
 
-    Act = Callable[[Lab, entries.Entry], None]
+    Act = Callable[[Lab, http_entries.Entry], None]
 
 _FILE = "/files/demo-1.0-py3-none-any.whl"
 _PATHS = {"page": "/simple/demo/", "metadata": f"{_FILE}.metadata", "download": _FILE}
@@ -46,32 +47,32 @@ def _filled(version: str) -> Callable[[Lab, Index], None]:
     return fill
 
 
-def _entry(lab: Lab, index: Index, version: str, path: str) -> entries.Entry:
+def _entry(lab: Lab, index: Index, version: str, path: str) -> http_entries.Entry:
     found = _http(lab, version).entry("download", links.Link(index.base + path), (), None)
     assert found is not None
     return found
 
 
-def _http(lab: Lab, version: str) -> entries.HttpCache:
-    return entries.HttpCache(str(lab.cache), tuple(map(int, version.split("."))))
+def _http(lab: Lab, version: str) -> http_entries.HttpCache:
+    return http_entries.HttpCache(str(lab.cache), tuple(map(int, version.split("."))))
 
 
-def _spent(lab: Lab, entry: entries.Entry) -> None:
+def _spent(lab: Lab, entry: http_entries.Entry) -> None:
     with lock.held(str(lab.cache), 5, print):
-        assert apply.spend(str(lab.cache), entry, entries.stamp(entry.content))
+        assert actions.spend(str(lab.cache), entry, http_entries.stamp(entry.content))
 
 
-def _set_aside(lab: Lab, entry: entries.Entry) -> None:
+def _set_aside(lab: Lab, entry: http_entries.Entry) -> None:
     with lock.held(str(lab.cache), 5, print):
-        assert apply.set_aside(str(lab.cache), entry, entries.stamp(entry.content), "")
+        assert actions.set_aside(str(lab.cache), entry, http_entries.stamp(entry.content), "")
 
 
-def _and_back(lab: Lab, entry: entries.Entry) -> None:
+def _and_back(lab: Lab, entry: http_entries.Entry) -> None:
     _set_aside(lab, entry)
     kept = store.http_entry(str(lab.cache), entry)
     assert kept is not None
     with lock.held(str(lab.cache), 5, print):
-        assert apply.bring_back(str(lab.cache), kept, entries.stamp(kept.content))
+        assert actions.bring_back(str(lab.cache), kept, http_entries.stamp(kept.content))
 
 
 @pytest.mark.parametrize("act", [_spent, _set_aside])
@@ -130,7 +131,7 @@ def test_what_is_spent_is_a_miss_until_it_is_swept_and_then(lab: Lab, version: s
     entry = _entry(lab, index, version, path)
     _spent(lab, entry)
     assert _http(lab, version).find(index.base + path) is None
-    assert not apply.has_litter(str(lab.cache)), "not for some minutes"
+    assert not actions.has_litter(str(lab.cache)), "not for some minutes"
     lab.time_passes()
     assert not any(map(os.path.exists, entry.paths))
     environment = lab.environment(version)
@@ -146,7 +147,7 @@ def test_what_was_spent_and_fetched_anew_is_not_swept(lab: Lab, version: str, pa
     _spent(lab, entry)
     lab.pip(lab.environment(version), "-i", index.url, "demo==1.0")
     lab.time_passes()
-    assert entries.is_there(_entry(lab, index, version, path))
+    assert http_entries.is_there(_entry(lab, index, version, path))
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pinstall import satisfied
-from pinstall.call.command import PYPI, Call
-from pinstall.call.formats import Formats
-from pinstall.call.requirements import Line, Unread
-from pinstall.pins import collect
+from pinstall.checks import satisfied
+from pinstall.invocation.format_control import Formats
+from pinstall.invocation.invocation import PYPI, Invocation
+from pinstall.invocation.requirements_files import RequirementLine, Unread
+from pinstall.model.pins import collect
 from tests.lab import VERSIONS
 from tests.packages import wheel
 
@@ -26,31 +26,34 @@ class _Environment:
         return _INSTALLED.get(project)
 
 
-def _call(*lines: Line, **changes: Any) -> Call:
-    return Call(lines, (), (PYPI,), (), "/cache", 0, {}, Formats(), ())._replace(**changes)
+def _call(*lines: RequirementLine, **changes: Any) -> Invocation:
+    return Invocation(lines, (), (PYPI,), (), "/cache", 0, {}, Formats(), ())._replace(**changes)
 
 
 _SATISFIED = [
-    [Line("demo==1.0", "argument")],
-    [Line("Demo[x]== 1.0 ; python_version < '3'", "r.txt, line 1"), Line("other==2.0+cpu", "r.txt, line 2")],
-    [Line("demo==1.0", "argument"), Line("demo==1.0", "c.txt, line 1", constraint=True)],
+    [RequirementLine("demo==1.0", "argument")],
+    [
+        RequirementLine("Demo[x]== 1.0 ; python_version < '3'", "r.txt, line 1"),
+        RequirementLine("other==2.0+cpu", "r.txt, line 2"),
+    ],
+    [RequirementLine("demo==1.0", "argument"), RequirementLine("demo==1.0", "c.txt, line 1", constraint=True)],
 ]
 _NOT = [
     [],
-    [Line("demo", "argument")],
-    [Line("demo==1", "argument")],  # it is, but packaging is to say so
-    [Line("demo==1.0", "argument"), Line("demo==2.0", "argument")],
-    [Line("other==2.0", "argument")],  # another local version may be offered
-    [Line("third==1.0", "argument")],
-    [Line("demo==1.0", "argument", hashes=("sha256:00",))],
-    [Line("demo==1.0", "lock", locked="https://h/demo-1.0.tar.gz")],
-    [Line("demo==1.0", "argument", editable=True)],
-    [Line("demo @ https://h/demo-1.0.tar.gz", "argument")],
+    [RequirementLine("demo", "argument")],
+    [RequirementLine("demo==1", "argument")],  # it is, but packaging is to say so
+    [RequirementLine("demo==1.0", "argument"), RequirementLine("demo==2.0", "argument")],
+    [RequirementLine("other==2.0", "argument")],  # another local version may be offered
+    [RequirementLine("third==1.0", "argument")],
+    [RequirementLine("demo==1.0", "argument", hashes=("sha256:00",))],
+    [RequirementLine("demo==1.0", "lock", locked="https://h/demo-1.0.tar.gz")],
+    [RequirementLine("demo==1.0", "argument", editable=True)],
+    [RequirementLine("demo @ https://h/demo-1.0.tar.gz", "argument")],
 ]
 
 
 @pytest.mark.parametrize("lines", _SATISFIED, ids=lambda lines: "  ".join(line.text for line in lines))
-def test_satisfied_calls(lines: list[Line]) -> None:
+def test_satisfied_calls(lines: list[RequirementLine]) -> None:
     call = _call(*lines)
     environment: Any = _Environment()
     assert satisfied.is_satisfied(call, environment)
@@ -59,7 +62,7 @@ def test_satisfied_calls(lines: list[Line]) -> None:
 
 
 @pytest.mark.parametrize("lines", _NOT, ids=lambda lines: "  ".join(line.text for line in lines) or "nothing")
-def test_other_calls(lines: list[Line]) -> None:
+def test_other_calls(lines: list[RequirementLine]) -> None:
     environment: Any = _Environment()
     assert not satisfied.is_satisfied(_call(*lines), environment)
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinstall.proof import archives, source
-from pinstall.proof.source import Source
+from pinstall.inspection import archives, sdist_scan
+from pinstall.inspection.sdist_scan import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def _sdist(files: dict[str, str], ending: str = ".tar.gz") -> bytes:
 
 
 def _read_bytes(data: bytes, filename: str = "demo-1.0.tar.gz", packages: tuple[str, ...] = ("demo",)) -> Source | None:
-    return source.read(io.BytesIO(data), filename, packages)
+    return sdist_scan.read(io.BytesIO(data), filename, packages)
 
 
 def _read(files: dict[str, str], packages: tuple[str, ...] = ("demo",)) -> Source:
@@ -60,7 +60,7 @@ def _read(files: dict[str, str], packages: tuple[str, ...] = ("demo",)) -> Sourc
 
 
 def _shaping(found: Source | None, *names: str, project: str = "foreign") -> set[str]:
-    return set(source.shaping(found, project, dict.fromkeys(names, "1"), ()))
+    return set(sdist_scan.shaping(found, project, dict.fromkeys(names, "1"), ()))
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_the_projects_own_and_the_toolchains_count_with_no_sdist_at_hand() -> No
 def test_empty_is_unset_for_the_toolchain_alone() -> None:
     found = _read({"setup.py": '"CFLAGS" in os.environ or "WITH_FROBS" in os.environ'})
     found = found and found._replace(compiles=True)
-    assert source.shaping(found, "demo", {"CFLAGS": "", "WITH_FROBS": "", "LDFLAGS": ""}, ()) == {"WITH_FROBS": ""}
-    assert source.shaping(found, "demo", {"CFLAGS": "-O2"}, ()) == {"CFLAGS": "-O2"}
+    assert sdist_scan.shaping(found, "demo", {"CFLAGS": "", "WITH_FROBS": "", "LDFLAGS": ""}, ()) == {"WITH_FROBS": ""}
+    assert sdist_scan.shaping(found, "demo", {"CFLAGS": "-O2"}, ()) == {"CFLAGS": "-O2"}
 
 
 _TOOLCHAIN = """
@@ -176,8 +176,8 @@ def test_what_differs_between_two_runs_shapes_none_unless_it_is_asked_for(name: 
     found = _read({"setup.py": f"os.environ['{name}']"})
     assert _shaping(found, name) == set()
     assert _shaping(found, name, project=name.partition("_")[0].lower()) == set()
-    assert source.shaping(found, "demo", {name: ""}, [name]) == {name: ""}
-    assert source.shaping(found, "demo", {name: "1"}, [f"{name[:2]}*"]) == {name: "1"}
+    assert sdist_scan.shaping(found, "demo", {name: ""}, [name]) == {name: ""}
+    assert sdist_scan.shaping(found, "demo", {name: "1"}, [f"{name[:2]}*"]) == {name: "1"}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_name_that_only_looks_like_one_of_these_may(name: str) -> None:
 def test_tools_are_those_that_build_files_name() -> None:
     found = _read({"setup.py": "run('curl-config'); run('pg_config')", "meson.build": "dependency('foo')", "README": "nvcc"})
     assert found.tools == ("curl-config", "pg_config", "pkg-config")
-    assert set(found.tools) < set(source.TOOLS)
+    assert set(found.tools) < set(sdist_scan.TOOLS)
 
 
 _BACKEND = '[build-system]\nrequires = ["Cython>=3", "setup.tools_scm[toml]", 7, "?"]\n'
@@ -294,8 +294,8 @@ def test_folders_are_no_files(ending: str) -> None:
 )
 def test_an_sdist_says_what_it_is_at_its_top(ending: str, files: dict[str, str], said: str) -> None:
     data = _sdist(files, ending)
-    assert source.metadata(io.BytesIO(data), f"demo-1.0{ending}") == said
-    assert source.metadata(io.BytesIO(data[:50]), f"demo-1.0{ending}") == ""
+    assert sdist_scan.metadata(io.BytesIO(data), f"demo-1.0{ending}") == said
+    assert sdist_scan.metadata(io.BytesIO(data[:50]), f"demo-1.0{ending}") == ""
 
 
 def test_what_an_sdist_says_may_be_no_utf8_and_begin_with_a_dot() -> None:
@@ -305,7 +305,7 @@ def test_what_an_sdist_says_may_be_no_utf8_and_begin_with_a_dot() -> None:
         info.size = 7
         tar.addfile(info, io.BytesIO(b"Name: \xe9"))
     packed.seek(0)
-    assert source.metadata(packed, "demo-1.0.tar") == "Name: \ufffd"
+    assert sdist_scan.metadata(packed, "demo-1.0.tar") == "Name: \ufffd"
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_what_is_no_sdist_is_not_read(filename: str) -> None:
 def test_reading_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch, bound: str, ending: str) -> None:
     if ending == ".zip" and bound == "_MOST_UNPACKED":
         return  # its members are opened one by one
-    module = archives if bound == "LARGEST_READ" else source
+    module = archives if bound == "LARGEST_READ" else sdist_scan
     monkeypatch.setattr(module, bound, 1 if bound == "_MOST_MEMBERS" else 600 if ending != ".zip" else 90)
     found = _read_bytes(_sdist({"README": "", "setup.py": "os.environ['WITH_FROBS']\n" * 100}, ending), f"demo-1.0{ending}")
     assert found is not None
@@ -456,9 +456,9 @@ def _says(words: frozenset[str]) -> Source:
 def test_more_words_find_more_and_nothing_that_is_not_set(
     environ: dict[str, str], fewer: frozenset[str], more: frozenset[str]
 ) -> None:
-    found = source.shaping(_says(fewer), "demo", environ, ())
-    assert source.shaping(None, "demo", environ, ()).items() <= found.items()
-    assert found.items() <= source.shaping(_says(fewer | more), "demo", environ, ()).items()
+    found = sdist_scan.shaping(_says(fewer), "demo", environ, ())
+    assert sdist_scan.shaping(None, "demo", environ, ()).items() <= found.items()
+    assert found.items() <= sdist_scan.shaping(_says(fewer | more), "demo", environ, ()).items()
     assert found.items() <= environ.items()
 
 
@@ -484,8 +484,8 @@ class _Bad(io.BytesIO):
 def test_a_disk_that_is_bad_is_not_a_source_that_says_nothing(ending: str) -> None:
     data = _sdist({"PKG-INFO": "Name: demo"}, ending)
     for ask in (
-        lambda file: source.read(file, f"demo-1.0{ending}", ()),
-        lambda file: source.metadata(file, f"demo-1.0{ending}"),
+        lambda file: sdist_scan.read(file, f"demo-1.0{ending}", ()),
+        lambda file: sdist_scan.metadata(file, f"demo-1.0{ending}"),
     ):
         with pytest.raises(OSError, match="Input/output error"):
             ask(_Bad(data))

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall import apply, ledger, lock, store, view
-from pinstall.pipcache import keys
-from pinstall.pipcache.entries import Entry, is_spent, stamp
-from pinstall.proof import build
-from pinstall.proof.build import Record
-from pinstall.proof.source import Source
-from pinstall.view import Plan
+from pinstall.inspection import build_record
+from pinstall.inspection.build_record import BuildRecord
+from pinstall.inspection.sdist_scan import Source
+from pinstall.pip_cache import keys
+from pinstall.pip_cache.http_entries import Entry, is_spent, stamp
+from pinstall.storage import actions, ledger, lock, store, view
+from pinstall.storage.view import Plan
 from tests.faults import ERRORS, KILL, Fault, injected
 from tests.packages import wheel
 
@@ -31,7 +31,7 @@ _ROUNDS = int(os.environ.get("PINSTALL_TEST_ROUNDS", "2"))
 _HERE = Path(__file__).parent.parent
 _HEAD = b"cc=4,\x81\xa8response\x83\xa4body\xc4\x00\xa6status\xcc\xc8\xa7headers\x80"
 _KEYS = {name: f"{number:02x}" * 28 for number, name in enumerate(("cached", "stored", "built", "kept", "new", "other"), 1)}
-_RECORD = Record("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
+_RECORD = BuildRecord("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
 _DEAD = "1-00000000"
 _BODY = b"body" * 3000
 _PROOF = ledger.Proof(stamp(__file__), 0, {"sha256": "a" * 64})  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def _world(cache: Path) -> None:
     for name in ("built", "kept", "other"):
         made = wheel(Path(_built(cache, name).content).parent, "demo", "1.0", padding=5000)
         made.with_name("origin.json").write_text("{}")
-    Path(_built(cache, "kept").content).with_name("record.json").write_text(json.dumps(build.to_json(_RECORD)))
+    Path(_built(cache, "kept").content).with_name("record.json").write_text(json.dumps(build_record.to_json(_RECORD)))
     fresh = wheel(cache / "pinstall" / "views" / _DEAD / keys.wheel_path(_KEYS["new"]), "demo", "1.0", "new")
     fresh.with_name("origin.json").write_text("{}")
     for name in ("demo", "other"):
@@ -90,19 +90,19 @@ def _acted(act: Callable[..., object], entry: Callable[[Path, str], Entry], name
 
 
 def _keep(cache: Path) -> None:
-    with lock.under_way(str(cache)):
+    with lock.call_marker(str(cache)):
         for key, path in list(view.built(str(cache), _DEAD)):
-            apply.keep_build(str(cache), key, path, _RECORD._replace(wheel="e" * 64))
+            actions.keep_build(str(cache), key, path, _RECORD._replace(wheel="e" * 64))
         view.remove(str(cache), _DEAD)
 
 
 def _adopt(cache: Path) -> None:
-    with lock.under_way(str(cache)):
-        apply.adopt(str(cache), _built(cache, "built"), _RECORD)
+    with lock.call_marker(str(cache)):
+        actions.adopt(str(cache), _built(cache, "built"), _RECORD)
 
 
 def _view(cache: Path) -> None:
-    with lock.under_way(str(cache)) as name:
+    with lock.call_marker(str(cache)) as name:
         if name is not None:
             plan = Plan({_KEYS["built"]: [_built(cache, "kept")], _KEYS["new"]: []}, unknown=True)
             view.make(str(cache), name, plan, ["http-v2"])
@@ -116,7 +116,7 @@ def _remember(cache: Path) -> None:
 
 def _prune(cache: Path) -> None:
     with lock.held(str(cache), 5, print):
-        apply.prune(str(cache), 0)
+        actions.prune(str(cache), 0)
 
 
 def _sweep(cache: Path) -> None:
@@ -127,20 +127,20 @@ def _sweep(cache: Path) -> None:
         (cache / "pinstall" / "unfinished" / _KEYS["cached"]).touch()
         os.rename(head, place)
     with lock.held(str(cache), 5, print):
-        apply.sweep(str(cache))
+        actions.sweep(str(cache))
 
 
 _ACTS: dict[str, Callable[[Path], None]] = {
-    "delete a download": _acted(apply.delete, _download, "cached"),
-    "spend a download": _acted(apply.spend, _download, "cached"),
-    "leave a built wheel": _acted(apply.leave, _built, "built", "a" * 64),
-    "delete from the store": _acted(apply.delete, _download, "stored"),
-    "delete a built wheel": _acted(apply.delete, _built, "built"),
-    "delete a kept build": _acted(apply.delete, _built, "kept"),
-    "set aside a download": _acted(apply.set_aside, _download, "cached", "a" * 64),
-    "set aside a built wheel": _acted(apply.set_aside, _built, "built", "a" * 64),
-    "bring back a download": _acted(apply.bring_back, _download, "stored"),
-    "bring back a kept build": _acted(apply.bring_back, _built, "kept"),
+    "delete a download": _acted(actions.delete, _download, "cached"),
+    "spend a download": _acted(actions.spend, _download, "cached"),
+    "leave a built wheel": _acted(actions.leave, _built, "built", "a" * 64),
+    "delete from the store": _acted(actions.delete, _download, "stored"),
+    "delete a built wheel": _acted(actions.delete, _built, "built"),
+    "delete a kept build": _acted(actions.delete, _built, "kept"),
+    "set aside a download": _acted(actions.set_aside, _download, "cached", "a" * 64),
+    "set aside a built wheel": _acted(actions.set_aside, _built, "built", "a" * 64),
+    "bring back a download": _acted(actions.bring_back, _download, "stored"),
+    "bring back a kept build": _acted(actions.bring_back, _built, "kept"),
     "keep": _keep,
     "adopt": _adopt,
     "view": _view,
@@ -148,7 +148,7 @@ _ACTS: dict[str, Callable[[Path], None]] = {
     "prune": _prune,
     "sweep": _sweep,
 }
-_REFUSALS = (OSError, apply.NotDoneError, apply.ChangedError, lock.LockTimeoutError)
+_REFUSALS = (OSError, actions.NotDoneError, actions.ChangedError, lock.LockTimeoutError)
 
 
 def serve() -> None:
@@ -226,11 +226,11 @@ def _is_whole(cache: Path) -> None:
 
 def _next_call(name: str, cache: Path) -> None:
     if name not in ("keep", "view"):  # nobody harvests the views of the dead
-        with suppress(apply.NotDoneError, apply.ChangedError):
+        with suppress(actions.NotDoneError, actions.ChangedError):
             _ACTS[name](cache)
     with lock.held(str(cache), 5, print):
-        if apply.has_litter(str(cache)):
-            apply.sweep(str(cache))
+        if actions.has_litter(str(cache)):
+            actions.sweep(str(cache))
 
 
 def _nothing_leaks(cache: Path) -> None:
@@ -292,5 +292,5 @@ def test_nothing_behind_a_link_is_swept(tmp_path: Path, part: str) -> None:
     place.parent.mkdir(parents=True)
     place.symlink_to(elsewhere)
     with suppress(OSError):
-        apply.sweep(str(cache))
+        actions.sweep(str(cache))
     assert sorted(path.name for path in elsewhere.rglob("*")) == ["1-00000000", "2-00000000", "file"]

@@ -9,7 +9,8 @@ from filelock import FileLock
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pinstall import lock, messages, store
+from pinstall import messages
+from pinstall.storage import lock, store
 from tests.lab import flip
 from tests.packages import sdist, wheel
 

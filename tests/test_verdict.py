@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
-from pinstall.digest import Digest
-from pinstall.links import Label, parsed
-from pinstall.pins import Pin
-from pinstall.pipcache import locate
-from pinstall.pipcache.entries import Entry
-from pinstall.verdict import Delete, Evidence, Hide, Keep, Unknown, decide
+from pinstall.model.digest import Digest
+from pinstall.model.links import ParsedFilename, parsed
+from pinstall.model.pins import Pin
+from pinstall.model.verdict import Delete, Evidence, Hide, Keep, Unreadable, decide
+from pinstall.pip_cache import locator
+from pinstall.pip_cache.http_entries import Entry
 
 _A, _B, _C = "a" * 64, "b" * 64, "c" * 64
 _MD5 = "d" * 32
@@ -27,7 +27,7 @@ def _pin(*hashes: Digest, spec: str = "==1.0", url: str = "") -> Pin:
 def _entry(kind: str = "download", *stated: Digest, version: str = "1.0") -> Entry:
     found = parsed(version)
     assert found is not None
-    return Entry(kind, "key", ("/cache/x",), "demo-1.0.tar.gz", stated, Label(version, found))
+    return Entry(kind, "key", ("/cache/x",), "demo-1.0.tar.gz", stated, ParsedFilename(version, found))
 
 
 def _sha(value: str) -> Digest:
@@ -80,7 +80,7 @@ _CASES: list[tuple[str, Pin, Entry, Evidence, Any]] = [
     ("page lists it", _pin(), _entry("page"), Evidence(fresh=True), Keep),
     ("page does not, and pip would believe it", _pin(), _entry("page"), Evidence(fresh=True, listed=False), "stale-page"),
     ("page does not, and pip will ask", _pin(), _entry("page"), Evidence(fresh=False, listed=False), Keep),
-    ("not readable", _pin(), _entry("download", _sha(_A)), Evidence(unreadable="EIO"), Unknown),
+    ("not readable", _pin(), _entry("download", _sha(_A)), Evidence(unreadable="EIO"), Unreadable),
     (
         "is what the world gives",
         _pin(),
@@ -189,7 +189,7 @@ def test_by_what_it_is_known_when_it_comes_back() -> None:
 
 
 def test_what_cannot_be_read_is_said_as_it_is() -> None:
-    assert decide(_pin(), _entry(), Evidence(unreadable="EIO")) == Unknown("EIO")
+    assert decide(_pin(), _entry(), Evidence(unreadable="EIO")) == Unreadable("EIO")
 
 
 _HEX = st.sampled_from([_A, _B, _C])
@@ -228,11 +228,11 @@ def test_no_reason_is_given_twice(kind: str, stated: list[Digest], hashes: list[
 def test_what_could_not_be_read_is_never_evicted(
     kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence
 ) -> None:
-    assert isinstance(decide(_pin(*hashes), _entry(kind, *stated), evidence._replace(unreadable="why")), Unknown)
+    assert isinstance(decide(_pin(*hashes), _entry(kind, *stated), evidence._replace(unreadable="why")), Unreadable)
 
 
 def test_only_pypis_own_paths_state_a_digest() -> None:
     """A host of 58 letters is none: its address would have a digest's length."""
     of_pypi = f"https://files.pythonhosted.org/packages/aa/bb/{'c' * 60}/demo-1.0.tar.gz"
-    assert locate.pypi_digest(of_pypi) == (Digest("blake2b_256", "aabb" + "c" * 60),)
-    assert locate.pypi_digest(f"https://{'h' * 58}/demo-1.0.tar.gz") == ()
+    assert locator.pypi_digest(of_pypi) == (Digest("blake2b_256", "aabb" + "c" * 60),)
+    assert locator.pypi_digest(f"https://{'h' * 58}/demo-1.0.tar.gz") == ()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall import apply, lock, view
-from pinstall.pipcache.entries import Entry
-from pinstall.pipcache.keys import wheel_path
-from pinstall.proof.build import Record
-from pinstall.proof.source import Source
-from pinstall.view import Plan
+from pinstall.inspection.build_record import BuildRecord
+from pinstall.inspection.sdist_scan import Source
+from pinstall.pip_cache.http_entries import Entry
+from pinstall.pip_cache.keys import wheel_path
+from pinstall.storage import actions, lock, view
+from pinstall.storage.view import Plan
 from tests.packages import extension, wheel
 
 if TYPE_CHECKING:
@@ -171,13 +171,13 @@ def test_the_cache_behind_a_view(cache: Path) -> None:
 
 
 def test_views_of_the_living_stay(cache: Path) -> None:
-    with lock.under_way(str(cache)) as name:
+    with lock.call_marker(str(cache)) as name:
         assert name is not None
         folder = view.make(str(cache), name, Plan({}, unknown=True), ["http-v2"])
         dead = view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
-        view.sweep(str(cache), lock.living(str(cache)))
+        view.sweep(str(cache), lock.live_calls(str(cache)))
         assert (os.path.isdir(folder), os.path.isdir(dead)) == (True, False)
-    view.sweep(str(cache), lock.living(str(cache)))
+    view.sweep(str(cache), lock.live_calls(str(cache)))
     assert not os.path.isdir(folder)
     view.remove(str(cache), name)  # somebody else was faster
 
@@ -194,7 +194,7 @@ def test_a_view_that_cannot_be_made_leaves_nothing(cache: Path, monkeypatch: pyt
     assert os.listdir(cache / "pinstall" / "views") == []
 
 
-_RECORD = Record("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
+_RECORD = BuildRecord("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
 
 
 def test_a_build_is_kept_where_there_are_no_hard_links(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_a_build_is_kept_where_there_are_no_hard_links(cache: Path, monkeypatch:
     new = "eeee" + "3" * 52
     made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(new), "demo", "1.0")
     data = made.read_bytes()
-    apply.keep_build(str(cache), new, str(made), _RECORD)
+    actions.keep_build(str(cache), new, str(made), _RECORD)
     assert (cache / wheel_path(new) / made.name).read_bytes() == data
     assert (cache / "pinstall" / "store" / "builds" / new / ("f" * 16) / made.name).read_bytes() == data
 
@@ -213,7 +213,7 @@ def test_a_build_is_kept_where_there_are_no_hard_links(cache: Path, monkeypatch:
 def test_a_build_does_not_go_over_what_pip_has(cache: Path) -> None:
     made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(_KEYS[0]), "demo", "1.0", "another")
     before = (cache / wheel_path(_KEYS[0]) / made.name).read_bytes()
-    apply.keep_build(str(cache), _KEYS[0], str(made), _RECORD)
+    actions.keep_build(str(cache), _KEYS[0], str(made), _RECORD)
     assert (cache / wheel_path(_KEYS[0]) / made.name).read_bytes() == before
     assert not made.exists()
 

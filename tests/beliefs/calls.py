@@ -10,14 +10,14 @@ from unittest import mock
 
 from hypothesis import settings
 
-from pinstall.call import command, config, options
-from pinstall.call.options import UnreadableCallError
+from pinstall.invocation import invocation, options, pip_config
+from pinstall.invocation.options import UnreadableCallError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pinstall.call.command import Call
-    from pinstall.call.requirements import Line
+    from pinstall.invocation.invocation import Invocation
+    from pinstall.invocation.requirements_files import RequirementLine
     from tests.beliefs.conftest import Judge
 
 EXAMPLES = int(os.environ.get("PINSTALL_TEST_EXAMPLES", "30"))
@@ -99,13 +99,13 @@ class World:
     def places(self, environ: dict[str, str], *, isolated: bool) -> tuple[list[str], str]:
         """Return what we believe to be pip's configuration files and its default cache folder."""
         with self.entered(environ):
-            return config.files(environ, self.prefix, isolated=isolated), config.cache_folder(environ)
+            return pip_config.files(environ, self.prefix, isolated=isolated), pip_config.cache_folder(environ)
 
-    def read(self, argv: list[str], environ: dict[str, str], pip: options.Version) -> Call | UnreadableCallError:
+    def read(self, argv: list[str], environ: dict[str, str], pip: options.Version) -> Invocation | UnreadableCallError:
         """Read a call as pinstall does."""
         try:
             with self.entered(environ):
-                return command.unlocked(command.read(argv, environ, self.prefix, pip), {}, None)
+                return invocation.unlocked(invocation.read(argv, environ, self.prefix, pip), {}, None)
         except UnreadableCallError as error:
             return error
 
@@ -142,7 +142,7 @@ def _compare(judge: Judge, world: World, argv: list[str], environ: dict[str, str
         _compare_values(ours, theirs)
 
 
-def _compare_values(ours: Call, theirs: dict[str, Any]) -> None:
+def _compare_values(ours: Invocation, theirs: dict[str, Any]) -> None:
     assert {name: sorted(names) for name, names in ours.formats._asdict().items()} == theirs["formats"]
     written = [text.partition("=") for text in ours.values["config_settings"] or ()]
     for key, held in (theirs["values"]["config_settings"] or {}).items():  # 23.0 kept the last value of a key only
@@ -163,7 +163,7 @@ def _compare_values(ours: Call, theirs: dict[str, Any]) -> None:
             assert value == expected, dest
 
 
-def _line(line: Line, folder: str) -> dict[str, Any]:
+def _line(line: RequirementLine, folder: str) -> dict[str, Any]:
     file, _, number = line.place.rpartition(", line ")
     return {
         "text": line.text,

@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.tags import interpreter_name, interpreter_version
 
-from pinstall.digest import Digest
-from pinstall.pipcache import entries, keys, pages
+from pinstall.model.digest import Digest
+from pinstall.pip_cache import http_entries, index_pages, keys
 from tests.beliefs.calls import SETTINGS
 from tests.lab import NEWEST, VERSIONS, Lab, flip
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
-    from pinstall.links import Link
-    from pinstall.pipcache.entries import Entry, Response
+    from pinstall.model.links import Link
+    from pinstall.pip_cache.http_entries import Entry, Response
     from tests.beliefs.conftest import Judge
     from tests.index import Index
 
@@ -34,11 +34,11 @@ def _version(pip: str) -> tuple[int, ...]:
 
 
 def _find(lab: Lab, pip: str, url: str) -> tuple[Entry, Response, str] | None:
-    return entries.HttpCache(str(lab.cache), _version(pip)).find(url)
+    return http_entries.HttpCache(str(lab.cache), _version(pip)).find(url)
 
 
 def _content(entry: Entry) -> bytes:
-    with entries.open_content(entry) as file:
+    with http_entries.open_content(entry) as file:
         return file.read()
 
 
@@ -48,8 +48,8 @@ def _wheel_url(index: Index, project: str = "demo") -> str:
 
 def _offer(index: Index, project: str, name: str) -> Link:
     """The link to a file of *index*, read from the page that it would send."""
-    _, body, headers = index.respond(f"/simple/{project}/", pages.JSON)
-    found = pages.parse(body, {name.lower(): value for name, value in headers.items()}, f"{index.url}{project}/")
+    _, body, headers = index.respond(f"/simple/{project}/", index_pages.JSON)
+    found = index_pages.parse(body, {name.lower(): value for name, value in headers.items()}, f"{index.url}{project}/")
     return next(offer.link() for offer in found if offer.filename == name)
 
 
@@ -99,9 +99,9 @@ def test_a_page_is_believed_by_pips_since_26_2(lab: Lab, pip: str) -> None:
     found = _find(lab, pip, f"{index.url}demo/")
     assert found is not None or not believes
     if found is not None:
-        offers = pages.parse(_content(found[0]), found[1].headers, found[2])
+        offers = index_pages.parse(_content(found[0]), found[1].headers, found[2])
         assert offers[0].filename == "demo-1.0-py3-none-any.whl"
-        assert found[1].fresh(entries.now())
+        assert found[1].fresh(http_entries.now())
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)
@@ -139,7 +139,7 @@ def _built(lab: Lab, link: Link, project: str) -> list[str]:
     interpreter = (interpreter_name(), interpreter_version())
     key = keys.wheel_key(link.url, link.digests[0] if link.digests else None, link.subdirectory, interpreter)
     folder = lab.cache / keys.wheel_path(key)
-    return [entry.filename for entry in entries.built_under(str(folder), key, project)]
+    return [entry.filename for entry in http_entries.built_under(str(folder), key, project)]
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)
@@ -238,7 +238,7 @@ def test_the_head_of_an_entry(judges: list[Judge], ground: Path, document: Any, 
     data = data[:cut] if cut else data
     path = ground / "head"
     path.write_bytes(data)
-    ours = entries.read_head(str(path))
+    ours = http_entries.read_head(str(path))
     for judge in judges:
         theirs = judge.ask("head", data=data.decode("latin-1"))
         if theirs is not None:
@@ -290,10 +290,10 @@ def test_a_spent_head(  # noqa: PLR0917
     path = ground / "entry"
     path.write_bytes(b"cc=4," + msgpack.packb({"response": fields, "vary": {}}))
     out = io.BytesIO()
-    entry = entries.Entry("download", "", (str(path),), "", layout=keys.ONE_FILE)
-    entries.write_spent(entry, out, lasting=lasting)
+    entry = http_entries.Entry("download", "", (str(path),), "", layout=keys.ONE_FILE)
+    http_entries.write_spent(entry, out, lasting=lasting)
     path.write_bytes(out.getvalue())
-    assert entries.is_spent(entry)
+    assert http_entries.is_spent(entry)
     for judge in judges:
         told = {"Date": _TIMES[0], "ETag": _TAG, **dict(answer)}
         found = judge.ask("spent", data=out.getvalue().decode("latin-1"), tag=_TAG, answer=told)
@@ -313,4 +313,4 @@ def test_a_permanent_redirect_cannot_be_spent(tmp_path: Path, status: int) -> No
     path = tmp_path / "entry"
     path.write_bytes(b"cc=4," + msgpack.packb({"response": {"body": b"", "headers": {}, "status": status}}))
     with pytest.raises(ValueError, match="follows it"):
-        entries.write_spent(entries.Entry("download", "", (str(path),), ""), io.BytesIO(), lasting=True)
+        http_entries.write_spent(http_entries.Entry("download", "", (str(path),), ""), io.BytesIO(), lasting=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pinstall.forward import Given
+from pinstall.pip_process import Given
 from tests.beliefs.calls import SETTINGS, World, compare
 
 if TYPE_CHECKING:

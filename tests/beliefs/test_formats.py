@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pinstall.call.formats import Formats
-from pinstall.call.options import UnreadableCallError
+from pinstall.invocation.format_control import Formats
+from pinstall.invocation.options import UnreadableCallError
 from tests.beliefs.calls import SETTINGS, World, compare
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall.forward import SHARED
+from pinstall.pip_process import SHARED
 from tests.lab import VERSIONS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinstall.pipcache import pages
+from pinstall.pip_cache import index_pages
 from tests.beliefs.calls import SETTINGS
 from tests.beliefs.test_links import plain
 
@@ -24,8 +24,8 @@ def _same_page(judge: Judge, body: bytes, content_type: str) -> None:
     charset = judge.ask("charset", content_type=content_type)
     theirs = judge.ask("page", content=body.decode("latin-1"), content_type=content_type, encoding=charset, url=_URL)
     try:
-        offers = pages.parse(body, {"content-type": content_type}, _URL)
-    except (pages.DamagedPageError, pages.UnknownPageError):
+        offers = index_pages.parse(body, {"content-type": content_type}, _URL)
+    except (index_pages.DamagedPageError, index_pages.UnknownPageError):
         assert theirs is None
         return
     if theirs is None:
@@ -85,11 +85,18 @@ _DOCUMENTS: list[Any] = [
 @pytest.mark.parametrize("document", _DOCUMENTS, ids=json.dumps)
 def test_json(judges: list[Judge], document: Any) -> None:
     for judge in judges[1:]:
-        _same_page(judge, json.dumps(document).encode(), pages.JSON)
+        _same_page(judge, json.dumps(document).encode(), index_pages.JSON)
 
 
 @pytest.mark.parametrize(
-    "content_type", [pages.JSON, pages.JSON + "; charset=utf-8", pages.JSON.upper(), pages.JSON + "x", "application/json"]
+    "content_type",
+    [
+        index_pages.JSON,
+        index_pages.JSON + "; charset=utf-8",
+        index_pages.JSON.upper(),
+        index_pages.JSON + "x",
+        "application/json",
+    ],
 )
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xef\xbb\xbf{}", b'{"files": [{"url": "\xff"}]}', b"null", '{"files": []}'.encode("utf-16")]
@@ -213,4 +220,4 @@ _FILES = st.fixed_dictionaries(
 @SETTINGS
 def test_any_json(judges: list[Judge], files: list[dict[str, Any]]) -> None:
     for judge in judges[1:]:
-        _same_page(judge, json.dumps({"files": files}).encode(), pages.JSON)
+        _same_page(judge, json.dumps({"files": files}).encode(), index_pages.JSON)

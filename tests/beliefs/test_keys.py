@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.tags import interpreter_name, interpreter_version
 
-from pinstall import links
-from pinstall.digest import Digest
-from pinstall.pipcache import entries, keys
+from pinstall.model import links
+from pinstall.model.digest import Digest
+from pinstall.pip_cache import http_entries, keys
 from tests.beliefs.calls import SETTINGS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _same_key(judges: list[Judge], url: str) -> None:
         if theirs is None:  # no URL, says pip
             continue
         assert keys.request_url(url) == theirs["name"], judge.name
-        place = entries.HttpCache("", judge.version).place(url)
+        place = http_entries.HttpCache("", judge.version).place(url)
         assert place.paths[0].partition("/")[2] == theirs["path"].lstrip("/"), judge.name
         assert hashlib.sha224(theirs["name"].encode()).hexdigest() == place.key
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinstall import links
+from pinstall.model import links
 from tests.beliefs.calls import SETTINGS
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinstall.call import options
+from pinstall.invocation import options
 
 if TYPE_CHECKING:
-    from pinstall.call.options import Row
+    from pinstall.invocation.options import Row
     from tests.beliefs.conftest import Judge
 
 # pip's callbacks take their value apart; their values are "raw" for us, or one switch. Two rows share the dest of a third.

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from pinstall.call.requirements import Line
-from pinstall.pins import collect
+from pinstall.invocation.requirements_files import RequirementLine
+from pinstall.model.pins import collect
 from tests.beliefs.calls import SETTINGS
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ _TEXTS = st.one_of(
 @SETTINGS
 def test_pip_reads_the_same_requirement(judges: list[Judge], text: str) -> None:
     """Name, versions and URL of a pin are those of the requirement that pip makes of the line, in every version of pip."""
-    found = collect([Line(text, "argument")], {}).pins
+    found = collect([RequirementLine(text, "argument")], {}).pins
     for judge in judges[3:]:  # the packaging in older ones knows other versions than ours
         theirs = judge.ask("requirement", text=text, folder="/")
         if theirs is None or not theirs["applies"]:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall.call import command
-from pinstall.call.options import UnreadableCallError
+from pinstall.invocation import invocation
+from pinstall.invocation.options import UnreadableCallError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pinstall.call.command import Call
+    from pinstall.invocation.invocation import Invocation
 
 _PIP = (26, 3)
 
 
-def _read(folder: Path, *words: str) -> Call:
-    return command.read(words, {"PIP_CONFIG_FILE": os.devnull, "HOME": str(folder)}, str(folder), _PIP)
+def _read(folder: Path, *words: str) -> Invocation:
+    return invocation.read(words, {"PIP_CONFIG_FILE": os.devnull, "HOME": str(folder)}, str(folder), _PIP)
 
 
 @pytest.mark.parametrize("option", ["-r", "-c"])
@@ -54,7 +54,7 @@ def test_a_url_within_a_file(tmp_path: Path) -> None:
 
 
 def test_a_lock_file_that_is_a_url(tmp_path: Path) -> None:
-    call = command.unlocked(_read(tmp_path, "-r", "https://localhost:1/pylock.dev.toml"), {}, None)
+    call = invocation.unlocked(_read(tmp_path, "-r", "https://localhost:1/pylock.dev.toml"), {}, None)
     assert [unread.source for unread in call.unread] == ["https://localhost:1/pylock.dev.toml"]
 
 

@@ -7,15 +7,15 @@ import json
 
 import pytest
 
-from pinstall.pipcache import pages
+from pinstall.pip_cache import index_pages
 
 _BODY = json.dumps({"files": [{"url": "demo-1.0.zip", "hashes": {}}]}).encode()
 _PACKED = gzip.compress(_BODY, mtime=0)
 
 
 def _names(body: bytes, **headers: str) -> list[str]:
-    stated = {"content-type": pages.JSON, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return [offer.filename for offer in pages.parse(body, stated, "https://host/simple/demo/")]
+    stated = {"content-type": index_pages.JSON, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return [offer.filename for offer in index_pages.parse(body, stated, "https://host/simple/demo/")]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_whole(body: bytes, headers: dict[str, str]) -> None:
     ],
 )
 def test_damaged(body: bytes, headers: dict[str, str], fault: str) -> None:
-    with pytest.raises(pages.DamagedPageError) as raised:
+    with pytest.raises(index_pages.DamagedPageError) as raised:
         _names(body, **headers)
     assert str(raised.value) == fault
 
@@ -59,11 +59,11 @@ def test_damaged(body: bytes, headers: dict[str, str], fault: str) -> None:
     [
         (_BODY, {"content_encoding": "br"}, "encoded as br"),
         (b"<a href=x>", {"content_type": "text/html; charset=martian"}, "unknown character set"),
-        (gzip.compress(bytes(pages.LARGEST + 1), 1), {"content_encoding": "gzip"}, "too large"),
+        (gzip.compress(bytes(index_pages.LARGEST + 1), 1), {"content_encoding": "gzip"}, "too large"),
     ],
     ids=["encoding", "character set", "bomb"],
 )
 def test_unknown(body: bytes, headers: dict[str, str], reason: str) -> None:
-    with pytest.raises(pages.UnknownPageError) as raised:
+    with pytest.raises(index_pages.UnknownPageError) as raised:
         _names(body, **headers)
     assert str(raised.value) == reason

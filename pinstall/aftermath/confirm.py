@@ -1,0 +1,181 @@
+"""Confirm: after a pip that succeeded, whether the environment holds what was pinned.
+
+Only what is proven contradicts: a name and version (version specifiers specification) that the environment's own interpreter
+reports too. Origins (PEP 610) and local versions that are not what a pin asks for are noticed, where pip left a project as
+it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from pinstall import interpreter
+from pinstall.interpreter import SilentPythonError
+from pinstall.invocation.invocation import PYPI
+from pinstall.invocation.requirements_files import without_secrets
+from pinstall.messages import listed, not_checked, pinned
+from pinstall.model import digest, links
+from pinstall.model.digest import Digest
+from pinstall.pip_cache.locator import is_vcs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from packaging.version import Version
+
+    from pinstall.environment import Environment
+    from pinstall.invocation.invocation import Invocation
+    from pinstall.model.pins import Pin
+    from pinstall.pip_cache.locator import Cache
+
+# With these, pip installs nothing, or where nothing tells which version counts: --target --upgrade leaves old .dist-info there.
+_NOT_HERE = ("dry_run", "target_dir", "prefix_path", "root_path")
+_ANEW = ("force_reinstall", "ignore_installed")
+_LARGEST_ORIGIN = 1 << 20
+
+
+class Discrepancy(NamedTuple):
+    """A ``pin`` that the environment may not hold, and the ``line`` to be said of it.
+
+    ``contradicts`` says that its name and version are proven not to be what is installed.
+    """
+
+    pin: Pin
+    line: str
+    contradicts: bool
+
+
+class _Origin(NamedTuple):
+    """Where an installed distribution came from: comparable URL, commit of version control, digests of an archive."""
+
+    url: str
+    commit: str
+    digests: dict[str, str]
+
+
+def confirm(
+    pins: Iterable[Pin], before: Mapping[str, str], environment: Environment, cache: Cache, call: Invocation
+) -> list[Discrepancy]:
+    """Hold an *environment*, looked at anew, to the *pins* of a *call* that succeeded; contradictions come first.
+
+    *before* are the versions by project before pip ran (`Environment.versions`). A pin that the call does not itself ask for
+    counts only where pip changed its project. Nothing is said where nothing can be known: a dry run, or another target.
+    """
+    if call.has(*_NOT_HERE):
+        return []
+    now = environment.versions()
+    suspects, notices = [], []
+    for pin in pins:
+        project = pin.project
+        is_asked = pin.requested and not call.has("only_dependencies")
+        is_changed = before.get(project) != now.get(project)
+        if not is_asked and not (is_changed and project in now):
+            continue
+        version = environment.installed(project)
+        if not _holds(pin, version):
+            suspects.append(pin)
+        elif is_asked and version and not is_changed and not call.has(*_ANEW):
+            line = _other_origin(pin, version, environment) or _other_local(pin, version, cache, call)
+            notices += [Discrepancy(pin, line, contradicts=False)] if line else []
+    return [*_contradictions(suspects, environment), *notices]
+
+
+def _holds(pin: Pin, version: str | None) -> bool:
+    """Say whether an installed *version* (None: there is none) may be what is pinned."""
+    if pin.url:
+        return True  # pip holds it to its name, if it is given one; a file's name may be another
+    if version is None:
+        return False
+    parsed = links.parsed(version)
+    return parsed is None or pin.admits(parsed)
+
+
+def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discrepancy]:
+    """Return those of *suspects* of which the interpreter says the same.
+
+    It knows of more than `Environment` does: eggs, zip files, and folders that pip made just now (the user's own site).
+    """
+    if not suspects:
+        return []
+    try:
+        installed = interpreter.installed(environment.python)
+    except SilentPythonError as error:
+        line = not_checked(f"whether {listed(pin.project for pin in suspects)} is installed as pinned", str(error))
+        return [Discrepancy(suspects[0], line, contradicts=False)]
+    found = [(pin, installed.get(pin.project, [])) for pin in suspects]
+    return [
+        Discrepancy(pin, _contradiction(pin, versions), contradicts=True)
+        for pin, versions in found
+        if not any(_holds(pin, version) for version in versions)
+    ]
+
+
+def _contradiction(pin: Pin, versions: list[str]) -> str:
+    if not versions:
+        return f"what is pinned is not installed: the same call again installs it; {pinned(pin)}"
+    return f"what is pinned is not installed, but {' and '.join(versions)}: {_mended(pin)}; {pinned(pin)}"
+
+
+def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
+    """Say how the recorded origin of what is installed differs from what *pin* states; nothing if it does not, or has none."""
+    folder = environment.folder(pin.project) if pin.url or pin.hashes else None
+    origin = _read_origin(folder) if folder else None
+    difference = _difference(pin, origin) if origin else ""
+    return f"pip kept the installed {version}, {difference}: {_mended(pin)}; {pinned(pin)}" if difference else ""
+
+
+def _difference(pin: Pin, origin: _Origin) -> str:
+    stated = [d for d in digest.known((*pin.hashes, *links.link(pin.url).digests)) if d.algorithm in origin.digests]
+    same = digest.agree(stated, origin.digests)
+    if same is not None:
+        algorithm = stated[0].algorithm
+        return "" if same else f"which is another file ({Digest(algorithm, origin.digests[algorithm])})"
+    commit = urlsplit(pin.url).path.rpartition("@")[2].lower() if is_vcs(pin.url) else ""
+    if commit and origin.commit:
+        return "" if commit == origin.commit else f"which is commit {origin.commit[:12]}"
+    return "which came from another URL" if pin.url and _comparable(pin.url) != origin.url else ""
+
+
+def _comparable(url: str) -> str:
+    # pip writes down no passwords, and a query may be signed anew each time.
+    return unquote(without_secrets(url))
+
+
+def _read_origin(folder: str) -> _Origin | None:
+    """Read the ``direct_url.json`` of a ``.dist-info`` *folder*; None if there is none that can be read."""
+    try:
+        with open(os.path.join(folder, "direct_url.json"), encoding="utf-8") as file:
+            document = json.loads(file.read(_LARGEST_ORIGIN))
+        archive = document.get("archive_info", {})
+        single = digest.parse(archive.get("hash") or "", "=")  # as it was written before there were several
+        hashes = {**({single.algorithm: single.hex} if single else {}), **(archive.get("hashes") or {})}
+        commit = document.get("vcs_info", {}).get("commit_id", "")
+        return _Origin(_comparable(document["url"]), commit.lower(), {name: value.lower() for name, value in hashes.items()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
+    """Say which local version of what is pinned pip would take, were nothing installed; nothing if it is the one there is.
+
+    Only cached pages are looked at, and only where other local versions are likely: PyPI has none, and reading the pages of
+    all that a long file pins would cost more than pip does.
+    """
+    installed = links.parsed(version)
+    is_typed = pin.places == ("argument",) and bool(call.find_links or set(call.index_urls) - {PYPI})
+    if installed is None or not pin.has_version or pin.hashes or not (installed.local or is_typed):
+        return ""
+    offered: list[Version] = [file.label.version for file in cache.locate(pin).files if file.label]
+    best = max(offered, default=installed)
+    if best == installed or not best.local:
+        return ""
+    cure = f"'{pin.project}=={best}' pins it"
+    return f"pip kept the installed {version}, and {best} is offered too: {cure}; {pinned(pin)}"
+
+
+def _mended(pin: Pin) -> str:
+    # Not by naming the requirement: on a command line it has no hashes, and its URL may hold a password.
+    return f"'pip uninstall {pin.project}' and the same call again mend it"

@@ -1,0 +1,55 @@
+"""The report of ``pip install --report FILE`` (pip's installation report, version 1), where pip ran twice."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pinstall.model.names import normalized
+
+if TYPE_CHECKING:
+    from pinstall.environment import Environment
+
+
+class Report:
+    """The report at *path* as the first run of pip wrote it; nothing if *path* is None or names no regular file."""
+
+    def __init__(self, path: str | None) -> None:
+        """Read it, before the second run writes over it."""
+        self._path = path or ""
+        self._first = _installs(_read(self._path))
+
+    def complete(self, environment: Environment) -> None:
+        """Add to the report of the second run what the first one had already installed.
+
+        The second run finds that in the *environment*, and has nothing to report of it.
+        """
+        document = _read(self._path)
+        second = {_name(item) for item in _installs(document)}
+        missing = [
+            item
+            for item in self._first
+            if _name(item) not in second and environment.installed(_name(item)) == item["metadata"]["version"]
+        ]
+        if document and missing:
+            document["install"] = [*missing, *_installs(document)]
+            with suppress(OSError), open(self._path, "w", encoding="utf-8") as file:
+                json.dump(document, file, indent=2, ensure_ascii=False)
+
+
+def _name(item: dict[str, Any]) -> str:
+    return normalized(item["metadata"]["name"])
+
+
+def _installs(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item for item in document.get("install", ()) if {"name", "version"} <= item.get("metadata", {}).keys()]
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,53 @@
+"""Keep: what pip has built goes into the store, with a record of how, and into pip's own folder if that is empty."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pinstall.model import links
+from pinstall.model.names import normalized
+from pinstall.model.pins import settings_by_project
+from pinstall.pip_cache.http_entries import Entry
+from pinstall.storage import actions, store, view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pinstall.checks.checker import Checker
+    from pinstall.invocation.requirements_files import RequirementLine
+    from pinstall.model.pins import Pin
+
+
+def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Iterable[RequirementLine]) -> list[str]:
+    """Keep what was built in the view *name* and adopt what plain pip had built; then remove the view.
+
+    Returns the names of the wheels that were built. Whatever cannot be kept is built again by the next call.
+    """
+    found: list[str] = []
+    root = checker.cache.root
+    by_project = {pin.project: pin for pin in pins}
+    settings = settings_by_project(lines)
+    for finding in checker.used:
+        record = finding.record
+        if record:
+            actions.touch(root, finding.entry, record)
+        if record and not record.seen and store.record(root, finding.entry.key.partition("/")[0], record.wheel) is None:
+            with suppress(Exception):  # as below
+                actions.adopt(root, finding.entry, record)
+    if name is None:
+        return found
+    for key, path in view.built(root, name):
+        filename = os.path.basename(path)
+        project = normalized(filename.partition("-")[0])
+        entry = Entry("built", f"{key}/{filename}", (path,), filename, (), links.label(filename, project))
+        found.append(filename)
+        with suppress(Exception):  # one wheel that a library stumbles over must not cost the others
+            hashes = by_project[project].hashes if project in by_project else ()
+            if record := checker.builds.record(project, settings.get(project, ()), hashes, entry):
+                actions.keep_build(root, key, path, record)
+    for path, place in view.left(root, name):
+        actions.move_over(path, place)
+    view.remove(root, name)
+    return found

@@ -1,0 +1,247 @@
+"""Rescue: after a pip that failed, at most one more run, with what is vouched for and nothing else of the HTTP cache.
+
+Whether the cache was to blame is an experiment: if the second run succeeds, comparing what it received with what was there
+before tells which entries were wrong. docs/how.md has the rule as a table.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.aftermath.survey import Survey, listed
+from pinstall.inspection import integrity
+from pinstall.model import links
+from pinstall.model.names import normalized
+from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache.http_entries import Entry
+from pinstall.storage import actions, store, view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pinstall.checks.checker import Checker
+    from pinstall.model.pins import Pin
+    from pinstall.pip_cache.http_entries import FileStamp
+    from pinstall.pip_process import Observation
+
+# Builds that took so many seconds are not begun again.
+_LONG_BUILDS = 10.0
+_STDOUT = ("-", "/dev/stdout")
+# Bytes of built wheels that are read, where it cannot be known which of them pip used.
+_MOST_WHEELS = 1 << 29
+
+
+class Wrong(NamedTuple):
+    """An entry that was wrong: its name, and why."""
+
+    name: str
+    reason: str
+
+
+class _Wheel(NamedTuple):
+    """A built wheel that pip must not use: it is damaged, or misses a library."""
+
+    entry: Entry
+    stamp: FileStamp | None
+    damage: str
+    missing: str
+
+
+class Rescue:
+    """What pip used in the cache of a call before it failed, and how it may run again."""
+
+    def __init__(self, checker: Checker, pins: Iterable[Pin], first: Observation) -> None:
+        """Look at what the *first* run of pip used, with the records of builds that *checker* knows."""
+        self._checker, self._cache, self._pins, self._first = checker, checker.cache, tuple(pins), first
+        self.survey = Survey(self._cache, self._pins, first)
+        self._seen = {key: self._stamps(key) for key in self.survey.known}
+        self._wheels = list(self._bad_wheels())
+        self._received: frozenset[str] = frozenset()
+
+    @property
+    def is_called_for(self) -> bool:
+        """Whether pip used anything that was in the cache before and that nothing vouches for."""
+        return bool(self.survey.doubtful or self._wheels)
+
+    @property
+    def doubtful(self) -> list[str]:
+        """The names of those entries."""
+        return [*sorted(map(self.survey.name, self.survey.doubtful)), *(wheel.entry.filename for wheel in self._wheels)]
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The keys of what servers sent in this call."""
+        return self.survey.used.new | self._received
+
+    def forbidden(self) -> str:
+        """Say why pip must not run again, in words for the user; "" if it may."""
+        first, call, redirected = self._first, self._cache.call, any(map(self.survey.is_redirect, self.survey.used.old))
+        reasons = (
+            (first.asked, "it has asked a question, and would ask it again"),
+            (first.login, "a server wants a login"),
+            (
+                first.streams or any(unread.once for unread in call.unread),
+                "its input came from a pipe, which can be read only once",
+            ),
+            (call.values.get("json_report_file") in _STDOUT, "standard output would hold two reports"),
+            (first.built > _LONG_BUILDS, f"its builds took {first.built:.0f} s"),
+            (first.silent and not redirected, f"{', '.join(sorted(first.silent))} did not answer"),
+        )
+        return next((why for applies, why in reasons if applies), "")
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether only the time that builds took forbids a second run: the next call is to do without what is doubted."""
+        return self._first.built > _LONG_BUILDS
+
+    def leave_out(self) -> list[Wrong]:
+        """Have the next call ask the servers again for the pages and redirects that nothing vouches for, under the lock."""
+        return self._drop(self.survey.doubtful)
+
+    @property
+    def excused(self) -> list[str] | None:
+        """The URLs and hosts without whose answers the first run went on; None if there is but one place to find projects.
+
+        Where there are several, pip goes on without an index that does not answer, and takes a namesake from another one.
+        """
+        call = self._cache.call
+        several = len(call.index_urls) + len(call.find_links) > 1
+        return sorted(self._first.lost | self._first.silent) if several else None
+
+    def seal(self, folder: str) -> None:
+        """Make the view in *folder* show what is vouched for, and what the first run received. Raises `OSError`."""
+        survey, layout = self.survey, self._cache.http.layout
+        shown: dict[str, bytes | None] = dict.fromkeys(survey.used.new)
+        for key in survey.vouched - survey.used.new:
+            if key not in survey.dated:
+                shown[key] = None
+            elif layout is keys.TWO_FILES and (head := http_entries.asking_head(survey.entry(key).paths[0])):
+                shown[key] = head
+        view.seal(self._cache.root, folder, layout, shown)
+        for wheel in self._wheels:
+            view.hide(folder, wheel.entry)
+
+    def settle(self, folder: str, *, succeeded: bool) -> list[Wrong]:
+        """Take over what the second run received in the view in *folder*, under the lock; return what was wrong before.
+
+        After a success, what came takes the place of what was there. After a failure, a page does if it is whole and lists
+        files, and an artifact if it is vouched for.
+        """
+        received = self._received = frozenset(view.received(folder, self._cache.http.layout))
+        worth = received if succeeded else self._worth_keeping(folder, received)
+        wrong = []
+        for key in sorted(worth):
+            if key in self._seen and self._stamps(key) != self._seen[key]:
+                continue  # somebody else has been here
+            reason = self._difference(key, folder) if succeeded else ""
+            if reason:
+                wrong.append(Wrong(self.survey.name(key), reason))
+            actions.take_over(self._cache.root, folder, self.survey.entry(key))
+        return wrong + (self._drop(self.survey.doubtful - received) if succeeded else [])
+
+    def clean(self) -> list[Wrong]:
+        """Delete, under the lock, what pip refuses: it is worth nothing, and the server may be well by the next call."""
+        wrong = []
+        for key in sorted(self.survey.used.new | self.survey.doubtful):
+            if reason := self.survey.refused(key):
+                wrong += self._delete(self.survey.entry(key), self._stamps(key)[-1], self.survey.name(key), reason)
+        for wheel in self._wheels:
+            if wheel.damage:
+                wrong += self._delete(wheel.entry, wheel.stamp, wheel.entry.filename, wheel.damage)
+        return wrong
+
+    def _drop(self, doubted: Iterable[str]) -> list[Wrong]:
+        """Delete the redirects and pages without which pip succeeded, and which the server does not give any more."""
+        wrong = []
+        for key in sorted(doubted):
+            if key in self.survey.pages or self.survey.is_redirect(key):
+                name = self.survey.name(key)
+                wrong += self._delete(self.survey.entry(key), self._seen[key][-1], name, "the server does not give it any more")
+        return wrong
+
+    def _delete(self, entry: Entry, stamp: FileStamp | None, name: str, reason: str) -> list[Wrong]:
+        act = actions.delete if entry.kind == "built" else actions.spend
+        with suppress(actions.NotDoneError, actions.ChangedError):
+            if act(self._cache.root, entry, stamp):
+                return [Wrong(name, reason)]
+        return []
+
+    def _stamps(self, key: str) -> tuple[FileStamp | None, ...]:
+        return tuple(map(http_entries.stamp, self.survey.entry(key).paths))
+
+    def _worth_keeping(self, folder: str, received: frozenset[str]) -> frozenset[str]:
+        layout = self._cache.http.layout
+        paths = (os.path.join(folder, path) for key in received for path in keys.http_paths(key, layout))
+        seen = Survey(self._cache.at(folder), self._pins, self._first._replace(opened=frozenset(), written=frozenset(paths)))
+        return frozenset(key for key in received if key in seen.vouched or (key in seen.pages and seen.offers(key)))
+
+    def _difference(self, key: str, folder: str) -> str:
+        """Say how what was received for *key* differs from what the cache has, for this call; "" if it does not."""
+        old, new = (
+            self.survey,
+            Survey(self._cache.at(folder), (), self._first._replace(opened=frozenset(), written=frozenset())),
+        )
+        if key in old.used.new or not os.path.lexists(old.entry(key).content):
+            return ""
+        if old.is_redirect(key) or new.is_redirect(key):
+            return "its redirect is out of date"
+        if key in old.pages:
+            same = listed(old.offers(key), self._cache) == listed(new.offers(key), self._cache)
+            return "" if same else "it is out of date"
+        return "" if old.sha256(key) == new.sha256(key) else "it is another file than the server has now"
+
+    # Built wheels
+
+    def _bad_wheels(self) -> Iterator[_Wheel]:
+        """Yield the built wheels that pip used, or may have used, and that are damaged or miss a library."""
+        for entry in self._used_wheels():
+            damage = missing = ""
+            with suppress(OSError):
+                damage, missing = self._faults(entry)
+            if damage or missing:
+                yield _Wheel(entry, http_entries.stamp_of(entry), damage, missing)
+
+    def _used_wheels(self) -> Iterator[Entry]:
+        opened = {os.path.realpath(path) for path in self._first.opened if path.endswith(".whl")}
+        room = _MOST_WHEELS if self._first.nested else 0
+        for folder, key in (*http_entries.walk_built(self._cache.root), *self._stored()):
+            for name in http_entries.names(folder):
+                path = os.path.join(folder, name)
+                found = http_entries.stamp(path) if name.endswith(".whl") else None
+                if found is not None and (path in opened or found.size <= room):
+                    room -= 0 if path in opened else found.size
+                    label = links.label(name, normalized(name.partition("-")[0]))
+                    yield Entry("built", f"{key}/{name}", (path,), name, (), label)
+
+    def _stored(self) -> Iterator[tuple[str, str]]:
+        for key, folder in store.build_folders(self._cache.root):
+            yield folder, key
+
+    def _faults(self, entry: Entry) -> tuple[str, str]:
+        with http_entries.open_content(entry) as file:
+            sha256 = integrity.digests(file, ["sha256"])["sha256"]
+            file.seek(0)
+            if fault := integrity.archive(file, entry.filename).fault:
+                return fault, ""
+        record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
+        missing = self._checker.builds.missing(entry, record) if record else ()
+        return "", f"{', '.join(missing)} is not found" if missing else ""
+
+
+def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[str]:
+    """Remove the ``.dist-info`` folders, among *infos* that pip made, of what it left half-installed; return their names.
+
+    pip writes INSTALLER after a wheel's files. Those in *before* (folders that were there when the call began) stay. It is the
+    one thing that pinstall removes outside of the cache: pip would take such a project for installed, and leave it broken.
+    """
+    kept, removed = {os.path.realpath(folder) for folder in before}, []
+    for folder in sorted(infos):
+        is_half = not os.path.lexists(os.path.join(folder, "INSTALLER")) and not os.path.islink(folder)
+        if is_half and os.path.isdir(folder) and os.path.realpath(folder) not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+            name, _, version = os.path.basename(folder).removesuffix(".dist-info").rpartition("-")
+            removed.append(f"{name}=={version}")
+    return removed

@@ -1,1 +1,0 @@
-"""pinstall-cache: what is in pip's cache, and whether it is sound."""

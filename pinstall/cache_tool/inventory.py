@@ -1,0 +1,198 @@
+"""The inventory: all that pip's cache and pinstall's store hold, as values; and what is of no use to anybody."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from pinstall.inspection.identify import Content, identify
+from pinstall.model import foreign_data, links
+from pinstall.model.names import normalized
+from pinstall.pip_cache import http_entries, scan
+from pinstall.pip_cache.catalogue import Catalogue, Page, is_page, project_of
+from pinstall.pip_cache.http_entries import Entry
+from pinstall.pip_cache.locator import read_origin
+from pinstall.pip_cache.scan import Found, Stray
+from pinstall.storage import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pinstall.pip_cache.http_entries import FileStamp
+
+PYPI = "https://pypi.org/simple"
+
+
+class Item(NamedTuple):
+    """One thing in the cache or, if *stored*, in pinstall's store.
+
+    ``project`` (normalized), ``version`` and ``origin`` (the host that it came from) are "" if they are not known; ``size`` is
+    in bytes, ``modified`` and ``used`` are seconds since the epoch; ``stamp`` is that of the content.
+    """
+
+    entry: Entry
+    project: str
+    version: str
+    origin: str
+    size: int
+    modified: float
+    used: float
+    stamp: FileStamp | None
+    stored: bool = False
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was stored."""
+        return max(0.0, http_entries.now() - self.modified)
+
+
+class Inventory(NamedTuple):
+    """All that was found: what can be used, sorted by name, and what cannot."""
+
+    items: tuple[Item, ...]
+    strays: tuple[Stray, ...]
+
+
+def take(root: str, indexes: Sequence[str]) -> Inventory:
+    """Walk the cache at *root*; *indexes* are those of the configuration, for what only says relative things."""
+    lying = [*scan.http(root)]
+    kept = [(scan.found(entry), filename) for entry, filename in store.downloads(root)]
+    built = [*scan.built(root)]
+    strays = [stray for stray in (*lying, *built) if isinstance(stray, Stray)]
+    found = [entry for entry in lying if isinstance(entry, Found)]
+    strays += [Stray(f.entry.paths, f.size, f.modified, "pip ignores its head") for f in found if f.head is None]
+    items = [_built(entry) for entry in built if isinstance(entry, Entry)]
+    items += [_built(entry, stored=True) for entry in _builds(root)]
+    items += _Http([f for f in found if f.head is not None], kept, [*indexes, PYPI]).items({item.project for item in items})
+    return Inventory(tuple(sorted(items, key=_order)), tuple(strays))
+
+
+def _order(item: Item) -> tuple[object, ...]:
+    version = links.parsed(item.version)
+    number = (version is not None, str(version) if version is None else version)
+    return (item.project == "", item.project, number, item.entry.filename, item.entry.kind, item.stored, item.entry.key)
+
+
+def host(url: str) -> str:
+    """Return the host of *url* (with its port), without credentials; "local" for a file, "" if it has none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return "local" if parts.scheme.endswith("file") else parts.netloc.rpartition("@")[2]
+
+
+class _Http:
+    """The HTTP entries of the cache and of the store, and what the pages among them tell of the others."""
+
+    def __init__(self, lying: Sequence[Found], kept: Sequence[tuple[Found, str]], indexes: Sequence[str]) -> None:
+        self._lying, self._kept = lying, kept
+        responses = {f.entry.key: f.head.response for f in lying if f.head}
+        redirects = {
+            k: r.headers["location"] for k, r in responses.items() if r.status in (301, 308) and "location" in r.headers
+        }
+        wanted = {*responses, *(found.entry.key for found, _ in kept)}
+        self._catalogue = Catalogue(wanted, redirects, indexes)
+
+    def items(self, projects: set[str]) -> list[Item]:
+        """Return what they are; *projects* are others that the cache has things of."""
+        found: list[Item] = []
+        pages = [f for f in self._lying if f.head and is_page(f.head.response)]
+        read = [(page, self._read(page)) for page in pages]
+        others = [f for f in self._lying if not (f.head and is_page(f.head.response))]
+        found += [self._item(f) for f in others]
+        found += [self._item(f, filename, stored=True) for f, filename in self._kept]
+        known = {*projects, *(item.project for item in found)} - {""}
+        found += [self._page(page, says, known) for page, says in read]
+        return found
+
+    def _read(self, page: Found) -> Page | None:
+        if page.head is None or page.stamp is None or page.entry.fault:
+            return None
+        try:
+            return self._catalogue.read(page.entry, page.head.response)
+        except Exception as error:  # noqa: BLE001 (one page must not cost the list)
+            return Page(unreadable=foreign_data.reason(error))
+
+    def _page(self, page: Found, says: Page | None, known: set[str]) -> Item:
+        if page.entry.key in self._catalogue.named:  # a server may call a file a page
+            return self._item(page)
+        project, url = (says.project, says.url) if says else ("", "")
+        if not project:
+            project, url = self._catalogue.page_url(page.entry.key, sorted(known))
+        fault = page.entry.fault or (says.fault if says else "")
+        unreadable = page.entry.unreadable or (says.unreadable if says else "")
+        name = f"index page of {project}" if project else "an index page"
+        entry = page.entry._replace(fault=fault, unreadable=unreadable)
+        return _made(page, entry, Content("page", name, project), host(url))
+
+    def _item(self, found: Found, filename: str = "", *, stored: bool = False) -> Item:
+        named = self._catalogue.named.get(found.entry.key)
+        if named is None:
+            what = _identified(found, filename)
+            entry = found.entry._replace(label=links.label(what.filename, what.project) or _spelt(what))
+            if what.kind == "other" or not what.project:
+                entry = entry._replace(fault=entry.fault or _cut_off(found))
+            return _made(found, entry, what, "", stored=stored)
+        label = links.label(named.filename.removesuffix(".metadata"), named.project)
+        what = Content(named.kind, named.filename, named.project, label.text if label else "")
+        entry = found.entry._replace(stated=named.stated, label=label)
+        return _made(found, entry, what, host(named.url), stored=stored)
+
+
+def _identified(found: Found, filename: str) -> Content:
+    """Say what an entry is that no page names: by its *filename*, if the store knows that, else by its content."""
+    if filename:
+        project = project_of(filename)
+        label = links.label(filename, project)
+        return Content("download", filename, project, label.text if label else "")
+    redirect = found.head is not None and found.head.response.status not in (0, 200)
+    with suppress(Exception):  # one that a library stumbles over is a response, and no more is known
+        if not redirect and found.stamp is not None and not found.entry.fault:
+            with http_entries.open_content(found.entry) as file:
+                what = identify(file)
+            return what._replace(filename=what.filename or "a response")
+    return Content("other", "a redirect" if redirect else "a response")
+
+
+def _spelt(what: Content) -> links.ParsedFilename | None:
+    version = links.parsed(what.version)
+    return links.ParsedFilename(what.version, version) if version is not None else None
+
+
+def _cut_off(found: Found) -> str:
+    """Say whether a response that nothing else can be said of is shorter or longer than its head states; "" if it is not."""
+    stated = found.head.response.headers.get("content-length", "") if found.head else ""
+    if found.stamp is None or found.head is None or found.head.response.status != 200 or not stated.isdecimal():
+        return ""
+    length = found.entry.span.length if found.entry.span else found.stamp.size
+    return f"{length} bytes of {stated[:20]}" if str(length) != stated.lstrip("0").zfill(1) else ""
+
+
+def _made(found: Found, entry: Entry, what: Content, origin: str, *, stored: bool = False) -> Item:
+    entry = entry._replace(kind=what.kind, filename=what.filename)
+    times = (found.modified, found.used)
+    return Item(entry, what.project, what.version, origin, found.size, *times, found.stamp, stored)
+
+
+def _built(entry: Entry, *, stored: bool = False) -> Item:
+    folder = os.path.dirname(entry.content)
+    origin = read_origin(folder)
+    size, modified, used = scan.measured([entry.content])
+    if stored:  # a record is touched when its build is used
+        used = max(used, scan.measured([os.path.join(folder, store.RECORD)])[1])
+    project = normalized(entry.filename.partition("-")[0])
+    version = entry.label.text if entry.label else ""
+    where = host(origin.url) if origin else ""
+    return Item(entry, project, version, where, size, modified, used, http_entries.stamp(entry.content), stored)
+
+
+def _builds(root: str) -> Iterator[Entry]:
+    """Yield the builds that the store keeps."""
+    for key, folder in store.build_folders(root):
+        for wheel in (name for name in http_entries.names(folder) if name.endswith(".whl")):
+            entry = scan.wheel(f"{key}/{os.path.basename(folder)}", os.path.join(folder, wheel))
+            if entry is not None:
+                yield entry

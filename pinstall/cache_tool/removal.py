@@ -1,0 +1,117 @@
+"""Removal: what is asked for goes, under the lock; builds stay while a pinstall is under way that may use them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.pip_cache import http_entries, keys, scan
+from pinstall.storage import actions, lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
+
+    from pinstall.cache_tool.inventory import Item
+    from pinstall.pip_cache.scan import Stray
+
+_HTTP = tuple(layout.folder for layout in (keys.ONE_FILE, keys.TWO_FILES))
+_WHEELS = "wheels"
+# What is younger may be a pip's that is at work: nobody builds for longer.
+_YOUNG = 86_400
+
+
+class Outcome(NamedTuple):
+    """What went: files, their bytes, and folders; and what ``stayed``, with the reason."""
+
+    files: int
+    size: int
+    folders: int
+    stayed: tuple[str, ...] = ()
+
+
+class _Removal:
+    """Removes from the cache at *root*, under the lock, and counts."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.busy = bool(lock.live_calls(root))
+        self._files = self._size = 0
+        self.stayed: list[str] = []
+
+    def clear(self, path: str) -> None:
+        removed = actions.clear(self.root, path)
+        self._files, self._size = self._files + removed.files, self._size + removed.size
+
+    def item(self, item: Item) -> None:
+        """Delete one item, and what only goes with it."""
+        entry = item.entry
+        if self.busy and (entry.kind == "built" or item.stored):
+            self.stayed.append(f"{entry.filename}: a pinstall is under way that may use it")
+            return
+        try:
+            if actions.delete(self.root, entry, item.stamp):
+                self._files, self._size = self._files + len(entry.paths), self._size + item.size
+        except actions.ChangedError:
+            self.stayed.append(f"{entry.filename}: it changes at this moment, or is no regular file")
+        except actions.NotDoneError as error:
+            self.stayed.append(str(error))
+        folder = os.path.dirname(entry.content)
+        if entry.kind == "built" and http_entries.names(folder) == [http_entries.ORIGIN]:
+            self.clear(os.path.join(folder, http_entries.ORIGIN))
+        if entry.kind != "built" and item.stored:
+            self.clear(f"{entry.paths[0]}.json")
+
+    def outcome(self) -> Outcome:
+        """Return what was done; empty folders go as well."""
+        folders = [os.path.join(self.root, name) for name in (*_HTTP, _WHEELS)]
+        folders.append(os.path.join(self.root, lock.FOLDER, "store"))
+        emptied = sum(actions.clear_empty(self.root, folder) for folder in folders)
+        return Outcome(self._files, self._size, emptied, tuple(self.stayed))
+
+
+def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> Outcome:
+    """Remove *items* while the lock is *held*. Raises `OSError` and `LockTimeoutError`, as all here."""
+    with held:
+        removal = _Removal(root)
+        for item in items:
+            removal.item(item)
+        return removal.outcome()
+
+
+def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
+    """Remove all that is pip's and ours; of a cache that a pinstall is using the downloads alone."""
+    with held:
+        removal = _Removal(root)
+        own = [
+            os.path.join(lock.FOLDER, name) for name in http_entries.names(os.path.join(root, lock.FOLDER)) if name != "lock"
+        ]
+        if removal.busy:
+            removal.stayed.append("wheels that pip built, and what pinstall keeps: a pinstall is under way that may use them")
+        for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [_WHEELS, *own])):
+            if os.path.islink(os.path.join(root, name)):
+                removal.stayed.append(f"{name}: it is a symbolic link")
+            else:
+                removal.clear(os.path.join(root, name))
+        return removal.outcome()
+
+
+def prune(root: str, strays: Sequence[Stray], items: Iterable[Item], held: AbstractContextManager[None]) -> Outcome:
+    """Remove *strays* that are as they were found, *items*, and what killed calls have left."""
+    with held:
+        removal = _Removal(root)
+        for stray in strays:
+            if scan.stray(list(stray.paths), stray.reason) == stray:
+                for path in stray.paths:
+                    removal.clear(path)
+        for item in items:
+            removal.item(item)
+        with suppress(OSError):  # on a full disk there may be room by now
+            actions.sweep(root)
+        return removal.outcome()
+
+
+def unused(strays: Iterable[Stray], now: float) -> list[Stray]:
+    """Return the *strays* that nobody can be working at *now* (seconds since the epoch)."""
+    return [stray for stray in strays if now - stray.modified > _YOUNG]

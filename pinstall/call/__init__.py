@@ -1,1 +1,0 @@
-"""What the user asked of pip."""

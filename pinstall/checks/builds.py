@@ -1,0 +1,235 @@
+"""Builds: is a built wheel what this call would build, from what its source is now? And the records of those it builds."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pinstall.inspection import build_record, integrity, sdist_scan
+from pinstall.inspection.build_record import BuildRecord, Conditions
+from pinstall.inspection.inspector import Reading, Wanted
+from pinstall.inspection.sdist_scan import Source
+from pinstall.inspection.shared_libraries import Libraries, libraries
+from pinstall.invocation import requirements_files
+from pinstall.invocation.options import UnreadableCallError
+from pinstall.invocation.requirements_files import RequirementLine
+from pinstall.model import digest, links
+from pinstall.model.pins import project_named
+from pinstall.pip_cache import http_entries, locator
+from pinstall.storage import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pinstall.inspection.inspector import Prover
+    from pinstall.model.digest import Digest
+    from pinstall.model.links import Link
+    from pinstall.model.pins import Pin
+    from pinstall.model.verdict import Evidence
+    from pinstall.pip_cache.http_entries import Entry, Response
+    from pinstall.pip_cache.locator import Cache
+
+# Where the source is not at hand, there may be something to compile.
+_NOT_AT_HAND = Source(frozenset(), (), (), compiles=True, whole=False)
+_UNKNOWN_WAY = "in a way that is not known, because its record is damaged"
+_UNSTATED = "nothing states what its source is now (name @ URL#sha256=... would)"
+
+
+class Builds:
+    """Holds built wheels to what a call asks whose pip is given the variables *environ*."""
+
+    def __init__(self, cache: Cache, environ: Mapping[str, str], prover: Prover) -> None:
+        self._cache, self._environ, self._prover = cache, environ, prover
+        self._more = environ.get("PINSTALL_BUILD_VARIABLES", "").split()
+        values = cache.call.values
+        self._options = [
+            f"{dest} {value}" for dest in ("global_options", "install_options") for value in values.get(dest) or ()
+        ]
+        self._options += [f"constraint {_content(path)}" for path in values.get("build_constraints") or ()]
+        self._constraints = _constraints(environ, cache.pip)
+        # As they are before pip changes them.
+        self._peers = cache.environment.versions() if values.get("build_isolation") is False else {}
+        self._sources: dict[str, Source] = {}
+
+    def evidence(self, pin: Pin, entry: Entry, link: Link | None, evidence: Evidence) -> Evidence:
+        """Add how a built wheel came to be; *link* is its source's, None if only its origin tells. Raises `OSError`."""
+        sha256 = evidence.digests["sha256"]
+        origin = locator.read_origin(os.path.dirname(entry.content))
+        record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
+        then = dict(record.source) if record else origin.by_algorithm if origin else {}
+        if pin.hashes:
+            is_pinned = any(then.get(d.algorithm) == d.hex for d in pin.hashes)
+            evidence = evidence._replace(unproven=not (is_pinned and record is not None and record.seen))
+        else:
+            link = link or (self._cache.source_of(entry, origin) if origin else None)
+            evidence = evidence._replace(stale=self._stale(pin.project, link, then) if link else "")
+        if evidence.unproven or evidence.stale:
+            return evidence
+        if record is None and store.is_recorded(self._cache.root, entry.key.partition("/")[0], sha256):
+            return evidence._replace(other=_UNKNOWN_WAY)  # with what flags, nobody knows: it is not to pass for plain pip's
+        if record is None:
+            return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._says(link, entry)))
+        other = build_record.difference(record.conditions, self._conditions(pin.project, pin.settings, record.says))
+        return evidence._replace(record=record, other=other, missing=self.missing(entry, record))
+
+    def missing(self, entry: Entry, record: BuildRecord) -> tuple[str, ...]:
+        """Return the libraries that were there right after a build, and that it does not find any more. Raises `OSError`."""
+        gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
+        return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
+
+    def _unrecorded(self, pin: Pin, entry: Entry, evidence: Evidence, record: BuildRecord) -> Evidence:
+        """Adopt what plain pip built if nothing is set that would shape its build."""
+        now = self._conditions(pin.project, pin.settings, record.says)
+        plain = now._replace(settings="", variables={}, peers={}, cpu="")
+        if record.says.compiles:
+            defaults = self._cache.environment.build["compilers"]
+            plain = plain._replace(compilers=build_record.compilers({"PATH": self._environ.get("PATH", "")}, defaults))
+        needs = self._libraries(entry)
+        adopted = record._replace(conditions=now, libraries=needs.places, seen=False)
+        return evidence._replace(record=adopted, other=build_record.difference(plain, now), missing=needs.missing)
+
+    def record(self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: Entry) -> BuildRecord | None:
+        """Make the record of a wheel of *project* that pip has just built, with *settings*, from what has one of *hashes*.
+
+        Returns None if it is not whole (pip may have been killed). Raises `OSError`.
+        """
+        with http_entries.open_content(entry) as file:
+            sha256 = integrity.digests(file, ["sha256"])["sha256"]
+            file.seek(0)
+            if integrity.archive(file, entry.filename).fault:
+                return None
+        origin = locator.read_origin(os.path.dirname(entry.content))
+        link = links.Link(origin.url) if origin else None
+        says = self._says(link, entry)
+        then = origin.by_algorithm if origin else {}
+        source = self._source(link) if link and {d.algorithm for d in hashes} - then.keys() else None
+        if source is not None:  # pip has held it to the pin's hashes, and notes the index's alone
+            with http_entries.open_content(source) as file:
+                then |= integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
+        return BuildRecord(sha256, then, says, self._conditions(project, settings, says), self._libraries(entry).places)
+
+    def are_shaped(self, projects: Iterable[str], settings: Iterable[tuple[str, ...]]) -> bool:
+        """Say whether the call sets anything that shapes builds, as far as can be said before their sources are known."""
+        variables = sdist_scan.shaping(None, "", self._environ, self._more)
+        own = any(sdist_scan.shaping(None, project, self._environ, self._more) != variables for project in projects)
+        return bool(variables) or own or any(settings) or bool(self._options) or bool(self._peers)
+
+    def _conditions(self, project: str, settings: tuple[str, ...], says: Source) -> Conditions:
+        variables = sdist_scan.shaping(says, project, self._environ, self._more)
+        made = Conditions(
+            settings=build_record.settings([*settings, *self._options, *self._constrained(says)]),
+            variables={
+                name: build_record.hashed(value) for name, value in variables.items() if name not in build_record.COMPILERS
+            },
+            tools=build_record.tools(says.tools, self._environ),
+            peers={name: self._peers[name] for name in says.requires if name in self._peers},
+        )
+        if not says.compiles:
+            return made
+        here = self._cache.environment.build
+        kind, version = here["libc"]
+        compilers = build_record.compilers(self._environ, here["compilers"])
+        return made._replace(abi=here["abi"], libc=(kind, version), compilers=compilers, cpu=build_record.cpu(variables))
+
+    def _constrained(self, says: Source) -> Iterator[str]:
+        for name in says.requires:
+            if name in self._constraints:
+                yield f"constraint {self._constraints[name]}"
+
+    def _stale(self, project: str, link: Link, then: Mapping[str, str]) -> str:
+        """Say why a wheel built from a source with the digests *then* may not be what *link* leads to now; "" if it is."""
+        if locator.is_vcs(link.url):
+            return ""  # its commit is in the key
+        stated = link.digests + locator.pypi_digest(link.url)
+        if stated:
+            return "it was built from another file" if digest.agree(stated, then) is False else ""
+        now = self._source_now(project, link)
+        if now is None:
+            return _UNSTATED
+        return "" if then.get("sha256") == now else "its source has changed"
+
+    def _source_now(self, project: str, link: Link) -> str | None:
+        """Return the sha256 of what stands behind *link*: of the file, or of a download that pip would use unasked."""
+        if not locator.is_http(link.url):
+            source = self._source(link)
+            return self._sha256(project, source) if source else None
+        entry, response = self._download(link)
+        return self._sha256(project, entry) if entry and response and response.fresh(http_entries.now()) else None
+
+    def _download(self, link: Link) -> tuple[Entry, Response] | tuple[None, None]:
+        """Return the download that pip would use: what the cache has, else what is about to be brought back from the store."""
+        found = self._cache.http.find(link.url)
+        if found is None:
+            kept = store.http_entry(self._cache.root, self._cache.http.place(link.url))
+            head = http_entries.read_head(kept.paths[0]) if kept else None
+            return (kept, head.response) if kept and head and not head.unreadable else (None, None)
+        return (None, None) if found[0].fault or found[0].unreadable else found[:2]
+
+    def _sha256(self, project: str, entry: Entry) -> str | None:
+        stamp = http_entries.stamp(entry.content)
+        with _of_its_source():
+            return self._prover.proof(Reading(project, entry, stamp, Wanted())).digests["sha256"] if stamp else None
+
+    def _says(self, link: Link | None, wheel: Entry) -> Source:
+        """Return what the source of a wheel says of its build, if it is at hand. Raises `OSError` if it cannot be read."""
+        if link is None:
+            return _NOT_AT_HAND
+        if link.url not in self._sources:
+            self._sources[link.url] = self._read(link, wheel) or _NOT_AT_HAND
+        return self._sources[link.url]
+
+    def _source(self, link: Link) -> Entry | None:
+        """Return the file that a wheel was built from, if it is at hand."""
+        if not locator.is_http(link.url):
+            return locator.local_file(link)
+        entry = self._download(link)[0]
+        return entry if entry and http_entries.stamp(entry.content) is not None else None
+
+    def _read(self, link: Link, wheel: Entry) -> Source | None:
+        entry = self._source(link)
+        if entry is None:
+            return None
+        with http_entries.open_content(wheel) as built:
+            packages = integrity.top_level(built)
+        with _of_its_source(), http_entries.open_content(entry) as file:
+            return sdist_scan.read(file, link.filename, packages)
+
+    def _libraries(self, wheel: Entry) -> Libraries:
+        environment = self._cache.environment
+        with http_entries.open_content(wheel) as file:
+            found = libraries(file, environment.build["site_packages"], environment.path, self._environ)
+        return found or Libraries()
+
+
+@contextmanager
+def _of_its_source() -> Iterator[None]:
+    """Tell in an `OSError` that the source could not be read, and not the wheel."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"its source: {error.strerror}") from error
+
+
+def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, str]:
+    """Return what ``PIP_CONSTRAINT`` says, by project: before 26.2 it held for what builds require, too."""
+    found: dict[str, str] = {}
+    if pip >= (26, 2):
+        return found
+    for path in environ.get("PIP_CONSTRAINT", "").split():
+        try:
+            lines = [
+                line for line in requirements_files.read(path, constraint=True, pip=pip) if isinstance(line, RequirementLine)
+            ]
+        except UnreadableCallError:
+            continue  # pip has said so
+        found |= {name: line.text for line in lines if (name := project_named(line.text))}
+    return found
+
+
+def _content(path: str) -> str:
+    """Return what stands for a file of constraints: what it says, where it can be read without harm."""
+    if http_entries.stamp(os.path.realpath(path)) is None:
+        return path
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()

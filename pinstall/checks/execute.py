@@ -1,0 +1,98 @@
+"""Settle: apply the verdicts under the lock, and look again at whatever another process changed meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall import messages
+from pinstall.messages import WARNING
+from pinstall.model.verdict import Delete, Hide, Keep, Unreadable
+from pinstall.storage import actions, lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pinstall.checks.checker import Checker, Finding
+    from pinstall.messages import Say
+
+_ATTEMPTS = 3
+
+
+class Failure(NamedTuple):
+    """A finding that pip must not meet and that could not be made to go, and *why*."""
+
+    finding: Finding
+    why: str
+
+
+class Applied(NamedTuple):
+    """What was done, and what remains that pip must not see."""
+
+    acted: list[Finding]
+    stuck: list[Failure]
+
+
+def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Applied:
+    """Apply the verdicts of *findings*, waiting for the lock for at most *seconds*. What cannot be brought back is no loss."""
+    todo = list(findings)
+    settled = Applied([], [])
+    for finding in todo:
+        if isinstance(finding.verdict, Unreadable) and not finding.stored:
+            settled.stuck.append(Failure(finding, f"it cannot be proven ({finding.verdict.reason})"))
+    why = ""
+    for _ in range(_ATTEMPTS):
+        todo = [finding for finding in todo if is_act(finding)]
+        if not todo:
+            break
+        try:
+            changed = _under_lock(checker.cache.root, todo, settled, seconds, say)
+        except lock.LockTimeoutError as error:
+            why = str(error)
+            break
+        except OSError as error:
+            why = f"it cannot be changed ({error.strerror})"
+            break
+        todo = [again for finding in changed if (again := checker.again(finding)) is not None]
+    for finding in todo:
+        if is_act(finding) and not finding.stored:
+            settled.stuck.append(Failure(finding, why or f"{finding.entry.filename} keeps changing"))
+    return settled
+
+
+def is_act(finding: Finding) -> bool:
+    """Say whether there is something to be done in the cache: built wheels are hidden by the view."""
+    if finding.entry.kind == "built" and isinstance(finding.verdict, Hide):
+        return False
+    return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | Hide))
+
+
+def _under_lock(root: str, findings: list[Finding], settled: Applied, seconds: float, say: Say) -> list[Finding]:
+    """Do what can be done, and return those whose entries are no longer what was proven. Raises as `lock.held`."""
+    done, changed = [], []
+    try:
+        with lock.held(root, seconds, lambda line: say(WARNING, line)):
+            for finding in findings:
+                try:
+                    if _act(root, finding):
+                        done.append(finding)
+                except actions.ChangedError:
+                    changed.append(finding)
+                except actions.NotDoneError as error:
+                    settled.stuck.append(Failure(finding, str(error)))
+    finally:
+        settled.acted.extend(done)
+        for level, line in messages.changes(done):
+            say(level, line)
+    return changed
+
+
+def _act(root: str, finding: Finding) -> bool:
+    match finding.verdict:
+        case Delete() if finding.entry.kind != "built" and not finding.stored:
+            return actions.spend(root, finding.entry, finding.stamp)
+        case Delete():
+            return actions.delete(root, finding.entry, finding.stamp)
+        case Hide():
+            return actions.set_aside(root, finding.entry, finding.stamp, finding.identity)
+        case _:
+            return actions.bring_back(root, finding.entry, finding.stamp)

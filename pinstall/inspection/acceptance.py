@@ -1,0 +1,72 @@
+"""Would pip accept this archive? All that pip checks before and while it installs or builds a file, and a wheel's RECORD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from pinstall.inspection import archives, integrity, sdist_scan
+from pinstall.model.links import parsed
+from pinstall.model.names import normalized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pinstall.model.links import ParsedFilename
+
+_MAGIC = {
+    (".tar.gz", ".tgz"): b"\x1f\x8b",
+    (".tar.bz2", ".tbz"): b"BZh",
+    (".tar.xz", ".txz"): b"\xfd7z",
+}
+
+
+def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | None) -> str:
+    """Return what is wrong with the wheel or sdist *file*; "" if pip would accept it.
+
+    *filename* tells how pip unpacks it (``utils/unpacking.unpack_file``), *project* (normalized) and *label* what it must hold.
+    Raises `OSError` if the file itself cannot be read.
+    """
+    content = integrity.archive(file, filename)
+    if content.fault:
+        return content.fault
+    file.seek(0)
+    return (
+        _wheel_fault(file, content, project, label)
+        if filename.endswith(".whl")
+        else _sdist_fault(file, filename, project, label)
+    )
+
+
+def _wheel_fault(file: BinaryIO, content: integrity.Content, project: str, label: ParsedFilename | None) -> str:
+    """Hold a wheel to what pip wants of it (``utils/wheel.parse_wheel``)."""
+    try:
+        with archives.zipped(file) as archive:
+            names = archive.namelist()
+    except (archives.BrokenError, archives.UnprovenError):
+        return "it cannot be read"
+    infos = _infos(names)
+    if len(infos) != 1:
+        return f"it has {len(infos)} .dist-info folders"
+    if not normalized(infos[0]).startswith(project) or f"{infos[0]}/WHEEL" not in names:
+        return "it has no WHEEL file of this project"
+    if content.name != project or (label is not None and parsed(content.version) != label.version):
+        return f"inside it is {content.name} {content.version}"
+    return ""
+
+
+def _infos(names: Iterable[str]) -> list[str]:
+    return sorted({top for name in names if (top := name.partition("/")[0]).endswith(".dist-info")})
+
+
+def _sdist_fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | None) -> str:
+    magic = next((value for endings, value in _MAGIC.items() if filename.lower().endswith(endings)), b"")
+    if not file.read(len(magic)).startswith(magic):
+        return "it is not packed as its name says"
+    file.seek(0)
+    from email.parser import HeaderParser
+
+    stated = HeaderParser().parsestr(sdist_scan.metadata(file, filename))
+    name, version = normalized(str(stated["Name"] or "")), str(stated["Version"] or "").strip()
+    if (name and name != project) or (version and label is not None and parsed(version) != label.version):
+        return f"inside it is {name} {version}"
+    return ""

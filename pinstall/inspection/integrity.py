@@ -1,0 +1,173 @@
+"""Is this file what it was when it was written? Digests, archives that read to their end, wheels as their RECORD says."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import itertools
+import re
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from pinstall.inspection import archives
+from pinstall.model import digest
+from pinstall.model.digest import STRENGTH
+from pinstall.model.links import SDIST_ENDINGS
+from pinstall.model.names import normalized
+
+if TYPE_CHECKING:
+    import zipfile
+    from collections.abc import Iterable
+
+_CHUNK = 1 << 18
+LARGEST_METADATA = 16 << 20
+_MOST_MEMBERS = 20_000  # of a tar, which keeps them all
+_DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
+
+
+class Content(NamedTuple):
+    """What an archive says of itself: ``fault`` is None if nothing is wrong with it; name (normalized) and version if known."""
+
+    fault: str | None
+    name: str = ""
+    version: str = ""
+
+
+def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
+    """Return the hexadecimal digests of *file* by algorithm, read once; raises `OSError`."""
+    hashes = {name: digest.new(name) for name in algorithms}
+    while chunk := file.read(_CHUNK):
+        for made in hashes.values():
+            made.update(chunk)
+    return {name: made.hexdigest() for name, made in hashes.items()}
+
+
+def archive(file: BinaryIO, filename: str) -> Content:
+    """Read an artifact to its end; *filename* tells its kind. Raises `OSError` if the file itself cannot be read."""
+    if filename.endswith(".whl"):
+        return wheel(file)
+    if filename.endswith(".zip"):
+        return Content(_zip_fault(file))
+    return Content(_tar_fault(file) if filename.endswith(SDIST_ENDINGS) else None)
+
+
+def _tar_fault(file: BinaryIO) -> str | None:
+    try:
+        _walk_tar(file)
+    except archives.BrokenError as error:
+        return f"not readable to its end ({error})"
+    except archives.UnprovenError:
+        return None
+    return None
+
+
+def _walk_tar(file: BinaryIO) -> None:
+    """Read a tar to its end: forward, and without its sparse members' holes, which may be endless."""
+    import tarfile
+
+    with archives.judged():
+        stream = archives.Stream(archives.unpacked(file), archives.bound(file))
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
+            for _ in itertools.islice(tar, _MOST_MEMBERS):
+                pass
+        # The checksum of what it is packed in comes after the archive's own end.
+        while stream.read(_CHUNK):
+            pass
+
+
+def _zip_fault(file: BinaryIO) -> str | None:
+    try:
+        with archives.zipped(file) as archive_:
+            for member in archive_.infolist():
+                for _ in archives.pieces(archive_, member):
+                    pass
+    except archives.BrokenError as error:
+        return f"not readable to its end ({error})"
+    except archives.UnprovenError:
+        return None
+    return None
+
+
+def wheel(file: BinaryIO) -> Content:
+    """Hold a wheel to its own RECORD and read its name and version (Binary distribution format specification)."""
+    try:
+        with archives.zipped(file) as archive_:
+            return _wheel(archive_)
+    except archives.BrokenError as error:
+        return Content(f"not a readable wheel ({error})")
+    except archives.UnprovenError:
+        return Content(None)
+
+
+def _wheel(archive_: zipfile.ZipFile) -> Content:
+    members = {info.filename: info for info in archive_.infolist() if info.filename and not info.is_dir()}
+    info = _info(members)
+    from email.parser import HeaderParser
+
+    if f"{info}/RECORD" not in members:
+        return Content("it has no RECORD")
+    metadata = HeaderParser().parsestr(_small(archive_, members[f"{info}/METADATA"]))
+    name, version = normalized(metadata["Name"] or ""), (metadata["Version"] or "").strip()
+    try:
+        rows = list(csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))))
+    except csv.Error:
+        return Content("its RECORD is not readable")
+    recorded = {row[0]: row[1] for row in rows if len(row) == 3}
+    return Content(_record_fault(archive_, members, recorded, info), name, version)
+
+
+def metadata(file: BinaryIO) -> str:
+    """Return the METADATA of a wheel; "" if it cannot be read."""
+    try:
+        with archives.zipped(file) as archive_:
+            members = {info.filename: info for info in archive_.infolist()}
+            return _small(archive_, members[f"{_info(members)}/METADATA"])
+    except (archives.BrokenError, archives.UnprovenError):
+        return ""
+
+
+def _info(members: Iterable[str]) -> str:
+    """Return the name of a wheel's own ``.dist-info`` folder: at the top, for packages may bring those of others below."""
+    folders = (member.partition("/")[0] for member in members)
+    return next((folder for folder in folders if folder.endswith(".dist-info")), "")
+
+
+def top_level(file: BinaryIO) -> frozenset[str]:
+    """Return the names that a wheel brings to the top of site-packages: its modules and packages; none if it is broken."""
+    try:
+        with archives.zipped(file) as archive_:
+            names = archive_.namelist()
+    except (archives.BrokenError, archives.UnprovenError):
+        return frozenset()
+    tops = {_DATA.sub("", name).partition("/")[0].partition(".")[0] for name in names}
+    return frozenset(top for top in tops if top)
+
+
+def _small(archive_: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    if member.file_size > LARGEST_METADATA:
+        raise ValueError("too large")
+    return archives.read(archive_, member, LARGEST_METADATA).decode("utf-8")
+
+
+def _record_fault(
+    archive_: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], recorded: dict[str, str], info: str
+) -> str | None:
+    unrecorded = {f"{info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
+    for name, member in members.items():
+        if name not in recorded and name not in unrecorded:
+            return f"{name} is not in its RECORD"
+        algorithm, _, value = recorded.get(name, "").partition("=")
+        if algorithm not in STRENGTH or not value:
+            for _ in archives.pieces(archive_, member):  # its CRC is all that tells, and pip fails on it
+                pass
+        elif name not in unrecorded and _member_hash(archive_, member, algorithm) != value.rstrip("="):
+            return f"{name} differs from its RECORD"
+    missing = next((name for name in recorded if name not in members and name not in unrecorded), None)
+    return f"{missing} is in its RECORD and not in it" if missing else None
+
+
+def _member_hash(archive_: zipfile.ZipFile, member: zipfile.ZipInfo, algorithm: str) -> str:
+    made = digest.new(algorithm)
+    for piece in archives.pieces(archive_, member):
+        made.update(piece)
+    return base64.urlsafe_b64encode(made.digest()).rstrip(b"=").decode()

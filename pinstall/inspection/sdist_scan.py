@@ -1,0 +1,372 @@
+"""What an sdist's own files say shapes its build: variables, tools, what it builds with, and whether it compiles at all."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
+
+from pinstall.inspection import archives
+from pinstall.model.links import SDIST_ENDINGS
+from pinstall.model.names import normalized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+# Far above every sdist that we tried (docs/builds.md). A packed archive cannot be walked without unpacking what lies between.
+_MOST_UNPACKED = 256 << 20
+_MOST_TEXT = 8 << 20
+_MOST_MEMBERS = 20_000
+_LARGEST_PYPROJECT = 1 << 16  # tomllib takes time with the square of a dotted key
+
+
+_Member = TypeVar("_Member")
+
+
+class _Globs(NamedTuple):
+    """Names: whole ones, beginnings, endings."""
+
+    whole: frozenset[str]
+    starts: tuple[str, ...]
+    ends: tuple[str, ...]
+
+    def cover(self, name: str) -> bool:
+        return name in self.whole or name.startswith(self.starts) or name.endswith(self.ends)
+
+
+def _globs(text: str) -> _Globs:
+    """Read a table of ``NAME``, ``BEGINNING*`` and ``*ENDING``: quicker than fnmatch over hundreds of them."""
+    globs = text.split()
+    return _Globs(
+        frozenset(glob for glob in globs if "*" not in glob),
+        tuple(glob[:-1] for glob in globs if glob.endswith("*")),
+        tuple(glob[1:] for glob in globs if glob.startswith("*")),
+    )
+
+
+# The names that backends read for a wheel of any kind; flit and poetry-core have none.
+_OF_BACKENDS = _globs("""
+    SETUPTOOLS_* DIST_EXTRA_CONFIG _PYTHON_HOST_PLATFORM VCS_VERSIONING_* PBR_* HATCH_BUILD_* PDM_BUILD_*
+    POETRY_DYNAMIC_VERSIONING_* SKBUILD_* MESON_ARGS MESONPY_* MATURIN_*
+""")
+# Those that compilers, and what calls them, read.
+_OF_COMPILERS = _globs("""
+    CC CXX CPP LD AR AS NM RANLIB STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS ARFLAGS OBJC OBJCXX OBJCFLAGS OBJCXXFLAGS ASM ASMFLAGS
+    CC_* CXX_* AR_* CFLAGS_* CXXFLAGS_* HOST_CC HOST_CXX HOST_CFLAGS TARGET_CC TARGET_CXX TARGET_CFLAGS CRATE_CC_NO_DEFAULTS
+    FC F77 F90 FFLAGS FCFLAGS F77FLAGS F90FLAGS
+    CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH OBJC_INCLUDE_PATH LIBRARY_PATH LD_RUN_PATH COMPILER_PATH GCC_EXEC_PREFIX
+    ARCHFLAGS MACOSX_DEPLOYMENT_TARGET IPHONEOS_DEPLOYMENT_TARGET SDKROOT _PYTHON_SYSCONFIGDATA_NAME
+    INCLUDE LIB LIBPATH CL _CL_ LINK _LINK_ MSSDK WINDOWSSDKDIR WINDOWSSDKVERSION UNIVERSALCRTSDKDIR UCRTVERSION
+    VCINSTALLDIR VCTOOLSINSTALLDIR VCTOOLSVERSION VSINSTALLDIR VISUALSTUDIOVERSION VSCMD_ARG_*
+    LDSHARED LDCXXSHARED CCSHARED DISTUTILS_*
+    PKG_CONFIG PKG_CONFIG_* LLVM_CONFIG SWIG SWIG_* SWIGFLAGS CYTHON CYTHON_* MYPYC_*
+    CMAKE_* CUDAARCHS CUDACXX CUDAFLAGS CUDAHOSTCXX HIPCXX HIPFLAGS HIPHOSTCXX ISPC ISPCFLAGS RC RCFLAGS SWIFTC CSFLAGS
+    MESON CC_LD CXX_LD FC_LD OBJC_LD RUSTC_LD NASM VALAFLAGS DFLAGS
+    CARGO CARGO_BUILD_* CARGO_PROFILE_* CARGO_TARGET_* CARGO_UNSTABLE_* CARGO_ENCODED_RUSTFLAGS RUSTC RUSTFLAGS RUSTUP_TOOLCHAIN
+    PYO3_*
+    GOFLAGS GOOS GOARCH CGO_*
+    CUDA_HOME CUDA_PATH CUDA_ROOT CUDNN_HOME NVCC_* TORCH_CUDA_ARCH_LIST TORCH_XPU_ARCH_LIST TORCH_NVCC_FLAGS
+    ROCM_HOME ROCM_PATH HIP_PATH PYTORCH_ROCM_ARCH
+    NPY_* ATLAS BLAS LAPACK OPENBLAS MKLROOT
+    MPICC MPICXX MPIFC MPIF77 MPIF90 MPILD MPICFG OMPI_CC OMPI_CXX OMPI_FC OMPI_CFLAGS OMPI_LDFLAGS MPICH_CC MPICH_CXX I_MPI_CC
+    I_MPI_CXX
+""")
+
+# What differs between two machines, users or runs without making another wheel; and what is pip's or ours.
+_NEVER = _globs("""
+    PATH HOME PWD OLDPWD USER USERNAME LOGNAME SHELL SHLVL _ HOST HOSTNAME MAIL EDITOR PAGER VISUAL DISPLAY
+    LANG LANGUAGE LC_* TZ TMPDIR TEMP TMP XDG_* DBUS_* SSH_* WAYLAND_DISPLAY
+    TERM TERM_* COLORTERM COLUMNS LINES NO_COLOR FORCE_COLOR CLICOLOR CLICOLOR_FORCE CMAKE_COLOR_DIAGNOSTICS PS1 PS2
+    USERPROFILE USERDOMAIN COMPUTERNAME APPDATA LOCALAPPDATA PROGRAMDATA PUBLIC HOMEDRIVE HOMEPATH COMSPEC PATHEXT SYSTEMROOT
+    WINDIR SYSTEMDRIVE
+    VIRTUAL_ENV VIRTUAL_ENV_* CONDA_PROMPT_* CONDA_SHLVL CONDA_DEFAULT_ENV CONDA_EXE CONDA_PYTHON_EXE _CONDA_*
+    CI CI_* CONTINUOUS_INTEGRATION GITHUB_* GITLAB_* RUNNER_* JENKINS_* CIRCLECI CIRCLE_* TRAVIS TRAVIS_* TF_BUILD AGENT_*
+    SYSTEM_ACCESSTOKEN SYSTEM_COLLECTION* SYSTEM_DEFINITION* SYSTEM_JOB* SYSTEM_PHASE* SYSTEM_PLAN* SYSTEM_STAGE* SYSTEM_TEAM*
+    SYSTEM_TIMELINE*
+    APPVEYOR APPVEYOR_* BUILDKITE BUILDKITE_* TEAMCITY_* DRONE DRONE_* CIRRUS_* BITBUCKET_* CODEBUILD_* SEMAPHORE SEMAPHORE_*
+    BUILD_ID BUILD_NUMBER BUILD_TAG BUILD_URL BUILD_BUILDID BUILD_BUILDNUMBER JOB_NAME JOB_URL RUN_ID WORKSPACE EXECUTOR_NUMBER
+    SOURCE_DATE_EPOCH
+    MAX_JOBS *_JOBS MAKEFLAGS MFLAGS MAKELEVEL NINJAFLAGS NINJA_STATUS *_PARALLEL_LEVEL *_NUM_THREADS *_NPROC *_NPROCS NPROC
+    MAX_CONCURRENCY NUMBER_OF_PROCESSORS CPUCOUNT CPU_COUNT VERBOSE V
+    PYTHON PYTHON_VERSION PYTHON_SHA256 PYTHON_PIP_VERSION PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONDEBUG
+    PYTHONINSPECT PYTHONUNBUFFERED PYTHONVERBOSE PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONHASHSEED PYTHONIOENCODING
+    PYTHONNOUSERSITE PYTHONUSERBASE PYTHONWARNINGS PYTHONFAULTHANDLER PYTHONTRACEMALLOC PYTHONASYNCIODEBUG PYTHONMALLOC
+    PYTHONUTF8 PYTHONCOERCECLOCALE PYTHONSAFEPATH PYTHONDEVMODE PYTHONPLATLIBDIR PYTHONPROFILEIMPORTTIME PYTHONBREAKPOINT
+    PYTHONINTMAXSTRDIGITS PYTHONEXECUTABLE PYTHONNODEBUGRANGES PYTHONWARNDEFAULTENCODING PYTHONLEGACYWINDOWSSTDIO
+    PIP_* PINSTALL_* HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+    DESTDIR CCACHE_* SCCACHE_* CMAKE_C_COMPILER_LAUNCHER CMAKE_CXX_COMPILER_LAUNCHER CMAKE_EXPORT_COMPILE_COMMANDS
+    CMAKE_NO_VERBOSE CARGO_HOME RUSTUP_HOME CARGO_BUILD_TARGET_DIR CARGO_BUILD_BUILD_DIR CARGO_TARGET_DIR
+    CARGO_BUILD_RUSTC_WRAPPER MESONPY_EDITABLE_VERBOSE HATCH_BUILD_LOCATION HATCH_BUILD_CLEAN HATCH_BUILD_CLEAN_HOOKS_AFTER
+    SETUPTOOLS_SCM_DEBUG DISTUTILS_DEBUG
+""")
+_SECRET = re.compile(
+    r"(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|(API|PRIVATE|ACCESS|SIGNING|ENCRYPTION|GPG|SSH)_?KEY)S?(?=_|$)"
+    r"|(^|_)(AUTH|PASS|PAT|COOKIES?)(?=_|$)",
+    re.IGNORECASE,
+)
+_SHORTEST_PREFIX = 3  # letters: "PY_" would be the half of an environment
+
+# They say where a library is, or generate code: another one on PATH makes another wheel.
+TOOLS = tuple(
+    sorted(
+        _globs("""
+    apr-1-config cups-config curl-config freetype-config gdal-config geos-config gpgme-config gsl-config h5cc h5pcc hipcc
+    icu-config krb5-config libpng-config llvm-config mariadb_config mpicc mpicxx mpif90 mpifort mysql_config nc-config
+    net-snmp-config nf-config nvcc pcap-config pcre-config pcre2-config pg_config pkg-config sdl2-config swig wx-config
+    xml2-config xmlsec1-config xslt-config
+""").whole
+    )
+)
+_PKG_CONFIG = (b"pkgconfig", b"PkgConfig", b"pkg_check_modules", b"dependency(")  # its other spellings, CMake's and meson's
+
+_BUILD_FILES = _globs("""
+    *.py *.toml *.cfg *.cmake *.gyp *.gypi *.bzl *.mk *.ac *.am CMakeLists.txt meson.build meson.options meson_options.txt
+    build.rs Cargo.lock configure SConstruct SConscript wscript Makefile* makefile GNUmakefile BUILD BUILD.bazel WORKSPACE
+    MODULE.bazel
+""")
+_COMPILED = _globs("""
+    *.c *.cc *.cpp *.cxx *.c++ *.cu *.m *.mm *.s *.asm *.f *.for *.f77 *.f90 *.f95 *.f03 *.f08 *.rs *.go *.zig *.d *.swift *.pyx
+    *.i *.swg cmakelists.txt meson.build cargo.toml configure sconstruct wscript go.mod
+""")
+_COMPILED_WORDS = (b"ext_modules", b"ext-modules", b"cffi_modules", b"mypyc", b"cythonize")  # the C may be written by these
+_NO_BUILD = _globs("test* unittest* t doc docs docs_* documentation example* sample* demo demos benchmark* bench perf .*")
+_VENDORED = _globs("vendor* third_party* third-party* thirdparty* extern* bundled* node_modules subprojects")
+
+# No names of Python's are looked for: PYYAML_FORCE_%s, a dictionary's keys and a keyword's names are words all the same.
+_WORD = re.compile(rb"(?<![A-Za-z0-9_])_*+[A-Z][A-Z0-9_]++(?![A-Za-z0-9_])")
+_QUOTED = re.compile(rb"""["'](?:--)?([a-z0-9]++(?:[-_][a-z0-9]++)++)["']""")
+_CMAKE = re.compile(rb"(?i:find_package\s*+\(\s*+(\w++))|\$ENV\{(\w++)\}")
+_CRATE = re.compile(rb'"(?:lib)?([a-z0-9_-]+?)[-_]sys"')
+_OF_CRATE = ("DIR", "LIB_DIR", "INCLUDE_DIR", "LIBS", "STATIC", "NO_VENDOR", "NO_PKG_CONFIG")
+_IMPORT = re.compile(
+    rb"^[ \t]*+(?:from[ \t]++([\w.]++)[ \t]++import[ \t]*+\(?([\w., \t]*+)|import[ \t]++([\w., \t]++))", re.MULTILINE
+)
+# What scripts ask for by its name: a distribution, as importlib.metadata and pkg_resources do, or a module.
+_ASKED = re.compile(
+    rb"\b(?:version|metadata|distribution|requires|files|get_distribution|require|import_module|find_spec|__import__)"
+    rb"\(\s*+[\"']([A-Za-z][\w.-]*+)"
+)
+# The scripts that backends run, and modules that are not called as their project is.
+_SCRIPTS = ("setup", "hatch_build", "pdm_build", "build")
+_PROJECTS = {
+    "distutils": "setuptools",
+    "pkg_resources": "setuptools",
+    "skbuild": "scikit-build",
+    "mypyc": "mypy",
+    "mesonpy": "meson-python",
+}
+
+
+class Source(NamedTuple):
+    """What an sdist says of how it is built.
+
+    ``words`` of its build files may name a variable, or begin the name of one if they end in ``_``. ``tools`` are those of
+    `TOOLS` that the files name. ``requires`` are the projects (normalized) of ``build-system.requires``, and those that the
+    build scripts import. ``compiles`` says whether there is anything to compile. ``whole`` is False if a bound cut the reading
+    short: the rest is then incomplete, and ``compiles`` True.
+    """
+
+    words: frozenset[str]
+    tools: tuple[str, ...]
+    requires: tuple[str, ...]
+    compiles: bool
+    whole: bool
+
+
+def shaping(source: Source | None, project: str, environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
+    """Return the variables of *environ* that shape a build of *project* (normalized): name to value.
+
+    *source* is None where the sdist is not at hand: the toolchain's and the project's own are left then. A compiler's count
+    where there is something to compile. *more* are names or globs that the user adds, whatever they name. Set but empty is
+    as good as unset for the toolchain's, which read it so; a build script may well ask whether a name is set at all.
+    """
+    words, compiles = (source.words, source.compiles) if source else (frozenset(), True)
+    prefixes = {word for word in (*words, _upper(project) + "_") if word.endswith("_")}
+    starts = tuple(prefix for prefix in prefixes if len(prefix.strip("_")) >= _SHORTEST_PREFIX)
+
+    def shapes(name: str, value: str) -> bool:
+        if any(fnmatch.fnmatchcase(name, glob) for glob in more):
+            return True
+        if _NEVER.cover(name) or _SECRET.search(name):
+            return False
+        if _OF_BACKENDS.cover(name) or (compiles and _OF_COMPILERS.cover(name)):
+            return bool(value)
+        return name in words or name.startswith(starts)
+
+    return {name: value for name, value in environ.items() if shapes(name, value)}
+
+
+def _upper(name: str) -> str:
+    return name.upper().replace("-", "_")
+
+
+def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | None:
+    """Read the build files of an sdist, which *filename* tells the kind of; None if it is none that can be read.
+
+    *packages* are the top-level names of the wheel that is built from it: their code is not read. Nothing is written to disk.
+    Raises `OSError`.
+    """
+    reading = _Reading(frozenset(packages))
+    whole = _walked(sdist, filename, reading.take)
+    return None if whole is None else reading.source(whole=whole)
+
+
+def metadata(sdist: BinaryIO, filename: str) -> str:
+    """Return the PKG-INFO at the top of an sdist (Source distribution format specification); "" if none can be read."""
+    found = [b""]
+
+    def take(path: str, content: Callable[[int], bytes]) -> bool:
+        if path.removeprefix("./").count("/") == 1 and path.endswith("/PKG-INFO"):
+            found.append(content(_MOST_TEXT))
+        return len(found) == 1
+
+    _walked(sdist, filename, take)
+    return found[-1].decode(errors="replace")
+
+
+def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int], bytes]], bool]) -> bool | None:
+    """Show *take* the files of an sdist, until it says no; say whether it saw all, None if they cannot be read to the end."""
+    members = _zipped if filename.endswith(".zip") else _packed if filename.endswith(SDIST_ENDINGS) else None
+    if members is None:
+        return None
+    try:
+        with archives.judged():
+            return all(take(path, content) for path, content in members(sdist))
+    except archives.TooLargeError:
+        return False
+    except (archives.BrokenError, archives.UnprovenError):
+        return None
+
+
+def _counted(members: Iterable[_Member]) -> Iterator[_Member]:
+    for count, member in enumerate(members):
+        if count == _MOST_MEMBERS:
+            raise archives.TooLargeError
+        yield member
+
+
+def _packed(sdist: BinaryIO) -> Iterator[tuple[str, Callable[[int], bytes]]]:
+    """Yield the files of a tar: each one's path, and what reads so many bytes of it while it is its turn."""
+    import tarfile
+
+    with tarfile.open(fileobj=archives.Stream(archives.unpacked(sdist), _MOST_UNPACKED), mode="r:") as tar:
+        for member in _counted(tar):
+            if member.isreg() and (content := tar.extractfile(member)):
+                yield member.name, content.read
+
+
+def _zipped(sdist: BinaryIO) -> Iterator[tuple[str, Callable[[int], bytes]]]:
+    """Yield the files of a zip: see `_packed`."""
+    with archives.zipped(sdist) as archive:
+        for info in _counted(archive.infolist()):
+            if info.filename and not info.is_dir():
+                yield info.filename, partial(archives.read, archive, info)
+
+
+class _Reading:
+    """An sdist, read file by file."""
+
+    def __init__(self, packages: frozenset[str]) -> None:
+        self.packages = packages
+        self.words: set[bytes] = set()
+        self.made: set[str] = set()  # words that no file has as they are
+        self.tools: set[str] = set()
+        self.compiles = False
+        self.pyproject, self.whole = b"", True
+        self.imports: dict[str, set[str]] = {}  # by the name of the module that imports
+        self.modules: set[str] = set()
+        self.left = _MOST_TEXT
+
+    def take(self, path: str, content: Callable[[int], bytes]) -> bool:
+        """Read a file if it is one for us; False if there is no more room."""
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        *folders, name = parts[1:] or parts or [""]
+        if name.endswith(".py"):
+            self.modules.update((name[:-3], *folders[-1:]))
+        if any(_NO_BUILD.cover(folder.lower()) for folder in folders if folder not in self.packages):
+            return True
+        self.compiles = self.compiles or _COMPILED.cover(name.lower())
+        if self._is_of_the_build(folders, name):
+            text = content(self.left + 1)
+            self._learn(name, text)
+            if name == "pyproject.toml" and not folders:
+                self.pyproject, self.whole = (text, True) if len(text) <= _LARGEST_PYPROJECT else (b"", False)
+            self.left -= len(text)
+        return self.left >= 0
+
+    def _is_of_the_build(self, folders: list[str], name: str) -> bool:
+        if any(_VENDORED.cover(folder.lower().lstrip("_")) for folder in folders):
+            return False
+        if name.endswith(".py") and name != "setup.py":
+            own = not self.packages.isdisjoint((*folders, name[:-3]))
+            return not (own or name == "conftest.py" or name.startswith("test_"))
+        return _BUILD_FILES.cover(name)
+
+    def _learn(self, name: str, text: bytes) -> None:
+        self.words.update(_WORD.findall(text))
+        self.tools.update(tool for tool in TOOLS if tool.encode() in text)
+        self.tools.update("pkg-config" for spelling in _PKG_CONFIG if spelling in text)
+        self.compiles = self.compiles or any(word in text for word in _COMPILED_WORDS)
+        if name.endswith(".py"):
+            self.imports.setdefault(name[:-3], set()).update(_imports(text))
+            if b".upper(" in text:  # lxml's STATIC_DEPS is "static-deps" in its scripts
+                self.made.update(_upper(word.decode()) for word in _QUOTED.findall(text))
+        elif name in ("Cargo.lock", "Cargo.toml"):  # build scripts of crates outside the sdist: OPENSSL_DIR is openssl-sys's
+            self.made.update(f"{_upper(crate.decode())}_{end}" for crate in _CRATE.findall(text) for end in _OF_CRATE)
+        elif name == "CMakeLists.txt" or name.endswith(".cmake"):
+            for package, variable in ((found.decode(), name.decode()) for found, name in _CMAKE.findall(text)):
+                self.made |= {variable} if variable else {f"{package}_ROOT", f"{package}_DIR", f"{package.upper()}_ROOT"}
+
+    def source(self, *, whole: bool) -> Source:
+        """Return what was learnt; *whole* says whether the walk came to its end."""
+        whole = whole and self.whole
+        requires, scripts = _build_system(self.pyproject)
+        imported = _reached(self.imports, (*_SCRIPTS, *scripts)) - self.modules - self.packages
+        standard = sys.stdlib_module_names - _PROJECTS.keys()
+        foreign = {name for name in imported - standard if not name.startswith("_")}
+        projects = {normalized(_PROJECTS.get(name, name)) for name in requires | foreign}
+        return Source(
+            frozenset(word.decode() for word in self.words) | self.made,
+            tuple(sorted(self.tools)),
+            tuple(sorted(projects)),
+            self.compiles or not whole,
+            whole,
+        )
+
+
+def _imports(text: bytes) -> Iterator[str]:
+    """Yield the dotted names that a Python file imports or asks for, as far as lines tell."""
+    yield from (name.decode() for name in _ASKED.findall(text))
+    for origin, names, plain in _IMPORT.findall(text):
+        for item in (names or b"*" if origin else plain).decode().split(","):
+            word = item.split()[:1]
+            yield ".".join([origin.decode(), *word] if origin else word)
+
+
+def _reached(imports: Mapping[str, set[str]], first: Iterable[str]) -> set[str]:
+    """Return the top-level names that the modules *first*, and those of the sdist that they import, import."""
+    waiting, seen, found = list(first), set(), set()
+    while waiting:
+        module = waiting.pop()
+        if module in imports and module not in seen:
+            seen.add(module)
+            found |= {name.partition(".")[0] for name in imports[module]}
+            waiting += [part for name in imports[module] for part in name.split(".")]
+    return found - {""}
+
+
+def _build_system(pyproject: bytes) -> tuple[set[str], tuple[str, ...]]:
+    """Return the projects that a ``pyproject.toml`` wants for a build (PEP 518), and the modules of its in-tree backend."""
+    import tomllib
+
+    try:
+        table = tomllib.loads(pyproject.decode()).get("build-system")
+    except (ValueError, RecursionError):  # pip will say so
+        table = None
+    table = table if isinstance(table, dict) else {}
+    requires = table.get("requires", ["setuptools"])
+    named = [re.match(r"\s*([A-Za-z0-9][\w.-]*)", text) for text in requires if isinstance(text, str)]
+    backend = table.get("build-backend") if "backend-path" in table else None
+    return {match[1] for match in named if match}, tuple(re.split(r"[.:]", backend)) if isinstance(backend, str) else ()

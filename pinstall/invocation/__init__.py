@@ -1,0 +1,1 @@
+"""What the user asked of pip: arguments, variables, configuration and files."""

@@ -1,0 +1,67 @@
+"""Wheels, sdists or both: what pip may take of a project from indexes and folders, after all its options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.invocation.options import UnreadableCallError
+from pinstall.model.names import normalized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NO_BINARY, _ONLY_BINARY = "--no-binary", "--only-binary"
+_ALL, _NONE = ":all:", ":none:"
+
+
+class Formats(NamedTuple):
+    """The projects, or ``:all:``, whose wheels pip refuses, and those whose sdists it refuses (``models/format_control.py``).
+
+    They do not hold for a URL or path that a requirement names: pip takes what lies there, and builds it if it is no wheel.
+    """
+
+    no_binary: frozenset[str] = frozenset()
+    only_binary: frozenset[str] = frozenset()
+
+    def after(self, given: Iterable[tuple[str, str]]) -> Formats:
+        """Return the formats once *given* options, with their values, have come behind all earlier ones.
+
+        Raises `UnreadableCallError` for a value that pip refuses.
+        """
+        formats = self
+        for option, value in given:
+            formats = formats._after_one(option, value)
+        return formats
+
+    def _after_one(self, option: str, value: str) -> Formats:
+        if value.startswith("-"):
+            raise UnreadableCallError(f"{option} has no value")
+        target, other = set(self.no_binary), set(self.only_binary)
+        if option == _ONLY_BINARY:
+            target, other = other, target
+        names = value.split(",")
+        while _ALL in names:
+            target, other = {_ALL}, set()
+            del names[: names.index(_ALL) + 1]
+            if _NONE not in names:
+                names.clear()  # :all: includes those behind it
+        for name in names:
+            if name == _NONE:
+                target.clear()
+            else:
+                target.add(normalized(name))
+                other.discard(normalized(name))
+        no_binary, only_binary = (other, target) if option == _ONLY_BINARY else (target, other)
+        return Formats(frozenset(no_binary), frozenset(only_binary))
+
+    def refuses(self, project: str, *, is_wheel: bool) -> str:
+        """Return the option by which pip refuses wheels, or sdists, of *project* (normalized); "" if it takes them.
+
+        An option that names the project decides over one that names all.
+        """
+        for name in (project, _ALL):
+            if name in self.only_binary:
+                return "" if is_wheel else _ONLY_BINARY
+            if name in self.no_binary:
+                return _NO_BINARY if is_wheel else ""
+        return ""

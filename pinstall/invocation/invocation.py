@@ -1,0 +1,191 @@
+"""The call: what the user asked of pip, in arguments, variables, configuration and requirements files. Read, not rewritten."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinstall.invocation import options, pip_config, requirements_files, toml_sources
+from pinstall.invocation.format_control import Formats
+from pinstall.invocation.options import UnreadableCallError
+from pinstall.invocation.requirements_files import Given, OptionLine, RequirementLine, Unread
+from pinstall.invocation.toml_sources import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+PYPI = "https://pypi.org/simple"
+
+
+class Invocation(NamedTuple):
+    """What pip was asked, as far as pinstall needs it.
+
+    ``values`` are those of all options by pip's own names; ``index_urls`` is empty under ``--no-index``; ``cache_dir`` is
+    pip's cache folder or None if this call has none; ``verbosity`` counts ``-v`` less ``-q``. What ``locks`` select is for
+    the environment to say.
+    """
+
+    lines: tuple[RequirementLine, ...]
+    locks: tuple[Lock, ...]
+    index_urls: tuple[str, ...]
+    find_links: tuple[str, ...]
+    cache_dir: str | None
+    verbosity: int
+    values: dict[str, Any]
+    formats: Formats
+    unread: tuple[Unread, ...]
+
+    def has(self, *dests: str) -> bool:
+        """Say whether any of these options (by ``dest``) was given."""
+        return any(self.values.get(dest) for dest in dests)
+
+
+def read(argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: options.Version) -> Invocation:
+    """Read a call of the pip of version *pip* that serves the environment at *prefix*.
+
+    Raises `UnreadableCallError` where pip would refuse the call or pinstall does not know an option of it: the call is
+    then forwarded as it is.
+    """
+    rows = tuple(options.table(pip))
+    parser = options.parser(iter(rows))
+    isolated = "--isolated" in argv  # as pip looks for it: before it parses anything
+    defaults = pip_config.defaults(rows, environ, prefix, isolated=isolated)
+    values, positional = options.parse(parser, argv, defaults)
+    return _Reading(values, pip).call(positional, environ)
+
+
+def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] | None) -> Invocation:
+    """Return *call* with what its lock files select for an environment; see `projects.locked`, for what it raises too."""
+    found = [line for lock in call.locks for line in toml_sources.locked(lock, markers, tags)]
+    lines = tuple(line for line in found if isinstance(line, RequirementLine))
+    return call._replace(
+        lines=call.lines + lines, unread=(*call.unread, *(u for u in found if isinstance(u, Unread))), locks=()
+    )
+
+
+class _Reading:
+    """Gathers lines and places to search; options within files change those for the whole call, as in pip."""
+
+    def __init__(self, values: dict[str, Any], pip: options.Version) -> None:
+        self.values, self.pip = values, pip
+        self.lines: list[RequirementLine] = []
+        self.unread: list[Unread] = []
+        self.locks: dict[str, Lock] = {}
+        self.groups: list[tuple[str, str]] = []
+        self.files: list[str] = []  # those of `locks` among them
+        self.formats = Formats().after(values.get("format_control") or ())
+        self._sort()
+        self.no_index = bool(values.get("no_index"))
+        index_url = values.get("index_url")
+        first = PYPI if index_url is None else index_url
+        self.index_urls = [] if self.no_index else [first, *(values.get("extra_index_urls") or ())]
+        self.find_links = [_home(link) for link in values.get("find_links") or ()]
+
+    def call(self, positional: list[str], environ: Mapping[str, str]) -> Invocation:
+        # pip's order: constraints first, so that their options come first.
+        for path in self.values.get("constraints") or ():
+            self._file(path, constraint=True)
+        settings = tuple(self.values.get("config_settings") or ())
+        self.lines += [RequirementLine(text, "argument", settings=settings) for text in positional if text.strip()]
+        for path, name in self.groups:
+            self._take(toml_sources.group(path, name))
+        self.lines += [RequirementLine(text, "argument", editable=True) for text in self.values.get("editables") or ()]
+        for path in self.files:
+            if path in self.locks:  # what later files say of formats comes too late for it
+                self.locks[path] = self.locks[path]._replace(formats=self.formats)
+            else:
+                self._file(path, constraint=False)
+        for path in self.values.get("requirements_from_scripts") or ():
+            self._take(toml_sources.script(path))
+        if not self.values.get("ignore_dependencies"):
+            self.lines += [found for line in self.lines if not line.constraint for found in toml_sources.dependencies(line)]
+        return Invocation(
+            tuple(self.lines),
+            tuple(self.locks.values()),
+            tuple(self.index_urls),
+            tuple(self.find_links),
+            _cache_dir(self.values.get("cache_dir"), environ),
+            (self.values.get("verbose") or 0) - (self.values.get("quiet") or 0),
+            self.values,
+            self.formats,
+            tuple(self.unread),
+        )
+
+    def _sort(self) -> None:
+        """Tell lock files from requirements files, and their groups from those of projects (``cli/req_command.py``)."""
+        reads_locks, reads_parts_of_locks = self.pip >= (26, 1), self.pip >= (26, 3)
+        for path in self.values.get("requirements") or ():
+            bare, extras = toml_sources.without_extras(path) if reads_parts_of_locks else (path, ())
+            if reads_locks and toml_sources.is_lock(bare):
+                self._lock(bare, extras, (), default=True)
+            else:
+                self.files.append(path)
+        for value in self.values.get("dependency_groups") or ():
+            path, colon, name = value.rpartition(":")
+            bare, extras = toml_sources.without_extras(path)
+            if not colon or os.path.basename(path) == "pyproject.toml":
+                self.groups.append((path or "pyproject.toml", name))
+            elif reads_parts_of_locks and toml_sources.is_lock(bare) and not requirements_files.is_url(bare):
+                self._lock(bare, extras, (name,), default=False)
+            else:
+                raise UnreadableCallError(f"{path} holds no groups")
+
+    def _lock(self, path: str, extras: tuple[str, ...], groups: tuple[str, ...], *, default: bool) -> None:
+        if path not in self.locks:
+            self.files.append(path)
+        before = self.locks.get(path, Lock(path))
+        self.locks[path] = Lock(path, before.extras + extras, before.groups + groups, before.default or default)
+
+    def _file(self, path: str, *, constraint: bool) -> None:
+        self._take(requirements_files.read(path, constraint=constraint, pip=self.pip))
+
+    def _take(self, found: Iterator[RequirementLine | OptionLine | Given | Unread]) -> None:
+        for item in found:
+            match item:
+                case RequirementLine():
+                    self.lines.append(item)
+                case Unread():
+                    self.unread.append(item)
+                case OptionLine():
+                    self._option_line(item)
+                case Given():
+                    self.formats = self.formats.after(item.pairs)
+                    self.values["format_control"] = [*(self.values.get("format_control") or ()), *item.pairs]
+
+    def _option_line(self, line: OptionLine) -> None:
+        values = line.values
+        if values["no_index"]:
+            self.no_index, self.index_urls = True, []
+        if values["index_url"] and not self.no_index:
+            self.index_urls = [values["index_url"]]
+        if values["extra_index_urls"] and not self.no_index:
+            self.index_urls += values["extra_index_urls"]
+        if values["find_links"]:
+            beside = os.path.join(line.folder, values["find_links"][0])
+            self.find_links.append(beside if os.path.exists(beside) else values["find_links"][0])
+
+
+def _home(link: str) -> str:
+    expanded = os.path.expanduser(link) if link.startswith("~") else link
+    return expanded if os.path.exists(expanded) else link
+
+
+def _cache_dir(value: str | bool | None, environ: Mapping[str, str]) -> str | None:
+    if value is False or value == "":
+        return None
+    folder = os.path.realpath(os.path.expanduser(value) if isinstance(value, str) else pip_config.cache_folder(environ))
+    return folder if _is_ours(folder) else None
+
+
+def _is_ours(folder: str) -> bool:
+    """Say whether pip uses this cache folder: not if it belongs to somebody else (``utils/filesystem.check_path_owner``)."""
+    if not hasattr(os, "geteuid"):  # pragma: no cover (Windows)
+        return True
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if os.geteuid() != 0:
+        return os.access(folder, os.W_OK)
+    try:
+        return os.stat(folder).st_uid == 0
+    except OSError:
+        return False

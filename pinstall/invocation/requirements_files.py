@@ -1,0 +1,203 @@
+"""Requirements and constraints files, read as pip reads them (pip 26.3, ``req/req_file.py``)."""
+
+from __future__ import annotations
+
+import codecs
+import locale
+import os
+import re
+import shlex
+import stat
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+from pinstall.invocation import options
+from pinstall.invocation.options import UnreadableCallError
+from pinstall.model import links
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_URL = re.compile(r"(http|https|file):", re.IGNORECASE)
+# Where a URL may hold a password: before its host, and behind its path.
+_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*")
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_PEP_263 = re.compile(rb"coding[:=]\s*([-\w.]+)")
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF16, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+)
+
+
+class RequirementLine(NamedTuple):
+    """A requirement as it was written: its text, its ``--hash`` values (``algorithm:hex``), and where it stands.
+
+    ``settings`` are the config settings that go with it; ``locked`` is the URL of the one file that a lock file allows.
+    """
+
+    text: str
+    place: str
+    constraint: bool = False
+    editable: bool = False
+    hashes: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    locked: str = ""
+
+
+class OptionLine(NamedTuple):
+    """A line of options alone; ``values`` by their ``dest``, ``folder`` is that of the file it stands in."""
+
+    values: dict[str, Any]
+    folder: str
+
+
+class Given(NamedTuple):
+    """The ``--no-binary`` and ``--only-binary`` of a line, as (option, value): they count beside a requirement, too."""
+
+    pairs: list[tuple[str, str]]
+
+
+class Unread(NamedTuple):
+    """A source of requirements that is pip's alone to read, and why; ``once``: it can be read only once."""
+
+    source: str
+    reason: str
+    once: bool = False
+
+
+def read(path: str, *, constraint: bool, pip: options.Version) -> Iterator[RequirementLine | OptionLine | Given | Unread]:
+    """Yield what the file *path* holds, nested files in their places.
+
+    Only regular files are read: a pipe or device would be empty when pip comes to it, and a URL is pip's to fetch.
+    Raises `UnreadableCallError` for what pip would refuse.
+    """
+    yield from _File(options.parser(options.file_table(pip))).read(path, constraint, (os.path.abspath(path),))
+
+
+class _File:
+    """Reads one file and those it names; pip refuses a file that names itself, directly or not."""
+
+    def __init__(self, parser: Any) -> None:
+        self.parser = parser
+
+    def read(
+        self, path: str, constraint: bool, open_files: tuple[str, ...]
+    ) -> Iterator[RequirementLine | OptionLine | Given | Unread]:
+        data = regular(path)
+        if isinstance(data, Unread):
+            yield data
+            return
+        for number, text in _logical_lines(_decode(data)):
+            requirement, words = _split(text)
+            values, _ = options.parse(self.parser, words, {})
+            if values["format_control"]:
+                yield Given(values["format_control"])
+            editable = bool(values["editables"])
+            if requirement or editable:
+                place = f"{shown(path)}, line {number}"
+                hashes = () if editable else tuple(values["hashes"] or ())  # pip ignores those of an editable one
+                settings = tuple(values.get("config_settings") or ())
+                yield RequirementLine(requirement or values["editables"][0], place, constraint, editable, hashes, settings)
+            elif values["requirements"] or values["constraints"]:
+                nested = (values["requirements"] or values["constraints"])[0]
+                if is_url(path):
+                    nested = urljoin(path, nested)
+                elif not is_url(nested):
+                    nested = os.path.abspath(os.path.join(os.path.dirname(path), nested))
+                if nested in open_files:
+                    raise UnreadableCallError(f"{nested} refers to itself")
+                yield from self.read(nested, not values["requirements"], (*open_files, nested))
+            else:
+                yield OptionLine(values, os.path.dirname(os.path.abspath(path)))
+
+
+def shown(path: str) -> str:
+    """Return *path* as it is named to the user."""
+    relative = os.path.relpath(path) if os.path.isabs(path) else path
+    return path if relative.startswith("..") else relative
+
+
+def is_url(path: str) -> bool:
+    """Say whether pip takes the name of a file for a URL."""
+    return _URL.match(path) is not None
+
+
+def without_secrets(url: str) -> str:
+    """Return *url* without what may be a password: before its host, and behind its path."""
+    return _SECRETS.sub("", url)
+
+
+def regular(path: str) -> bytes | Unread:
+    """Return the content of the file *path* (or ``file:`` URL) if it is a regular one: all else is pip's to read.
+
+    Raises `UnreadableCallError` if it cannot be read.
+    """
+    try:
+        if is_url(path):
+            if urlsplit(path).scheme.lower() != "file":
+                return Unread(without_secrets(path), "a URL is pip's to fetch")
+            path = links.to_path(path)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return Unread(path, "it is no regular file, and reading it would leave nothing for pip", once=True)
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:  # the latter: no URL, or no name of a file
+        raise UnreadableCallError(f"{path} cannot be read") from error
+
+
+def _decode(data: bytes) -> str:
+    """Decode by byte order mark, PEP 263 comment, UTF-8, or the locale, as pip does."""
+    try:
+        for bom, encoding in _BOMS:
+            if data.startswith(bom):
+                return data[len(bom) :].decode(encoding)
+        for line in data.split(b"\n")[:2]:
+            if line[:1] == b"#" and (named := _PEP_263.search(line)):
+                return data.decode(named[1].decode("ascii"))
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode(locale.getpreferredencoding(do_setlocale=False) or sys.getdefaultencoding())
+    except (UnicodeDecodeError, LookupError) as error:
+        raise UnreadableCallError("a requirements file cannot be decoded") from error
+
+
+def _logical_lines(content: str) -> Iterator[tuple[int, str]]:
+    """Yield (number of the first physical line, text): continued lines joined, comments dropped, variables filled in."""
+    for number, joined in _joined(content):
+        text = _COMMENT.sub("", joined).strip()
+        if text:
+            yield number, _VARIABLE.sub(lambda m: os.environ.get(m[1]) or m[0], text)
+
+
+def _joined(content: str) -> Iterator[tuple[int, str]]:
+    parts: list[str] = []
+    first = 0
+    for number, line in enumerate(content.splitlines(), start=1):
+        comment = _COMMENT.match(line)
+        if line.endswith("\\") and not comment:
+            first = first if parts else number
+            parts.append(line.strip("\\"))
+            continue
+        # A comment between continued lines ends them; the space lets the comment be seen as one.
+        yield first if parts else number, "".join([*parts, f" {line}" if comment else line])
+        parts = []
+    if parts:
+        yield first, "".join(parts)
+
+
+def _split(text: str) -> tuple[str, list[str]]:
+    """Split a line into its requirement and its options: those begin at the first word with a dash."""
+    words = text.split(" ")
+    first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    try:
+        return " ".join(words[:first]), shlex.split(" ".join(words[first:]))
+    except ValueError as error:
+        raise UnreadableCallError(f"cannot be split into options: {text}") from error

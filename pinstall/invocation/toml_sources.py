@@ -1,0 +1,244 @@
+"""Requirements that TOML states: dependency groups, scripts, lock files and the projects in local folders.
+
+packaging reads what has a specification; with a packaging that is too old for one of them, that source is left to pip.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinstall.invocation import requirements_files
+from pinstall.invocation.format_control import Formats
+from pinstall.invocation.options import UnreadableCallError
+from pinstall.invocation.requirements_files import RequirementLine, Unread
+from pinstall.model import links
+from pinstall.model.names import normalized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_LOCK = re.compile(r"pylock\.([^.]+\.)?toml")
+_EXTRAS = re.compile(r"(.+?)\s*\[([^\]]+)\]")
+_NAME_AT = re.compile(r"\s*[A-Za-z0-9][\w.-]*\s*(?:\[([^\]]*)\])?\s*@\s*(.*)")
+# PEP 723, "Reference implementation".
+_SCRIPT = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+
+
+class Lock(NamedTuple):
+    """A lock file that a call names, with what it selects of it; ``default`` says that the default groups count.
+
+    ``formats`` are those of the call when pip comes to read it.
+    """
+
+    path: str
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    default: bool = False
+    formats: Formats = Formats()
+
+
+def is_lock(path: str) -> bool:
+    """Say whether pip takes a file of this name for a lock file (PyPA's ``pylock.toml`` specification, "File name")."""
+    return _LOCK.fullmatch(os.path.basename(re.split("[?#]", path)[0] if requirements_files.is_url(path) else path)) is not None
+
+
+def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
+    """Split ``path[extra,...]`` (pip's ``utils/urls.strip_extras``)."""
+    found = _EXTRAS.fullmatch(path)
+    return (found[1], tuple(extra.strip() for extra in found[2].split(","))) if found else (path, ())
+
+
+def group(path: str, name: str) -> Iterator[RequirementLine | Unread]:
+    """Yield the requirements of the dependency group *name* of the ``pyproject.toml`` at *path* (PEP 735)."""
+    document = _document(path)
+    if isinstance(document, Unread):
+        yield document
+        return
+    try:
+        from packaging.dependency_groups import DependencyGroupResolver
+    except ImportError:
+        yield Unread(f"group {name} of {path}", "to read groups takes packaging 26.1")
+        return
+    try:
+        found = DependencyGroupResolver(document["dependency-groups"]).resolve(name)
+    except Exception as error:  # an ExceptionGroup, KeyError, AttributeError ...: as many as there are ways to be malformed
+        raise UnreadableCallError(f"group {name} of {path} cannot be read") from error
+    yield from (RequirementLine(str(requirement), f"{path}, group {name}") for requirement in found)
+
+
+def script(path: str) -> Iterator[RequirementLine | Unread]:
+    """Yield the requirements that the script at *path* states of itself (PEP 723)."""
+    import tomllib
+
+    data = requirements_files.regular(path)
+    if isinstance(data, Unread):
+        yield data
+        return
+    try:
+        blocks = [
+            match["content"] for match in _SCRIPT.finditer(io.StringIO(data.decode(), None).read()) if match["type"] == "script"
+        ]
+        (block,) = blocks
+        document = tomllib.loads("".join(line[2:] if line.startswith("# ") else line[1:] for line in block.splitlines(True)))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableCallError(f"{path} has no metadata of a script") from error
+    yield from (RequirementLine(text, path) for text in _texts(document.get("dependencies")))
+
+
+def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
+    """Yield what the project in a local folder, if *line* names one, states of its dependencies (PEP 621).
+
+    Nothing of what is dynamic: that takes a build.
+    """
+    folder, extras = _folder(line)
+    path = os.path.join(folder, "pyproject.toml")
+    project = _table(folder, "project")
+    dynamic = project.get("dynamic") or ()
+    optional = project.get("optional-dependencies")
+    stated = [] if "dependencies" in dynamic else _texts(project.get("dependencies"))
+    if isinstance(optional, dict) and "optional-dependencies" not in dynamic:
+        stated += _extras(str(project.get("name")), optional, extras)
+    yield from (RequirementLine(text, requirements_files.shown(path)) for text in stated)
+
+
+def build_requires(line: RequirementLine) -> Iterator[RequirementLine]:
+    """Yield what the project in a local folder, if *line* names one, states that it needs to be built (PEP 518)."""
+    folder, _ = _folder(line)
+    shown = requirements_files.shown(os.path.join(folder, "pyproject.toml"))
+    yield from (RequirementLine(text, shown) for text in _texts(_table(folder, "build-system").get("requires")))
+
+
+def _table(folder: str, name: str) -> dict[str, Any]:
+    """Return a table of the ``pyproject.toml`` in *folder*; an empty one if there is none that can be read."""
+    path = os.path.join(folder, "pyproject.toml")
+    try:
+        document = _document(path) if folder and os.path.isfile(path) else {}
+    except UnreadableCallError:
+        return {}  # pip will say so
+    table = document.get(name) if isinstance(document, dict) else None
+    return table if isinstance(table, dict) else {}
+
+
+def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[str]:
+    """Return the requirements of *extras*, those that name other extras of the project itself followed."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    by_name = {normalized(extra): _texts(texts) for extra, texts in optional.items()}
+    found: list[str] = []
+    waiting, seen = [normalized(extra) for extra in extras], set()
+    while waiting:
+        extra = waiting.pop(0)
+        for text in by_name.get(extra, ()) if extra not in seen else ():
+            try:
+                requirement = Requirement(text)
+            except InvalidRequirement:
+                continue
+            if normalized(requirement.name) == normalized(name):
+                waiting += [normalized(other) for other in requirement.extras]
+            else:
+                found.append(text)
+        seen.add(extra)
+    return found
+
+
+def _folder(line: RequirementLine) -> tuple[str, tuple[str, ...]]:
+    """Return the local folder that a requirement names, and its extras, as pip finds them; "" if it names none."""
+    text, _, marker = line.text.partition(";")
+    text = text.strip()
+    named = _NAME_AT.fullmatch(text)
+    place, extras = (named[2].strip(), tuple(filter(None, (named[1] or "").split(",")))) if named else without_extras(text)
+    if place.lower().startswith("file:"):
+        place = _local(place.partition("#")[0])
+    elif named or not (line.editable or place.startswith(".") or os.sep in place or (os.altsep and os.altsep in place)):
+        return "", ()
+    # Whether it applies at all is for the environment to say: rare enough to be left alone.
+    return (place, tuple(extra.strip() for extra in extras)) if os.path.isdir(place) and not marker else ("", ())
+
+
+def _local(url: str) -> str:
+    """Return the path of a ``file:`` URL; "" if it leads to none."""
+    try:
+        return links.to_path(url)
+    except (OSError, ValueError):  # OSError: urllib's URLError
+        return ""
+
+
+def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -> Iterator[RequirementLine | Unread]:
+    """Yield the requirements that a lock file selects for an environment (``pylock.toml`` specification, "Installation").
+
+    *markers* and *tags* (best first) are those of the environment, empty and None for the running Python's. Raises
+    `UnreadableCallError` where pip would refuse.
+    """
+    document = _document(lock.path)
+    if isinstance(document, Unread):
+        yield document
+        return
+    try:
+        from packaging.pylock import Pylock
+        from packaging.tags import Tag
+
+        select = Pylock.select
+    except (ImportError, AttributeError):
+        yield Unread(lock.path, "to read lock files takes packaging 26.3")
+        return
+
+    def from_source(project: str) -> bool:
+        return bool(lock.formats.refuses(project, is_wheel=True))
+
+    made = None if tags is None else [Tag(*text.split("-", 2)) for text in tags if text.count("-") >= 2]
+    try:
+        parsed = Pylock.from_dict(document)
+        groups = {*lock.groups, *((parsed.default_groups or ()) if lock.default else ())}
+        options: dict[str, Any] = {"extras": lock.extras, "dependency_groups": groups, "environment": markers or None}
+        chosen = list(select(parsed, tags=made, prefer_sdist_predicate=from_source, **options))
+    except TypeError:
+        yield Unread(lock.path, "to read lock files takes packaging 26.3")
+        return
+    except Exception as error:  # validation, selection, versions ...: pip will say so
+        raise UnreadableCallError(f"{lock.path} cannot be used") from error
+    for package, artifact in chosen:
+        yield _locked_line(lock.path, package, artifact)
+
+
+def _locked_line(path: str, package: Any, artifact: Any) -> RequirementLine:
+    hashes = tuple(f"{name}:{value}" for name, value in (getattr(artifact, "hashes", None) or {}).items())
+    place = f"{requirements_files.shown(path)}, {package.name}"
+    if artifact is package.directory:
+        return RequirementLine(os.path.join(os.path.dirname(path), artifact.path), place, editable=True)
+    url = artifact.url if artifact.path is None else _beside(path, artifact.path)
+    subdirectory = f"#subdirectory={found}" if (found := getattr(artifact, "subdirectory", "")) else ""
+    if artifact is package.vcs:
+        return RequirementLine(f"{package.name} @ {artifact.type}+{url}@{artifact.commit_id}{subdirectory}", place)
+    if artifact is package.archive:
+        return RequirementLine(f"{package.name} @ {url}{subdirectory}", place, hashes=hashes)
+    version = package.version or _version(artifact.filename, package.name)
+    return RequirementLine(f"{package.name}=={version}", place, hashes=hashes, locked=url)
+
+
+def _version(filename: str, project: str) -> str:
+    found = links.label(filename, project)
+    return found.text if found else ""
+
+
+def _beside(path: str, relative: str) -> str:
+    folder = os.path.dirname(links.to_path(path) if requirements_files.is_url(path) else path)
+    return links.from_path(os.path.join(folder, relative)).url
+
+
+def _document(path: str) -> dict[str, Any] | Unread:
+    import tomllib
+
+    data = requirements_files.regular(path)
+    if isinstance(data, Unread):
+        return data
+    try:
+        return tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise UnreadableCallError(f"{path} cannot be read as TOML") from error
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

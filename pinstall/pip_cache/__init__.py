@@ -1,0 +1,1 @@
+"""pip's cache. No other package knows its layout."""

@@ -1,0 +1,131 @@
+"""The catalogue: what the cached pages say of downloads. pip keeps a download by its URL's hash alone; pages know the URLs."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urljoin
+
+from pinstall.model import links
+from pinstall.model.names import normalized
+from pinstall.pip_cache import http_entries, index_pages, keys
+from pinstall.pip_cache.locator import pypi_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pinstall.model.digest import Digest
+    from pinstall.pip_cache.http_entries import Entry, Response
+    from pinstall.pip_cache.index_pages import IndexFile
+
+# URLs that neither pip nor requests would change: most of them, and pages list thousands.
+_PLAIN = re.compile(r"https?://[a-z0-9.:-]+(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+")
+_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")
+_PAGE_TYPES = (index_pages.JSON, "application/vnd.pypi.simple.v1+html", "text/html")
+
+
+class Named(NamedTuple):
+    """What is known of an HTTP entry: its kind, its URL, the name of the file, its project, and what is stated of it."""
+
+    kind: str
+    url: str
+    filename: str
+    project: str
+    stated: tuple[Digest, ...] = ()
+
+
+class Page(NamedTuple):
+    """A page that was read: its project and its URL, as far as they can be told, and what is wrong with it ("": nothing).
+
+    ``unreadable`` says why nothing can be said.
+    """
+
+    project: str = ""
+    url: str = ""
+    fault: str = ""
+    unreadable: str = ""
+
+
+def is_page(response: Response) -> bool:
+    """Say whether a response is an index page (or another page that pip looked for links on)."""
+    return response.status == 200 and response.headers.get("content-type", "").lower().startswith(_PAGE_TYPES)
+
+
+class Catalogue:
+    """Knows the HTTP entries whose keys are *wanted*, by the pages that were read.
+
+    *redirects* are the locations of those that are permanent redirects, by key; *indexes* the URLs of the indexes that are
+    configured: a page does not tell its own URL, and relative links mean nothing without it.
+    """
+
+    def __init__(self, wanted: Iterable[str], redirects: Mapping[str, str], indexes: Sequence[str]) -> None:
+        self.named: dict[str, Named] = {}
+        self._wanted, self._redirects, self._indexes = frozenset(wanted), redirects, indexes
+
+    def read(self, entry: Entry, response: Response) -> Page:
+        """Read a page; raises `OSError`."""
+        with http_entries.open_content(entry) as file:
+            body = file.read(index_pages.LARGEST + 1)
+        try:
+            offers = index_pages.parse(body, response.headers, "")
+        except index_pages.DamagedPageError as error:
+            # What a server calls a page, and is a file, is no damaged page.
+            return Page(fault="" if body.startswith(_ARCHIVES) and "content-encoding" not in response.headers else str(error))
+        except index_pages.UnknownPageError:
+            return Page()
+        project = next((name for offer in offers if (name := project_of(offer.filename))), "")
+        url = self.page_url(entry.key, [project])[1]
+        for offer in offers:
+            with suppress(Exception):  # no URL, and whatever else one line holds
+                self._add(offer if offer.base else offer._replace(base=url), project)
+        return Page(project, url)
+
+    def page_url(self, key: str, projects: Iterable[str]) -> tuple[str, str]:
+        """Return project and URL of the page with this *key*: one of *projects* on a configured index; "" if none is."""
+        for project in projects:
+            for index in self._indexes:
+                url = keys.request_url(f"{posixpath.join(index, quote(project))}/")
+                if any(keys.http_key(found) == key for found in self._behind(url)):
+                    return project, url
+        return "", ""
+
+    def add(self, url: str, kind: str, filename: str, project: str, stated: tuple[Digest, ...] = ()) -> None:
+        """Note what is known of the entry for *url*, if it is wanted."""
+        for found in self._behind(keys.request_url(url)):
+            key = keys.http_key(found)
+            if key in self._wanted and key not in self._redirects:
+                before = self.named.get(key, Named(kind, found, filename, project))
+                self.named[key] = before._replace(stated=tuple(dict.fromkeys(before.stated + stated)))
+
+    def _add(self, offer: IndexFile, project: str) -> None:
+        raw = str(offer.file.get("url") or offer.file.get("href")).partition("#")[0]
+        plain = bool(_PLAIN.fullmatch(raw))
+        if plain and not any(keys.http_key(raw + ending) in self._wanted for ending in ("", ".metadata")):
+            return
+        if not plain and not offer.base and not raw.startswith(("https://", "http://")):
+            return
+        link = offer.link()
+        self.add(link.url, "download", offer.filename, project, link.digests + pypi_digest(link.url))
+        if link.metadata is not None:
+            self.add(f"{link.url}.metadata", "metadata", f"{offer.filename}.metadata", project, link.metadata)
+
+    def _behind(self, url: str) -> Iterator[str]:
+        """Yield *url*, and where cached permanent redirects lead from there."""
+        for _ in range(http_entries.REDIRECTS):
+            yield url
+            location = self._redirects.get(keys.http_key(url)) if self._redirects else None
+            if location is None:
+                return
+            try:
+                url = keys.request_url(urljoin(url, location))
+            except ValueError:  # it leads nowhere
+                return
+
+
+def project_of(filename: str) -> str:
+    """Return the project of a wheel or sdist, as its name tells it; "" if it does not."""
+    stem = next((filename[: -len(ending)] for ending in links.SDIST_ENDINGS if filename.endswith(ending)), "")
+    name = filename.partition("-")[0] if filename.endswith(".whl") else stem.rpartition("-")[0]
+    return normalized(name)

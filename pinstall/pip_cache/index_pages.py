@@ -1,0 +1,161 @@
+"""Index pages: PEP 691 JSON and PEP 503 HTML, read as pip reads them (pip 26.3, ``index/collector.py``)."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import re
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+from pinstall.model.digest import Digest
+from pinstall.model.links import Link, absolute, from_path, link
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+JSON = "application/vnd.pypi.simple.v1+json"
+# A page larger than this is left to pip: the largest on PyPI is a few megabytes.
+LARGEST = 32 << 20
+_LONGEST_NUMBER = 20
+_CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]+)")
+_METADATA_HASHES = ("sha512", "sha384", "sha256", "sha224", "sha1", "md5")
+
+
+class DamagedPageError(Exception):
+    """The body of a cached page is not what any server sent."""
+
+
+class UnknownPageError(Exception):
+    """The page cannot be judged: too large, or encoded in a way that pinstall does not read."""
+
+
+class IndexFile(NamedTuple):
+    """A file that a page offers; its link is made when it is asked for, because pages list thousands."""
+
+    filename: str
+    file: Any
+    base: str
+    make: Callable[[Any, str], Link]
+
+    def link(self) -> Link:
+        """Return the link, as pip makes it; of a URL that is none, one that leads nowhere."""
+        try:
+            made = self.make(self.file, self.base)
+            made.url.encode()
+        except Exception:  # noqa: BLE001 (no such host, half a character ...: pip fails on it if it reads it at all)
+            return _NOWHERE
+        return made
+
+
+_NOWHERE = Link("")
+
+
+def local(path: str) -> IndexFile:
+    """Return what a file on disk offers."""
+    return IndexFile(os.path.basename(path), path, "", lambda path, _: from_path(path))
+
+
+def remote(url: str) -> IndexFile:
+    """Return what a URL that stands by itself (``--find-links``) offers."""
+    return IndexFile(_filename(url), url, "", lambda url, _: link(url))
+
+
+def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
+    """Return the files that a page offers.
+
+    *headers* are those of the response, names in lower case; *url* is the page's own, after redirects. Raises
+    `DamagedPageError` or `UnknownPageError`.
+    """
+    length = headers.get("content-length", "")
+    if length.isdecimal() and len(length) < _LONGEST_NUMBER and int(length) != len(body):
+        raise DamagedPageError(f"{len(body)} bytes of {length}")
+    content = _decoded(body, headers.get("content-encoding", ""))
+    content_type = headers.get("content-type", "").lower()
+    try:
+        if content_type.startswith(JSON):
+            return _from_json(json.loads(content), url)
+        return _from_html(content.decode(_charset(content_type)), url)
+    except LookupError as error:
+        raise UnknownPageError("unknown character set") from error
+    except (ValueError, RecursionError, AssertionError) as error:  # the last: html.parser's, which ends pip too
+        raise DamagedPageError("unreadable") from error
+
+
+def _decoded(body: bytes, encoding: str) -> bytes:
+    """Undo Content-Encoding: pip's cache holds what came over the wire."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        raise UnknownPageError(f"encoded as {encoding}")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        content = unpacker.decompress(body, LARGEST)
+    except zlib.error as error:
+        raise DamagedPageError("unreadable") from error
+    if unpacker.unconsumed_tail:
+        raise UnknownPageError("too large")
+    if not unpacker.eof:
+        raise DamagedPageError("cut off")
+    return content
+
+
+def _charset(content_type: str) -> str:
+    found = _CHARSET.search(content_type)
+    if found and codecs.lookup(found[1]).name == "punycode":
+        raise LookupError  # it takes time with the square of what is decoded
+    return found[1] if found else "utf-8"
+
+
+def _filename(url: str) -> str:
+    path = url.partition("#")[0].partition("?")[0]
+    return (unquote(path) if "%" in path else path).rstrip("/").rpartition("/")[2]
+
+
+def _from_json(document: Any, url: str) -> list[IndexFile]:
+    if not isinstance(document, dict) or not isinstance(files := document.get("files", []), list):
+        raise DamagedPageError("no files")
+    found = (file for file in files if isinstance(file, dict) and isinstance(file.get("url"), str))
+    return [IndexFile(_filename(file["url"]), file, url, _json_link) for file in found]
+
+
+def _json_link(file: dict[str, Any], url: str) -> Link:
+    metadata = file.get("core-metadata")
+    if metadata is None:
+        metadata = file.get("dist-info-metadata")
+    stated = _digests(metadata)
+    return link(
+        absolute(url, file["url"]),
+        _digests(file.get("hashes")),
+        tuple(d for d in stated if d.algorithm in _METADATA_HASHES) if metadata or isinstance(metadata, dict) else None,
+    )
+
+
+def _digests(hashes: Any) -> tuple[Digest, ...]:
+    if not isinstance(hashes, dict):
+        return ()
+    return tuple(Digest(name, value) for name, value in hashes.items() if isinstance(value, str))
+
+
+def _from_html(text: str, url: str) -> list[IndexFile]:
+    from pinstall.pip_cache.anchors import Anchors  # html.parser takes milliseconds, and most indexes speak JSON
+
+    reader = Anchors()
+    reader.feed(text)
+    base = reader.base or url
+    return [
+        IndexFile(_filename(anchor["href"] or ""), anchor, base, _html_link) for anchor in reader.anchors if anchor.get("href")
+    ]
+
+
+def _html_link(anchor: dict[str, str | None], base: str) -> Link:
+    stated = anchor.get("data-core-metadata")
+    if stated is None:
+        stated = anchor.get("data-dist-info-metadata")
+    metadata: tuple[Digest, ...] | None = None
+    if stated is not None:  # there is one; "true", or what makes no sense, states no hash
+        name, found, value = stated.partition("=")
+        metadata = (Digest(name, value),) if found and name in _METADATA_HASHES else ()
+    return link(absolute(base, anchor["href"] or ""), (), metadata)

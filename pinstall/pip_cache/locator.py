@@ -1,0 +1,369 @@
+"""From a pin to everything in pip's cache that this call's pip could use for it: found by key, not searched."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import posixpath
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+from pinstall.model import foreign_data, links
+from pinstall.model.digest import Digest
+from pinstall.model.names import normalized
+from pinstall.pip_cache import http_entries, index_pages, keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pinstall.environment import Environment
+    from pinstall.invocation.invocation import Invocation
+    from pinstall.model.links import Link, ParsedFilename
+    from pinstall.model.pins import Pin
+    from pinstall.pip_cache.http_entries import Entry, Response
+    from pinstall.pip_cache.index_pages import IndexFile
+
+_LARGEST_ORIGIN = 1 << 20
+_VCS = ("git+", "hg+", "svn+", "bzr+")
+
+
+class Page(NamedTuple):
+    """A cached page: its entry, its response, the files it offers, and what is wrong with it if anything is.
+
+    ``fault`` is proof of damage; ``unreadable`` says why nothing can be said.
+    """
+
+    entry: Entry
+    response: Response
+    offers: tuple[IndexFile, ...]
+    fault: str | None = None
+    unreadable: str = ""
+
+
+class Artifact(NamedTuple):
+    """An artifact that a page, a folder or a URL offers, and what its name says."""
+
+    link: Link
+    label: ParsedFilename | None
+
+
+class ProjectFiles(NamedTuple):
+    """What was found for a pin.
+
+    ``files`` are those of what is pinned, ``others`` what is offered of other versions; both only for this environment.
+    ``complete`` says whether each place of the pin could be looked into, ``listed`` whether any offers what is pinned.
+    """
+
+    pages: tuple[Page, ...]
+    files: tuple[Artifact, ...]
+    others: tuple[IndexFile, ...]
+    complete: bool
+    listed: bool
+
+
+class Cache:
+    """pip's cache at *root* as the pip of version *pip* uses it for a call that serves *environment*; pages are read once."""
+
+    def __init__(self, root: str, call: Invocation, environment: Environment, pip: tuple[int, ...]) -> None:
+        self.root, self.call, self.environment, self.pip = root, call, environment, pip
+        self.http = http_entries.HttpCache(root, pip)
+        self._keeps_pages = pip >= (26, 2)
+        # With these options the tags are not the environment's: any file may be what pip takes.
+        self._for_another = call.has("platforms", "abis", "implementation", "python_version")
+        self._pages: dict[str, Page | None] = {}
+        self._located: dict[Pin, ProjectFiles] = {}
+
+    def at(self, root: str) -> Cache:
+        """Return the same cache as it is at another *root*: in a view."""
+        return Cache(root, self.call, self.environment, self.pip)
+
+    def locate(self, pin: Pin) -> ProjectFiles:
+        """Find the pages and files of *pin*; once, until pages are forgotten."""
+        if pin not in self._located:
+            self._located[pin] = self._locate(pin)
+        return self._located[pin]
+
+    def _locate(self, pin: Pin) -> ProjectFiles:
+        if pin.url or pin.locked:
+            link = index_pages.remote(pin.url or pin.locked).link()
+            file = Artifact(link, links.label(link.filename, pin.project))
+            return ProjectFiles((), (file,) if self.usable(file.label) else (), (), complete=True, listed=True)
+        places = [self._page(url, pin.project) for url in self._page_urls(pin.project)]
+        found = tuple(page for page in places if page is not None)
+        pinned: dict[Artifact, None] = {}
+        others = []
+        admitted: dict[str, bool] = {}  # pages list each version many times
+        for offer in itertools.chain(*(page.offers for page in found), self._local(pin.project)):
+            label = links.label(offer.filename, pin.project)
+            if label is None or label.ignored_by(self.pip):
+                continue
+            if label.text not in admitted:
+                admitted[label.text] = pin.admits(label.version)
+            if admitted[label.text] and (pin.has_version or _has_hash(pin, offer.link().digests)):
+                pinned[Artifact(offer.link(), label)] = None
+            elif self.usable(label) and "-" not in label.text:  # demo-2-1.tar.gz is demo 2.post1, or demo-2 1
+                others.append(offer)
+        listed = any(will_do(pin, file.link.digests) for file in pinned)
+        files = tuple(file for file in pinned if self.usable(file.label))
+        return ProjectFiles(found, files, tuple(others), None not in places, listed)
+
+    def forget_pages(self) -> None:
+        """Read pages anew: pip may have fetched others."""
+        self._pages.clear()
+        self._located.clear()
+
+    def uses_unasked(self, page: Page, project: str) -> bool:
+        """Say whether pip would use a cached page without asking the server: only 26.2 and later do."""
+        refreshed = {name for value in self.call.values.get("refresh_package") or () for name in value.split(",")}
+        if not self._keeps_pages or refreshed & {":all:", project}:
+            return False
+        return page.response.fresh(http_entries.now())
+
+    def _page_urls(self, project: str) -> list[str]:
+        """Return the pages on which pip looks for *project* (``models/search_scope.py``)."""
+        urls = [page_url(url, project) for url in self.call.index_urls]
+        return [url for url in [*urls, *self.call.find_links] if is_http(url)]
+
+    def _page(self, url: str, project: str) -> Page | None:
+        if url not in self._pages:
+            self._pages[url] = self._read_page(url, project)
+        return self._pages[url]
+
+    def _read_page(self, url: str, project: str) -> Page | None:
+        found = self.http.find(url)
+        if found is None or links.label(links.Link(url).filename, project):
+            return None  # pip asks the server, or it is an archive in --find-links
+        entry, response, own_url = found
+        page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
+        if entry.fault or entry.unreadable or http_entries.stamp_of(page.entry) is None:
+            unreadable = "" if entry.fault else entry.unreadable or "it is no regular file"
+            return page._replace(fault=entry.fault or None, unreadable=unreadable)
+        try:
+            with http_entries.open_content(page.entry) as file:
+                body = file.read(index_pages.LARGEST + 1)
+            return page._replace(offers=tuple(index_pages.parse(body, response.headers, own_url)))
+        except index_pages.DamagedPageError as error:
+            return page._replace(fault=str(error))
+        except index_pages.UnknownPageError:
+            return None  # as if it were not there: what it lists cannot be known
+        except Exception as error:  # noqa: BLE001 (one page must not cost the call)
+            return page._replace(unreadable=foreign_data.reason(error))
+
+    def _local(self, project: str) -> Iterator[IndexFile]:
+        """Files offered without the cache: ``--find-links`` folders and files, and indexes that are folders."""
+        for place in self.call.find_links:
+            path = _path(place)
+            if path is None:
+                yield index_pages.remote(place)
+            elif os.path.isdir(path):
+                yield from (index_pages.local(os.path.join(path, name)) for name in http_entries.names(path))
+            elif path.endswith((".html", ".htm")):
+                yield from self._html(path)
+            else:
+                yield index_pages.local(path)
+        for index in self.call.index_urls:
+            path = _path(index)
+            if path is not None:
+                yield from self._html(os.path.join(path, project, "index.html"))
+
+    def _html(self, path: str) -> Iterator[IndexFile]:
+        try:
+            with open(path, "rb") as file:
+                body = file.read(index_pages.LARGEST)
+            offers = index_pages.parse(body, {"content-type": "text/html"}, links.from_path(path).url)
+        except Exception:  # noqa: BLE001 (a file that is no page lists nothing)
+            return
+        yield from offers
+
+    def downloads(self, file: Artifact) -> Iterator[Entry]:
+        """Yield the HTTP entries in the cache for one file: its download and its ``.metadata``."""
+        for kind, link, stated in _requests(file):
+            entry = self.http.entry(kind, link, stated, file.label)
+            if entry is not None:
+                yield entry
+
+    def built(self, pin: Pin, source: Link) -> Iterator[Entry]:
+        """Yield the wheels in pip's own folder that were built from *source*, and that the environment's pip could install."""
+        key = self.wheel_key(source)
+        found = http_entries.built_under(os.path.join(self.root, keys.wheel_path(key)), key, pin.project)
+        yield from (entry for entry in found if self.usable(entry.label))
+
+    def may_be_built(self, pin: Pin, located: ProjectFiles) -> bool:
+        """Say whether pip may build what is pinned: not where it may not, and not where it would take a wheel of the index."""
+        refuses = self.call.formats.refuses
+        if not pin.url and refuses(pin.project, is_wheel=False):  # what a URL leads to is built all the same
+            return False
+        wheels = [file for file in located.files if file.label and file.label.tags and will_do(pin, file.link.digests)]
+        if wheels and not refuses(pin.project, is_wheel=True) and not self._for_another:
+            return False
+        return not (located.complete and located.listed) or len(located.files) > len(wheels)
+
+    def requests(self, file: Artifact) -> Iterator[Entry]:
+        """Yield the HTTP entries that pip would make for one file, whether they are in the cache or not."""
+        for kind, link, stated in _requests(file):
+            place = self.http.place(link.url)
+            yield place._replace(kind=kind, filename=link.filename, stated=stated, label=file.label)
+
+    def wheel_key(self, link: Link) -> str:
+        """Return the key of the built wheels of *link* for the environment's interpreter."""
+        first = link.digests[0] if link.digests else None
+        return keys.wheel_key(link.url, first, link.subdirectory, self.environment.interpreter)
+
+    def usable(self, label: ParsedFilename | None) -> bool:
+        """Say whether the environment's pip could install what is so labelled; other interpreters' files are left alone."""
+        return label is None or (self._for_another and not label.ignored_by(self.pip)) or self._fits(label)
+
+    def _fits(self, label: ParsedFilename) -> bool:
+        return not label.ignored_by(self.pip) and self.environment.supports(label.tags)
+
+    def walked(self, pin: Pin) -> Iterator[Entry]:
+        """Yield the built wheels of *pin*'s project, any version, whose key only their own origin tells."""
+        for folder, key in self._folders.get(pin.project, ()):
+            yield from filter(self.is_ours, http_entries.built_under(folder, key, pin.project))
+
+    @cached_property
+    def _folders(self) -> dict[str, list[tuple[str, str]]]:
+        """The folders of built wheels, by project."""
+        found: dict[str, dict[tuple[str, str], None]] = {}
+        for folder, key, names in self._leaves:
+            for name in names:
+                found.setdefault(_project(name), {})[folder, key] = None
+        return {project: list(folders) for project, folders in found.items()}
+
+    @cached_property
+    def _leaves(self) -> list[tuple[str, str, list[str]]]:
+        """The folders of built wheels, their keys, and the wheels in them."""
+        walked = http_entries.walk_built(self.root)
+        return [(folder, key, [n for n in http_entries.names(folder) if n.endswith(".whl")]) for folder, key in walked]
+
+    def idle_keys(self) -> Iterator[str]:
+        """Yield the keys whose folders have no built wheel that this environment could use: pip may build one there."""
+        for _, key, names in self._leaves:
+            labels = (links.label(name, _project(name)) for name in names)
+            if not any(label and self._fits(label) for label in labels):
+                yield key
+
+    def is_ours(self, entry: Entry) -> bool:
+        """Say whether this interpreter's pip would find a built wheel: the key that its origin makes is the one it has."""
+        if entry.label is None or not self._fits(entry.label):
+            return False
+        origin = read_origin(os.path.dirname(entry.content))
+        if origin is None:
+            return "".join(self.environment.interpreter) in entry.label.tags.split("-")[0].split(".")
+        return self.source_of(entry, origin) is not None
+
+    def source_of(self, entry: Entry, origin: Origin) -> Link | None:
+        """Return the link by which pip finds a built wheel: of those that its origin may stand for, the one that has its key.
+
+        A page that states no hash leads to another key than one that does.
+        """
+        bare = links.Link(origin.url, (), None, origin.subdirectory)
+        candidates = [bare, *(bare._replace(digests=(stated,)) for stated in origin.digests)]
+        return next((link for link in candidates if self.wheel_key(link) == entry.key.partition("/")[0]), None)
+
+
+class Origin(NamedTuple):
+    """What a built wheel was made of, as pip wrote it down: URL (of version control, with its commit), digests of the file."""
+
+    url: str
+    digests: tuple[Digest, ...] = ()
+    subdirectory: str = ""
+
+    @property
+    def by_algorithm(self) -> dict[str, str]:
+        """The digests' values by their algorithms."""
+        return {digest.algorithm: digest.hex for digest in self.digests}
+
+
+def read_origin(folder: str) -> Origin | None:
+    """Read the ``origin.json`` (PEP 610) of a *folder* of built wheels; None if there is none that can be read."""
+    path = os.path.join(folder, http_entries.ORIGIN)
+    if http_entries.stamp(path) is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.loads(file.read(_LARGEST_ORIGIN))
+        url, subdirectory = document["url"], document.get("subdirectory") or ""
+        archive = document.get("archive_info", {})
+        hashes = archive.get("hashes", {})
+        if not hashes and "hash" in archive:  # pip 23.0 knows the old form alone
+            hashes = dict([archive["hash"].split("=", 1)])
+        digests = tuple(Digest(name, value.lower()) for name, value in hashes.items())
+        vcs = document.get("vcs_info", {})
+        if vcs:
+            url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+        if not isinstance(url, str) or not isinstance(subdirectory, str):
+            return None
+        keys.request_url(url)  # raises if it is none
+        return Origin(url, digests, subdirectory)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def local_file(link: Link) -> Entry | None:
+    """Return what a link to a file outside the cache leads to; None if it is another link, or there is no regular file."""
+    if is_http(link.url) or is_vcs(link.url):
+        return None
+    path = _path(link.url)
+    entry = http_entries.Entry("source", link.url, (path or "",), link.filename)
+    return entry if http_entries.stamp(entry.content) is not None else None
+
+
+def _project(filename: str) -> str:
+    """Return the project of the wheel of this name."""
+    return normalized(filename.partition("-")[0])
+
+
+def page_url(index: str, project: str) -> str:
+    """Return the URL of the page of *project* on an *index*."""
+    return f"{posixpath.join(index, quote(project))}/"
+
+
+def _requests(file: Artifact) -> Iterator[tuple[str, Link, tuple[Digest, ...]]]:
+    link = file.link
+    if not is_http(link.url):
+        return
+    yield "download", link, link.digests + pypi_digest(link.url)
+    if link.metadata is not None:
+        yield "metadata", links.Link(link.url + ".metadata"), link.metadata
+
+
+def pypi_digest(url: str) -> tuple[Digest, ...]:
+    """Return what the path of a files.pythonhosted.org URL is made of: the blake2b-256 of the file."""
+    prefix, found, path = url.partition("https://files.pythonhosted.org/packages/")
+    parts = path.split("/") if found and not prefix else []
+    value = "".join(parts[:3])
+    return (Digest("blake2b_256", value),) if len(parts) == 4 and len(value) == 64 else ()
+
+
+def will_do(pin: Pin, stated: Iterable[Digest]) -> bool:
+    """Say whether pip would take a file of these digests for the pin: one of them is pinned, or none could be compared."""
+    algorithms = {d.algorithm for d in pin.hashes}
+    comparable = [d for d in stated if d.algorithm in algorithms]
+    return not comparable or _has_hash(pin, comparable)
+
+
+def _has_hash(pin: Pin, stated: Iterable[Digest]) -> bool:
+    return any(d._replace(hex=d.hex.lower()) in pin.hashes for d in stated)
+
+
+def is_http(url: str) -> bool:
+    """Say whether pip fetches a URL itself, through its cache."""
+    return url.lower().startswith(("http://", "https://"))
+
+
+def is_vcs(url: str) -> bool:
+    """Say whether a URL is one of version control."""
+    return url.lower().startswith(_VCS)
+
+
+def _path(place: str) -> str | None:
+    """Return the local path of an index or ``--find-links`` value; None for a URL of another host, or what is no URL."""
+    if place.lower().startswith("file:"):
+        try:
+            return links.to_path(place)
+        except (OSError, ValueError):  # OSError: urllib's URLError
+            return None
+    return place if os.path.exists(place) else None

@@ -1,0 +1,142 @@
+"""Everything that lies in pip's cache, found by walking it: what a call never does, and who asks for the whole cache does."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.model import links
+from pinstall.model.names import normalized
+from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache.http_entries import Entry, FileStamp, Head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_KEY = re.compile("[0-9a-f]{56}")
+_BODY = ".body"
+SPENT = "pinstall has put it away, and a pip was perhaps asking for it"
+
+
+class Found(NamedTuple):
+    """An HTTP entry as it lies there: its head (None: pip ignores it), and of its files the size in bytes and the times.
+
+    ``modified`` is when pip stored it, ``used`` when anybody read it last (seconds since the epoch).
+    """
+
+    entry: Entry
+    head: Head | None
+    stamp: FileStamp | None
+    size: int
+    modified: float
+    used: float
+
+
+class Stray(NamedTuple):
+    """Something that no pip will ever use: a file, two, or a folder; ``modified`` is that of the youngest part."""
+
+    paths: tuple[str, ...]
+    size: int
+    modified: float
+    reason: str
+
+
+def http(root: str) -> Iterator[Found | Stray]:
+    """Yield what is in the HTTP part of the cache at *root*, in both layouts."""
+    for layout in (keys.TWO_FILES, keys.ONE_FILE):
+        top = os.path.join(root, layout.folder)
+        for folder, names in _folders(top):
+            place = folder[len(top) :].replace(os.sep, "")
+            for name in sorted({name.removesuffix(_BODY) for name in names} if layout is keys.TWO_FILES else names):
+                paths = tuple(os.path.join(folder, name + ending) for ending in layout.endings)
+                if not _KEY.fullmatch(name) or name[:5] != place:
+                    yield stray([os.path.join(folder, n) for n in (name, name + _BODY) if n in names], "no name that pip gives")
+                elif any(os.path.basename(path) not in names for path in paths):
+                    missing = "its body is missing" if name in names else "its head is missing"
+                    yield stray([path for path in paths if os.path.basename(path) in names], missing)
+                else:
+                    lying = found(Entry("other", name, paths, "", layout=layout))
+                    is_spent = lying.head is not None and lying.head.response.spent
+                    yield stray([*paths], SPENT) if is_spent else lying
+
+
+def found(entry: Entry) -> Found:
+    """Return an HTTP entry as it lies there; what is no regular file, or is gone by now, is not read."""
+    seen = _seen(entry.paths)
+    regular = len(seen) == len(entry.paths) and all(stat.S_ISREG(one.st_mode) for one in seen)
+    head = http_entries.read_head(entry.paths[0]) if regular else None
+    if head is not None:
+        span = head.span if entry.layout is keys.ONE_FILE else None
+        entry = entry._replace(fault=head.fault, unreadable=head.unreadable, span=span)
+    return Found(entry, head, http_entries.stamp_from(seen[-1]) if regular else None, *_measured(seen))
+
+
+def built(root: str) -> Iterator[Entry | Stray]:
+    """Yield the wheels that pip built, and what else it left in their folders."""
+    for folder, key in http_entries.walk_built(root):
+        there = http_entries.names(folder)
+        for name in there:
+            path = os.path.join(folder, name)
+            if name.startswith("tmp") and os.path.isdir(path) and not os.path.islink(path):
+                yield stray([path], "a build that did not end")
+            elif name.endswith(".whl"):
+                yield wheel(key, path) or stray([path], "no name of a wheel")
+        if there == [http_entries.ORIGIN]:
+            yield stray([os.path.join(folder, http_entries.ORIGIN)], "its wheel is missing")
+
+
+def wheel(key: str, path: str) -> Entry | None:
+    """Return the built wheel at *path* as an entry; None if its name is none of a wheel, or it is no regular file."""
+    name = os.path.basename(path)
+    label = links.label(name, normalized(name.partition("-")[0]))
+    if label is None or http_entries.stamp(path) is None:
+        return None
+    return Entry("built", f"{key}/{name}", (path,), name, (), label)
+
+
+def stray(paths: list[str], reason: str) -> Stray:
+    """Return *paths*, measured, as what pip does not use."""
+    inside = [os.path.join(folder, name) for path in paths for folder, _, names in os.walk(path) for name in names]
+    size, modified, _ = measured((*paths, *inside))
+    return Stray(tuple(paths), size, modified, reason)
+
+
+def measured(paths: Iterable[str]) -> tuple[int, float, float]:
+    """Return the size of *paths*, and when they were modified and used last; what is gone by now counts nothing."""
+    return _measured(_seen(paths))
+
+
+def _seen(paths: Iterable[str]) -> list[os.stat_result]:
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            found.append(os.lstat(path))
+    return found
+
+
+def _measured(seen: Sequence[os.stat_result]) -> tuple[int, float, float]:
+    """Return the size of all files that were *seen*, and the latest times of modification and of use."""
+    size = sum(one.st_size for one in seen if stat.S_ISREG(one.st_mode))
+    modified = max((one.st_mtime for one in seen), default=0.0)
+    return size, modified, max((one.st_atime for one in seen), default=modified)
+
+
+def _folders(top: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield each folder below *top* that has files, and their names; links are not followed."""
+    waiting = [] if os.path.islink(top) else [top]
+    while waiting:
+        folder, names = waiting.pop(), set()
+        try:
+            with os.scandir(folder) as here:
+                for entry in here:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        names.add(entry.name)
+        except OSError:
+            continue
+        if names:
+            yield folder, names

@@ -1,1 +1,0 @@
-"""What pip has in its cache; nobody else knows its layout."""

@@ -1,1 +1,0 @@
-"""What can be proven of a file."""

@@ -1,0 +1,167 @@
+"""The store: pinstall's own place for healthy things that do not fit now, keyed by pip's own keys.
+
+store/http/<key>, <key>.body, <key>.json      a download: the response, its body, and what it is
+store/http/<key>.one, <key>.one.json          the same of a pip before 23.3, which keeps both in one file
+store/builds/<key>/<id>/                      a built wheel with its origin.json and record.json; the id is the wheel's digest
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.pip_cache.http_entries import Entry, built_under, names, read_head, stamp
+from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
+from pinstall.storage.lock import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pinstall.inspection.build_record import BuildRecord
+
+RECORD = "record.json"
+_LARGEST_RECORD = 8 << 20
+_ID = 16  # digits
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
+_DEFAULT_BOUND = 5 << 30
+_LARGEST = (1 << 63) - 1  # no file system holds more
+
+
+def http_paths(cache: str, entry: Entry) -> tuple[str, ...]:
+    """Return where the files of the HTTP *entry* are kept."""
+    base = os.path.join(cache, FOLDER, "store", "http", entry.key)
+    return tuple(base + ending for ending in (entry.layout.endings if entry.layout == TWO_FILES else (".one",)))
+
+
+def http_entry(cache: str, entry: Entry) -> Entry | None:
+    """Return *entry*, which the cache does not have, as the store has it; None if it does not either."""
+    paths = http_paths(cache, entry)
+    if any(stamp(path) is None for path in paths):
+        return None
+    head = read_head(paths[0])
+    span = None if entry.layout == TWO_FILES or head is None else head.span
+    return entry._replace(paths=paths, span=span, fault=head.fault, unreadable=head.unreadable) if head else None
+
+
+def downloads(cache: str) -> Iterator[tuple[Entry, str]]:
+    """Yield all the HTTP entries that are kept, and the names of their files ("" if that was not noted)."""
+    for name in names(os.path.join(cache, FOLDER, "store", "http")):
+        key, _, ending = name.partition(".")
+        if ending in ("", "one"):
+            entry = http_entry(cache, Entry("other", key, (), "", layout=ONE_FILE if ending else TWO_FILES))
+            if entry is not None:
+                yield entry, _noted(f"{entry.paths[0]}.json")
+
+
+def _noted(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return str(json.load(file)["filename"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+class Kept(NamedTuple):
+    """One thing in the store: its files, their size in bytes, and when it was used last (nanoseconds since the epoch).
+
+    A record is none of them, and stays: pip's own folder may have the wheel, and it would be thought to be plain pip's.
+    """
+
+    paths: tuple[str, ...]
+    size: int
+    used: int
+
+
+def bound(environ: Mapping[str, str]) -> int:
+    """Return the bytes of ``PINSTALL_STORE_SIZE``; 5 GiB if that is not set, or invalid."""
+    found = size(environ.get("PINSTALL_STORE_SIZE", ""))
+    return _DEFAULT_BOUND if found is None else found
+
+
+def size(text: str) -> int | None:
+    """Read a number of bytes: a number, and K, M, G or T for powers of 1024; None if the text is not one, or is too large."""
+    found = _SIZE.fullmatch(text.strip())
+    bytes_ = float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper()) if found else -1.0
+    return int(bytes_) if 0 <= bytes_ <= _LARGEST else None
+
+
+def everything(cache: str) -> Iterator[Kept]:
+    """Yield what the store keeps; symbolic links are none of it."""
+    http = os.path.join(cache, FOLDER, "store", "http")
+    downloads: dict[str, list[str]] = {}
+    for name in names(http):
+        downloads.setdefault(name.partition(".")[0], []).append(os.path.join(http, name))
+    for paths in downloads.values():
+        yield _kept(paths)
+    for _, folder in build_folders(cache):
+        yield _kept([os.path.join(folder, name) for name in names(folder)])
+
+
+def build_folders(cache: str) -> Iterator[tuple[str, str]]:
+    """Yield (key, folder) of the builds that are kept."""
+    parent = os.path.dirname(builds_folder(cache, "any"))
+    for key in names(parent):
+        for name in names(os.path.join(parent, key)):
+            yield key, os.path.join(parent, key, name)
+
+
+def _kept(paths: list[str]) -> Kept:
+    stamps = {path: found for path in paths if (found := stamp(path)) is not None}
+    used = max((found.modified for found in stamps.values()), default=0)
+    stamps = {path: found for path, found in stamps.items() if os.path.basename(path) != RECORD}
+    return Kept(tuple(stamps), sum(found.size for found in stamps.values()), used)
+
+
+def builds_folder(cache: str, key: str) -> str:
+    """Return the folder of the builds with this wheel *key*."""
+    return os.path.join(cache, FOLDER, "store", "builds", key)
+
+
+def builds(cache: str, key: str, project: str) -> Iterator[Entry]:
+    """Yield the built wheels of *project* that are kept for this wheel *key*."""
+    folder = builds_folder(cache, key)
+    for name in names(folder):
+        yield from built_under(os.path.join(folder, name), f"{key}/{name}", project)
+
+
+def build_parts(key: str, sha256: str) -> tuple[str, ...]:
+    """Return the parts of the path, below our folder, of the built wheel with this digest."""
+    return ("store", "builds", key, sha256[:_ID])
+
+
+def is_kept(entry: Entry, sha256: str) -> bool:
+    """Say whether a built wheel in the store, which has this digest, is the one that was put there."""
+    return os.path.basename(os.path.dirname(entry.content)) == sha256[:_ID]
+
+
+def record(cache: str, key: str, sha256: str) -> BuildRecord | None:
+    """Return the record of the built wheel with this digest; None if there is none that can be read."""
+    found = recorded(os.path.join(cache, FOLDER, *build_parts(key, sha256)))
+    return found if found is not None and found.wheel == sha256 else None
+
+
+def is_recorded(cache: str, key: str, sha256: str) -> bool:
+    """Say whether there is a record of the built wheel with this digest, also if it cannot be read."""
+    return os.path.lexists(os.path.join(cache, FOLDER, *build_parts(key, sha256), RECORD))
+
+
+def recorded(folder: str) -> BuildRecord | None:
+    """Return the record in the *folder* of a build; None if there is none that can be read."""
+    path = os.path.join(folder, RECORD)
+    if stamp(path) is None:
+        return None
+    from pinstall.inspection import build_record
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            return build_record.from_json(json.loads(file.read(_LARGEST_RECORD)))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def all_builds(cache: str, project: str) -> Iterator[Entry]:
+    """Yield all the built wheels of *project* that are kept, whatever their key."""
+    for key in names(os.path.dirname(builds_folder(cache, "any"))):
+        yield from builds(cache, key, project)
