@@ -12,9 +12,12 @@ from pinstall import __version__, environment, pip_process
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pinstall.aftermath.other_versions import OtherVersion
     from pinstall.environment import Target
+    from pinstall.install import Install
+    from pinstall.journal import Journal
+    from pinstall.model.pins import Pin
     from pinstall.pip_process import Pip
-    from pinstall.session import Session
 
 # The level of `messages` for what is said where nothing but the standard library may be there.
 _ERROR = -2
@@ -78,59 +81,74 @@ def _serve(target: Target, pip: Pip) -> int:
         return pip.run([*target.options, "--version"], {}, lambda: None)
     if os.environ.get("PINSTALL_POLICY") == "off":
         return pip.run([*target.options, "install", *target.words], {}, lambda: None)
-    session = None
+    journal = made = None
     try:
-        from pinstall.session import Session
+        from pinstall import install
+        from pinstall.aftermath.outcome import Outcome
+        from pinstall.journal import Journal
 
-        session = Session(target, os.environ, _say)
-        session.prepare()
-        session.passed("check")
+        journal = Journal(os.environ, _say)
+        made = install.prepare(install.context(target, os.environ), journal)
+        journal.passed("check")
     except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
-        asked = session.given if session else pip_process.Given(list(target.words))
-        given = asked.without_cache()
-        is_sure = given.arguments != asked.arguments
-        _say_broken(error, f"pip runs without the cache{'' if is_sure else ', unless the call names one'}", session)
-        status = pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
-        _report(session, status)
-        return status
+        return _without_us(error, target, pip, journal)
+    others: dict[Pin, list[OtherVersion]] = {}
 
-    def meanwhile() -> None:
+    def while_pip_runs() -> None:
         with suppress(Exception):  # what is not done now is done afterwards, or by the next call
-            session.meanwhile()
+            others.update(install.other_versions(made))
 
-    given = session.given
-    words = [*target.options, "install", *given.arguments]
-    status = pip.run(words, given.variables, meanwhile, session.pips_cache)
+    words = [*target.options, "install", *made.given.arguments]
+    status = pip.run(words, made.given.variables, while_pip_runs, made.watched)
     try:
-        session.passed("pip")
-        if again := session.rescue(_outcome(pip, status), pip.observation):
+        journal.passed("pip")
+        rescue = install.survey(made, _status(pip, status), pip.observation)
+        second = install.second_run(made, rescue, journal)
+        if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
-            words = [*target.options, "install", *again.given.arguments]
-            status = pip.run(words, again.given.variables, lambda: None, again.cache, again.excused)
-            session.rescued(_outcome(pip, status))
-        session.passed("heal")
-        session.finish(_outcome(pip, status))
-        status = session.confirm(status)
-        session.passed("finish")
+            words = [*target.options, "install", *second.given.arguments]
+            status = pip.run(words, second.given.variables, lambda: None, second.watched, second.excused)
+        outcome = Outcome(_status(pip, status), rescue, second, others)
+        install.settle(made, outcome, journal)
+        journal.passed("heal")
+        install.finish(made, outcome, journal)
+        status = install.confirm(made, status, journal)
+        journal.passed("finish")
     except KeyboardInterrupt:
         pass  # pip has done its work, and its status stands
     except Exception as error:  # noqa: BLE001 (as above)
-        _say_broken(error, "what this call built or learnt is not kept", session)
-    _report(session, status)
+        _say_broken(error, "what this call built or learnt is not kept", journal)
+    _report(made, status, journal)
     return status
 
 
-def _outcome(pip: Pip, status: int) -> int:
+def _without_us(error: Exception, target: Target, pip: Pip, journal: Journal | None) -> int:
+    """Have pip run without its cache, of which nothing can be said."""
+    version: tuple[int, ...] = ()
+    with suppress(Exception):
+        version = environment.of(target)[1].pip_version or ()
+    asked = pip_process.Given(list(target.words), version)
+    given = asked.without_cache()
+    is_sure = given.arguments != asked.arguments
+    _say_broken(error, f"pip runs without the cache{'' if is_sure else ', unless the call names one'}", journal)
+    status = pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
+    if journal is not None:
+        _report(None, status, journal)
+    return status
+
+
+def _status(pip: Pip, status: int) -> int:
     """Tell a pip that was interrupted, whose *status* is 1, from one that failed."""
     return _INTERRUPTED if status and pip.was_told_to_end else status
 
 
-def _report(session: Session | None, status: int) -> None:
-    if session is not None:
-        try:
-            session.report(status)
-        except Exception as error:  # noqa: BLE001 (as above)
-            _say_broken(error, "the report is not written", session)
+def _report(made: Install | None, status: int, journal: Journal) -> None:
+    try:
+        from pinstall import install
+
+        install.report(made, status, journal)
+    except Exception as error:  # noqa: BLE001 (as above)
+        _say_broken(error, "the report is not written", journal)
 
 
 def _say(level: int, line: str) -> None:
@@ -152,7 +170,7 @@ def _complain(line: str) -> None:
     _say(_ERROR, line)
 
 
-def _say_broken(error: Exception, outcome: str, session: Session | None) -> None:
+def _say_broken(error: Exception, outcome: str, journal: Journal | None) -> None:
     cure = ""
     with suppress(Exception):
         from pinstall import repair_advice
@@ -162,5 +180,5 @@ def _say_broken(error: Exception, outcome: str, session: Session | None) -> None
     # The words of an exception may hold a URL with credentials: its kind must do.
     line = f"internal error ({type(error).__name__}): {outcome}; {advice}"
     _complain(line)
-    if session is not None:
-        session.note(line)
+    if journal is not None:
+        journal.note(line)

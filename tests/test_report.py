@@ -165,7 +165,7 @@ def test_a_pinstall_that_fails(lab: Lab, step: str) -> None:
     wheel(index.root, "demo", "1.0")
     environment, path = lab.environment(), lab.root / "report.json"
     (site,) = environment.folder.glob("lib/python*/site-packages")
-    broken = f"import pinstall.session as s; s.Session.{step} = lambda *_: 1 / 0"
+    broken = f"import pinstall.install as i; i.{step} = lambda *_: 1 / 0"
     (site / "broken.py").write_text(f"import sys; sys.argv[0].endswith('pinstall') and exec({broken!r})")
     (site / "zz.pth").write_text("import broken\n")
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(path))
@@ -207,7 +207,7 @@ def test_a_report_that_fails(lab: Lab) -> None:
     wheel(index.root, "demo", "1.0")
     environment, path = lab.environment(), lab.root / "report.json"
     (site,) = environment.folder.glob("lib/python*/site-packages")
-    broken = "import pinstall.report as r; r.write = lambda *_: 1 / 0"
+    broken = "import pinstall.journal as j; j.Journal.write = lambda *_: 1 / 0"
     (site / "broken.py").write_text(f"import sys; sys.argv[0].endswith('pinstall') and exec({broken!r})")
     (site / "zz.pth").write_text("import broken\n")
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(path))

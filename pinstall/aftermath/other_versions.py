@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinstall.checks import candidates
 from pinstall.inspection import integrity
 from pinstall.pip_cache import http_entries
 from pinstall.storage import actions, lock
@@ -11,9 +12,9 @@ from pinstall.storage import actions, lock
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pinstall.checks.checker import Checker
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.http_entries import Entry, FileStamp
+    from pinstall.pip_cache.locator import Cache
 
 
 class OtherVersion(NamedTuple):
@@ -25,15 +26,15 @@ class OtherVersion(NamedTuple):
     identity: str
 
 
-def find(checker: Checker, pin: Pin) -> list[OtherVersion]:
+def find(cache: Cache, pin: Pin) -> list[OtherVersion]:
     """Find the entries of other versions of what *pin* pins; before the lock, because builds are hashed."""
-    return list(_find(checker, pin))
+    return list(_find(cache, pin))
 
 
-def _find(checker: Checker, pin: Pin) -> Iterator[OtherVersion]:
-    for entry in checker.others(pin):
+def _find(cache: Cache, pin: Pin) -> Iterator[OtherVersion]:
+    for entry in candidates.other_versions(cache, pin):
         stamp = http_entries.stamp(entry.content)
-        if stamp is None or (entry.kind == "built" and actions.is_left(checker.cache.root, entry)):
+        if stamp is None or (entry.kind == "built" and actions.is_left(cache.root, entry)):
             continue
         try:
             identity = _digest(entry) if entry.kind == "built" else ""

@@ -13,30 +13,27 @@ from pinstall.pip_cache.http_entries import Entry
 from pinstall.storage import actions, store, view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pinstall.checks.checker import Checker
-    from pinstall.invocation.requirements_files import RequirementLine
-    from pinstall.model.pins import Pin
+    from pinstall.checks.prepare import Prepared
 
 
-def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Iterable[RequirementLine]) -> list[str]:
-    """Keep what was built in the view *name* and adopt what plain pip had built; then remove the view.
+def builds(prepared: Prepared, name: str) -> list[str]:
+    """Keep the wheels that pip built in the view *name*, and adopt those that plain pip had built; then remove the view.
 
-    Returns the names of the wheels that were built. Whatever cannot be kept is built again by the next call.
+    *name* is "" if there is no view in the cache. Returns the names of the wheels that were built. A wheel that cannot be kept
+    is built again by the next call.
     """
     found: list[str] = []
-    root = checker.cache.root
-    by_project = {pin.project: pin for pin in pins}
-    settings = settings_by_project(lines)
-    for finding in checker.used:
+    checker, root = prepared.checker, prepared.cache.root
+    by_project = {pin.project: pin for pin in prepared.pins}
+    settings = settings_by_project(prepared.cache.call.lines)
+    for finding in prepared.plan.used:
         record = finding.record
         if record:
             actions.touch(root, finding.entry, record)
         if record and not record.seen and store.record(root, finding.entry.key.partition("/")[0], record.wheel) is None:
             with suppress(Exception):  # as below
                 actions.adopt(root, finding.entry, record)
-    if name is None:
+    if not name:
         return found
     for key, path in view.built(root, name):
         filename = os.path.basename(path)

@@ -55,7 +55,7 @@ class Rescue:
 
     def __init__(self, checker: Checker, pins: Iterable[Pin], first: Observation) -> None:
         """Look at what the *first* run of pip used, with the records of builds that *checker* knows."""
-        self._checker, self._cache, self._pins, self._first = checker, checker.cache, tuple(pins), first
+        self._checker, self._cache, self._pins, self.first = checker, checker.cache, tuple(pins), first
         self.survey = Survey(self._cache, self._pins, first)
         self._seen = {key: self._stamps(key) for key in self.survey.known}
         self._wheels = list(self._bad_wheels())
@@ -78,7 +78,7 @@ class Rescue:
 
     def forbidden(self) -> str:
         """Say why pip must not run again, in words for the user; "" if it may."""
-        first, call, redirected = self._first, self._cache.call, any(map(self.survey.is_redirect, self.survey.used.old))
+        first, call, redirected = self.first, self._cache.call, any(map(self.survey.is_redirect, self.survey.used.old))
         reasons = (
             (first.asked, "it has asked a question, and would ask it again"),
             (first.login, "a server wants a login"),
@@ -95,7 +95,7 @@ class Rescue:
     @property
     def is_too_long(self) -> bool:
         """Whether only the time that builds took forbids a second run: the next call is to do without what is doubted."""
-        return self._first.built > _LONG_BUILDS
+        return self.first.built > _LONG_BUILDS
 
     def leave_out(self) -> list[Wrong]:
         """Have the next call ask the servers again for the pages and redirects that nothing vouches for, under the lock."""
@@ -109,7 +109,7 @@ class Rescue:
         """
         call = self._cache.call
         several = len(call.index_urls) + len(call.find_links) > 1
-        return sorted(self._first.lost | self._first.silent) if several else None
+        return sorted(self.first.lost | self.first.silent) if several else None
 
     def seal(self, folder: str) -> None:
         """Make the view in *folder* show what is vouched for, and what the first run received. Raises `OSError`."""
@@ -175,14 +175,14 @@ class Rescue:
     def _worth_keeping(self, folder: str, received: frozenset[str]) -> frozenset[str]:
         layout = self._cache.http.layout
         paths = (os.path.join(folder, path) for key in received for path in keys.http_paths(key, layout))
-        seen = Survey(self._cache.at(folder), self._pins, self._first._replace(opened=frozenset(), written=frozenset(paths)))
+        seen = Survey(self._cache.at(folder), self._pins, self.first._replace(opened=frozenset(), written=frozenset(paths)))
         return frozenset(key for key in received if key in seen.vouched or (key in seen.pages and seen.offers(key)))
 
     def _difference(self, key: str, folder: str) -> str:
         """Say how what was received for *key* differs from what the cache has, for this call; "" if it does not."""
         old, new = (
             self.survey,
-            Survey(self._cache.at(folder), (), self._first._replace(opened=frozenset(), written=frozenset())),
+            Survey(self._cache.at(folder), (), self.first._replace(opened=frozenset(), written=frozenset())),
         )
         if key in old.used.new or not os.path.lexists(old.entry(key).content):
             return ""
@@ -205,8 +205,8 @@ class Rescue:
                 yield _Wheel(entry, http_entries.stamp_of(entry), damage, missing)
 
     def _used_wheels(self) -> Iterator[Entry]:
-        opened = {os.path.realpath(path) for path in self._first.opened if path.endswith(".whl")}
-        room = _MOST_WHEELS if self._first.nested else 0
+        opened = {os.path.realpath(path) for path in self.first.opened if path.endswith(".whl")}
+        room = _MOST_WHEELS if self.first.nested else 0
         for folder, key in (*http_entries.walk_built(self._cache.root), *self._stored()):
             for name in http_entries.names(folder):
                 path = os.path.join(folder, name)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _FOLDERS = frozenset({keys.TWO_FILES.folder, keys.ONE_FILE.folder, "wheels", "selfcheck", lock.FOLDER})
 
 
-def signs(cache: Cache, name: str | None, began: float) -> Iterator[str]:
-    """Yield what pip has put where pinstall would not look for it: in *cache*, or in this call's view *name* of it.
+def signs(cache: Cache, name: str, began: float) -> Iterator[str]:
+    """Yield what pip has put where pinstall would not look for it: in *cache*, or in this call's view *name* ("": no view).
 
     Of built wheels, those count that came since the call *began* (seconds since the epoch): older ones may be another Python's.
     """

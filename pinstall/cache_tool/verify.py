@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
+from pinstall.checks.candidates import Candidate
 from pinstall.checks.checker import Checker, Finding
 from pinstall.checks.execute import settle
 from pinstall.inspection import integrity
@@ -54,7 +55,7 @@ class Verifier:
 
     def __init__(self, cache: Cache, environ: Mapping[str, str]) -> None:
         self._cache, self._environ = cache, environ
-        self._checker = Checker(cache, environ, anew=True)
+        self._checker = Checker(cache, environ, trust_ledger=False)
 
     def prove(self, items: Sequence[Item], done: Callable[[int], object]) -> list[Proven]:
         """Prove *items*, several at a time; *done* is told the size of each. What there is no measure for is left out."""
@@ -74,10 +75,11 @@ class Verifier:
 
     def _look(self, item: Item) -> Finding:
         pin = Pin(_project(item), SpecifierSet(), "", (), ("pinstall-cache",), requested=False)
+        candidate = Candidate(pin, item.entry, stored=item.stored)
         try:
-            return self._checker.look(pin, item.entry, stored=item.stored)
+            return self._checker.examine(candidate)
         except Exception as error:  # noqa: BLE001 (one odd file must not hide what is wrong with the others)
-            return Finding(pin, item.entry, item.stamp, Unreadable(foreign_data.reason(error)), "", item.stored)
+            return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)), "")
 
     def _with_libraries(self, proven: Proven) -> Proven:
         """Look for the libraries that a wheel with a record of its build had."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import messages
+from pinstall.checks.plan import is_act
 from pinstall.messages import WARNING
-from pinstall.model.verdict import Delete, Hide, Keep, Unreadable
+from pinstall.model.verdict import Delete, Hide, Unreadable
 from pinstall.storage import actions, lock
 
 if TYPE_CHECKING:
@@ -57,13 +58,6 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
         if is_act(finding) and not finding.stored:
             settled.stuck.append(Failure(finding, why or f"{finding.entry.filename} keeps changing"))
     return settled
-
-
-def is_act(finding: Finding) -> bool:
-    """Say whether there is something to be done in the cache: built wheels are hidden by the view."""
-    if finding.entry.kind == "built" and isinstance(finding.verdict, Hide):
-        return False
-    return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | Hide))
 
 
 def _under_lock(root: str, findings: list[Finding], settled: Applied, seconds: float, say: Say) -> list[Finding]:

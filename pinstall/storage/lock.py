@@ -117,6 +117,14 @@ def call_marker(cache: str) -> Iterator[str | None]:
         _remove(path)
 
 
+def began(cache: str, name: str | None) -> float | None:
+    """Return when the call *name* was marked, in seconds since the epoch by the file system's clock; None if it is not."""
+    try:
+        return os.stat(os.path.join(cache, FOLDER, CALLS, name)).st_mtime if name else None
+    except OSError:
+        return None
+
+
 def markers(cache: str) -> list[str]:
     """Return the names of the marks that there are, also those of the dead. Raises `OSError` if that cannot be told."""
     try:

@@ -1,0 +1,80 @@
+"""The second run of a pip that failed: whether there is one, what it is given, and what becomes of what it received."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pinstall import messages
+from pinstall.aftermath.install_report import Report
+from pinstall.aftermath.outcome import CRASHED, FAILED, SecondRun
+from pinstall.aftermath.rescue import Rescue, remove_half_installed
+from pinstall.messages import NOTE, WARNING
+from pinstall.storage import lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pinstall.aftermath.outcome import Outcome
+    from pinstall.aftermath.rescue import Wrong
+    from pinstall.checks.prepare import Prepared
+    from pinstall.journal import Journal
+    from pinstall.pip_process import Observation
+
+
+def survey(prepared: Prepared, status: int, first: Observation | None) -> Rescue | None:
+    """Look at what a pip that ended with *status* used; None if it did not fail over its cache, or was not watched."""
+    if not prepared.is_at_work or first is None or status not in (FAILED, CRASHED):
+        return None
+    prepared.cache.forget_pages()
+    return Rescue(prepared.checker, prepared.pins, first)
+
+
+def decide(prepared: Prepared, rescue: Rescue, journal: Journal) -> SecondRun | None:
+    """Return what a second run is given, if the cache may be to blame and nothing forbids one."""
+    if not rescue.is_called_for:
+        return None
+    if why := rescue.forbidden():
+        journal.say(WARNING, messages.not_again(why, rescue.doubtful))
+        if rescue.is_too_long and under_lock(prepared, rescue.leave_out, journal):
+            journal.say(NOTE, messages.LEFT_OUT)
+        return None
+    try:
+        view = prepared.view or prepared.made_view()
+        rescue.seal(view.folder)
+    except OSError as error:
+        journal.say(WARNING, messages.not_again(f"no view of the cache can be made ({error.strerror})", rescue.doubtful))
+        return None
+    report = Report(prepared.cache.call.values.get("json_report_file"))
+    half = remove_half_installed(rescue.first.infos, prepared.dist_infos)
+    journal.healed = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
+    journal.runs += 1
+    journal.say(WARNING, messages.again(rescue.doubtful))
+    return SecondRun(prepared.given.with_cache(view.folder), view, rescue.excused, report)
+
+
+def settle(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
+    """After the second run: take over what it received, and say what was wrong in the cache."""
+    status, rescue, second = outcome.status, outcome.rescue, outcome.second
+    if rescue is None or second is None or status not in (0, FAILED, CRASHED):
+        return
+    wrong = under_lock(prepared, partial(rescue.settle, second.view.folder, succeeded=status == 0), journal)
+    if journal.healed is not None:
+        journal.healed["removed"] = [one.name for one in wrong]
+    if status:
+        journal.say(NOTE, messages.NO_DIFFERENCE)
+        return
+    prepared.cache.environment.forget()
+    second.report.complete(prepared.cache.environment)
+    journal.say(WARNING, messages.blamed(wrong))
+
+
+def under_lock(prepared: Prepared, act: Callable[[], list[Wrong]], journal: Journal) -> list[Wrong]:
+    """Return the result of *act* under the lock; nothing where the cache cannot be changed."""
+    try:
+        with lock.held(prepared.cache.root, prepared.settings.lock_timeout, lambda line: journal.say(WARNING, line)):
+            return act()
+    except (OSError, lock.LockTimeoutError) as error:
+        reason = getattr(error, "strerror", "") or str(error)
+        journal.say(WARNING, f"the cache cannot be changed ({reason}): the next call will have to do the same")
+        return []

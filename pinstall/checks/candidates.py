@@ -1,0 +1,137 @@
+"""Candidates: the cache entries that this call's pip could use for its pins, found by key and not yet looked into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.model import links
+from pinstall.pip_cache import http_entries
+from pinstall.pip_cache.locator import Artifact
+from pinstall.storage import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pinstall.model.links import Link
+    from pinstall.model.pins import Pin
+    from pinstall.pip_cache.http_entries import Entry
+    from pinstall.pip_cache.locator import Cache, Page, ProjectFiles
+
+
+class Candidate(NamedTuple):
+    """One cache entry and the pin that pip could use it for.
+
+    ``source`` is the link that a built wheel was made from, if a page or the pin tells it. ``stored`` says that the entry lies
+    in pinstall's store. Of an index page, ``page`` is its content, and ``listed`` says whether any page lists the pinned files.
+    """
+
+    pin: Pin
+    entry: Entry
+    source: Link | None = None
+    stored: bool = False
+    page: Page | None = None
+    listed: bool = True
+
+
+class Gathered(NamedTuple):
+    """All candidates of a call.
+
+    ``wheel_keys`` maps the keys of built wheels to whether pip may build there. ``open_ended`` says that pip may look for, or
+    make, built wheels under keys that no cached page tells.
+    """
+
+    candidates: tuple[Candidate, ...]
+    wheel_keys: Mapping[str, bool]
+    open_ended: bool
+
+
+def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
+    """Return the candidates for *pins* in *cache* and in the store, in the order of the pins."""
+    found: list[Candidate] = []
+    keys: dict[str, bool] = {}
+    open_ended = False
+    for pin in pins:
+        located = cache.locate(pin)
+        found += _pages(pin, located)
+        files = _files(located)
+        found += [candidate for file in files for candidate in _downloads(cache, pin, file)]
+        may_build = cache.may_be_built(pin, located)
+        own_keys: set[str] = set()
+        for file in filter(is_source, files):
+            key = cache.wheel_key(file.link)
+            own_keys.add(key)
+            keys[key] = may_build
+            found += [Candidate(pin, entry, file.link) for entry in cache.built(pin, file.link)]
+            found += [Candidate(pin, e, file.link, stored=True) for e in store.builds(cache.root, key, pin.project)]
+        # pip may learn of a version that no cached page lists from a newer page.
+        if pin.has_version and not (located.complete and located.listed) and may_build:
+            open_ended = True
+            beyond = [candidate for candidate in _beyond_pages(cache, pin) if wheel_key(candidate.entry) not in own_keys]
+            keys |= {wheel_key(candidate.entry): True for candidate in beyond}
+            found += beyond
+    return Gathered(tuple(found), keys, open_ended)
+
+
+def _pages(pin: Pin, located: ProjectFiles) -> Iterator[Candidate]:
+    for page in located.pages:
+        yield Candidate(pin, page.entry, page=page, listed=located.listed)
+
+
+def page_candidate(cache: Cache, pin: Pin, key: str) -> Candidate | None:
+    """Return the index page with this *key*, read anew; None if it is gone."""
+    cache.forget_pages()
+    return next((found for found in _pages(pin, cache.locate(pin)) if found.entry.key == key), None)
+
+
+def _downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
+    """Yield the download and the ``.metadata`` of one file; the store's where the cache has none, or a spent one."""
+    for entry in cache.downloads(file):
+        yield Candidate(pin, entry)
+    for entry in cache.requests(file):
+        is_missing = not http_entries.exists(entry.paths[0]) or http_entries.is_spent(entry)
+        kept = store.http_entry(cache.root, entry) if is_missing else None
+        if kept is not None:
+            yield Candidate(pin, kept, stored=True)
+
+
+def _beyond_pages(cache: Cache, pin: Pin) -> Iterator[Candidate]:
+    """Yield built wheels of the pinned version whose keys only their own origin tells, pip's own before the store's."""
+    for entry in cache.walked(pin):
+        if _is_pinned(pin, entry):
+            yield Candidate(pin, entry)
+    for entry in store.all_builds(cache.root, pin.project):
+        if _is_pinned(pin, entry) and cache.is_ours(entry):
+            yield Candidate(pin, entry, stored=True)
+
+
+def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
+    """Yield the downloads and built wheels of other versions of *pin*'s project that this environment's pip could use."""
+    located = cache.locate(pin)
+    for offer in located.others:
+        file = Artifact(offer.link(), links.label(offer.filename, pin.project))
+        yield from cache.downloads(file)
+        if is_source(file):
+            yield from cache.built(pin, file.link)
+    if not located.complete and not located.files:
+        yield from (entry for entry in cache.walked(pin) if not _is_pinned(pin, entry))
+
+
+def wheel_key(entry: Entry) -> str:
+    """Return pip's key of a built wheel."""
+    return entry.key.partition("/")[0]
+
+
+def is_source(file: Artifact) -> bool:
+    """Say whether pip would have to build a file: it is not a wheel."""
+    return file.label is None or not file.label.tags
+
+
+def _is_pinned(pin: Pin, entry: Entry) -> bool:
+    return entry.label is not None and pin.admits(entry.label.version)
+
+
+def _files(located: ProjectFiles) -> tuple[Artifact, ...]:
+    """Return the pinned files. Pages that list none of the pinned hashes are older than the pin: their digests do not count."""
+    if located.listed:
+        return located.files
+    return tuple(file._replace(link=file.link._replace(digests=())) for file in located.files)

@@ -1,0 +1,99 @@
+"""The plan of a call: what to delete, set aside and restore, and which built wheels its pip may see. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.checks.candidates import wheel_key
+from pinstall.model.verdict import Delete, Hide, Keep, Unreadable
+from pinstall.storage.view import Plan as ViewPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pinstall.checks.checker import Finding
+    from pinstall.pip_cache.http_entries import Entry
+
+
+class Plan(NamedTuple):
+    """What follows from the findings of a call.
+
+    ``acts`` are the findings of which something is to be done in the cache, ``used`` the built wheels that fit this call,
+    ``hidden`` those that do not where no other does, and ``view`` is how pip is kept from the latter.
+    """
+
+    acts: tuple[Finding, ...] = ()
+    used: tuple[Finding, ...] = ()
+    hidden: tuple[Finding, ...] = ()
+    view: ViewPlan = ViewPlan()
+
+    def without(self, finding: Finding) -> Plan:
+        """Return the plan with a view that keeps pip from the entry of *finding*, which could not be removed."""
+        entry, view = finding.entry, self.view
+        if entry.kind != "built":
+            return self._replace(view=view._replace(absent=(*view.absent, entry)))
+        key = wheel_key(entry)
+        fit = [used.entry for used in self.used if wheel_key(used.entry) == key]
+        return self._replace(view=view._replace(private={key: fit, **view.private}))
+
+
+class _Choice(NamedTuple):
+    """What pip is to see under one key of built wheels: all its entries if ``shown`` is None."""
+
+    acts: list[Finding]
+    used: list[Finding]
+    hidden: list[Finding]
+    shown: list[Entry] | None
+
+
+def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: Iterable[str], *, is_open: bool) -> Plan:
+    """Make the plan of a call.
+
+    *may_build* says of each key of built wheels whether pip may build there. If the call *is_open*, pip may build under any
+    key: *idle_keys* are those under which it has no wheel that it could use.
+    """
+    builds: dict[str, list[Finding]] = {}
+    acts: list[Finding] = []
+    for finding in findings:
+        if finding.entry.kind == "built":
+            builds.setdefault(wheel_key(finding.entry), []).append(finding)
+        elif finding.stored or not isinstance(finding.verdict, Keep):
+            acts.append(finding)
+    choices = {key: _choose(builds.get(key, ()), may_build=allowed) for key, allowed in may_build.items()}
+    private: dict[str, Sequence[Entry]] = {key: [] for key in idle_keys}
+    private |= {key: choice.shown for key, choice in choices.items() if choice.shown is not None}
+    return Plan(
+        (*acts, *(finding for choice in choices.values() for finding in choice.acts)),
+        tuple(finding for choice in choices.values() for finding in choice.used),
+        tuple(finding for choice in choices.values() for finding in choice.hidden),
+        ViewPlan(private, is_open),
+    )
+
+
+def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
+    """Choose among the built wheels of one key, pip's own and the store's.
+
+    A wheel that is known to have been built as this call would build it goes before one that plain pip built.
+    """
+    acts = [finding for finding in findings if isinstance(finding.verdict, Delete | Unreadable)]
+    if not may_build:
+        return _Choice(acts, [], [], None)
+    own = [finding for finding in findings if not finding.stored and isinstance(finding.verdict, Keep | Hide)]
+    fits = [finding for finding in findings if isinstance(finding.verdict, Keep)]
+    fits = [finding for finding in fits if finding.record and finding.record.seen] or fits
+    chosen = list({finding.entry.filename: finding for finding in reversed(fits)}.values())
+    entries = [finding.entry for finding in chosen]
+    if not chosen:
+        return _Choice(acts, [], own, [])
+    if not own:
+        # pip's own folder is empty: the wheels are restored there, and are right even if a plain pip is faster.
+        return _Choice([*acts, *chosen], chosen, [], entries)
+    is_same = {finding.entry.content for finding in chosen} == {finding.entry.content for finding in own}
+    return _Choice(acts, chosen, [], None if is_same else entries)
+
+
+def is_act(finding: Finding) -> bool:
+    """Say whether there is something to be done in the cache: built wheels that do not fit are hidden by the view."""
+    if finding.entry.kind == "built" and isinstance(finding.verdict, Hide):
+        return False
+    return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | Hide))

@@ -1,0 +1,161 @@
+"""Prepare pip's cache for a call: gather, inspect, decide, plan, execute, and make the view that pip is given."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall import messages
+from pinstall.checks import candidates, plan
+from pinstall.checks.checker import Checker
+from pinstall.checks.execute import settle
+from pinstall.messages import ERROR, WARNING
+from pinstall.model.pins import settings_by_project
+from pinstall.model.verdict import Delete
+from pinstall.settings import read as read_settings
+from pinstall.storage import lock, view
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pinstall.checks.checker import Finding
+    from pinstall.checks.plan import Plan
+    from pinstall.journal import Journal
+    from pinstall.model.pins import Pin
+    from pinstall.pip_cache.locator import Cache
+    from pinstall.pip_process import Given
+    from pinstall.settings import Settings
+
+
+class View(NamedTuple):
+    """A view of the cache: its ``folder``, and its ``name`` if it lies in the cache ("" in a temporary folder)."""
+
+    folder: str
+    name: str
+
+
+class Prepared(NamedTuple):
+    """A cache that is prepared for the pip of a call.
+
+    ``pins`` are those that the environment does not satisfy, ``deleted`` the findings whose entries were deleted. ``given`` is
+    what pip is given. ``marker`` is held until pip has ended, and ``name`` is that of the call ("" if it cannot be marked).
+    ``uses_cache`` is False if pip runs without its cache, ``changes`` if nothing may be changed. ``dist_infos`` are the
+    ``.dist-info`` folders that there were before, and ``began`` is when the call began, in seconds since the epoch by the clock
+    of the cache's file system.
+    """
+
+    checker: Checker
+    pins: Sequence[Pin]
+    settings: Settings
+    plan: Plan
+    deleted: Sequence[Finding]
+    given: Given
+    marker: ExitStack
+    name: str
+    view: View | None
+    uses_cache: bool
+    changes: bool
+    dist_infos: Sequence[str]
+    began: float
+
+    @property
+    def cache(self) -> Cache:
+        """Pip's cache."""
+        return self.checker.cache
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether pinstall may change the cache, and pip uses it."""
+        return self.changes and self.uses_cache
+
+    @property
+    def watched(self) -> str:
+        """The cache folder as this call's pip knows it, resolved; "" if pip need not be watched."""
+        return os.path.realpath(self.view.folder if self.view else self.cache.root) if self.is_at_work else ""
+
+    def made_view(self) -> View:
+        """Make a view in the cache, or a temporary one if the cache cannot be written: then no build is kept.
+
+        Raises `OSError`.
+        """
+        root, wanted = self.cache.root, self.plan.view
+        if self.name:
+            return View(view.make(root, self.name, wanted, [self.cache.http.layout.folder]), self.name)
+        from tempfile import TemporaryDirectory
+
+        place = self.marker.enter_context(TemporaryDirectory(prefix="pinstall-", ignore_cleanup_errors=True))
+        return View(view.fill(root, place, wanted), "")
+
+
+def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[str, str], journal: Journal) -> Prepared:
+    """Check what the cache has for *pins*, remove what does not match, and return what pip is to be given."""
+    settings = read_settings(environ)
+    for line in messages.misread(environ):
+        journal.say(WARNING, line)
+    changes = settings.writes and not cache.call.has("dry_run")
+    checker = Checker(cache, environ)
+    made, deleted = _checked(checker, pins, settings, journal, changes=changes)
+    prepared = Prepared(
+        checker,
+        pins,
+        settings,
+        made,
+        deleted,
+        given,
+        ExitStack(),
+        name="",
+        view=None,
+        uses_cache=True,
+        changes=changes,
+        dist_infos=cache.environment.folders(),
+        began=time.time(),
+    )
+    return _begun(prepared, journal)
+
+
+def _checked(
+    checker: Checker, pins: Sequence[Pin], settings: Settings, journal: Journal, *, changes: bool
+) -> tuple[Plan, list[Finding]]:
+    """Go the way from candidates to what is done; return the plan, and the findings whose entries were deleted."""
+    cache = checker.cache
+    gathered = candidates.gather(cache, pins)
+    findings = checker.check(gathered.candidates)
+    journal.examined += findings
+    by_project = settings_by_project(cache.call.lines)
+    # A call that shapes builds gets a view of its own: the wheels that it builds are not those that plain pip builds.
+    is_open = gathered.open_ended or checker.builds.are_shaped(by_project, by_project.values())
+    made = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
+    lines = list(messages.hidden(made.hidden, would=not changes))
+    deleted: list[Finding] = []
+    if changes:
+        applied = settle(checker, made.acts, settings.lock_timeout, journal.say)
+        journal.done += applied.acted
+        deleted = [done for done in applied.acted if isinstance(done.verdict, Delete) and not done.stored]
+        for finding, why in applied.stuck:
+            made = made.without(finding)
+            journal.say(WARNING, messages.unseen(finding, why))
+    else:
+        lines = [*messages.changes(filter(plan.is_act, made.acts), would=True), *lines]
+    for level, line in lines:
+        journal.say(level, line)
+    return made, deleted
+
+
+def _begun(prepared: Prepared, journal: Journal) -> Prepared:
+    """Mark the call as under way, and make the view that pip needs, if it needs one.
+
+    Under PINSTALL_POLICY=report not even the mark is written: as with bare pip, other calls do not wait for this one.
+    """
+    if prepared.settings.writes:
+        name = prepared.marker.enter_context(lock.call_marker(prepared.cache.root))
+        prepared = prepared._replace(name=name or "", began=lock.began(prepared.cache.root, name) or prepared.began)
+    if not (prepared.is_at_work and prepared.plan.view.needed):
+        return prepared
+    try:
+        made = prepared.made_view()
+    except OSError as error:
+        journal.say(ERROR, messages.without_cache(f"no view of it can be made ({error.strerror})"))
+        return prepared._replace(uses_cache=False, given=prepared.given.without_cache())
+    return prepared._replace(view=made, given=prepared.given.with_cache(made.folder))

@@ -1,0 +1,136 @@
+"""The journal of a call: what happened, in the order of the events.
+
+It is the one mutable object of a call. The JSON report (``PINSTALL_REPORT``, docs/report.md) is made of it, without secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from pinstall import __version__
+from pinstall.messages import ERROR, NOTE
+from pinstall.model.verdict import Delete, Hide, Keep, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pinstall.aftermath.confirm import Discrepancy
+    from pinstall.checks.checker import Finding
+    from pinstall.invocation.requirements_files import Unread
+    from pinstall.model.pins import Pin
+
+_FORMAT = 1
+_VERDICTS = {Keep: "keep", Hide: "hide", Delete: "delete", Unreadable: "unknown"}
+
+
+class Journal:
+    """What happened in a call, and the lines that were said.
+
+    ``examined`` are all findings, ``done`` those of which something was done; ``open`` are those of ``pins`` that the
+    environment did not satisfy before. ``runs`` counts the runs of pip. ``healed`` tells of the second one, ``causes`` why pip
+    failed where that can be told. The other names are those of the report.
+    """
+
+    def __init__(self, environ: Mapping[str, str], show: Callable[[int, str], None]) -> None:
+        """*show* prints a line of a level (see `messages`)."""
+        self._path, self._show = environ.get("PINSTALL_REPORT"), show
+        self.verbosity, self.is_plain = 0, False
+        self.environment: dict[str, str | None] = {"python": None, "pip": None}
+        self.cache: str | None = None
+        self.pins: Sequence[Pin] = ()
+        self.open: Sequence[Pin] = ()
+        self.unread: Sequence[Unread] = ()
+        self.examined: list[Finding] = []
+        self.done: list[Finding] = []
+        self.set_aside: list[str] = []
+        self.built: list[str] = []
+        self.runs = 1
+        self.healed: dict[str, Any] | None = None
+        self.causes: list[str] = []
+        self.discrepancies: list[Discrepancy] = []
+        self._said: list[str] = []
+        self._clock, self._seconds = time.monotonic(), dict[str, float]()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the call wants a report."""
+        return bool(self._path)
+
+    def say(self, level: int, line: str) -> None:
+        """Show a line if the call's ``-q`` and ``-v`` leave room for its *level*; with ``--no-color`` as plainly as a note."""
+        self.note(line)
+        if self.verbosity >= level:
+            self._show(NOTE if self.is_plain else level, line)
+
+    def note(self, line: str) -> None:
+        """Have the report tell a *line* that was shown already."""
+        self._said.append(line)
+
+    def passed(self, step: str) -> None:
+        """Note the time since the last step as that of *step*."""
+        now = time.monotonic()
+        self._seconds[step] = self._seconds.get(step, 0) + now - self._clock
+        self._clock = now
+
+    def write(self, status: int, pip_status: int) -> None:
+        """Write the report, with pinstall's exit *status* and pip's."""
+        try:
+            with open(self._path or "", "w", encoding="utf-8") as file:
+                json.dump(self._document(status, pip_status), file, indent=2)
+                file.write("\n")
+        except OSError as error:
+            self.say(ERROR, f"the report cannot be written ({error.strerror})")
+
+    def _document(self, status: int, pip_status: int) -> dict[str, Any]:
+        done = {id(finding) for finding in self.done}
+        return {
+            "format": _FORMAT,
+            "pinstall": __version__,
+            "status": status,
+            "pip_status": pip_status,
+            "tries": self.runs,
+            "environment": self.environment,
+            "cache": self.cache,
+            "pins": [{**_pin(pin), "satisfied": pin not in self.open} for pin in self.pins],
+            "not_checked": [{"source": unread.source, "reason": unread.reason} for unread in self.unread],
+            "entries": [{**_entry(finding), "done": id(finding) in done} for finding in self.examined],
+            "set_aside": self.set_aside,
+            "built": self.built,
+            "healed": self.healed,
+            "causes": self.causes,
+            "doubts": [
+                {"project": found.pin.project, "line": found.line, "contradicts": found.contradicts}
+                for found in self.discrepancies
+            ],
+            "messages": self._said,
+            "seconds": {step: round(seconds, 4) for step, seconds in self._seconds.items()},
+        }
+
+
+def _pin(pin: Pin) -> dict[str, Any]:
+    from pinstall.invocation.requirements_files import without_secrets
+
+    return {
+        "project": pin.project,
+        "specifier": str(pin.specifier),
+        "url": without_secrets(pin.url or pin.locked) or None,
+        "hashes": [f"{digest.algorithm}:{digest.hex}" for digest in pin.hashes],
+        "places": list(pin.places),
+        "requested": pin.requested,
+    }
+
+
+def _entry(finding: Finding) -> dict[str, Any]:
+    verdict = finding.verdict
+    return {
+        "project": finding.pin.project,
+        "kind": finding.entry.kind,
+        "filename": finding.entry.filename,
+        "key": finding.entry.key,
+        "stored": finding.stored,
+        "verdict": _VERDICTS[type(verdict)],
+        "reason": getattr(verdict, "reason", None),
+        "detail": verdict.detail if isinstance(verdict, Hide | Delete) else None,
+    }
