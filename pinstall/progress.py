@@ -15,7 +15,7 @@ _PATIENCE = 1.0
 
 
 def shown(file: BinaryIO, size: int, name: str) -> AbstractContextManager[BinaryIO]:
-    """Wrap *file*, of *size* bytes and called *name*, so that reading it shows a progress bar: after a second, and only on a terminal."""
+    """Wrap *file*, of *size* bytes, so that reading it shows a bar with its *name*: after a second, and only on a terminal."""
     if size < _LARGE:
         return file
     from tqdm import tqdm
