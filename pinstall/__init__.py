@@ -1,3 +1,3 @@
-"""``pip install`` whose cache cannot lie: what a pin names is what gets installed, whatever is in pip's cache."""
+"""A drop-in ``pip install`` that verifies cached files before pip uses them, and removes only the bad ones."""
 
 __version__ = "0.1.0"

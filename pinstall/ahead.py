@@ -1,4 +1,4 @@
-"""Ahead: what takes long is done on all cores, before it is asked for one by one."""
+"""Start slow work on all cores, before its results are needed one by one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _Result = TypeVar("_Result")
 
 
 def begun(work: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> dict[_Job, Future[_Result]]:
-    """Begin to *work* on *jobs*, one a core, and return what each will come to.
+    """Start *work* on *jobs*, at most one per core at a time, and return the future of each job.
 
-    The threads end with the process: who interrupts it need not wait for them, as with an executor.
+    The threads are daemons, which end with the process. An executor would make a user who interrupts pinstall wait for them.
     """
     futures: dict[_Job, Future[_Result]] = {job: Future() for job in jobs}
     waiting = deque(futures.items())
@@ -31,7 +31,7 @@ def begun(work: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> dict[_Job, F
                 return
             try:
                 future.set_result(work(job))
-            except Exception as error:  # noqa: BLE001 (it is raised where the result is asked for)
+            except Exception as error:  # noqa: BLE001 (raised where the result is requested)
                 future.set_exception(error)
 
     for _ in range(min(len(futures), os.cpu_count() or 1)):

@@ -1,6 +1,6 @@
-"""Colours: at a terminal that wants them warnings are yellow and errors red, as pip's are. Nothing else there is obeyed.
+"""Colours of messages: on a terminal with colours, warnings are yellow and errors red, as pip's are.
 
-Imports the standard library only.
+All other control characters in a message are escaped. Imports the standard library only.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 import os
 import sys
 
-# By the levels of `messages`, which takes packages to import.
+# By the levels of `messages`, whose import needs third-party packages.
 _STYLES = {-1: "\033[33m", -2: "\033[31m"}
 _END = "\033[0m"
-# What the terminals of Windows that understand these set: Windows Terminal, and ANSICON.
+# Variables that Windows terminals with support for these sequences set: Windows Terminal, and ANSICON.
 _ON_WINDOWS = ("WT_SESSION", "ANSICON")
 
 
 def plain(text: str) -> str:
-    """Return *text* without what a terminal would obey: names in a cache are what somebody else wrote."""
+    """Escape control characters in *text*: a terminal obeys them, and the names in a cache were chosen by others."""
     return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def painted(level: int, line: str) -> str:
-    """Return a *line* as it is to be written to standard error: `plain`, and in the colour of its *level* if that has one."""
+    """Return *line* as written to standard error: escaped by `plain`, and in the colour of its *level*, if it has one."""
     line = plain(line)
     style = _STYLES.get(level)
     return f"{style}{line}{_END}" if style and _are_wanted() else line

@@ -1,6 +1,6 @@
-"""The environment that the install is for: its interpreter, pip, markers, tags and what is installed in it.
+"""The environment that a call installs into: its interpreter, pip, markers, tags and installed distributions.
 
-Imports the standard library only: whatever is wrong with our own packages, pip must run in the right environment.
+Imports the standard library only: even if pinstall's own packages are broken, pip must run in the right environment.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _PURE = re.compile(r"(\w+\.)?py3(\.\w+)?-none-any")
-_HEAD = 1 << 16
+_HEADERS = 1 << 16  # at most so many characters of a METADATA file are read: its headers come first
 
 
 class NoEnvironmentError(Exception):
-    """There is no environment to install into; the message says what to do."""
+    """There is no environment to install into; the message states the cause."""
 
 
 class Target(NamedTuple):
-    """Where a call goes: *python* is the interpreter of the environment, *runner* the one whose pip serves it.
+    """The environment of a call: *python* is its interpreter, *runner* the interpreter whose pip installs into it.
 
-    ``options`` are what pip wants in front of its command, and ``words`` what remains to come behind ``install``.
+    ``options`` are the arguments that pip needs before ``install``, ``words`` the remaining ones, which follow it.
     """
 
     python: str
@@ -41,19 +41,24 @@ class Target(NamedTuple):
 
 
 def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:
-    """Find the environment that the ``pip`` typed in pinstall's place would serve.
+    """Find the environment that ``pip``, typed in place of ``pinstall``, would install into.
 
-    That is the one of ``--python`` (or ``PIP_PYTHON``), which pip wants in front of ``install``; else that of the interpreter
-    if pinstall runs *as_module*; else, for a pinstall installed apart (pipx, uv tool), the active one; else the one that
-    pinstall stands in, whatever is active. Raises `NoEnvironmentError`.
+    It is the first of these:
+
+    - the one that ``--python`` or ``PIP_PYTHON`` names; pip accepts ``--python`` only before ``install``;
+    - if pinstall runs *as_module*, the one of the running interpreter;
+    - if pinstall is installed as a standalone tool (pipx, uv tool), the active one;
+    - the one that pinstall is installed in, even if another one is active.
+
+    Raises `NoEnvironmentError` if a standalone pinstall finds no active environment with a working Python.
     """
     own = sys.executable
-    named, rest = _named(words)
+    named, rest = _without_python_option(words)
     if named or environ.get("PIP_PYTHON"):
         wanted = named or environ["PIP_PYTHON"]
         python = _interpreter(wanted)
         return Target(python or wanted, own, ("--python", named) if named else (), tuple(rest))
-    if as_module or not _is_apart():
+    if as_module or not _is_standalone():
         return Target(own, own, (), tuple(words))
     active = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX")
     if not active:
@@ -71,8 +76,8 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
     return Target(python, python, (), tuple(words)) if has_pip else Target(python, own, ("--python", python), tuple(words))
 
 
-def _named(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Take ``--python X`` out of *words*; pip refuses it behind ``install``."""
+def _without_python_option(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the value of ``--python`` (empty if not given) and the arguments without it: pip refuses it after ``install``."""
     rest = list(words)
     for i, word in enumerate(words):
         if not (word in ("--", "--python") or word.startswith("--python=")) or _is_value(words, i):
@@ -86,81 +91,84 @@ def _named(words: Sequence[str]) -> tuple[str, list[str]]:
     return "", rest
 
 
-def _is_value(words: Sequence[str], place: int) -> bool:
-    """Say whether the word at *place* is the value of the option before it, as in ``--report --``."""
-    with suppress(Exception):  # whatever is wrong with our own modules
+def _is_value(words: Sequence[str], index: int) -> bool:
+    """Return whether the argument at *index* is the value of the option before it, as in ``--report --``."""
+    with suppress(Exception):  # pinstall's own modules may be broken
         from pinstall.invocation import options
 
-        return options.lacks_value(words[:place])
+        return options.lacks_value(words[:index])
     return False
 
 
-def _interpreter(place: str) -> str | None:
-    """Return the interpreter of an environment's folder, or *place* if it is a file (pip's ``identify_python_interpreter``)."""
-    if os.path.isdir(place):
-        found = (os.path.join(place, name) for name in ("bin/python", "Scripts/python.exe", "python.exe"))
+def _interpreter(path: str) -> str | None:
+    """Return the interpreter in an environment's folder, or *path* if it is a file; None if it does not exist.
+
+    Follows pip's ``identify_python_interpreter``.
+    """
+    if os.path.isdir(path):
+        found = (os.path.join(path, name) for name in ("bin/python", "Scripts/python.exe", "python.exe"))
         return next((python for python in found if os.path.exists(python)), None)
-    return place if os.path.exists(place) else None
+    return path if os.path.exists(path) else None
 
 
-def _is_apart() -> bool:
-    """Say whether pinstall has an environment of its own, made by pipx or by uv."""
+def _is_standalone() -> bool:
+    """Return whether pinstall is installed as a standalone tool, in an environment that pipx or uv made for it."""
     return any(os.path.exists(os.path.join(sys.prefix, name)) for name in ("pipx_metadata.json", "uv-receipt.toml"))
 
 
 def of(target: Target) -> tuple[Environment, Environment]:
-    """Return the environment that a call goes to, and the one whose pip serves it."""
+    """Return the environment that a call installs into, and the environment whose pip runs."""
     runner = Environment(target.runner)
     return (runner if target.runner == target.python else Environment(target.python, runner)), runner
 
 
 class Environment:
-    """A Python environment, by its interpreter *python*; what is known of it is found out when it is first needed.
+    """A Python environment, given by its interpreter *python*. Each fact about it is determined when it is first needed.
 
-    Its pip is its own, or that of the *server* (``pip --python``).
+    *server* is the environment whose pip installs into it (``pip --python``); None if it has its own pip.
     """
 
     def __init__(self, python: str, server: Environment | None = None) -> None:
         self.python = python
         self.is_own = python == sys.executable
         self._server = server
-        self._known: dict[str, bool] = {}  # by tags, which pages repeat with each version
+        self._known: dict[str, bool] = {}  # by tags, which index pages repeat for each version
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
-        """What the interpreter itself says; asked of a child process if it is not ours."""
+        """The facts that the interpreter reports of itself in a child process."""
         server = self._server.folder("pip") if self._server else None
         return interpreter.facts(self.python, os.path.join(os.path.dirname(server), "pip") if server else "")
 
     def hold(self) -> None:
-        """Raise `SilentPythonError` if the interpreter does not tell which wheels it takes."""
+        """Raise `SilentPythonError` if the interpreter cannot report the tags of the wheels that it accepts."""
         if not self.is_own and "tags" not in self._facts:
             kind = self._facts["untagged"]
             raise SilentPythonError(f"the packaging of the pip for {self.python} fails with {kind}; reinstall that pip")
 
     @property
     def prefix(self) -> str:
-        """Its ``sys.prefix``: where its own ``pip.conf`` is."""
+        """The environment's ``sys.prefix``, the folder of its own ``pip.conf``."""
         return sys.prefix if self.is_own else str(self._facts["prefix"])
 
     @property
     def path(self) -> Sequence[str]:
-        """The folders in which its pip looks for distributions."""
+        """The folders in which the environment's pip looks for distributions."""
         return sys.path if self.is_own else [str(folder) for folder in self._facts["path"]]
 
     @property
     def markers(self) -> dict[str, str]:
-        """The values of its environment markers; empty for our own environment, which packaging knows itself."""
+        """The environment's marker values; empty for the running Python, whose values packaging determines."""
         return {} if self.is_own else dict(self._facts["markers"])
 
     @cached_property
     def build(self) -> dict[str, Any]:
-        """What shapes its builds: ``abi``, ``libc`` (kind, version), ``compilers`` by variable; and its ``site_packages``."""
+        """The conditions of builds: ``abi``, ``libc`` (kind, version), ``compilers`` by variable; and ``site_packages``."""
         return interpreter.own_build() if self.is_own else dict(self._facts["build"])
 
     @property
     def interpreter(self) -> tuple[str, str]:
-        """Short name and version as pip's wheel cache uses them: ``("cp", "311")``. Raises `SilentPythonError`."""
+        """The interpreter's short name and version as in pip's wheel cache: ``("cp", "311")``. Raises `SilentPythonError`."""
         if not self.is_own:
             self.hold()
             name, version = self._facts["interpreter"]
@@ -171,7 +179,7 @@ class Environment:
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """The compatibility tags of wheels that can be installed into it, the best first. Raises `SilentPythonError`."""
+        """The compatibility tags of wheels that can be installed into it, best first. Raises `SilentPythonError`."""
         if self.is_own:
             return tuple(interpreter.own_tags())
         self.hold()
@@ -183,12 +191,12 @@ class Environment:
 
     @cached_property
     def _parts(self) -> list[frozenset[str]]:
-        """The interpreters, ABIs and platforms of its tags."""
+        """Three sets: the interpreters, the ABIs and the platforms of the environment's tags."""
         return [frozenset(parts) for parts in zip(*self._supported, strict=False)]
 
     def supports(self, tags: str) -> bool:
-        """Say whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed."""
-        # Most wheels are py3-none-any; to list an interpreter's tags takes milliseconds.
+        """Return whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed."""
+        # Most wheels are py3-none-any, and listing an interpreter's tags takes milliseconds.
         if not tags or _PURE.fullmatch(tags):
             return True
         if tags not in self._known:
@@ -196,32 +204,33 @@ class Environment:
         return self._known[tags]
 
     def _supports(self, parts: Sequence[str]) -> bool:
-        # Not by packaging, which raises for some names that pages list. Of what may be thousands, few are combined.
+        # packaging would raise for some file names that pages list. A compressed set may have thousands of tags: those
+        # that this environment does not have are dropped before the rest is combined.
         known = [here.intersection(part.split(".")) for here, part in zip(self._parts, parts, strict=False)]
         return not self._supported.isdisjoint(itertools.product(*known))
 
     @cached_property
     def pip_version(self) -> tuple[int, ...] | None:
-        """The version of its pip; None if it has none."""
+        """The version of its pip, as at most three numbers; None if it has no pip."""
         found = self.installed("pip")
         return tuple(int(part) for part in re.findall(r"\d+", found)[:3]) if found else None
 
     def installed(self, project: str) -> str | None:
-        """Return the installed version of *project* (normalized), as its metadata says; None if there is none."""
+        """Return the version of *project* (normalized) that its METADATA states; None if not installed, or not readable."""
         folder = self._distributions.get(project)
         if folder is None:
             return None
         try:
             with open(os.path.join(folder, "METADATA"), encoding="utf-8", errors="replace") as file:
-                head = file.read(_HEAD)
+                text = file.read(_HEADERS)
         except OSError:
             return None
-        found = re.search(r"^Version:\s*(\S+)", head.partition("\n\n")[0], re.MULTILINE | re.IGNORECASE)
+        found = re.search(r"^Version:\s*(\S+)", text.partition("\n\n")[0], re.MULTILINE | re.IGNORECASE)
         return found[1] if found else None
 
     @cached_property
     def _distributions(self) -> dict[str, str]:
-        """``.dist-info`` folders by normalized project name; the first on the path counts, as for pip."""
+        """``.dist-info`` folders by normalized project name. Of several, the first on the path counts, as for pip."""
         found: dict[str, str] = {}
         for name, folder in self._dist_infos():
             found.setdefault(normalized(name), folder)
@@ -238,17 +247,17 @@ class Environment:
                     yield name.rpartition("-")[0].partition("-")[0], os.path.join(folder, name)
 
     def folder(self, project: str) -> str | None:
-        """Return the ``.dist-info`` folder of *project* (normalized); None if it has none."""
+        """Return the ``.dist-info`` folder of *project* (normalized); None if the project is not installed."""
         return self._distributions.get(project)
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of all that is installed now, by normalized project name, as the folders' names say."""
+        """Return the version of each installed distribution, by normalized project name. Taken from the folders' names."""
         return {name: os.path.basename(folder)[:-10].rpartition("-")[2] for name, folder in self._distributions.items()}
 
     def folders(self) -> list[str]:
-        """Return the ``.dist-info`` folders that there are."""
+        """Return all ``.dist-info`` folders on the path."""
         return [folder for _, folder in self._dist_infos()]
 
     def forget(self) -> None:
-        """Look again at what is installed, after pip ran."""
+        """Discard the list of installed distributions, because pip has changed them."""
         self.__dict__.pop("_distributions", None)

@@ -1,8 +1,8 @@
-"""Questions for Python interpreters: ours answers them in this process, others in a child process.
+"""Facts about Python interpreters. The running one answers in this process, another one in a child process.
 
-The code of the questions imports nothing of pinstall's: it must run on every Python that pip 23.0 and later support. Only
-packaging computes tags, and our own copy may not run on that Python. The copy that counts is the one that pip brings and that
-runs there in a moment: whatever Python that pip supports, its copy does, and both say the same.
+The code for the child process imports nothing from pinstall: it must run on every Python that pip 23.0 and later support. Only
+packaging can compute tags, and pinstall's copy of it may not run on that Python. So the child process uses the copy that the
+environment's pip vendors. That copy supports every Python that the pip supports, and it computes the same tags as pinstall's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import os
 import subprocess
 from typing import Any
 
-# What shapes its builds. EXT_SUFFIX is implementation, version, flags and platform in one; pre-releases change their ABI.
+# The conditions of builds. EXT_SUFFIX combines implementation, version, flags and platform. Pre-releases may change the ABI, so
+# their full version is included.
 _BUILD = r"""
 import os, sys, sysconfig
 def build_facts():
@@ -29,7 +30,7 @@ def build_facts():
     }
 """
 
-# As pip composes them (``utils/compatibility_tags.get_supported``): sys_tags() has others for PyPy.
+# Composed as in pip (``utils/compatibility_tags.get_supported``): for PyPy, packaging's sys_tags() returns different tags.
 _TAGS = r"""
 def tags():
     from packaging.tags import compatible_tags, cpython_tags, generic_tags, interpreter_name, interpreter_version
@@ -37,8 +38,9 @@ def tags():
     return [str(tag) for tag in [*own, *compatible_tags(interpreter=interpreter_name() + interpreter_version())]]
 """
 
-# The markers are those of the dependency specifiers specification. In argv are the folder of the pip that serves it ("": the
-# one on its own path) and that of our packaging, for pips that bring none. A sitecustomize may print: the last line counts.
+# The markers are those of the dependency specifiers specification. argv holds the folder of the pip that installs ("": the one
+# on the interpreter's path), the folder of pinstall's packaging, for a pip without a vendored copy, and the code of _BUILD and
+# _TAGS. A sitecustomize may print, so only the last line of the output counts.
 _ASK = r"""
 import sys
 sys.path[:] = [p for p in sys.path if p]
@@ -67,8 +69,9 @@ print()
 print(json.dumps(facts))
 """
 
-# Versions of what it finds, by normalized name. The first folder that has a project counts; there may be several in one folder
-# (--ignore-installed leaves the old .dist-info), and then nothing tells which of them is imported. Python 3.7 cannot answer.
+# The installed versions by normalized name. The first folder on the path that has a project counts. One folder may have several
+# versions (--ignore-installed leaves the old .dist-info), and nothing tells which of them Python imports. Fails on Python 3.7,
+# which has no importlib.metadata.
 _INSTALLED = r"""
 import json, re, sys
 sys.path[:] = [p for p in sys.path if p]
@@ -87,14 +90,14 @@ print(json.dumps({name: versions for name, (_, versions) in found.items()}))
 
 
 class SilentPythonError(Exception):
-    """An interpreter does not tell what has to be known of it; the message says which, and what was asked."""
+    """An interpreter does not report a fact that pinstall needs; the message names the interpreter."""
 
 
 def facts(python: str, pip: str) -> dict[str, Any]:
-    """Ask *python* what `Environment` tells of it; *pip* is the folder of the pip that serves it, "" for its own.
+    """Return the facts about *python* that `Environment` needs; *pip* is the folder of the pip that installs, "" for its own.
 
-    There are no ``tags`` in the answer, but ``untagged`` (an exception's name), if that pip's packaging does not run there.
-    Raises `SilentPythonError`.
+    If that pip's packaging fails on *python*, the answer has no ``interpreter`` and ``tags``, but ``untagged``: the name of the
+    exception. Raises `SilentPythonError`.
     """
     from importlib.util import find_spec
 
@@ -104,13 +107,14 @@ def facts(python: str, pip: str) -> dict[str, Any]:
 
 
 def installed(python: str) -> dict[str, list[str]]:
-    """Ask *python* which versions it finds, by normalized project name. Raises `SilentPythonError`."""
+    """Return the versions that *python* finds installed, by normalized project name. Raises `SilentPythonError`."""
     return _answer(python, _INSTALLED)
 
 
-def _answer(python: str, code: str, *words: str) -> dict[str, Any]:
+def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
+    """Run *code* in *python*, for at most a minute, and return the JSON in the last line of its output."""
     try:
-        command = [python, "-c", code, *words]
+        command = [python, "-c", code, *arguments]
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, LookupError, ValueError, subprocess.SubprocessError) as error:
@@ -119,16 +123,16 @@ def _answer(python: str, code: str, *words: str) -> dict[str, Any]:
 
 
 def own_build() -> dict[str, Any]:
-    """Return what shapes the builds of our own interpreter."""
+    """Return the build conditions of the running interpreter."""
     return dict(_run(_BUILD)["build_facts"]())
 
 
 def own_tags() -> list[str]:
-    """Return the tags of our own interpreter."""
+    """Return the compatibility tags of the running interpreter, best first."""
     return list(_run(_TAGS)["tags"]())
 
 
 def _run(code: str) -> dict[str, Any]:
     scope: dict[str, Any] = {}
-    exec(code, scope)  # noqa: S102 (the same words for our interpreter and for others)
+    exec(code, scope)  # noqa: S102 (the same code runs in this interpreter and in others)
     return scope

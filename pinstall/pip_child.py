@@ -1,7 +1,7 @@
-"""The program of pip's process: run pip as the script ``pip`` does, and tell pinstall afterwards what pip used.
+"""The program of pip's process: run pip as the script ``pip`` does, and report pip's actions to pinstall if pip fails.
 
-It runs in a copy of pinstall's process, or as text behind ``-c`` in another interpreter. So it imports the standard library
-only, and has no syntax that is newer than Python 3.7.
+It runs in a fork of pinstall's process, or as text after ``-c`` in another interpreter. So it imports the standard library
+only, and uses no syntax that is newer than Python 3.7.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 _WRITES = os.O_WRONLY | os.O_RDWR
-# A folder of open descriptors, or one of them: what is read from a pipe is gone afterwards.
+# Names of open descriptors: data that is read from a pipe cannot be read again.
 _STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _LOGIN_NEEDED = (401, 407)
 _STOPPED = (
@@ -23,18 +23,18 @@ _STOPPED = (
 
 
 class Witness:
-    """Watches, by an audit hook, what pip does: the hook adds no frame to any traceback, and sees every way to open a file.
+    """Records pip's actions by an audit hook, which adds no frame to tracebacks and notices every way to open a file.
 
     ``opened`` are the cache files that pip read before it wrote them, ``written`` those that it wrote. ``silent`` are the hosts
-    (host:port) that were asked and have not answered, ``lost`` the URLs that were not answered, or with an error. ``infos`` are
-    the ``.dist-info`` folders that pip made.
+    (host:port) that were asked and have not answered. ``lost`` are the URLs for which pip got no answer, or an error. ``infos``
+    are the ``.dist-info`` folders that pip created.
     """
 
     def __init__(self, cache: str, excused: list[str] | None) -> None:
-        """Watch the cache folder *cache* (resolved); with *excused* (a list, or None) end a run that lost any other URL."""
+        """Watch the folder *cache* (resolved). If *excused* is a list, end a run once another URL or host did not answer."""
         self.below = os.path.join(cache, "")
         self.excused = excused
-        # Asked for before the hook is there: the first answer takes a lock, and opens files.
+        # Determined before the hook is active: the first call takes a lock, and opens files.
         self.temporary = _temporary() if excused is not None else ()
         self.opened: set[str] = set()
         self.written: set[str] = set()
@@ -48,7 +48,7 @@ class Witness:
         self.pid = os.getpid()
 
     def start(self) -> None:
-        """Begin to watch; there is no way to end it."""
+        """Start watching. An audit hook cannot be removed."""
         import http.client
 
         answered = http.client.HTTPConnection.getresponse
@@ -62,7 +62,7 @@ class Witness:
         sys.addaudithook(self.see)
 
     def see(self, event: str, args: Any) -> None:
-        """Note one audit event; an exception here would be pip's, so that none is raised but to end the run."""
+        """Record one audit event. An exception would propagate into pip, so none is raised, except to end the run."""
         if event == "open":
             self.see_open(args[0], args[2])
         elif event == "os.rename":
@@ -77,12 +77,12 @@ class Witness:
             self.asked = True
 
     def see_open(self, path: Any, flags: Any) -> None:
-        """Note that a file is opened."""
+        """Record that pip opens a file."""
         if type(path) is not str:
             return
         writes = type(flags) is int and flags & _WRITES
         if path.startswith(self.below):
-            # The event comes before the file is opened: it may not be there.
+            # The event precedes the opening: the file may not exist.
             if not writes and path not in self.written and os.path.lexists(path):
                 self.opened.add(path)
         elif path.startswith(("/dev/", "/proc/")):
@@ -96,7 +96,7 @@ class Witness:
         self.end_step()
 
     def see_rename(self, source: Any, target: Any) -> None:
-        """Note a move: pip writes cache entries so, fills a ``--target``, and moves away what it replaces."""
+        """Record a move, by which pip writes cache entries, fills a ``--target``, and puts replaced files aside."""
         if type(source) is str and source.endswith(".dist-info"):
             self.moved.add(source)
         if type(target) is str:
@@ -105,10 +105,10 @@ class Witness:
             elif "__pycache__" not in target:
                 self.guard(target)
 
-    def see_process(self, words: Any) -> None:
-        """Note that a process is started: a build step, or another pip, which cannot be watched."""
+    def see_process(self, arguments: Any) -> None:
+        """Record that pip starts a process: a build step, or another pip, which cannot be watched."""
         self.end_step()
-        text = " ".join(map(str, words)) if isinstance(words, (list, tuple)) else str(words)
+        text = " ".join(map(str, arguments)) if isinstance(arguments, (list, tuple)) else str(arguments)
         if "__pip-runner__" in text:
             self.nested = True
         if "_in_process.py" in text or "setup.py" in text:
@@ -116,27 +116,27 @@ class Witness:
             self.since = time.monotonic()
 
     def end_step(self) -> None:
-        """Count the time of a build step that is over: while one runs, pip only reads its output."""
+        """Add the time of a build step. It has ended at the next event: while it runs, pip only reads its output."""
         if self.since is not None:
             self.built += time.monotonic() - self.since
             self.since = None
 
     def see_request(self, connection: Any, data: Any) -> None:
-        """Note that a URL is asked for."""
+        """Record that pip requests a URL."""
         if isinstance(data, bytes) and data[:4] == b"GET ":
             url = _host(connection.host, connection.port) + data[4:].split(b" ", 1)[0].decode("ascii", "replace")
             connection.pinstall_url = url
             self.lost.add(url)
 
     def hear(self, connection: Any, status: int) -> None:
-        """Note an answer. 404 is one: an index says so that it does not have a project."""
+        """Record an answer. A 404 counts as one: by it, an index says that it does not have the project."""
         self.silent.discard(_host(connection.host, connection.port))
         self.login = self.login or status in _LOGIN_NEEDED
         if status < 400 or status == 404:
             self.lost.discard(getattr(connection, "pinstall_url", ""))
 
     def guard(self, path: str) -> None:
-        """End a run that is to be guarded, before it installs or builds anything, if a page is missing; raises `OSError`."""
+        """Raise `OSError` if the run is guarded and a page is missing: called before pip installs or builds anything."""
         if self.excused is None or path.startswith(self.temporary):
             return  # pip's own temporary folders
         if self.lost.difference(self.excused) or self.silent.difference(self.excused):
@@ -144,11 +144,11 @@ class Witness:
             raise OSError(_STOPPED)
 
     def tell(self, descriptor: int) -> None:
-        """Write what was seen to *descriptor*, as JSON."""
+        """Write the record to *descriptor*, as JSON."""
         import json
 
         if os.getpid() != self.pid:
-            return
+            return  # a fork of pip
         self.end_step()
         found: dict[str, Any] = {name: sorted(getattr(self, name)) for name in ("opened", "written", "silent", "lost", "infos")}
         found.update((name, getattr(self, name)) for name in ("asked", "login", "streams", "nested", "stopped", "built"))
@@ -166,13 +166,13 @@ def _temporary() -> tuple[str, ...]:
 
     try:
         folder = tempfile.gettempdir()
-    except OSError:  # there is none, as pip will say
+    except OSError:  # there is no such folder, which pip reports
         return ()
     return os.path.join(folder, "pip-"), os.path.join(os.path.realpath(folder), "pip-")
 
 
 def _descriptor(text: str, flags: int) -> int:
-    """Return the descriptor that was inherited under the number *text*: on Windows, that of its handle."""
+    """Return the descriptor that was inherited by the number *text*; on Windows, this is the number of its handle."""
     number = int(text)
     if sys.platform == "win32":
         import msvcrt
@@ -183,19 +183,19 @@ def _descriptor(text: str, flags: int) -> int:
 
 
 def main(reading: str, telling: str, *, early: bool) -> None:
-    """Be pip as *reading* says, a descriptor on which one line of JSON comes; tell on *telling* if pip fails.
+    """Run pip as ordered by one line of JSON from the descriptor *reading*; if pip fails, report to the descriptor *telling*.
 
-    If *early*, import pip before that line comes: most of the time that pip takes, and spent on another core.
+    If *early*, import pip before that line arrives. The imports take most of pip's time, and so run on another core.
     """
-    # As the script "pip" does: the folder of scripts is the first place to import from, not the current one.
+    # Like the script "pip", import from the folder of scripts first, and not from the current folder.
     sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
     import _thread
     import json
 
     try:
         if early:
-            with suppress(Exception):  # pip will say so itself
-                import pip._internal.commands.install  # noqa: F401 (what it brings)
+            with suppress(Exception):  # pip reports it when it runs
+                import pip._internal.commands.install  # noqa: F401 (imported for its dependencies)
         go, tell = _descriptor(reading, os.O_RDONLY), _descriptor(telling, os.O_WRONLY)
         with open(go, "rb", closefd=False) as file:
             told = file.readline()
@@ -206,8 +206,8 @@ def main(reading: str, telling: str, *, early: bool) -> None:
         os._exit(130)
 
     def follow() -> None:
-        # The descriptor is open as long as pinstall lives. If pinstall is killed, pip goes too, as if it had been the one:
-        # else it would go on behind the back of the next call, in a view that is no longer its own.
+        # The descriptor is open while pinstall lives. If pinstall is killed, pip ends as if it had been killed itself.
+        # Otherwise it would continue unnoticed, in a view that the next call may remove as a leftover.
         os.read(go, 1)
         os._exit(137)
 
@@ -229,7 +229,7 @@ def main(reading: str, telling: str, *, early: bool) -> None:
 def _run() -> None:
     try:
         os.getcwd()
-    except OSError:  # pip/__main__.py asks for the current folder, the script does not: there may be none
+    except OSError:  # unlike the script, pip/__main__.py fails without a current folder
         from pip._internal.cli.main import main as pip_main
 
         sys.exit(pip_main())

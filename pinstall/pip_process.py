@@ -1,4 +1,7 @@
-"""Forward: pip as a child process that inherits everything, whose exit status is ours. The standard library only."""
+"""Run pip as a child process that inherits everything from pinstall, and return its exit status.
+
+Imports the standard library only.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +26,29 @@ if TYPE_CHECKING:
 COULD_NOT_START = 92
 
 
-# What pip imports for an install as well as we do for ours.
+# Modules that both pip and pinstall import for an install: `_Fork` loads them once for both.
 SHARED = (
     *("base64", "csv", "dataclasses", "decimal", "email.parser", "email.utils", "fnmatch", "hashlib", "hmac", "logging"),
     *("optparse", "pathlib", "platform", "random", "shlex", "shutil", "sysconfig", "urllib.parse", "zipfile"),
 )
-# Python's own (getopt.c), of one letter; -m is the last.
+# The one-letter options of Python itself, for getopt (Python's getopt.c). -m ends them.
 _INTERPRETER_OPTIONS = "bBdEhiIm:OPqRsStuvVW:xX:"
 
 
 class Observation(NamedTuple):
-    """What a pip that failed did, as `pip_child.Witness` saw it.
+    """The actions of a pip that failed, as `pip_child.Witness` recorded them.
 
-    ``opened`` are the paths of the cache files that it read before it wrote them, ``written`` those that it wrote. ``silent``
-    are the hosts (host:port) that did not answer, ``lost`` the URLs that were not answered, or with an error; ``infos`` are the
-    ``.dist-info`` folders that it made. ``asked``: it asked the user something; ``login``: a server wanted a login;
-    ``streams``: it read a pipe or standard input by name; ``nested``: it started another pip, of which nothing is known;
-    ``stopped``: it was ended before it installed anything. ``built`` are the seconds that its build steps took.
+    - ``opened``: the paths of the cache files that pip read before it wrote them.
+    - ``written``: the paths of the cache files that pip wrote.
+    - ``silent``: the hosts (host:port) that did not answer.
+    - ``lost``: the URLs for which pip got no answer, or an error.
+    - ``infos``: the ``.dist-info`` folders that pip created.
+    - ``asked``: pip asked the user a question.
+    - ``login``: a server required a login.
+    - ``streams``: pip read a pipe or standard input by name.
+    - ``nested``: pip started another pip, whose actions are unknown.
+    - ``stopped``: the guard ended pip before it installed anything.
+    - ``built``: the seconds that build steps took.
     """
 
     opened: frozenset[str] = frozenset()
@@ -56,15 +65,15 @@ class Observation(NamedTuple):
 
 
 class Pip:
-    """A pip that is to serve one call: started at once, told later what to do."""
+    """A pip process for one call: it starts at once, and gets its arguments later."""
 
     def __init__(self, runner: str, say: Callable[[str], None], *, early: bool = False) -> None:
-        """Have the interpreter *runner* start (*say* is told if it cannot); if *early*, it imports pip while we do our work."""
+        """Start the interpreter *runner*; if *early*, it imports pip meanwhile. If it cannot start, `run` calls *say*."""
         self._runner, self._say = runner, say
-        self.was_told_to_end = False  # by a signal, whatever pip made of that
+        self.was_told_to_end = False  # by a signal, even if pip ignored it
         self.observation: Observation | None = None
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel keeps pip's status to itself
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # under SIG_IGN, the kernel discards pip's exit status
         reading, self._go = map(_above_the_streams, os.pipe())
         self._told, telling = map(_above_the_streams, os.pipe())
         self._child: _Child | None
@@ -72,7 +81,7 @@ class Pip:
             self._child = _Fork() if early and _can_fork(runner) else _spawned(runner, reading, telling, early=early)
         except OSError as error:
             self._child, self._error = None, error
-        if isinstance(self._child, _Fork) and self._child.is_pip:  # here, where nobody catches what pip raises
+        if isinstance(self._child, _Fork) and self._child.is_pip:  # outside of any try: nothing must catch pip's exceptions
             os.close(self._go)
             os.close(self._told)
             _be_pip(reading, telling)
@@ -81,42 +90,42 @@ class Pip:
 
     def run(
         self,
-        words: Sequence[str],
+        arguments: Sequence[str],
         variables: Mapping[str, str],
         meanwhile: Callable[[], None],
         cache: str = "",
         excused: Sequence[str] | None = None,
     ) -> int:
-        """Let pip do what its arguments *words* say, with these *variables* set, and wait for it; *meanwhile* is called once.
+        """Let pip run with *arguments* and the environment *variables*, and wait for it. Call *meanwhile* once while it runs.
 
-        If pip fails, ``observation`` is what it did in its folder *cache*, unless that is "". A pip that is to be guarded ends
-        before it installs anything if it had no answer from any URL or host but those *excused*.
+        If pip fails and *cache* is not empty, ``observation`` records pip's use of that cache folder. If *excused* is a list,
+        pip is guarded: it ends before it installs anything if a URL or host that is not in the list did not answer.
 
-        Returns its exit status; 128+n if signal n ended it, 92 if it could not be started.
+        Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started.
         """
         if self._child is None:
             os.close(self._go)
             os.close(self._told)
             self._say(f"pip could not be started by {self._runner} ({self._error.strerror})")
             return COULD_NOT_START
-        orders = {"arguments": list(words), "variables": dict(variables), "cache": cache, "excused": excused}
-        with self._passing_signals_to(self._child), _until_silent(self._told) as heard:
-            go = open(self._go, "wb")  # noqa: SIM115 (until pip has ended)
+        orders = {"arguments": list(arguments), "variables": dict(variables), "cache": cache, "excused": excused}
+        with self._passing_signals_to(self._child), _listening_to(self._told) as listener:
+            go = open(self._go, "wb")  # noqa: SIM115 (open until pip has ended)
             with suppress(BrokenPipeError):
                 go.write(json.dumps(orders).encode() + b"\n")
                 go.flush()
             meanwhile()
             while (status := self._child.poll()) is None:
-                heard.wait()
-            heard.wait(0)
+                listener.wait()
+            listener.wait(0)
             with suppress(BrokenPipeError):
                 go.close()
-        self.observation = _observation(heard.data)
+        self.observation = _observation(listener.data)
         return 128 - status if status < 0 else status
 
     @contextmanager
     def _passing_signals_to(self, child: _Child) -> Iterator[None]:
-        """Pass on what is sent to us alone; what the terminal sends has reached the child already."""
+        """Pass on signals that were sent to pinstall alone. Those of the terminal have reached the child already."""
 
         def pass_on(number: int, _frame: Any) -> None:
             name = signal.Signals(number).name
@@ -126,7 +135,7 @@ class Pip:
 
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGQUIT")
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        # A signal that we were told to ignore (nohup) is ignored by the child as well.
+        # A signal that is ignored since the start of pinstall (nohup) is ignored by the child as well.
         before = {number: signal.signal(number, pass_on) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
         try:
             yield
@@ -136,10 +145,10 @@ class Pip:
 
 
 class _Listener:
-    """Hears what the child tells, and so notices its end: the last descriptor of the pipe is closed then.
+    """Reads the child's report, and so notices its end: then the last writing descriptor of the pipe is closed.
 
-    A parent of ours may have blocked SIGCHLD, and that is inherited. To block in ``waitpid`` would be to sleep over a signal
-    that arrives just before: it would reach pip when pip has ended.
+    SIGCHLD would not do: pinstall may inherit a signal mask that blocks it. Blocking in ``waitpid`` would miss a signal that
+    arrives just before: pinstall would pass it on only after pip has ended.
     """
 
     def __init__(self, told: int, alarm: int) -> None:
@@ -147,8 +156,8 @@ class _Listener:
         self._told, self._alarm, self._pause = told, alarm, 1.0
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait until the child tells something or may have ended, or a signal comes; at most *seconds*, or a second."""
-        if sys.platform == "win32":  # pragma: no cover (its pipes cannot be waited for, and signals end the reading)
+        """Wait until the child reports or may have ended, or a signal arrives; at most *seconds*, by default one second."""
+        if sys.platform == "win32":  # pragma: no cover (select does not take pipes there, and signals interrupt reading)
             self._read_to_the_end()
             return
         sources = [self._alarm, *([self._told] if self._told >= 0 else [])]
@@ -159,7 +168,7 @@ class _Listener:
             if chunk := os.read(self._told, 1 << 16):
                 self.data += chunk
             else:
-                self._told, self._pause = -1, 0.001  # it ends in a moment
+                self._told, self._pause = -1, 0.001  # the child ends in a moment
                 break
 
     def _read_to_the_end(self) -> None:  # pragma: no cover (Windows)
@@ -170,8 +179,8 @@ class _Listener:
 
 
 @contextmanager
-def _until_silent(told: int) -> Iterator[_Listener]:
-    """Yield what listens to the pipe *told*, and wakes for signals; close the pipe afterwards."""
+def _listening_to(told: int) -> Iterator[_Listener]:
+    """Yield a listener to the pipe *told*, which also wakes for signals; close the pipe afterwards."""
     if sys.platform == "win32":  # pragma: no cover
         yield _Listener(told, -1)
         os.close(told)
@@ -189,7 +198,7 @@ def _until_silent(told: int) -> Iterator[_Listener]:
 
 
 def _observation(data: bytes) -> Observation | None:
-    """Read what the child told; None if it told nothing."""
+    """Parse the child's report; None if it sent none."""
     try:
         found = json.loads(data)
     except ValueError:
@@ -204,16 +213,16 @@ class _Child(Protocol):
 
 
 class _Fork:
-    """A child that goes on as pip in a copy of this process: what both need is loaded once.
+    """A child that continues as pip in a copy of this process, so that modules that both need are loaded once.
 
-    That saves the start of an interpreter and 0.16 of 2.0 billion instructions; on one core it halves what pinstall costs.
+    This saves the start of an interpreter and 0.16 of 2.0 billion instructions; on one core it halves the cost of pinstall.
     """
 
     def __init__(self) -> None:
         for module in SHARED:
             import_module(module)
         self._status: int | None = None
-        gc.freeze()  # what is there already is not looked at again by pip's collector, which would copy every page of it
+        gc.freeze()  # else the garbage collector of pip's process would visit, and so copy, every page of memory
         self._pid = os.fork()
         self.is_pip = self._pid == 0
 
@@ -228,47 +237,48 @@ class _Fork:
 
 
 def _be_pip(reading: int, telling: int) -> NoReturn:
-    """Go on as pip, in a copy of our process, which is told what to do by the descriptor *reading*."""
+    """Continue as pip in a copy of this process. The orders come from descriptor *reading*, the report goes to *telling*."""
     from pinstall import pip_child
 
     sys.argv[:] = ["-c"]
-    # What pip has to say is not ours to hide.
+    # pinstall silences unraisable errors (see `cli.main`); those of pip must be shown.
     sys.excepthook, sys.unraisablehook = partial(_show_from, pip_child.__file__), sys.__unraisablehook__
     pip_child.main(str(reading), str(telling), early=True)
     sys.exit()
 
 
 def _show_from(path: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show what ends pip as where pip is all that runs: from the frame of the program at *path* on."""
+    """Print pip's traceback without pinstall's frames: from the frame of the program at *path* on."""
     while trace is not None and trace.tb_frame.f_code.co_filename != path:
         trace = trace.tb_next
     sys.__excepthook__(kind, error.with_traceback(trace), trace)
 
 
 def _can_fork(runner: str) -> bool:
-    """Say whether a copy of this process may go on as pip: not under threads, and not on macOS, whose frameworks forbid it."""
+    """Return whether a fork may continue as pip: not with several threads, and not on macOS, whose frameworks forbid it."""
     return sys.platform == "linux" and runner == sys.executable and threading.active_count() == 1
 
 
 def _spawned(runner: str, reading: int, telling: int, *, early: bool) -> subprocess.Popen[bytes]:
+    """Start `pip_child` in the interpreter *runner*."""
     for descriptor in (reading, telling):
         os.set_inheritable(descriptor, True)
     options = _interpreter_options() if runner == sys.executable else []
     ends = [str(_as_inherited(descriptor)) for descriptor in (reading, telling)]
     command = [runner, *options, "-c", _program(), *ends, *(["early"] if early else [])]
-    # Descriptors that were given to us (``-r /dev/fd/63``) are pip's too; ours are not inheritable.
+    # pip needs the descriptors that pinstall inherited (``-r /dev/fd/63``). Those that pinstall opened are not inheritable.
     return subprocess.Popen(command, close_fds=False)
 
 
 def _program() -> str:
-    """Return the text of `pip_child`, which may run in an interpreter that has no pinstall."""
+    """Return the source code of `pip_child`, because *runner* may have no pinstall to import."""
     from pkgutil import get_data
 
     return (get_data("pinstall", "pip_child.py") or b"").decode()
 
 
 def _above_the_streams(descriptor: int) -> int:
-    """Move a descriptor that has taken the place of a closed standard stream: to pip that stream is closed, and no pipe."""
+    """Move a descriptor away from the number of a closed standard stream, which must stay closed for pip."""
     if descriptor > 2:
         return descriptor
     higher = _above_the_streams(os.dup(descriptor))
@@ -277,7 +287,7 @@ def _above_the_streams(descriptor: int) -> int:
 
 
 def _as_inherited(descriptor: int) -> int:
-    """Return the number under which a child finds an inherited descriptor: on Windows, that of its handle."""
+    """Return the number by which a child finds an inherited descriptor; on Windows, its handle."""
     if sys.platform == "win32":  # pragma: no cover
         import msvcrt
 
@@ -286,23 +296,23 @@ def _as_inherited(descriptor: int) -> int:
 
 
 def _interpreter_options() -> list[str]:
-    """Return the options of ``python OPTIONS -m pinstall``: "python OPTIONS -m pip" has them too. None if we are a script."""
-    words = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
-    if words == ["-m", "pinstall"] or not "".join(words).startswith("-"):
+    """Return the OPTIONS of ``python OPTIONS -m pinstall``, which pip's interpreter needs, too; empty if run as a script."""
+    arguments = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    if arguments == ["-m", "pinstall"] or not "".join(arguments).startswith("-"):
         return []
     from getopt import GetoptError, getopt
 
     try:
-        options, rest = getopt(words, _INTERPRETER_OPTIONS, ["check-hash-based-pycs="])
+        options, rest = getopt(arguments, _INTERPRETER_OPTIONS, ["check-hash-based-pycs="])
     except GetoptError:
         return []
-    if rest or not options or options[-1][0] != "-m":  # somebody's program that runs ours: "python -m coverage run -m pinstall"
+    if rest or not options or options[-1][0] != "-m":  # another program runs pinstall: "python -m coverage run -m pinstall"
         return []
-    return [word for name, value in options[:-1] for word in ([name, value] if value or name in ("-W", "-X") else [name])]
+    return [text for name, value in options[:-1] for text in ([name, value] if value or name in ("-W", "-X") else [name])]
 
 
 def _in_foreground() -> bool:
-    """Say whether the terminal's keys reach us and the child alike."""
+    """Return whether signals from the terminal's keys reach both pinstall and the child."""
     if sys.platform == "win32":  # pragma: no cover
         return True
     try:
@@ -318,9 +328,9 @@ def _in_foreground() -> bool:
 
 
 class Given(NamedTuple):
-    """What pip is given: its ``arguments``, behind ``install``, and ``variables``, which reach the pips that it starts too.
+    """The input of a run of pip: ``arguments`` after ``install``, and ``variables``, which also reach the pips that it starts.
 
-    ``pip`` is its version, as far as it is known.
+    ``pip`` is the version of pip; empty if unknown.
     """
 
     arguments: list[str]
@@ -328,22 +338,22 @@ class Given(NamedTuple):
     variables: Mapping[str, str] = {}
 
     def with_cache(self, folder: str) -> Given:
-        """Return the same with another cache *folder*."""
+        """Return a copy that makes pip use the cache in *folder*."""
         return self._with(["--cache-dir", folder], {"PIP_CACHE_DIR": folder})
 
     def without_cache(self) -> Given:
-        """Return the same without the cache."""
+        """Return a copy that makes pip use no cache."""
         return self._with(["--no-cache-dir"], {"PIP_NO_CACHE_DIR": "1"})
 
     def _with(self, option: list[str], variables: Mapping[str, str]) -> Given:
-        """Put *option* where it has the last word: behind all options.
+        """Insert *option* after all other options, so that it overrides them, and set *variables*.
 
-        Where that cannot be known nothing is put among the arguments: it could become the value of an option, or a
-        requirement. The *variables* have to do then, which any such option of the call overrules.
+        If the end of the options is unknown, the arguments stay as they are: *option* could become the value of another option,
+        or a requirement. Then only the *variables* apply, which such an option of the call would override.
         """
-        end, words = None, self.arguments
-        with suppress(Exception):  # pip may refuse these words, and our own modules may be broken
+        end, arguments = None, self.arguments
+        with suppress(Exception):  # pip may refuse the arguments, or pinstall's own modules may be broken
             from pinstall.invocation import options
 
-            end = options.end(words, self.pip)
-        return Given(words if end is None else [*words[:end], *option, *words[end:]], self.pip, variables)
+            end = options.end(arguments, self.pip)
+        return Given(arguments if end is None else [*arguments[:end], *option, *arguments[end:]], self.pip, variables)

@@ -1,4 +1,4 @@
-"""Progress: a bar on the terminal for what takes longer than a second."""
+"""Progress bars on the terminal for work that takes longer than a second."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-# Less than that is read within a second from any disk that one installs from.
+# Any disk that people install from reads a smaller file within a second.
 _LARGE = 64 << 20
 _PATIENCE = 1.0
 
 
-def shown(file: BinaryIO, size: int, what: str) -> AbstractContextManager[BinaryIO]:
-    """Return *file*, of *size* bytes, as one that shows how far it was read: after a second, and on a terminal alone."""
+def shown(file: BinaryIO, size: int, name: str) -> AbstractContextManager[BinaryIO]:
+    """Wrap *file*, of *size* bytes, so that reading it shows a bar with its *name*: after a second, and only on a terminal."""
     if size < _LARGE:
         return file
     from tqdm import tqdm
 
-    # disable=None: off where standard error is no terminal.
+    # disable=None: no bar if standard error is not a terminal.
     wrapped = tqdm.wrapattr(
         file,
         "read",
         total=size,
-        desc=f"pinstall: proving {what}",
+        desc=f"pinstall: proving {name}",
         delay=_PATIENCE,
         disable=None,
         leave=False,
@@ -35,7 +35,7 @@ def shown(file: BinaryIO, size: int, what: str) -> AbstractContextManager[Binary
 
 
 def bar(size: int) -> AbstractContextManager[tqdm[NoReturn]]:
-    """Return a bar for *size* bytes that are to be proven, on a terminal alone; `update` it."""
+    """Return a progress bar for *size* bytes to verify, visible only on a terminal. Its method `update` advances it."""
     from tqdm import tqdm
 
     desc = "pinstall-cache: proving"

@@ -1,4 +1,4 @@
-"""What to do where pinstall's own packages are not those that it needs. Imports the standard library only."""
+"""Advice on repairing pinstall's own packages if they are broken or too old. Imports the standard library only."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _BOUNDED = re.compile(r"([A-Za-z0-9._-]+)\s*>=\s*([0-9.]+)\s*$")
 
 
 def command(error: Exception) -> str:
-    """Return the command that mends what *error* came from; "" if our packages are not to blame, as far as can be told."""
+    """Return a command that repairs the packages that caused *error*; empty if pinstall's packages look sound."""
     try:
         needed = [text for text in metadata.requires(_DISTRIBUTION) or () if ";" not in text]
     except metadata.PackageNotFoundError:
         return ""
-    wrong = [text for text in needed if not _is_there(text)]
+    wrong = [text for text in needed if not _is_installed(text)]
     if not wrong and isinstance(error, ImportError):
-        wrong = needed  # the versions are right, and something is missing all the same
+        wrong = needed  # all versions are right, but a file of some package is missing
     words = [sys.executable, "-m", "pip", "install", "--force-reinstall", "--no-cache-dir", *wrong]
     return shlex.join(words) if wrong else ""
 
 
-def _is_there(requirement: str) -> bool:
-    """Say whether ``name>=version`` is installed, without the library that knows better: it may be the one that is broken."""
+def _is_installed(requirement: str) -> bool:
+    """Return whether ``name>=version`` is installed. Does not use packaging, which may be the broken package."""
     bounded = _BOUNDED.match(requirement)
     if bounded is None:
         return True

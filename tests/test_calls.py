@@ -191,15 +191,15 @@ def test_each_source_has_its_row() -> None:
 
 
 _ENVIRONMENTS = {
-    "`ENV/bin/pinstall`": environments.test_where_pinstall_stands_whatever_is_active,
-    "`python -m pinstall`": environments.test_the_python_that_runs_it_as_a_module,
-    "`pinstall --python PYTHON …`, before or after the requirements": environments.test_a_python_that_is_named,
-    "`PIP_PYTHON=PYTHON`": environments.test_a_python_that_is_named,
-    "`pinstall` of pipx or `uv tool`, with `VIRTUAL_ENV`": environments.test_installed_apart_it_serves_what_is_active,
-    "`pinstall` of pipx or `uv tool`, with `CONDA_PREFIX`": environments.test_installed_apart_it_serves_what_is_active,
-    "`pinstall` of pipx or `uv tool`, with neither": environments.test_installed_apart_with_nothing_active,
-    "an environment without pip (`uv venv`)": environments.test_a_python_that_is_named,
-    "an externally managed Python (Debian's)": environments.test_an_externally_managed_python_refuses_as_with_pip,
+    "`ENV/bin/pinstall`": environments.test_pinstall_installs_into_its_own_environment_even_if_another_is_active,
+    "`python -m pinstall`": environments.test_run_as_a_module_it_installs_for_the_running_python,
+    "`pinstall --python PYTHON …`, before or after the requirements": environments.test_the_python_option_names_the_environment,
+    "`PIP_PYTHON=PYTHON`": environments.test_the_python_option_names_the_environment,
+    "`pinstall` of pipx or `uv tool`, with `VIRTUAL_ENV`": environments.test_a_standalone_tool_uses_the_active_environment,
+    "`pinstall` of pipx or `uv tool`, with `CONDA_PREFIX`": environments.test_a_standalone_tool_uses_the_active_environment,
+    "`pinstall` of pipx or `uv tool`, with neither": environments.test_a_standalone_tool_without_an_active_environment_stops,
+    "an environment without pip (`uv venv`)": environments.test_the_python_option_names_the_environment,
+    "an externally managed Python (Debian's)": environments.test_pip_refuses_an_externally_managed_python_as_usual,
 }
 
 

@@ -1,4 +1,4 @@
-"""The environment is the one that the ``pip`` typed in pinstall's place would serve."""
+"""pinstall installs into the environment that ``pip``, typed in its place, would install into."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _fill(lab: Lab, index: Index) -> None:
 
 @pytest.fixture
 def index(lab: Lab) -> str:
-    """An index whose demo 1.0 is in the cache, damaged: an install succeeds only if the cache was checked."""
+    """Return the URL of an index whose demo 1.0 is damaged in the cache: it installs only if pinstall checks the cache."""
     made = lab.seeded(_fill)
     lab.environ["PIP_INDEX_URL"] = made.url
     return made.url
@@ -48,21 +48,21 @@ def _has(folder: Path) -> bool:
     return any(folder.glob("lib/python*/site-packages/demo.py"))
 
 
-def _set_apart(environment: Made, receipt: str) -> None:
+def _make_standalone(environment: Made, receipt: str) -> None:
     (environment.folder / receipt).write_text("{}")
 
 
 @pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
-def test_where_pinstall_stands_whatever_is_active(lab: Lab, index: str, variable: str) -> None:
+def test_pinstall_installs_into_its_own_environment_even_if_another_is_active(lab: Lab, index: str, variable: str) -> None:
     ours, active = lab.environment(), lab.environment()
     done = lab.pinstall(ours, "demo==1.0", **{variable: str(active.folder)})
     assert (done.status, len(done.said)) == (0, 1)
     assert (_has(ours.folder), _has(active.folder)) == (True, False)
 
 
-def test_the_python_that_runs_it_as_a_module(lab: Lab, index: str) -> None:
+def test_run_as_a_module_it_installs_for_the_running_python(lab: Lab, index: str) -> None:
     ours, active = lab.environment(), lab.environment()
-    _set_apart(ours, "pipx_metadata.json")
+    _make_standalone(ours, "pipx_metadata.json")
     done = lab.run([ours.python, "-P", "-m", "pinstall", "demo==1.0"], VIRTUAL_ENV=str(active.folder))
     assert (done.status, len(done.said)) == (0, 1)
     assert (_has(ours.folder), _has(active.folder)) == (True, False)
@@ -72,18 +72,20 @@ def test_the_python_that_runs_it_as_a_module(lab: Lab, index: str) -> None:
     ("receipt", "variable"), [("pipx_metadata.json", "VIRTUAL_ENV"), ("uv-receipt.toml", "CONDA_PREFIX")], ids=["pipx", "uv"]
 )
 @pytest.mark.parametrize("with_pip", [True, False])
-def test_installed_apart_it_serves_what_is_active(lab: Lab, index: str, receipt: str, variable: str, with_pip: bool) -> None:
+def test_a_standalone_tool_uses_the_active_environment(
+    lab: Lab, index: str, receipt: str, variable: str, with_pip: bool
+) -> None:
     ours = lab.environment()
     active = lab.environment().folder if with_pip else _bare(lab)
-    _set_apart(ours, receipt)
+    _make_standalone(ours, receipt)
     done = lab.pinstall(ours, "demo==1.0", **{variable: str(active)})
     assert (done.status, len(done.said)) == (0, 1), done
     assert (_has(ours.folder), _has(active)) == (False, True)
 
 
-def test_installed_apart_with_nothing_active(lab: Lab, index: str) -> None:
+def test_a_standalone_tool_without_an_active_environment_stops(lab: Lab, index: str) -> None:
     ours = lab.environment()
-    _set_apart(ours, "pipx_metadata.json")
+    _make_standalone(ours, "pipx_metadata.json")
     done = lab.pinstall(ours, "demo==1.0")
     assert (done.status, done.out) == (91, "")
     assert done.said == [
@@ -96,17 +98,17 @@ def test_installed_apart_with_nothing_active(lab: Lab, index: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["--version", "--help"])
-def test_without_an_environment_it_tells_of_itself(lab: Lab, word: str) -> None:
+def test_version_and_help_need_no_environment(lab: Lab, word: str) -> None:
     ours = lab.environment()
-    _set_apart(ours, "pipx_metadata.json")
+    _make_standalone(ours, "pipx_metadata.json")
     done = lab.pinstall(ours, word)
     assert (done.status, done.out.startswith("pinstall"), done.err) == (0, True, "")
 
 
 @pytest.mark.parametrize("code", ["#!/bin/false\n", "#!/no/such/python\n"])
-def test_an_active_environment_whose_python_does_not_run(lab: Lab, code: str) -> None:
+def test_a_broken_python_in_the_active_environment_is_reported(lab: Lab, code: str) -> None:
     ours, broken = lab.environment(), lab.root / "broken"
-    _set_apart(ours, "pipx_metadata.json")
+    _make_standalone(ours, "pipx_metadata.json")
     (broken / "bin").mkdir(parents=True)
     (broken / "bin" / "python").write_text(code)
     (broken / "bin" / "python").chmod(0o755)
@@ -115,32 +117,32 @@ def test_an_active_environment_whose_python_does_not_run(lab: Lab, code: str) ->
     assert done.said == [f"the active environment, {broken}, has a Python that does not run"]
 
 
-def test_an_active_environment_without_a_python(lab: Lab) -> None:
+def test_an_active_environment_without_a_python_is_reported(lab: Lab) -> None:
     ours = lab.environment()
-    _set_apart(ours, "uv-receipt.toml")
+    _make_standalone(ours, "uv-receipt.toml")
     done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(lab.root / "gone"))
     assert done.status == 91
     assert done.said[0].endswith("gone, has no Python in it")
 
 
 @pytest.mark.parametrize("form", ["after", "before", "joined", "folder", "variable"])
-def test_a_python_that_is_named(lab: Lab, index: str, form: str) -> None:
+def test_the_python_option_names_the_environment(lab: Lab, index: str, form: str) -> None:
     ours = lab.environment()
     other = lab.environment().folder if form in ("before", "variable") else _bare(lab)
     python = str(other / "bin" / "python")
-    words = {
+    arguments = {
         "after": ["demo==1.0", "--python", python],
         "before": ["--python", python, "demo==1.0"],
         "joined": [f"--python={python}", "demo==1.0"],
         "folder": ["--python", str(other), "demo==1.0"],
         "variable": ["demo==1.0"],
     }[form]
-    done = lab.pinstall(ours, *words, **({"PIP_PYTHON": python} if form == "variable" else {}))
+    done = lab.pinstall(ours, *arguments, **({"PIP_PYTHON": python} if form == "variable" else {}))
     assert (done.status, len(done.said)) == (0, 1), done
     assert (_has(ours.folder), _has(other)) == (False, True)
 
 
-def test_a_python_that_is_not_there_is_pips_to_refuse(lab: Lab) -> None:
+def test_pip_reports_a_python_that_does_not_exist(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "--python", "/no/such/python", "demo==1.0")
     assert done.status == 1
     assert "Could not locate Python interpreter /no/such/python" in done.err
@@ -148,15 +150,15 @@ def test_a_python_that_is_not_there_is_pips_to_refuse(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("pip", ["23.3.2", "24.3.1", "25.3"])
-def test_an_environment_with_an_older_pip(lab: Lab, index: str, pip: str) -> None:
+def test_an_environment_with_an_older_pip_is_checked(lab: Lab, index: str, pip: str) -> None:
     environment = lab.environment(pip)
     done = lab.pinstall(environment, "demo==1.0")
     assert (done.status, len(done.said)) == (0, 1), done
     assert environment.installed("demo") == "1.0 1.0"
 
 
-def test_an_interpreter_says_of_itself_what_packaging_says(lab: Lab) -> None:
-    """Asked as if it were another's: it is the same interpreter in an environment of its own."""
+def test_a_child_process_reports_the_same_facts_as_packaging(lab: Lab) -> None:
+    """It is the running interpreter, but in another environment, so that its facts come from a child process."""
     bare = _bare(lab)
     asked = Environment(str(bare / "bin" / "python"))
     assert asked.markers == dict(default_environment())
@@ -166,7 +168,7 @@ def test_an_interpreter_says_of_itself_what_packaging_says(lab: Lab) -> None:
     assert asked.pip_version is None
 
 
-def test_what_is_installed_is_seen_as_pip_sees_it(lab: Lab) -> None:
+def test_installed_versions_are_those_of_pip_list(lab: Lab) -> None:
     index = lab.index()
     environment = lab.environment()
     for name in ("Demo.One", "demo_two", "three"):
@@ -181,7 +183,7 @@ def test_what_is_installed_is_seen_as_pip_sees_it(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("code", ["exit 3", "echo nonsense", "kill -9 $$"])
-def test_a_python_that_does_not_answer(tmp_path: Path, code: str) -> None:
+def test_a_python_that_does_not_answer_raises(tmp_path: Path, code: str) -> None:
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{code}\n")
     python.chmod(0o755)
@@ -190,7 +192,7 @@ def test_a_python_that_does_not_answer(tmp_path: Path, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "rest", "named"),
+    ("arguments", "rest", "named"),
     [
         (["a"], ["a"], ""),
         (["--python", "X", "a"], ["a"], "X"),
@@ -207,14 +209,14 @@ def test_a_python_that_does_not_answer(tmp_path: Path, code: str) -> None:
         (["--python-version", "3.11"], ["--python-version", "3.11"], ""),
     ],
 )
-def test_python_is_taken_out_of_the_words(words: list[str], rest: list[str], named: str) -> None:
-    found = target(words, {}, as_module=False)
+def test_the_python_option_is_removed_from_the_arguments(arguments: list[str], rest: list[str], named: str) -> None:
+    found = target(arguments, {}, as_module=False)
     assert list(found.words) == rest
     assert found.options == (("--python", named) if named else ())
     assert found.python == (named or sys.executable)
 
 
-def test_apart_and_nothing_active(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_standalone_pinstall_finds_a_target_only_if_run_as_a_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     (tmp_path / "uv-receipt.toml").touch()
     with pytest.raises(NoEnvironmentError, match="installed apart"):
@@ -222,8 +224,8 @@ def test_apart_and_nothing_active(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert target(["a"], {}, as_module=True).python == sys.executable
 
 
-def test_an_externally_managed_python_refuses_as_with_pip(lab: Lab) -> None:
-    """What Debian puts beside its standard library (externally managed environments specification)."""
+def test_pip_refuses_an_externally_managed_python_as_usual(lab: Lab) -> None:
+    """As on Debian, a file beside the standard library says so (externally managed environments specification)."""
     environment = lab.environment()
     code = (
         "import sysconfig, os, sys\nold = sysconfig.get_path\n"
@@ -258,13 +260,13 @@ def test_an_externally_managed_python_refuses_as_with_pip(lab: Lab) -> None:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_tags_of_any_kind(tags: str, supported: bool) -> None:
-    """Of compressed tags, no more are combined than an environment has."""
+def test_malformed_and_very_long_tags_are_handled(tags: str, supported: bool) -> None:
+    """Only those parts of compressed tags that the environment has are combined."""
     assert Environment(sys.executable).supports(tags) is supported
 
 
 @pytest.mark.parametrize("tags", [[], ["x"], ["py3-none-any-x"]])
-def test_an_interpreter_with_odd_tags_supports_no_platform_wheel(tags: list[str]) -> None:
+def test_malformed_tags_of_an_interpreter_support_no_platform_wheel(tags: list[str]) -> None:
     environment = Environment("python")
     environment.__dict__["_facts"] = {"tags": tags}
     assert not environment.supports("cp311-cp311-linux_x86_64")

@@ -1,4 +1,4 @@
-"""Forward: what reaches pip and what comes back is as if pip had been called."""
+"""pip receives the same input from pinstall, and returns the same results, as if it were called directly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def stand_in(environment: Environment, code: str) -> None:
-    """Put a program in pip's place."""
+    """Replace the pip of an environment by a program."""
     package = environment.folder / "stand-in" / "pip"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -30,36 +30,36 @@ def stand_in(environment: Environment, code: str) -> None:
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 3, 4, 23, 120])
-def test_exit_statuses(lab: Lab, status: int) -> None:
+def test_the_exit_status_of_pip_is_returned(lab: Lab, status: int) -> None:
     environment = lab.environment()
     stand_in(environment, f"sys.exit({status})")
     assert lab.pinstall(environment, "demo").status == status
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
-def test_a_pip_that_is_killed(lab: Lab, number: signal.Signals) -> None:
+def test_a_signal_that_kills_pip_gives_128_plus_its_number(lab: Lab, number: signal.Signals) -> None:
     environment = lab.environment()
     stand_in(environment, f"os.kill(os.getpid(), {int(number)})")
     assert lab.pinstall(environment, "demo").status == 128 + number
 
 
-def test_arguments_arrive_as_they_left(lab: Lab) -> None:
+def test_arguments_reach_pip_unchanged(lab: Lab) -> None:
     environment = lab.environment()
     stand_in(environment, "print(sys.argv)")
-    words = ["-qq", "a b", "--", "", "é", "--no-such", "*"]
-    assert lab.pinstall(environment, *words).out == f"{['pip', 'install', *words]}\n"
+    arguments = ["-qq", "a b", "--", "", "é", "--no-such", "*"]
+    assert lab.pinstall(environment, *arguments).out == f"{['pip', 'install', *arguments]}\n"
 
 
-def test_a_usage_error_is_pips(lab: Lab) -> None:
+def test_pip_itself_reports_usage_errors(lab: Lab) -> None:
     environment = lab.environment()
-    for words in (["--no-such-option", "demo"], ["-r"], ["--index", "x"], []):
-        bare = lab.run([environment.pip, "install", *words])
-        done = lab.pinstall(environment, *words)
+    for arguments in (["--no-such-option", "demo"], ["-r"], ["--index", "x"], []):
+        bare = lab.run([environment.pip, "install", *arguments])
+        done = lab.pinstall(environment, *arguments)
         assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
         assert bare.status != 0
 
 
-def test_an_option_of_a_pip_to_come_is_forwarded_and_said(lab: Lab) -> None:
+def test_an_unknown_option_is_forwarded_and_reported(lab: Lab) -> None:
     environment = lab.environment()
     stand_in(environment, "print(sys.argv)")
     done = lab.pinstall(environment, "--option-of-2030", "demo==1")
@@ -68,7 +68,7 @@ def test_an_option_of_a_pip_to_come_is_forwarded_and_said(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", ">&-", ">&- 2>&- <&-"])
-def test_closed_streams(lab: Lab, redirection: str) -> None:
+def test_the_cache_is_checked_even_if_standard_streams_are_closed(lab: Lab, redirection: str) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0", padding=20_000)
     lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
@@ -79,7 +79,7 @@ def test_closed_streams(lab: Lab, redirection: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
-def test_signals_reach_pip(lab: Lab, number: signal.Signals) -> None:
+def test_signals_are_passed_on_to_pip(lab: Lab, number: signal.Signals) -> None:
     environment = lab.environment()
     stand_in(
         environment,
@@ -104,23 +104,23 @@ _ABSENT = ["--no-index", "demo==1.0"]
 
 
 @pytest.mark.parametrize(
-    ("words", "pip"),
+    ("arguments", "pip"),
     [(_ABSENT, VERSIONS[0]), (_ABSENT, NEWEST), (["--help"], NEWEST), (["--no-such-option"], NEWEST), ([], NEWEST)],
     ids=str,
 )
-def test_a_current_folder_that_is_gone(lab: Lab, words: list[str], pip: str) -> None:
+def test_in_a_deleted_folder_the_result_is_that_of_pip(lab: Lab, arguments: list[str], pip: str) -> None:
     environment = lab.environment(pip)
-    bare = lab.run([*_GONE, environment.pip, "install", *words])
+    bare = lab.run([*_GONE, environment.pip, "install", *arguments])
     for command in ([environment.pinstall], [environment.python, "-m", "pinstall"]):
-        done = lab.run([*_GONE, *command, *words])
+        done = lab.run([*_GONE, *command, *arguments])
         assert (done.status, done.err) == (bare.status, bare.err)
-        assert done.out == bare.out or (words == ["--help"] and done.out.endswith(bare.out))
+        assert done.out == bare.out or (arguments == ["--help"] and done.out.endswith(bare.out))
 
 
-def test_a_path_of_ones_own_where_the_current_folder_is_gone(lab: Lab) -> None:
-    """What is first on the path is not the current folder then."""
+def test_in_a_deleted_folder_pythonpath_comes_first(lab: Lab) -> None:
+    """The first folder of Python's path is that of PYTHONPATH then, not the current folder."""
     if SPAWNS:
-        pytest.skip("what the tests do for that imports json, too")
+        pytest.skip("the code by which the tests prevent forks imports json itself")
     (lab.root / "json.py").write_text("raise SystemExit('found')\n")
     done = lab.run([*_GONE, lab.environment().python, "-m", "pinstall", "demo"], PYTHONPATH=str(lab.root))
     assert done.err == "found\n"
@@ -140,7 +140,7 @@ def test_a_path_of_ones_own_where_the_current_folder_is_gone(lab: Lab) -> None:
     ],
     ids=" ".join,
 )
-def test_the_interpreters_options_are_pips_too(lab: Lab, options: list[str]) -> None:
+def test_interpreter_options_also_apply_to_pip(lab: Lab, options: list[str]) -> None:
     environment = lab.environment()
     seen = "sys.flags, sys.warnoptions, sys._xoptions, sys.stdout.write_through, _imp.check_hash_based_pycs"
     stand_in(environment, f"import _imp\nprint({seen})")
@@ -150,17 +150,17 @@ def test_the_interpreters_options_are_pips_too(lab: Lab, options: list[str]) -> 
     assert bare.status == 0
 
 
-def test_the_options_of_what_runs_us_are_not_pips(lab: Lab) -> None:
+def test_options_of_a_program_that_runs_pinstall_do_not_apply_to_pip(lab: Lab) -> None:
     environment = lab.environment()
     stand_in(environment, "print(sys.argv)")
     code = "import runpy, sys; runpy.run_module('pinstall', run_name='__main__')"
     (lab.root / "runner.py").write_text(f"{code}\n")
-    for words in (["-m", "runner"], ["-m", "runner", "-m", "pinstall"], ["-Bc", code], ["-m", "runner", "--no-such"]):
-        done = lab.run([environment.python, *words, "demo"])
-        assert done.out == f"{['pip', 'install', *words[2:], 'demo']}\n"
+    for arguments in (["-m", "runner"], ["-m", "runner", "-m", "pinstall"], ["-Bc", code], ["-m", "runner", "--no-such"]):
+        done = lab.run([environment.python, *arguments, "demo"])
+        assert done.out == f"{['pip', 'install', *arguments[2:], 'demo']}\n"
 
 
-def test_inherited_descriptors_and_standard_input(lab: Lab) -> None:
+def test_pip_inherits_descriptors_and_standard_input(lab: Lab) -> None:
     environment = lab.environment()
     stand_in(environment, "print(open(sys.argv[-1]).read() + sys.stdin.read())")
     reading, writing = os.pipe()
@@ -178,7 +178,7 @@ def test_inherited_descriptors_and_standard_input(lab: Lab) -> None:
     assert done.stdout == b"from the pipe, from standard input\n"
 
 
-def test_a_pipe_of_requirements_is_pips_alone_and_said_once(lab: Lab) -> None:
+def test_a_pipe_of_requirements_is_left_to_pip_and_reported_once(lab: Lab) -> None:
     environment = lab.environment()
     index = lab.index()
     wheel(index.root, "demo", "1.0")
@@ -189,12 +189,12 @@ def test_a_pipe_of_requirements_is_pips_alone_and_said_once(lab: Lab) -> None:
     assert done.said[0].startswith("not checked: /dev/fd/")
 
 
-def test_names_in_the_current_folder_are_not_imported(lab: Lab) -> None:
+def test_modules_in_the_current_folder_are_not_imported(lab: Lab) -> None:
     environment = lab.environment()
     for name in ("pip", "optparse", "packaging", "filelock", "subprocess", "signal", "json", "msgpack", "runpy", "pinstall"):
         (lab.root / f"{name}.py").write_text("raise SystemExit('hijacked')\n")
     for command in ([environment.pinstall], [environment.python, "-m", "pinstall"]):
-        if "-m" in command:  # what -m itself imports is Python's, as it is for "python -m pip"
+        if "-m" in command:  # Python imports these for -m itself, as for "python -m pip"
             (lab.root / "runpy.py").unlink()
             (lab.root / "pinstall.py").unlink()
         done = lab.run([*command, "--no-index", "nothing==1"])
@@ -202,8 +202,8 @@ def test_names_in_the_current_folder_are_not_imported(lab: Lab) -> None:
         assert "No matching distribution found for nothing==1" in done.err
 
 
-def test_a_path_of_ones_own_is_pips_too(lab: Lab) -> None:
-    """PYTHONPATH may name the current folder; "python -m pip" would drop it, pip does not."""
+def test_pythonpath_also_applies_to_pip(lab: Lab) -> None:
+    """PYTHONPATH may name the current folder, which "python -m pip" removes from the path, and the script "pip" does not."""
     environment = lab.environment()
     index = lab.index()
     wheel(index.root, "demo", "1.0")
@@ -213,7 +213,7 @@ def test_a_path_of_ones_own_is_pips_too(lab: Lab) -> None:
         assert "Requirement already satisfied: demo" in done.out
 
 
-def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_interpreter_is_reported_with_status_92(tmp_path: Path) -> None:
     said: list[str] = []
     python = str(tmp_path / "python")
     assert pip_process.Pip(python, said.append).run(["install"], {}, lambda: None) == 92
@@ -221,7 +221,7 @@ def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         (["a"], ["a", "--no-cache-dir"]),
         (["--cache-dir", "x", "a"], ["--cache-dir", "x", "a", "--no-cache-dir"]),
@@ -236,45 +236,47 @@ def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_without_cache_has_the_last_word(words: list[str], expected: list[str]) -> None:
-    given = pip_process.Given(words).without_cache()
+def test_the_option_against_the_cache_follows_all_other_options(arguments: list[str], expected: list[str]) -> None:
+    given = pip_process.Given(arguments).without_cache()
     assert (given.arguments, given.variables) == (expected, {"PIP_NO_CACHE_DIR": "1"})
 
 
-@pytest.mark.parametrize("words", [["a", "--report"], ["--no-such", "--", "a"], ["a", "-r"], ["a", "--no"]], ids=str)
-def test_nothing_is_put_among_words_that_are_not_understood(words: list[str]) -> None:
-    """It would become a value, or a requirement."""
-    given = pip_process.Given(words).without_cache()
-    assert (given.arguments, given.variables) == (words, {"PIP_NO_CACHE_DIR": "1"})
-    given = pip_process.Given(words).with_cache("folder")
-    assert (given.arguments, given.variables) == (words, {"PIP_CACHE_DIR": "folder"})
+@pytest.mark.parametrize("arguments", [["a", "--report"], ["--no-such", "--", "a"], ["a", "-r"], ["a", "--no"]], ids=str)
+def test_arguments_that_are_not_understood_stay_unchanged(arguments: list[str]) -> None:
+    """An inserted option could become the value of another one, or a requirement."""
+    given = pip_process.Given(arguments).without_cache()
+    assert (given.arguments, given.variables) == (arguments, {"PIP_NO_CACHE_DIR": "1"})
+    given = pip_process.Given(arguments).with_cache("folder")
+    assert (given.arguments, given.variables) == (arguments, {"PIP_CACHE_DIR": "folder"})
 
 
 @pytest.mark.parametrize("pip", VERSIONS)
-@pytest.mark.parametrize("words", [["--report", "--"], ["--report=--", "--"], ["--log", "--", "--report", "--", "--"]], ids=str)
-def test_dashes_as_the_value_of_an_option(lab: Lab, pip: str, words: list[str]) -> None:
-    """To pip they are a name; and this call has a view."""
+@pytest.mark.parametrize(
+    "arguments", [["--report", "--"], ["--report=--", "--"], ["--log", "--", "--report", "--", "--"]], ids=str
+)
+def test_two_dashes_can_be_the_value_of_an_option(lab: Lab, pip: str, arguments: list[str]) -> None:
+    """pip takes them as a file name. The call has a view, so pinstall has to insert --cache-dir in the right place."""
     index = lab.index()
     sdist(index.root, "demo", "1.0")
     environment = lab.environment(pip)
-    done = lab.pinstall(environment, "-i", index.url, *words, "demo==1.0", CFLAGS="-O1")
+    done = lab.pinstall(environment, "-i", index.url, *arguments, "demo==1.0", CFLAGS="-O1")
     assert (done.status, environment.installed("demo")) == (0, "1.0 1.0"), done
     assert (lab.root / "--").is_file()
 
 
-def test_the_calls_own_cache_is_overruled(lab: Lab) -> None:
-    """Whatever stands where: pip is to see the view, and not the cache that the call names."""
+def test_the_view_overrides_the_cache_folder_of_the_call(lab: Lab) -> None:
+    """Even if the value of a later option is "--", pip has to use the view instead of the named cache folder."""
     index = lab.index()
     extension(index.root, "demo", "1.0")
-    words = ("-i", index.url, "demo==1.0", "--cache-dir", lab.root / "own", "--report", "--")
+    arguments = ("-i", index.url, "demo==1.0", "--cache-dir", lab.root / "own", "--report", "--")
     for content in ("one", "two"):
         environment = lab.environment()
-        done = lab.pinstall(environment, *words, DEMO_CONTENT=content)
+        done = lab.pinstall(environment, *arguments, DEMO_CONTENT=content)
         assert (done.status, environment.installed("demo")) == (0, f"1.0 {content}"), done
 
 
 @pytest.mark.parametrize("error", ["OSError(5, 'no')", "BrokenPipeError()", "ValueError('no')"])
-def test_what_pip_raises_is_its_own(lab: Lab, error: str) -> None:
+def test_an_exception_of_pip_is_shown_without_pinstall(lab: Lab, error: str) -> None:
     environment = lab.environment()
     stand_in(environment, f"raise {error}")
     bare = lab.run([environment.python, "-m", "pip", "install", "demo"])
@@ -284,8 +286,8 @@ def test_what_pip_raises_is_its_own(lab: Lab, error: str) -> None:
     assert "pinstall: " not in done.err
 
 
-def test_nobody_reads_our_help(lab: Lab) -> None:
-    """pip's own words then are pip's."""
+def test_help_into_a_closed_pipe_ends_as_with_pip(lab: Lab) -> None:
+    """The last line on standard error is then pip's."""
     environment = lab.environment()
     bare, done = (
         lab.run(["bash", "-c", f"set -o pipefail; (sleep 0.2; {command}) | true"])
@@ -294,8 +296,8 @@ def test_nobody_reads_our_help(lab: Lab) -> None:
     assert (done.status, done.err.splitlines()[-1:]) == (bare.status, bare.err.splitlines()[-1:])
 
 
-def test_the_word_install_is_a_project(lab: Lab) -> None:
-    """As it is for "pip install install"; who typed it by habit is told."""
+def test_the_argument_install_names_a_project(lab: Lab) -> None:
+    """As in "pip install install". A message explains this to users who typed it by habit."""
     index = lab.index()
     wheel(index.root, "install", "1.0")
     wheel(index.root, "demo", "1.0")
@@ -304,22 +306,22 @@ def test_the_word_install_is_a_project(lab: Lab) -> None:
     assert (done.status, done.said) == (0, [said])
 
 
-@pytest.mark.parametrize("words", [["--version"], ["--help"]])
-def test_our_version_and_help_come_first_then_pips(lab: Lab, words: list[str]) -> None:
-    done = lab.pinstall(lab.environment(), *words)
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_version_and_help_of_pinstall_precede_those_of_pip(lab: Lab, arguments: list[str]) -> None:
+    done = lab.pinstall(lab.environment(), *arguments)
     assert done.status == 0
     assert done.out.startswith("pinstall")
     assert "\npip 26.3 from " in done.out or "\nUsage:" in done.out
 
 
-def test_a_caller_that_ignores_its_children(lab: Lab) -> None:
+def test_the_exit_status_is_returned_even_if_the_caller_ignores_sigchld(lab: Lab) -> None:
     environment = lab.environment()
     stand_in(environment, "sys.exit(7)")
     code = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     assert lab.run([environment.python, "-c", code, environment.pinstall, "demo"]).status == 7
 
 
-def test_what_kills_us_kills_our_pip(lab: Lab) -> None:
+def test_pip_ends_when_pinstall_is_killed(lab: Lab) -> None:
     environment = lab.environment()
     reading, writing = os.pipe()
     stand_in(environment, f"os.write({writing}, str(os.getpid()).encode()); time.sleep(600)")
@@ -328,11 +330,11 @@ def test_what_kills_us_kills_our_pip(lab: Lab) -> None:
     assert os.read(reading, 20)
     process.kill()
     process.wait()
-    assert os.read(reading, 20) == b"", "it is open as long as pip lives"
+    assert os.read(reading, 20) == b"", "the pipe is open as long as pip lives"
     os.close(reading)
 
 
-def test_nobody_reads_what_is_said(lab: Lab) -> None:
+def test_messages_that_cannot_be_written_are_dropped(lab: Lab) -> None:
     environment = lab.environment()
     stand_in(environment, "sys.exit(0)")
     done = lab.run(["sh", "-c", f"exec {environment.pinstall} --option-of-2030 2>/dev/full"])

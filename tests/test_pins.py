@@ -1,4 +1,4 @@
-"""What is a pin, of which project, and where it was written."""
+"""Requirements are recognised as pins, with their project, version or URL, and the place where they were written."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _pins(*texts: str, constraints: tuple[str, ...] = ()) -> list[Pin]:
         "demo==1.0; no_such_marker == 'x'",
     ],
 )
-def test_no_pin(text: str) -> None:
+def test_a_requirement_without_one_exact_version_or_source_is_not_a_pin(text: str) -> None:
     assert _pins(text) == []
 
 
@@ -84,7 +84,7 @@ def test_no_pin(text: str) -> None:
         ("demo==1.0; extra != 'x'", "demo", ["1.0"], ["2"]),
     ],
 )
-def test_a_version(text: str, project: str, admitted: list[str], others: list[str]) -> None:
+def test_an_exact_version_is_a_pin(text: str, project: str, admitted: list[str], others: list[str]) -> None:
     (pin,) = _pins(text)
     assert (pin.project, pin.url, pin.has_version, pin.requested) == (project, "", True, True)
     assert [version for version in admitted + others if pin.admits(Version(version))] == admitted
@@ -109,12 +109,12 @@ def test_a_version(text: str, project: str, admitted: list[str], others: list[st
         ),
     ],
 )
-def test_a_url(text: str, project: str, url: str) -> None:
+def test_the_url_of_one_source_is_a_pin(text: str, project: str, url: str) -> None:
     (pin,) = _pins(text)
     assert (pin.project, pin.url, pin.has_version) == (project, url, False)
 
 
-def test_archives_by_path(tmp_path: Path) -> None:
+def test_the_path_of_an_archive_is_a_pin(tmp_path: Path) -> None:
     made, built = sdist(tmp_path, "demo", "1.0"), wheel(tmp_path, "other", "2.0")
     (tmp_path / "folder.zip").mkdir()
     with contextlib.chdir(tmp_path):
@@ -122,21 +122,21 @@ def test_archives_by_path(tmp_path: Path) -> None:
     assert [(pin.project, pin.url) for pin in pins] == [("demo", f"file://{made}"), ("other", f"file://{built}")]
 
 
-def test_a_line_and_a_constraint_are_one_pin() -> None:
+def test_a_requirement_and_its_constraints_form_one_pin() -> None:
     (pin,) = _pins("Demo>=0.5", constraints=("demo==1.0", "other==2.0", "demo<3"))[:1]
     assert (str(pin.specifier), pin.requested, pin.places) == (str(SpecifierSet("==1.0,>=0.5,<3")), True, ("c.txt, line 1",))
 
 
-def test_a_constraint_alone_requests_nothing() -> None:
+def test_a_constraint_alone_is_a_pin_that_is_not_requested() -> None:
     assert [(pin.project, pin.requested) for pin in _pins(constraints=("demo==1.0",))] == [("demo", False)]
 
 
 @pytest.mark.parametrize("constraint", ["demo==2.0", "demo<1", "demo!=1.0", "demo==1.0.1"])
-def test_a_contradiction_is_no_pin(constraint: str) -> None:
+def test_contradictory_lines_are_not_a_pin(constraint: str) -> None:
     assert _pins("demo==1.0", constraints=(constraint,)) == []
 
 
-def test_two_urls_are_no_pin() -> None:
+def test_two_different_urls_are_not_a_pin() -> None:
     assert _pins("demo @ https://a/x", constraints=("demo @ https://b/x",)) == []
     assert len(_pins("demo @ https://a/x", constraints=("demo @ https://a/x",))) == 1
 
@@ -146,11 +146,11 @@ def test_hashes_alone_are_a_pin() -> None:
     assert (pin.hashes, pin.has_version, pin.places) == ((Digest("sha256", "a" * 64),), False, ("r.txt, line 1",))
 
 
-def test_editables_are_no_pins() -> None:
+def test_an_editable_is_not_a_pin() -> None:
     assert collect([RequirementLine("demo==1.0", "argument", editable=True)], {}) == ((), True)
 
 
-def test_markers_are_those_of_the_environment() -> None:
+def test_markers_are_evaluated_for_the_environment() -> None:
     line = RequirementLine("demo==1.0; sys_platform == 'beos'", "argument")
     assert collect([line], {"sys_platform": "beos"}).pins
     assert not collect([line], {}).pins
@@ -167,11 +167,11 @@ def test_markers_are_those_of_the_environment() -> None:
         ([], False),
     ],
 )
-def test_whether_anything_is_asked_for_that_is_not_pinned(texts: list[str], *, loose: bool) -> None:
+def test_a_call_is_loose_if_it_requests_anything_that_is_not_pinned(texts: list[str], *, loose: bool) -> None:
     assert collect([RequirementLine(text, "argument") for text in texts], {}).loose is loose
 
 
-def test_loose_constraints_ask_for_nothing() -> None:
+def test_an_unpinned_constraint_does_not_make_a_call_loose() -> None:
     assert (
         collect([RequirementLine("a==1", "argument"), RequirementLine("b>1", "c.txt, line 1", constraint=True)], {}).loose
         is False

@@ -1,1 +1,1 @@
-"""What the user asked of pip: arguments, variables, configuration and files."""
+"""A call of pip, read from its arguments, variables, configuration and requirements files."""

@@ -1,4 +1,4 @@
-"""Wheels, sdists or both: what pip may take of a project from indexes and folders, after all its options."""
+"""The formats (wheels, sdists) in which pip may take a project from indexes and folders, according to its options."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _ALL, _NONE = ":all:", ":none:"
 
 
 class Formats(NamedTuple):
-    """The projects, or ``:all:``, whose wheels pip refuses, and those whose sdists it refuses (``models/format_control.py``).
+    """The projects whose wheels pip refuses (``no_binary``), and those whose sdists it refuses (``only_binary``).
 
-    They do not hold for a URL or path that a requirement names: pip takes what lies there, and builds it if it is no wheel.
+    Either may contain ``:all:``. They do not apply to a URL or path that a requirement names: pip takes that file, and builds
+    it if it is not a wheel. Follows pip's ``models/format_control.py``.
     """
 
     no_binary: frozenset[str] = frozenset()
     only_binary: frozenset[str] = frozenset()
 
     def after(self, given: Iterable[tuple[str, str]]) -> Formats:
-        """Return the formats once *given* options, with their values, have come behind all earlier ones.
+        """Return the formats after the *given* options, pairs of option and value, which follow all earlier ones.
 
         Raises `UnreadableCallError` for a value that pip refuses.
         """
@@ -44,7 +45,7 @@ class Formats(NamedTuple):
             target, other = {_ALL}, set()
             del names[: names.index(_ALL) + 1]
             if _NONE not in names:
-                names.clear()  # :all: includes those behind it
+                names.clear()  # :all: includes the names after it
         for name in names:
             if name == _NONE:
                 target.clear()
@@ -55,9 +56,9 @@ class Formats(NamedTuple):
         return Formats(frozenset(no_binary), frozenset(only_binary))
 
     def refuses(self, project: str, *, is_wheel: bool) -> str:
-        """Return the option by which pip refuses wheels, or sdists, of *project* (normalized); "" if it takes them.
+        """Return the option by which pip refuses wheels, or sdists, of *project* (normalized); empty if it takes them.
 
-        An option that names the project decides over one that names all.
+        An option that names the project overrides one for ``:all:``.
         """
         for name in (project, _ALL):
             if name in self.only_binary:

@@ -1,4 +1,4 @@
-"""The call: what the user asked of pip, in arguments, variables, configuration and requirements files. Read, not rewritten."""
+"""Read a call of pip from its arguments, variables, configuration and requirements files. Nothing here changes the call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pinstall.invocation import options, pip_config, requirements_files, toml_sources
 from pinstall.invocation.format_control import Formats
 from pinstall.invocation.options import UnreadableCallError
-from pinstall.invocation.requirements_files import Given, OptionLine, RequirementLine, Unread
+from pinstall.invocation.requirements_files import FormatOptions, OptionLine, RequirementLine, Unread
 from pinstall.invocation.toml_sources import Lock
 
 if TYPE_CHECKING:
@@ -18,11 +18,12 @@ PYPI = "https://pypi.org/simple"
 
 
 class Invocation(NamedTuple):
-    """What pip was asked, as far as pinstall needs it.
+    """A call of pip, as far as pinstall needs it.
 
-    ``values`` are those of all options by pip's own names; ``index_urls`` is empty under ``--no-index``; ``cache_dir`` is
-    pip's cache folder or None if this call has none; ``verbosity`` counts ``-v`` less ``-q``. What ``locks`` select is for
-    the environment to say.
+    ``lines`` are its requirements and constraints. ``locks`` are its lock files, which `unlocked` resolves for an environment.
+    ``index_urls`` is empty under ``--no-index``. ``cache_dir`` is pip's cache folder; None if the call uses no cache.
+    ``verbosity`` is the number of ``-v`` minus that of ``-q``. ``values`` are the values of all options by pip's names
+    (``dest``). ``unread`` are the sources of requirements that only pip can read.
     """
 
     lines: tuple[RequirementLine, ...]
@@ -36,26 +37,26 @@ class Invocation(NamedTuple):
     unread: tuple[Unread, ...]
 
     def has(self, *dests: str) -> bool:
-        """Say whether any of these options (by ``dest``) was given."""
+        """Return whether any of these options, named by ``dest``, is set."""
         return any(self.values.get(dest) for dest in dests)
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: options.Version) -> Invocation:
-    """Read a call of the pip of version *pip* that serves the environment at *prefix*.
+    """Read a call with the arguments *argv* to version *pip* of pip, for the environment at *prefix*.
 
-    Raises `UnreadableCallError` where pip would refuse the call or pinstall does not know an option of it: the call is
-    then forwarded as it is.
+    Raises `UnreadableCallError` if pip would refuse the call, or if pinstall does not know one of its options. pinstall then
+    forwards the call unchanged.
     """
     rows = tuple(options.table(pip))
     parser = options.parser(iter(rows))
-    isolated = "--isolated" in argv  # as pip looks for it: before it parses anything
+    isolated = "--isolated" in argv  # pip looks for it in this way, before it parses the arguments
     defaults = pip_config.defaults(rows, environ, prefix, isolated=isolated)
     values, positional = options.parse(parser, argv, defaults)
     return _Reading(values, pip).call(positional, environ)
 
 
 def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] | None) -> Invocation:
-    """Return *call* with what its lock files select for an environment; see `projects.locked`, for what it raises too."""
+    """Add the requirements that the call's lock files select for an environment; see `toml_sources.locked`, also for errors."""
     found = [line for lock in call.locks for line in toml_sources.locked(lock, markers, tags)]
     lines = tuple(line for line in found if isinstance(line, RequirementLine))
     return call._replace(
@@ -64,7 +65,7 @@ def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] |
 
 
 class _Reading:
-    """Gathers lines and places to search; options within files change those for the whole call, as in pip."""
+    """Collects requirements, indexes and folders. Options within files change those for the whole call, as in pip."""
 
     def __init__(self, values: dict[str, Any], pip: options.Version) -> None:
         self.values, self.pip = values, pip
@@ -72,7 +73,7 @@ class _Reading:
         self.unread: list[Unread] = []
         self.locks: dict[str, Lock] = {}
         self.groups: list[tuple[str, str]] = []
-        self.files: list[str] = []  # those of `locks` among them
+        self.files: list[str] = []  # requirements files and `locks`, in pip's order
         self.formats = Formats().after(values.get("format_control") or ())
         self._sort()
         self.no_index = bool(values.get("no_index"))
@@ -82,7 +83,7 @@ class _Reading:
         self.find_links = [_home(link) for link in values.get("find_links") or ()]
 
     def call(self, positional: list[str], environ: Mapping[str, str]) -> Invocation:
-        # pip's order: constraints first, so that their options come first.
+        # pip reads constraints first, so their options come first, too.
         for path in self.values.get("constraints") or ():
             self._file(path, constraint=True)
         settings = tuple(self.values.get("config_settings") or ())
@@ -91,7 +92,7 @@ class _Reading:
             self._take(toml_sources.group(path, name))
         self.lines += [RequirementLine(text, "argument", editable=True) for text in self.values.get("editables") or ()]
         for path in self.files:
-            if path in self.locks:  # what later files say of formats comes too late for it
+            if path in self.locks:  # pip reads it now: the format options of later files do not apply
                 self.locks[path] = self.locks[path]._replace(formats=self.formats)
             else:
                 self._file(path, constraint=False)
@@ -112,7 +113,7 @@ class _Reading:
         )
 
     def _sort(self) -> None:
-        """Tell lock files from requirements files, and their groups from those of projects (``cli/req_command.py``)."""
+        """Separate lock files from requirements files, and their groups from those of projects (``cli/req_command.py``)."""
         reads_locks, reads_parts_of_locks = self.pip >= (26, 1), self.pip >= (26, 3)
         for path in self.values.get("requirements") or ():
             bare, extras = toml_sources.without_extras(path) if reads_parts_of_locks else (path, ())
@@ -139,7 +140,7 @@ class _Reading:
     def _file(self, path: str, *, constraint: bool) -> None:
         self._take(requirements_files.read(path, constraint=constraint, pip=self.pip))
 
-    def _take(self, found: Iterator[RequirementLine | OptionLine | Given | Unread]) -> None:
+    def _take(self, found: Iterator[RequirementLine | OptionLine | FormatOptions | Unread]) -> None:
         for item in found:
             match item:
                 case RequirementLine():
@@ -148,7 +149,7 @@ class _Reading:
                     self.unread.append(item)
                 case OptionLine():
                     self._option_line(item)
-                case Given():
+                case FormatOptions():
                     self.formats = self.formats.after(item.pairs)
                     self.values["format_control"] = [*(self.values.get("format_control") or ()), *item.pairs]
 
@@ -161,8 +162,8 @@ class _Reading:
         if values["extra_index_urls"] and not self.no_index:
             self.index_urls += values["extra_index_urls"]
         if values["find_links"]:
-            beside = os.path.join(line.folder, values["find_links"][0])
-            self.find_links.append(beside if os.path.exists(beside) else values["find_links"][0])
+            relative = os.path.join(line.folder, values["find_links"][0])
+            self.find_links.append(relative if os.path.exists(relative) else values["find_links"][0])
 
 
 def _home(link: str) -> str:
@@ -178,7 +179,7 @@ def _cache_dir(value: str | bool | None, environ: Mapping[str, str]) -> str | No
 
 
 def _is_ours(folder: str) -> bool:
-    """Say whether pip uses this cache folder: not if it belongs to somebody else (``utils/filesystem.check_path_owner``)."""
+    """Return whether pip uses this cache folder. It ignores another user's folder (``utils/filesystem.check_path_owner``)."""
     if not hasattr(os, "geteuid"):  # pragma: no cover (Windows)
         return True
     while not os.path.lexists(folder):

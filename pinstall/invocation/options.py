@@ -1,7 +1,7 @@
 """The options of ``pip install``, pip 23.0 to 26.3, as one table.
 
-The parser is the standard library's ``optparse``, as pip's own is: clusters (``-qrFILE``), ``--name=value``, unambiguous
-abbreviations and ``--`` come out as they do in pip because the same code reads them.
+pinstall parses with the standard library's ``optparse``, as pip does. So clusters (``-qrFILE``), ``--name=value``, unambiguous
+abbreviations and ``--`` have the same meaning as in pip.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ Version = tuple[int, ...]
 
 
 class UnreadableCallError(Exception):
-    """pip would refuse these words, or pinstall does not know them: the call is pip's alone."""
+    """pip would refuse the call, or pinstall does not understand it: pip has to handle it alone."""
 
 
 class Row(NamedTuple):
-    """One option: its spellings, what it does with values, and the pips that have it.
+    """One option: its spellings, its kind, and the pip versions that have it (from ``since`` to ``until``, inclusive).
 
-    ``action`` is ``flag``, ``unflag``, ``count``, ``value``, ``int``, ``float``, ``list`` (split at white space in the
-    configuration), ``raw`` (a list that the configuration does not split: pip reads the value in a callback), ``pair`` (a list
-    of (option, value), which options of one ``dest`` share, because their order decides), ``off`` (--no-cache-dir) or ``help``.
-    ``dest`` is pip's own name of the value; ``in_file`` says that requirements files may contain it.
+    ``dest`` is pip's name of the value. ``in_file`` is True if requirements files may contain the option. ``action`` is one of
+
+    - ``flag``, ``unflag``, ``count``, ``value``, ``int``, ``float`` and ``help``;
+    - ``list``: a list, which the configuration separates by white space;
+    - ``raw``: a list whose configured value is not split, because pip reads it in a callback;
+    - ``pair``: a list of (option, value), which all options of one ``dest`` share, because their order matters;
+    - ``off``: ``--no-cache-dir``.
     """
 
     names: str
@@ -144,12 +147,12 @@ _OPTPARSE: dict[str, dict[str, Any]] = {
 
 
 def table(pip: Version) -> Iterator[Row]:
-    """Yield the rows that the pip of version *pip* has."""
+    """Yield the options of version *pip* of pip."""
     return (row for row in TABLE if row.since <= pip[: len(row.since)] and pip[: len(row.until)] <= row.until)
 
 
 def file_table(pip: Version) -> Iterator[Row]:
-    """Yield the rows that a requirements file may contain for the pip of version *pip*."""
+    """Yield the options that a requirements file may contain for version *pip* of pip."""
     yield from (row for row in table(pip) if row.in_file)
     yield HASH
 
@@ -160,48 +163,50 @@ class _Parser(optparse.OptionParser):
 
 
 def parser(rows: Iterator[Row]) -> optparse.OptionParser:
-    """Return an optparse parser of *rows* that raises `UnreadableCallError` where pip would print its usage."""
+    """Return an optparse parser for *rows* that raises `UnreadableCallError` where pip would print its usage and exit."""
     made = _Parser(usage=optparse.SUPPRESS_USAGE, add_help_option=False)
     for row in rows:
         made.add_option(*row.names.split(), dest=row.dest, **_OPTPARSE[row.action])
     return made
 
 
-def end(words: Sequence[str], pip: Version) -> int:
-    """Return the place in *words* behind all options of the pip of version *pip*, before a ``--`` that ends them.
+def end(arguments: Sequence[str], pip: Version) -> int:
+    """Return the index in *arguments* after all options of version *pip* of pip, and before a ``--`` that ends them.
 
-    An unknown version, ``()``, has the options of the newest. Raises `UnreadableCallError` where pip would refuse the words.
+    An unknown version, ``()``, counts as the newest. Raises `UnreadableCallError` if pip would refuse the arguments.
     """
     made = parser(table(pip or (999,)))
-    parse(made, words, {})
-    if "--" not in words:
-        return len(words)
-    parse(made, [*words, ""], {})  # a last "--" may be an option's value
-    return len(words) - len(made.rargs) if made.rargs else len(words)
+    parse(made, arguments, {})
+    if "--" not in arguments:
+        return len(arguments)
+    # optparse stops at a "--" that ends the options, and leaves the arguments after it in ``rargs``: at least the "" that is
+    # added here. If the "--" is the value of an option instead, optparse reads to the end, and nothing is left.
+    parse(made, [*arguments, ""], {})
+    return len(arguments) - len(made.rargs) if made.rargs else len(arguments)
 
 
-def lacks_value(words: Sequence[str]) -> bool:
-    """Say whether the last of *words* is an option whose value is still to come, for the newest pip."""
-    if not words or not words[-1].startswith("-"):
+def lacks_value(arguments: Sequence[str]) -> bool:
+    """Return whether the last of *arguments* is an option that still needs a value, for the newest pip."""
+    if not arguments or not arguments[-1].startswith("-"):
         return False
     made = parser(table((999,)))
     try:
-        parse(made, words, {})
+        parse(made, arguments, {})
     except UnreadableCallError:
         try:
-            parse(made, [*words, "0"], {})
+            parse(made, [*arguments, "0"], {})
         except UnreadableCallError:
             return False
         return True
     return False
 
 
-def parse(made: optparse.OptionParser, words: Sequence[str], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Read *words* as pip does, over *defaults* (of the configuration).
+def parse(made: optparse.OptionParser, arguments: Sequence[str], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Parse *arguments* as pip does, with the configured values as *defaults*.
 
-    Returns the values by their ``dest`` and the positional arguments. Lists continue those of the configuration, other
-    values replace them, as in pip (``cli/parser.py``). Raises `UnreadableCallError`.
+    Returns the values by ``dest``, and the positional arguments. A list is appended to the configured one; any other value
+    replaces the configured one, as in pip (``cli/parser.py``). Raises `UnreadableCallError` if pip would refuse the arguments.
     """
     fresh = {dest: list(value) if isinstance(value, list) else value for dest, value in defaults.items()}
-    values, positional = made.parse_args(list(words), optparse.Values({**made.defaults, **fresh}))
+    values, positional = made.parse_args(list(arguments), optparse.Values({**made.defaults, **fresh}))
     return vars(values), positional

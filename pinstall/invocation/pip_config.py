@@ -19,10 +19,10 @@ _NOT_CONFIGURATION = ("version", "help")
 
 
 def defaults(rows: Iterable[Row], environ: Mapping[str, str], prefix: str, *, isolated: bool) -> dict[str, Any]:
-    """Return the values, by ``dest``, that the configuration gives to the options *rows*.
+    """Return the configured values of the options *rows*, by ``dest``.
 
-    *prefix* is that of the environment (its ``pip.conf`` is the "site" file). With *isolated*, variables and the user's
-    files do not count. Raises `UnreadableCallError` for what pip would refuse.
+    *prefix* is the environment's; its ``pip.conf`` is pip's "site" file. With *isolated*, pip ignores variables and the user's
+    files. Raises `UnreadableCallError` for a value or file that pip would refuse.
     """
     by_name = {name[2:]: row for row in rows for name in row.names.split() if name.startswith("--")}
     found: dict[str, Any] = {}
@@ -32,7 +32,7 @@ def defaults(rows: Iterable[Row], environ: Mapping[str, str], prefix: str, *, is
         if row is not None and text:
             found[row.dest] = _value(row, text, found.get(row.dest))
             off = off or row.action == "off"
-    return {**found, "cache_dir": False} if off else found  # whatever else is configured: pip reads callbacks last
+    return {**found, "cache_dir": False} if off else found  # overrides --cache-dir: pip runs callbacks last
 
 
 def _value(row: Row, text: str, before: Any) -> Any:
@@ -45,7 +45,7 @@ def _value(row: Row, text: str, before: Any) -> Any:
             return text.split()
         case "raw" | "pair":
             return [*(before or ()), text if row.action == "raw" else (row.names, text)]
-        case "off":  # any boolean turns the cache off, "false" too (pip: kept for compatibility)
+        case "off":  # for compatibility, pip turns the cache off for any boolean, also for "false"
             _boolean(text)
             return False
         case _:
@@ -61,7 +61,7 @@ def _boolean(text: str) -> bool:
 
 
 def is_false(text: str) -> bool:
-    """Say whether the value of a variable turns off what it names (``_internal/utils/misc.strtobool``)."""
+    """Return whether the text of a setting means false (``_internal/utils/misc.strtobool``)."""
     return text.lower() in _FALSE
 
 
@@ -77,7 +77,7 @@ def _count(text: str) -> int:
 
 
 def _settings(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> Iterator[tuple[str, str]]:
-    """Yield (option name, text), the stronger ones later: [global], then [install], then variables (to pip, a section too)."""
+    """Yield (option name, text). Later ones override earlier ones: [global], [install], variables (in pip, a section, too)."""
     sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for path in files(environ, prefix, isolated=isolated):
         if os.path.exists(path):
@@ -97,7 +97,7 @@ def _normalize(name: str) -> str:
 
 
 def _read(path: str) -> dict[str, dict[str, str]]:
-    import configparser  # 10 ms, and most people have no such file
+    import configparser  # takes 10 ms, and most users have no such file
     import locale
 
     reader = configparser.RawConfigParser()
@@ -110,7 +110,7 @@ def _read(path: str) -> dict[str, dict[str, str]]:
 
 
 def files(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> list[str]:
-    """Return pip's configuration files, weakest first, whether they exist or not."""
+    """Return the paths of pip's configuration files, existing or not. Later ones override earlier ones."""
     own = environ.get("PIP_CONFIG_FILE")
     if own == os.devnull:
         return []
@@ -120,7 +120,7 @@ def files(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> list[st
     return [os.path.join(folder, name) for folder in folders] + ([own] if own is not None else [])
 
 
-# pip's own folders come from platformdirs. On Linux its answer is two variables; elsewhere it is asked.
+# pip takes its folders from platformdirs. On Linux they depend on XDG variables only; elsewhere, platformdirs determines them.
 if sys.platform in ("win32", "darwin"):  # pragma: no cover
 
     def _global_folders(_environ: Mapping[str, str]) -> list[str]:
@@ -148,7 +148,7 @@ if sys.platform in ("win32", "darwin"):  # pragma: no cover
 else:
 
     def _xdg(environ: Mapping[str, str], variable: str, default: str) -> str:
-        """Return an XDG base directory; relative ones do not count (XDG Base Directory Specification 0.8)."""
+        """Return an XDG base directory, ignoring a relative one (XDG Base Directory Specification 0.8)."""
         folder = environ.get(variable, "").strip()
         return folder if os.path.isabs(folder) else os.path.join(os.path.expanduser("~"), default)
 

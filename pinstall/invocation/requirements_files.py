@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _URL = re.compile(r"(http|https|file):", re.IGNORECASE)
-# Where a URL may hold a password: before its host, and behind its path.
+# The parts of a URL that may contain a password: before its host, and after its path.
 _SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -37,9 +37,9 @@ _BOMS = (
 
 
 class RequirementLine(NamedTuple):
-    """A requirement as it was written: its text, its ``--hash`` values (``algorithm:hex``), and where it stands.
+    """A requirement as written, with its ``--hash`` values (``algorithm:hex``) and its ``place``, such as ``r.txt, line 1``.
 
-    ``settings`` are the config settings that go with it; ``locked`` is the URL of the one file that a lock file allows.
+    ``settings`` are its config settings (``key=value``). ``locked`` is the URL of the one file that a lock file allows.
     """
 
     text: str
@@ -52,57 +52,59 @@ class RequirementLine(NamedTuple):
 
 
 class OptionLine(NamedTuple):
-    """A line of options alone; ``values`` by their ``dest``, ``folder`` is that of the file it stands in."""
+    """A line with options only: their ``values`` by ``dest``, and the ``folder`` of the file."""
 
     values: dict[str, Any]
     folder: str
 
 
-class Given(NamedTuple):
-    """The ``--no-binary`` and ``--only-binary`` of a line, as (option, value): they count beside a requirement, too."""
+class FormatOptions(NamedTuple):
+    """The ``--no-binary`` and ``--only-binary`` of a line, as (option, value). pip applies them beside a requirement, too."""
 
     pairs: list[tuple[str, str]]
 
 
 class Unread(NamedTuple):
-    """A source of requirements that is pip's alone to read, and why; ``once``: it can be read only once."""
+    """A source of requirements that only pip can read, and the reason. ``once`` is True if it can be read only once."""
 
     source: str
     reason: str
     once: bool = False
 
 
-def read(path: str, *, constraint: bool, pip: options.Version) -> Iterator[RequirementLine | OptionLine | Given | Unread]:
-    """Yield what the file *path* holds, nested files in their places.
+def read(
+    path: str, *, constraint: bool, pip: options.Version
+) -> Iterator[RequirementLine | OptionLine | FormatOptions | Unread]:
+    """Yield the lines of the file *path*, with the lines of a nested file in the place of the option that names it.
 
-    Only regular files are read: a pipe or device would be empty when pip comes to it, and a URL is pip's to fetch.
-    Raises `UnreadableCallError` for what pip would refuse.
+    Reads regular files only: a pipe or device would be empty when pip reads it, and only pip fetches a URL.
+    Raises `UnreadableCallError` if a file cannot be read, or if pip would refuse it.
     """
     yield from _File(options.parser(options.file_table(pip))).read(path, constraint, (os.path.abspath(path),))
 
 
 class _File:
-    """Reads one file and those it names; pip refuses a file that names itself, directly or not."""
+    """Reads one file and the files that it names. pip refuses a file that names itself, directly or indirectly."""
 
     def __init__(self, parser: Any) -> None:
         self.parser = parser
 
     def read(
         self, path: str, constraint: bool, open_files: tuple[str, ...]
-    ) -> Iterator[RequirementLine | OptionLine | Given | Unread]:
+    ) -> Iterator[RequirementLine | OptionLine | FormatOptions | Unread]:
         data = regular(path)
         if isinstance(data, Unread):
             yield data
             return
         for number, text in _logical_lines(_decode(data)):
-            requirement, words = _split(text)
-            values, _ = options.parse(self.parser, words, {})
+            requirement, arguments = _split(text)
+            values, _ = options.parse(self.parser, arguments, {})
             if values["format_control"]:
-                yield Given(values["format_control"])
+                yield FormatOptions(values["format_control"])
             editable = bool(values["editables"])
             if requirement or editable:
                 place = f"{shown(path)}, line {number}"
-                hashes = () if editable else tuple(values["hashes"] or ())  # pip ignores those of an editable one
+                hashes = () if editable else tuple(values["hashes"] or ())  # pip ignores the hashes of an editable
                 settings = tuple(values.get("config_settings") or ())
                 yield RequirementLine(requirement or values["editables"][0], place, constraint, editable, hashes, settings)
             elif values["requirements"] or values["constraints"]:
@@ -119,25 +121,25 @@ class _File:
 
 
 def shown(path: str) -> str:
-    """Return *path* as it is named to the user."""
+    """Return *path* as shown to the user: relative, unless it is outside of the current folder."""
     relative = os.path.relpath(path) if os.path.isabs(path) else path
     return path if relative.startswith("..") else relative
 
 
 def is_url(path: str) -> bool:
-    """Say whether pip takes the name of a file for a URL."""
+    """Return whether pip treats the name of a file as a URL."""
     return _URL.match(path) is not None
 
 
 def without_secrets(url: str) -> str:
-    """Return *url* without what may be a password: before its host, and behind its path."""
+    """Return *url* without the parts that may contain a password: before its host, and after its path."""
     return _SECRETS.sub("", url)
 
 
 def regular(path: str) -> bytes | Unread:
-    """Return the content of the file *path* (or ``file:`` URL) if it is a regular one: all else is pip's to read.
+    """Return the content of a regular file at *path*, which may be a ``file:`` URL; `Unread` for any other source.
 
-    Raises `UnreadableCallError` if it cannot be read.
+    Raises `UnreadableCallError` if the file cannot be read.
     """
     try:
         if is_url(path):
@@ -148,12 +150,12 @@ def regular(path: str) -> bytes | Unread:
             return Unread(path, "it is no regular file, and reading it would leave nothing for pip", once=True)
         with open(path, "rb") as file:
             return file.read()
-    except (OSError, ValueError) as error:  # the latter: no URL, or no name of a file
+    except (OSError, ValueError) as error:  # ValueError: an invalid URL or file name
         raise UnreadableCallError(f"{path} cannot be read") from error
 
 
 def _decode(data: bytes) -> str:
-    """Decode by byte order mark, PEP 263 comment, UTF-8, or the locale, as pip does."""
+    """Decode *data* by its byte order mark, its PEP 263 comment, as UTF-8, or by the locale, in pip's order."""
     try:
         for bom, encoding in _BOMS:
             if data.startswith(bom):
@@ -170,7 +172,7 @@ def _decode(data: bytes) -> str:
 
 
 def _logical_lines(content: str) -> Iterator[tuple[int, str]]:
-    """Yield (number of the first physical line, text): continued lines joined, comments dropped, variables filled in."""
+    """Yield (number of the first line, text): with continued lines joined, comments removed and variables expanded."""
     for number, joined in _joined(content):
         text = _COMMENT.sub("", joined).strip()
         if text:
@@ -186,7 +188,7 @@ def _joined(content: str) -> Iterator[tuple[int, str]]:
             first = first if parts else number
             parts.append(line.strip("\\"))
             continue
-        # A comment between continued lines ends them; the space lets the comment be seen as one.
+        # A comment ends continued lines. Without the space, it would not be recognised as a comment after joining.
         yield first if parts else number, "".join([*parts, f" {line}" if comment else line])
         parts = []
     if parts:
@@ -194,7 +196,7 @@ def _joined(content: str) -> Iterator[tuple[int, str]]:
 
 
 def _split(text: str) -> tuple[str, list[str]]:
-    """Split a line into its requirement and its options: those begin at the first word with a dash."""
+    """Split a line into its requirement and its options, which begin at the first word with a dash."""
     words = text.split(" ")
     first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     try:

@@ -1,6 +1,6 @@
-"""Requirements that TOML states: dependency groups, scripts, lock files and the projects in local folders.
+"""Requirements in TOML: of dependency groups, scripts, lock files and projects in local folders.
 
-packaging reads what has a specification; with a packaging that is too old for one of them, that source is left to pip.
+packaging reads dependency groups and lock files. If the installed packaging is too old for one of these, only pip reads it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ _SCRIPT = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*
 
 
 class Lock(NamedTuple):
-    """A lock file that a call names, with what it selects of it; ``default`` says that the default groups count.
+    """A lock file that a call names, with the ``extras`` and ``groups`` that the call selects.
 
-    ``formats`` are those of the call when pip comes to read it.
+    ``default`` is True if the lock file's default groups are selected, too. ``formats`` are those of the call at the time when
+    pip reads the file.
     """
 
     path: str
@@ -41,12 +42,12 @@ class Lock(NamedTuple):
 
 
 def is_lock(path: str) -> bool:
-    """Say whether pip takes a file of this name for a lock file (PyPA's ``pylock.toml`` specification, "File name")."""
+    """Return whether pip treats a file of this name as a lock file (PyPA's ``pylock.toml`` specification, "File name")."""
     return _LOCK.fullmatch(os.path.basename(re.split("[?#]", path)[0] if requirements_files.is_url(path) else path)) is not None
 
 
 def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
-    """Split ``path[extra,...]`` (pip's ``utils/urls.strip_extras``)."""
+    """Split ``path[extra,...]`` into path and extras (pip's ``utils/urls.strip_extras``)."""
     found = _EXTRAS.fullmatch(path)
     return (found[1], tuple(extra.strip() for extra in found[2].split(","))) if found else (path, ())
 
@@ -64,13 +65,13 @@ def group(path: str, name: str) -> Iterator[RequirementLine | Unread]:
         return
     try:
         found = DependencyGroupResolver(document["dependency-groups"]).resolve(name)
-    except Exception as error:  # an ExceptionGroup, KeyError, AttributeError ...: as many as there are ways to be malformed
+    except Exception as error:  # each malformation has its own: ExceptionGroup, KeyError, AttributeError ...
         raise UnreadableCallError(f"group {name} of {path} cannot be read") from error
     yield from (RequirementLine(str(requirement), f"{path}, group {name}") for requirement in found)
 
 
 def script(path: str) -> Iterator[RequirementLine | Unread]:
-    """Yield the requirements that the script at *path* states of itself (PEP 723)."""
+    """Yield the requirements in the metadata of the script at *path* (PEP 723)."""
     import tomllib
 
     data = requirements_files.regular(path)
@@ -89,9 +90,9 @@ def script(path: str) -> Iterator[RequirementLine | Unread]:
 
 
 def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
-    """Yield what the project in a local folder, if *line* names one, states of its dependencies (PEP 621).
+    """Yield the dependencies of the project in the local folder that *line* names (PEP 621); none if it names no folder.
 
-    Nothing of what is dynamic: that takes a build.
+    Dynamic dependencies are left out, because only a build can determine them.
     """
     folder, extras = _folder(line)
     path = os.path.join(folder, "pyproject.toml")
@@ -105,25 +106,25 @@ def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
 
 
 def build_requires(line: RequirementLine) -> Iterator[RequirementLine]:
-    """Yield what the project in a local folder, if *line* names one, states that it needs to be built (PEP 518)."""
+    """Yield the build requirements of the project in the local folder that *line* names (PEP 518); none if no folder."""
     folder, _ = _folder(line)
     shown = requirements_files.shown(os.path.join(folder, "pyproject.toml"))
     yield from (RequirementLine(text, shown) for text in _texts(_table(folder, "build-system").get("requires")))
 
 
 def _table(folder: str, name: str) -> dict[str, Any]:
-    """Return a table of the ``pyproject.toml`` in *folder*; an empty one if there is none that can be read."""
+    """Return the table *name* of the ``pyproject.toml`` in *folder*; empty if it is missing or cannot be read."""
     path = os.path.join(folder, "pyproject.toml")
     try:
         document = _document(path) if folder and os.path.isfile(path) else {}
     except UnreadableCallError:
-        return {}  # pip will say so
+        return {}  # pip reports it
     table = document.get(name) if isinstance(document, dict) else None
     return table if isinstance(table, dict) else {}
 
 
 def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[str]:
-    """Return the requirements of *extras*, those that name other extras of the project itself followed."""
+    """Return the requirements of *extras* of project *name*; one that names other extras of the same project is expanded."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     by_name = {normalized(extra): _texts(texts) for extra, texts in optional.items()}
@@ -145,21 +146,21 @@ def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[
 
 
 def _folder(line: RequirementLine) -> tuple[str, tuple[str, ...]]:
-    """Return the local folder that a requirement names, and its extras, as pip finds them; "" if it names none."""
+    """Return the local folder that a requirement names, and its extras, as pip does; empty if it names no folder."""
     text, _, marker = line.text.partition(";")
     text = text.strip()
     named = _NAME_AT.fullmatch(text)
-    place, extras = (named[2].strip(), tuple(filter(None, (named[1] or "").split(",")))) if named else without_extras(text)
-    if place.lower().startswith("file:"):
-        place = _local(place.partition("#")[0])
-    elif named or not (line.editable or place.startswith(".") or os.sep in place or (os.altsep and os.altsep in place)):
+    path, extras = (named[2].strip(), tuple(filter(None, (named[1] or "").split(",")))) if named else without_extras(text)
+    if path.lower().startswith("file:"):
+        path = _local(path.partition("#")[0])
+    elif named or not (line.editable or path.startswith(".") or os.sep in path or (os.altsep and os.altsep in path)):
         return "", ()
-    # Whether it applies at all is for the environment to say: rare enough to be left alone.
-    return (place, tuple(extra.strip() for extra in extras)) if os.path.isdir(place) and not marker else ("", ())
+    # Only the environment could evaluate a marker here. Folders with markers are rare, so they are left out.
+    return (path, tuple(extra.strip() for extra in extras)) if os.path.isdir(path) and not marker else ("", ())
 
 
 def _local(url: str) -> str:
-    """Return the path of a ``file:`` URL; "" if it leads to none."""
+    """Return the path of a ``file:`` URL; empty if the URL does not stand for a local path."""
     try:
         return links.to_path(url)
     except (OSError, ValueError):  # OSError: urllib's URLError
@@ -169,8 +170,8 @@ def _local(url: str) -> str:
 def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -> Iterator[RequirementLine | Unread]:
     """Yield the requirements that a lock file selects for an environment (``pylock.toml`` specification, "Installation").
 
-    *markers* and *tags* (best first) are those of the environment, empty and None for the running Python's. Raises
-    `UnreadableCallError` where pip would refuse.
+    *markers* and *tags* (best first) are the environment's; an empty mapping and None mean those of the running Python. Raises
+    `UnreadableCallError` if pip would refuse the lock file.
     """
     document = _document(lock.path)
     if isinstance(document, Unread):
@@ -197,7 +198,7 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
     except TypeError:
         yield Unread(lock.path, "to read lock files takes packaging 26.3")
         return
-    except Exception as error:  # validation, selection, versions ...: pip will say so
+    except Exception as error:  # invalid content, selection or versions ...: pip reports it
         raise UnreadableCallError(f"{lock.path} cannot be used") from error
     for package, artifact in chosen:
         yield _locked_line(lock.path, package, artifact)

@@ -1,1 +1,1 @@
-"""Values: names, digests, links, pins and verdicts. Nothing here opens a file of the cache."""
+"""Value types: names, digests, links, pins and verdicts. No module here opens a file of the cache."""

@@ -1,4 +1,4 @@
-"""Digests of files: an algorithm of hashlib and the hexadecimal value."""
+"""Digests of files: an algorithm of hashlib and a hexadecimal value."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Strongest first; of equals, the one that people meet. pip compares these (``utils/hashes.py``, ``models/link.py``); JSON pages
-# may state more. "blake2b_256" is PyPI's name for what the paths of files.pythonhosted.org are made of.
+# Strongest first; of algorithms that are equally strong, the more common one. pip compares these (``utils/hashes.py``,
+# ``models/link.py``); JSON pages may state more. "blake2b_256" is PyPI's name for the digest in files.pythonhosted.org's paths.
 STRENGTH = ("sha512", "sha384", "blake2b", "sha256", "blake2b_256", "sha224", "sha1", "md5")
 
 
 class Digest(NamedTuple):
-    """One digest as it was stated; pip's keys keep the case of the stated value."""
+    """One digest as stated. The value keeps its case, because pip's cache keys contain it unchanged."""
 
     algorithm: str
     hex: str
@@ -24,19 +24,19 @@ class Digest(NamedTuple):
 
 
 def parse(text: str, separator: str = ":") -> Digest | None:
-    """Read ``algorithm:hex`` (or with another *separator*); None if it is not of that form."""
+    """Parse ``algorithm:hex`` (or with another *separator*); None if the text does not have that form."""
     algorithm, found, value = text.partition(separator)
     return Digest(algorithm, value) if found and value else None
 
 
 def known(stated: Iterable[Digest]) -> list[Digest]:
-    """Return those of *stated* that can be computed and are of the right length, strongest first."""
+    """Return the *stated* digests that pinstall can compute and that have the right length, strongest first."""
     usable = [d for d in stated if d.algorithm in STRENGTH and len(d.hex) == _length(d.algorithm)]
     return sorted(usable, key=lambda d: STRENGTH.index(d.algorithm))
 
 
 def new(algorithm: str) -> hashlib._Hash | hashlib.blake2b:
-    """Return a hash object for one of `STRENGTH`."""
+    """Return a new hash object for an *algorithm* of `STRENGTH`."""
     return hashlib.blake2b(digest_size=32) if algorithm == "blake2b_256" else hashlib.new(algorithm)
 
 
@@ -45,10 +45,10 @@ def _length(algorithm: str) -> int:
 
 
 def agree(stated: Iterable[Digest], observed: Mapping[str, str]) -> bool | None:
-    """Hold *observed* digests (algorithm to hex) to the *stated* ones, by the strongest algorithm that both have.
+    """Compare *observed* digests (algorithm to hex) with the *stated* ones, by the strongest algorithm that both have.
 
-    Returns whether one of the stated ones is the observed one (two pages may state different files under one URL), or None
-    if there is nothing to compare.
+    Returns whether a stated digest equals the observed one. One match is enough, because two pages may state different files
+    under one URL. None if no algorithm has both a stated and an observed digest.
     """
     usable = [d for d in known(stated) if d.algorithm in observed]
     strongest = [d for d in usable if d.algorithm == usable[0].algorithm]

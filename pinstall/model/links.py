@@ -1,4 +1,4 @@
-"""Links to artifacts, as pip makes them of an anchor, a JSON file or a path, and what their file names say.
+"""Links to artifacts, as pip makes them from an anchor, a JSON page or a path, and the data in their file names.
 
 Follows pip 26.3, ``models/link.py`` and ``index/package_finder.py``.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SDIST_ENDINGS = (".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".zip", ".tar.xz", ".txz", ".tlz", ".tar.lz", ".tar.lzma")
 
-# The first of these in a fragment wins, wherever it stands in the list (LinkHash).
+# pip (LinkHash) takes the first of these in a fragment, not the strongest.
 _HASH = re.compile(r"[#&](sha512|sha384|sha256|sha224|sha1|md5)=([^&]*)")
 _SUBDIRECTORY = re.compile(r"[#&]subdirectory=([^&]*)")
 _RESERVED = re.compile("(@|%2F)", re.IGNORECASE)
@@ -29,10 +29,10 @@ _PYTHON_SUFFIX = re.compile(r"-py([123]\.?[0-9]?)$")
 
 
 class Link(NamedTuple):
-    """A link to an artifact: its URL without fragment, and what was stated with it.
+    """A link to an artifact: its URL without fragment, and the data that was stated with it.
 
-    ``digests`` are in the order of pip's key; ``metadata`` is None if the index serves no ``.metadata`` file for it, else
-    the digests stated of that file.
+    ``digests`` are in the order of pip's cache key. ``metadata`` are the digests stated of the artifact's ``.metadata`` file;
+    None if the index does not serve one. ``subdirectory`` is the value of that name in the fragment.
     """
 
     url: str
@@ -42,12 +42,12 @@ class Link(NamedTuple):
 
     @property
     def filename(self) -> str:
-        """The last part of the URL's path."""
+        """The last component of the URL's path, unquoted."""
         return unquote(urlsplit(self.url).path).rstrip("/").rpartition("/")[2]
 
 
 def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] | None = None) -> Link:
-    """Make a link of *url* as it stands (quoted), with its fragment, and of the digests *stated* beside it."""
+    """Make a link from *url*, which is quoted and may have a fragment, and from the digests *stated* beside it."""
     digests = {d.algorithm: d for d in stated}
     if found := _HASH.search(url):
         digests[found[1]] = Digest(found[1], found[2])
@@ -57,7 +57,7 @@ def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] |
 
 
 def absolute(base: str, href: str) -> str:
-    """Return *href* of a page at *base* as an absolute, fully quoted URL (``_absolute_link_url``, ``_ensure_quoted_url``)."""
+    """Resolve *href* of the page at *base* to an absolute, quoted URL (``_absolute_link_url``, ``_ensure_quoted_url``)."""
     url = href if href.startswith(("https://", "http://")) else urljoin(base, href)
     parts = urlsplit(url)
     clean = _clean_url_part if parts.netloc else _clean_file_part
@@ -72,14 +72,14 @@ def _clean_url_part(part: str) -> str:
 
 
 def _clean_file_part(part: str) -> str:
-    from urllib.request import pathname2url, url2pathname  # 17 ms: it brings http.client
+    from urllib.request import pathname2url, url2pathname  # takes 17 ms, as it imports http.client
 
     cleaned = pathname2url(url2pathname(part))
     return cleaned.removeprefix("//") if cleaned.startswith("///") else cleaned
 
 
 def from_path(path: str) -> Link:
-    """Make a link of a file on disk (``utils/urls.path_to_url``)."""
+    """Make a link to the file at *path* (``utils/urls.path_to_url``)."""
     from urllib.request import pathname2url
 
     return Link(urljoin("file://", pathname2url(os.path.normpath(os.path.abspath(path)))))
@@ -93,9 +93,10 @@ def to_path(url: str) -> str:
 
 
 class ParsedFilename(NamedTuple):
-    """What a file name says: the version (as written there, and parsed) and a wheel's tags (``cp311-cp311-linux_x86_64``).
+    """The data in a file name: the version (``text`` as written, ``version`` parsed) and a wheel's tags.
 
-    ``until`` is the first pip that ignores a file of this name, which older ones take for a wheel; empty if all pips take it.
+    ``tags`` have the form ``cp311-cp311-linux_x86_64``. ``until`` is the first pip version that ignores a file of this name,
+    which older versions accept as a wheel; empty if all versions accept it.
     """
 
     text: str
@@ -104,20 +105,20 @@ class ParsedFilename(NamedTuple):
     until: tuple[int, ...] = ()
 
     def ignored_by(self, pip: tuple[int, ...]) -> bool:
-        """Say whether the pip of this version ignores a file of this name, wherever it finds it."""
+        """Return whether version *pip* of pip ignores files of this name, on index pages and in folders alike."""
         return bool(self.until) and pip >= self.until
 
 
 def label(filename: str, project: str) -> ParsedFilename | None:
-    """Read the name of a wheel or sdist of *project* (normalized); None if it is not one, or of another project."""
+    """Parse the file name of a wheel or sdist of *project* (normalized); None if it is neither, or of another project."""
     if filename.endswith(".whl"):
         parts = filename[:-4].split("-")
         if len(parts) not in (5, 6) or normalized(parts[0]) != project:
             return None
         if not all(part.strip(".") for part in parts[-3:]) or (len(parts) == 6 and not parts[2][:1].isdecimal()):
-            return None  # no tags, or no build tag
+            return None  # an empty tag, or a build tag that does not begin with a digit
         text, tags = parts[1].replace("_", "-"), "-".join(parts[-3:])
-        # pip 25.3 and later take neither two underscores in a project nor one for the dash of a version.
+        # pip 25.3 and later ignore names with two underscores in the project, or an underscore for a dash in the version.
         until = (25, 3) if "__" in parts[0] or parsed(parts[1]) is None else _tags_until(tags)
     else:
         ending = next((e for e in SDIST_ENDINGS if filename.endswith(e)), None)
@@ -130,13 +131,13 @@ def label(filename: str, project: str) -> ParsedFilename | None:
 
 @cache
 def _tags_until(tags: str) -> tuple[int, ...]:
-    """Return the first pip that ignores a wheel because of its *tags*: one is empty, or an interpreter is no identifier."""
+    """Return the first pip version that ignores these *tags*: a tag is empty, or an interpreter is not an identifier."""
     interpreters, *others = (part.split(".") for part in tags.split("-"))
     return () if all(map(str.isidentifier, interpreters)) and all(map(all, others)) else (26, 3)
 
 
 def _version_text(stem: str, project: str) -> str:
-    """Return what follows the project's name: names may contain dashes (``_extract_version_from_fragment``)."""
+    """Return the text after the project's name, which may contain dashes itself (``_extract_version_from_fragment``)."""
     for i, character in enumerate(stem):
         if character == "-" and normalized(stem[:i]) == project:
             return _PYTHON_SUFFIX.sub("", stem[i + 1 :])
@@ -145,10 +146,10 @@ def _version_text(stem: str, project: str) -> str:
 
 @cache
 def parsed(text: str) -> Version | None:
-    """Parse a version; None if it is none."""
+    """Parse a version; None if it is invalid."""
     from packaging.version import Version
 
     try:
         return Version(text)
-    except ValueError:  # InvalidVersion, or a number of more digits than Python converts
+    except ValueError:  # InvalidVersion, or a number with more digits than Python converts
         return None

@@ -1,11 +1,11 @@
-"""Names of projects, and requirements that are a name and a version, read without packaging, whose imports cost 30 ms."""
+"""Project names, and requirements of a name and a version. Parsed without packaging, whose imports take 30 ms."""
 
 from __future__ import annotations
 
 import re
 
 _SEPARATORS = re.compile(r"[-_.]+")
-# name[extras]==version, of a version in its normal form.
+# name[extras]==version, with the version in its normalized form.
 _EXACT = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*"
     r"(?:\[\s*[A-Za-z0-9][A-Za-z0-9._-]*(?:\s*,\s*[A-Za-z0-9][A-Za-z0-9._-]*)*\s*\])?\s*"
@@ -14,14 +14,14 @@ _EXACT = re.compile(
 
 
 def normalized(name: str) -> str:
-    """Return *name* as all its spellings are compared (name normalization specification, PEP 503)."""
+    """Normalize *name*, so that all its spellings are equal (name normalization specification, PEP 503)."""
     return _SEPARATORS.sub("-", name).lower()
 
 
 def exact(text: str) -> tuple[str, str] | None:
-    """Read a requirement of the form ``name[extras]==version``: the normalized name, and the version as it is written.
+    """Parse a requirement of the form ``name[extras]==version``; return the normalized name, and the version as written.
 
-    None for anything else (dependency specifiers specification): the parser of packaging is to read it.
+    None for any other form of the dependency specifiers specification, which packaging has to parse.
     """
     found = _EXACT.fullmatch(text)
     return (normalized(found[1]), found[2]) if found else None

@@ -1,4 +1,4 @@
-"""Pins: requirements and constraints that leave one answer, gathered for each project from a call."""
+"""Pins: requirements and constraints that identify exactly one version or file, collected per project from a call."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _COMMIT = re.compile(r"@[0-9a-fA-F]{40}$")
 
 
 class Pin(NamedTuple):
-    """What a call leaves as the one answer for a project.
+    """The one version, URL or set of files to which a call pins a project.
 
-    ``project`` is normalized. ``url`` is set for direct references; else ``specifier`` admits one version, or ``hashes`` say
-    which files will do. ``places`` tell where it was written. ``requested`` is False if only constraints name the project.
-    ``settings`` are the config settings of its build (``key=value``). ``locked`` is the URL of the one file that a lock file
-    allows.
+    ``project`` is normalized. ``url`` is set for direct references. Otherwise ``specifier`` admits one version, or ``hashes``
+    identify the acceptable files. ``places`` name the sources that state the pin, such as ``r.txt, line 1``. ``requested`` is
+    False if only constraints name the project. ``settings`` are the config settings of its build (``key=value``). ``locked``
+    is the URL of the one file that a lock file allows.
     """
 
     project: str
@@ -48,12 +48,12 @@ class Pin(NamedTuple):
     locked: str = ""
 
     def admits(self, version: Version) -> bool:
-        """Say whether *version* is (one spelling of) what is pinned."""
+        """Return whether the pin's specifier contains *version*, in any spelling."""
         return self.specifier.contains(version, prereleases=True)
 
     @property
     def has_version(self) -> bool:
-        """Whether the pin names a version (and not a URL, or hashes alone)."""
+        """Whether the pin names a version, rather than a URL or only hashes."""
         return not self.url and bool(_exact(self.specifier))
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class Pin(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """One line's say about a project."""
+    """The requirement that one line states for a project."""
 
     project: str
     specifier: SpecifierSet
@@ -71,17 +71,17 @@ class _Part(NamedTuple):
 
 
 class Pins(NamedTuple):
-    """The pins of a call; ``loose`` says whether it asks for anything that they do not answer."""
+    """The pins of a call; ``loose`` is True if the call also requests something that is not pinned."""
 
     pins: tuple[Pin, ...]
     loose: bool
 
 
 def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pins:
-    """Return the pins of a call, in the order in which the projects appear.
+    """Return the pins of a call, in the order in which the projects first appear.
 
-    *markers* are the values of the environment's markers, where they are not those of the running Python. Projects whose
-    lines contradict each other are left out: pip reports the conflict.
+    *markers* are the environment's marker values; they override those of the running Python. A project whose lines contradict
+    each other has no pin: pip reports the conflict.
     """
     by_project: dict[str, list[_Part]] = {}
     loose = False
@@ -98,7 +98,7 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
 
 
 def settings_by_project(lines: Iterable[RequirementLine]) -> dict[str, tuple[str, ...]]:
-    """Return the config settings of each project that *lines* name, pinned or not: those of the first line counts for pip."""
+    """Return the config settings of each project that *lines* request, pinned or not. Of several lines, pip uses the first."""
     found: dict[str, tuple[str, ...]] = {}
     for line in lines:
         name = project_named(line.text)
@@ -108,7 +108,7 @@ def settings_by_project(lines: Iterable[RequirementLine]) -> dict[str, tuple[str
 
 
 def project_named(text: str) -> str:
-    """Return the project that a requirement's text begins with, normalized; "" if it is no name."""
+    """Return the normalized project name at the start of a requirement; empty if the text does not start with a name."""
     found = _NAME.match(text)
     return normalized(found[0]) if found else ""
 
@@ -123,11 +123,11 @@ def _join(parts: list[_Part]) -> Pin | None:
     if len(urls) > 1 or not (urls or exact or hashes):
         return None
     if exact and not any(specifier.contains(version, prereleases=True) for version in exact):
-        return None  # a contradiction
+        return None  # the lines contradict each other
     deciding = [p for p in parts if p.url or p.hashes or _exact(p.specifier)]
     places = tuple(dict.fromkeys(part.line.place for part in deciding))
     requested = any(not part.line.constraint for part in parts)
-    # pip makes its requirement of the first line that names the project.
+    # pip takes the config settings from the first requirement line that names the project.
     settings = next((part.line.settings for part in parts if not part.line.constraint), ())
     locked = next((part.line.locked for part in parts if part.line.locked), "")
     return Pin(parts[0].project, specifier, urls.pop() if urls else "", hashes, places, requested, settings, locked)
@@ -139,17 +139,17 @@ def _exact(specifier: SpecifierSet) -> list[Version]:
 
 
 def _read(line: RequirementLine, markers: Mapping[str, str]) -> _Part | None:
-    """Read one line as pip does (``req/constructors.py``); None if it does not apply here, or cannot be a pin."""
+    """Parse one line as pip does (``req/constructors.py``); None if its marker does not apply, or if it cannot be a pin."""
     text, marker = _without_marker(line.text)
     if marker and not _applies(marker, markers):
         return None
     try:
-        named = _named(text) or _requirement(text)
-    except (ValueError, RecursionError):  # no requirement, version, file name or URL: pip will say so
+        found = _direct_reference(text) or _requirement(text)
+    except (ValueError, RecursionError):  # an invalid requirement, version, file name or URL: pip reports it
         return None
-    if named is None:
+    if found is None:
         return None
-    project, specifier, url = named
+    project, specifier, url = found
     hashes = tuple(d for text in line.hashes if (d := digest.parse(text.lower())) is not None)
     return _Part(project, specifier, url, hashes, line)
 
@@ -164,7 +164,7 @@ def _applies(marker: str, markers: Mapping[str, str]) -> bool:
 
     try:
         return Marker(marker).evaluate({**markers, "extra": ""})
-    except Exception:  # noqa: BLE001 (each version of packaging has others; pip will say so)
+    except Exception:  # noqa: BLE001 (which one depends on the version of packaging; pip reports it)
         return False
 
 
@@ -179,8 +179,8 @@ def _requirement(text: str) -> tuple[str, SpecifierSet, str] | None:
     return normalized(requirement.name), requirement.specifier, requirement.url or ""
 
 
-def _named(text: str) -> tuple[str, SpecifierSet, str] | None:
-    """Read a bare URL or path: the project is what its file name says."""
+def _direct_reference(text: str) -> tuple[str, SpecifierSet, str] | None:
+    """Parse a bare URL or path, whose ``#egg=`` or file name gives the project; None for any other text."""
     if _URL.match(text):
         url = text
     elif text.lower().endswith(_ARCHIVES) and os.path.isfile(text):
@@ -202,6 +202,6 @@ def _project(filename: str) -> str:
 
 
 def _fixed(url: str) -> bool:
-    """Say whether a URL leaves one answer: all do, but version control without a commit."""
+    """Return whether a URL identifies one source: all do, except version control URLs without a full commit hash."""
     scheme, path = urlsplit(url).scheme.partition("+")[0], urlsplit(url).path
     return scheme not in _VCS or bool(_COMMIT.search(path))

@@ -1,4 +1,4 @@
-"""What is to become of an entry: decided from a pin, the entry and what was observed of it, and from nothing else."""
+"""Decide the fate of a cache entry: a pure function of pin, entry and evidence."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 class Keep(NamedTuple):
-    """It is what the pin names, or nothing says otherwise."""
+    """The entry matches the pin, or nothing proves otherwise."""
 
 
 class Hide(NamedTuple):
-    """It is sound, and not for this call: out of pip's sight, into the store."""
+    """The entry is sound but does not fit this call: pinstall hides it from pip and keeps it in the store."""
 
     reason: str
     detail: str = ""
 
 
 class Delete(NamedTuple):
-    """It is proven to be bad."""
+    """The entry is proven to be bad."""
 
     reason: str
     detail: str = ""
 
 
 class Unreadable(NamedTuple):
-    """It could not be looked at."""
+    """The entry could not be read."""
 
     reason: str
 
@@ -43,15 +43,27 @@ Verdict = Keep | Hide | Delete | Unreadable
 
 
 class Evidence(NamedTuple):
-    """What was observed of an entry.
+    """The observations of one cache entry.
 
-    ``digests`` are those of its bytes, by algorithm. ``fault`` says what is wrong with its structure (None: nothing, or not
-    asked); ``name`` (normalized) and ``version`` are those inside. ``unreadable`` says why it could not be read. ``given`` are
-    the reasons for which it went before and came back unchanged: it is what the world gives. For pages, ``listed`` says whether
-    any place of the pin's offers what is pinned, ``fresh`` whether pip would use the page without asking, and ``age`` how old
-    it is in seconds. Of built wheels, ``record`` tells how it was built (of one that plain pip built: how it would be now),
-    ``unproven`` that nobody saw it come from what the pin's hashes name, ``stale`` why it may not be from what its source is
-    now, ``other`` what was otherwise when it was built, ``missing`` which libraries it does not find.
+    - ``digests``: the digests of its bytes, by algorithm.
+    - ``fault``: the defect of its structure; None if it has none, or if the structure was not checked.
+    - ``name`` (normalized), ``version``: as stated inside the archive.
+    - ``unreadable``: why the entry could not be read.
+    - ``given``: the reasons for which it was deleted before and came back unchanged. It is the file that the index serves.
+
+    For an index page:
+
+    - ``listed``: whether any index or folder of the pin's lists the pinned version or file.
+    - ``fresh``: whether pip would use the page without asking the server.
+    - ``age``: the page's age in seconds.
+
+    For a built wheel:
+
+    - ``record``: its build record. For a wheel that plain pip built: the record that a build by this call would get.
+    - ``unproven``: True if nobody observed that it was built from a file that the pin's hashes name.
+    - ``stale``: why it may have been built from another file than its source is now.
+    - ``other``: the build condition that was different when it was built.
+    - ``missing``: the shared libraries that it needs and does not find.
     """
 
     digests: Mapping[str, str] = {}
@@ -70,9 +82,9 @@ class Evidence(NamedTuple):
     missing: tuple[str, ...] = ()
 
     def identity(self, entry: Entry) -> str:
-        """Return by what *entry* would be known again if it came back unchanged: its bytes; of a build, what is wrong with it.
+        """Return a key that recognises *entry* if it returns unchanged: a digest of its bytes.
 
-        (No two builds of one source need have the same bytes.)
+        For a built wheel, the key is its defect, or its name and version: two builds of one source may differ in their bytes.
         """
         if entry.kind == "built":
             return self.fault or f"{self.name} {self.version}"
@@ -80,7 +92,7 @@ class Evidence(NamedTuple):
 
 
 def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
-    """Return the verdict of *pin* on *entry*: only proof evicts, and nothing twice for the same reason."""
+    """Return the verdict on *entry* for *pin*: only proof deletes an entry, and never twice for the same reason."""
     if evidence.unreadable:
         return Unreadable(evidence.unreadable)
     verdict = Delete("damaged", entry.fault) if entry.fault else _DECIDE[entry.kind](pin, entry, evidence)
@@ -103,12 +115,12 @@ def _download(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
 
 
 def _is_labelled(pin: Pin, entry: Entry, evidence: Evidence) -> bool:
-    """Say whether name and version inside are those of the file name, and the project is the pin's."""
+    """Return whether name and version inside the archive are those of its file name, and the project is the pin's."""
     return entry.label is not None and (evidence.name, parsed(evidence.version)) == (pin.project, entry.label.version)
 
 
 def pinned(pin: Pin, evidence: Evidence) -> bool:
-    """Say whether an observed digest is one of the pin's."""
+    """Return whether an observed digest is one of the pin's hashes."""
     return any(evidence.digests.get(d.algorithm) == d.hex.lower() for d in pin.hashes)
 
 
@@ -131,7 +143,7 @@ def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
 
 
 def _fitting(evidence: Evidence) -> Verdict:
-    """Decide whether a sound built wheel is what this call would build now."""
+    """Decide whether a sound built wheel is the one that this call would build now."""
     if evidence.unproven:
         return Hide("unproven-build", "nothing tells that it was built from what is pinned")
     if evidence.stale:

@@ -1,4 +1,4 @@
-"""What is pip's alone to read stays unread, and is said."""
+"""Sources of requirements that only pip can read: pinstall does not read them, and lists them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _PIP = (26, 3)
 
 
-def _read(folder: Path, *words: str) -> Invocation:
-    return invocation.read(words, {"PIP_CONFIG_FILE": os.devnull, "HOME": str(folder)}, str(folder), _PIP)
+def _read(folder: Path, *arguments: str) -> Invocation:
+    return invocation.read(arguments, {"PIP_CONFIG_FILE": os.devnull, "HOME": str(folder)}, str(folder), _PIP)
 
 
 @pytest.mark.parametrize("option", ["-r", "-c"])
-def test_a_pipe_is_still_full_for_pip(tmp_path: Path, option: str) -> None:
+def test_a_pipe_is_left_unread_for_pip(tmp_path: Path, option: str) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"demo==1.0\n")
     os.close(writer)
@@ -36,39 +36,41 @@ def test_a_pipe_is_still_full_for_pip(tmp_path: Path, option: str) -> None:
     assert call.lines == ()
 
 
-def test_a_fifo_that_nobody_writes_to(tmp_path: Path) -> None:
+def test_a_fifo_without_a_writer_is_left_to_pip(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     assert [unread.source for unread in _read(tmp_path, "-r", str(tmp_path / "fifo")).unread] == [str(tmp_path / "fifo")]
 
 
 @pytest.mark.parametrize("url", ["https://localhost:1/r.txt", "HTTP://localhost:1/r.txt"])
-def test_a_url(tmp_path: Path, url: str) -> None:
+def test_a_requirements_file_at_a_url_is_left_to_pip(tmp_path: Path, url: str) -> None:
     assert [unread.source for unread in _read(tmp_path, "-r", url).unread] == [url]
 
 
-def test_a_url_within_a_file(tmp_path: Path) -> None:
+def test_a_url_within_a_requirements_file_is_left_to_pip(tmp_path: Path) -> None:
     (tmp_path / "r.txt").write_text("demo==1.0\n-r https://localhost:1/more.txt\nother==2.0\n")
     call = _read(tmp_path, "-r", str(tmp_path / "r.txt"))
     assert [line.text for line in call.lines] == ["demo==1.0", "other==2.0"]
     assert [unread.source for unread in call.unread] == ["https://localhost:1/more.txt"]
 
 
-def test_a_lock_file_that_is_a_url(tmp_path: Path) -> None:
+def test_a_lock_file_at_a_url_is_left_to_pip(tmp_path: Path) -> None:
     call = invocation.unlocked(_read(tmp_path, "-r", "https://localhost:1/pylock.dev.toml"), {}, None)
     assert [unread.source for unread in call.unread] == ["https://localhost:1/pylock.dev.toml"]
 
 
-@pytest.mark.parametrize("words", [["--no-such-option"], ["-r", "no-such-file"], ["-r"], ["--no"], ["-r", "."]], ids=" ".join)
-def test_a_call_that_cannot_be_read(tmp_path: Path, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--no-such-option"], ["-r", "no-such-file"], ["-r"], ["--no"], ["-r", "."]], ids=" ".join
+)
+def test_an_invalid_call_raises_and_a_folder_is_left_to_pip(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "folder").mkdir()
-    if words == ["-r", "."]:
-        assert [unread.source for unread in _read(tmp_path, *words).unread] == ["."]
+    if arguments == ["-r", "."]:
+        assert [unread.source for unread in _read(tmp_path, *arguments).unread] == ["."]
     else:
         with pytest.raises(UnreadableCallError):
-            _read(tmp_path, *words)
+            _read(tmp_path, *arguments)
 
 
-def test_places_are_told_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_places_name_files_relative_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "r.txt").write_text("a==1\n-c sub/c.txt\n")
     (tmp_path / "sub" / "c.txt").write_text("\nb==1 \\\n\n")
@@ -82,7 +84,7 @@ def test_places_are_told_as_they_were_written(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_the_cache_of_somebody_else_is_not_used(tmp_path: Path) -> None:
+def test_the_cache_of_another_user_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     os.chown(tmp_path / "theirs", 65534, 65534)
     assert _read(tmp_path, "--cache-dir", str(tmp_path / "theirs")).cache_dir is None
