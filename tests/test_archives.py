@@ -1,4 +1,4 @@
-"""Archives made to break whoever reads them: judged or left alone, in bounded time and memory; no file is written."""
+"""Malicious archives: pinstall checks or skips them in bounded time and memory, and writes no file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MEGABYTE = 1 << 20
 
 @contextmanager
 def _within(megabytes: int) -> Iterator[None]:
-    """Hold what is done to so much memory at once."""
+    """Assert that the body of the ``with`` statement allocates less than *megabytes* at a time."""
     tracemalloc.start()
     try:
         yield
@@ -43,7 +43,7 @@ def _within(megabytes: int) -> Iterator[None]:
 
 
 class _Counting(io.BytesIO):
-    """A file that knows how much was read of it."""
+    """A file that counts the bytes that were read from it."""
 
     taken = 0
 
@@ -67,7 +67,7 @@ def _wheel(
 
 
 def _read_all(data: bytes, ending: str = ".whl") -> Content:
-    """Read an archive in every way that there is, and return what is thought of it."""
+    """Read an archive with every function that reads archives, and return the result of the integrity check."""
     name = f"demo-1.0{ending}"
     if ending == ".whl":
         integrity.metadata(io.BytesIO(data))
@@ -80,14 +80,14 @@ def _read_all(data: bytes, ending: str = ".whl") -> Content:
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_member_that_unpacks_to_a_thousand_times_its_size(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_highly_compressed_member_is_read_in_bounded_memory(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(integrity, "LARGEST_METADATA", _MEGABYTE)
     data = _wheel({"demo.bin": bytes(30 * _MEGABYTE)}, kind, metadata=bytes(_MEGABYTE + 1))
-    with _within(5 if kind == zipfile.ZIP_DEFLATED else 70):  # the others unpack what they read at once
+    with _within(5 if kind == zipfile.ZIP_DEFLATED else 70):  # for other methods, zipfile unpacks each piece at once
         assert _read_all(data).fault == "not a readable wheel (ValueError)"
 
 
-def test_a_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "_LEAST_BOUND", _MEGABYTE)
     monkeypatch.setattr(sdist_scan, "_MOST_UNPACKED", _MEGABYTE)
     tar = _tar_header("demo-1.0/x", size=1 << 40) + bytes(20 * _MEGABYTE)
@@ -103,7 +103,7 @@ def test_a_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
-def test_what_is_large_is_no_bomb(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_archive_is_not_taken_for_a_bomb(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "_LEAST_BOUND", 1_000)
     content = random.Random(1).randbytes(_MEGABYTE) * 2  # noqa: S311
     tar = _tar_header("demo-1.0/x", size=len(content)) + content + bytes(1024)
@@ -120,19 +120,19 @@ def _tar_header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> byte
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
-def test_a_header_of_a_tar_is_not_read_for_ever(kind: bytes) -> None:
+def test_a_huge_tar_header_is_not_read_to_its_end(kind: bytes) -> None:
     packed = gzip.compress(_tar_header("x", kind, 40 * _MEGABYTE) + bytes(40 * _MEGABYTE))
     with _within(10):
         assert _read_all(packed, ".tar.gz") == Content(None)
 
 
-def test_headers_in_headers_are_damage_and_no_error_of_ours() -> None:
+def test_deeply_nested_tar_headers_are_reported_as_damage() -> None:
     packed = (_tar_header("x", tarfile.GNUTYPE_LONGNAME, 1) + b"x" + bytes(511)) * 5_000
     assert _read_all(packed, ".tar").fault == "not readable to its end (RecursionError)"
 
 
 def test_holes_of_sparse_members_are_not_read() -> None:
-    """A terabyte of zeros in one block."""
+    """One block of the tar stands for a terabyte of zeros."""
     header = bytearray(_tar_header("demo-1.0/setup.py", tarfile.GNUTYPE_SPARSE))
     header[386:410] = b"%011o\0%011o\0" % (0, 0)
     header[483:495] = b"\x80" + (1 << 40).to_bytes(11, "big")
@@ -142,7 +142,7 @@ def test_holes_of_sparse_members_are_not_read() -> None:
         assert _read_all(bytes(header) + bytes(1024), ".tar").fault is None
 
 
-def test_many_members_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_members_kept_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(integrity, "_MOST_MEMBERS", 50)
     packed = _tar_header("demo-1.0/x") * 20_000
     with _within(4):
@@ -150,7 +150,7 @@ def test_many_members_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         assert integrity.archive(io.BytesIO(gzip.compress(packed)[:-9]), "demo-1.0.tar.gz").fault
 
 
-def test_a_directory_of_a_million_members_is_not_read() -> None:
+def test_a_central_directory_of_a_million_members_is_not_read() -> None:
     row = b"PK\x01\x02" + bytes(24) + struct.pack("<HHH", 1, 0, 0) + bytes(12) + b"x"
     directory = row * 1_000_000
     data = directory + b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, len(directory), 0, 0)
@@ -171,7 +171,7 @@ def test_a_directory_of_a_million_members_is_not_read() -> None:
         "\udcff".encode("utf-8", "surrogatepass").decode("latin-1"),
     ],
 )
-def test_names_lead_nowhere(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_member_names_do_not_lead_to_other_files(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_wheel(tmp_path / "demo.whl", {name: b"x", f"{_INFO}/METADATA": _METADATA}, _INFO)
     data = (tmp_path / "demo.whl").read_bytes()
@@ -179,8 +179,8 @@ def test_names_lead_nowhere(tmp_path: Path, name: str, monkeypatch: pytest.Monke
     assert [path.name for path in tmp_path.rglob("*")] == ["demo.whl"]
 
 
-def test_overlapping_members_count_as_often_as_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory of which each row names the same bytes: 2,000 times a megabyte in a kilobyte each."""
+def test_overlapping_members_count_each_time_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the 2,000 rows of the central directory names the same kilobyte, which unpacks to a megabyte."""
     monkeypatch.setattr(archives, "_LEAST_BOUND", _MEGABYTE)
     data = bytearray(_wheel({"x": bytes(_MEGABYTE)}, zipfile.ZIP_DEFLATED))
     start = data.index(b"PK\x01\x02")
@@ -194,7 +194,7 @@ def test_overlapping_members_count_as_often_as_they_are_read(monkeypatch: pytest
 
 @pytest.mark.parametrize(("kind", "megabytes"), [(zipfile.ZIP_STORED, 4), (zipfile.ZIP_DEFLATED, 4), (zipfile.ZIP_LZMA, 12)])
 def test_a_member_is_read_in_pieces(kind: int, megabytes: int) -> None:
-    """Smaller ones where all is unpacked at once that is read at once: here 25 times as much."""
+    """The pieces are smaller if zipfile unpacks each piece at once: here, to 25 times its size."""
     chosen = random.Random(1)  # noqa: S311
     data = _wheel({"x": b"".join(bytes(10_000) + chosen.randbytes(400) for _ in range(500))}, kind)
     with _within(megabytes):
@@ -203,7 +203,7 @@ def test_a_member_is_read_in_pieces(kind: int, megabytes: int) -> None:
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
 @pytest.mark.parametrize("most", [0, 1, archives.CHUNK, archives.CHUNK + 1, _MEGABYTE, 2 * _MEGABYTE])
-def test_a_member_is_read_as_far_as_is_wanted(kind: int, most: int) -> None:
+def test_a_member_is_read_up_to_the_requested_size(kind: int, most: int) -> None:
     content = random.Random(1).randbytes(_MEGABYTE)  # noqa: S311
     with archives.zipped(io.BytesIO(_wheel({"x": content}, kind))) as archive:
         assert archives.read(archive, archive.getinfo("x"), most) == content[:most]
@@ -218,12 +218,12 @@ def test_an_encrypted_wheel_is_not_proven_damaged() -> None:
     assert _read_all(bytes(data)) == Content(None)
 
 
-def test_a_record_that_is_no_table_is_damage() -> None:
+def test_a_record_that_is_not_a_table_is_reported_as_damage() -> None:
     assert _read_all(_wheel({}, record="x" * 200_000)).fault == "its RECORD is not readable"
 
 
 @pytest.mark.parametrize("size", [1, 2, -1, archives.LARGEST_READ])
-def test_a_stream_gives_what_it_may_and_no_more(size: int) -> None:
+def test_a_stream_does_not_read_beyond_its_bound(size: int) -> None:
     stream = archives.Stream(io.BytesIO(b"abcdefgh"), 4)
     assert (stream.read(0), stream.seek(3), stream.tell()) == (b"", 3, 3)
     assert (stream.read(1), stream.seek(4), stream.tell()) == (b"d", 4, 4)
@@ -231,7 +231,7 @@ def test_a_stream_gives_what_it_may_and_no_more(size: int) -> None:
         stream.read(size)
 
 
-def test_a_stream_gives_all_there_is_at_once_and_ends() -> None:
+def test_a_stream_may_end_before_its_bound() -> None:
     stream = archives.Stream(io.BytesIO(b"abc"), 2 * archives.LARGEST_READ)
     assert (stream.read(archives.LARGEST_READ), stream.read(1), stream.seek(9)) == (b"abc", b"", 3)
     with pytest.raises(archives.TooLargeError):
@@ -246,7 +246,7 @@ _WHOLE = {
 
 
 def _zip64() -> bytes:
-    """A zip whose sizes stand in its zip64 records, where they can lie best."""
+    """Return a zip whose sizes are in its zip64 records, which can state the most harmful values."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in ("METADATA", "RECORD"):
@@ -262,8 +262,8 @@ def _zip64() -> bytes:
 @pytest.mark.parametrize("ending", [".whl", ".zip"])
 @given(seed=st.integers(0, 1 << 32), tail=st.booleans(), number=st.integers(0, 4))
 @settings(max_examples=150, deadline=None)
-def test_lies_about_sizes_and_places_break_nothing(ending: str, seed: int, tail: bool, number: int) -> None:
-    """Numbers are overwritten where zip keeps them: in its directory and behind it, zip64's among them."""
+def test_wrong_sizes_and_offsets_raise_no_error(ending: str, seed: int, tail: bool, number: int) -> None:
+    """Numbers are overwritten in the central directory and after it, including those of zip64."""
     chosen = random.Random(seed)  # noqa: S311
     data = bytearray([*_WHOLE[ending], _zip64()][number])
     for _ in range(chosen.choice((1, 1, 2, 4))):

@@ -1,4 +1,4 @@
-"""What shapes a build: when two builds are the same, and what is remembered of them."""
+"""The conditions that shape a build: when two builds count as the same, and what a build record contains."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _THEN = Conditions(
     ],
     ids=str,
 )
-def test_differences(change: dict[str, Any], said: str) -> None:
+def test_differences_between_two_builds(change: dict[str, Any], said: str) -> None:
     assert difference(_THEN, _THEN._replace(**change)) == said
 
 
@@ -79,7 +79,7 @@ def test_names_of_compilers(says: str, name: str | None) -> None:
     assert name is None or build_record.compiler_name(says) == name
 
 
-def test_a_compiler_that_is_not_set_is_the_interpreters(tmp_path: Path) -> None:
+def test_the_interpreters_compiler_is_used_if_no_variable_is_set(tmp_path: Path) -> None:
     fake = tmp_path / "fake-12"
     fake.write_text("#!/bin/sh\necho 'gcc (Fake) 12\nFree Software Foundation'\n")
     fake.chmod(0o755)
@@ -93,7 +93,7 @@ def test_a_compiler_that_is_not_set_is_the_interpreters(tmp_path: Path) -> None:
     assert build_record.compilers({**environ, "CC": "'"}, {})["CC"] == build_record.hashed("'")
 
 
-def test_a_path_is_the_builds_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_are_searched_on_the_path_of_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder, says in (("ours", "gcc 12\nFree Software Foundation"), ("theirs", "clang version 14")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "cc").write_text(f"#!/bin/sh\necho '{says}'\n")
@@ -112,8 +112,8 @@ _ARM = "processor\t: 0\nBogoMIPS\t: {}\nFeatures\t: fp asimd{}\n"
 
 
 @pytest.mark.parametrize("says", [_INTEL, _ARM])
-def test_a_processor_counts_where_flags_ask_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
-    """What it is able to, not how fast it runs just now."""
+def test_the_processor_counts_only_if_flags_ask_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    """Its features count, not its current speed."""
 
     def seen(*numbers: str) -> str:
         (tmp_path / "cpuinfo").write_bytes(says.format(*numbers).encode("latin-1"))
@@ -132,18 +132,18 @@ def test_a_processor_counts_where_flags_ask_for_it(tmp_path: Path, monkeypatch: 
     assert build_record.cpu({"CFLAGS": "-O3"}) == ""
 
 
-def test_any_value_has_its_digest() -> None:
+def test_values_that_are_not_utf8_have_digests() -> None:
     assert build_record.hashed(os.fsdecode(b"\xff")) != build_record.hashed(os.fsdecode(b"\xfe"))
 
 
-def test_settings_have_no_order() -> None:
+def test_the_order_of_settings_matters_only_within_one_key() -> None:
     assert build_record.settings(["a=b", "c=d"]) == build_record.settings(["c=d", "a=b"]) != build_record.settings(["a=b"])
     assert build_record.settings(["a=b", "a=c"]) != build_record.settings(["a=c", "a=b"]), "but values of one key do"
     assert build_record.settings(["a=x=1", "a=b=2"]) != build_record.settings(["a=b=2", "a=x=1"]), "whatever is in them"
     assert build_record.settings([]) == ""
 
 
-def test_no_value_is_remembered() -> None:
+def test_a_record_contains_no_values_of_variables_or_settings() -> None:
     record = BuildRecord(
         "0" * 64,
         {},
@@ -153,12 +153,12 @@ def test_no_value_is_remembered() -> None:
     assert "hush" not in json.dumps(build_record.to_json(record))
 
 
-# Where nothing can be told of libraries, their places are a view of nothing.
+# `Libraries` has a read-only mapping of places by default, which has to be written as JSON, too.
 _LIBRARIES = MappingProxyType({"libz.so.1": "/lib/libz.so.1"})
 _RECORD = BuildRecord("0" * 64, {"sha256": "1" * 64}, _SAYS, _THEN, _LIBRARIES, seen=False)
 
 
-def test_a_record_is_read_as_it_was_written() -> None:
+def test_a_record_survives_writing_and_reading() -> None:
     assert build_record.from_json(json.loads(json.dumps(build_record.to_json(_RECORD)))) == _RECORD
 
 
@@ -182,7 +182,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
         ("conditions", "peers", ["numpy"]),
     ],
 )
-def test_a_record_that_we_did_not_write_is_none(part: str, name: str, value: Any) -> None:
+def test_an_invalid_record_is_rejected(part: str, name: str, value: Any) -> None:
     document = json.loads(json.dumps(build_record.to_json(_RECORD)))
     (document[part] if part else document)[name] = value
     assert build_record.from_json(document) is None
@@ -196,7 +196,7 @@ _JSON = st.recursive(
 
 
 @given(st.lists(st.sampled_from(["wheel", "source", "says", "conditions", "libraries", "seen", "format"]), min_size=1), _JSON)
-def test_a_record_of_any_shape(names: list[str], value: Any) -> None:
+def test_arbitrary_json_raises_no_error(names: list[str], value: Any) -> None:
     document = json.loads(json.dumps(build_record.to_json(_RECORD)))
     for name in names[:-1]:
         if isinstance(document.get(name), dict) and document[name]:

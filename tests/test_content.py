@@ -1,4 +1,4 @@
-"""What a body is, by nothing but its content."""
+"""Identification of a cached body by its content alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _zip(*names: str, text: str = "Name: Demo.Name\nVersion: 1.0\n") -> bytes:
         ("Name: \nVersion: 1.0\n", Content("metadata", "unknown.metadata")),
     ],
 )
-def test_metadata(text: str, found: Content) -> None:
+def test_metadata_files_are_identified(text: str, found: Content) -> None:
     assert _identified(f"Metadata-Version: 2.1\n{text}".encode("latin-1")) == found
     assert _identified(f"\nMetadata-Version: 2.1\n{text}".encode("latin-1")) == Content("other")
 
@@ -48,7 +48,7 @@ def test_metadata(text: str, found: Content) -> None:
     ("ending", "packed"),
     [(".tar.gz", gzip.compress), (".tar.bz2", bz2.compress), (".tar.xz", lzma.compress)],
 )
-def test_an_sdist(tmp_path: Path, ending: str, packed: object) -> None:
+def test_compressed_sdists_are_identified(tmp_path: Path, ending: str, packed: object) -> None:
     assert callable(packed)
     tar = gzip.decompress(sdist(tmp_path, "Demo-Name", "1.0").read_bytes())
     assert _identified(packed(tar)) == Content("download", f"Demo-Name-1.0{ending}", "demo-name", "1.0")
@@ -56,15 +56,15 @@ def test_an_sdist(tmp_path: Path, ending: str, packed: object) -> None:
     assert _identified(tar) == Content("other")
 
 
-def test_a_zip_is_a_wheel_or_an_sdist() -> None:
+def test_a_zip_without_a_dist_info_folder_is_an_sdist() -> None:
     assert _identified(_zip("demo-1.0/PKG-INFO")) == Content("download", "Demo.Name-1.0.zip", "demo-name", "1.0")
     assert _identified(_zip("demo-1.0/src/PKG-INFO")) == Content("download", "unknown.zip")
     assert _identified(_zip("setup.py")) == Content("download", "unknown.zip")
 
 
 @pytest.mark.parametrize("after", [0, 300], ids=["small", "large"])
-def test_a_wheel_is_named_by_its_own_folder(tmp_path: Path, after: int) -> None:
-    """However much is in it, whatever it brings of others and wherever in it the folder is."""
+def test_a_wheel_is_named_after_its_own_dist_info_folder(tmp_path: Path, after: int) -> None:
+    """The number of its files, vendored ``.dist-info`` folders and the position of its own folder do not matter."""
     others = ["demo/_vendor/other-2.0.dist-info/METADATA", *(f"demo/{number:050}.py" for number in range(after))]
     names = ["demo/x.py", "demo_name-1.0_1.dist-info/METADATA", *others]
     text = "Name: demo_name\nVersion: 1.0-1\n"
@@ -77,11 +77,11 @@ def test_a_wheel_is_named_by_its_own_folder(tmp_path: Path, after: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Name: demo\n", "Version: 1.0\n"])
-def test_a_large_wheel_without_a_name_is_unknown(text: str) -> None:
+def test_a_large_wheel_without_name_or_version_is_unknown(text: str) -> None:
     names = ["demo-1.0.dist-info/METADATA", *(f"demo/{number:050}.py" for number in range(300))]
     assert _identified(_zip(*names, text=text)) == Content("download", "unknown.zip")
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"{}", b"MZ" + bytes(100)])
-def test_anything_else(data: bytes) -> None:
+def test_other_content_is_not_identified(data: bytes) -> None:
     assert _identified(data) == Content("other")

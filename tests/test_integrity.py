@@ -1,4 +1,4 @@
-"""Digests, and archives that read to their end."""
+"""Digests of files, and the integrity of archives."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _archive(path: Path) -> integrity.Content:
 
 @given(data=st.binary(max_size=600_000))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_digests_are_hashlibs(tmp_path: Path, data: bytes) -> None:
+def test_digests_equal_those_of_hashlib(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(data)
     found = _digests(path, ["sha256", "md5", "blake2b", "blake2b_256"])
@@ -56,7 +56,7 @@ def test_digests_are_hashlibs(tmp_path: Path, data: bytes) -> None:
 
 
 def _archives(folder: Path) -> dict[str, Path]:
-    """The same files in every form that pip knows."""
+    """Pack the same files in every archive format that pip supports."""
     made = sdist(folder, "demo", "1.0")
     plain = gzip.decompress(made.read_bytes())
     packed = {".tar": plain, ".tar.bz2": bz2.compress(plain), ".tar.xz": lzma.compress(plain), ".tgz": made.read_bytes()}
@@ -77,20 +77,20 @@ _ENDINGS = [".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tar.xz", ".zip", ".whl"]
 
 
 @pytest.mark.parametrize("ending", _ENDINGS)
-def test_a_whole_archive_has_no_fault(tmp_path: Path, ending: str) -> None:
+def test_a_complete_archive_has_no_fault(tmp_path: Path, ending: str) -> None:
     path = _archives(tmp_path)[ending]
     assert _archive(path).fault is None
 
 
 @pytest.mark.parametrize("ending", _ENDINGS)
-def test_a_cut_archive_has(tmp_path: Path, ending: str) -> None:
+def test_a_truncated_archive_has_a_fault(tmp_path: Path, ending: str) -> None:
     path = _archives(tmp_path)[ending]
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     assert _archive(path).fault
 
 
 @pytest.mark.parametrize("ending", [e for e in _ENDINGS if e != ".tar"])
-def test_so_has_one_with_a_flipped_bit(tmp_path: Path, ending: str) -> None:
+def test_an_archive_with_a_flipped_bit_has_a_fault(tmp_path: Path, ending: str) -> None:
     path = _archives(tmp_path)[ending]
     flip(path)
     assert _archive(path).fault
@@ -99,36 +99,36 @@ def test_so_has_one_with_a_flipped_bit(tmp_path: Path, ending: str) -> None:
 @pytest.mark.parametrize("ending", _ENDINGS)
 @given(data=st.binary(max_size=2_000), at=st.integers(0, 5_000))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_any_bytes_are_judged_and_none_break_us(tmp_path: Path, ending: str, data: bytes, at: int) -> None:
+def test_arbitrary_damage_raises_no_error(tmp_path: Path, ending: str, data: bytes, at: int) -> None:
     path = tmp_path / f"demo-1.0{ending}"
     whole = _archives(tmp_path / "whole")[ending].read_bytes()
     path.write_bytes(whole[:at] + data + whole[at + len(data) :])
     _archive(path)
 
 
-def test_of_what_pip_does_not_know_nothing_is_told() -> None:
+def test_an_unknown_kind_of_file_has_no_fault() -> None:
     assert integrity.archive(io.BytesIO(b"MZ"), "demo-1.0.exe") == integrity.Content(None)
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     (tmp_path / "link").symlink_to("file")
     with pytest.raises(OSError, match="symbolic"):
         _digests(tmp_path / "link", ["sha256"])
 
 
-def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+def test_opening_a_fifo_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     assert _digests(tmp_path / "fifo", ["md5"]) == {"md5": hashlib.md5(b"").hexdigest()}
 
 
-def test_a_wheel_says_what_it_is(tmp_path: Path) -> None:
+def test_name_and_version_come_from_the_metadata_of_a_wheel(tmp_path: Path) -> None:
     path = wheel(tmp_path, "Demo-Name", "1.0", inside="2.0")
     assert _archive(path) == integrity.Content(None, "demo-name", "2.0")
 
 
 @pytest.mark.parametrize("ending", _ENDINGS)
-def test_an_archive_within_a_file_is_judged_as_if_it_were_alone(tmp_path: Path, ending: str) -> None:
+def test_an_archive_that_is_a_part_of_a_file_is_checked_like_a_file(tmp_path: Path, ending: str) -> None:
     path = _archives(tmp_path)[ending]
     data = path.read_bytes()
     for content, whole in ((data, True), (data[: len(data) // 3], False)):
@@ -160,7 +160,7 @@ def _hashed(algorithm: str, end: str = "") -> str:
 
 
 def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.Content:
-    """Judge a wheel whose RECORD, the last of its files, has these rows and those of the other files."""
+    """Check a wheel whose RECORD, the last of its files, has *rows* and those of the other files."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, data in files.items():
@@ -186,8 +186,8 @@ def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.Co
         ["# no row", _hashed("sha256")],
     ],
 )
-def test_a_wheel_that_is_as_its_record_says(rows: list[str]) -> None:
-    """RECORD and its signatures may be in it and need not; a hash that cannot be compared proves nothing."""
+def test_a_wheel_that_matches_its_record_has_no_fault(rows: list[str]) -> None:
+    """RECORD may list itself and its signatures, but need not; a hash of an unknown algorithm proves nothing."""
     assert _recorded(rows) == integrity.Content(None, "demo", "1.0")
 
 
@@ -201,22 +201,22 @@ def test_a_wheel_that_is_as_its_record_says(rows: list[str]) -> None:
         ([_hashed("sha256"), "demo/gone.py,,"], "demo/gone.py is in its RECORD and not in it"),
     ],
 )
-def test_a_wheel_that_is_not(rows: list[str], fault: str) -> None:
+def test_a_wheel_that_differs_from_its_record_has_a_fault(rows: list[str], fault: str) -> None:
     assert _recorded(rows) == integrity.Content(fault, "demo", "1.0")
 
 
-def test_a_wheel_has_a_record() -> None:
+def test_a_wheel_without_a_record_has_a_fault() -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(_METADATA, _FILES[_METADATA])
     assert integrity.wheel(packed) == integrity.Content("it has no RECORD")
 
 
-def test_a_wheel_may_not_say_what_it_is() -> None:
+def test_a_wheel_without_name_and_version_has_no_fault() -> None:
     assert _recorded([_hashed("sha256")], {**_FILES, _METADATA: b"Summary: nothing\n"}) == integrity.Content(None, "", "")
 
 
-def test_what_a_wheel_brings_to_the_top_of_site_packages() -> None:
+def test_top_level_names_of_a_wheel() -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in (

@@ -1,4 +1,4 @@
-"""The libraries of extension modules: what we say is what the loader does, with ldd as the judge."""
+"""The search for the libraries of extension modules has the same results as the dynamic loader's, as ldd reports them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _GCC = [shutil.which("gcc") or "", "-shared", "-fPIC", "-nostdlib", "-x", "c", "
 
 
 def libraries(wheel: io.BytesIO, site_packages: str, path: Sequence[str], environ: Mapping[str, str]) -> Libraries | None:
-    """Return the names alone: where a system has its libraries differs."""
+    """Return the libraries without their paths, which differ between systems."""
     said = proof.libraries(wheel, site_packages, path, environ)
     return said and said._replace(places={})
 
@@ -44,7 +44,7 @@ def _library(folder: Path, soname: str, *flags: str, needs: Sequence[Path] = ())
     """Compile a shared library that needs the libraries *needs*, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / soname
-    # One library holds all kinds of segments that gcc makes, and enough bytes to flip.
+    # The library has all kinds of segments that gcc writes, and enough bytes to flip.
     source = b"int value = 1; static __thread int own; int answer(void) { return value + own; }"
     names = ["-x", "none", "-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined", *map(str, needs)]
     subprocess.run([*_GCC, "-o", str(path), f"-Wl,-soname,{soname}", *flags, *names], input=source, check=True)
@@ -60,7 +60,7 @@ def _zip(files: Mapping[str, Path | bytes]) -> io.BytesIO:
 
 
 def _judged(site: Path, files: Mapping[str, Path | bytes], **environ: str) -> Libraries:
-    """Return what we say of a wheel; ldd has to say the same of it once it is installed."""
+    """Return the libraries that pinstall finds for a wheel, and assert that ldd finds the same after it is installed."""
     said = libraries(_zip(files), str(site), [str(site)], environ)
     assert said is not None
     found, missing = set(), set()
@@ -82,14 +82,14 @@ def _judged(site: Path, files: Mapping[str, Path | bytes], **environ: str) -> Li
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """Where wheels are installed; its path goes over a link."""
+    """A site-packages folder whose path contains a symbolic link."""
     real = tmp_path / "environment" / "lib" / "site-packages"
     real.mkdir(parents=True)
     (tmp_path / "environment" / "lib64").symlink_to("lib")
     return tmp_path / "environment" / "lib64" / "site-packages"
 
 
-def test_a_library_is_found_until_another_takes_its_place(tmp_path: Path, site: Path) -> None:
+def test_a_library_is_missing_after_another_version_replaces_it(tmp_path: Path, site: Path) -> None:
     folder = tmp_path / "opt"
     foo = _library(folder, "libfoo.so.1")
     module = _library(tmp_path, "_x.so", needs=[foo])
@@ -100,13 +100,13 @@ def test_a_library_is_found_until_another_takes_its_place(tmp_path: Path, site: 
     assert _judged(site, {"demo/_x.so": module}, LD_LIBRARY_PATH=variable) == Libraries((), ("libfoo.so.1",))
 
 
-def test_the_systems_own_are_found_by_the_loaders_cache_and_folders(tmp_path: Path, site: Path) -> None:
+def test_system_libraries_are_found_in_the_loaders_cache_and_folders(tmp_path: Path, site: Path) -> None:
     stubs = [_library(tmp_path / "stubs", name) for name in ("libc.so.6", "libm.so.6", "libstdc++.so.6", "libnope.so.6")]
     said = _judged(site, {"demo.so": _library(tmp_path, "demo.so", needs=stubs)})
     assert said.missing == ("libnope.so.6",)
 
 
-def test_an_empty_variable_is_none_and_an_empty_folder_in_it_is_the_current_one(
+def test_an_empty_ld_library_path_is_ignored_and_an_empty_item_is_the_current_folder(
     tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     foo = _library(tmp_path, "libfoo.so.1")
@@ -126,8 +126,8 @@ def test_an_empty_variable_is_none_and_an_empty_folder_in_it_is_the_current_one(
         "$ORIGIN/../../site-packages/./demo.libs/",
     ],
 )
-def test_a_file_names_folders_itself(tmp_path: Path, site: Path, dtags: str, rpath: str) -> None:
-    """Bundled by the wheel, or brought to that folder by another one."""
+def test_folders_that_a_library_names_are_searched(tmp_path: Path, site: Path, dtags: str, rpath: str) -> None:
+    """The library is bundled by the wheel, or was installed in that folder by another distribution."""
     foo = _library(tmp_path / "build", "libfoo.so.1")
     module = _library(tmp_path, "_x.so", f"-Wl,{dtags},-rpath,{rpath}", needs=[foo])
     assert _judged(site, {"demo/_x.so": module}).missing == ("libfoo.so.1",)
@@ -136,7 +136,7 @@ def test_a_file_names_folders_itself(tmp_path: Path, site: Path, dtags: str, rpa
 
 
 @pytest.mark.parametrize("token", ["$LIB", "${LIB}", "$PLATFORM"])
-def test_tokens_stand_for_what_the_loader_was_built_for(tmp_path: Path, site: Path, token: str) -> None:
+def test_tokens_in_folders_are_replaced(tmp_path: Path, site: Path, token: str) -> None:
     foo = _library(tmp_path / "build", "libfoo.so.1")
     for name in ("lib", "lib64", f"lib/{sys.implementation._multiarch}", platform.machine()):
         (tmp_path / "opt" / name).mkdir(parents=True)
@@ -148,15 +148,15 @@ def test_tokens_stand_for_what_the_loader_was_built_for(tmp_path: Path, site: Pa
 
 
 @pytest.mark.parametrize("lib", proof._LIB)
-def test_a_loaders_lib_is_any_that_it_may_be(tmp_path: Path, site: Path, lib: str) -> None:
+def test_the_token_lib_stands_for_all_possible_folders(tmp_path: Path, site: Path, lib: str) -> None:
     module = _library(
         tmp_path, "_x.so", f"-Wl,-rpath,{tmp_path}/opt/$LIB", needs=[_library(tmp_path / "opt" / lib, "libfoo.so.1")]
     )
     assert libraries(_zip({"_x.so": module}), str(site), [], {}) == Libraries(("libfoo.so.1",))
 
 
-def test_a_file_names_folders_beside_where_it_will_lie(tmp_path: Path, site: Path) -> None:
-    """Outside all packages, as conda's libraries are."""
+def test_origin_is_the_folder_where_the_library_will_be_installed(tmp_path: Path, site: Path) -> None:
+    """The folder is outside all packages, as that of conda's libraries is."""
     foo = _library(tmp_path / "environment" / "share", "libfoo.so.1")
     module = _library(tmp_path, "_x.so", "-Wl,-rpath,$ORIGIN/../../../share", needs=[foo])
     for member in ("demo/_x.so", "demo-1.0.data/platlib/demo/_x.so"):
@@ -167,7 +167,7 @@ def test_a_file_names_folders_beside_where_it_will_lie(tmp_path: Path, site: Pat
 
 
 def _dynamic(data: bytes) -> Iterator[tuple[int, str]]:
-    """Yield where each entry of the dynamic section stands, and its tag."""
+    """Yield the offset and the tag of each entry of the dynamic section."""
     elf = ELFFile(io.BytesIO(data))
     for segment in elf.iter_segments("PT_DYNAMIC"):
         assert isinstance(segment, DynamicSegment)
@@ -176,17 +176,17 @@ def _dynamic(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("also", [True, False])
-def test_runpath_makes_rpath_void(tmp_path: Path, site: Path, also: bool) -> None:
+def test_runpath_overrides_rpath(tmp_path: Path, site: Path, also: bool) -> None:
     foo = _library(tmp_path / "opt", "libfoo.so.1")
     data = bytearray(_library(tmp_path, "nowhere", f"-Wl,--disable-new-dtags,-rpath,{tmp_path}/opt", needs=[foo]).read_bytes())
-    if also:  # no linker writes both: its soname becomes its RUNPATH
+    if also:  # no linker writes both: the test turns the soname into a RUNPATH
         at = next(at for at, tag in _dynamic(bytes(data)) if tag == "DT_SONAME")
         data[at : at + 8] = struct.pack("<Q", 29)
     said = _judged(site, {"_x.so": bytes(data)})
     assert said == (Libraries((), ("libfoo.so.1",)) if also else Libraries(("libfoo.so.1",)))
 
 
-def test_runpath_is_for_its_own_file_alone(tmp_path: Path, site: Path) -> None:
+def test_runpath_applies_only_to_its_own_file(tmp_path: Path, site: Path) -> None:
     far = _library(tmp_path / "opt", "libfar.so.1")
     near = _library(tmp_path, "libnear.so.1", needs=[far])
     module = _library(tmp_path, "_x.so", f"-Wl,--enable-new-dtags,-rpath,$ORIGIN:{tmp_path}/opt", needs=[near])
@@ -194,7 +194,7 @@ def test_runpath_is_for_its_own_file_alone(tmp_path: Path, site: Path) -> None:
 
 
 @pytest.mark.parametrize(("at", "value"), [(4, b"\x01"), (18, b"\x28\x00"), (0, b"\x7fELG")], ids=["class", "machine", "none"])
-def test_another_machines_file_is_passed_over(tmp_path: Path, site: Path, at: int, value: bytes) -> None:
+def test_libraries_for_other_machines_are_skipped(tmp_path: Path, site: Path, at: int, value: bytes) -> None:
     foo = _library(tmp_path / "opt", "libfoo.so.1")
     module = _library(tmp_path, "_x.so", needs=[foo])
     data = foo.read_bytes()
@@ -207,7 +207,7 @@ def test_another_machines_file_is_passed_over(tmp_path: Path, site: Path, at: in
         assert _judged(site, {"_x.so": module}, LD_LIBRARY_PATH=folder) == said
 
 
-def test_what_is_no_readable_file_is_not_waited_for(tmp_path: Path, site: Path) -> None:
+def test_fifos_folders_and_unreadable_files_are_skipped(tmp_path: Path, site: Path) -> None:
     foo = _library(tmp_path / "build", "libfoo.so.1")
     module = _library(tmp_path, "_x.so", needs=[foo])
     os.mkfifo(tmp_path / "libfoo.so.1")
@@ -229,8 +229,8 @@ def test_a_name_with_a_slash_is_a_path(tmp_path: Path, site: Path) -> None:
     assert libraries(_zip({"_x.so": module}), str(site), [], {}) == Libraries((), tuple(sorted([str(foo), "opt/libfoo.so"])))
 
 
-def test_another_package_brings_it(tmp_path: Path, site: Path) -> None:
-    """As extensions of PyTorch need ``libc10.so``, which ``import torch`` loads before them."""
+def test_libraries_of_other_distributions_are_found(tmp_path: Path, site: Path) -> None:
+    """Extensions of PyTorch need ``libc10.so``, for example, which ``import torch`` loads before them."""
     c10 = _library(tmp_path / "build", "libc10.so")
     module = _library(tmp_path, "_x.so", needs=[c10])
     elsewhere = tmp_path / "elsewhere"
@@ -253,7 +253,7 @@ def test_the_search_below_the_path_is_bounded(tmp_path: Path, site: Path, monkey
     assert libraries(_zip({"_x.so": module}), str(site), [], {}) == Libraries((), ("libc10.so",))
 
 
-def test_what_the_interpreter_brings_lies_beside_its_standard_library(tmp_path: Path, site: Path) -> None:
+def test_the_interpreters_libraries_are_found_beside_its_standard_library(tmp_path: Path, site: Path) -> None:
     python = _library(tmp_path / "lib", "libpython3.so.1.0")
     module = _library(tmp_path, "_x.so", needs=[python])
     for path, found in (("lib/python3.99", True), ("other/python3.99", False)):
@@ -262,13 +262,13 @@ def test_what_the_interpreter_brings_lies_beside_its_standard_library(tmp_path: 
         assert bool(said.found) == found
 
 
-def test_a_wheels_data_folder_is_not_where_it_goes(tmp_path: Path, site: Path) -> None:
+def test_origin_of_a_library_in_a_data_folder_is_in_site_packages(tmp_path: Path, site: Path) -> None:
     foo = _library(site / "other.libs", "libfoo.so.1")
     module = _library(tmp_path, "_x.so", "-Wl,-rpath,$ORIGIN/../other.libs", needs=[foo])
     assert libraries(_zip({"demo-1.0.data/platlib/demo/_x.so": module}), str(site), [], {}) == Libraries(("libfoo.so.1",))
 
 
-def test_a_wheel_without_libraries_needs_none_and_costs_no_import(tmp_path: Path) -> None:
+def test_a_wheel_without_libraries_needs_none_and_does_not_import_elftools(tmp_path: Path) -> None:
     made = tmp_path / "demo.whl"
     made.write_bytes(_zip({"demo.py": b"", "demo.so/x.py": b"", "demo_so": b"\x7fELF"}).getvalue())
     code = (
@@ -279,7 +279,7 @@ def test_a_wheel_without_libraries_needs_none_and_costs_no_import(tmp_path: Path
     assert done.stdout == "() () False\n"
 
 
-def test_what_needs_nothing(tmp_path: Path, site: Path) -> None:
+def test_a_library_without_needs(tmp_path: Path, site: Path) -> None:
     assert _judged(site, {"x.so": _library(tmp_path, "x.so")}) == Libraries()
     no_library = _library(tmp_path, "y.so", "-c")
     assert libraries(_zip({"y.so": no_library}), str(site), [], {}) == Libraries()
@@ -294,7 +294,7 @@ def _with_too_many_segments(data: bytes) -> bytes:
 
 
 def _without_end(data: bytes) -> bytes:
-    """Where the dynamic section ends, thousands of DT_DEBUG follow."""
+    """Replace the end of the dynamic section with thousands of DT_DEBUG entries."""
     at = next(at for at, tag in _dynamic(data) if tag == "DT_NULL")
     return data[:at] + struct.pack("<QQ", 21, 0) * 5000
 
@@ -306,14 +306,14 @@ def _cut(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "harm", [_of_another_machine, _with_too_many_segments, _without_end, _cut], ids=lambda f: f.__name__[1:]
 )
-def test_of_an_elf_file_that_cannot_be_read_nothing_is_told(tmp_path: Path, site: Path, harm: object) -> None:
+def test_the_result_is_unknown_for_an_unreadable_elf_file(tmp_path: Path, site: Path, harm: object) -> None:
     assert callable(harm)
     data = _library(tmp_path, "_x.so").read_bytes()
     assert libraries(_zip({"_x.so": harm(data)}), str(site), [], {}) is None
 
 
-def test_sections_are_for_linkers_alone(tmp_path: Path, site: Path) -> None:
-    """Stripped or broken, they are nothing to the loader."""
+def test_broken_sections_are_ignored(tmp_path: Path, site: Path) -> None:
+    """The loader ignores sections, so that missing or broken ones do not matter."""
     module = _library(tmp_path, "_x.so", needs=[_library(tmp_path, "libfoo.so.1")]).read_bytes()
     for offset, count in ((bytes(8), bytes(2)), (b"\xff" * 7 + b"\x7f", b"\xff\xff"), (bytes([64, *bytes(7)]), b"\xff\xff")):
         harmed = module[:40] + offset + module[48:60] + count + module[62:]
@@ -322,12 +322,12 @@ def test_sections_are_for_linkers_alone(tmp_path: Path, site: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.so", "x.pyd", "x.dylib", "x.so.1"])
 @pytest.mark.parametrize("head", [b"\xcf\xfa\xed\xfe", b"MZ\x90\x00", b""], ids=["Mach-O", "PE", "empty"])
-def test_of_other_systems_libraries_nothing_is_told(tmp_path: Path, name: str, head: bytes) -> None:
+def test_the_result_is_unknown_for_libraries_of_other_systems(tmp_path: Path, name: str, head: bytes) -> None:
     files: dict[str, Path | bytes] = {"y.so": _library(tmp_path, "y.so"), name: head.ljust(100) if head else b""}
     assert libraries(_zip(files), "", [], {}) is None
 
 
-def test_what_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_is_unknown_for_too_large_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = _library(tmp_path, "_x.so")
     monkeypatch.setattr(proof, "_LARGEST", 2 * module.stat().st_size)
     assert libraries(_zip({"x.so": module, "y.so": module}), "", [], {}) == Libraries()
@@ -336,20 +336,20 @@ def test_what_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A module with all that we read."""
+    """An extension module with everything that pinstall reads."""
     folder = tmp_path_factory.mktemp("whole")
     foo = _library(folder, "libfoo.so.1")
     return _library(folder, "_x.so", "-Wl,-rpath,$ORIGIN/../$LIB:/nowhere", needs=[foo]).read_bytes()
 
 
-# Most bytes of a library are padding: the headers and what the dynamic section says are hit more often.
+# Most bytes of a library are padding, so that edits prefer the headers and the dynamic section.
 _AT = st.one_of(st.integers(0, 1000), st.integers(0, 30_000))
 _EDITS = st.lists(st.tuples(_AT, st.sampled_from([b"\0", b"\xff", b"\x7f" * 4, b"\xff" * 8, b"\0" * 16, b"$/:"])), max_size=6)
 
 
 @given(edits=_EDITS, dynamic=_EDITS, end=st.one_of(st.none(), st.integers(0, 20_000)))
 @settings(max_examples=300, deadline=10_000)
-def test_any_library_is_judged_and_none_breaks_us(
+def test_arbitrarily_damaged_libraries_raise_no_error(
     whole: bytes, edits: list[tuple[int, bytes]], dynamic: list[tuple[int, bytes]], end: int | None
 ) -> None:
     data = bytearray(whole)
@@ -362,7 +362,7 @@ def test_any_library_is_judged_and_none_breaks_us(
 
 @given(at=st.integers(0, 20_000), value=st.binary(max_size=8), end=st.one_of(st.none(), st.integers(0, 20_000)))
 @settings(max_examples=300, deadline=10_000)
-def test_any_archive_is_judged_and_none_breaks_us(whole: bytes, at: int, value: bytes, end: int | None) -> None:
+def test_arbitrarily_damaged_wheels_raise_no_error(whole: bytes, at: int, value: bytes, end: int | None) -> None:
     data = bytearray(_zip({"demo/_x.so": whole, "demo/y.py": b"pass"}).getvalue())
     at %= len(data)
     data[-at : len(data) - at + len(value)] = value
@@ -380,7 +380,7 @@ def test_the_loaders_cache_is_read_as_ldconfig_reads_it() -> None:
 
 
 def _cache(**entries: str) -> bytes:
-    """Write a cache as ``dl-cache.h`` of glibc has it."""
+    """Return a loader's cache in the format of glibc's ``dl-cache.h``."""
     strings, places = b"", []
     for text in itertools.chain.from_iterable(entries.items()):
         places.append(48 + 24 * len(entries) + len(strings))
@@ -389,7 +389,7 @@ def _cache(**entries: str) -> bytes:
     return b"glibc-ld.so.cache1.1" + struct.pack("=IIB3xI12x", len(entries), len(strings), 2, 0) + rows + strings
 
 
-def test_an_old_cache_and_a_broken_one(tmp_path: Path) -> None:
+def test_old_and_broken_loader_caches(tmp_path: Path) -> None:
     path = tmp_path / "ld.so.cache"
     new = _cache(libfoo="/opt/libfoo.so", libbar="/opt/libbar.so")
     old = b"ld.so-1.7.0\0" + struct.pack("=I", 1) + bytes(12)
@@ -402,7 +402,7 @@ def test_an_old_cache_and_a_broken_one(tmp_path: Path) -> None:
     assert proof._cached(str(tmp_path / "none")) == {}
 
 
-def test_the_loaders_cache_is_asked_after_the_folders_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loaders_cache_is_searched_after_the_named_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached, named = (_library(tmp_path / folder, "libfoo.so.1") for folder in ("cached", "named"))
     module = _library(tmp_path, "_x.so", needs=[cached])
     (tmp_path / "ld.so.cache").write_bytes(_cache(**{"libfoo.so.1": str(cached), "libbar.so.1": "/opt/libbar.so.1"}))
@@ -416,7 +416,7 @@ def test_the_loaders_cache_is_asked_after_the_folders_that_are_named(tmp_path: P
 
 
 @pytest.mark.parametrize("listed", ["/nowhere:{}\n", "{}", "/nowhere\udcff\n{}\n"])
-def test_musl_has_a_file_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+def test_musl_reads_its_folders_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     def confstr(name: str) -> str:
         raise ValueError(name)
 
@@ -432,8 +432,8 @@ def test_musl_has_a_file_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     proof._loader.cache_clear()
 
 
-def test_places_are_those_of_the_system(tmp_path: Path, site: Path) -> None:
-    """Neither what the wheel brings nor what other packages do: those come and go with environments."""
+def test_only_system_libraries_have_places(tmp_path: Path, site: Path) -> None:
+    """Libraries of the wheel or of other distributions have no place: they come and go with environments."""
     needs = [
         _library(tmp_path / "opt", name) for name in ("libsystem.so.1", "libbundled.so.1", "libbrought.so.1", "libhere.so.1")
     ]
@@ -448,12 +448,12 @@ def test_places_are_those_of_the_system(tmp_path: Path, site: Path) -> None:
 
 
 class _Bad(io.BytesIO):
-    """A file on a disk that is bad."""
+    """A file on a failing disk."""
 
     def read(self, _size: int | None = -1, /) -> bytes:
         raise OSError(5, "Input/output error")
 
 
-def test_a_disk_that_is_bad_is_not_a_wheel_that_needs_nothing() -> None:
+def test_a_disk_error_is_raised() -> None:
     with pytest.raises(OSError, match="Input/output error"):
         libraries(_Bad(_zip({"demo.so": b""}).getvalue()), "/nowhere", [], {})

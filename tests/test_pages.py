@@ -1,4 +1,4 @@
-"""Index pages: pip >= 26.2 uses them for their max-age without asking, whatever was published since."""
+"""Cached index pages: pip 26.2 and later use them for their max-age without asking, even if a newer release exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.lab import Lab
 
 
-def test_a_release_of_a_minute_ago_is_found(lab: Lab) -> None:
+def test_a_new_release_is_found_in_spite_of_a_cached_page(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
@@ -26,8 +26,8 @@ def test_a_release_of_a_minute_ago_is_found(lab: Lab) -> None:
     assert done.said[0].endswith(" s old, and does not list what is pinned; demo==2.0 (argument)")
 
 
-def test_waiting_for_a_release(lab: Lab) -> None:
-    """A call that failed has left a page without the release; the next call must not believe it."""
+def test_a_release_is_found_after_calls_that_failed_without_it(lab: Lab) -> None:
+    """A failed call leaves a page without the release in the cache; the next call must not use it."""
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     assert lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0").status == 1
@@ -36,30 +36,30 @@ def test_waiting_for_a_release(lab: Lab) -> None:
     assert lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0").status == 0
 
 
-def test_the_page_of_an_index_that_has_it_elsewhere_goes_once(lab: Lab) -> None:
-    """The version is on a second index that forbids caching: the first index's page is as the world gives it."""
+def test_a_page_without_the_pinned_version_is_deleted_only_once(lab: Lab) -> None:
+    """The version is on a second index that forbids caching. The first index's page, fetched again unchanged, is kept."""
     first, second = lab.index("first"), lab.index("second")
     second.page_age = second.file_age = None
     wheel(first.root, "demo", "1.0")
     wheel(second.root, "demo", "2.0")
-    words = ("-i", first.url, "--extra-index-url", second.url, "demo==2.0", "--force-reinstall")
-    lab.pip(lab.environment(), *words)
-    assert len(lab.pinstall(lab.environment(), *words).said) == 1
-    assert lab.pinstall(lab.environment(), *words).said == []
+    arguments = ("-i", first.url, "--extra-index-url", second.url, "demo==2.0", "--force-reinstall")
+    lab.pip(lab.environment(), *arguments)
+    assert len(lab.pinstall(lab.environment(), *arguments).said) == 1
+    assert lab.pinstall(lab.environment(), *arguments).said == []
 
 
-def test_one_index_of_two_is_enough(lab: Lab) -> None:
+def test_a_page_is_kept_if_another_index_lists_the_pin(lab: Lab) -> None:
     first, second = lab.index("first"), lab.index("second")
     wheel(first.root, "demo", "1.0")
     wheel(second.root, "demo", "2.0")
-    words = ("-i", first.url, "--extra-index-url", second.url)
-    lab.pip(lab.environment(), *words, "demo==2.0")
+    arguments = ("-i", first.url, "--extra-index-url", second.url)
+    lab.pip(lab.environment(), *arguments, "demo==2.0")
     first.forget()
-    assert lab.pinstall(lab.environment(), *words, "demo==2.0").said == []
+    assert lab.pinstall(lab.environment(), *arguments, "demo==2.0").said == []
     assert first.pages("demo") == 0
 
 
-def test_a_hash_that_the_page_does_not_know_yet(lab: Lab) -> None:
+def test_a_new_file_with_the_pinned_hash_is_found_in_spite_of_a_cached_page(lab: Lab) -> None:
     import hashlib
 
     index = lab.index()
@@ -74,7 +74,7 @@ def test_a_hash_that_the_page_does_not_know_yet(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("json", [True, False])
-def test_a_damaged_page_goes(lab: Lab, json: bool) -> None:
+def test_a_damaged_page_is_deleted(lab: Lab, json: bool) -> None:
     index = lab.index()
     index.json = json
     wheel(index.root, "demo", "1.0")
@@ -87,7 +87,7 @@ def test_a_damaged_page_goes(lab: Lab, json: bool) -> None:
     assert done.said[0].startswith("deleted index page of demo from the cache: damaged, 100 bytes of ")
 
 
-def test_a_pip_that_always_asks_needs_no_eviction(lab: Lab) -> None:
+def test_a_stale_page_is_kept_if_pip_always_asks_the_server(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     lab.pip(lab.environment("25.3"), "-i", index.url, "demo==1.0")
@@ -98,7 +98,7 @@ def test_a_pip_that_always_asks_needs_no_eviction(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("value", ["demo", ":all:", "other,demo"])
-def test_nor_does_a_call_that_refreshes(lab: Lab, value: str) -> None:
+def test_a_stale_page_is_kept_if_the_call_refreshes_it(lab: Lab, value: str) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
@@ -108,8 +108,8 @@ def test_nor_does_a_call_that_refreshes(lab: Lab, value: str) -> None:
     assert [line for line in done.said if "page" in line] == []
 
 
-# As they are on the pages of real projects: names that some pips ignore, and others take; that no installer takes any more; and
-# of other things than wheels and sdists.
+# Names from the pages of real projects: some that only some pips ignore, some that no installer accepts any more, and some of
+# files that are neither wheels nor sdists.
 _ODD = (
     *("demo-0.18-py36+-none-any.whl", "demo-0.18-py3..py2-none-any.whl", "demo-0.18--none-any.whl", "demo-0.18-py3-none.whl"),
     *("demo-0.18_1-py3-none-any.whl", "demo-0.18-x1-py3-none-any.whl", "demo-0.18-py2.py3-none-any.WHL", "demo.whl"),
@@ -119,28 +119,28 @@ _ODD = (
 
 
 @pytest.mark.parametrize(("pip", "json"), [*((version, True) for version in VERSIONS), (NEWEST, False)])
-def test_odd_names_on_a_page_cost_nothing(lab: Lab, pip: str, json: bool) -> None:
+def test_odd_file_names_on_a_page_cause_no_request_and_no_message(lab: Lab, pip: str, json: bool) -> None:
     index = lab.index()
     index.json = json
     wheel(index.root, "demo", "1.0")
     for name in _ODD:
         (index.root / name).write_bytes(b"odd")
-    words = ("-i", index.url, "demo==1.0")
-    lab.pip(lab.environment(pip), *words)
+    arguments = ("-i", index.url, "demo==1.0")
+    lab.pip(lab.environment(pip), *arguments)
     index.forget()
-    lab.pip(lab.environment(pip), *words)
+    lab.pip(lab.environment(pip), *arguments)
     bare = list(index.requests)
     index.forget()
     environment = lab.environment(pip)
-    done = lab.pinstall(environment, *words)
+    done = lab.pinstall(environment, *arguments)
     assert (done.status, done.said, index.requests) == (0, [], bare)
     assert environment.installed("demo") == "1.0 1.0"
 
 
 @pytest.mark.parametrize("tag", ["py3..py2-none-any", "py36+.py3-none-any"])
 @pytest.mark.parametrize(("pip", "takes_it"), [("25.3", True), ("26.3", False)])
-def test_a_wheel_that_this_pip_ignores_is_none_that_spares_a_build(lab: Lab, pip: str, takes_it: bool, tag: str) -> None:
-    """pip 26.3 builds where older ones take the wheel: what it built with other flags must not be what it uses."""
+def test_a_wheel_that_pip_ignores_does_not_replace_a_build(lab: Lab, pip: str, takes_it: bool, tag: str) -> None:
+    """pip 26.3 builds the project where older pips use the wheel: it must not reuse a wheel built with other flags."""
     index = lab.index()
     extension(index.root, "demo", "1.0")
     wheel(index.root, "demo", "1.0", "wheel").rename(index.root / f"demo-1.0-{tag}.whl")
@@ -152,19 +152,19 @@ def test_a_wheel_that_this_pip_ignores_is_none_that_spares_a_build(lab: Lab, pip
 
 
 @pytest.mark.parametrize("tag", ["py3..py2-none-any", "py36+.py3-none-any"])
-def test_a_wheel_that_only_older_pips_take_is_proven_for_them(lab: Lab, tag: str) -> None:
+def test_a_wheel_that_only_older_pips_accept_is_checked_for_them(lab: Lab, tag: str) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0", padding=20_000).rename(index.root / f"demo-1.0-{tag}.whl")
-    words = ("-i", index.url, "demo==1.0")
-    lab.pip(lab.environment("25.3"), *words)
+    arguments = ("-i", index.url, "demo==1.0")
+    lab.pip(lab.environment("25.3"), *arguments)
     flip(lab.bodies()[0])
     environment = lab.environment("25.3")
-    done = lab.pinstall(environment, *words)
+    done = lab.pinstall(environment, *arguments)
     assert environment.installed("demo") == "1.0 1.0", done
     assert len(done.said) == 1
 
 
-def test_a_page_on_which_the_parser_of_html_gives_up(lab: Lab) -> None:
+def test_a_page_that_html_parser_cannot_parse_is_deleted(lab: Lab) -> None:
     index = lab.index()
     index.json = False
     wheel(index.root, "demo", "1.0")

@@ -1,4 +1,4 @@
-"""What an sdist's build files name, what of an environment shapes a build, and archives that mean harm."""
+"""The scan of an sdist's build files, the environment variables that shape a build, and malicious sdists."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ENDINGS = [*_PACKERS, ".zip"]
 
 
 def _sdist(files: dict[str, str], ending: str = ".tar.gz") -> bytes:
-    """Pack *files* below the folder that sdists have."""
+    """Pack *files* below the top-level folder of an sdist."""
     packed = io.BytesIO()
     if ending == ".zip":
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -94,7 +94,7 @@ def _shaping(found: Source | None, *names: str, project: str = "foreign") -> set
         ("Cargo.toml", '[dependencies]\n"libfrob3-sys" = "1"\n', "FROB3_STATIC"),
     ],
 )
-def test_a_name_is_found_however_it_is_written(file: str, text: str, name: str) -> None:
+def test_names_of_variables_are_found_in_all_forms(file: str, text: str, name: str) -> None:
     assert _shaping(_read({file: text}), name, "UNHEARD_OF") == {name}
 
 
@@ -117,21 +117,21 @@ def test_a_name_is_found_however_it_is_written(file: str, text: str, name: str) 
         "include/demo.h",
     ],
 )
-def test_what_is_no_part_of_the_build_is_not_read(file: str) -> None:
+def test_files_that_do_not_belong_to_the_build_are_not_scanned(file: str) -> None:
     assert _read({file: "os.environ['WITH_FROBS']", "setup.py": ""}).words == frozenset()
 
 
-def test_a_word_is_upper_case_and_whole() -> None:
+def test_only_whole_upper_case_words_count() -> None:
     words = _read({"setup.py": "A = bCC = Dd = FOO_bar = _X = __FLAGS = C3 = 'x-y_z'"}).words
     assert words == {"__FLAGS", "C3"}
 
 
-def test_a_prefix_is_no_shorter_than_three_letters() -> None:
+def test_a_prefix_has_at_least_three_letters() -> None:
     found = _read({"setup.py": "environ['PY_' + x], environ['_PY_' + x], environ['LXM_' + x], environ['ABC']"})
     assert _shaping(found, "PY_X", "_PY_X", "LXM_X", "ABC", "ABCD", "ABC_D") == {"LXM_X", "ABC"}
 
 
-def test_the_projects_own_and_the_toolchains_count_with_no_sdist_at_hand() -> None:
+def test_without_an_sdist_the_projects_and_the_toolchains_variables_count() -> None:
     names = ("PY_FOO_DEBUG", "PYFOO", "PY_FOO", "CFLAGS", "CMAKE_ARGS", "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_DEMO", "OTHER")
     assert _shaping(None, *names, project="py-foo") == {
         "PY_FOO_DEBUG",
@@ -141,7 +141,7 @@ def test_the_projects_own_and_the_toolchains_count_with_no_sdist_at_hand() -> No
     }
 
 
-def test_empty_is_unset_for_the_toolchain_alone() -> None:
+def test_an_empty_variable_counts_as_unset_only_for_the_toolchain() -> None:
     found = _read({"setup.py": '"CFLAGS" in os.environ or "WITH_FROBS" in os.environ'})
     found = found and found._replace(compiles=True)
     assert sdist_scan.shaping(found, "demo", {"CFLAGS": "", "WITH_FROBS": "", "LDFLAGS": ""}, ()) == {"WITH_FROBS": ""}
@@ -172,7 +172,7 @@ def test_the_toolchains_variables_shape_every_build(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _NEVER.split())
-def test_what_differs_between_two_runs_shapes_none_unless_it_is_asked_for(name: str) -> None:
+def test_variables_that_differ_between_runs_count_only_if_the_user_adds_them(name: str) -> None:
     found = _read({"setup.py": f"os.environ['{name}']"})
     assert _shaping(found, name) == set()
     assert _shaping(found, name, project=name.partition("_")[0].lower()) == set()
@@ -183,11 +183,11 @@ def test_what_differs_between_two_runs_shapes_none_unless_it_is_asked_for(name: 
 @pytest.mark.parametrize(
     "name", ["FROBJOBS", "TOKENIZERS_PARALLEL", "KEYBOARD_LAYOUT", "AUTHOR_NAME", "COMPASS_DIR", "HDF5_PARALLEL"]
 )
-def test_a_name_that_only_looks_like_one_of_these_may(name: str) -> None:
+def test_names_similar_to_ignored_variables_count(name: str) -> None:
     assert _shaping(_read({"setup.py": name}), name) == {name}
 
 
-def test_tools_are_those_that_build_files_name() -> None:
+def test_tools_are_found_in_build_files() -> None:
     found = _read({"setup.py": "run('curl-config'); run('pg_config')", "meson.build": "dependency('foo')", "README": "nvcc"})
     assert found.tools == ("curl-config", "pg_config", "pkg-config")
     assert set(found.tools) < set(sdist_scan.TOOLS)
@@ -228,7 +228,7 @@ _BACKEND = '[build-system]\nrequires = ["Cython>=3", "setup.tools_scm[toml]", 7,
             {"setup.py": "import numpy, help, more\n", "help.py": "import torch\n", "more.py": "import a, b\n"},
             ("a", "b", "numpy", "setuptools", "torch"),
         ),
-        # Where no module is, there is no package, and another project brings it.
+        # A folder without modules is not a package: the import is that of another project.
         ({"setup.py": "import torch\n", "torch/lib/make.py": ""}, ("setuptools", "torch")),
         ({"setup.py": "import demo, distutils.core\n", "noxfile.py": "import nox\n"}, ("setuptools",)),
         ({"setup.py": "import extra\n", "extra/__init__.py": ""}, ("setuptools",)),
@@ -243,14 +243,16 @@ _BACKEND = '[build-system]\nrequires = ["Cython>=3", "setup.tools_scm[toml]", 7,
         ({"pyproject.toml": "[build-system]\nrequires = []\nbuild-backend = 'back'\n", "back.py": "import numpy\n"}, ()),
     ],
 )
-def test_a_build_needs_what_it_requires_and_what_its_scripts_import(files: dict[str, str], requires: tuple[str, ...]) -> None:
+def test_requires_are_the_build_requirements_and_the_imports_of_build_scripts(
+    files: dict[str, str], requires: tuple[str, ...]
+) -> None:
     found = _read(files)
     assert (found.requires, found.whole) == (requires, True)
 
 
 @pytest.mark.parametrize("top", ["demo-1.0/", "./demo-1.0/", "demo-1.0//", "demo-1.0/./", "/demo-1.0/"])
 @pytest.mark.parametrize("ending", [".tar", ".zip"])
-def test_the_top_of_an_sdist_is_the_top_however_paths_are_written(top: str, ending: str) -> None:
+def test_the_top_level_is_recognized_in_all_spellings_of_paths(top: str, ending: str) -> None:
     packed = io.BytesIO()
     text = b"[build-system]\nrequires = ['numpy']\n"
     if ending == ".zip":
@@ -267,8 +269,8 @@ def test_the_top_of_an_sdist_is_the_top_however_paths_are_written(top: str, endi
 
 
 @pytest.mark.parametrize("ending", [".tar", ".zip"])
-def test_folders_are_no_files(ending: str) -> None:
-    """Whatever they are called: a file ``configure`` would be a sign of something to compile."""
+def test_folders_are_not_taken_for_files(ending: str) -> None:
+    """A file named ``configure`` would mean that the build compiles code; a folder with that name does not."""
     packed = io.BytesIO()
     if ending == ".zip":
         with zipfile.ZipFile(packed, "w") as archive:
@@ -292,13 +294,13 @@ def test_folders_are_no_files(ending: str) -> None:
         ({"demo.egg-info/PKG-INFO": "Name: other", "MY-PKG-INFO": "Name: demo"}, ""),
     ],
 )
-def test_an_sdist_says_what_it_is_at_its_top(ending: str, files: dict[str, str], said: str) -> None:
+def test_metadata_is_the_pkg_info_at_the_top_of_an_sdist(ending: str, files: dict[str, str], said: str) -> None:
     data = _sdist(files, ending)
     assert sdist_scan.metadata(io.BytesIO(data), f"demo-1.0{ending}") == said
     assert sdist_scan.metadata(io.BytesIO(data[:50]), f"demo-1.0{ending}") == ""
 
 
-def test_what_an_sdist_says_may_be_no_utf8_and_begin_with_a_dot() -> None:
+def test_metadata_may_be_invalid_utf8_and_its_path_may_begin_with_a_dot() -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         info = tarfile.TarInfo("./demo-1.0/PKG-INFO")
@@ -321,7 +323,7 @@ def test_what_an_sdist_says_may_be_no_utf8_and_begin_with_a_dot() -> None:
         ({"setup.py": "setup(ext_modules=mypycify(['demo.py']))"}, True),
     ],
 )
-def test_there_is_something_to_compile_or_not(files: dict[str, str], compiles: bool) -> None:
+def test_compiled_code_is_detected(files: dict[str, str], compiles: bool) -> None:
     assert _read(files).compiles == compiles
 
 
@@ -339,15 +341,15 @@ def test_every_kind_of_archive_is_read(ending: str) -> None:
 
 
 @pytest.mark.parametrize("filename", ["demo-1.0.whl", "demo-1.0.exe", "demo"])
-def test_what_is_no_sdist_is_not_read(filename: str) -> None:
+def test_files_other_than_sdists_are_not_read(filename: str) -> None:
     assert _read_bytes(_sdist(_FILES), filename) is None
 
 
 @pytest.mark.parametrize("bound", ["_MOST_TEXT", "_MOST_MEMBERS", "_MOST_UNPACKED", "LARGEST_READ"])
 @pytest.mark.parametrize("ending", _ENDINGS)
-def test_reading_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch, bound: str, ending: str) -> None:
+def test_a_scan_ends_at_each_limit_and_reports_it(monkeypatch: pytest.MonkeyPatch, bound: str, ending: str) -> None:
     if ending == ".zip" and bound == "_MOST_UNPACKED":
-        return  # its members are opened one by one
+        return  # a zip's members are read one by one, so that none has to be unpacked to reach the next
     module = archives if bound == "LARGEST_READ" else sdist_scan
     monkeypatch.setattr(module, bound, 1 if bound == "_MOST_MEMBERS" else 600 if ending != ".zip" else 90)
     found = _read_bytes(_sdist({"README": "", "setup.py": "os.environ['WITH_FROBS']\n" * 100}, ending), f"demo-1.0{ending}")
@@ -361,8 +363,8 @@ def test_a_pyproject_that_would_take_hours_is_not_parsed() -> None:
 
 
 @pytest.mark.parametrize("folder", ["", "tests/"])
-def test_nothing_big_is_kept(folder: str) -> None:
-    """A bomb: a gigabyte of zeros in a megabyte."""
+def test_a_decompression_bomb_is_not_scanned_to_its_end(folder: str) -> None:
+    """The archive is a bomb: a gigabyte of zeros in a megabyte."""
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="w", compresslevel=1) as file:
         info = tarfile.TarInfo(f"demo-1.0/{folder}setup.py")
@@ -375,7 +377,7 @@ def test_nothing_big_is_kept(folder: str) -> None:
     assert (found.words, found.whole) == (frozenset(), False)
 
 
-def test_a_header_that_claims_a_terabyte_is_not_believed() -> None:
+def test_a_header_that_claims_a_terabyte_ends_the_scan() -> None:
     info = tarfile.TarInfo("demo-1.0/x")
     info.type, info.size = tarfile.XHDTYPE, 1 << 40
     found = _read_bytes(info.tobuf(tarfile.GNU_FORMAT), "demo-1.0.tar")
@@ -383,7 +385,7 @@ def test_a_header_that_claims_a_terabyte_is_not_believed() -> None:
     assert not found.whole
 
 
-def test_headers_in_headers_without_end_are_not_followed() -> None:
+def test_deeply_nested_tar_headers_make_an_sdist_unreadable() -> None:
     info = tarfile.TarInfo("demo-1.0/x")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1
     assert _read_bytes((info.tobuf() + b"x" + bytes(511)) * 5_000, "demo-1.0.tar") is None
@@ -397,7 +399,7 @@ def test_a_tar_is_read_forward_only() -> None:
         archives.Stream(io.BytesIO(b"xy"), 2).seek(-1)
 
 
-def test_links_and_odd_names_lead_nowhere() -> None:
+def test_links_and_odd_names_do_not_lead_to_other_files() -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, kind in [
@@ -417,7 +419,7 @@ def test_links_and_odd_names_lead_nowhere() -> None:
     assert (found.words, found.whole) == (frozenset({"WITH_FROBS"}), True)
 
 
-def test_an_encrypted_member_is_not_read() -> None:
+def test_an_encrypted_sdist_is_not_read() -> None:
     data = bytearray(_sdist({"setup.py": "x"}, ".zip"))
     for magic, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
         data[data.rindex(magic) + flags] |= 1
@@ -427,14 +429,14 @@ def test_an_encrypted_member_is_not_read() -> None:
 @pytest.mark.parametrize("ending", _ENDINGS)
 @given(data=st.binary(max_size=2_000))
 @settings(max_examples=60, deadline=None)
-def test_any_bytes_are_read_or_not_and_none_break_us(ending: str, data: bytes) -> None:
+def test_arbitrary_bytes_raise_no_error(ending: str, data: bytes) -> None:
     _read_bytes(data, f"demo-1.0{ending}")
 
 
 @pytest.mark.parametrize("ending", _ENDINGS)
 @given(data=st.binary(min_size=1, max_size=200), at=st.integers(0, 5_000))
 @settings(max_examples=100, deadline=None)
-def test_nor_does_any_damage(ending: str, data: bytes, at: int) -> None:
+def test_arbitrary_damage_raises_no_error(ending: str, data: bytes, at: int) -> None:
     whole = _sdist(_FILES, ending)
     at %= len(whole)
     _read_bytes(whole[:at] + data + whole[at + len(data) :], f"demo-1.0{ending}")
@@ -453,7 +455,7 @@ def _says(words: frozenset[str]) -> Source:
 
 
 @given(environ=_ENVIRON, fewer=_WORDS, more=_WORDS)
-def test_more_words_find_more_and_nothing_that_is_not_set(
+def test_more_words_find_more_variables_but_only_set_ones(
     environ: dict[str, str], fewer: frozenset[str], more: frozenset[str]
 ) -> None:
     found = sdist_scan.shaping(_says(fewer), "demo", environ, ())
@@ -467,21 +469,21 @@ def test_more_words_find_more_and_nothing_that_is_not_set(
     secret=st.sampled_from(["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS", "API_KEY", "PRIVATE_KEY", "AUTH"]),
     after=st.sampled_from(["", "_X", "_FILE"]),
 )
-def test_a_secret_is_never_among_them(before: str, secret: str, after: str) -> None:
+def test_secrets_never_shape_a_build(before: str, secret: str, after: str) -> None:
     name = f"{before}_{secret}{after}"
     for found in (None, _says(frozenset({name, f"{before}_", "CMAKE_"}))):
         assert _shaping(found, name, f"CMAKE_{name}", project=before.lower()) == set()
 
 
 class _Bad(io.BytesIO):
-    """A file on a disk that is bad."""
+    """A file on a failing disk."""
 
     def read(self, _size: int | None = -1, /) -> bytes:
         raise OSError(5, "Input/output error")
 
 
 @pytest.mark.parametrize("ending", _ENDINGS)
-def test_a_disk_that_is_bad_is_not_a_source_that_says_nothing(ending: str) -> None:
+def test_a_disk_error_is_raised(ending: str) -> None:
     data = _sdist({"PKG-INFO": "Name: demo"}, ending)
     for ask in (
         lambda file: sdist_scan.read(file, f"demo-1.0{ending}", ()),

@@ -1,4 +1,4 @@
-"""The walk through a cache in docs/walk-cache.md, as it stands: an old cache, three entries of which are damaged."""
+"""The commands and outputs of docs/walk-cache.md, run on an old cache with three damaged entries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WHEELS = {"click": "8.1.7", "flask": "3.1.0", "jinja2": "3.1.6"}
 _DAYS = 400
 
 
-def test_the_walk(lab: Lab) -> None:
+def test_the_documented_walk_through_a_cache(lab: Lab) -> None:
     index = lab.index()
     files = {name: wheel(index.root, name, version, padding=20_000) for name, version in _WHEELS.items()}
     wheel(index.root, "flask", "3.0.0", padding=20_000)

@@ -1,1 +1,1 @@
-"""What can be said of a file by its bytes."""
+"""Inspection of files by their bytes: integrity, names, build settings and libraries."""

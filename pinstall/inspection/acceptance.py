@@ -1,4 +1,7 @@
-"""Would pip accept this archive? All that pip checks before and while it installs or builds a file, and a wheel's RECORD."""
+"""Check whether pip would accept an archive.
+
+The checks are those that pip makes before and while it installs or builds a file. A wheel's RECORD is checked, too.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ _MAGIC = {
 
 
 def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | None) -> str:
-    """Return what is wrong with the wheel or sdist *file*; "" if pip would accept it.
+    """Return the reason why pip would reject the wheel or sdist *file*; "" if it would accept the file.
 
-    *filename* tells how pip unpacks it (``utils/unpacking.unpack_file``), *project* (normalized) and *label* what it must hold.
-    Raises `OSError` if the file itself cannot be read.
+    *filename* determines how pip unpacks it (``utils/unpacking.unpack_file``). *project* (normalized) and *label* state the
+    name and version that it has to contain. Raises `OSError` if the file itself cannot be read.
     """
     content = integrity.archive(file, filename)
     if content.fault:
@@ -38,7 +41,7 @@ def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | N
 
 
 def _wheel_fault(file: BinaryIO, content: integrity.Content, project: str, label: ParsedFilename | None) -> str:
-    """Hold a wheel to what pip wants of it (``utils/wheel.parse_wheel``)."""
+    """Check a wheel as pip does (``utils/wheel.parse_wheel``)."""
     try:
         with archives.zipped(file) as archive:
             names = archive.namelist()

@@ -1,4 +1,4 @@
-"""Archives that may be anything: read so that none costs more time or memory than a bound, whatever it says of itself."""
+"""Read untrusted archives in bounded time and memory, whatever sizes they claim."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ if TYPE_CHECKING:
     import zipfile
     from collections.abc import Iterator
 
-# Of 10 MB at most a gigabyte is unpacked. Sdists pack to a fifth, what is generated to a fiftieth.
+# An archive of 10 MB may unpack to a gigabyte. Compression shrinks sdists to a fifth, and generated files to a fiftieth.
 _MOST_TIMES = 100
 _LEAST_BOUND = 256 << 20
-LARGEST_READ = 16 << 20  # a tar's header says how long it is, and a zip's directory is read at once
+LARGEST_READ = 16 << 20  # tarfile reads a header of any stated size at once, zipfile the central directory
 CHUNK = 1 << 18
 _SMALL_CHUNK = 1 << 12
 
 
 class BrokenError(Exception):
-    """The archive is none that anybody packed; the message is what Python makes of it."""
+    """The archive is corrupt; the message is Python's."""
 
 
 class UnprovenError(Exception):
-    """Nothing is proven: it is encrypted, or packed in a way that this Python lacks."""
+    """The archive cannot be judged: it is encrypted, or uses a compression method that this Python lacks."""
 
 
 class TooLargeError(UnprovenError):
-    """There is more than we are willing to walk past."""
+    """The archive is larger than pinstall is willing to read."""
 
 
 class Readable(Protocol):
-    """What gives bytes, forward."""
+    """A stream of bytes that can be read forward."""
 
     def read(self, size: int, /) -> bytes:
         """Return at most *size* bytes."""
@@ -40,7 +40,7 @@ class Readable(Protocol):
 
 @contextmanager
 def judged() -> Iterator[None]:
-    """Turn what the reading of an archive raises into `BrokenError` or `UnprovenError`; an `OSError` is the disk's."""
+    """Turn the errors of archive libraries into `BrokenError` or `UnprovenError`; an `OSError` of the disk passes through."""
     import lzma
     import struct
     import tarfile
@@ -50,33 +50,33 @@ def judged() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is not None:  # gzip's and bz2's own complaints have no number
+        if error.errno is not None:  # gzip and bz2 report corrupt data as an OSError without a number
             raise
         raise BrokenError(str(error)) from error
     except NotImplementedError as error:
         raise UnprovenError from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError) as error:
-        if isinstance(error.__context__, OSError) and error.__context__.errno is not None:  # zipfile takes it for a fault
+        if isinstance(error.__context__, OSError) and error.__context__.errno is not None:  # zipfile hides disk errors
             raise error.__context__ from None
         raise BrokenError(type(error).__name__) from error
-    except (ArithmeticError, LookupError, RecursionError, ValueError) as error:  # sizes and names that make no sense
+    except (ArithmeticError, LookupError, RecursionError, ValueError) as error:  # nonsensical sizes and names
         raise BrokenError(type(error).__name__) from error
     except (AttributeError, MemoryError, RuntimeError, TypeError) as error:  # RuntimeError: an encrypted member
         raise UnprovenError from error
 
 
 class Stream(io.RawIOBase):
-    """What a tar is read from: forward only, *most* bytes and no further."""
+    """A file object for `tarfile` that reads forward only, and at most *most* bytes."""
 
     def __init__(self, content: Readable, most: int) -> None:
         self._content, self._most, self._at = content, most, 0
 
     def tell(self) -> int:
-        """Return how far it was read."""
+        """Return the number of bytes that were read."""
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next *size* bytes; raises `TooLargeError`."""
+        """Return the next *size* bytes; raises `TooLargeError` if that exceeds a bound."""
         if not 0 <= size <= LARGEST_READ or self._at + size > self._most:
             raise TooLargeError
         data = self._content.read(size)
@@ -84,7 +84,7 @@ class Stream(io.RawIOBase):
         return data
 
     def seek(self, at: int, whence: int = 0) -> int:
-        """Read on to *at*; raises `ValueError` if that lies behind."""
+        """Read and discard bytes up to the offset *at*; raises `ValueError` if that was already passed."""
         if whence or at < self._at:
             raise ValueError("backwards")
         while self._at < at and self.read(min(at - self._at, CHUNK)):
@@ -93,14 +93,14 @@ class Stream(io.RawIOBase):
 
 
 def bound(file: BinaryIO) -> int:
-    """Return the bytes that an archive may unpack to: beyond, it is a bomb."""
+    """Return the number of bytes to which an archive may unpack; more is taken for a decompression bomb."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     return max(_LEAST_BOUND, _MOST_TIMES * size)
 
 
 def unpacked(file: BinaryIO) -> Readable:
-    """Return what unpacks a packed tar, whatever its name is; a tar that is not packed as it is."""
+    """Return a decompressing reader for a tar, chosen by its magic bytes; *file* itself if it is not compressed."""
     import bz2
     import gzip
     import lzma
@@ -115,7 +115,7 @@ def unpacked(file: BinaryIO) -> Readable:
 
 
 class _InPieces:
-    """A file for `zipfile`, which would read a directory of any size at once."""
+    """A file object for `zipfile` with bounded reads, because `zipfile` reads a central directory of any size at once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.seek, self.tell, self.seekable, self._read = file.seek, file.tell, file.seekable, file.read
@@ -129,21 +129,25 @@ class _InPieces:
 
 @contextmanager
 def zipped(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """Open a zip. Raises `BrokenError`, `UnprovenError` and `OSError`, as does what is then done with it."""
+    """Open a zip archive within a ``with`` statement.
+
+    The statement raises `BrokenError` or `UnprovenError` for errors of the archive, in its body, too, and `OSError` for those
+    of the disk.
+    """
     import zipfile
 
     with judged():
         most = bound(file)
         with zipfile.ZipFile(cast("BinaryIO", _InPieces(file))) as archive:
-            # No member gives more than it states here.
+            # zipfile never unpacks more of a member than the size that the central directory states.
             if sum(member.file_size for member in archive.infolist()) > most:
                 raise TooLargeError
             yield archive
 
 
 def pieces(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yield the content of a member."""
-    # zipfile unpacks at once what it reads at once, unless it is deflated: of 4 kB, bzip2 makes up to 80 MB.
+    """Yield the content of *member* in pieces."""
+    # Except for deflate, zipfile unpacks everything that it reads at once: bzip2 turns 4 kB into up to 80 MB.
     size = CHUNK if member.compress_type in (0, 8) else _SMALL_CHUNK
     with archive.open(member) as content:
         while piece := content.read(size):
@@ -151,7 +155,7 @@ def pieces(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]
 
 
 def read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
-    """Return the content of a member, or the first *most* bytes of it."""
+    """Return the first *most* bytes of *member*, or all of it if it is shorter."""
     found: list[bytes] = []
     for piece in pieces(archive, member):
         found.append(piece[:most])

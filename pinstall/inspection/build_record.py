@@ -1,4 +1,4 @@
-"""Would it be built the same way now? What shapes a build, as it was when a wheel was built and as it is in this call."""
+"""Compare the conditions under which a wheel was built with those of this call, to see if pip would build the same now."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 COMPILERS = ("CC", "CXX")
-# Its first word is its own name: gcc, c++, x86_64-linux-gnu-gcc-12.
+# The first word of "gcc --version" is the compiler's own name: gcc, c++, x86_64-linux-gnu-gcc-12.
 _GCC = re.compile(r"(?:(\w+)-[\w-]+-)?(?:gcc|g\+\+|cc|c\+\+)(?:-[\d.]+)? ")
 _CPU = "/proc/cpuinfo"
 _CPU_FLAGS = re.compile(r"^(?:flags|Features)\s*:\s*(.*)$", re.MULTILINE)
 
 
 class Conditions(NamedTuple):
-    """What shapes a build, but for its source; values of variables and settings as digests.
+    """The conditions that shape a build, except for its source. Values of variables and settings are stored as digests.
 
-    ``abi`` is the interpreter's (implementation, version, flags, platform); ``libc`` its kind and version, ``compilers`` their
-    names and arguments, ``cpu`` a digest of its features if any flag asks for those of this machine, ``tools`` where
-    ``PATH`` finds what the build scripts name, ``peers`` the installed versions of what a build without isolation uses.
+    ``abi`` is the interpreter's ABI (implementation, version, flags, platform). ``libc`` is the kind and version of the C
+    library. ``compilers`` are the compilers' names and arguments by variable. ``cpu`` is a digest of the processor's features
+    if a flag asks for those of this machine. ``tools`` are the paths of the tools that the build scripts name. ``peers`` are
+    the installed versions of the projects that a build without isolation uses.
     """
 
     abi: str = ""
@@ -44,10 +45,10 @@ class Conditions(NamedTuple):
 
 
 class BuildRecord(NamedTuple):
-    """What is known of a wheel: its sha256, digests of its source, and how it was built.
+    """The build record of a wheel: its sha256, the digests of its source, and how it was built.
 
-    ``libraries`` are the system's that it needs and where they were, right after its build. ``seen`` is False for a wheel that
-    pip had built before and that was adopted as it was.
+    ``says`` is the scan of its sdist. ``libraries`` are the system libraries that it needed right after its build, and their
+    paths. ``seen`` is False for a wheel that pip had built without pinstall, and that pinstall adopted.
     """
 
     wheel: str
@@ -59,9 +60,9 @@ class BuildRecord(NamedTuple):
 
 
 def difference(then: Conditions, now: Conditions) -> str:
-    """Say in what the conditions of a build differ, without any value; "" if they do not.
+    """Describe the first difference between the conditions of two builds, without any value; "" if there is none.
 
-    A newer libc, compiler or patch release of Python is no difference.
+    A newer libc, compiler or patch release of Python does not count as a difference.
     """
     if then.abi != now.abi:
         return "for another interpreter"
@@ -88,36 +89,42 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def hashed(value: str) -> str:
-    """Return what stands for a value in a record."""
+    """Return the digest that replaces a value in a record: the first 32 hexadecimal digits of its sha256."""
     return hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def settings(given: Iterable[str]) -> str:
-    """Return what stands for config settings and build options (``key=value``), "" for none; values of one key are ordered."""
+    """Return one digest of all config settings and build options (``key=value``); "" if there are none.
+
+    The order of the keys does not matter; the order of the values of one key does.
+    """
     found = sorted(given, key=lambda setting: setting.partition("=")[0])
     return hashed("\0".join(found)) if found else ""
 
 
 def compilers(environ: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
-    """Return the compilers by variable, the interpreter's own where none is set: the name that each reports, its arguments."""
+    """Return the name and arguments of each compiler, by variable (`COMPILERS`).
+
+    *defaults* are the interpreter's own compilers, used for variables that *environ* does not set.
+    """
     return {name: _compiler(environ.get(name) or defaults.get(name) or "", environ.get("PATH", "")) for name in COMPILERS}
 
 
 def _compiler(command: str, path: str) -> str:
     try:
-        words = shlex.split(command)
+        argv = shlex.split(command)
     except ValueError:
         return hashed(command)
-    if not words:
+    if not argv:
         return ""
-    found = shutil.which(words[0], path=path)
+    found = shutil.which(argv[0], path=path)
     name = _reported(os.path.realpath(found)) if found else ""
-    return f"{name} with {hashed(' '.join(words[1:]))}" if words[1:] else name
+    return f"{name} with {hashed(' '.join(argv[1:]))}" if argv[1:] else name
 
 
 @cache
 def _reported(path: str) -> str:
-    """Ask a compiler for its name: links named ``cc`` and ``c++`` lead to many."""
+    """Return the name that a compiler reports, because symbolic links named ``cc`` and ``c++`` lead to various compilers."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, stdin=subprocess.DEVNULL, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):
@@ -126,22 +133,22 @@ def _reported(path: str) -> str:
 
 
 def compiler_name(says: str) -> str:
-    """Return the name in what a compiler says of its version, without that version; "" if it is not one that is known."""
+    """Return a compiler's name, without a version, from its ``--version`` output; "" if it is not gcc or clang."""
     first = says.partition("\n")[0]
     gcc = _GCC.match(first)
-    if gcc and "Free Software Foundation" in says:  # as false and true of GNU are
+    if gcc and "Free Software Foundation" in says:  # other GNU programs, such as false, name the foundation, too
         return "gcc" if gcc[1] in (None, platform.machine()) else f"gcc for {gcc[1]}"
     return "clang" if "clang version" in first else ""
 
 
 def tools(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return where ``PATH`` finds the tools that the build scripts name."""
+    """Return the paths of those tools in *names* that ``PATH`` finds."""
     path = environ.get("PATH", "")
     return {name: found for name in names if (found := shutil.which(name, path=path))}
 
 
 def cpu(variables: Mapping[str, str]) -> str:
-    """Return a digest of the processor's features if a flag among the values asks for those of this machine."""
+    """Return a digest of the processor's features if a flag such as ``-march=native`` asks for them; otherwise ""."""
     if not any("native" in value for value in variables.values()):
         return ""
     try:
@@ -149,18 +156,18 @@ def cpu(variables: Mapping[str, str]) -> str:
             found = _CPU_FLAGS.search(file.read())
     except OSError:
         found = None
-    return hashed(found[1] if found else f"that of {platform.node()}")  # two that are not known are not the same
+    return hashed(found[1] if found else f"that of {platform.node()}")  # unknown processors of two hosts must differ
 
 
 def to_json(record: BuildRecord) -> dict[str, Any]:
-    """Return a record as it is written."""
+    """Return the JSON document of a record."""
     says = {**record.says._asdict(), "words": sorted(record.says.words)}
     plain = {"says": says, "conditions": record.conditions._asdict(), "libraries": dict(record.libraries)}
     return {"format": _FORMAT, **record._asdict(), **plain}
 
 
 def from_json(document: Any) -> BuildRecord | None:
-    """Read a record; None for one that is damaged or of another format."""
+    """Read a record from its JSON document; None if that is damaged or of another format."""
     try:
         if document["format"] != _FORMAT:
             return None

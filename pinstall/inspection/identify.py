@@ -1,4 +1,4 @@
-"""What a download is, by its content: for those whose page is not in the cache."""
+"""Identify a cached response by its content, for downloads whose index page is not in the cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pinstall.model.names import normalized
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A wheel's own METADATA in the directory at the end of it: a header of 46 bytes, then the path.
+# A wheel's own METADATA in the central directory at the end of the zip: a header of 46 bytes, then the path.
 _IN_DIRECTORY = re.compile(rb"PK\x01\x02.{42}([A-Za-z0-9._]{1,200})-([A-Za-z0-9._+!]{1,100})\.dist-info/METADATA", re.DOTALL)
 _DIRECTORY = 1 << 14
 _HEAD = 1 << 12
@@ -21,7 +21,7 @@ _ARCHIVES = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".tar.gz", b"BZh": ".tar.bz2", 
 
 
 class Content(NamedTuple):
-    """What a body was found to be: ``kind`` is that of an entry; ``filename`` is made of name and version, as far as known."""
+    """An identified body: ``kind`` is the kind of its entry; ``filename`` is composed of name and version, as far as known."""
 
     kind: str
     filename: str = ""
@@ -30,7 +30,10 @@ class Content(NamedTuple):
 
 
 def identify(body: BinaryIO) -> Content:
-    """Say what *body* is. Raises `OSError`."""
+    """Identify *body* by its first bytes, and by the name and version in its metadata.
+
+    The kind is ``download``, ``metadata`` or ``other``. Raises `OSError` if *body* cannot be read.
+    """
     head = body.read(_HEAD)
     if head.startswith(b"Metadata-Version:"):
         return _named("metadata", head.decode(errors="replace"), ".metadata")
@@ -45,7 +48,7 @@ def identify(body: BinaryIO) -> Content:
 
 
 def _wheel(body: BinaryIO) -> tuple[str, str] | None:
-    """Return name and version of a wheel as its ``.dist-info`` folder has them; None if it is none."""
+    """Return name and version of a wheel from its ``.dist-info`` folder; None if *body* is not a wheel."""
     size = body.seek(0, os.SEEK_END)
     body.seek(max(0, size - _DIRECTORY))
     if found := _IN_DIRECTORY.search(body.read(_DIRECTORY)):

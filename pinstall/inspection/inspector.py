@@ -1,4 +1,4 @@
-"""Prove: what an entry's bytes are, from the ledger if its file is the one that was read before, else by reading it."""
+"""Prove the bytes of cache entries: from the ledger if the file has not changed since it was read, otherwise by reading it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
     from pinstall.pip_cache.http_entries import Entry, FileStamp
 
-# What takes less than a file of so many bytes is not worth a thread.
+# Reading a smaller file (in bytes) is not worth a thread.
 _LARGE = 8 << 20
 
 
 class Wanted(NamedTuple):
-    """What has to be known of a file: its digests, and whether its structure is sound."""
+    """The required proof of a file: digests of these algorithms and, if ``checked``, whether its structure is sound."""
 
     algorithms: frozenset[str] = frozenset({"sha256"})
     checked: bool = False
 
     def answered_by(self, proof: Proof) -> bool:
-        """Say whether *proof* tells all of it."""
+        """Return whether *proof* contains everything that is required."""
         return self.algorithms <= proof.digests.keys() and (proof.checked or not self.checked)
 
 
 class Reading(NamedTuple):
-    """An entry of a project, whose file has this stamp now, and what has to be known of it."""
+    """A request to read an entry of a project: the current stamp of its file, and the required proof."""
 
     project: str
     entry: Entry
@@ -41,10 +41,10 @@ class Reading(NamedTuple):
 
 
 class Prover:
-    """Proves entries in the cache folder *root*, and remembers the proofs in the ``ledgers`` of their projects."""
+    """Prove entries in the cache folder *root*, and remember the proofs in the ``ledgers`` of their projects."""
 
     def __init__(self, root: str, *, anew: bool, quiet: bool) -> None:
-        """Ask no ledger what it remembers if *anew*; show no progress if *quiet*."""
+        """Read every file again, ignoring the ledgers, if *anew*; show no progress if *quiet*."""
         self._root, self._anew, self._quiet = root, anew, quiet
         self.ledgers: dict[str, Ledger] = {}
         self._begun: dict[Reading, Future[Proof]] = {}
@@ -56,7 +56,10 @@ class Prover:
         return self.ledgers[project]
 
     def begin(self, readings: Iterable[Reading]) -> None:
-        """Begin with the large files among those that `proof` will be asked for, if there are several, on all cores."""
+        """Start reading the large files among *readings* on all cores, if there are at least two.
+
+        A later call of `proof` for one of them waits for the result.
+        """
         large = [reading for reading in readings if reading.stamp.size >= _LARGE]
         if len(large) < 2:
             return
@@ -65,7 +68,10 @@ class Prover:
         self._begun = begun(self._read, [reading for reading in large if not self._remembered(reading)])
 
     def proof(self, reading: Reading) -> Proof:
-        """Return what is known of a file's bytes, all that is wanted. Raises `OSError`."""
+        """Return the required proof of a file, and remember it in the ledger.
+
+        Raises `OSError` if the file cannot be read, or changes while it is read.
+        """
         known = self._remembered(reading)
         if known is None:
             known = self._begun.pop(reading).result() if reading in self._begun else self._read(reading)

@@ -1,4 +1,4 @@
-"""Is this file what it was when it was written? Digests, archives that read to their end, wheels as their RECORD says."""
+"""Check the integrity of a file: its digests, an archive that can be read to its end, a wheel that matches its RECORD."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 LARGEST_METADATA = 16 << 20
-_MOST_MEMBERS = 20_000  # of a tar, which keeps them all
+_MOST_MEMBERS = 20_000  # of a tar: tarfile keeps all of them in memory
 _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 
 
 class Content(NamedTuple):
-    """What an archive says of itself: ``fault`` is None if nothing is wrong with it; name (normalized) and version if known."""
+    """The result of reading an archive: its fault (None: sound, or not judged), and name (normalized) and version if known."""
 
     fault: str | None
     name: str = ""
@@ -34,7 +34,7 @@ class Content(NamedTuple):
 
 
 def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
-    """Return the hexadecimal digests of *file* by algorithm, read once; raises `OSError`."""
+    """Return the hexadecimal digests of *file* by algorithm, reading it once. Raises `OSError` if it cannot be read."""
     hashes = {name: digest.new(name) for name in algorithms}
     while chunk := file.read(_CHUNK):
         for made in hashes.values():
@@ -43,7 +43,7 @@ def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
 
 
 def archive(file: BinaryIO, filename: str) -> Content:
-    """Read an artifact to its end; *filename* tells its kind. Raises `OSError` if the file itself cannot be read."""
+    """Read an artifact, whose kind *filename* tells, to its end. Raises `OSError` if the file itself cannot be read."""
     if filename.endswith(".whl"):
         return wheel(file)
     if filename.endswith(".zip"):
@@ -62,7 +62,7 @@ def _tar_fault(file: BinaryIO) -> str | None:
 
 
 def _walk_tar(file: BinaryIO) -> None:
-    """Read a tar to its end: forward, and without its sparse members' holes, which may be endless."""
+    """Read a tar to its end, forward only. The holes of sparse members, which may be of any size, are not read."""
     import tarfile
 
     with archives.judged():
@@ -70,7 +70,7 @@ def _walk_tar(file: BinaryIO) -> None:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             for _ in itertools.islice(tar, _MOST_MEMBERS):
                 pass
-        # The checksum of what it is packed in comes after the archive's own end.
+        # The checksum of the compressed stream comes after the end of the tar.
         while stream.read(_CHUNK):
             pass
 
@@ -89,7 +89,7 @@ def _zip_fault(file: BinaryIO) -> str | None:
 
 
 def wheel(file: BinaryIO) -> Content:
-    """Hold a wheel to its own RECORD and read its name and version (Binary distribution format specification)."""
+    """Compare a wheel with its RECORD, and read its name and version (Binary distribution format specification)."""
     try:
         with archives.zipped(file) as archive_:
             return _wheel(archive_)
@@ -117,7 +117,7 @@ def _wheel(archive_: zipfile.ZipFile) -> Content:
 
 
 def metadata(file: BinaryIO) -> str:
-    """Return the METADATA of a wheel; "" if it cannot be read."""
+    """Return the METADATA of a wheel; "" if the wheel cannot be read."""
     try:
         with archives.zipped(file) as archive_:
             members = {info.filename: info for info in archive_.infolist()}
@@ -127,13 +127,19 @@ def metadata(file: BinaryIO) -> str:
 
 
 def _info(members: Iterable[str]) -> str:
-    """Return the name of a wheel's own ``.dist-info`` folder: at the top, for packages may bring those of others below."""
+    """Return the name of a wheel's own ``.dist-info`` folder, "" if it has none.
+
+    It is at the top level. Packages may contain the ``.dist-info`` folders of vendored projects at lower levels.
+    """
     folders = (member.partition("/")[0] for member in members)
     return next((folder for folder in folders if folder.endswith(".dist-info")), "")
 
 
 def top_level(file: BinaryIO) -> frozenset[str]:
-    """Return the names that a wheel brings to the top of site-packages: its modules and packages; none if it is broken."""
+    """Return the top-level names that a wheel installs in site-packages, such as its modules and packages.
+
+    The set is empty if the wheel cannot be read.
+    """
     try:
         with archives.zipped(file) as archive_:
             names = archive_.namelist()
@@ -158,7 +164,7 @@ def _record_fault(
             return f"{name} is not in its RECORD"
         algorithm, _, value = recorded.get(name, "").partition("=")
         if algorithm not in STRENGTH or not value:
-            for _ in archives.pieces(archive_, member):  # its CRC is all that tells, and pip fails on it
+            for _ in archives.pieces(archive_, member):  # without a hash only the CRC can be checked, on which pip fails, too
                 pass
         elif name not in unrecorded and _member_hash(archive_, member, algorithm) != value.rstrip("="):
             return f"{name} differs from its RECORD"

@@ -1,4 +1,4 @@
-"""What an sdist's own files say shapes its build: variables, tools, what it builds with, and whether it compiles at all."""
+"""Scan an sdist for what shapes its build: environment variables, tools, build requirements, and whether it compiles code."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pinstall.model.names import normalized
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-# Far above every sdist that we tried (docs/builds.md). A packed archive cannot be walked without unpacking what lies between.
+# Far above every sdist that was tried (docs/builds.md). Walking a compressed tar unpacks all that lies between its members.
 _MOST_UNPACKED = 256 << 20
 _MOST_TEXT = 8 << 20
 _MOST_MEMBERS = 20_000
-_LARGEST_PYPROJECT = 1 << 16  # tomllib takes time with the square of a dotted key
+_LARGEST_PYPROJECT = 1 << 16  # tomllib takes quadratic time for a dotted key
 
 
 _Member = TypeVar("_Member")
 
 
 class _Globs(NamedTuple):
-    """Names: whole ones, beginnings, endings."""
+    """A set of patterns for names: whole names, prefixes, and suffixes."""
 
     whole: frozenset[str]
     starts: tuple[str, ...]
@@ -37,7 +37,7 @@ class _Globs(NamedTuple):
 
 
 def _globs(text: str) -> _Globs:
-    """Read a table of ``NAME``, ``BEGINNING*`` and ``*ENDING``: quicker than fnmatch over hundreds of them."""
+    """Read a table of ``NAME``, ``PREFIX*`` and ``*SUFFIX`` patterns. Matching them is faster than fnmatch for hundreds."""
     globs = text.split()
     return _Globs(
         frozenset(glob for glob in globs if "*" not in glob),
@@ -46,12 +46,12 @@ def _globs(text: str) -> _Globs:
     )
 
 
-# The names that backends read for a wheel of any kind; flit and poetry-core have none.
+# Variables that build backends read for a wheel of any kind; flit and poetry-core read none.
 _OF_BACKENDS = _globs("""
     SETUPTOOLS_* DIST_EXTRA_CONFIG _PYTHON_HOST_PLATFORM VCS_VERSIONING_* PBR_* HATCH_BUILD_* PDM_BUILD_*
     POETRY_DYNAMIC_VERSIONING_* SKBUILD_* MESON_ARGS MESONPY_* MATURIN_*
 """)
-# Those that compilers, and what calls them, read.
+# Variables that compilers, and the tools that call them, read.
 _OF_COMPILERS = _globs("""
     CC CXX CPP LD AR AS NM RANLIB STRIP CFLAGS CPPFLAGS CXXFLAGS LDFLAGS ARFLAGS OBJC OBJCXX OBJCFLAGS OBJCXXFLAGS ASM ASMFLAGS
     CC_* CXX_* AR_* CFLAGS_* CXXFLAGS_* HOST_CC HOST_CXX HOST_CFLAGS TARGET_CC TARGET_CXX TARGET_CFLAGS CRATE_CC_NO_DEFAULTS
@@ -74,7 +74,7 @@ _OF_COMPILERS = _globs("""
     I_MPI_CXX
 """)
 
-# What differs between two machines, users or runs without making another wheel; and what is pip's or ours.
+# Variables that differ between machines, users or runs without changing the wheel, and those of pip and pinstall.
 _NEVER = _globs("""
     PATH HOME PWD OLDPWD USER USERNAME LOGNAME SHELL SHLVL _ HOST HOSTNAME MAIL EDITOR PAGER VISUAL DISPLAY
     LANG LANGUAGE LC_* TZ TMPDIR TEMP TMP XDG_* DBUS_* SSH_* WAYLAND_DISPLAY
@@ -106,9 +106,9 @@ _SECRET = re.compile(
     r"|(^|_)(AUTH|PASS|PAT|COOKIES?)(?=_|$)",
     re.IGNORECASE,
 )
-_SHORTEST_PREFIX = 3  # letters: "PY_" would be the half of an environment
+_SHORTEST_PREFIX = 3  # letters: "PY_" would match too many variables
 
-# They say where a library is, or generate code: another one on PATH makes another wheel.
+# These tools tell where a library is, or generate code: another one on PATH may produce another wheel.
 TOOLS = tuple(
     sorted(
         _globs("""
@@ -119,7 +119,7 @@ TOOLS = tuple(
 """).whole
     )
 )
-_PKG_CONFIG = (b"pkgconfig", b"PkgConfig", b"pkg_check_modules", b"dependency(")  # its other spellings, CMake's and meson's
+_PKG_CONFIG = (b"pkgconfig", b"PkgConfig", b"pkg_check_modules", b"dependency(")  # how CMake and meson files name pkg-config
 
 _BUILD_FILES = _globs("""
     *.py *.toml *.cfg *.cmake *.gyp *.gypi *.bzl *.mk *.ac *.am CMakeLists.txt meson.build meson.options meson_options.txt
@@ -130,11 +130,11 @@ _COMPILED = _globs("""
     *.c *.cc *.cpp *.cxx *.c++ *.cu *.m *.mm *.s *.asm *.f *.for *.f77 *.f90 *.f95 *.f03 *.f08 *.rs *.go *.zig *.d *.swift *.pyx
     *.i *.swg cmakelists.txt meson.build cargo.toml configure sconstruct wscript go.mod
 """)
-_COMPILED_WORDS = (b"ext_modules", b"ext-modules", b"cffi_modules", b"mypyc", b"cythonize")  # the C may be written by these
+_COMPILED_WORDS = (b"ext_modules", b"ext-modules", b"cffi_modules", b"mypyc", b"cythonize")  # these may generate C code
 _NO_BUILD = _globs("test* unittest* t doc docs docs_* documentation example* sample* demo demos benchmark* bench perf .*")
 _VENDORED = _globs("vendor* third_party* third-party* thirdparty* extern* bundled* node_modules subprojects")
 
-# No names of Python's are looked for: PYYAML_FORCE_%s, a dictionary's keys and a keyword's names are words all the same.
+# Files are searched for words instead of being parsed: names are also built (PYYAML_FORCE_%s), or are keys and keywords.
 _WORD = re.compile(rb"(?<![A-Za-z0-9_])_*+[A-Z][A-Z0-9_]++(?![A-Za-z0-9_])")
 _QUOTED = re.compile(rb"""["'](?:--)?([a-z0-9]++(?:[-_][a-z0-9]++)++)["']""")
 _CMAKE = re.compile(rb"(?i:find_package\s*+\(\s*+(\w++))|\$ENV\{(\w++)\}")
@@ -143,12 +143,12 @@ _OF_CRATE = ("DIR", "LIB_DIR", "INCLUDE_DIR", "LIBS", "STATIC", "NO_VENDOR", "NO
 _IMPORT = re.compile(
     rb"^[ \t]*+(?:from[ \t]++([\w.]++)[ \t]++import[ \t]*+\(?([\w., \t]*+)|import[ \t]++([\w., \t]++))", re.MULTILINE
 )
-# What scripts ask for by its name: a distribution, as importlib.metadata and pkg_resources do, or a module.
+# Calls that look up a distribution (importlib.metadata, pkg_resources) or a module by its name.
 _ASKED = re.compile(
     rb"\b(?:version|metadata|distribution|requires|files|get_distribution|require|import_module|find_spec|__import__)"
     rb"\(\s*+[\"']([A-Za-z][\w.-]*+)"
 )
-# The scripts that backends run, and modules that are not called as their project is.
+# The modules that backends run, and modules whose project has another name.
 _SCRIPTS = ("setup", "hatch_build", "pdm_build", "build")
 _PROJECTS = {
     "distutils": "setuptools",
@@ -160,12 +160,12 @@ _PROJECTS = {
 
 
 class Source(NamedTuple):
-    """What an sdist says of how it is built.
+    """The result of scanning an sdist's build files.
 
-    ``words`` of its build files may name a variable, or begin the name of one if they end in ``_``. ``tools`` are those of
-    `TOOLS` that the files name. ``requires`` are the projects (normalized) of ``build-system.requires``, and those that the
-    build scripts import. ``compiles`` says whether there is anything to compile. ``whole`` is False if a bound cut the reading
-    short: the rest is then incomplete, and ``compiles`` True.
+    ``words`` are possible names of environment variables; a word that ends in ``_`` is a possible prefix of names. ``tools``
+    are those of `TOOLS` that the files name. ``requires`` are the projects (normalized) in ``build-system.requires``, and
+    those whose modules the build scripts import. ``compiles`` says whether the build compiles code. ``whole`` is False if a
+    limit ended the scan early: the other fields are then incomplete, and ``compiles`` is True.
     """
 
     words: frozenset[str]
@@ -176,11 +176,12 @@ class Source(NamedTuple):
 
 
 def shaping(source: Source | None, project: str, environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
-    """Return the variables of *environ* that shape a build of *project* (normalized): name to value.
+    """Return the variables in *environ* that shape a build of *project* (normalized), by name.
 
-    *source* is None where the sdist is not at hand: the toolchain's and the project's own are left then. A compiler's count
-    where there is something to compile. *more* are names or globs that the user adds, whatever they name. Set but empty is
-    as good as unset for the toolchain's, which read it so; a build script may well ask whether a name is set at all.
+    *source* is None if the sdist is not available: only the variables of the toolchain and the project's own count then. The
+    variables of compilers count only if the build compiles code. *more* are names or globs that the user adds; they always
+    count. Compilers and backends treat an empty variable as unset, so that an empty one of theirs does not count. Other empty
+    variables do, because a build script may test whether a name is set.
     """
     words, compiles = (source.words, source.compiles) if source else (frozenset(), True)
     prefixes = {word for word in (*words, _upper(project) + "_") if word.endswith("_")}
@@ -203,10 +204,10 @@ def _upper(name: str) -> str:
 
 
 def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | None:
-    """Read the build files of an sdist, which *filename* tells the kind of; None if it is none that can be read.
+    """Scan the build files of *sdist*; return None if it is not a readable sdist.
 
-    *packages* are the top-level names of the wheel that is built from it: their code is not read. Nothing is written to disk.
-    Raises `OSError`.
+    *filename* tells its archive format. *packages* are the top-level names of the wheel that is built from it: their code is
+    not scanned. Nothing is written to disk. Raises `OSError` if the file itself cannot be read.
     """
     reading = _Reading(frozenset(packages))
     whole = _walked(sdist, filename, reading.take)
@@ -214,7 +215,10 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | 
 
 
 def metadata(sdist: BinaryIO, filename: str) -> str:
-    """Return the PKG-INFO at the top of an sdist (Source distribution format specification); "" if none can be read."""
+    """Return the PKG-INFO at the top of an sdist (Source distribution format specification).
+
+    Return "" if there is none or the archive is corrupt. Raises `OSError` if the file itself cannot be read.
+    """
     found = [b""]
 
     def take(path: str, content: Callable[[int], bytes]) -> bool:
@@ -227,7 +231,10 @@ def metadata(sdist: BinaryIO, filename: str) -> str:
 
 
 def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int], bytes]], bool]) -> bool | None:
-    """Show *take* the files of an sdist, until it says no; say whether it saw all, None if they cannot be read to the end."""
+    """Call *take* with the path and a reader of each file of an sdist, until it returns False.
+
+    Return whether *take* was called for all files and always returned True; None if the archive cannot be read to its end.
+    """
     members = _zipped if filename.endswith(".zip") else _packed if filename.endswith(SDIST_ENDINGS) else None
     if members is None:
         return None
@@ -248,7 +255,10 @@ def _counted(members: Iterable[_Member]) -> Iterator[_Member]:
 
 
 def _packed(sdist: BinaryIO) -> Iterator[tuple[str, Callable[[int], bytes]]]:
-    """Yield the files of a tar: each one's path, and what reads so many bytes of it while it is its turn."""
+    """Yield the path of each file of a tar, and a function that reads up to a number of bytes of it.
+
+    The function is valid until the next file is requested.
+    """
     import tarfile
 
     with tarfile.open(fileobj=archives.Stream(archives.unpacked(sdist), _MOST_UNPACKED), mode="r:") as tar:
@@ -258,7 +268,7 @@ def _packed(sdist: BinaryIO) -> Iterator[tuple[str, Callable[[int], bytes]]]:
 
 
 def _zipped(sdist: BinaryIO) -> Iterator[tuple[str, Callable[[int], bytes]]]:
-    """Yield the files of a zip: see `_packed`."""
+    """Yield the path and the reading function of each file of a zip (see `_packed`)."""
     with archives.zipped(sdist) as archive:
         for info in _counted(archive.infolist()):
             if info.filename and not info.is_dir():
@@ -266,21 +276,21 @@ def _zipped(sdist: BinaryIO) -> Iterator[tuple[str, Callable[[int], bytes]]]:
 
 
 class _Reading:
-    """An sdist, read file by file."""
+    """The state of a scan that reads an sdist file by file."""
 
     def __init__(self, packages: frozenset[str]) -> None:
         self.packages = packages
         self.words: set[bytes] = set()
-        self.made: set[str] = set()  # words that no file has as they are
+        self.made: set[str] = set()  # names that are derived from a file's content, and do not occur in it
         self.tools: set[str] = set()
         self.compiles = False
         self.pyproject, self.whole = b"", True
-        self.imports: dict[str, set[str]] = {}  # by the name of the module that imports
+        self.imports: dict[str, set[str]] = {}  # by the name of the importing module
         self.modules: set[str] = set()
         self.left = _MOST_TEXT
 
     def take(self, path: str, content: Callable[[int], bytes]) -> bool:
-        """Read a file if it is one for us; False if there is no more room."""
+        """Scan a file if it belongs to the build; return False if the limit of text was exceeded."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
         *folders, name = parts[1:] or parts or [""]
         if name.endswith(".py"):
@@ -311,16 +321,16 @@ class _Reading:
         self.compiles = self.compiles or any(word in text for word in _COMPILED_WORDS)
         if name.endswith(".py"):
             self.imports.setdefault(name[:-3], set()).update(_imports(text))
-            if b".upper(" in text:  # lxml's STATIC_DEPS is "static-deps" in its scripts
+            if b".upper(" in text:  # lxml's scripts make the name STATIC_DEPS of "static-deps"
                 self.made.update(_upper(word.decode()) for word in _QUOTED.findall(text))
-        elif name in ("Cargo.lock", "Cargo.toml"):  # build scripts of crates outside the sdist: OPENSSL_DIR is openssl-sys's
+        elif name in ("Cargo.lock", "Cargo.toml"):  # crates outside the sdist read variables, as openssl-sys does OPENSSL_DIR
             self.made.update(f"{_upper(crate.decode())}_{end}" for crate in _CRATE.findall(text) for end in _OF_CRATE)
         elif name == "CMakeLists.txt" or name.endswith(".cmake"):
             for package, variable in ((found.decode(), name.decode()) for found, name in _CMAKE.findall(text)):
                 self.made |= {variable} if variable else {f"{package}_ROOT", f"{package}_DIR", f"{package.upper()}_ROOT"}
 
     def source(self, *, whole: bool) -> Source:
-        """Return what was learnt; *whole* says whether the walk came to its end."""
+        """Return the result of the scan; *whole* says whether all files were taken."""
         whole = whole and self.whole
         requires, scripts = _build_system(self.pyproject)
         imported = _reached(self.imports, (*_SCRIPTS, *scripts)) - self.modules - self.packages
@@ -337,7 +347,7 @@ class _Reading:
 
 
 def _imports(text: bytes) -> Iterator[str]:
-    """Yield the dotted names that a Python file imports or asks for, as far as lines tell."""
+    """Yield the dotted names that a Python file imports or looks up, as far as single lines show them."""
     yield from (name.decode() for name in _ASKED.findall(text))
     for origin, names, plain in _IMPORT.findall(text):
         for item in (names or b"*" if origin else plain).decode().split(","):
@@ -346,7 +356,7 @@ def _imports(text: bytes) -> Iterator[str]:
 
 
 def _reached(imports: Mapping[str, set[str]], first: Iterable[str]) -> set[str]:
-    """Return the top-level names that the modules *first*, and those of the sdist that they import, import."""
+    """Return the top-level names that the modules *first* import, directly or through other modules of the sdist."""
     waiting, seen, found = list(first), set(), set()
     while waiting:
         module = waiting.pop()
@@ -358,12 +368,12 @@ def _reached(imports: Mapping[str, set[str]], first: Iterable[str]) -> set[str]:
 
 
 def _build_system(pyproject: bytes) -> tuple[set[str], tuple[str, ...]]:
-    """Return the projects that a ``pyproject.toml`` wants for a build (PEP 518), and the modules of its in-tree backend."""
+    """Return the projects that a ``pyproject.toml`` requires for a build (PEP 518), and the modules of its in-tree backend."""
     import tomllib
 
     try:
         table = tomllib.loads(pyproject.decode()).get("build-system")
-    except (ValueError, RecursionError):  # pip will say so
+    except (ValueError, RecursionError):  # pip reports an invalid file itself
         table = None
     table = table if isinstance(table, dict) else {}
     requires = table.get("requires", ["setuptools"])

@@ -1,6 +1,7 @@
-"""Would the dynamic loader find what a wheel's extension modules need? ELF alone: macOS and Windows have other ways.
+"""Check whether the dynamic loader would find the libraries that a wheel's extension modules need.
 
-Whatever the loader knows besides the file is asked as ld.so(8) describes it, without running it: it would run the library too.
+Only ELF files are supported, not those of macOS and Windows. The search follows ld.so(8). The loader itself is not run, because
+it would also run the library's code.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 _MUSL_PATHS = "/etc/ld-musl-*.path"
 _TRIPLET = getattr(sys.implementation, "_multiarch", "")
 _LIB = ("lib", "lib64", f"lib/{_TRIPLET}")
-_LARGEST = 512 << 20  # of all libraries of a wheel together; they are read in memory
-_MOST_ENTRIES = 1000  # a linker writes some ten segments and some thirty dynamic entries
-_MOST_FOLDERS = 10_000  # half a second
-_DEEPEST = 3  # site-packages/nvidia/cublas/lib
+_LARGEST = 512 << 20  # bytes of all libraries of a wheel together, which are read into memory
+_MOST_ENTRIES = 1000  # linkers write about ten segments and thirty dynamic entries
+_MOST_FOLDERS = 10_000  # searching them takes half a second
+_DEEPEST = 3  # levels, as in site-packages/nvidia/cublas/lib
 _NOT_BELOW = ("__pycache__", ".dist-info", ".egg-info")
 _IN_SITE_PACKAGES = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 
 
 class Libraries(NamedTuple):
-    """The shared libraries that a wheel's extension modules need, by soname, sorted: those that are found and those missing.
+    """The sonames of the shared libraries that a wheel's extension modules need, sorted: those found, and those missing.
 
-    What another package brings is found if it is installed: in an environment that is still empty, it is missing. ``places``
-    are those of the system's: found by the loader's own ways, outside the wheel and all packages.
+    A library that another distribution provides is found only if that distribution is installed. ``places`` are the paths of
+    system libraries: those that the loader finds outside the wheel and outside all installed distributions.
     """
 
     found: tuple[str, ...] = ()
@@ -49,19 +50,21 @@ class Libraries(NamedTuple):
 
 
 class _Needs(NamedTuple):
-    """What one ELF file needs (DT_NEEDED), and the folders that it names itself."""
+    """The libraries that one ELF file needs (DT_NEEDED), and the folders that it names itself (DT_RUNPATH or DT_RPATH)."""
 
     names: frozenset[str]
     folders: Sequence[str]
 
 
 def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ: Mapping[str, str]) -> Libraries | None:
-    """Look for the libraries that a *wheel* would need, were it installed in *site_packages*.
+    """Look for the libraries that *wheel* would need if it were installed in *site_packages*.
 
-    *path* is the ``sys.path`` of the environment, *environ* what its Python would be started with. Only what the wheel itself
-    needs is looked for, not what those libraries need in turn. A library that one member finds, all find: it is loaded once.
-    Returns None where it cannot be told: no ELF, an ELF of another machine than this interpreter's, a broken wheel or ELF.
-    Raises `OSError` if the wheel cannot be read.
+    *path* is the ``sys.path`` of the environment, *environ* are the variables with which its Python would be started. Only
+    the direct needs of the wheel's own files are checked. A library that one file finds counts as found for all, because the
+    loader loads it once.
+
+    Return None if the answer is unknown: a library is not an ELF file or is for another machine than this interpreter's, or
+    the wheel or a library is broken. Raises `OSError` if the wheel cannot be read.
     """
     try:
         with archives.zipped(wheel) as archive:
@@ -73,7 +76,7 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
         return None
     needed = {name for need in needs for name in need.names}
     found = needed & {os.path.basename(member) for member in members}
-    # Where the interpreter finds its own: libpython and, in conda, all libraries stand beside the standard library's folder.
+    # The interpreter finds libpython, and in conda all libraries, in the folder that contains the standard library's folder.
     given = [
         *_split(environ.get("LD_LIBRARY_PATH", ""), "[:;]"),
         *(os.path.dirname(folder) for folder in path if os.path.isabs(folder)),
@@ -82,7 +85,7 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
     places = {name: place for name, folders in wanted if (place := _found(name, folders))}
     found |= places.keys()
     if found != needed:
-        found |= _brought(needed - found, [site_packages, *path])
+        found |= _provided(needed - found, [site_packages, *path])
     packages = tuple(os.path.join(os.path.realpath(folder), "") for folder in (site_packages, *path))
     systems = {name: place for name, place in places.items() if not os.path.realpath(place).startswith(packages)}
     return Libraries(tuple(sorted(found)), tuple(sorted(needed - found)), systems)
@@ -94,7 +97,7 @@ def _is_library(member: str) -> bool:
 
 
 def _all_needs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], site_packages: str) -> list[_Needs] | None:
-    """Return what each of *members* needs; None if that cannot be told of one of them."""
+    """Return the needs of each of *members*; None if those of one are unknown, or if all together are too large."""
     if sum(info.file_size for info in members.values()) > _LARGEST:
         return None
     found = []
@@ -111,7 +114,7 @@ def _all_needs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo],
 
 
 def _needs(data: bytes, origin: str) -> _Needs | None:
-    """Read the dynamic section of an ELF file that will lie in *origin* (ELF gABI, chapter 5); None if it is broken."""
+    """Read the dynamic section of an ELF file that goes to the folder *origin* (ELF gABI, chapter 5); None if it is broken."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.dynamic import DynamicSegment
     from elftools.elf.elffile import ELFFile
@@ -120,7 +123,7 @@ def _needs(data: bytes, origin: str) -> _Needs | None:
         elf = ELFFile(io.BytesIO(data))
         if elf.header["e_phnum"] > _MOST_ENTRIES:
             return None
-        elf.header["e_shoff"] = 0  # the loader does without sections, and broken ones can be billions
+        elf.header["e_shoff"] = 0  # the loader ignores sections, and a broken header can claim billions of them
         segment = next((segment for segment in elf.iter_segments() if isinstance(segment, DynamicSegment)), None)
         tags = list(itertools.islice(segment.iter_tags(), _MOST_ENTRIES)) if segment else []
     except (ELFError, AssertionError, LookupError, ValueError, OverflowError, MemoryError):
@@ -133,20 +136,23 @@ def _needs(data: bytes, origin: str) -> _Needs | None:
 
 
 def _split(listed: str, separators: str) -> list[str]:
-    """Split a list of folders; an empty one is the current folder, but an empty list is none."""
+    """Split a list of folders. An empty item is the current folder; an empty list has no items."""
     return re.split(separators, listed) if listed else []
 
 
 def _expand(folder: str, origin: str) -> Iterator[str]:
-    """Replace the tokens that ld.so(8) knows; where $LIB depends on how the loader was built, by all that it may be."""
+    """Yield *folder* with the tokens of ld.so(8) replaced: once for each value that $LIB has in some build of the loader."""
     for lib in _LIB if "LIB" in folder else _LIB[:1]:
         place = Template(folder).safe_substitute(ORIGIN=origin, LIB=lib, PLATFORM=os.uname().machine)
-        # $ORIGIN/.. is a place although $ORIGIN is none yet: the wheel is not installed.
+        # The wheel is not installed: $ORIGIN need not exist yet, and $ORIGIN/.. has to be resolved in the text.
         yield os.path.normpath(place)
 
 
 def _found(name: str, folders: Iterable[str]) -> str | None:
-    """Look where the loader looks: in *folders*, in its cache, in its own folders. A name with a slash is a path."""
+    """Return the path of the library *name*, searching as the loader does: *folders*, its cache, its default folders.
+
+    A name with a slash is a path. Return None if the library is not found.
+    """
     if "/" in name:
         return name if os.path.isabs(name) and _fits(name) else None
     known, own = _loader()
@@ -157,7 +163,7 @@ def _found(name: str, folders: Iterable[str]) -> str | None:
 
 @functools.cache
 def _loader() -> tuple[Mapping[str, Sequence[str]], Sequence[str]]:
-    """Return what the loader's cache knows, and the folders in which it looks besides."""
+    """Return the paths in the loader's cache by soname, and the loader's default folders."""
     try:
         is_glibc = bool(os.confstr("CS_GNU_LIBC_VERSION"))
     except (AttributeError, OSError, ValueError):
@@ -168,9 +174,9 @@ def _loader() -> tuple[Mapping[str, Sequence[str]], Sequence[str]]:
 
 
 def _cached(path: str) -> Mapping[str, Sequence[str]]:
-    """Read ``ld.so.cache``: glibc's ``struct cache_file_new``, which may stand behind one of the older kind.
+    """Read ``ld.so.cache``: glibc's ``struct cache_file_new``, which may follow one of the older format.
 
-    One that cannot be read is empty, as it is for the loader; ``ld.so.conf`` is read by ldconfig alone.
+    A cache that cannot be read counts as empty, as it does for the loader. (Only ldconfig reads ``ld.so.conf``.)
     """
     found: dict[str, list[str]] = {}
     try:
@@ -190,7 +196,7 @@ def _string(data: bytes, at: int) -> str:
 
 
 def _musl_folders(pattern: str) -> list[str]:
-    """Return the folders of musl's loader: those of its file, else the built-in ones (musl's manual)."""
+    """Return the folders of musl's loader: those in its path file, or else the built-in ones (musl's manual)."""
     for path in glob.glob(pattern):
         try:
             with open(path, "rb") as file:
@@ -200,12 +206,16 @@ def _musl_folders(pattern: str) -> list[str]:
     return ["/lib", "/usr/local/lib", "/usr/lib"]
 
 
-def _brought(names: set[str], roots: Iterable[str]) -> set[str]:
-    """Return those of *names* that lie below *roots*, as other packages bring them (``torch/lib``) and load them first."""
+def _provided(names: set[str], roots: Iterable[str]) -> set[str]:
+    """Return those of *names* that are found below *roots*.
+
+    Other distributions provide libraries there, such as those in ``torch/lib``, and load them first.
+    """
     found: set[str] = set()
-    folders = dict.fromkeys(roots, 0)  # and how deep
+    folders = dict.fromkeys(roots, 0)  # with their depths
     waiting = list(folders)
-    for folder in itertools.islice(waiting, _MOST_FOLDERS):  # grows as it is read: shallow ones first
+    # The loop appends to the list, so that shallow folders come first.
+    for folder in itertools.islice(waiting, _MOST_FOLDERS):
         for entry in _entries(folder):
             if entry.name in names and _fits(entry.path):
                 found.add(entry.name)
@@ -230,14 +240,14 @@ def _may_hold(entry: os.DirEntry[str]) -> bool:
 
 
 def _fits(path: str) -> bool:
-    """Say whether the loader takes this file; it passes over those of other machines."""
+    """Return whether the loader would use this file. It skips files for other machines."""
     return bool(kind := _kind_of(path)) and kind == _kind_of(sys.executable)
 
 
 def _kind_of(path: str) -> bytes:
-    """Return the `_kind` of a file, nothing if it cannot be read."""
+    """Return the `_kind` of a file; empty bytes if it cannot be read."""
     try:
-        if not os.path.isfile(path):  # a FIFO would be waited for
+        if not os.path.isfile(path):  # opening a FIFO blocks
             return b""
         with open(path, "rb", buffering=0) as file:
             return _kind(file.read(20))
@@ -246,5 +256,5 @@ def _kind_of(path: str) -> bytes:
 
 
 def _kind(head: bytes) -> bytes:
-    """Return class, byte order and machine of an ELF file (gABI: e_ident, e_machine), nothing if it is none."""
+    """Return class, byte order and machine of an ELF file (gABI: e_ident, e_machine); empty bytes if it is not an ELF file."""
     return head[4:6] + head[18:20] if head[:4] == b"\x7fELF" and len(head) >= 20 else b""

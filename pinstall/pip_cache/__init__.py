@@ -1,1 +1,1 @@
-"""pip's cache. No other package knows its layout."""
+"""Access to pip's cache. No other package of pinstall knows its layout."""

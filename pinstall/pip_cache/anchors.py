@@ -1,4 +1,4 @@
-"""The anchors of an HTML page."""
+"""A parser that collects the anchors of an HTML index page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from html.parser import HTMLParser
 
 
 class Anchors(HTMLParser):
-    """Collects anchors and the first base, as pip's HTMLLinkParser does."""
+    """Collect the anchors and the first base URL of a page, as pip's ``HTMLLinkParser`` does (``index/collector.py``).
+
+    ``anchors`` has the attributes of each ``<a>``; ``base`` is the ``href`` of the first ``<base>``, None if there is none.
+    """
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -14,7 +17,7 @@ class Anchors(HTMLParser):
         self.anchors: list[dict[str, str | None]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep an anchor, and the first base."""
+        """Store the attributes of an anchor, and the URL of the first base."""
         if tag == "a":
             self.anchors.append(dict(attrs))
         elif tag == "base" and self.base is None:

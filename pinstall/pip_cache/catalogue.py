@@ -1,4 +1,7 @@
-"""The catalogue: what the cached pages say of downloads. pip keeps a download by its URL's hash alone; pages know the URLs."""
+"""A catalogue that gives cached downloads their URLs and file names back.
+
+pip names a cached download after the hash of its URL. The cached index pages still have the URLs.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.http_entries import Entry, Response
     from pinstall.pip_cache.index_pages import IndexFile
 
-# URLs that neither pip nor requests would change: most of them, and pages list thousands.
+# Pages list thousands of URLs. Neither pip nor requests changes one of this form, so that it need not be normalized.
 _PLAIN = re.compile(r"https?://[a-z0-9.:-]+(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+")
 _ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")
 _PAGE_TYPES = (index_pages.JSON, "application/vnd.pypi.simple.v1+html", "text/html")
 
 
 class Named(NamedTuple):
-    """What is known of an HTTP entry: its kind, its URL, the name of the file, its project, and what is stated of it."""
+    """An identified HTTP entry: its kind, URL, file name and project, and the digests that pages state for it."""
 
     kind: str
     url: str
@@ -37,9 +40,9 @@ class Named(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page that was read: its project and its URL, as far as they can be told, and what is wrong with it ("": nothing).
+    """A cached index page: its project and URL ("" if unknown), and its fault ("" if it has none).
 
-    ``unreadable`` says why nothing can be said.
+    ``unreadable`` is the reason why the page could not be judged.
     """
 
     project: str = ""
@@ -49,15 +52,15 @@ class Page(NamedTuple):
 
 
 def is_page(response: Response) -> bool:
-    """Say whether a response is an index page (or another page that pip looked for links on)."""
+    """Return whether a response is an index page, or another page that pip searched for links."""
     return response.status == 200 and response.headers.get("content-type", "").lower().startswith(_PAGE_TYPES)
 
 
 class Catalogue:
-    """Knows the HTTP entries whose keys are *wanted*, by the pages that were read.
+    """Identify the HTTP entries whose keys are *wanted* by reading cached index pages.
 
-    *redirects* are the locations of those that are permanent redirects, by key; *indexes* the URLs of the indexes that are
-    configured: a page does not tell its own URL, and relative links mean nothing without it.
+    *redirects* maps the keys of cached permanent redirects to their locations. *indexes* are the URLs of the configured
+    indexes: a page does not contain its own URL, which its relative links need. ``named`` has the identified entries by key.
     """
 
     def __init__(self, wanted: Iterable[str], redirects: Mapping[str, str], indexes: Sequence[str]) -> None:
@@ -65,25 +68,31 @@ class Catalogue:
         self._wanted, self._redirects, self._indexes = frozenset(wanted), redirects, indexes
 
     def read(self, entry: Entry, response: Response) -> Page:
-        """Read a page; raises `OSError`."""
+        """Read a cached page and add the entries of the files that it lists.
+
+        Raises `OSError` if the page cannot be read.
+        """
         with http_entries.open_content(entry) as file:
             body = file.read(index_pages.LARGEST + 1)
         try:
             offers = index_pages.parse(body, response.headers, "")
         except index_pages.DamagedPageError as error:
-            # What a server calls a page, and is a file, is no damaged page.
+            # Some servers send archives with the content type of a page: those are not damaged pages.
             return Page(fault="" if body.startswith(_ARCHIVES) and "content-encoding" not in response.headers else str(error))
         except index_pages.UnknownPageError:
             return Page()
         project = next((name for offer in offers if (name := project_of(offer.filename))), "")
         url = self.page_url(entry.key, [project])[1]
         for offer in offers:
-            with suppress(Exception):  # no URL, and whatever else one line holds
+            with suppress(Exception):  # one invalid line, such as a malformed URL, must not cost the other lines
                 self._add(offer if offer.base else offer._replace(base=url), project)
         return Page(project, url)
 
     def page_url(self, key: str, projects: Iterable[str]) -> tuple[str, str]:
-        """Return project and URL of the page with this *key*: one of *projects* on a configured index; "" if none is."""
+        """Return the project and URL of the page with this *key*.
+
+        Only the pages of *projects* on the configured indexes are tried; both are "" if none of them has the key.
+        """
         for project in projects:
             for index in self._indexes:
                 url = keys.request_url(f"{posixpath.join(index, quote(project))}/")
@@ -92,7 +101,7 @@ class Catalogue:
         return "", ""
 
     def add(self, url: str, kind: str, filename: str, project: str, stated: tuple[Digest, ...] = ()) -> None:
-        """Note what is known of the entry for *url*, if it is wanted."""
+        """Store kind, file name, project and *stated* digests of the entry for *url*, if its key is wanted."""
         for found in self._behind(keys.request_url(url)):
             key = keys.http_key(found)
             if key in self._wanted and key not in self._redirects:
@@ -112,7 +121,7 @@ class Catalogue:
             self.add(f"{link.url}.metadata", "metadata", f"{offer.filename}.metadata", project, link.metadata)
 
     def _behind(self, url: str) -> Iterator[str]:
-        """Yield *url*, and where cached permanent redirects lead from there."""
+        """Yield *url* and the URLs to which cached permanent redirects lead from it."""
         for _ in range(http_entries.REDIRECTS):
             yield url
             location = self._redirects.get(keys.http_key(url)) if self._redirects else None
@@ -120,12 +129,12 @@ class Catalogue:
                 return
             try:
                 url = keys.request_url(urljoin(url, location))
-            except ValueError:  # it leads nowhere
+            except ValueError:  # the location is not a valid URL
                 return
 
 
 def project_of(filename: str) -> str:
-    """Return the project of a wheel or sdist, as its name tells it; "" if it does not."""
+    """Return the project in the file name of a wheel or sdist, normalized; "" if the name is of another form."""
     stem = next((filename[: -len(ending)] for ending in links.SDIST_ENDINGS if filename.endswith(ending)), "")
     name = filename.partition("-")[0] if filename.endswith(".whl") else stem.rpartition("-")[0]
     return normalized(name)

@@ -1,4 +1,7 @@
-"""Entries: what stands in pip's cache for a key, found by a `stat` and read without following links."""
+"""Cache entries: pip's files for one key, found with `stat` and read without following symbolic links.
+
+An HTTP entry has a head (the stored status and headers of the response) and a body.
+"""
 
 from __future__ import annotations
 
@@ -21,25 +24,25 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.keys import Layout
 
 ORIGIN = "origin.json"
-# What cachecontrol writes of a response; pip fails on any other field.
+# The fields of a response that cachecontrol writes; pip fails on any other field.
 _FIELDS = {"status", "headers", "version", "reason", "strict", "decode_content"}
 _PREFIX = b"cc=4,"
-# Metadata of a response is headers: a file larger than this is none.
+# A head consists of headers: a larger file is not one.
 _LARGEST_METADATA = 1 << 20
-_MOST_HEADS = 1 << 14  # most are smaller, and can be read in one go
+_USUAL_HEAD_SIZE = 1 << 14  # most heads are smaller, and are read in one go
 REDIRECTS = 10
 _LONGEST_NUMBER = 20
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PERMANENT = (301, 308)
-# No server gives this tag to anything, so that a pip that sends it is answered in full.
+# No server uses this ETag, so that a pip that sends it receives the whole response.
 _SPENT = '"pinstall-spent"'
-# Headers by which pip uses a response unasked, or asks whether it is still good.
+# Headers that let pip use a response without asking the server, or ask whether it is still valid.
 _RENEWING = {"age", "cache-control", "date", "etag", "expires", "last-modified"}
 _ASKS_BY = "If-None-Match"
 
 
 class FileStamp(NamedTuple):
-    """What `stat` says of a file: it changes with the file (size in bytes, times in nanoseconds)."""
+    """The state of a file as `stat` reports it: size in bytes, times in nanoseconds. It changes when the file changes."""
 
     size: int
     modified: int
@@ -48,20 +51,20 @@ class FileStamp(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A part of a file, in bytes."""
+    """A part of a file: offset and length in bytes."""
 
     offset: int
     length: int
 
 
 class Entry(NamedTuple):
-    """One thing in pip's cache, or set aside in the store.
+    """One entry of pip's cache, or one that was set aside in the store.
 
-    ``kind`` is ``download``, ``metadata``, ``page`` or ``built``. ``key`` names it within pip's cache, also while it is in the
-    store. ``paths`` are its files in the order in which they are to go (of two, metadata and body); the last one is the
-    content. ``stated`` are the digests it is to be held to, and ``label`` what its file name says. ``layout`` is that of an
-    HTTP entry, and ``span`` where in the file its body is, if not all of it (offset and length in bytes). ``fault`` says what
-    is wrong with its head, on which pip would fail; ``unreadable`` says why nothing can be said of it.
+    ``kind`` is ``download``, ``metadata``, ``page`` or ``built``. ``key`` names the entry within pip's cache, also while it is
+    in the store. ``paths`` are its files in the order in which they have to be deleted: the head before the body. The last
+    one has the content. ``stated`` are the digests that the content must have; ``label`` is its parsed file name. ``layout``
+    is the layout of an HTTP entry, and ``span`` the part of the file that is its body (None: the whole file). ``fault`` says
+    why pip would fail on its head; ``unreadable`` says why the entry cannot be judged.
     """
 
     kind: str
@@ -77,28 +80,28 @@ class Entry(NamedTuple):
 
     @property
     def content(self) -> str:
-        """The path of the file with the content: a body, or a wheel."""
+        """The path of the file with the content: the body of an HTTP entry, or a wheel."""
         return self.paths[-1]
 
 
 class Response(NamedTuple):
-    """The stored head of a response; names of headers are in lower case."""
+    """The stored status and headers of a response; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
 
     def age(self, now: float) -> float:
-        """Return the seconds since the server sent it; infinite if it does not say."""
+        """Return the seconds from the response's ``Date`` until *now* (seconds since the epoch); infinity without a date."""
         date = _time(self.headers.get("date", ""))
         return max(0.0, now - date) if date is not None else float("inf")
 
     @property
     def spent(self) -> bool:
-        """Whether `write_spent` made it, and no "not modified" has renewed it since: pip asks for the whole response."""
+        """Whether `write_spent` wrote this head and no "not modified" has renewed it: pip then requests the whole response."""
         return self.headers.get("etag") == _SPENT and "date" not in self.headers
 
     def fresh(self, now: float) -> bool:
-        """Say whether pip would use it without asking (cachecontrol's ``cached_request``)."""
+        """Return whether pip would use the response without asking the server (cachecontrol's ``cached_request``)."""
         return self._lifetime() > self.age(now)
 
     def _lifetime(self) -> float:
@@ -111,23 +114,23 @@ class Response(NamedTuple):
 
 
 def _time(text: str) -> float | None:
-    """Return the time that an HTTP header states, in seconds since the epoch; None if it states none."""
+    """Return the time in an HTTP header, in seconds since the epoch; None if *text* is not a date."""
     from email.utils import mktime_tz, parsedate_tz  # 10 ms
 
     try:
         found = parsedate_tz(text)
         return mktime_tz(found) if found else None
-    except Exception:  # noqa: BLE001 (the year 99999, and whatever else no date is)
+    except Exception:  # noqa: BLE001 (invalid dates, such as the year 99999, raise various errors)
         return None
 
 
 def _is_usual(date: str) -> bool:
-    """Say whether a date is written as servers do (RFC 9110, IMF-fixdate), without a parser's import."""
+    """Return whether a date has the form that servers use (RFC 9110, IMF-fixdate), without importing a parser."""
     return len(date) == 29 and date.endswith(" GMT") and date[8:11] in _MONTHS and (date[5:7] + date[12:16]).isdecimal()
 
 
 def stamp(path: str) -> FileStamp | None:
-    """Return the stamp of the regular file *path*; None for anything else, links among them."""
+    """Return the stamp of the regular file *path*; None if it is missing or another kind of file, such as a symbolic link."""
     try:
         found = os.lstat(path)
     except (OSError, ValueError):
@@ -136,28 +139,31 @@ def stamp(path: str) -> FileStamp | None:
 
 
 def stamp_from(found: os.stat_result) -> FileStamp:
-    """Return the stamp that *found* makes."""
+    """Return the stamp of a file from the result of `stat`."""
     return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def exists(path: str) -> bool:
-    """Say whether anything stands at *path*, a dangling link too."""
+    """Return whether *path* exists, be it as a dangling symbolic link."""
     return os.path.lexists(path)
 
 
 def is_there(entry: Entry) -> bool:
-    """Say whether pip would find *entry*: its content exists, and its head is not spent."""
+    """Return whether pip would find *entry*: its content exists, and its head is not spent."""
     return exists(entry.content) and not is_spent(entry)
 
 
 def is_spent(entry: Entry) -> bool:
-    """Say whether the head of an HTTP entry in pip's cache is spent."""
+    """Return whether *entry* is an HTTP entry with a spent head (see `write_spent`)."""
     head = read_head(entry.paths[0]) if entry.kind != "built" and stamp(entry.paths[0]) is not None else None
     return head is not None and head.response.spent
 
 
 def stamp_of(entry: Entry) -> FileStamp | None:
-    """Return the stamp of *entry*'s content; None if it, or what pip reads beside it, is something else than a regular file."""
+    """Return the stamp of *entry*'s content.
+
+    None if the content, or a file that pip reads with it (the head, ``origin.json``), is not a regular file.
+    """
     beside = [os.path.join(os.path.dirname(entry.content), ORIGIN)] if entry.kind == "built" else list(entry.paths[:-1])
     if any(exists(path) and stamp(path) is None for path in beside):
         return None
@@ -165,22 +171,22 @@ def stamp_of(entry: Entry) -> FileStamp | None:
 
 
 def open_content(entry: Entry) -> BinaryIO:
-    """Open the content of *entry*; raises `OSError`, also if it is a symbolic link."""
+    """Open the content of *entry*. Raises `OSError` if it cannot be opened, or is a symbolic link."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(_open(entry.content, flags), "rb")
     return file if entry.span is None else cast("BinaryIO", io.BufferedReader(_Part(file, entry.span)))
 
 
 def _open(path: str, flags: int) -> int:
-    """Open a file without a trace where the system lets us: the time of access tells when pip used it last."""
+    """Open a file without changing its time of access, where the system allows that: it tells when pip last used the file."""
     try:
         return os.open(path, flags | getattr(os, "O_NOATIME", 0))
-    except PermissionError:  # it belongs to somebody else
+    except PermissionError:  # O_NOATIME is for the owner of a file
         return os.open(path, flags)
 
 
 class _Part(io.RawIOBase):
-    """A part of a file as a file."""
+    """A read-only file object for a part of another file."""
 
     def __init__(self, file: BinaryIO, span: Span) -> None:
         self._file, self._span, self._at = file, span, 0
@@ -212,20 +218,23 @@ class _Part(io.RawIOBase):
 
 
 class HttpCache:
-    """The HTTP part of the cache at *root* as the pip of version *pip* uses it."""
+    """The HTTP entries of the cache folder *root*, in the layout that the pip of version *pip* uses."""
 
     def __init__(self, root: str, pip: tuple[int, ...]) -> None:
         self.root, self.layout = root, keys.TWO_FILES if pip >= (23, 3) else keys.ONE_FILE
 
     def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: ParsedFilename | None) -> Entry | None:
-        """Return the entry that answers a request for *link*, behind cached permanent redirects; None if there is none."""
+        """Return the entry with which pip would answer a request for *link*; None if there is none.
+
+        Cached permanent redirects are followed. *kind*, *stated* and *label* become those of the entry.
+        """
         found = self.find(link.url)
         return found[0]._replace(kind=kind, filename=link.filename, stated=stated, label=label) if found else None
 
     def find(self, url: str) -> tuple[Entry, Response, str] | None:
-        """Return the entry for *url*, its response and its own URL; None if pip would ask the server.
+        """Return the entry for *url*, its response, and its URL after redirects; None if pip would ask the server.
 
-        The response has status 0 if its file is no regular one (to open a FIFO would be to wait for ever, as pip would).
+        The response has status 0 if the head is not a regular file: pinstall does not open it, because opening a FIFO blocks.
         """
         url = _target(url, "")
         for _ in range(REDIRECTS):
@@ -235,9 +244,10 @@ class HttpCache:
                 return entry, Response(0, {}), url
             head = read_head(entry.paths[0]) if stamp(entry.paths[0]) is not None else None
             if head is None or head.response.spent:
-                return None  # pip asks the server, and says "deserialization failed" if there is something else than a head
+                return None  # pip asks the server; for a file that is not a head it also logs "deserialization failed"
             if head.response.status in _PERMANENT and not head.fault:
-                # Of one without content pip keeps but the head: it asks, is led there again, and uses what it has of that.
+                # pip may have stored only the head of a redirect. It then asks again, is redirected to the same URL, and uses
+                # its entry for that URL.
                 url = _target(url, head.response.headers.get("location", ""))
             elif not whole:
                 return None  # a miss for pip too
@@ -248,14 +258,14 @@ class HttpCache:
         return None
 
     def place(self, url: str) -> Entry:
-        """Return the entry that pip would make of the response to *url*, whether there is one or not."""
+        """Return the entry in which pip would store the response to *url*, whether it exists or not."""
         key = keys.http_key(keys.request_url(url))
         paths = tuple(os.path.join(self.root, path) for path in keys.http_paths(key, self.layout))
         return Entry("", key, paths, "", layout=self.layout)
 
 
 def _target(url: str, location: str) -> str:
-    """Return where a redirect leads; to nothing that is in the cache if that is no URL."""
+    """Return the URL to which a redirect leads; "", for which no entry exists, if that is not a URL."""
     try:
         return keys.request_url(urljoin(url, location))
     except ValueError:
@@ -263,10 +273,10 @@ def _target(url: str, location: str) -> str:
 
 
 class Head(NamedTuple):
-    """The head of an HTTP entry: the response, and where in the file the body is.
+    """The head of an HTTP entry: the response, and the part of the file that is its body.
 
-    ``fault``: pip would fail on it; ``unreadable``: we do, and what pip would do is not known; ``ignored``: pip takes it for
-    the answer to another request.
+    ``fault`` says why pip would fail on it. ``unreadable`` says why pinstall cannot read it; what pip does with it is then
+    unknown. ``ignored`` says that pip takes it for the answer to another request.
     """
 
     response: Response
@@ -277,7 +287,7 @@ class Head(NamedTuple):
 
 
 class _Document(NamedTuple):
-    """What is in the file of an HTTP entry: the fields of its response without the body, ``others``, and where the body is."""
+    """The content of an entry's first file: the response's fields without the body, the ``others``, and the body's span."""
 
     response: dict[Any, Any]
     others: dict[Any, Any]
@@ -285,10 +295,10 @@ class _Document(NamedTuple):
 
 
 def read_head(path: str) -> Head | None:
-    """Read the file of an HTTP entry that has its metadata; None for one that pip ignores too.
+    """Read the head of an HTTP entry from the file *path*; None if pip would ignore the file.
 
-    The file is a MessagePack map (``cachecontrol/serialize.py``); the body is passed over, not read: it may have gigabytes.
-    What is MessagePack, but not such a map, is no miss for pip: it fails.
+    The file is a MessagePack map (``cachecontrol/serialize.py``). The body is skipped, because it may have gigabytes. pip does
+    not ignore MessagePack of another form, it fails on it: the head then has a ``fault``.
     """
     import msgpack
 
@@ -299,7 +309,7 @@ def read_head(path: str) -> Head | None:
                 return None
             head = None
             with suppress(*errors):
-                head = _bodiless(msgpack.unpackb(file.read(_MOST_HEADS), raw=False, strict_map_key=False))
+                head = _bodiless(msgpack.unpackb(file.read(_USUAL_HEAD_SIZE), raw=False, strict_map_key=False))
             if head is None:
                 file.seek(len(_PREFIX))
                 with suppress(*errors):
@@ -310,15 +320,16 @@ def read_head(path: str) -> Head | None:
                 head = Head(Response(0, {}), fault="its head is not one that pip wrote")
     except errors:
         return None
-    except Exception as error:  # noqa: BLE001 (one head must not cost the call)
+    except Exception as error:  # noqa: BLE001 (one unreadable head must not end the call)
         return Head(Response(0, {}), unreadable=foreign_data.reason(error))
     return None if head.ignored else head
 
 
 def asking_head(path: str) -> bytes | None:
-    """Return the head of an HTTP entry, changed so that pip asks the server whether it still holds (``cached_request``).
+    """Return the bytes of a head, changed so that pip asks the server whether the entry is still valid (``cached_request``).
 
-    If the server sent an ETag and the file has not changed, that costs a request. None if it is no head of a pip from 23.3 on.
+    This costs one request without a download if the server sent an ETag and the file has not changed. Return None if *path*
+    is not a head that pip 23.3 or later wrote.
     """
     import msgpack
 
@@ -335,7 +346,10 @@ def asking_head(path: str) -> bytes | None:
 
 
 def _bodiless(document: Any) -> Head | None:
-    """Return the head that pip writes beside a body; None if the body is in it, or it is none."""
+    """Return the head if it is in a file of its own, as pip 23.3 and later write it.
+
+    None if the body is in the same file, or if *document* is not a head.
+    """
     found = document.pop("response", None) if isinstance(document, dict) else None
     if not isinstance(found, dict) or found.pop("body", None) != b"":
         return None
@@ -348,7 +362,7 @@ def _head(file: BinaryIO) -> Head | None:
 
 
 def _made_head(document: _Document) -> Head | None:
-    """Return the head that a document makes; None if pip would fail on it."""
+    """Return the head that *document* describes; None if pip would fail on it."""
     response, others = _response(document.response), document.others
     if response is None or not all(isinstance(value, dict) for value in others.values()):
         return None
@@ -357,7 +371,7 @@ def _made_head(document: _Document) -> Head | None:
 
 
 def _document(file: BinaryIO) -> _Document | None:
-    """Read what follows the prefix of a *file*; None if the file has more, or no body."""
+    """Read the map that follows the prefix in *file*; None if the map has no body, or bytes follow it."""
     response: dict[Any, Any] = {}
     others: dict[Any, Any] = {}
     span = None
@@ -385,14 +399,17 @@ def _unpacker(file: BinaryIO) -> Any:
 
 
 def write_spent(entry: Entry, out: BinaryIO, *, lasting: bool) -> None:
-    """Write to *out* the file with the head of *entry* as only a pip can use it that has asked whether the entry is still good.
+    """Write a spent copy of the first file of *entry* to *out*: usable only by a pip that is already revalidating the entry.
 
-    Told "not modified", that pip reads head and body again; one that starts now must not use them. It finds no date that
-    makes the response fresh, and a tag that no server knows, so that it is sent the whole response. (A stale entry without
-    a tag it would delete, under the other pip.) The answer "not modified" renews the entry: for others too only if *lasting*,
-    else as the answer to just that question, which later pips ignore.
+    A pip that has asked the server whether the entry is still valid reads head and body again when the answer is "not
+    modified". A pip that starts later must not use them. It finds no date that makes the response fresh, and an ETag that no
+    server knows, so that the server sends the whole response. (A stale entry without an ETag it would delete, while the first
+    pip still needs it.)
 
-    Raises `OSError`, and `ValueError` if it is no head that pip wrote.
+    The answer "not modified" renews the entry. With *lasting* it does so for all pips; otherwise the renewed entry varies by
+    ``If-None-Match``, and later pips ignore it.
+
+    Raises `OSError`, and `ValueError` if pip did not write the head or if it is a permanent redirect.
     """
     import shutil
 
@@ -412,7 +429,7 @@ def write_spent(entry: Entry, out: BinaryIO, *, lasting: bool) -> None:
 
 
 def _read_document(file: BinaryIO) -> _Document:
-    """Read the *file* of an HTTP entry; raises `ValueError` if it is none that pip wrote."""
+    """Read the first *file* of an HTTP entry; raises `ValueError` if pip did not write it."""
     import msgpack
 
     try:
@@ -425,7 +442,7 @@ def _read_document(file: BinaryIO) -> _Document:
 
 
 def _map(length: int) -> bytes:
-    """Return the header of a MessagePack map of so many pairs."""
+    """Return the header of a MessagePack map with *length* pairs."""
     return b"\xde" + length.to_bytes(2, "big")
 
 
@@ -438,7 +455,7 @@ def _spent_headers(headers: dict[str, str], *, lasting: bool) -> dict[str, str]:
 
 
 def _binary(file: BinaryIO, offset: int) -> Span:
-    """Return where the bytes of the MessagePack "bin" value at *offset* are; raises `ValueError` if there is none."""
+    """Return the span of the data of the MessagePack "bin" value at *offset*; raises `ValueError` if none begins there."""
     file.seek(offset)
     head = file.read(5)
     size = {0xC4: 1, 0xC5: 2, 0xC6: 4}.get(head[0] if head else 0)
@@ -454,12 +471,12 @@ def _response(found: dict[Any, Any]) -> Response | None:
     response = Response(status, {str(name).lower(): str(value) for name, value in headers.items()})
     date = response.headers.get("date")
     if date is not None and status not in _PERMANENT and not _is_usual(date) and _time(date) is None:
-        return None  # pip asserts that it is a date
+        return None  # pip asserts that the date is valid
     return response
 
 
 def built_under(folder: str, key: str, project: str) -> Iterator[Entry]:
-    """Yield the wheels of *project* in one *folder* of built wheels."""
+    """Yield the wheels of *project* in the *folder* of built wheels for *key*."""
     for name in names(folder):
         found = links.label(name, project) if name.endswith(".whl") else None
         path = os.path.join(folder, name)
@@ -468,7 +485,7 @@ def built_under(folder: str, key: str, project: str) -> Iterator[Entry]:
 
 
 def names(folder: str) -> list[str]:
-    """Return the names in *folder*, sorted; none if it is no folder."""
+    """Return the names in *folder*, sorted; an empty list if it cannot be read."""
     try:
         return sorted(os.listdir(folder))
     except OSError:
@@ -476,7 +493,7 @@ def names(folder: str) -> list[str]:
 
 
 def walk_built(root: str) -> Iterator[tuple[str, str]]:
-    """Yield (folder, key) of every folder of built wheels: for pins whose key cannot be known."""
+    """Yield the path and key of every folder of built wheels below *root*: for pins whose key cannot be computed."""
 
     def below(folder: str, depth: int) -> Iterator[str]:
         if depth == 0:
@@ -495,5 +512,5 @@ def walk_built(root: str) -> Iterator[tuple[str, str]]:
 
 
 def now() -> float:
-    """Return the time of day in seconds since the epoch, as pip's cache compares it."""
+    """Return the current time in seconds since the epoch, with which pip's cache compares dates."""
     return time.time()

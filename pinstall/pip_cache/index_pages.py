@@ -1,4 +1,4 @@
-"""Index pages: PEP 691 JSON and PEP 503 HTML, read as pip reads them (pip 26.3, ``index/collector.py``)."""
+"""A reader of index pages: PEP 691 JSON and PEP 503 HTML, as pip reads them (pip 26.3, ``index/collector.py``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 JSON = "application/vnd.pypi.simple.v1+json"
-# A page larger than this is left to pip: the largest on PyPI is a few megabytes.
+# The largest page on PyPI has a few megabytes. pinstall does not judge a page above this size.
 LARGEST = 32 << 20
 _LONGEST_NUMBER = 20
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]+)")
@@ -25,15 +25,15 @@ _METADATA_HASHES = ("sha512", "sha384", "sha256", "sha224", "sha1", "md5")
 
 
 class DamagedPageError(Exception):
-    """The body of a cached page is not what any server sent."""
+    """The body of a cached page is corrupt: no server sent it like this."""
 
 
 class UnknownPageError(Exception):
-    """The page cannot be judged: too large, or encoded in a way that pinstall does not read."""
+    """The page cannot be judged: it is too large, or has an encoding that pinstall does not support."""
 
 
 class IndexFile(NamedTuple):
-    """A file that a page offers; its link is made when it is asked for, because pages list thousands."""
+    """A file that a page offers. Its link is made on request, because pages list thousands of files."""
 
     filename: str
     file: Any
@@ -41,11 +41,11 @@ class IndexFile(NamedTuple):
     make: Callable[[Any, str], Link]
 
     def link(self) -> Link:
-        """Return the link, as pip makes it; of a URL that is none, one that leads nowhere."""
+        """Return the link that pip makes for this file; a link with an empty URL if the file's URL is invalid."""
         try:
             made = self.make(self.file, self.base)
             made.url.encode()
-        except Exception:  # noqa: BLE001 (no such host, half a character ...: pip fails on it if it reads it at all)
+        except Exception:  # noqa: BLE001 (an invalid host or a lone surrogate: pip, too, fails if it needs this URL)
             return _NOWHERE
         return made
 
@@ -54,20 +54,20 @@ _NOWHERE = Link("")
 
 
 def local(path: str) -> IndexFile:
-    """Return what a file on disk offers."""
+    """Return the offer of a file on disk."""
     return IndexFile(os.path.basename(path), path, "", lambda path, _: from_path(path))
 
 
 def remote(url: str) -> IndexFile:
-    """Return what a URL that stands by itself (``--find-links``) offers."""
+    """Return the offer of a URL that is not on a page, such as a value of ``--find-links``."""
     return IndexFile(_filename(url), url, "", lambda url, _: link(url))
 
 
 def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
     """Return the files that a page offers.
 
-    *headers* are those of the response, names in lower case; *url* is the page's own, after redirects. Raises
-    `DamagedPageError` or `UnknownPageError`.
+    *body* is the page as it came over the wire. *headers* are those of the response, names in lower case; *url* is the page's
+    own, after redirects. Raises `DamagedPageError` if the page is corrupt, `UnknownPageError` if it cannot be judged.
     """
     length = headers.get("content-length", "")
     if length.isdecimal() and len(length) < _LONGEST_NUMBER and int(length) != len(body):
@@ -80,12 +80,12 @@ def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
         return _from_html(content.decode(_charset(content_type)), url)
     except LookupError as error:
         raise UnknownPageError("unknown character set") from error
-    except (ValueError, RecursionError, AssertionError) as error:  # the last: html.parser's, which ends pip too
+    except (ValueError, RecursionError, AssertionError) as error:  # html.parser raises AssertionError, which ends pip too
         raise DamagedPageError("unreadable") from error
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:
-    """Undo Content-Encoding: pip's cache holds what came over the wire."""
+    """Undo the Content-Encoding: pip stores the body as it came over the wire."""
     if encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "x-gzip"):
@@ -105,7 +105,7 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 def _charset(content_type: str) -> str:
     found = _CHARSET.search(content_type)
     if found and codecs.lookup(found[1]).name == "punycode":
-        raise LookupError  # it takes time with the square of what is decoded
+        raise LookupError  # decoding it takes quadratic time
     return found[1] if found else "utf-8"
 
 
@@ -140,7 +140,7 @@ def _digests(hashes: Any) -> tuple[Digest, ...]:
 
 
 def _from_html(text: str, url: str) -> list[IndexFile]:
-    from pinstall.pip_cache.anchors import Anchors  # html.parser takes milliseconds, and most indexes speak JSON
+    from pinstall.pip_cache.anchors import Anchors  # importing html.parser takes milliseconds; most indexes send JSON
 
     reader = Anchors()
     reader.feed(text)
@@ -155,7 +155,7 @@ def _html_link(anchor: dict[str, str | None], base: str) -> Link:
     if stated is None:
         stated = anchor.get("data-dist-info-metadata")
     metadata: tuple[Digest, ...] | None = None
-    if stated is not None:  # there is one; "true", or what makes no sense, states no hash
+    if stated is not None:  # a .metadata file exists; "true" or an invalid value states no hash of it
         name, found, value = stated.partition("=")
         metadata = (Digest(name, value),) if found and name in _METADATA_HASHES else ()
     return link(absolute(base, anchor["href"] or ""), (), metadata)

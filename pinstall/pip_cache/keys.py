@@ -1,7 +1,7 @@
-"""Where pip puts what: its keys and paths, for the two parts of its cache (pip 23.0 to 26.3).
+"""The keys and paths of the two parts of pip's cache (pip 23.0 to 26.3).
 
-HTTP entries are named after the URL that was requested (``network/cache.py``: sha224, five levels), built wheels after the
-link they were built from and the interpreter (``cache_tool.py``: sha224 of a JSON object, four levels).
+pip names an HTTP entry after the requested URL (``network/cache.py``: sha224, five levels of folders). It names the folder of
+built wheels after the link of their source and the interpreter (``cache.py``: sha224 of a JSON object, four levels).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 if TYPE_CHECKING:
     from pinstall.model.digest import Digest
 
-# The last of tests/pips.txt: a newer pip may do otherwise.
+# The last version in tests/pips.txt: a newer pip may use other keys and paths.
 NEWEST_PIP = (26, 3)
 
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
@@ -24,10 +24,10 @@ _PATH_CHARACTERS = "%/:@!$&'()*+,;="
 
 
 def request_url(url: str) -> str:
-    """Return *url* as requests sends it and pip's cache knows it: without credentials and fragment, quoted its way.
+    """Return *url* as requests sends it and pip's cache hashes it: without credentials and fragment, and quoted.
 
-    Follows requests' ``PreparedRequest.prepare_url`` with urllib3's ``parse_url``, as vendored by pip. Raises `ValueError` for
-    what is no URL.
+    Follows requests' ``PreparedRequest.prepare_url`` and urllib3's ``parse_url``, as vendored by pip. Raises `ValueError` if
+    *url* is not a URL.
     """
     parts = urlsplit(url.lstrip())
     host = parts.netloc.rpartition("@")[2].lower()
@@ -37,7 +37,7 @@ def request_url(url: str) -> str:
 
 def _quoted(text: str, safe: str) -> str:
     text, escapes = _ESCAPE.subn(lambda m: m[0].upper(), text)
-    if escapes != text.count("%"):  # not quoted yet, says urllib3
+    if escapes != text.count("%"):  # urllib3 then takes the text for unquoted
         text = text.replace("%", "%25")
     unquoted = _ESCAPE.sub(lambda m: c if (c := chr(int(m[1], 16))) in _UNRESERVED else m[0], text)
     return quote(unquoted, safe=safe)
@@ -62,27 +62,27 @@ def _without_dots(path: str) -> str:
 
 
 def http_key(url: str) -> str:
-    """Return the key of the HTTP entry of *url*, which must be a `request_url`."""
+    """Return the key of the HTTP entry of *url*, which must come from `request_url`."""
     return hashlib.sha224(url.encode()).hexdigest()
 
 
 def is_http_key(text: str) -> bool:
-    """Say whether *text* has the form of an `http_key`."""
+    """Return whether *text* has the form of an `http_key`."""
     return re.fullmatch("[0-9a-f]{56}", text) is not None
 
 
 class Layout(NamedTuple):
-    """How pip keeps HTTP entries: the folder below the cache folder, and the endings of an entry's files.
+    """A layout of HTTP entries: their folder below the cache folder, and the endings of an entry's files.
 
-    They are in the order in which the files are to go; the last one has the body.
+    The endings are in the order in which the files have to be deleted; the last file has the body.
     """
 
     folder: str
     endings: tuple[str, ...]
 
 
-TWO_FILES = Layout("http-v2", ("", ".body"))  # pip 23.3 and later: metadata and body
-ONE_FILE = Layout("http", ("",))  # before: the body within the metadata
+TWO_FILES = Layout("http-v2", ("", ".body"))  # pip 23.3 and later: head and body in two files
+ONE_FILE = Layout("http", ("",))  # pip before 23.3: head and body in one file
 
 
 def http_paths(key: str, layout: Layout) -> tuple[str, ...]:
@@ -91,10 +91,10 @@ def http_paths(key: str, layout: Layout) -> tuple[str, ...]:
 
 
 def wheel_key(url: str, digest: Digest | None, subdirectory: str, interpreter: tuple[str, str]) -> str:
-    """Return the key of the built wheels of a link.
+    """Return the key of the wheels that pip builds from a link.
 
-    *url* has no fragment; *digest* is the first that the link states, whatever its algorithm; *interpreter* is the pair of
-    short name and version without dots (``("cp", "311")``).
+    *url* has no fragment. *digest* is the first that the link states, of any algorithm. *interpreter* is the pair of short
+    name and version without dots (``("cp", "311")``).
     """
     parts = {"url": url}
     if digest is not None:
@@ -107,5 +107,5 @@ def wheel_key(url: str, digest: Digest | None, subdirectory: str, interpreter: t
 
 
 def wheel_path(key: str) -> str:
-    """Return the path of the folder of built wheels of *key* below the cache folder."""
+    """Return the path of the folder of built wheels for *key*, relative to the cache folder."""
     return "/".join(("wheels", key[:2], key[2:4], key[4:6], key[6:]))

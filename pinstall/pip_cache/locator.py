@@ -1,4 +1,4 @@
-"""From a pin to everything in pip's cache that this call's pip could use for it: found by key, not searched."""
+"""Find everything in pip's cache that the pip of this call could use for a pin, by computing keys instead of searching."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _VCS = ("git+", "hg+", "svn+", "bzr+")
 
 
 class Page(NamedTuple):
-    """A cached page: its entry, its response, the files it offers, and what is wrong with it if anything is.
+    """A cached index page: its entry, its response, and the files that it offers.
 
-    ``fault`` is proof of damage; ``unreadable`` says why nothing can be said.
+    ``fault`` says how the page is damaged (None: it is not); ``unreadable`` says why it could not be judged.
     """
 
     entry: Entry
@@ -43,17 +43,18 @@ class Page(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """An artifact that a page, a folder or a URL offers, and what its name says."""
+    """An artifact that a page, a folder or a URL offers, and its parsed file name (None: it is of another form)."""
 
     link: Link
     label: ParsedFilename | None
 
 
 class ProjectFiles(NamedTuple):
-    """What was found for a pin.
+    """The pages and files of a pin's project.
 
-    ``files`` are those of what is pinned, ``others`` what is offered of other versions; both only for this environment.
-    ``complete`` says whether each place of the pin could be looked into, ``listed`` whether any offers what is pinned.
+    ``files`` are the pinned artifacts, ``others`` the offers of other versions; both only those that this environment can
+    install. ``complete`` says whether every page on which pip searches for the project could be read. ``listed`` says whether
+    any page or folder offers a pinned file.
     """
 
     pages: tuple[Page, ...]
@@ -64,23 +65,23 @@ class ProjectFiles(NamedTuple):
 
 
 class Cache:
-    """pip's cache at *root* as the pip of version *pip* uses it for a call that serves *environment*; pages are read once."""
+    """The cache folder *root* as the pip of version *pip* uses it for *call* in *environment*; each page is read once."""
 
     def __init__(self, root: str, call: Invocation, environment: Environment, pip: tuple[int, ...]) -> None:
         self.root, self.call, self.environment, self.pip = root, call, environment, pip
         self.http = http_entries.HttpCache(root, pip)
         self._keeps_pages = pip >= (26, 2)
-        # With these options the tags are not the environment's: any file may be what pip takes.
+        # With these options pip installs for another platform or Python: it may choose files with any tags.
         self._for_another = call.has("platforms", "abis", "implementation", "python_version")
         self._pages: dict[str, Page | None] = {}
         self._located: dict[Pin, ProjectFiles] = {}
 
     def at(self, root: str) -> Cache:
-        """Return the same cache as it is at another *root*: in a view."""
+        """Return a `Cache` for the same call at another *root*, such as a view."""
         return Cache(root, self.call, self.environment, self.pip)
 
     def locate(self, pin: Pin) -> ProjectFiles:
-        """Find the pages and files of *pin*; once, until pages are forgotten."""
+        """Return the pages and files of *pin*. The result is kept until `forget_pages`."""
         if pin not in self._located:
             self._located[pin] = self._locate(pin)
         return self._located[pin]
@@ -90,8 +91,8 @@ class Cache:
             link = index_pages.remote(pin.url or pin.locked).link()
             file = Artifact(link, links.label(link.filename, pin.project))
             return ProjectFiles((), (file,) if self.usable(file.label) else (), (), complete=True, listed=True)
-        places = [self._page(url, pin.project) for url in self._page_urls(pin.project)]
-        found = tuple(page for page in places if page is not None)
+        pages = [self._page(url, pin.project) for url in self._page_urls(pin.project)]
+        found = tuple(page for page in pages if page is not None)
         pinned: dict[Artifact, None] = {}
         others = []
         admitted: dict[str, bool] = {}  # pages list each version many times
@@ -103,26 +104,26 @@ class Cache:
                 admitted[label.text] = pin.admits(label.version)
             if admitted[label.text] and (pin.has_version or _has_hash(pin, offer.link().digests)):
                 pinned[Artifact(offer.link(), label)] = None
-            elif self.usable(label) and "-" not in label.text:  # demo-2-1.tar.gz is demo 2.post1, or demo-2 1
+            elif self.usable(label) and "-" not in label.text:  # demo-2-1.tar.gz may be demo 2.post1 or demo-2 1
                 others.append(offer)
         listed = any(will_do(pin, file.link.digests) for file in pinned)
         files = tuple(file for file in pinned if self.usable(file.label))
-        return ProjectFiles(found, files, tuple(others), None not in places, listed)
+        return ProjectFiles(found, files, tuple(others), None not in pages, listed)
 
     def forget_pages(self) -> None:
-        """Read pages anew: pip may have fetched others."""
+        """Forget all pages that were read, because pip may have fetched newer ones."""
         self._pages.clear()
         self._located.clear()
 
     def uses_unasked(self, page: Page, project: str) -> bool:
-        """Say whether pip would use a cached page without asking the server: only 26.2 and later do."""
+        """Return whether pip would use a cached page without asking the server; only pip 26.2 and later do."""
         refreshed = {name for value in self.call.values.get("refresh_package") or () for name in value.split(",")}
         if not self._keeps_pages or refreshed & {":all:", project}:
             return False
         return page.response.fresh(http_entries.now())
 
     def _page_urls(self, project: str) -> list[str]:
-        """Return the pages on which pip looks for *project* (``models/search_scope.py``)."""
+        """Return the URLs of the pages on which pip searches for *project* (``models/search_scope.py``)."""
         urls = [page_url(url, project) for url in self.call.index_urls]
         return [url for url in [*urls, *self.call.find_links] if is_http(url)]
 
@@ -134,7 +135,7 @@ class Cache:
     def _read_page(self, url: str, project: str) -> Page | None:
         found = self.http.find(url)
         if found is None or links.label(links.Link(url).filename, project):
-            return None  # pip asks the server, or it is an archive in --find-links
+            return None  # pip asks the server, or the URL is that of an archive in --find-links
         entry, response, own_url = found
         page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
         if entry.fault or entry.unreadable or http_entries.stamp_of(page.entry) is None:
@@ -147,16 +148,16 @@ class Cache:
         except index_pages.DamagedPageError as error:
             return page._replace(fault=str(error))
         except index_pages.UnknownPageError:
-            return None  # as if it were not there: what it lists cannot be known
-        except Exception as error:  # noqa: BLE001 (one page must not cost the call)
+            return None  # treated like a missing page, because its files are unknown
+        except Exception as error:  # noqa: BLE001 (one unreadable page must not end the call)
             return page._replace(unreadable=foreign_data.reason(error))
 
     def _local(self, project: str) -> Iterator[IndexFile]:
-        """Files offered without the cache: ``--find-links`` folders and files, and indexes that are folders."""
-        for place in self.call.find_links:
-            path = _path(place)
+        """Yield the files offered outside the cache: ``--find-links`` folders and files, and indexes that are folders."""
+        for location in self.call.find_links:
+            path = _path(location)
             if path is None:
-                yield index_pages.remote(place)
+                yield index_pages.remote(location)
             elif os.path.isdir(path):
                 yield from (index_pages.local(os.path.join(path, name)) for name in http_entries.names(path))
             elif path.endswith((".html", ".htm")):
@@ -173,27 +174,30 @@ class Cache:
             with open(path, "rb") as file:
                 body = file.read(index_pages.LARGEST)
             offers = index_pages.parse(body, {"content-type": "text/html"}, links.from_path(path).url)
-        except Exception:  # noqa: BLE001 (a file that is no page lists nothing)
+        except Exception:  # noqa: BLE001 (a file that is not a page lists nothing)
             return
         yield from offers
 
     def downloads(self, file: Artifact) -> Iterator[Entry]:
-        """Yield the HTTP entries in the cache for one file: its download and its ``.metadata``."""
+        """Yield the cached HTTP entries of one artifact: its download and its ``.metadata`` file."""
         for kind, link, stated in _requests(file):
             entry = self.http.entry(kind, link, stated, file.label)
             if entry is not None:
                 yield entry
 
     def built(self, pin: Pin, source: Link) -> Iterator[Entry]:
-        """Yield the wheels in pip's own folder that were built from *source*, and that the environment's pip could install."""
+        """Yield the wheels in pip's cache that were built from *source* and that the environment's pip could install."""
         key = self.wheel_key(source)
         found = http_entries.built_under(os.path.join(self.root, keys.wheel_path(key)), key, pin.project)
         yield from (entry for entry in found if self.usable(entry.label))
 
     def may_be_built(self, pin: Pin, located: ProjectFiles) -> bool:
-        """Say whether pip may build what is pinned: not where it may not, and not where it would take a wheel of the index."""
+        """Return whether pip may build *pin* from source.
+
+        It does not if the call forbids sdists of the project, or if pip would use a wheel that the index offers.
+        """
         refuses = self.call.formats.refuses
-        if not pin.url and refuses(pin.project, is_wheel=False):  # what a URL leads to is built all the same
+        if not pin.url and refuses(pin.project, is_wheel=False):  # pip builds an sdist from a URL in spite of --only-binary
             return False
         wheels = [file for file in located.files if file.label and file.label.tags and will_do(pin, file.link.digests)]
         if wheels and not refuses(pin.project, is_wheel=True) and not self._for_another:
@@ -201,31 +205,34 @@ class Cache:
         return not (located.complete and located.listed) or len(located.files) > len(wheels)
 
     def requests(self, file: Artifact) -> Iterator[Entry]:
-        """Yield the HTTP entries that pip would make for one file, whether they are in the cache or not."""
+        """Yield the HTTP entries that pip would create for one artifact, whether they exist or not."""
         for kind, link, stated in _requests(file):
-            place = self.http.place(link.url)
-            yield place._replace(kind=kind, filename=link.filename, stated=stated, label=file.label)
+            entry = self.http.place(link.url)
+            yield entry._replace(kind=kind, filename=link.filename, stated=stated, label=file.label)
 
     def wheel_key(self, link: Link) -> str:
-        """Return the key of the built wheels of *link* for the environment's interpreter."""
+        """Return the key under which pip stores wheels that it builds from *link* for the environment's interpreter."""
         first = link.digests[0] if link.digests else None
         return keys.wheel_key(link.url, first, link.subdirectory, self.environment.interpreter)
 
     def usable(self, label: ParsedFilename | None) -> bool:
-        """Say whether the environment's pip could install what is so labelled; other interpreters' files are left alone."""
+        """Return whether the environment's pip could install a file with this *label*, or the file has none."""
         return label is None or (self._for_another and not label.ignored_by(self.pip)) or self._fits(label)
 
     def _fits(self, label: ParsedFilename) -> bool:
         return not label.ignored_by(self.pip) and self.environment.supports(label.tags)
 
     def walked(self, pin: Pin) -> Iterator[Entry]:
-        """Yield the built wheels of *pin*'s project, any version, whose key only their own origin tells."""
+        """Yield all built wheels of *pin*'s project, of any version, that this interpreter's pip would find.
+
+        They are found by walking the cache, because only their ``origin.json`` tells from which link they were built.
+        """
         for folder, key in self._folders.get(pin.project, ()):
             yield from filter(self.is_ours, http_entries.built_under(folder, key, pin.project))
 
     @cached_property
     def _folders(self) -> dict[str, list[tuple[str, str]]]:
-        """The folders of built wheels, by project."""
+        """The folders of built wheels and their keys, by project."""
         found: dict[str, dict[tuple[str, str], None]] = {}
         for folder, key, names in self._leaves:
             for name in names:
@@ -234,19 +241,23 @@ class Cache:
 
     @cached_property
     def _leaves(self) -> list[tuple[str, str, list[str]]]:
-        """The folders of built wheels, their keys, and the wheels in them."""
+        """Each folder of built wheels, its key, and the file names of its wheels."""
         walked = http_entries.walk_built(self.root)
         return [(folder, key, [n for n in http_entries.names(folder) if n.endswith(".whl")]) for folder, key in walked]
 
     def idle_keys(self) -> Iterator[str]:
-        """Yield the keys whose folders have no built wheel that this environment could use: pip may build one there."""
+        """Yield the keys whose folders contain no wheel for this environment: pip may build one there."""
         for _, key, names in self._leaves:
             labels = (links.label(name, _project(name)) for name in names)
             if not any(label and self._fits(label) for label in labels):
                 yield key
 
     def is_ours(self, entry: Entry) -> bool:
-        """Say whether this interpreter's pip would find a built wheel: the key that its origin makes is the one it has."""
+        """Return whether this interpreter's pip would find a built wheel.
+
+        It does if the key that follows from the wheel's ``origin.json`` is the key of its folder. Without an ``origin.json``
+        the wheel's Python tag decides.
+        """
         if entry.label is None or not self._fits(entry.label):
             return False
         origin = read_origin(os.path.dirname(entry.content))
@@ -255,9 +266,9 @@ class Cache:
         return self.source_of(entry, origin) is not None
 
     def source_of(self, entry: Entry, origin: Origin) -> Link | None:
-        """Return the link by which pip finds a built wheel: of those that its origin may stand for, the one that has its key.
+        """Return the link under whose key pip finds a built wheel; None if no link that fits *origin* has its key.
 
-        A page that states no hash leads to another key than one that does.
+        A page that states a hash leads to another key than a page that states none, so that one origin fits several links.
         """
         bare = links.Link(origin.url, (), None, origin.subdirectory)
         candidates = [bare, *(bare._replace(digests=(stated,)) for stated in origin.digests)]
@@ -265,7 +276,7 @@ class Cache:
 
 
 class Origin(NamedTuple):
-    """What a built wheel was made of, as pip wrote it down: URL (of version control, with its commit), digests of the file."""
+    """The source of a built wheel as pip recorded it: URL (of version control: with the commit), digests, subdirectory."""
 
     url: str
     digests: tuple[Digest, ...] = ()
@@ -273,12 +284,12 @@ class Origin(NamedTuple):
 
     @property
     def by_algorithm(self) -> dict[str, str]:
-        """The digests' values by their algorithms."""
+        """The hexadecimal digests by algorithm."""
         return {digest.algorithm: digest.hex for digest in self.digests}
 
 
 def read_origin(folder: str) -> Origin | None:
-    """Read the ``origin.json`` (PEP 610) of a *folder* of built wheels; None if there is none that can be read."""
+    """Read the ``origin.json`` (PEP 610) in a *folder* of built wheels; None if it is missing or invalid."""
     path = os.path.join(folder, http_entries.ORIGIN)
     if http_entries.stamp(path) is None:
         return None
@@ -288,7 +299,7 @@ def read_origin(folder: str) -> Origin | None:
         url, subdirectory = document["url"], document.get("subdirectory") or ""
         archive = document.get("archive_info", {})
         hashes = archive.get("hashes", {})
-        if not hashes and "hash" in archive:  # pip 23.0 knows the old form alone
+        if not hashes and "hash" in archive:  # pip 23.0 writes only the older form
             hashes = dict([archive["hash"].split("=", 1)])
         digests = tuple(Digest(name, value.lower()) for name, value in hashes.items())
         vcs = document.get("vcs_info", {})
@@ -296,14 +307,14 @@ def read_origin(folder: str) -> Origin | None:
             url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
         if not isinstance(url, str) or not isinstance(subdirectory, str):
             return None
-        keys.request_url(url)  # raises if it is none
+        keys.request_url(url)  # raises ValueError if it is not a URL
         return Origin(url, digests, subdirectory)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def local_file(link: Link) -> Entry | None:
-    """Return what a link to a file outside the cache leads to; None if it is another link, or there is no regular file."""
+    """Return an entry for the local file of *link*; None if the link is remote, or does not lead to a regular file."""
     if is_http(link.url) or is_vcs(link.url):
         return None
     path = _path(link.url)
@@ -312,12 +323,12 @@ def local_file(link: Link) -> Entry | None:
 
 
 def _project(filename: str) -> str:
-    """Return the project of the wheel of this name."""
+    """Return the project in the file name of a wheel, normalized."""
     return normalized(filename.partition("-")[0])
 
 
 def page_url(index: str, project: str) -> str:
-    """Return the URL of the page of *project* on an *index*."""
+    """Return the URL of the page of *project* on the *index* with this URL."""
     return f"{posixpath.join(index, quote(project))}/"
 
 
@@ -331,7 +342,7 @@ def _requests(file: Artifact) -> Iterator[tuple[str, Link, tuple[Digest, ...]]]:
 
 
 def pypi_digest(url: str) -> tuple[Digest, ...]:
-    """Return what the path of a files.pythonhosted.org URL is made of: the blake2b-256 of the file."""
+    """Return the blake2b-256 digest in the path of a files.pythonhosted.org URL; nothing for other URLs."""
     prefix, found, path = url.partition("https://files.pythonhosted.org/packages/")
     parts = path.split("/") if found and not prefix else []
     value = "".join(parts[:3])
@@ -339,7 +350,10 @@ def pypi_digest(url: str) -> tuple[Digest, ...]:
 
 
 def will_do(pin: Pin, stated: Iterable[Digest]) -> bool:
-    """Say whether pip would take a file of these digests for the pin: one of them is pinned, or none could be compared."""
+    """Return whether pip would accept a file with the *stated* digests for *pin*.
+
+    It would if one of them is pinned, or if none has an algorithm of the pin's hashes.
+    """
     algorithms = {d.algorithm for d in pin.hashes}
     comparable = [d for d in stated if d.algorithm in algorithms]
     return not comparable or _has_hash(pin, comparable)
@@ -350,20 +364,20 @@ def _has_hash(pin: Pin, stated: Iterable[Digest]) -> bool:
 
 
 def is_http(url: str) -> bool:
-    """Say whether pip fetches a URL itself, through its cache."""
+    """Return whether pip fetches *url* over HTTP, through its cache."""
     return url.lower().startswith(("http://", "https://"))
 
 
 def is_vcs(url: str) -> bool:
-    """Say whether a URL is one of version control."""
+    """Return whether *url* is a version control URL, such as ``git+https://...``."""
     return url.lower().startswith(_VCS)
 
 
-def _path(place: str) -> str | None:
-    """Return the local path of an index or ``--find-links`` value; None for a URL of another host, or what is no URL."""
-    if place.lower().startswith("file:"):
+def _path(location: str) -> str | None:
+    """Return the local path of an index or ``--find-links`` value; None if it is not an existing path or a local URL."""
+    if location.lower().startswith("file:"):
         try:
-            return links.to_path(place)
-        except (OSError, ValueError):  # OSError: urllib's URLError
+            return links.to_path(location)
+        except (OSError, ValueError):  # urllib's URLError is an OSError
             return None
-    return place if os.path.exists(place) else None
+    return location if os.path.exists(location) else None

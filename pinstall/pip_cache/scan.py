@@ -1,4 +1,4 @@
-"""Everything that lies in pip's cache, found by walking it: what a call never does, and who asks for the whole cache does."""
+"""Find everything in pip's cache by walking it. Only commands for the whole cache do so, never a call of pip."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SPENT = "pinstall has put it away, and a pip was perhaps asking for it"
 
 
 class Found(NamedTuple):
-    """An HTTP entry as it lies there: its head (None: pip ignores it), and of its files the size in bytes and the times.
+    """An HTTP entry that the walk found: its head (None: pip ignores the entry) and the total size of its files in bytes.
 
-    ``modified`` is when pip stored it, ``used`` when anybody read it last (seconds since the epoch).
+    ``modified`` is the time when pip stored it, ``used`` the time when it was last read (both in seconds since the epoch).
     """
 
     entry: Entry
@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 
 class Stray(NamedTuple):
-    """Something that no pip will ever use: a file, two, or a folder; ``modified`` is that of the youngest part."""
+    """One or two files, or a folder, that no pip will ever use; ``modified`` is the time of its latest modification."""
 
     paths: tuple[str, ...]
     size: int
@@ -45,26 +45,26 @@ class Stray(NamedTuple):
 
 
 def http(root: str) -> Iterator[Found | Stray]:
-    """Yield what is in the HTTP part of the cache at *root*, in both layouts."""
+    """Yield the HTTP entries and strays in the cache folder *root*, in both layouts."""
     for layout in (keys.TWO_FILES, keys.ONE_FILE):
         top = os.path.join(root, layout.folder)
         for folder, names in _folders(top):
-            place = folder[len(top) :].replace(os.sep, "")
+            prefix = folder[len(top) :].replace(os.sep, "")
             for name in sorted({name.removesuffix(_BODY) for name in names} if layout is keys.TWO_FILES else names):
                 paths = tuple(os.path.join(folder, name + ending) for ending in layout.endings)
-                if not _KEY.fullmatch(name) or name[:5] != place:
+                if not _KEY.fullmatch(name) or name[:5] != prefix:
                     yield stray([os.path.join(folder, n) for n in (name, name + _BODY) if n in names], "no name that pip gives")
                 elif any(os.path.basename(path) not in names for path in paths):
                     missing = "its body is missing" if name in names else "its head is missing"
                     yield stray([path for path in paths if os.path.basename(path) in names], missing)
                 else:
-                    lying = found(Entry("other", name, paths, "", layout=layout))
-                    is_spent = lying.head is not None and lying.head.response.spent
-                    yield stray([*paths], SPENT) if is_spent else lying
+                    entry = found(Entry("other", name, paths, "", layout=layout))
+                    is_spent = entry.head is not None and entry.head.response.spent
+                    yield stray([*paths], SPENT) if is_spent else entry
 
 
 def found(entry: Entry) -> Found:
-    """Return an HTTP entry as it lies there; what is no regular file, or is gone by now, is not read."""
+    """Read the head and the file states of an HTTP entry. Nothing is read if a file is missing or not a regular file."""
     seen = _seen(entry.paths)
     regular = len(seen) == len(entry.paths) and all(stat.S_ISREG(one.st_mode) for one in seen)
     head = http_entries.read_head(entry.paths[0]) if regular else None
@@ -75,7 +75,7 @@ def found(entry: Entry) -> Found:
 
 
 def built(root: str) -> Iterator[Entry | Stray]:
-    """Yield the wheels that pip built, and what else it left in their folders."""
+    """Yield the built wheels in the cache folder *root*, and the strays in their folders."""
     for folder, key in http_entries.walk_built(root):
         there = http_entries.names(folder)
         for name in there:
@@ -89,7 +89,7 @@ def built(root: str) -> Iterator[Entry | Stray]:
 
 
 def wheel(key: str, path: str) -> Entry | None:
-    """Return the built wheel at *path* as an entry; None if its name is none of a wheel, or it is no regular file."""
+    """Return the built wheel at *path* as an entry; None if it does not have the name of a wheel, or is not a regular file."""
     name = os.path.basename(path)
     label = links.label(name, normalized(name.partition("-")[0]))
     if label is None or http_entries.stamp(path) is None:
@@ -98,14 +98,17 @@ def wheel(key: str, path: str) -> Entry | None:
 
 
 def stray(paths: list[str], reason: str) -> Stray:
-    """Return *paths*, measured, as what pip does not use."""
+    """Return a stray of *paths*, with their total size and latest modification."""
     inside = [os.path.join(folder, name) for path in paths for folder, _, names in os.walk(path) for name in names]
     size, modified, _ = measured((*paths, *inside))
     return Stray(tuple(paths), size, modified, reason)
 
 
 def measured(paths: Iterable[str]) -> tuple[int, float, float]:
-    """Return the size of *paths*, and when they were modified and used last; what is gone by now counts nothing."""
+    """Return the total size of *paths* in bytes, and the times when they were last modified and last read.
+
+    Missing files are skipped.
+    """
     return _measured(_seen(paths))
 
 
@@ -118,14 +121,14 @@ def _seen(paths: Iterable[str]) -> list[os.stat_result]:
 
 
 def _measured(seen: Sequence[os.stat_result]) -> tuple[int, float, float]:
-    """Return the size of all files that were *seen*, and the latest times of modification and of use."""
+    """Return the total size of the regular files in *seen*, and the latest times of modification and of access."""
     size = sum(one.st_size for one in seen if stat.S_ISREG(one.st_mode))
     modified = max((one.st_mtime for one in seen), default=0.0)
     return size, modified, max((one.st_atime for one in seen), default=modified)
 
 
 def _folders(top: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield each folder below *top* that has files, and their names; links are not followed."""
+    """Yield each folder below *top* that contains files, and their names. Symbolic links are not followed."""
     waiting = [] if os.path.islink(top) else [top]
     while waiting:
         folder, names = waiting.pop(), set()

@@ -1,4 +1,4 @@
-"""What we believe about pip, asked of pip itself: several versions of it, each in a process of its own."""
+"""Tests of pinstall's assumptions about pip, checked against pip itself: several versions, each in its own process."""
 
 import pytest
 

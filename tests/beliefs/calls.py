@@ -1,4 +1,4 @@
-"""One call, read by pip and by us, in a small world of files."""
+"""Compare how pip and pinstall read one call, in a sandbox of files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXAMPLES = int(os.environ.get("PINSTALL_TEST_EXAMPLES", "30"))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None)
 
-# Values that pip checks and we do not: it refuses the call and nothing was forwarded in vain.
+# Values that pip checks and pinstall does not: pip refuses such a call, so that nothing is lost.
 _VALUE_CHECKS = (
     "Allowed hash algorithms for --hash",
     "Arguments to --hash must be",
@@ -38,9 +38,9 @@ _VALUE_CHECKS = (
     "Editable requirements are not allowed as constraints",
     "It is not possible to use --no-use-pep517",  # without setuptools and wheel
     "A value was passed for --no-use-pep517",
-    "Cannot resolve '--group' option",  # a file that is not there
+    "Cannot resolve '--group' option",  # the file is missing
 )
-# What pip makes of a value while it is read; we keep the words.
+# Options whose values pip converts while it reads them; pinstall keeps the text.
 _TAKEN_APART = {
     "format_control",
     "all_releases",
@@ -58,8 +58,8 @@ _PATHS = {"src_dir", "log", "cert", "client_cert"}
 _NUMBERS = {"retries", "timeout", "resume_retries"}
 
 
-class World:
-    """A home, a prefix and a folder below *root*, and the variables that lead there."""
+class Sandbox:
+    """A home, a prefix and a working folder below *root*, and the environment variables that point to them."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -79,7 +79,7 @@ class World:
         return str(path)
 
     def configure(self, place: str, content: str) -> dict[str, str]:
-        """Write one of pip's configuration files; return the variables that it takes."""
+        """Write one of pip's configuration files; return the environment variables that make pip read it."""
         path = {
             "site": Path(self.prefix) / "pip.conf",
             "user": Path(self.home) / ".config" / "pip" / "pip.conf",
@@ -97,12 +97,12 @@ class World:
             yield environ
 
     def places(self, environ: dict[str, str], *, isolated: bool) -> tuple[list[str], str]:
-        """Return what we believe to be pip's configuration files and its default cache folder."""
+        """Return the configuration files and the default cache folder that pinstall expects pip to use."""
         with self.entered(environ):
             return pip_config.files(environ, self.prefix, isolated=isolated), pip_config.cache_folder(environ)
 
     def read(self, argv: list[str], environ: dict[str, str], pip: options.Version) -> Invocation | UnreadableCallError:
-        """Read a call as pinstall does."""
+        """Read a call as pinstall does; return the error if pinstall cannot read it."""
         try:
             with self.entered(environ):
                 return invocation.unlocked(invocation.read(argv, environ, self.prefix, pip), {}, None)
@@ -110,16 +110,16 @@ class World:
             return error
 
 
-def compare(judges: Iterable[Judge], world: World, argv: list[str], environ: dict[str, str] | None = None) -> None:
-    """Hold our reading of a call to that of each of *judges*."""
+def compare(judges: Iterable[Judge], sandbox: Sandbox, argv: list[str], environ: dict[str, str] | None = None) -> None:
+    """Assert that pinstall reads a call as each pip in *judges* does."""
     for judge in judges:
-        _compare(judge, world, argv, environ)
+        _compare(judge, sandbox, argv, environ)
 
 
-def _compare(judge: Judge, world: World, argv: list[str], environ: dict[str, str] | None) -> None:
-    variables = {**world.environ, **(environ or {})}
-    theirs = judge.ask("call", argv=argv, environ=variables, prefix=world.prefix, folder=world.folder)
-    ours = world.read(argv, variables, judge.version)
+def _compare(judge: Judge, sandbox: Sandbox, argv: list[str], environ: dict[str, str] | None) -> None:
+    variables = {**sandbox.environ, **(environ or {})}
+    theirs = judge.ask("call", argv=argv, environ=variables, prefix=sandbox.prefix, folder=sandbox.folder)
+    ours = sandbox.read(argv, variables, judge.version)
     if isinstance(ours, UnreadableCallError):
         assert theirs is None, f"pip {judge.name} reads what we refuse: {ours}"
         return
@@ -127,25 +127,25 @@ def _compare(judge: Judge, world: World, argv: list[str], environ: dict[str, str
         assert any(check in judge.reason for check in _VALUE_CHECKS), f"pip {judge.name}: {judge.reason}"
         return
     assert ours.unread == ()
-    # Until 26, pip went on with a blank argument, to fail over it in the end.
+    # pip before 26 accepts a blank argument at first, and fails on it later.
     lines = [line for line in theirs["lines"] if line["text"].strip() or line["file"] or line["editable"]]
-    # What a local project needs comes later.
+    # pip reads the requirements of a local project only later.
     stated = [line for line in ours.lines if not line.place.endswith("pyproject.toml")]
-    if judge.version < (23, 1):  # it kept the last value of a key only
+    if judge.version < (23, 1):  # pip before 23.1 keeps only the last value of a key
         lines, stated = [{**line, "settings": []} for line in lines], [line._replace(settings=()) for line in stated]
-    assert [_line(line, world.folder) for line in stated] == lines, f"pip {judge.name}"
+    assert [_line(line, sandbox.folder) for line in stated] == lines, f"pip {judge.name}"
     assert list(ours.index_urls) == theirs["index_urls"]
     assert list(ours.find_links) == theirs["find_links"]
     assert ours.cache_dir == theirs["cache_dir"]
     assert ours.verbosity == theirs["verbosity"]
-    with world.entered(variables):
+    with sandbox.entered(variables):
         _compare_values(ours, theirs)
 
 
 def _compare_values(ours: Invocation, theirs: dict[str, Any]) -> None:
     assert {name: sorted(names) for name, names in ours.formats._asdict().items()} == theirs["formats"]
     written = [text.partition("=") for text in ours.values["config_settings"] or ()]
-    for key, held in (theirs["values"]["config_settings"] or {}).items():  # 23.0 kept the last value of a key only
+    for key, held in (theirs["values"]["config_settings"] or {}).items():  # pip 23.0 keeps only the last value of a key
         expected = [value for name, _, value in written if name == key]
         assert (expected if isinstance(held, list) else expected[-1:]) == (held if isinstance(held, list) else [held])
     assert {key for key, _, _ in written} == set(theirs["values"]["config_settings"] or {})

@@ -1,4 +1,4 @@
-"""pip's own code is the judge of how we read pip."""
+"""Fixtures that ask pip's own code how pip reads its input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.beliefs.calls import World
+from tests.beliefs.calls import Sandbox
 from tests.lab import VERSIONS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SCRIPT = Path(__file__).parent / "judge.py"
 
 
 class Judge:
-    """One version of pip, in a process of its own."""
+    """One version of pip, running in its own process."""
 
     def __init__(self, version: str, folder: Path, home: Path) -> None:
         self.name = version
@@ -37,7 +37,7 @@ class Judge:
         )
 
     def ask(self, question: str, **arguments: Any) -> Any:
-        """Return pip's answer; None if it refused, for the ``reason`` that is kept."""
+        """Return pip's answer; None if pip refused, whose error is then in ``reason``."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"ask": question, **arguments}) + "\n")
@@ -75,12 +75,12 @@ def judge(judges: list[Judge], request: pytest.FixtureRequest) -> Judge:
 
 
 @pytest.fixture(scope="session")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which generated examples write their files."""
-    return tmp_path_factory.mktemp("ground").resolve()
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which generated examples write their files, shared by all of them."""
+    return tmp_path_factory.mktemp("scratch").resolve()
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    """A small world of files for one call."""
-    return World(tmp_path.resolve())
+def sandbox(tmp_path: Path) -> Sandbox:
+    """A sandbox of files for one call."""
+    return Sandbox(tmp_path.resolve())

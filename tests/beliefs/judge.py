@@ -1,7 +1,7 @@
-"""Answers for one pip: started as ``python -P judge.py FOLDER``, where FOLDER holds that pip and nothing else is asked.
+"""Answer questions by running the code of one pip. Start as ``python -P judge.py FOLDER``, where FOLDER contains that pip.
 
-One JSON object a line comes in on standard input: ``{"ask": name, ...arguments}``; one goes out: ``{"answer": ...}``, or
-``{"refused": "Type: message"}`` where pip raised or exited.
+Each line of standard input is a question, a JSON object: ``{"ask": name, ...arguments}``. Each line of standard output is a
+reply: ``{"answer": ...}``, or ``{"refused": "Type: message"}`` if pip raised an error or exited.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PLACE = re.compile(r"-[rc] (.*) \(line (\d+)\)", re.DOTALL)
 
 
 class _Pip:
-    """The pip's modules, by the names that they have in ``pip._internal`` (or ``pip._vendor``)."""
+    """Access to pip's modules by their names in ``pip._internal`` (or ``pip._vendor``)."""
 
     def __getattr__(self, name: str) -> Any:
         return importlib.import_module("pip._internal." + name.replace("__", "."))
@@ -43,13 +43,13 @@ pip = _Pip()
 
 
 @contextlib.contextmanager
-def _world(environ: dict[str, str], prefix: str, folder: str) -> Iterator[None]:
+def _sandbox(environ: dict[str, str], prefix: str, folder: str) -> Iterator[None]:
     with mock.patch.dict(os.environ, environ, clear=True), mock.patch("sys.prefix", prefix), contextlib.chdir(folder):
         yield
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold of a value."""
+    """Return *value* in a form that JSON can represent."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, set):
@@ -77,12 +77,12 @@ def _rows(options: Any) -> list[dict[str, Any]]:
 
 
 def options() -> list[dict[str, Any]]:
-    """All options of ``pip install``."""
+    """Return all options of ``pip install``."""
     return _rows(pip.commands.create_command("install").parser.option_list_all)
 
 
 def file_options() -> list[dict[str, Any]]:
-    """All options of requirements files."""
+    """Return all options of requirements files."""
     return _rows(pip.req__req_file.build_parser().option_list)
 
 
@@ -94,7 +94,8 @@ def _command(argv: list[str]) -> Any:
     made = pip.commands.create_command("install", isolated="--isolated" in argv)
     made.parser.print_usage = lambda *_: None
     made.parser.exit = _exit
-    made.parser.defaults = copy.deepcopy(made.parser.defaults)  # they are shared and appended to: pip lives for one call
+    # The parsers share these defaults and append to them, because a pip process parses only once.
+    made.parser.defaults = copy.deepcopy(made.parser.defaults)
     return made
 
 
@@ -104,8 +105,8 @@ def _session() -> Any:
 
 
 def call(argv: list[str], environ: dict[str, str], prefix: str, folder: str) -> dict[str, Any]:
-    """What ``pip install ARGV`` understands, up to the point where it would look anything up."""
-    with _world(environ, prefix, folder):
+    """Return how ``pip install ARGV`` reads its input, up to the point where it would search for anything."""
+    with _sandbox(environ, prefix, folder):
         command = _command(argv)
         defaults = _plain(command.parser.defaults)
         values, positional = command.parse_args(list(argv))
@@ -122,14 +123,14 @@ def call(argv: list[str], environ: dict[str, str], prefix: str, folder: str) -> 
 def _cache_folder(value: Any) -> str | None:
     if not value:
         return None
-    if value == pip.locations.USER_CACHE_DIR:  # worked out when pip was imported
+    if value == pip.locations.USER_CACHE_DIR:  # computed when pip was imported, with other variables
         value = pip.utils__appdirs.user_cache_dir("pip")
     folder = pip.utils__misc.normalize_path(value)
     return folder if pip.utils__filesystem.check_path_owner(folder) else None
 
 
 def _lines(command: Any, values: Any, positional: list[str], finder: Any, session: Any) -> list[dict[str, Any]]:
-    """What ``get_requirements`` would make requirements of, in its order."""
+    """Return the lines from which ``get_requirements`` would make requirements, in its order."""
     found: list[dict[str, Any]] = []
     made = mock.Mock(has_hash_options=False)
 
@@ -164,7 +165,7 @@ def _lines(command: Any, values: Any, positional: list[str], finder: Any, sessio
         return made, None
 
     def from_requirement(text: str, *_: Any, **__: Any) -> Any:
-        return from_argument(re.sub(r"(?<=\w)@ ", " @ ", text))  # as packaging writes it, from 26.0 on
+        return from_argument(re.sub(r"(?<=\w)@ ", " @ ", text))  # the form that packaging writes since 26.0
 
     def from_editable(text: str, *_: Any, **__: Any) -> Any:
         return from_argument(text, editable=True)
@@ -194,7 +195,7 @@ def _settings(found: Any) -> list[str]:
 
 
 def configuration(environ: dict[str, str], prefix: str, folder: str, *, isolated: bool) -> dict[str, Any]:
-    """The configuration files that pip tries to read, weakest first, and its default cache folder."""
+    """Return the configuration files that pip tries to read, weakest first, and its default cache folder."""
     found: list[tuple[str, str]] = []
     module = pip.configuration
     original = module.Configuration._load_file
@@ -203,14 +204,14 @@ def configuration(environ: dict[str, str], prefix: str, folder: str, *, isolated
         found.append((kind, path))
         return original(self, kind, path)
 
-    with _world(environ, prefix, folder), mock.patch.object(module.Configuration, "_load_file", load):
+    with _sandbox(environ, prefix, folder), mock.patch.object(module.Configuration, "_load_file", load):
         module.Configuration(isolated).load()
         files = [path for kind in module.OVERRIDE_ORDER for its, path in found if its == kind]
         return {"files": files, "cache": pip.utils__appdirs.user_cache_dir("pip")}
 
 
 def request_key(url: str) -> dict[str, str]:
-    """The name under which the cache knows the response to a link, and its path below the folder of HTTP entries."""
+    """Return the name under which the cache stores the response to a URL, and its path below the folder of HTTP entries."""
     request = pip.vendored("requests").Request("GET", url.split("#", 1)[0]).prepare()
     auth = pip.network__auth.MultiDomainBasicAuth(prompting=False)
     with mock.patch.object(auth, "_get_new_credentials", return_value=(None, None)):
@@ -220,14 +221,14 @@ def request_key(url: str) -> dict[str, str]:
 
 
 def wheel_path(url: str, hashes: dict[str, str]) -> str:
-    """The folder of the wheels built from a link."""
+    """Return the folder of the wheels built from a link."""
     more = {"format_control": None} if "format_control" in inspect.signature(pip.cache.SimpleWheelCache).parameters else {}
     found = pip.cache.SimpleWheelCache("/", **more)
     return str(found.get_path_for_link(pip.models__link.Link(url, hashes=hashes)))
 
 
 def formats(given: list[list[str]], project: str) -> dict[str, Any]:
-    """What the options and values *given* leave of wheels and sdists, in all and of *project*."""
+    """Return pip's format control after the options in *given*, and the formats that it allows for *project*."""
     control = pip.models__format_control.FormatControl()
     for option, value in given:
         ours, theirs = control.no_binary, control.only_binary
@@ -236,30 +237,30 @@ def formats(given: list[list[str]], project: str) -> dict[str, Any]:
 
 
 def interpreter() -> list[str]:
-    """The interpreter's short name and version, as in the key of a built wheel."""
+    """Return the interpreter's short name and version, as in the key of a built wheel."""
     tags = pip.vendored("packaging.tags")
     return [tags.interpreter_name(), tags.interpreter_version()]
 
 
 def absolute(base: str, href: str) -> str:
-    """The URL of an anchor."""
+    """Return the URL of an anchor."""
     link = pip.models__link.Link.from_element({"href": href}, page_url=base, base_url=base)
     return str(link.url)
 
 
 def path_to_url(path: str, folder: str) -> str:
-    """The URL of a path."""
+    """Return the URL of a path."""
     with contextlib.chdir(folder):
         return str(pip.utils__urls.path_to_url(path))
 
 
 def url_to_path(url: str) -> str:
-    """The path of a ``file:`` URL."""
+    """Return the path of a ``file:`` URL."""
     return str(pip.utils__urls.url_to_path(url))
 
 
 def link(url: str) -> dict[str, Any]:
-    """A link as it stands."""
+    """Return the parts of the link that pip makes of a URL."""
     return _link(pip.models__link.Link(url))
 
 
@@ -275,20 +276,20 @@ def _link(made: Any) -> dict[str, Any]:
 
 
 def page(content: str, content_type: str, encoding: str | None, url: str) -> list[dict[str, Any]]:
-    """The links of a page."""
+    """Return the links of a page."""
     collector = pip.index__collector
     made = collector.IndexContent(content.encode("latin-1"), content_type, encoding, url, cache_link_parsing=False)
     return [_link(link) for link in collector.parse_links(made)]
 
 
 def charset(content_type: str) -> str | None:
-    """The encoding that a Content-Type states."""
+    """Return the encoding that a Content-Type states."""
     found = pip.index__collector._get_encoding_from_headers({"Content-Type": content_type})
     return None if found is None else str(found)
 
 
 def label(filename: str, project: str) -> str | None:
-    """The version that pip reads in the name of a file on a page; None if it is no file of the project."""
+    """Return the version that pip reads in the name of a file on a page; None if the file is not one of the project."""
     if filename.endswith(".whl"):
         found = pip.models__wheel.Wheel(filename)
         can_be_supported = any(all(str(tag).split("-")) for tag in found.file_tags)
@@ -312,7 +313,7 @@ def _canonical(name: str) -> str:
 
 
 def requirement(text: str, folder: str) -> dict[str, Any]:
-    """What ``install_req_from_line`` makes of a line."""
+    """Return the parts of the requirement that ``install_req_from_line`` makes of a line."""
     with contextlib.chdir(folder):
         made = pip.req__constructors.install_req_from_line(text, user_supplied=True)
     return {
@@ -325,7 +326,7 @@ def requirement(text: str, folder: str) -> dict[str, Any]:
 
 
 def head(data: str) -> dict[str, Any] | None:
-    """What pip's cachecontrol reads of the first file of an entry (its bytes as latin-1)."""
+    """Return what pip's cachecontrol reads from the first file of an entry (its bytes as latin-1)."""
     prepared = pip.vendored("requests").Request("GET", "https://host/").prepare()
     serializer = pip.vendored("cachecontrol.serialize").Serializer()
     found = serializer.loads(prepared, data.encode("latin-1"), io.BytesIO(b""))
@@ -335,9 +336,10 @@ def head(data: str) -> dict[str, Any] | None:
 
 
 def spent(data: str, tag: str, answer: dict[str, str]) -> dict[str, Any]:
-    """What pip's cachecontrol does about an entry (its file as latin-1), for a pip that begins, and one that is told 304.
+    """Return how pip's cachecontrol treats an entry (its file as latin-1): for a new pip, and for one that receives a 304.
 
-    The latter has asked with *tag*, and gets the headers *answer*; ``later`` says whether others may use what it leaves.
+    The latter asked with *tag*, and receives the headers *answer*. ``later`` says whether other pips may use the entry that it
+    leaves.
     """
     cache = pip.vendored("cachecontrol.cache").DictCache()
     controller = pip.vendored("cachecontrol.controller").CacheController(cache)
@@ -391,12 +393,12 @@ def _answer(question: dict[str, Any]) -> Any:
         raise
     except SystemExit as error:
         return _Refused(f"SystemExit: {error.code}")
-    except Exception as error:  # noqa: BLE001 - whatever it was, this pip would not have gone on
+    except Exception as error:  # noqa: BLE001 - any error would have ended this pip
         return _Refused(f"{type(error).__name__}: {error}")
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """Answer questions until standard input ends."""
     replies = os.fdopen(os.dup(1), "w", encoding="ascii")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

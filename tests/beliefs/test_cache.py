@@ -1,4 +1,4 @@
-"""What a real pip leaves in its cache, where, and what it uses again."""
+"""Entries that a real pip writes to its cache: where they are, and which of them it reuses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _wheel_url(index: Index, project: str = "demo") -> str:
 
 
 def _offer(index: Index, project: str, name: str) -> Link:
-    """The link to a file of *index*, read from the page that it would send."""
+    """Return the link to a file of *index*, read from the page that the index would send."""
     _, body, headers = index.respond(f"/simple/{project}/", index_pages.JSON)
     found = index_pages.parse(body, {name.lower(): value for name, value in headers.items()}, f"{index.url}{project}/")
     return next(offer.link() for offer in found if offer.filename == name)
@@ -55,7 +55,7 @@ def _offer(index: Index, project: str, name: str) -> Link:
 
 @pytest.mark.parametrize(("pip", "user"), [*((pip, "") for pip in _WITH_TWO_FILES), (NEWEST, "me:se%40cret")])
 def test_a_download_is_two_files_under_the_key_of_its_url(lab: Lab, pip: str, user: str) -> None:
-    """Whatever credentials it was fetched with."""
+    """The credentials with which it was fetched are not part of the key."""
     index = lab.index()
     index.user = user.replace("%40", "@")
     made = wheel(index.root, "demo", "1.0")
@@ -70,8 +70,8 @@ def test_a_download_is_two_files_under_the_key_of_its_url(lab: Lab, pip: str, us
 
 
 @pytest.mark.parametrize("pip", VERSIONS)
-def test_a_download_is_used_again_whatever_happened_to_its_bytes(lab: Lab, pip: str) -> None:
-    """Why there is a pinstall."""
+def test_pip_reuses_a_download_even_if_it_is_corrupt(lab: Lab, pip: str) -> None:
+    """pip fails on a corrupt download in its cache instead of fetching it again. This is why pinstall exists."""
     index = lab.index()
     made = wheel(index.root, "demo", "1.0")
     lab.pip(lab.environment(pip), "-i", index.url, "demo")
@@ -86,7 +86,7 @@ def test_a_download_is_used_again_whatever_happened_to_its_bytes(lab: Lab, pip: 
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)
-def test_a_page_is_believed_by_pips_since_26_2(lab: Lab, pip: str) -> None:
+def test_pip_since_26_2_uses_a_cached_page_without_asking(lab: Lab, pip: str) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     lab.pip(lab.environment(pip), "-i", index.url, "demo")
@@ -105,17 +105,17 @@ def test_a_page_is_believed_by_pips_since_26_2(lab: Lab, pip: str) -> None:
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)
-def test_built_wheels_lie_under_the_first_hash_that_the_page_states(lab: Lab, pip: str) -> None:
-    """And are used again without a look at what they were built from."""
+def test_the_key_of_built_wheels_has_the_first_hash_that_the_page_states(lab: Lab, pip: str) -> None:
+    """pip reuses them without checking the file that they were built from."""
     indexes: list[Index] = []
     for number, hashes in enumerate([("sha256",), ("md5", "sha256"), ("blake2b", "sha256"), (), ("sha256",)]):
         indexes.append(lab.index(f"index{number}"))
         indexes[-1].hashes = hashes
         sdist(indexes[-1].root, f"demo{number}", "1.0")
     indexes[-1].page_age = indexes[-1].file_age = None
-    words = [word for index in indexes for word in ("--extra-index-url", index.url)]
+    arguments = [argument for index in indexes for argument in ("--extra-index-url", index.url)]
     projects = [f"demo{number}" for number in range(len(indexes))]
-    lab.pip(lab.environment(pip), "-i", indexes[0].url, *words, *projects)
+    lab.pip(lab.environment(pip), "-i", indexes[0].url, *arguments, *projects)
 
     for index, project in zip(indexes, projects, strict=True):
         link = _offer(index, project, f"{project}-1.0.tar.gz")
@@ -131,7 +131,7 @@ def test_built_wheels_lie_under_the_first_hash_that_the_page_states(lab: Lab, pi
         body.unlink()
     for index in indexes:
         index.forget()
-    lab.pip(lab.environment(pip), "-i", indexes[0].url, *words, *projects)
+    lab.pip(lab.environment(pip), "-i", indexes[0].url, *arguments, *projects)
     assert [index.fetched for index in indexes] == [[]] * len(indexes)
 
 
@@ -143,8 +143,8 @@ def _built(lab: Lab, link: Link, project: str) -> list[str]:
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)
-def test_permanent_redirects_are_kept_and_others_are_not(lab: Lab, pip: str) -> None:
-    """Behind either, the body has the last URL."""
+def test_pip_caches_permanent_redirects_but_no_others(lab: Lab, pip: str) -> None:
+    """In both cases the key of the download comes from the last URL."""
     index = lab.index()
     urls = {}
     for status in (301, 302, 307, 308):
@@ -162,8 +162,8 @@ def test_permanent_redirects_are_kept_and_others_are_not(lab: Lab, pip: str) -> 
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)
-def test_a_permanent_redirect_with_an_etag_is_asked_for_again_and_leads_to_what_is_there(lab: Lab, pip: str) -> None:
-    """pip keeps its head alone."""
+def test_pip_revalidates_a_permanent_redirect_with_an_etag_and_reuses_its_target(lab: Lab, pip: str) -> None:
+    """pip stores only the head of such a redirect."""
     index = lab.index()
     index.tagged = True
     made = wheel(index.root, "demo", "1.0")
@@ -178,12 +178,12 @@ def test_a_permanent_redirect_with_an_etag_is_asked_for_again_and_leads_to_what_
     assert index.requests == [f"/moved/{made.name}"]
 
 
-# Of an entry's metadata file. What is well-formed but no response of cachecontrol's is worse: pip ends with a KeyError.
+# Contents of a head file that pip ignores. On well-formed MessagePack that is not a response, pip ends with a KeyError.
 _NO_METADATA = [b"", b"garbage", b"cc=4", b"cc=4,", b"cc=4,\xc1", b"cc=3,\x80", b"cc=4,\x81", b"{}"]
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)
-def test_half_an_entry_or_one_without_metadata_is_none(lab: Lab, pip: str) -> None:
+def test_pip_ignores_an_entry_with_a_missing_file_or_an_invalid_head(lab: Lab, pip: str) -> None:
     index = lab.index()
     projects = [f"demo{number}" for number in range(2 + len(_NO_METADATA))]
     for project in projects:
@@ -204,7 +204,7 @@ def test_half_an_entry_or_one_without_metadata_is_none(lab: Lab, pip: str) -> No
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)
-def test_metadata_files_have_entries_of_their_own(lab: Lab, pip: str) -> None:
+def test_metadata_files_have_their_own_entries(lab: Lab, pip: str) -> None:
     index = lab.index()
     index.metadata = True
     made = wheel(index.root, "demo", "1.0")
@@ -232,18 +232,20 @@ _DOCUMENTS: st.SearchStrategy[Any] = st.one_of(
 
 @given(document=_DOCUMENTS, prefix=st.sampled_from([b"cc=4,"] * 5 + [b"cc=3,", b""]), cut=st.integers(-3, 0))
 @SETTINGS
-def test_the_head_of_an_entry(judges: list[Judge], ground: Path, document: Any, prefix: bytes, cut: int) -> None:
-    """What pip reads of it, we read. (What pip ignores, we may look at in vain; over some of it pip ends with a KeyError.)"""
+def test_pinstall_reads_every_head_that_pip_reads(
+    judges: list[Judge], scratch: Path, document: Any, prefix: bytes, cut: int
+) -> None:
+    """pinstall reads every head that pip reads. (It may also read one that pip ignores, or on which pip raises a KeyError.)"""
     data = prefix + msgpack.packb(document)
     data = data[:cut] if cut else data
-    path = ground / "head"
+    path = scratch / "head"
     path.write_bytes(data)
     ours = http_entries.read_head(str(path))
     for judge in judges:
         theirs = judge.ask("head", data=data.decode("latin-1"))
         if theirs is not None:
             assert ours is not None, judge.name
-            if ours.fault:  # pip reads it, and then asserts that its date is one (``cached_request``)
+            if ours.fault:  # pip reads the head, and then asserts that its date is valid (``cached_request``)
                 assert parsedate_tz(theirs["headers"]["date"]) is None, judge.name
                 continue
             headers = {
@@ -277,17 +279,17 @@ _SENT = st.lists(
 
 @given(sent=_SENT, answer=_SENT, body=st.binary(max_size=300), lasting=st.booleans())
 @SETTINGS
-def test_a_spent_head(  # noqa: PLR0917
+def test_a_spent_head_serves_only_a_pip_that_is_already_asking(  # noqa: PLR0917
     judges: list[Judge],
-    ground: Path,
+    scratch: Path,
     sent: list[tuple[str, str]],
     answer: list[tuple[str, str]],
     body: bytes,
     lasting: bool,
 ) -> None:
-    """A pip that begins asks for the whole response and deletes nothing; one that is told "not modified" has what it had."""
+    """A new pip requests the whole response and deletes nothing; a pip that receives "not modified" still has the old body."""
     fields = {"body": body, "headers": dict(sent), "status": 200, "version": 11, "reason": "OK", "decode_content": False}
-    path = ground / "entry"
+    path = scratch / "entry"
     path.write_bytes(b"cc=4," + msgpack.packb({"response": fields, "vary": {}}))
     out = io.BytesIO()
     entry = http_entries.Entry("download", "", (str(path),), "", layout=keys.ONE_FILE)

@@ -1,4 +1,4 @@
-"""A call is read as pip reads it: arguments, variables and configuration files, through to the places that pip would search."""
+"""pinstall reads a call as pip does: arguments, variables and configuration files, and the indexes that pip would search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pinstall.pip_process import Given
-from tests.beliefs.calls import SETTINGS, World, compare
+from tests.beliefs.calls import SETTINGS, Sandbox, compare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,9 +82,9 @@ _SPELLINGS: list[list[str]] = [
 
 
 @pytest.mark.parametrize("argv", _SPELLINGS, ids=" ".join)
-def test_spellings(judges: list[Judge], world: World, argv: list[str]) -> None:
-    requirements = world.write("reqs.txt", "b==1.0\n")
-    compare(judges, world, [word.replace("REQS", requirements) for word in argv])
+def test_spellings_of_arguments(judges: list[Judge], sandbox: Sandbox, argv: list[str]) -> None:
+    requirements = sandbox.write("reqs.txt", "b==1.0\n")
+    compare(judges, sandbox, [argument.replace("REQS", requirements) for argument in argv])
 
 
 _VARIABLES: list[dict[str, str]] = [
@@ -150,28 +150,32 @@ _VARIABLES: list[dict[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("words", [[], ["--isolated"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [[], ["--isolated"]], ids=" ".join)
 @pytest.mark.parametrize("environ", _VARIABLES, ids=str)
-def test_variables(judges: list[Judge], world: World, environ: dict[str, str], words: list[str]) -> None:
-    compare(judges, world, ["a", *words], environ)
+def test_environment_variables(judges: list[Judge], sandbox: Sandbox, environ: dict[str, str], arguments: list[str]) -> None:
+    compare(judges, sandbox, ["a", *arguments], environ)
 
 
 @pytest.mark.parametrize(
     "option", ["--cache-dir=/y", "--no-cache-dir", "-ihttps://y", "--extra-index-url=https://y", "-fy", "-v", "-qq"]
 )
 @pytest.mark.parametrize("environ", [v for v in _VARIABLES if not {"PIP_CONFIG_FILE"} & set(v)][:34], ids=str)
-def test_options_after_variables(judges: list[Judge], world: World, environ: dict[str, str], option: str) -> None:
-    compare(judges, world, ["a", option], environ)
+def test_options_override_or_extend_variables(
+    judges: list[Judge], sandbox: Sandbox, environ: dict[str, str], option: str
+) -> None:
+    compare(judges, sandbox, ["a", option], environ)
 
 
 @pytest.mark.parametrize(
     "environ", [{"PIP_REQUIREMENT": "REQS"}, {"PIP_CONSTRAINT": "REQS REQS"}, {"PIP_EDITABLE": "x y"}], ids=str
 )
-@pytest.mark.parametrize("words", [["a"], ["-r", "REQS"], ["-c", "REQS"]], ids=" ".join)
-def test_requirements_in_variables(judges: list[Judge], world: World, environ: dict[str, str], words: list[str]) -> None:
-    requirements = world.write("reqs.txt", "b==1.0\n")
+@pytest.mark.parametrize("arguments", [["a"], ["-r", "REQS"], ["-c", "REQS"]], ids=" ".join)
+def test_requirements_in_environment_variables(
+    judges: list[Judge], sandbox: Sandbox, environ: dict[str, str], arguments: list[str]
+) -> None:
+    requirements = sandbox.write("reqs.txt", "b==1.0\n")
     filled = {name: value.replace("REQS", requirements) for name, value in environ.items()}
-    compare(judges, world, [word.replace("REQS", requirements) for word in words], filled)
+    compare(judges, sandbox, [argument.replace("REQS", requirements) for argument in arguments], filled)
 
 
 _FILES: list[str] = [
@@ -205,26 +209,26 @@ _FILES: list[str] = [
 
 @pytest.mark.parametrize("place", ["site", "user", "legacy", "global", "own"])
 @pytest.mark.parametrize("content", _FILES)
-def test_configuration_files(judges: list[Judge], world: World, content: str, place: str) -> None:
-    environ = world.configure(place, content)
-    for words in ([], ["--isolated"]):
-        compare(judges, world, ["a", *words], environ)
+def test_configuration_files(judges: list[Judge], sandbox: Sandbox, content: str, place: str) -> None:
+    environ = sandbox.configure(place, content)
+    for arguments in ([], ["--isolated"]):
+        compare(judges, sandbox, ["a", *arguments], environ)
 
 
-def test_one_name_in_two_spellings(judges: list[Judge], world: World) -> None:
-    """Refused today. Older pips took the last one; we then forward the call as it is."""
-    world.configure("site", "[global]\nindex-url = https://a\nindex_url = https://b\n")
-    compare(judges[-1:], world, ["a"])
+def test_one_setting_in_two_spellings(judges: list[Judge], sandbox: Sandbox) -> None:
+    """Today's pip refuses this. Older pips take the last one; pinstall forwards such a call unchanged."""
+    sandbox.configure("site", "[global]\nindex-url = https://a\nindex_url = https://b\n")
+    compare(judges[-1:], sandbox, ["a"])
 
 
 @pytest.mark.parametrize("empty", [False, True])
-def test_the_order_of_configuration_files(judges: list[Judge], world: World, *, empty: bool) -> None:
-    """The strongest place that says something wins; with *empty*, the strongest says the empty string."""
+def test_precedence_of_configuration_files(judges: list[Judge], sandbox: Sandbox, *, empty: bool) -> None:
+    """The strongest file with a value wins; with *empty*, the value in the strongest file is the empty string."""
     environ: dict[str, str] = {}
     for place in ("global", "legacy", "user", "site", "own"):
-        environ.update(world.configure(place, f"[global]\nindex-url = {'' if empty and environ else 'https://' + place}\n"))
-        compare(judges, world, ["a"], environ)
-        compare(judges, world, ["a"], {**environ, "PIP_INDEX_URL": ""})
+        environ.update(sandbox.configure(place, f"[global]\nindex-url = {'' if empty and environ else 'https://' + place}\n"))
+        compare(judges, sandbox, ["a"], environ)
+        compare(judges, sandbox, ["a"], {**environ, "PIP_INDEX_URL": ""})
 
 
 _URLS = st.sampled_from(["https://h/simple", "https://u:p@h/simple/", "relative", "", " ", "-x", "--no-index", "--", "a b"])
@@ -238,9 +242,9 @@ _WITH_VALUE = """
     --proxy --cert --find --extra-i --cache --platform --abi --pyp --no-binary --only-binary --config-settings
 """
 _FLAGS, _TAKING = st.sampled_from(_SWITCHES.split()), st.sampled_from(_WITH_VALUE.split())
-_WORDS = st.one_of(
-    st.sampled_from(["a", "demo==1.0", "--", "-", "x/y.whl", "", "-r", "-c", "\u00e9"]).map(lambda word: [word]),
-    _FLAGS.map(lambda word: [word]),
+_ARGUMENTS = st.one_of(
+    st.sampled_from(["a", "demo==1.0", "--", "-", "x/y.whl", "", "-r", "-c", "\u00e9"]).map(lambda argument: [argument]),
+    _FLAGS.map(lambda argument: [argument]),
     st.tuples(_TAKING, _VALUES).map(list),
     st.tuples(_TAKING, _VALUES).map(lambda pair: [f"{pair[0]}={pair[1]}" if pair[0].startswith("--") else "".join(pair)]),
 )
@@ -261,34 +265,35 @@ def _configuration(items: list[tuple[str, str, str]]) -> str:
 
 
 @given(
-    argv=st.lists(_WORDS, max_size=5).map(lambda groups: [word for group in groups for word in group]),
+    argv=st.lists(_ARGUMENTS, max_size=5).map(lambda groups: [argument for group in groups for argument in group]),
     environ=_ENVIRON,
     site=_ITEMS,
     user=_ITEMS,
 )
 @example(argv=[], environ={"PIP_CACHE_DIR": "/x"}, site=[("global", "no-cache-dir", "1")], user=[])
 @SETTINGS
-def test_any_call(
-    judges: list[Judge], ground: Path, *, argv: list[str], environ: dict[str, str], site: list[Any], user: list[Any]
+def test_arbitrary_calls(
+    judges: list[Judge], scratch: Path, *, argv: list[str], environ: dict[str, str], site: list[Any], user: list[Any]
 ) -> None:
-    world = World(ground)
-    world.configure("site", _configuration(site))
-    world.configure("user", "")
-    compare(judges, world, argv, environ)
-    world.configure("user", _configuration(user))
-    # Some pips of 2025 read what a stronger file overrides, too: it could be refused there, and an empty value hid nothing.
-    compare((judge for judge in judges if judge.version[0] != 25), world, argv, environ)
+    sandbox = Sandbox(scratch)
+    sandbox.configure("site", _configuration(site))
+    sandbox.configure("user", "")
+    compare(judges, sandbox, argv, environ)
+    sandbox.configure("user", _configuration(user))
+    # Some pips of 2025 also read values that a stronger file overrides: they may refuse such a value, and an empty value of
+    # the stronger file does not hide it.
+    compare((judge for judge in judges if judge.version[0] != 25), sandbox, argv, environ)
 
 
-@given(argv=st.lists(_WORDS, max_size=5).map(lambda groups: [word for group in groups for word in group]))
+@given(argv=st.lists(_ARGUMENTS, max_size=5).map(lambda groups: [argument for group in groups for argument in group]))
 @example(argv=["a", "--report", "--"])
 @example(argv=["a", "--report", "--", "--", "--"])
 @example(argv=["a", "--"])
 @SETTINGS
-def test_another_cache_changes_nothing_else(judges: list[Judge], ground: Path, *, argv: list[str]) -> None:
-    """What we put among the arguments has the last word, and is neither a value nor a requirement."""
-    world = World(ground)
-    places = {"environ": world.environ, "prefix": world.prefix, "folder": world.folder}
+def test_setting_the_cache_folder_changes_nothing_else(judges: list[Judge], scratch: Path, *, argv: list[str]) -> None:
+    """The option that pinstall adds overrides all others, and pip takes it neither for a value nor for a requirement."""
+    sandbox = Sandbox(scratch)
+    places = {"environ": sandbox.environ, "prefix": sandbox.prefix, "folder": sandbox.folder}
     for judge in judges:
         before = judge.ask("call", argv=argv, **places)
         if before is None:
@@ -314,15 +319,15 @@ def test_another_cache_changes_nothing_else(judges: list[Judge], ground: Path, *
     ],
     ids=str,
 )
-def test_where_configuration_and_cache_are(
-    judges: list[Judge], world: World, environ: dict[str, str], own: str | None, *, isolated: bool
+def test_locations_of_configuration_and_cache(
+    judges: list[Judge], sandbox: Sandbox, environ: dict[str, str], own: str | None, *, isolated: bool
 ) -> None:
-    variables = {"HOME": world.home, **environ}
+    variables = {"HOME": sandbox.home, **environ}
     if own is not None:
-        variables["PIP_CONFIG_FILE"] = world.write("own.conf", "") if own == "EXISTS" else own
+        variables["PIP_CONFIG_FILE"] = sandbox.write("own.conf", "") if own == "EXISTS" else own
     for judge in judges:
-        theirs = judge.ask("configuration", environ=variables, prefix=world.prefix, folder=world.folder, isolated=isolated)
-        assert world.places(variables, isolated=isolated) == (theirs["files"], theirs["cache"]), judge.name
+        theirs = judge.ask("configuration", environ=variables, prefix=sandbox.prefix, folder=sandbox.folder, isolated=isolated)
+        assert sandbox.places(variables, isolated=isolated) == (theirs["files"], theirs["cache"]), judge.name
 
 
 @pytest.mark.parametrize(
@@ -335,8 +340,10 @@ def test_where_configuration_and_cache_are(
     ],
     ids=str,
 )
-def test_folders_that_the_specification_does_not_allow(judges: list[Judge], world: World, environ: dict[str, str]) -> None:
-    """Ignored today; before 26.3 pip took them as they were."""
-    variables = {"HOME": world.home, **environ}
-    theirs = judges[-1].ask("configuration", environ=variables, prefix=world.prefix, folder=world.folder, isolated=False)
-    assert world.places(variables, isolated=False) == (theirs["files"], theirs["cache"])
+def test_xdg_folders_that_the_specification_does_not_allow(
+    judges: list[Judge], sandbox: Sandbox, environ: dict[str, str]
+) -> None:
+    """pip 26.3 and later ignore them; older pips use them unchanged."""
+    variables = {"HOME": sandbox.home, **environ}
+    theirs = judges[-1].ask("configuration", environ=variables, prefix=sandbox.prefix, folder=sandbox.folder, isolated=False)
+    assert sandbox.places(variables, isolated=False) == (theirs["files"], theirs["cache"])

@@ -1,4 +1,4 @@
-"""Of ``--no-binary`` and ``--only-binary`` the later one has the last word, wherever it stands: as in pip's format control."""
+"""The later one of ``--no-binary`` and ``--only-binary`` wins, wherever it comes from, as in pip's format control."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pinstall.invocation.format_control import Formats
 from pinstall.invocation.options import UnreadableCallError
-from tests.beliefs.calls import SETTINGS, World, compare
+from tests.beliefs.calls import SETTINGS, Sandbox, compare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ _GIVEN = st.lists(st.tuples(_OPTIONS, _VALUES), max_size=5)
 @example(options=[("--no-binary", "a,:all:,b"), ("--no-binary", ":none:")], project="b-c")
 @example(options=[("--only-binary", ":all:,:none:,a,:all:,b,:none:,d")], project="d")
 @SETTINGS
-def test_any_options_in_any_order(judges: list[Judge], *, options: list[tuple[str, str]], project: str) -> None:
+def test_arbitrary_options_in_any_order(judges: list[Judge], *, options: list[tuple[str, str]], project: str) -> None:
     for judge in judges:
         theirs = judge.ask("formats", given=options, project=project)
         try:
@@ -58,7 +58,7 @@ def _lines(groups: list[tuple[str, list[tuple[str, str]]]]) -> str:
 
 
 @given(
-    words=_SOME,
+    arguments=_SOME,
     variables=st.lists(st.tuples(_OPTIONS, _VALUE), max_size=2, unique_by=lambda pair: pair[0]),
     site=_SOME,
     constraints=st.lists(st.tuples(st.sampled_from(["", "c==1"]), _SOME), max_size=2),
@@ -66,40 +66,40 @@ def _lines(groups: list[tuple[str, list[tuple[str, str]]]]) -> str:
     nested=_SOME,
 )
 @SETTINGS
-def test_any_places(
+def test_arbitrary_options_from_all_sources(
     judges: list[Judge],
-    ground: Path,
+    scratch: Path,
     *,
-    words: list[tuple[str, str]],
+    arguments: list[tuple[str, str]],
     variables: list[tuple[str, str]],
     site: list[tuple[str, str]],
     constraints: list[tuple[str, list[tuple[str, str]]]],
     requirements: list[tuple[str, list[tuple[str, str]]]],
     nested: list[tuple[str, str]],
 ) -> None:
-    world = World(ground / "formats")
+    sandbox = Sandbox(scratch / "formats")
     configured = {option.removeprefix("--"): value for option, value in site}
-    world.configure("site", "[install]\n" + "".join(f"{name} = {value}\n" for name, value in configured.items()))
-    world.write("constraints.txt", _lines(constraints))
-    world.write("requirements.txt", _lines(requirements))
-    world.write("nested.txt", _lines([("n", nested)]))
-    argv = ["a", "-r", "requirements.txt", *(f"{option}={value}" for option, value in words), "-c", "constraints.txt"]
+    sandbox.configure("site", "[install]\n" + "".join(f"{name} = {value}\n" for name, value in configured.items()))
+    sandbox.write("constraints.txt", _lines(constraints))
+    sandbox.write("requirements.txt", _lines(requirements))
+    sandbox.write("nested.txt", _lines([("n", nested)]))
+    argv = ["a", "-r", "requirements.txt", *(f"{option}={value}" for option, value in arguments), "-c", "constraints.txt"]
     environ = {f"PIP_{option[2:].replace('-', '_').upper()}": value for option, value in variables}
-    compare(judges, world, argv, environ)
+    compare(judges, sandbox, argv, environ)
 
 
 @pytest.mark.parametrize(
     "order", [["-r", "formats.txt", "-r", "pylock.toml"], ["-r", "pylock.toml", "-r", "formats.txt"]], ids=str
 )
-@pytest.mark.parametrize("words", [[], ["-c", "formats.txt"], ["--no-binary", "a"]], ids=str)
-def test_a_lock_file_is_read_with_the_formats_of_that_moment(
-    judges: list[Judge], world: World, order: list[str], words: list[str]
+@pytest.mark.parametrize("arguments", [[], ["-c", "formats.txt"], ["--no-binary", "a"]], ids=str)
+def test_a_lock_file_is_read_with_the_format_options_before_it(
+    judges: list[Judge], sandbox: Sandbox, order: list[str], arguments: list[str]
 ) -> None:
-    world.write("formats.txt", "--no-binary :all:\n")
-    world.write(
+    sandbox.write("formats.txt", "--no-binary :all:\n")
+    sandbox.write(
         "pylock.toml",
         'lock-version = "1.0"\ncreated-by = "tests"\n[[packages]]\nname = "a"\nversion = "1"\n'
         'sdist = {url = "https://host/a-1.tar.gz", hashes = {sha256 = "aa"}}\n'
         'wheels = [{url = "https://host/a-1-py3-none-any.whl", hashes = {sha256 = "bb"}}]\n',
     )
-    compare([judge for judge in judges if judge.version >= (26, 1)], world, [*order, *words])
+    compare([judge for judge in judges if judge.version >= (26, 1)], sandbox, [*order, *arguments])

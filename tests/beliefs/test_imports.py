@@ -1,4 +1,4 @@
-"""What is loaded before pip is forked off is loaded by pip anyway: nothing is added to it."""
+"""pinstall imports modules before it forks pip off. pip imports all of them anyway, so that none is imported in vain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("pip", VERSIONS)
-def test_pip_imports_what_is_shared(pips: Path, pip: str) -> None:
+def test_pip_imports_all_shared_modules(pips: Path, pip: str) -> None:
     code = "import sys, pip._internal.commands.install; print(*sys.modules)"
     environ = {"PYTHONPATH": str(pips / pip)}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)

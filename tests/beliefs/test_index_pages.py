@@ -1,4 +1,4 @@
-"""Index pages are read as pip reads them."""
+"""pinstall reads index pages as pip does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _URL = "https://host/simple/demo/"
 
 
 def _same_page(judge: Judge, body: bytes, content_type: str) -> None:
-    """Hold our links to pip's; a page that pip cannot read is damaged for us."""
+    """Assert that pinstall and pip read the same links, and that a page that pinstall calls damaged makes pip fail."""
     charset = judge.ask("charset", content_type=content_type)
     theirs = judge.ask("page", content=body.decode("latin-1"), content_type=content_type, encoding=charset, url=_URL)
     try:
@@ -29,7 +29,7 @@ def _same_page(judge: Judge, body: bytes, content_type: str) -> None:
         assert theirs is None
         return
     if theirs is None:
-        return  # pip stumbles over a file that nobody asks for; we over none before it is asked for
+        return  # pip fails on an invalid file even if it does not need that file; pinstall only if it does
     for link in theirs:
         link["metadata"] = None if link["metadata"] is None else link["metadata"]["hashes"]
     filenames = [link.pop("filename") for link in theirs]
@@ -83,7 +83,7 @@ _DOCUMENTS: list[Any] = [
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS, ids=json.dumps)
-def test_json(judges: list[Judge], document: Any) -> None:
+def test_json_pages(judges: list[Judge], document: Any) -> None:
     for judge in judges[1:]:
         _same_page(judge, json.dumps(document).encode(), index_pages.JSON)
 
@@ -101,7 +101,7 @@ def test_json(judges: list[Judge], document: Any) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xef\xbb\xbf{}", b'{"files": [{"url": "\xff"}]}', b"null", '{"files": []}'.encode("utf-16")]
 )
-def test_json_of_other_kinds(judges: list[Judge], content_type: str, body: bytes) -> None:
+def test_json_with_other_content_types_and_encodings(judges: list[Judge], content_type: str, body: bytes) -> None:
     for judge in judges[1:]:
         _same_page(judge, body, content_type)
 
@@ -137,7 +137,7 @@ _ANCHORS = [
 
 
 @pytest.mark.parametrize("anchors", _ANCHORS)
-def test_html(judges: list[Judge], anchors: str) -> None:
+def test_html_pages(judges: list[Judge], anchors: str) -> None:
     for judge in judges[1:]:
         _same_page(judge, f"<!DOCTYPE html><html>{anchors}</html>".encode(), "text/html")
 
@@ -199,7 +199,7 @@ _TAGS = st.one_of(
 
 @given(tags=st.lists(_TAGS, max_size=6))
 @SETTINGS
-def test_any_html(judges: list[Judge], tags: list[str]) -> None:
+def test_arbitrary_html(judges: list[Judge], tags: list[str]) -> None:
     for judge in judges[1:]:
         _same_page(judge, "".join(tags).encode(), "text/html")
 
@@ -218,6 +218,6 @@ _FILES = st.fixed_dictionaries(
 
 @given(files=st.lists(_FILES, max_size=4))
 @SETTINGS
-def test_any_json(judges: list[Judge], files: list[dict[str, Any]]) -> None:
+def test_arbitrary_json(judges: list[Judge], files: list[dict[str, Any]]) -> None:
     for judge in judges[1:]:
         _same_page(judge, json.dumps({"files": files}).encode(), index_pages.JSON)

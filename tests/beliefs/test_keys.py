@@ -1,4 +1,4 @@
-"""Keys and paths in pip's cache are made as pip makes them."""
+"""pinstall computes the keys and paths of pip's cache as pip does."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _URLS = [
 def _same_key(judges: list[Judge], url: str) -> None:
     for judge in judges:
         theirs = judge.ask("request_key", url=url)
-        if theirs is None:  # no URL, says pip
+        if theirs is None:  # not a URL for pip
             continue
         assert keys.request_url(url) == theirs["name"], judge.name
         place = http_entries.HttpCache("", judge.version).place(url)
@@ -71,7 +71,7 @@ def _same_key(judges: list[Judge], url: str) -> None:
 
 
 @pytest.mark.parametrize("url", _URLS)
-def test_requests(judges: list[Judge], url: str) -> None:
+def test_keys_of_http_entries(judges: list[Judge], url: str) -> None:
     _same_key(judges, url)
 
 
@@ -89,7 +89,7 @@ _PATHS = st.lists(_CHARACTERS, max_size=8).map("".join)
     path=_PATHS,
 )
 @SETTINGS
-def test_any_request(judges: list[Judge], scheme: str, user: str, host: str, path: str) -> None:
+def test_keys_of_http_entries_for_arbitrary_urls(judges: list[Judge], scheme: str, user: str, host: str, path: str) -> None:
     _same_key(judges, f"{scheme}{user}{host}/{path}")
 
 
@@ -127,8 +127,8 @@ def _same_wheels(judge: Judge, url: str, digests: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "url", ["https://h/d-1.zip", "https://u:p@H/d-1.zip?x=\u00e9", "file:///a%20b/d-1.zip", "git+https://h/r@v"]
 )
-def test_built_wheels(judges: list[Judge], url: str, fragment: str, digests: dict[str, str]) -> None:
-    for judge in judges[1:] if "&" in fragment else judges:  # the first took the rest of the fragment for a part of the hash
+def test_keys_of_built_wheels(judges: list[Judge], url: str, fragment: str, digests: dict[str, str]) -> None:
+    for judge in judges[1:] if "&" in fragment else judges:  # pip 23.0 takes the rest of the fragment for a part of the hash
         _same_wheels(judge, url + fragment, digests)
 
 
@@ -138,11 +138,13 @@ def test_built_wheels(judges: list[Judge], url: str, fragment: str, digests: dic
     digests=st.dictionaries(st.sampled_from(["sha256", "md5", "blake2b_256"]), st.text("0aF", max_size=3)),
 )
 @SETTINGS
-def test_any_built_wheel(judges: list[Judge], url: str, fragment: str, digests: dict[str, str]) -> None:
+def test_keys_of_built_wheels_for_arbitrary_links(
+    judges: list[Judge], url: str, fragment: str, digests: dict[str, str]
+) -> None:
     for judge in judges[1:]:
         _same_wheels(judge, url + fragment, digests)
 
 
-def test_the_interpreter(judges: list[Judge]) -> None:
+def test_name_and_version_of_the_interpreter(judges: list[Judge]) -> None:
     for judge in judges:
         assert judge.ask("interpreter") == [interpreter_name(), interpreter_version()]

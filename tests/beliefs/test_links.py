@@ -1,4 +1,4 @@
-"""Links are made, and file names are read, as pip does it."""
+"""pinstall makes links, and reads file names, as pip does."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def _same_anchor(judges: list[Judge], base: str, href: str) -> None:
 
 @pytest.mark.parametrize("base", _BASES)
 @pytest.mark.parametrize("href", _HREFS)
-def test_anchors(judges: list[Judge], base: str, href: str) -> None:
+def test_urls_of_anchors(judges: list[Judge], base: str, href: str) -> None:
     _same_anchor(_steady(judges, base, href), base, href)
 
 
 def _steady(judges: list[Judge], base: str, href: str) -> list[Judge]:
-    """Local and malformed URLs have been written in several ways; today's is ours."""
+    """Return the judges to compare with: for local and malformed URLs, which older pips write otherwise, only the newest."""
     web = base.startswith("https://") and not any(part in href for part in ("file:", ":x", ":b", "///", ";", "https://\0"))
     return judges if web and href != "https://" else judges[-1:]
 
@@ -85,14 +85,14 @@ _PIECES = st.sampled_from(
     href=st.lists(_PIECES, max_size=8),
 )
 @SETTINGS
-def test_any_anchor(judges: list[Judge], base: str, start: str, href: list[str]) -> None:
+def test_urls_of_arbitrary_anchors(judges: list[Judge], base: str, start: str, href: list[str]) -> None:
     _same_anchor(judges[-1:], base, start + "".join(href))
 
 
 @pytest.mark.parametrize(
     "path", ["/a/b.zip", "x.zip", "./x y.zip", "../a/../b.zip", "/a%20b", "/a#b?c;d", "/\u00e9:@+~", "/a//b/", "//a", ".", ""]
 )
-def test_paths(judges: list[Judge], path: str) -> None:
+def test_urls_of_paths(judges: list[Judge], path: str) -> None:
     with contextlib.chdir("/usr"):
         ours = links.from_path(path).url
     for judge in judges:
@@ -105,7 +105,7 @@ def test_paths(judges: list[Judge], path: str) -> None:
     )
 )
 @SETTINGS
-def test_any_path(judges: list[Judge], path: str) -> None:
+def test_urls_of_arbitrary_paths(judges: list[Judge], path: str) -> None:
     for judge in judges:
         assert links.from_path(path).url == judge.ask("path_to_url", path=path, folder="/"), judge.name
         assert links.to_path(links.from_path(path).url) == judge.ask("url_to_path", url=links.from_path(path).url)
@@ -136,9 +136,9 @@ _FRAGMENTS = [
 @pytest.mark.parametrize(
     "url", ["https://h/a/x-1.zip", "https://u:p@h/a%20b/", "file:///a/x.whl", "https://h", "git+file:///a@b"]
 )
-def test_fragments(judges: list[Judge], url: str, fragment: str) -> None:
+def test_fragments_of_links(judges: list[Judge], url: str, fragment: str) -> None:
     ours = links.link(url + fragment)
-    for judge in judges[1:]:  # the first took what stands behind a hash for a part of it
+    for judge in judges[1:]:  # pip 23.0 takes the text after a hash for a part of the hash
         theirs = judge.ask("link", url=url + fragment)
         assert (ours.url, ours.subdirectory) == (theirs["url"], theirs["subdirectory"] or "")
         assert [list(digest) for digest in ours.digests] == theirs["hashes"]
@@ -240,7 +240,7 @@ _TAGS = st.lists(st.sampled_from(["py3", "PY3", ".", "-", "none", "any", "py36+"
     project=st.sampled_from(["demo", "demo-two"]),
 )
 @SETTINGS
-def test_any_tags(judges: list[Judge], tags: str, start: str, project: str) -> None:
+def test_arbitrary_tags_of_wheels(judges: list[Judge], tags: str, start: str, project: str) -> None:
     _same_label(judges, f"{start}{tags}.whl", project)
 
 
@@ -250,12 +250,12 @@ def test_any_tags(judges: list[Judge], tags: str, start: str, project: str) -> N
     project=st.sampled_from(["demo", "demo-two", "demo-1"]),
 )
 @SETTINGS
-def test_any_file_name(judges: list[Judge], stem: str, ending: str, project: str) -> None:
+def test_arbitrary_file_names(judges: list[Judge], stem: str, ending: str, project: str) -> None:
     _same_label(judges, f"demo{stem}{ending}", project)
 
 
 def plain(link: links.Link) -> dict[str, Any]:
-    """Write a link as the judge does."""
+    """Return the parts of a link in the form that the judge uses."""
     return {
         "url": link.url,
         "hashes": [list(digest) for digest in link.digests],

@@ -1,4 +1,4 @@
-"""The table of options is pip's: no row more, no row less, in every version."""
+"""pinstall's table of options has exactly the options of pip, for every version of pip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pinstall.invocation.options import Row
     from tests.beliefs.conftest import Judge
 
-# pip's callbacks take their value apart; their values are "raw" for us, or one switch. Two rows share the dest of a third.
+# pip's callbacks parse their values; for pinstall these are "raw" texts or a switch. Two of its rows have one dest in pip.
 _MERGED = {"release_control": {"all_releases", "only_final"}}
 
 
@@ -19,7 +19,7 @@ def _dest(row: Row, theirs: str) -> str:
 
 
 def _actions(row: Row) -> list[tuple[str, int]]:
-    """What optparse may do for a row: (action, values taken)."""
+    """Return the pairs (action, number of values) that optparse may have for a row."""
     return {
         "flag": [("store_true", 0)],
         "unflag": [("store_false", 0), ("callback", 0)],  # the callback of --no-use-pep517 looks for setuptools
@@ -35,7 +35,7 @@ def _actions(row: Row) -> list[tuple[str, int]]:
     }[row.action]
 
 
-def test_every_pip_has_these_options(judge: Judge) -> None:
+def test_the_table_has_the_options_of_pip_install(judge: Judge) -> None:
     theirs = {" ".join(row["names"]): row for row in judge.ask("options")}
     ours = {row.names: row for row in options.table(judge.version)}
     assert sorted(ours) == sorted(theirs)
@@ -45,13 +45,13 @@ def test_every_pip_has_these_options(judge: Judge) -> None:
         assert theirs[names]["dest"] in (_dest(row, theirs[names]["dest"]), None), names
 
 
-def test_every_pip_has_these_options_in_files(judge: Judge) -> None:
+def test_the_table_has_the_options_of_requirements_files(judge: Judge) -> None:
     theirs = {" ".join(row["names"]) for row in judge.ask("file_options")}
     assert {row.names for row in options.file_table(judge.version)} == theirs
 
 
-def test_no_dest_has_two_meanings(judge: Judge) -> None:
-    """Rows of one dest are switches of one value: the configuration reads them as one."""
+def test_options_with_one_dest_have_one_action(judge: Judge) -> None:
+    """Options with one dest are switches of one value, because the configuration treats them as one."""
     by_dest: dict[str, set[str]] = {}
     for row in options.table(judge.version):
         by_dest.setdefault(row.dest, set()).add(row.action)

@@ -1,4 +1,4 @@
-"""The pin of a line is the requirement that pip makes of it."""
+"""The pin that pinstall reads from a line equals the requirement that pip makes of the line."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _TEXTS = st.one_of(
 
 @given(text=_TEXTS)
 @SETTINGS
-def test_pip_reads_the_same_requirement(judges: list[Judge], text: str) -> None:
+def test_a_pin_equals_the_requirement_that_pip_reads(judges: list[Judge], text: str) -> None:
     """Name, versions and URL of a pin are those of the requirement that pip makes of the line, in every version of pip."""
     found = collect([RequirementLine(text, "argument")], {}).pins
-    for judge in judges[3:]:  # the packaging in older ones knows other versions than ours
+    for judge in judges[3:]:  # the packaging in older pips parses versions in another way
         theirs = judge.ask("requirement", text=text, folder="/")
         if theirs is None or not theirs["applies"]:
             assert found == (), judge.reason

@@ -1,4 +1,4 @@
-"""Dependency groups, scripts and lock files are read as pip reads them."""
+"""pinstall reads dependency groups, scripts and lock files as pip does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.beliefs.calls import compare
 
 if TYPE_CHECKING:
-    from tests.beliefs.calls import World
+    from tests.beliefs.calls import Sandbox
     from tests.beliefs.conftest import Judge
 
 _GROUPS = """
@@ -27,7 +27,7 @@ number = [3]
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["--group", "test"],
         ["--group", "TEST", "a==1.0"],
@@ -47,12 +47,12 @@ number = [3]
     ],
     ids=" ".join,
 )
-def test_groups(judges: list[Judge], world: World, words: list[str]) -> None:
+def test_dependency_groups(judges: list[Judge], sandbox: Sandbox, arguments: list[str]) -> None:
     for place in ("pyproject.toml", "sub/pyproject.toml", "other.toml"):
-        world.write(place, _GROUPS)
-    world.write("bare/pyproject.toml", "[project]\nname = 'a'\n")
-    world.write("broken/pyproject.toml", "[dependency-groups\n")
-    compare([judge for judge in judges if judge.version >= (25, 1)], world, words)
+        sandbox.write(place, _GROUPS)
+    sandbox.write("bare/pyproject.toml", "[project]\nname = 'a'\n")
+    sandbox.write("broken/pyproject.toml", "[dependency-groups\n")
+    compare([judge for judge in judges if judge.version >= (25, 1)], sandbox, arguments)
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_groups(judges: list[Judge], world: World, words: list[str]) -> None:
         "",
     ],
 )
-def test_scripts(judges: list[Judge], world: World, content: str) -> None:
-    path = world.write("script.py", content)
-    compare([judge for judge in judges if judge.version >= (26, 0)], world, ["--requirements-from-script", path])
+def test_requirements_from_scripts(judges: list[Judge], sandbox: Sandbox, content: str) -> None:
+    path = sandbox.write("script.py", content)
+    compare([judge for judge in judges if judge.version >= (26, 0)], sandbox, ["--requirements-from-script", path])
 
 
 _LOCK = """
@@ -123,7 +123,7 @@ sdist = {url = "https://host/plus_only-1.tar.gz", hashes = {sha256 = "00"}}
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["-r", "pylock.toml"],
         ["-r", "pylock.toml[plus]"],
@@ -141,11 +141,11 @@ sdist = {url = "https://host/plus_only-1.tar.gz", hashes = {sha256 = "00"}}
     ],
     ids=" ".join,
 )
-def test_locks(judges: list[Judge], world: World, words: list[str]) -> None:
+def test_lock_files(judges: list[Judge], sandbox: Sandbox, arguments: list[str]) -> None:
     for place in ("pylock.toml", "sub/pylock.some.toml", "pylock.a.b.toml"):
-        world.write(place, _LOCK)
+        sandbox.write(place, _LOCK)
     wheel = '{url = "https://h/only-1-cp27-none-any.whl", hashes = {md5 = "0"}}'
-    world.write("pylock.no-wheel.toml", f'{_LOCK}\n[[packages]]\nname = "only"\nversion = "1"\nwheels = [{wheel}]\n')
-    world.write("pylock.twice.toml", _LOCK + _LOCK[_LOCK.index("[[packages]]") :])
-    world.write("pylock.broken.toml", _LOCK.replace('lock-version = "1.0"', 'lock-version = "7.0"'))
-    compare([judge for judge in judges if judge.version >= (26, 3)], world, words)
+    sandbox.write("pylock.no-wheel.toml", f'{_LOCK}\n[[packages]]\nname = "only"\nversion = "1"\nwheels = [{wheel}]\n')
+    sandbox.write("pylock.twice.toml", _LOCK + _LOCK[_LOCK.index("[[packages]]") :])
+    sandbox.write("pylock.broken.toml", _LOCK.replace('lock-version = "1.0"', 'lock-version = "7.0"'))
+    compare([judge for judge in judges if judge.version >= (26, 3)], sandbox, arguments)

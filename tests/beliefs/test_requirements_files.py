@@ -1,4 +1,4 @@
-"""Requirements and constraints files are read as pip reads them: lines, places, hashes, and what option lines do to a call."""
+"""pinstall reads requirements and constraints files as pip does: lines, their numbers, hashes, and effects of option lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.beliefs.calls import SETTINGS, World, compare
+from tests.beliefs.calls import SETTINGS, Sandbox, compare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,48 +98,48 @@ def _since(judges: list[Judge], year: int) -> list[Judge]:
     return [judge for judge in judges if judge.version >= (year,)]
 
 
-def _furnish(world: World) -> None:
-    world.write("sub/more.txt", "more==1\n-c limits.txt\n-f here\n--extra-index-url https://more\n")
-    world.write("sub/limits.txt", "limited==2\n")
-    world.write("sub/formats.txt", "d --only-binary b,d\n--no-binary d\n")
-    world.write("sub/circle.txt", "-r ../reqs.txt\n")
-    world.write("sub/here", "")
+def _furnish(sandbox: Sandbox) -> None:
+    sandbox.write("sub/more.txt", "more==1\n-c limits.txt\n-f here\n--extra-index-url https://more\n")
+    sandbox.write("sub/limits.txt", "limited==2\n")
+    sandbox.write("sub/formats.txt", "d --only-binary b,d\n--no-binary d\n")
+    sandbox.write("sub/circle.txt", "-r ../reqs.txt\n")
+    sandbox.write("sub/here", "")
 
 
 @pytest.mark.parametrize("option", ["-r", "-c"])
 @pytest.mark.parametrize("content", _CONTENTS.values(), ids=_CONTENTS)
-def test_files(judges: list[Judge], world: World, content: str, option: str) -> None:
-    _furnish(world)
-    path = world.write("reqs.txt", content.replace("FOLDER", world.folder))
+def test_contents_of_requirements_files(judges: list[Judge], sandbox: Sandbox, content: str, option: str) -> None:
+    _furnish(sandbox)
+    path = sandbox.write("reqs.txt", content.replace("FOLDER", sandbox.folder))
     for name in (path, "reqs.txt", "../folder/./reqs.txt"):
-        compare(judges, world, ["z", option, name, "--extra-index-url", "https://first"], _VARIABLES)
+        compare(judges, sandbox, ["z", option, name, "--extra-index-url", "https://first"], _VARIABLES)
 
 
-def test_a_requirement_with_an_editable_behind_it(judges: list[Judge], world: World) -> None:
-    """It is read as an editable one, by its own text. Before 25, pip took it for the requirement that it looks like."""
-    world.write("reqs.txt", "c -e d\n")
-    compare(_since(judges, 25), world, ["-r", "reqs.txt"])
+def test_a_requirement_followed_by_an_editable(judges: list[Judge], sandbox: Sandbox) -> None:
+    """pip reads it as an editable one, with its own text; pip before 25 takes it for the ordinary requirement."""
+    sandbox.write("reqs.txt", "c -e d\n")
+    compare(_since(judges, 25), sandbox, ["-r", "reqs.txt"])
 
 
 @pytest.mark.parametrize("content", ["a\n-r reqs.txt\n", "a\n-r sub/circle.txt\n", "-c ../folder/reqs.txt\n"])
-def test_files_that_name_themselves(judges: list[Judge], world: World, content: str) -> None:
-    """Before 24, pip went round until Python had enough of it."""
-    _furnish(world)
-    world.write("reqs.txt", content)
-    compare(_since(judges, 24), world, ["-r", "reqs.txt"])
+def test_files_that_include_themselves(judges: list[Judge], sandbox: Sandbox, content: str) -> None:
+    """pip before 24 repeats the file until Python raises RecursionError."""
+    _furnish(sandbox)
+    sandbox.write("reqs.txt", content)
+    compare(_since(judges, 24), sandbox, ["-r", "reqs.txt"])
 
 
-def test_constraints_come_first_whatever_the_order(judges: list[Judge], world: World) -> None:
-    _furnish(world)
-    world.write("reqs.txt", "-i https://r\na\n")
-    world.write("limits.txt", "-i https://c\nb\n")
-    compare(judges, world, ["-r", "reqs.txt", "-e", "x", "z", "-c", "limits.txt", "-f", "f", "-r", "sub/more.txt"])
+def test_constraints_come_first_in_any_order_of_arguments(judges: list[Judge], sandbox: Sandbox) -> None:
+    _furnish(sandbox)
+    sandbox.write("reqs.txt", "-i https://r\na\n")
+    sandbox.write("limits.txt", "-i https://c\nb\n")
+    compare(judges, sandbox, ["-r", "reqs.txt", "-e", "x", "z", "-c", "limits.txt", "-f", "f", "-r", "sub/more.txt"])
 
 
 @pytest.mark.parametrize("scheme", ["file://", "file:", "FILE://"])
-def test_file_urls(judges: list[Judge], world: World, scheme: str) -> None:
-    path = world.write("re qs.txt", "a==1\n")
-    compare(judges, world, ["z", "-r", scheme + path.replace(" ", "%20")])
+def test_file_urls(judges: list[Judge], sandbox: Sandbox, scheme: str) -> None:
+    path = sandbox.write("re qs.txt", "a==1\n")
+    compare(judges, sandbox, ["z", "-r", scheme + path.replace(" ", "%20")])
 
 
 _BOMS = {
@@ -152,15 +152,15 @@ _BOMS = {
 
 
 def _knowing(judges: list[Judge], content: bytes) -> list[Judge]:
-    """Those that can tell UTF-32 from UTF-16: pips from 25 on."""
+    """Return the judges that can decode *content*: only pip 25 and later distinguish UTF-32 from UTF-16."""
     return _since(judges, 25) if content.startswith(codecs.BOM_UTF32_LE) else judges
 
 
 @pytest.mark.parametrize("encoding", _BOMS)
-def test_byte_order_marks(judges: list[Judge], world: World, encoding: str) -> None:
+def test_byte_order_marks(judges: list[Judge], sandbox: Sandbox, encoding: str) -> None:
     judges = _knowing(judges, _BOMS[encoding])
-    world.write("reqs.txt", _BOMS[encoding] + "caf\u00e9==1\nb==1\n".encode(encoding))
-    compare(judges, world, ["-r", "reqs.txt"])
+    sandbox.write("reqs.txt", _BOMS[encoding] + "caf\u00e9==1\nb==1\n".encode(encoding))
+    compare(judges, sandbox, ["-r", "reqs.txt"])
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ def test_byte_order_marks(judges: list[Judge], world: World, encoding: str) -> N
         b"\xef\xbb\xbf# coding: latin-1\ncaf\xc3\xa9\n",
     ],
 )
-def test_encodings(judges: list[Judge], world: World, content: bytes) -> None:
-    world.write("reqs.txt", content)
-    compare(judges, world, ["-r", "reqs.txt"])
+def test_encodings(judges: list[Judge], sandbox: Sandbox, content: bytes) -> None:
+    sandbox.write("reqs.txt", content)
+    compare(judges, sandbox, ["-r", "reqs.txt"])
 
 
 _PIECES = st.sampled_from(
@@ -218,19 +218,19 @@ _BRACKETED_HOST = re.compile(r"--trusted-host=\S*[][]")
 
 @given(content=_LINES, more=_LINES, option=st.sampled_from(["-r", "-c"]))
 @SETTINGS
-def test_any_file(judges: list[Judge], ground: Path, content: str, more: str, option: str) -> None:
-    assume(not _BRACKETED_HOST.search(content + more))  # over which pip itself crashes
-    world = World(ground / "files")
-    _furnish(world)
-    world.write("reqs.txt", content)
-    world.write("sub/limits.txt", more)
-    editable = "-e" in content + more  # see test_a_requirement_with_an_editable_behind_it
-    compare(_since(judges, 25) if editable else judges, world, ["z", option, "reqs.txt"], _VARIABLES)
+def test_arbitrary_lines(judges: list[Judge], scratch: Path, content: str, more: str, option: str) -> None:
+    assume(not _BRACKETED_HOST.search(content + more))  # pip itself crashes on it
+    sandbox = Sandbox(scratch / "files")
+    _furnish(sandbox)
+    sandbox.write("reqs.txt", content)
+    sandbox.write("sub/limits.txt", more)
+    editable = "-e" in content + more  # see test_a_requirement_followed_by_an_editable
+    compare(_since(judges, 25) if editable else judges, sandbox, ["z", option, "reqs.txt"], _VARIABLES)
 
 
 @given(content=st.binary(max_size=60), start=st.sampled_from([b"", b"# coding: ", *_BOMS.values()]))
 @SETTINGS
-def test_any_bytes(judges: list[Judge], ground: Path, content: bytes, start: bytes) -> None:
-    world = World(ground / "files")
-    world.write("reqs.txt", start + content)
-    compare(_knowing(judges, start + content), world, ["z", "-r", os.path.join(world.folder, "reqs.txt")])
+def test_arbitrary_bytes(judges: list[Judge], scratch: Path, content: bytes, start: bytes) -> None:
+    sandbox = Sandbox(scratch / "files")
+    sandbox.write("reqs.txt", start + content)
+    compare(_knowing(judges, start + content), sandbox, ["z", "-r", os.path.join(sandbox.folder, "reqs.txt")])

@@ -1,4 +1,4 @@
-"""Bodies of pages as they come over the wire: whole, cut off, packed, or in a way that nobody here reads."""
+"""Bodies of index pages as they come over the wire: complete, truncated, compressed, or in an unsupported encoding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _names(body: bytes, **headers: str) -> list[str]:
         (_PACKED, {"content_encoding": "x-gzip", "content_length": str(len(_PACKED))}),
     ],
 )
-def test_whole(body: bytes, headers: dict[str, str]) -> None:
+def test_complete_bodies_are_parsed(body: bytes, headers: dict[str, str]) -> None:
     assert _names(body, **headers) == ["demo-1.0.zip"]
 
 
@@ -48,7 +48,7 @@ def test_whole(body: bytes, headers: dict[str, str]) -> None:
         (b"<a href='\xff'>", {"content_type": "text/html"}, "unreadable"),
     ],
 )
-def test_damaged(body: bytes, headers: dict[str, str], fault: str) -> None:
+def test_damaged_bodies_are_reported_with_their_fault(body: bytes, headers: dict[str, str], fault: str) -> None:
     with pytest.raises(index_pages.DamagedPageError) as raised:
         _names(body, **headers)
     assert str(raised.value) == fault
@@ -63,7 +63,7 @@ def test_damaged(body: bytes, headers: dict[str, str], fault: str) -> None:
     ],
     ids=["encoding", "character set", "bomb"],
 )
-def test_unknown(body: bytes, headers: dict[str, str], reason: str) -> None:
+def test_bodies_that_cannot_be_judged_are_reported_with_the_reason(body: bytes, headers: dict[str, str], reason: str) -> None:
     with pytest.raises(index_pages.UnknownPageError) as raised:
         _names(body, **headers)
     assert str(raised.value) == reason
