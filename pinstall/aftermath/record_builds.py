@@ -1,4 +1,4 @@
-"""Keep: what pip has built goes into the store, with a record of how, and into pip's own folder if that is empty."""
+"""Move the wheels that pip has built to the store, with build records, and copy them to pip's folder if that has none."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Iterable[RequirementLine]) -> list[str]:
-    """Keep what was built in the view *name* and adopt what plain pip had built; then remove the view.
+    """Store the wheels that pip has built in the view *name*, adopt those that plain pip had built, and remove the view.
 
-    Returns the names of the wheels that were built. Whatever cannot be kept is built again by the next call.
+    Returns the file names of the wheels built in this call. A wheel that cannot be stored is built again by the next call.
     """
     found: list[str] = []
     root = checker.cache.root
@@ -34,7 +34,7 @@ def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Itera
         if record:
             actions.touch(root, finding.entry, record)
         if record and not record.seen and store.record(root, finding.entry.key.partition("/")[0], record.wheel) is None:
-            with suppress(Exception):  # as below
+            with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, finding.entry, record)
     if name is None:
         return found
@@ -43,7 +43,7 @@ def builds(checker: Checker, name: str | None, pins: Iterable[Pin], lines: Itera
         project = normalized(filename.partition("-")[0])
         entry = Entry("built", f"{key}/{filename}", (path,), filename, (), links.label(filename, project))
         found.append(filename)
-        with suppress(Exception):  # one wheel that a library stumbles over must not cost the others
+        with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()
             if record := checker.builds.record(project, settings.get(project, ()), hashes, entry):
                 actions.keep_build(root, key, path, record)
