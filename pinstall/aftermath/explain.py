@@ -35,7 +35,7 @@ _OTHER_HASH = "listed with another hash than what is pinned"
 
 
 class _Listed(NamedTuple):
-    """A wheel or sdist of a pinned version: its file name, the ``label`` parsed from it, and what its page states of it."""
+    """A wheel or sdist of a pinned version: its file name, the ``label`` parsed from it, and the statements of its page."""
 
     filename: str
     label: ParsedFilename

@@ -21,7 +21,7 @@ _FOLDERS = frozenset({keys.TWO_FILES.folder, keys.ONE_FILE.folder, "wheels", "se
 
 
 def signs(cache: Cache, name: str | None, began: float) -> Iterator[str]:
-    """Yield names of what pip has put where pinstall does not look for it: in *cache*, or in this call's view *name* of it.
+    """Yield a name for each sign of another layout: in *cache*, and in the view *name* of this call, if it has one.
 
     Built wheels count only if they are newer than the start of the call, *began* (seconds since the epoch): older ones may
     belong to another Python.

@@ -61,6 +61,7 @@ class _Target(NamedTuple):
         return self.cache.root
 
     def take_inventory(self) -> Inventory:
+        """Warn about folders that are links, and return the inventory of the cache."""
         for name in self.links:
             _warn(f"not looked into: {name} is a symbolic link")
         return inventory.take(self.root, self.indexes)
@@ -72,6 +73,7 @@ class _Target(NamedTuple):
 
     @contextmanager
     def held(self) -> Iterator[None]:
+        """Hold the lock of the cache; on a full disk, continue without it. Raises `LockTimeoutError` and `OSError`."""
         for line in messages.misread_timeout(os.environ):
             _warn(line)
         with ExitStack() as stack:

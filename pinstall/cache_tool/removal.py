@@ -67,7 +67,7 @@ class _Removal:
             self.clear(f"{entry.paths[0]}.json")
 
     def outcome(self) -> Outcome:
-        """Delete the empty folders, and return what was removed."""
+        """Delete the empty folders, and return the outcome of the removal."""
         folders = [os.path.join(self.root, name) for name in (*_HTTP, _WHEELS)]
         folders.append(os.path.join(self.root, lock.FOLDER, "store"))
         emptied = sum(actions.clear_empty(self.root, folder) for folder in folders)

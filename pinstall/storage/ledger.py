@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _FORMAT = 1
-# Every file is written in this folder and then renamed: `actions.sweep` finds here what a killed call has not finished.
+# Every file is written in this folder and then renamed: `actions.sweep` finds the unfinished files of killed calls here.
 UNFINISHED = "unfinished"
 _LARGEST = 16 << 20  # characters: about fifty thousand proofs
 # A file may change again within one tick of its file system's clock; the coarsest (FAT) ticks every 2 s.
@@ -25,7 +25,7 @@ _TICK = 2_000_000_000
 
 
 class Proof(NamedTuple):
-    """The result of reading a file: what pinstall read of it at the time ``at`` (nanoseconds), while it had this ``stamp``.
+    """The result of checking a file at the time ``at`` (nanoseconds since the epoch), when the file had this ``stamp``.
 
     ``digests`` are by algorithm. The other fields are those of `integrity.Content`, and mean something only if ``checked``.
     """

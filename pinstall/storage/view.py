@@ -228,7 +228,10 @@ def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, path in the cache) of what else pip has created at the top of the view *name* and the cache lacks."""
+    """Yield (path, path in the cache) of each other file or folder that pip has created at the top of the view *name*.
+
+    Skips those whose path in the cache exists.
+    """
     root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
     for found in http_entries.names(root):
         path, place = os.path.join(root, found), os.path.join(cache, found)
