@@ -1,4 +1,4 @@
-"""The one hand that moves and deletes: what it leaves on disk whatever the system says."""
+"""Tests of `actions`, which moves and deletes cache entries: the files on disk after each action, also after errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RECORD = BuildRecord("f" * 64, {}, Source(frozenset(), (), (), compiles=False, 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever the hands do, the current folder is not the cache, though it looks like one."""
+    """Run each test in a folder that looks like a cache but is not one; no action may change it."""
     here = tmp_path_factory.mktemp("elsewhere")
     for folder in (here, here / keys.wheel_path(_KEY), here / "pinstall" / "unfinished"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _tree(folder: Path) -> dict[str, bytes | str | None]:
-    """All that there is, links as what they say and folders as None."""
+    """Return all paths: of a file its bytes, of a link its target, of a folder None."""
     return {
         str(p.relative_to(folder)): os.readlink(p) if p.is_symlink() else None if p.is_dir() else p.read_bytes()
         for p in folder.rglob("*")
@@ -72,7 +72,7 @@ def _tree(folder: Path) -> dict[str, bytes | str | None]:
 
 
 def _made(cache: Path, *places: str) -> None:
-    """Make a small file at each place that does not end in a slash, and a folder at each that does."""
+    """Make a folder at each path that ends in a slash, and a file of ten bytes at each other path."""
     for place in places:
         path = cache / place
         (path if place.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,9 @@ def _in_store(cache: Path, entry: Entry) -> Entry:
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_deleted_is_gone(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+def test_delete_removes_all_files_of_an_entry_and_returns_false_the_second_time(
+    tmp_path: Path, make: Callable[[Path], Entry]
+) -> None:
     entry = make(tmp_path)
     assert actions.delete(str(tmp_path), entry, stamp(entry.content))
     assert not any(os.path.exists(path) for path in entry.paths)
@@ -98,7 +100,7 @@ def test_deleted_is_gone(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_a_kept_build_goes_with_all_that_is_told_of_it(tmp_path: Path, *, recorded: bool) -> None:
+def test_deleting_a_stored_build_deletes_its_origin_and_record(tmp_path: Path, *, recorded: bool) -> None:
     entry = _built(tmp_path)
     if recorded:
         actions.adopt(str(tmp_path), entry, _RECORD)
@@ -109,7 +111,9 @@ def test_a_kept_build_goes_with_all_that_is_told_of_it(tmp_path: Path, *, record
 
 
 @pytest.mark.parametrize("words", [(actions.delete,), (actions.set_aside, "f" * 64)], ids=["delete", "set-aside"])
-def test_what_is_told_of_another_wheel_stays(tmp_path: Path, words: tuple[Callable[..., bool], *tuple[str, ...]]) -> None:
+def test_origin_json_stays_while_the_folder_has_another_wheel(
+    tmp_path: Path, words: tuple[Callable[..., bool], *tuple[str, ...]]
+) -> None:
     entry, other = _built(tmp_path), _built(tmp_path, "demo-1.0-cp311-cp311-any.whl")
     act, *identity = words
     assert act(str(tmp_path), entry, stamp(entry.content), *identity)
@@ -117,7 +121,7 @@ def test_what_is_told_of_another_wheel_stays(tmp_path: Path, words: tuple[Callab
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_set_aside_and_back_is_as_before(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+def test_set_aside_and_bring_back_restore_the_original_files(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path)
     before = _files(tmp_path)
     assert actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
@@ -130,8 +134,8 @@ def test_set_aside_and_back_is_as_before(tmp_path: Path, make: Callable[[Path], 
 
 
 @pytest.mark.parametrize("make", _MAKERS[:2], ids=_IDS[:2])
-def test_a_download_is_set_aside_with_its_name(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
-    """And it comes back if the name is lost."""
+def test_the_store_records_the_file_name_of_a_download(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+    """The download can be restored even if the file with the name is lost."""
     entry = make(tmp_path)
     before = _files(tmp_path)
     actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
@@ -142,7 +146,7 @@ def test_a_download_is_set_aside_with_its_name(tmp_path: Path, make: Callable[[P
     assert _files(tmp_path) == before
 
 
-def test_a_build_is_set_aside_where_it_is_kept_already(tmp_path: Path) -> None:
+def test_setting_aside_a_build_that_the_store_has_only_removes_it_from_the_cache(tmp_path: Path) -> None:
     entry = _built(tmp_path)
     actions.adopt(str(tmp_path), entry, _RECORD)
     before = _files(tmp_path / "pinstall")
@@ -156,7 +160,7 @@ def test_a_build_is_set_aside_where_it_is_kept_already(tmp_path: Path) -> None:
     [(b"{}", True), (b" " * (1 << 20), True), (b" " * (1 << 20) + b" ", False), (b"\xff", False)],
     ids=["usual", "largest", "too-large", "no-text"],
 )
-def test_an_origin_that_can_be_none_is_not_kept(tmp_path: Path, origin: bytes, *, kept: bool) -> None:
+def test_an_origin_json_that_is_too_large_or_not_text_is_not_copied(tmp_path: Path, origin: bytes, *, kept: bool) -> None:
     entry = _built(tmp_path)
     Path(entry.content).with_name("origin.json").write_bytes(origin)
     assert actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
@@ -166,7 +170,7 @@ def test_an_origin_that_can_be_none_is_not_kept(tmp_path: Path, origin: bytes, *
 
 @pytest.mark.parametrize("call", ["replace", "makedirs"])
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_what_cannot_come_back_stays_in_the_store(
+def test_an_entry_that_cannot_be_restored_stays_in_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry], call: str
 ) -> None:
     entry = make(tmp_path)
@@ -179,7 +183,7 @@ def test_what_cannot_come_back_stays_in_the_store(
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_nothing_is_brought_back_through_a_link(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+def test_bring_back_does_not_write_through_a_symbolic_link(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path / "cache")
     actions.set_aside(str(tmp_path / "cache"), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path / "cache", entry)
@@ -192,7 +196,7 @@ def test_nothing_is_brought_back_through_a_link(tmp_path: Path, make: Callable[[
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_nothing_is_brought_back_over_something(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+def test_bring_back_overwrites_nothing(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path)
     actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
@@ -205,7 +209,9 @@ def test_nothing_is_brought_back_over_something(tmp_path: Path, make: Callable[[
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_what_changed_since_is_not_touched(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+def test_a_file_that_changed_after_the_check_is_neither_deleted_nor_moved(
+    tmp_path: Path, make: Callable[[Path], Entry]
+) -> None:
     entry = make(tmp_path)
     seen = stamp(entry.content)
     with open(entry.content, "ab") as file:
@@ -219,7 +225,7 @@ def test_what_changed_since_is_not_touched(tmp_path: Path, make: Callable[[Path]
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_what_lies_behind_a_link_is_not_touched(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
+def test_an_entry_behind_a_symbolic_link_is_not_deleted(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path / "elsewhere")
     (tmp_path / "cache").symlink_to("elsewhere")
     paths = tuple(path.replace("/elsewhere/", "/cache/") for path in entry.paths)
@@ -239,7 +245,7 @@ def _failing(name: str, error: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("error", [1, 5, 13, 28, 30])
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_a_deletion_that_fails_is_told(
+def test_a_failing_deletion_raises_an_error_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry], error: int
 ) -> None:
     entry = make(tmp_path)
@@ -251,7 +257,7 @@ def test_a_deletion_that_fails_is_told(
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_what_is_there_again_at_once_is_told(
+def test_a_file_that_exists_after_its_deletion_raises_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry]
 ) -> None:
     entry = make(tmp_path)
@@ -262,7 +268,7 @@ def test_what_is_there_again_at_once_is_told(
 
 @pytest.mark.parametrize("call", ["replace", "makedirs"])
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
-def test_a_move_that_fails_leaves_the_entry_where_it_was(
+def test_a_failing_move_leaves_the_entry_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry], call: str
 ) -> None:
     entry = make(tmp_path)
@@ -275,8 +281,10 @@ def test_a_move_that_fails_leaves_the_entry_where_it_was(
 
 @pytest.mark.parametrize("half", [0, 1], ids=["head", "body"])
 @pytest.mark.parametrize("back", [False, True], ids=["out", "in"])
-def test_half_a_move_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, back: bool, half: int) -> None:
-    """Killed between its two files: the download is where it was, or pip asks for it and the next call brings it together."""
+def test_a_move_that_was_killed_halfway_leaves_no_half_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, back: bool, half: int
+) -> None:
+    """If pinstall is killed between the two files, pip finds no half entry; the next call completes or undoes the move."""
     cache, entry = str(tmp_path), _http(tmp_path)
     before = {os.path.basename(path): data for path, data in _files(tmp_path).items()}
     if back:
@@ -317,7 +325,7 @@ _OWN, _KEPT = keys.http_paths(_KEY, keys.TWO_FILES)[0], f"pinstall/store/http/{_
         ([_KEPT, f"{_KEPT}.body", f"{_OWN}.body"], [_KEPT, f"{_KEPT}.body", f"{_OWN}.body"]),
     ],
 )
-def test_the_halves_of_a_download_are_brought_together_or_are_none(tmp_path: Path, found: list[str], left: list[str]) -> None:
+def test_sweep_joins_the_halves_of_a_download_or_deletes_them(tmp_path: Path, found: list[str], left: list[str]) -> None:
     _made(tmp_path, *found, f"pinstall/unfinished/{_KEY}")
     actions.sweep(str(tmp_path))
     assert _files(tmp_path).keys() == set(left)
@@ -351,8 +359,10 @@ def _touches_behind(cache: Path, link: Callable[[str], None]) -> None:
 
 
 @pytest.mark.parametrize("act", [_notes_through, _adopts, _keeps, _touches, _touches_behind], ids=lambda act: act.__name__[1:])
-def test_nothing_is_done_to_what_a_link_leads_to(tmp_path: Path, act: Callable[[Path, Callable[[str], None]], None]) -> None:
-    """Whoever else writes to the cache may put a link where a file of ours is to be."""
+def test_the_target_of_a_symbolic_link_is_never_changed(
+    tmp_path: Path, act: Callable[[Path, Callable[[str], None]], None]
+) -> None:
+    """Another user of a shared cache may put a link where pinstall will write a file."""
     precious = tmp_path / "home" / "record.json"
     precious.parent.mkdir()
     precious.write_text("precious")
@@ -373,14 +383,14 @@ def test_nothing_is_done_to_what_a_link_leads_to(tmp_path: Path, act: Callable[[
     assert os.listdir(precious.parent) == ["record.json"]
 
 
-# What is swept, pruned and cleared
+# Sweep, prune and clear
 
 _STORED = f"pinstall/store/builds/{_KEY}"
 _ID = "a" * 16
 _HALF_MADE = ["pinstall/unfinished/0123", *(f"{_STORED}/{_ID}/{name}" for name in ("record.json", "origin.json", "other"))]
 
 
-def test_what_killed_calls_did_not_finish_is_swept(tmp_path: Path) -> None:
+def test_sweep_removes_unfinished_files_and_builds_without_a_wheel(tmp_path: Path) -> None:
     other = "cd" * 28
     whole = [
         f"{_STORED}/{'b' * 16}/demo-1.0-py3-none-any.whl",
@@ -395,7 +405,7 @@ def test_what_killed_calls_did_not_finish_is_swept(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / _STORED) == ["b" * 16]
 
 
-def test_what_others_have_not_finished_is_not_swept(tmp_path: Path) -> None:
+def test_sweep_keeps_unfinished_files_while_another_call_is_running(tmp_path: Path) -> None:
     dead = "pinstall/views/1-00000000/"
     _made(tmp_path, *_HALF_MADE, dead)
     with lock.call_marker(str(tmp_path)):
@@ -404,7 +414,7 @@ def test_what_others_have_not_finished_is_not_swept(tmp_path: Path) -> None:
         assert not (tmp_path / dead).exists()
 
 
-def test_a_build_behind_a_link_is_not_swept(tmp_path: Path) -> None:
+def test_sweep_does_not_follow_a_link_in_the_store(tmp_path: Path) -> None:
     _made(tmp_path, "elsewhere/record.json", f"cache/{_STORED}/")
     (tmp_path / "cache" / _STORED / _ID).symlink_to(tmp_path / "elsewhere")
     before = _tree(tmp_path / "cache" / _STORED), _tree(tmp_path / "elsewhere")
@@ -413,7 +423,7 @@ def test_a_build_behind_a_link_is_not_swept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("litter", ["calls/1-00000000", "views/1-00000000", "unfinished/0123"])
-def test_litter_is_seen(tmp_path: Path, litter: str) -> None:
+def test_has_litter_finds_each_kind_of_leftover(tmp_path: Path, litter: str) -> None:
     _made(tmp_path, "pinstall/calls/", "pinstall/views/", "pinstall/unfinished/")
     assert not actions.has_litter(str(tmp_path))
     _made(tmp_path, f"pinstall/{litter}")
@@ -424,7 +434,7 @@ _USED = [f"pinstall/store/http/{_KEY}", f"{_STORED}/{_ID}/demo-1.0-py3-none-any.
 
 
 def _store_of_thirty_bytes(cache: Path) -> None:
-    """Three things, of which the last was used last; and a record, whose wheel is pip's, which counts for nothing."""
+    """Make three entries of ten bytes, the last of them used last, and a record without a wheel, which is not counted."""
     record = f"pinstall/store/builds/{'ef' * 28}/{_ID}/record.json"
     _made(cache, record, *_USED)
     for time, place in enumerate((record, *_USED)):
@@ -432,7 +442,7 @@ def _store_of_thirty_bytes(cache: Path) -> None:
 
 
 @pytest.mark.parametrize(("bound", "left"), [(31, 3), (30, 3), (29, 2), (20, 2), (19, 1), (10, 1), (9, 0), (0, 0)])
-def test_what_was_used_least_recently_goes_first_and_no_more_than_must(tmp_path: Path, bound: int, left: int) -> None:
+def test_prune_deletes_the_least_recently_used_entries_and_no_more_than_needed(tmp_path: Path, bound: int, left: int) -> None:
     _store_of_thirty_bytes(tmp_path)
     actions.prune(str(tmp_path), bound)
     assert [place for place in _USED if (tmp_path / place).exists()] == _USED[3 - left :]
@@ -441,14 +451,14 @@ def test_what_was_used_least_recently_goes_first_and_no_more_than_must(tmp_path:
     assert (tmp_path / _STORED).exists() == (left > 1)
 
 
-def test_nothing_is_pruned_while_another_call_may_use_it(tmp_path: Path) -> None:
+def test_prune_does_nothing_while_another_call_is_running(tmp_path: Path) -> None:
     _store_of_thirty_bytes(tmp_path)
     with lock.call_marker(str(tmp_path)):
         actions.prune(str(tmp_path), 0)
         assert all((tmp_path / place).exists() for place in _USED)
 
 
-def test_nothing_behind_a_link_is_pruned(tmp_path: Path) -> None:
+def test_prune_does_not_follow_links(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     _store_of_thirty_bytes(cache)
     _made(tmp_path, "elsewhere/demo-1.0-py3-none-any.whl")
@@ -460,7 +470,7 @@ def test_nothing_behind_a_link_is_pruned(tmp_path: Path) -> None:
 
 
 def _with_links(cache: Path) -> None:
-    """A folder with files, folders and links to both; and what they lead to, outside."""
+    """Make folders and files in the cache, and links to a file and a folder outside of it."""
     _made(cache, "../precious/file", "x/a/file", "x/a/b/file", "x/a/b/empty/", "y")
     (cache / "x/a/to-file").symlink_to("../../../precious/file")
     (cache / "x/a/to-folder").symlink_to("../../../precious")
@@ -479,7 +489,7 @@ def _with_links(cache: Path) -> None:
         ("absent", Removed()),
     ],
 )
-def test_what_is_cleared_is_gone_and_counted(tmp_path: Path, place: str, removed: Removed) -> None:
+def test_clear_deletes_and_counts_files(tmp_path: Path, place: str, removed: Removed) -> None:
     cache = tmp_path / "cache"
     _with_links(cache)
     before = _tree(tmp_path)
@@ -493,7 +503,7 @@ def test_what_is_cleared_is_gone_and_counted(tmp_path: Path, place: str, removed
     ["cache", ".", "precious", "precious/file", "cache/to-folder/file", "cache/x/a/to-folder/empty", "cache2", "cache2/file"],
 )
 @pytest.mark.parametrize("clear", [actions.clear, actions.clear_empty])
-def test_nothing_outside_is_cleared(tmp_path: Path, clear: Callable[[str, str], object], place: str) -> None:
+def test_clear_deletes_nothing_outside_the_cache(tmp_path: Path, clear: Callable[[str, str], object], place: str) -> None:
     cache = tmp_path / "cache"
     _with_links(cache)
     _made(tmp_path, "cache2/file", "precious/empty/")
@@ -502,7 +512,7 @@ def test_nothing_outside_is_cleared(tmp_path: Path, clear: Callable[[str, str], 
     assert _tree(tmp_path) == before
 
 
-def test_what_cannot_be_cleared_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clear_skips_files_that_cannot_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _made(tmp_path, "x/a/file", "x/a/other", "x/b/file")
     real = os.unlink
 
@@ -516,7 +526,7 @@ def test_what_cannot_be_cleared_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     assert _tree(tmp_path).keys() == {"x", "x/a", "x/a/other"}
 
 
-def test_empty_folders_are_cleared(tmp_path: Path) -> None:
+def test_clear_empty_deletes_only_empty_folders(tmp_path: Path) -> None:
     _made(tmp_path, "cache/x/a/b/", "cache/x/c/file", "cache/x/c/d/e/", "cache/y/a/", "precious/empty/")
     (tmp_path / "cache" / "x" / "c" / "link").symlink_to(tmp_path / "precious")
     cache = str(tmp_path / "cache")
@@ -526,10 +536,10 @@ def test_empty_folders_are_cleared(tmp_path: Path) -> None:
     }
 
 
-# What is built
+# Builds
 
 
-def test_an_adopted_wheel_is_where_it_was_and_in_the_store(tmp_path: Path) -> None:
+def test_an_adopted_wheel_is_copied_to_the_store_and_stays_in_pips_folder(tmp_path: Path) -> None:
     entry = _built(tmp_path)
     actions.adopt(str(tmp_path), entry, _RECORD)
     (kept,) = store.builds(str(tmp_path), _KEY, "demo")
@@ -540,11 +550,11 @@ def test_an_adopted_wheel_is_where_it_was_and_in_the_store(tmp_path: Path) -> No
     assert there == here == {"demo-1.0-py3-none-any.whl": b"wheel", "origin.json": b"{}"}
     before = stamp(kept.content)
     actions.adopt(str(tmp_path), entry, _RECORD)
-    assert stamp(kept.content) == before, "it is not copied twice"
+    assert stamp(kept.content) == before, "the wheel is not copied again"
 
 
 @pytest.mark.parametrize("others", [[], ["demo-1.0-cp311-cp311-any.whl"]])
-def test_a_build_is_kept_and_given_to_pip_if_it_has_none(tmp_path: Path, others: list[str]) -> None:
+def test_a_new_build_is_stored_and_copied_to_pips_folder_if_that_has_no_wheel(tmp_path: Path, others: list[str]) -> None:
     for other in others:
         _built(tmp_path, other)
     _made(tmp_path, "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl", "pinstall/views/1-00000000/origin.json")
@@ -556,9 +566,9 @@ def test_a_build_is_kept_and_given_to_pip_if_it_has_none(tmp_path: Path, others:
     assert _files(tmp_path / keys.wheel_path(_KEY)).keys() == {*(others or ["demo-1.0-py3-none-any.whl"]), "origin.json"}
 
 
-def test_the_use_of_a_build_is_noted(tmp_path: Path) -> None:
+def test_touch_updates_only_the_time_of_the_build_record(tmp_path: Path) -> None:
     entry = _built(tmp_path)
-    actions.touch(str(tmp_path), entry, _RECORD)  # plain pip's: there is nothing to note it at
+    actions.touch(str(tmp_path), entry, _RECORD)  # a wheel of plain pip has no record to touch
     actions.adopt(str(tmp_path), entry, _RECORD)
     for path in tmp_path.rglob("*"):
         os.utime(path, (0, 0))
@@ -566,7 +576,7 @@ def test_the_use_of_a_build_is_noted(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*") if path.stat().st_mtime] == ["record.json"]
 
 
-def test_what_pip_left_in_a_view_is_moved_or_stays(tmp_path: Path) -> None:
+def test_move_over_overwrites_nothing(tmp_path: Path) -> None:
     _made(tmp_path, "view/selfcheck/file", "view/other/file", "cache/other/somebody's")
     for name in ("selfcheck", "other", "absent"):
         actions.move_over(str(tmp_path / "view" / name), str(tmp_path / "cache" / name))

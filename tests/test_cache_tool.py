@@ -1,4 +1,4 @@
-"""pinstall-cache over caches that real pips filled; where pip has the same command, pip is the judge."""
+"""Tests of ``pinstall-cache`` on caches filled by real pips; its output is compared with that of ``pip cache``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OLD = VERSIONS[0]
 _DAY = 86_400
 
 
-class World(NamedTuple):
+class SharedLab(NamedTuple):
     """A lab, an index, and the environment whose pip filled the cache from it."""
 
     lab: Lab
@@ -37,38 +37,38 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, pips: Path, authority: trustme.CA) -> Iterator[World]:
-    """A world for all tests here: to fill a cache takes pip seconds, to copy it takes none."""
-    made = Lab(tmp_path_factory.mktemp("world").resolve(), pips, authority)
-    filled = World(made, _index(made), made.environment())
+def shared(tmp_path_factory: pytest.TempPathFactory, pips: Path, authority: trustme.CA) -> Iterator[SharedLab]:
+    """Fill a cache once for all tests of this file: that takes seconds, copying it does not."""
+    made = Lab(tmp_path_factory.mktemp("shared").resolve(), pips, authority)
+    filled = SharedLab(made, _index(made), made.environment())
     _fill(made, filled.environment)
     yield filled
     made.close()
 
 
 @pytest.fixture
-def lab(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """The world's lab, with a copy of its cache."""
+def lab(shared: SharedLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """Return the shared lab with a copy of its cache."""
     copy = tmp_path.resolve() / "cache"
-    shutil.copytree(world.lab.cache, copy)
-    monkeypatch.setattr(world.lab, "cache", copy)
-    monkeypatch.setattr(world.lab, "environ", {**world.lab.environ, "PIP_CACHE_DIR": str(copy)})
-    return world.lab
+    shutil.copytree(shared.lab.cache, copy)
+    monkeypatch.setattr(shared.lab, "cache", copy)
+    monkeypatch.setattr(shared.lab, "environ", {**shared.lab.environ, "PIP_CACHE_DIR": str(copy)})
+    return shared.lab
 
 
 @pytest.fixture
-def index(world: World, lab: Lab) -> Index:
-    return world.packages
+def index(shared: SharedLab, lab: Lab) -> Index:
+    return shared.packages
 
 
 @pytest.fixture
-def environment(world: World, lab: Lab) -> Environment:
-    return world.environment
+def environment(shared: SharedLab, lab: Lab) -> Environment:
+    return shared.environment
 
 
 @pytest.fixture
 def fresh(tmp_path: Path, pips: Path, authority: trustme.CA) -> Iterator[Lab]:
-    """A world of its own, where nothing is cached yet."""
+    """Return a lab of the test's own with an empty cache."""
     made = Lab(tmp_path.resolve(), pips, authority)
     yield made
     made.close()
@@ -114,7 +114,7 @@ _ALL = [
 ]
 
 
-def test_list(lab: Lab, index: Index, environment: Environment) -> None:
+def test_list_names_every_entry_with_size_project_and_host(lab: Lab, index: Index, environment: Environment) -> None:
     found = _entries(lab, environment)
     assert _named(found) == _ALL
     host = index.base.removeprefix("https://")
@@ -126,7 +126,7 @@ def test_list(lab: Lab, index: Index, environment: Environment) -> None:
 
 
 @pytest.mark.parametrize("served", ["html", "gzip", "relative", "metadata"])
-def test_list_whatever_the_index_serves(fresh: Lab, served: str) -> None:
+def test_list_is_the_same_for_every_form_of_index(fresh: Lab, served: str) -> None:
     lab, index = fresh, _index(fresh)
     index.json, index.gzip, index.relative = served != "html", served == "gzip", served == "relative"
     index.metadata = served == "metadata"
@@ -141,8 +141,8 @@ def test_list_whatever_the_index_serves(fresh: Lab, served: str) -> None:
 
 
 @pytest.mark.parametrize("without", ["pages", "configuration"])
-def test_downloads_that_no_page_tells_of(lab: Lab, index: Index, environment: Environment, without: str) -> None:
-    """They are known by their content; and pages, without the configured index, by what they list."""
+def test_downloads_without_a_page_are_listed(lab: Lab, index: Index, environment: Environment, without: str) -> None:
+    """Downloads are identified by their content; without the configured index, pages are identified by their links."""
     if without == "pages":
         for page in lab.pages():
             page.unlink()
@@ -159,7 +159,7 @@ def _entries_elsewhere(lab: Lab, environment: Environment) -> list[dict[str, Any
     return _entries(lab, environment)
 
 
-def test_behind_a_permanent_redirect(fresh: Lab) -> None:
+def test_a_download_behind_a_permanent_redirect_is_listed_and_verified(fresh: Lab) -> None:
     lab, index = fresh, _index(fresh)
     index.redirects["/files/demo-1.0-py3-none-any.whl"] = (301, "/files/other/demo-1.0-py3-none-any.whl")
     environment = lab.environment()
@@ -171,7 +171,9 @@ def test_behind_a_permanent_redirect(fresh: Lab) -> None:
     assert "wrong-hash: 1" in done.out, done
 
 
-def test_a_file_that_its_server_calls_a_page(lab: Lab, index: Index, environment: Environment) -> None:
+def test_a_file_with_the_content_type_of_a_page_is_listed_as_a_download(
+    lab: Lab, index: Index, environment: Environment
+) -> None:
     for name in ("demo-1.0-py3-none-any.whl", "built-1.0.tar.gz"):
         head = _body(lab, index, name).with_suffix("")
         data = head.read_bytes().replace(b"\xb8application/octet-stream", b"\xb8text/html; charset=utf-8")
@@ -182,14 +184,14 @@ def test_a_file_that_its_server_calls_a_page(lab: Lab, index: Index, environment
     assert lab.cache_tool(environment, "verify").status == 0
 
 
-def test_times_that_are_none(lab: Lab, environment: Environment) -> None:
+def test_file_times_out_of_range_cause_no_error(lab: Lab, environment: Environment) -> None:
     for path in lab.cache.rglob("*.body"):
         os.utime(path, (1e13, 1e13))
     for words in (["list"], ["list", "--format=json"], ["prune", "--older-than=1d"]):
         assert lab.cache_tool(environment, *words).status == 0
 
 
-def test_the_table(lab: Lab, index: Index, environment: Environment) -> None:
+def test_list_prints_a_table_with_headings(lab: Lab, index: Index, environment: Environment) -> None:
     done = lab.cache_tool(environment, "list", "demo==1.0")
     title, empty, headings, row = done.out.splitlines()
     assert (title, empty) == ("Cache contents:", "")
@@ -200,7 +202,7 @@ def test_the_table(lab: Lab, index: Index, environment: Environment) -> None:
 
 
 @pytest.mark.parametrize("pip", [_OLD, NEWEST])
-def test_pip_is_the_judge(fresh: Lab, pip: str) -> None:
+def test_dir_info_list_remove_and_purge_agree_with_pip(fresh: Lab, pip: str) -> None:
     lab = fresh
     _index(lab)
     environment = lab.environment(pip)
@@ -222,7 +224,7 @@ def test_pip_is_the_judge(fresh: Lab, pip: str) -> None:
     assert not [path for path in lab.cache.rglob("*") if path.is_file() and "pinstall" not in path.parts]
 
 
-def test_the_old_layout_is_listed_and_proven(fresh: Lab) -> None:
+def test_the_layout_of_pip_before_23_3_is_listed_and_verified(fresh: Lab) -> None:
     lab = fresh
     _index(lab)
     environment = lab.environment(_OLD)
@@ -250,19 +252,19 @@ _USAGE = [
 
 
 @pytest.mark.parametrize("words", _USAGE, ids=" ".join)
-def test_what_cannot_be_done_is_said_in_pips_words(lab: Lab, environment: Environment, words: tuple[str, ...]) -> None:
+def test_errors_are_the_same_as_pips(lab: Lab, environment: Environment, words: tuple[str, ...]) -> None:
     ours, pips = lab.cache_tool(environment, *words), lab.run([environment.pip, "cache", *words])
     assert ours == pips
 
 
 @pytest.mark.parametrize("word", ["dir", "info", "list", "purge"])
-def test_a_cache_that_is_turned_off(lab: Lab, environment: Environment, word: str) -> None:
+def test_a_disabled_cache_is_the_same_error_as_pips(lab: Lab, environment: Environment, word: str) -> None:
     ours = lab.cache_tool(environment, word, PIP_NO_CACHE_DIR="1")
     assert ours == lab.run([environment.pip, "cache", word], PIP_NO_CACHE_DIR="1")
     assert ours.status == 1
 
 
-def test_usage(lab: Lab, environment: Environment) -> None:
+def test_invalid_arguments_end_with_status_2(lab: Lab, environment: Environment) -> None:
     for words in (["list", "--format=xml"], ["prune", "--older-than", "soon"], ["verify", "--absent"], ["absent"]):
         done = lab.cache_tool(environment, *words)
         assert (done.status, done.out) == (2, ""), done
@@ -286,7 +288,9 @@ def test_usage(lab: Lab, environment: Environment) -> None:
         ("part*", set()),
     ],
 )
-def test_remove(lab: Lab, environment: Environment, pattern: str, gone: set[str]) -> None:
+def test_remove_deletes_exactly_the_entries_that_the_pattern_matches(
+    lab: Lab, environment: Environment, pattern: str, gone: set[str]
+) -> None:
     before = _entries(lab, environment)
     assert {entry["filename"] for entry in _entries(lab, environment, pattern)} == gone
     done = lab.cache_tool(environment, "remove", pattern)
@@ -296,7 +300,7 @@ def test_remove(lab: Lab, environment: Environment, pattern: str, gone: set[str]
     assert {entry["filename"] for entry in before} - {entry["filename"] for entry in _entries(lab, environment)} == gone
 
 
-def test_an_environment_and_its_cache_are_found_as_pip_finds_them(lab: Lab, index: Index, environment: Environment) -> None:
+def test_the_environment_and_its_cache_are_those_that_pip_would_use(lab: Lab, index: Index, environment: Environment) -> None:
     other = lab.environment()
     (other.folder / "pip.conf").write_text(f"[global]\ncache-dir = {lab.root / 'own'}\n")
     del lab.environ["PIP_CACHE_DIR"]
@@ -322,7 +326,7 @@ def _truncate(path: Path) -> None:
 
 
 def _tamper(path: Path) -> None:
-    """Put another module into a wheel, whose RECORD still tells of the first."""
+    """Replace a module in a wheel without changing its RECORD."""
     import zipfile
 
     with zipfile.ZipFile(path) as archive:
@@ -357,7 +361,7 @@ def _drop_pages(lab: Lab) -> None:
 
 
 def _file(lab: Lab, index: Index, name: str) -> Path:
-    """Return the file in the cache that has what is so named."""
+    """Return the cached file of the entry with this name."""
     if name.startswith("index page of "):
         return _page_of(lab, name.removeprefix("index page of "))
     return lab.wheels()[0] if name == _BUILT else _body(lab, index, name)
@@ -377,7 +381,7 @@ _DAMAGES: list[tuple[Callable[[Path], None], str, str]] = [
 
 
 @pytest.mark.parametrize("damage", _DAMAGES, ids=lambda damage: f"{damage[0].__name__}-{damage[1]}")
-def test_verify_finds_what_is_bad_and_fix_drops_nothing_else(
+def test_verify_reports_a_bad_entry_and_fix_removes_only_that(
     lab: Lab, index: Index, environment: Environment, damage: tuple[Callable[[Path], None], str, str]
 ) -> None:
     spoil, filename, reason = damage
@@ -385,17 +389,17 @@ def test_verify_finds_what_is_bad_and_fix_drops_nothing_else(
     spoil(_file(lab, index, filename))
     done = lab.cache_tool(environment, "verify")
     _is_bad(done, filename, reason, len(before))
-    assert len(_entries(lab, environment)) == len(before), "nothing went"
+    assert len(_entries(lab, environment)) == len(before), "verify alone removes nothing"
     fixed = lab.cache_tool(environment, "verify", "--fix")
     assert (fixed.status, fixed.err) == (0, "")
     assert fixed.out.splitlines()[:-1] == done.out.splitlines()
     assert fixed.out.splitlines()[-1].startswith("Entries removed: 1 (")
-    # Without its page, a download has but the name that its content tells.
+    # Paths, not names: without its page, a download is named after its content.
     left = sorted(entry["paths"] for entry in before if entry["filename"] != filename)
     assert sorted(entry["paths"] for entry in _entries(lab, environment)) == left
 
 
-def test_what_was_dropped_comes_back(lab: Lab, index: Index, environment: Environment) -> None:
+def test_entries_that_fix_removed_are_fetched_and_built_again(lab: Lab, index: Index, environment: Environment) -> None:
     before = _entries(lab, environment)
     assert lab.cache_tool(environment, "verify").status == 0
     for spoil, name in ((_truncate, _BUILT), (_truncate, "index page of zope-part"), (flip, _DEMO)):
@@ -418,7 +422,9 @@ def _is_bad(done: Result, filename: str, reason: str, count: int) -> None:
 
 @pytest.mark.parametrize(("spoil", "reason"), [(flip, "damaged"), (_truncate, "damaged")])
 @pytest.mark.parametrize("unstated", ["page", "hash"])
-def test_without_a_hash(fresh: Lab, spoil: Callable[[Path], None], reason: str, unstated: str) -> None:
+def test_verify_finds_damage_without_a_known_hash(
+    fresh: Lab, spoil: Callable[[Path], None], reason: str, unstated: str
+) -> None:
     lab, index = fresh, _index(fresh)
     index.hashes = ("sha256",) if unstated == "page" else ()
     environment = lab.environment()
@@ -434,7 +440,7 @@ def test_without_a_hash(fresh: Lab, spoil: Callable[[Path], None], reason: str, 
     assert sorted(entry["version"] for entry in found) == ["1.0", "2.0", "3.0"], "built, demo 2.0 and zope-part stay"
 
 
-def test_what_pinstall_keeps_is_listed_and_proven(fresh: Lab) -> None:
+def test_the_store_is_listed_and_verified(fresh: Lab) -> None:
     lab = fresh
     _index(lab)
     environment = lab.environment()
@@ -454,7 +460,7 @@ def test_what_pinstall_keeps_is_listed_and_proven(fresh: Lab) -> None:
     assert list((lab.cache / "pinstall" / "store").rglob("*demo*")) == []
 
 
-def test_proofs_are_remembered(lab: Lab, index: Index, environment: Environment) -> None:
+def test_verify_writes_its_proofs_to_the_ledger(lab: Lab, index: Index, environment: Environment) -> None:
     for path in lab.cache.rglob("*"):
         os.utime(path, (0, 0), follow_symlinks=False)
     lab.cache_tool(environment, "verify")
@@ -462,8 +468,8 @@ def test_proofs_are_remembered(lab: Lab, index: Index, environment: Environment)
     assert len(ledger["proofs"]) == 3
 
 
-def test_a_library_that_is_gone(fresh: Lab) -> None:
-    """The record of a build tells where its libraries were."""
+def test_a_wheel_with_a_missing_library_is_set_aside(fresh: Lab) -> None:
+    """The build record names the libraries that the wheel needs."""
     lab, index = fresh, _index(fresh)
     from tests.packages import extension
     from tests.test_builds import _GCC, _library, _wrapper
@@ -480,10 +486,10 @@ def test_a_library_that_is_gone(fresh: Lab) -> None:
     assert "(built wheel): missing-library, libanswer.so.1 is not found" in done.out
     assert lab.cache_tool(environment, "verify", "--fix").status == 0
     assert lab.wheels() == []
-    assert [e["place"] for e in _entries(lab, environment) if e["kind"] == "built"] == ["store"], "it may come back"
+    assert [e["place"] for e in _entries(lab, environment) if e["kind"] == "built"] == ["store"], "it can be restored later"
 
 
-# Prune, purge, and what must not happen
+# Prune, purge, and files that must not be touched
 
 
 def _age(path: Path, days: int) -> None:
@@ -492,7 +498,7 @@ def _age(path: Path, days: int) -> None:
         os.utime(found, (then, then), follow_symlinks=False)
 
 
-def test_prune(lab: Lab, index: Index, environment: Environment) -> None:
+def test_prune_removes_unusable_files_that_are_older_than_a_day(lab: Lab, index: Index, environment: Environment) -> None:
     before = _entries(lab, environment)
     body = lab.cache / "http-v2" / "a" / "b" / "c" / "d" / "e" / f"abcde{'0' * 51}.body"
     body.parent.mkdir(parents=True, exist_ok=True)
@@ -509,7 +515,7 @@ def test_prune(lab: Lab, index: Index, environment: Environment) -> None:
     strays = [body, ignored, ignored.with_suffix(".body"), unfinished]
     done = lab.cache_tool(environment, "prune")
     assert done.status == 0
-    assert all(path.exists() for path in strays), "they are young: a pip may be at work"
+    assert all(path.exists() for path in strays), "these files are new: a running pip may be writing them"
     assert not (lab.cache / "pinstall" / "views" / "1-01234567").exists()
     assert not written.exists()
     for path in (body, ignored, ignored.with_suffix(".body"), unfinished.parent):
@@ -525,9 +531,9 @@ def test_prune(lab: Lab, index: Index, environment: Environment) -> None:
     assert _entries(lab, environment) == [entry for entry in before if not entry["filename"].startswith("zope_part")]
 
 
-def test_prune_what_was_not_used(lab: Lab, index: Index, environment: Environment) -> None:
+def test_prune_removes_entries_that_were_not_used_for_the_given_time(lab: Lab, index: Index, environment: Environment) -> None:
     _age(lab.cache, 40)
-    lab.cache_tool(environment, "verify")  # to look is not to use
+    lab.cache_tool(environment, "verify")  # verify does not count as use
     lab.pip(lab.environment(), "--no-deps", "demo==1.0")
     assert lab.cache_tool(environment, "prune", "--older-than", "60d").out.startswith("Files removed: 0")
     done = lab.cache_tool(environment, "prune", "--older-than", "30d")
@@ -538,7 +544,7 @@ def test_prune_what_was_not_used(lab: Lab, index: Index, environment: Environmen
 
 
 @pytest.mark.parametrize("words", [("remove", "built"), ("purge",), ("prune", "--older-than", "0d")], ids=" ".join)
-def test_builds_stay_while_a_pinstall_may_use_them(lab: Lab, environment: Environment, words: tuple[str, ...]) -> None:
+def test_builds_stay_while_another_pinstall_is_running(lab: Lab, environment: Environment, words: tuple[str, ...]) -> None:
     with lock.call_marker(str(lab.cache)):
         done = lab.cache_tool(environment, *words)
         assert done.status == 1, done
@@ -552,8 +558,8 @@ def test_builds_stay_while_a_pinstall_may_use_them(lab: Lab, environment: Enviro
 @pytest.mark.parametrize(
     "words", [("purge",), ("remove", "demo"), ("verify", "--fix"), ("prune", "--older-than", "0d")], ids=" ".join
 )
-def test_links_are_not_followed(lab: Lab, index: Index, environment: Environment, words: tuple[str, ...]) -> None:
-    """Neither links to files nor links to folders, at the top or below."""
+def test_symbolic_links_are_not_followed(lab: Lab, index: Index, environment: Environment, words: tuple[str, ...]) -> None:
+    """This holds for links to files and to folders, at the top and below."""
     precious = lab.cache.parent / "precious"
     precious.mkdir()
     file = precious / "file"
@@ -570,7 +576,9 @@ def test_links_are_not_followed(lab: Lab, index: Index, environment: Environment
 
 
 @pytest.mark.parametrize("words", [("purge",), ("remove", "demo"), ("verify", "--fix")], ids=" ".join)
-def test_who_holds_the_lock_is_waited_for(lab: Lab, index: Index, environment: Environment, words: tuple[str, ...]) -> None:
+def test_nothing_is_removed_while_another_pinstall_holds_the_lock(
+    lab: Lab, index: Index, environment: Environment, words: tuple[str, ...]
+) -> None:
     flip(_body(lab, index, _DEMO))
     files = [path for path in lab.cache.rglob("*") if path.is_file()]
     with lock.held(str(lab.cache), 0, print):
@@ -581,7 +589,7 @@ def test_who_holds_the_lock_is_waited_for(lab: Lab, index: Index, environment: E
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "inf", "nan", "\udcff"], ids=ascii)
-def test_a_timeout_that_is_none(lab: Lab, index: Index, environment: Environment, value: str) -> None:
+def test_an_invalid_lock_timeout_produces_a_warning(lab: Lab, index: Index, environment: Environment, value: str) -> None:
     assert index.url
     done = lab.cache_tool(environment, "remove", "demo", PINSTALL_LOCK_TIMEOUT=value)
     assert (done.status, len(done.err.splitlines())) == (0, 1)
@@ -591,7 +599,7 @@ def test_a_timeout_that_is_none(lab: Lab, index: Index, environment: Environment
 @pytest.mark.parametrize(
     "age", ["9" * 400 + "w", "9" * 5_000 + "h", "1e999d", "nan", "", "\udcffd", "-1d", "\u0661d", " 1d"], ids=ascii
 )
-def test_ages_that_are_none(lab: Lab, index: Index, environment: Environment, age: str) -> None:
+def test_an_invalid_age_is_a_usage_error(lab: Lab, index: Index, environment: Environment, age: str) -> None:
     assert index.url
     done = lab.cache_tool(environment, "prune", f"--older-than={age}")
     assert (done.status, done.out) == (2, "")
@@ -599,8 +607,8 @@ def test_ages_that_are_none(lab: Lab, index: Index, environment: Environment, ag
     assert max(map(len, done.err.splitlines())) < 200
 
 
-def test_files_that_are_none(lab: Lab, index: Index, environment: Environment) -> None:
-    """To open a FIFO would be to wait for ever."""
+def test_fifos_in_the_cache_are_not_opened(lab: Lab, index: Index, environment: Environment) -> None:
+    """Opening a FIFO would block forever."""
     body, other = (_body(lab, index, name) for name in ("demo-1.0-py3-none-any.whl", "zope_part-3.0-py3-none-any.whl"))
     for path in (body, other.with_suffix(""), *lab.wheels()):
         path.unlink()
@@ -611,8 +619,8 @@ def test_files_that_are_none(lab: Lab, index: Index, environment: Environment) -
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_hostile_cache(lab: Lab, environment: Environment, seed: int) -> None:
-    """Random bytes and odd names anywhere; whatever they are, there is an answer."""
+def test_a_cache_with_random_damage_causes_no_traceback(lab: Lab, environment: Environment, seed: int) -> None:
+    """Random bytes and odd names anywhere in the cache cause no traceback."""
     dice = random.Random(seed)  # noqa: S311 (not for secrets)
     lab.cache_tool(environment, "verify")
     files = [path for path in lab.cache.rglob("*") if path.is_file()]
@@ -635,7 +643,7 @@ def test_a_hostile_cache(lab: Lab, environment: Environment, seed: int) -> None:
     assert [path for path in (lab.cache / "http-v2").rglob("*") if path.is_file()] == []
 
 
-def test_heads_that_tell_nonsense(lab: Lab, index: Index, environment: Environment) -> None:
+def test_heads_with_nonsense_values_cause_no_traceback(lab: Lab, index: Index, environment: Environment) -> None:
     import msgpack
 
     _drop_pages(lab)
@@ -650,7 +658,7 @@ def test_heads_that_tell_nonsense(lab: Lab, index: Index, environment: Environme
         assert "Traceback" not in done.err, done
 
 
-def test_a_cache_that_is_not_there(fresh: Lab) -> None:
+def test_a_missing_cache_is_no_error_and_is_not_created(fresh: Lab) -> None:
     environment = fresh.environment()
     for words in (["list"], ["info"], ["verify", "--fix"], ["prune"], ["purge"], ["remove", "demo"]):
         assert fresh.cache_tool(environment, *words).status == 0
@@ -658,40 +666,40 @@ def test_a_cache_that_is_not_there(fresh: Lab) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_cache_that_cannot_be_written(lab: Lab, environment: Environment) -> None:  # pragma: no cover
+def test_a_read_only_cache_can_be_listed(lab: Lab, environment: Environment) -> None:  # pragma: no cover
     lab.cache.chmod(0o500)
     assert lab.cache_tool(environment, "list").status == 0
     lab.cache.chmod(0o700)
 
 
 @pytest.mark.parametrize("words", ["purge", "remove demo==1.0", "prune --older-than 0h"])
-def test_room_is_made_on_a_full_disk(lab: Lab, environment: Environment, words: str) -> None:
-    """Where no pinstall was before: not even the lock's file can be made."""
+def test_entries_are_removed_on_a_full_disk(lab: Lab, environment: Environment, words: str) -> None:
+    """pinstall's folder is missing, and not even the lock file can be created."""
     shutil.rmtree(lab.cache / "pinstall", ignore_errors=True)
     done = lab.on_full_disk(f"{environment.folder}/bin/pinstall-cache {words}")
     assert (done.status, done.err) == (0, "")
     assert "Files removed: 0 " not in done.out
 
 
-def test_a_part_that_is_a_link_is_said(lab: Lab, environment: Environment) -> None:
-    """What lies behind it pip uses, and nobody has proven."""
+def test_verify_warns_about_a_folder_that_is_a_link(lab: Lab, environment: Environment) -> None:
+    """pip uses the files behind the link, but the tool has not checked them."""
     (lab.cache / "http-v2").rename(lab.cache.parent / "elsewhere")
     (lab.cache / "http-v2").symlink_to(lab.cache.parent / "elsewhere")
     done = lab.cache_tool(environment, "verify")
     assert (done.status, done.err) == (1, "WARNING: not looked into: http-v2 is a symbolic link\n")
 
 
-def test_a_closed_stream(lab: Lab, environment: Environment) -> None:
+def test_a_closed_standard_output_is_no_error(lab: Lab, environment: Environment) -> None:
     done = lab.run(["sh", "-c", f"{environment.folder}/bin/pinstall-cache info >&-"])
     assert (done.status, done.err) == (0, "")
 
 
-def test_a_reader_that_has_enough(lab: Lab, environment: Environment) -> None:
+def test_a_closed_pipe_is_no_error(lab: Lab, environment: Environment) -> None:
     done = lab.run(["sh", "-c", f"{environment.folder}/bin/pinstall-cache list --format=json | head -c 1"])
     assert (done.out, done.err) == ("{", "")
 
 
-def test_the_document_tells_the_schema(lab: Lab, environment: Environment) -> None:
+def test_the_documentation_lists_all_json_fields_and_kinds(lab: Lab, environment: Environment) -> None:
     text = (Path(__file__).parent.parent / "docs" / "cache.md").read_text()
     table = text.partition("## JSON")[2]
     told = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
@@ -711,5 +719,5 @@ def test_the_document_tells_the_schema(lab: Lab, environment: Environment) -> No
         ("", ""),
     ],
 )
-def test_an_origin_has_no_credentials(url: str, host: str) -> None:
+def test_host_removes_credentials(url: str, host: str) -> None:
     assert inventory.host(url) == host

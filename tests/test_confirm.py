@@ -1,4 +1,4 @@
-"""After a pip that succeeded: what contradicts a pin, what is worth a notice, and what nobody can know."""
+"""Tests of the check after a successful pip: contradictions, notices, and cases in which nothing is known."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def index(lab: Lab) -> Index:
 
 
 def _confirm(lab: Lab, made: Made, *words: str, before: Mapping[str, str]) -> list[Discrepancy]:
-    """Hold *made* as it is to the call *words*."""
+    """Check the environment *made* against the call *words*, without running pip."""
     environment = Environment(made.python)
     call = invocation.read(words, lab.environ, environment.prefix, _PIP)
     found = pins.collect(call.lines, environment.markers).pins
@@ -53,7 +53,7 @@ def _confirm(lab: Lab, made: Made, *words: str, before: Mapping[str, str]) -> li
 
 
 def _after(lab: Lab, made: Made, *words: str) -> list[str]:
-    """Let a real pip serve a call, which must not lead to a contradiction; return the notices."""
+    """Run a real pip, check that there is no contradiction, and return the notices."""
     before = Environment(made.python).versions()
     lab.pip(made, *words)
     doubts = _confirm(lab, made, *words, before=before)
@@ -62,7 +62,7 @@ def _after(lab: Lab, made: Made, *words: str) -> list[str]:
 
 
 def _contradictions(lab: Lab, made: Made, *words: str, before: Mapping[str, str] | None = None) -> list[str]:
-    """Return what is said of *made* as it is; it is all of contradictions."""
+    """Return the lines about the environment *made*, all of which must be contradictions."""
     doubts = _confirm(lab, made, *words, before=before or {})
     assert all(doubt.contradicts for doubt in doubts)
     return [doubt.line for doubt in doubts]
@@ -74,7 +74,7 @@ def _site(made: Made) -> Path:
 
 
 def _put(folder: Path, version: str, file: str = "demo-{}.dist-info/METADATA") -> None:
-    """Make demo look installed, as some other program may have done meanwhile."""
+    """Make demo look installed in *folder*, as by another program."""
     path = folder / file.format(version)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"Metadata-Version: 2.1\nName: demo\nVersion: {version}\n")
@@ -88,7 +88,7 @@ def _file(index: Index, name: str) -> tuple[str, str]:
 # Names and versions.
 
 
-def test_all_is_well(lab: Lab, index: Index) -> None:
+def test_a_correct_environment_produces_no_line(lab: Lab, index: Index) -> None:
     made = lab.environment()
     assert _after(lab, made, "demo==1.0") == []
     assert _after(lab, made, "demo==1.0") == []
@@ -121,17 +121,17 @@ def test_all_is_well(lab: Lab, index: Index) -> None:
         ("===1.0", "1.0.0", False),
         ("===1.0", "1.0+cpu", False),
         ("==1.0,>=0.5", "1.0", True),
-        ("==1.0", "no-version", True),  # nobody can tell
+        ("==1.0", "no-version", True),  # an unparsable version proves nothing
     ],
 )
-def test_versions(lab: Lab, specifier: str, version: str, holds: bool) -> None:
+def test_an_installed_version_satisfies_a_pin_by_the_specification(lab: Lab, specifier: str, version: str, holds: bool) -> None:
     made = lab.environment()
     _put(_site(made), version)
     said = [] if holds else [f"what is pinned is not installed, but {version}: {_MENDED}; demo{specifier} (argument)"]
     assert _contradictions(lab, made, f"demo{specifier}") == said
 
 
-def test_the_place_of_the_pin_is_named(lab: Lab) -> None:
+def test_the_line_names_the_file_and_line_of_the_pin(lab: Lab) -> None:
     made = lab.environment()
     _put(_site(made), "2.0")
     (lab.root / "r.txt").write_text("\n\ndemo==1.0\n")
@@ -141,22 +141,22 @@ def test_the_place_of_the_pin_is_named(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("words", [["demo==1.0"], ["demo", "--hash=sha256:" + "a" * 64]])
-def test_nothing_is_installed(lab: Lab, words: list[str]) -> None:
+def test_a_pinned_project_that_is_not_installed_is_a_contradiction(lab: Lab, words: list[str]) -> None:
     (lab.root / "r.txt").write_text(" ".join(words))
     said = f"what is pinned is not installed: the same call again installs it; {words[0]} (r.txt, line 1)"
     assert _contradictions(lab, lab.environment(), "-r", "r.txt") == [said]
 
 
-def test_markers(lab: Lab) -> None:
+def test_a_pin_whose_marker_is_false_is_ignored(lab: Lab) -> None:
     assert _contradictions(lab, lab.environment(), "demo==1.0; python_version < '3'") == []
 
 
-def test_the_name_of_a_file_is_no_promise(lab: Lab) -> None:
-    """What is under a URL may have another name, and pip installs it under that."""
+def test_the_name_in_a_url_is_not_checked(lab: Lab) -> None:
+    """A file may declare another name than its file name says; pip installs it under the declared one."""
     assert _contradictions(lab, lab.environment(), "https://host/archive/demo-1.0.tar.gz") == []
 
 
-def test_half_an_installation(lab: Lab) -> None:
+def test_an_empty_dist_info_folder_is_a_contradiction(lab: Lab) -> None:
     made = lab.environment()
     (_site(made) / "demo-1.0.dist-info").mkdir()
     assert len(_contradictions(lab, made, "demo==1.0")) == 1
@@ -164,15 +164,15 @@ def test_half_an_installation(lab: Lab) -> None:
 
 @pytest.mark.parametrize("file", ["demo-{}-py3.11.egg-info", "demo-{}-py3.11.egg-info/PKG-INFO"])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
-def test_what_setuptools_installed_long_ago(lab: Lab, file: str, version: str) -> None:
+def test_egg_info_files_and_folders_are_read(lab: Lab, file: str, version: str) -> None:
     made = lab.environment()
     _put(_site(made), version, file)
     assert len(_contradictions(lab, made, "demo==1.0")) == (version != "1.0")
 
 
 @pytest.mark.parametrize("shadowed", [True, False])
-def test_a_folder_that_was_not_on_the_path_before(lab: Lab, index: Index, shadowed: bool) -> None:
-    """As the user's own site, which pip makes when it first needs it."""
+def test_a_folder_that_is_new_on_the_path_is_found(lab: Lab, index: Index, shadowed: bool) -> None:
+    """An example is the user site, which pip creates when it first needs it."""
     made, user = lab.environment(), lab.root / "user"
     if shadowed:
         lab.pip(made, "demo==2.0")
@@ -186,7 +186,7 @@ def test_a_folder_that_was_not_on_the_path_before(lab: Lab, index: Index, shadow
     assert confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call) == []
 
 
-def test_a_folder_that_comes_first_hides_what_is_pinned(lab: Lab, index: Index) -> None:
+def test_a_folder_earlier_on_the_path_hides_the_pinned_version(lab: Lab, index: Index) -> None:
     made, first = lab.environment(), lab.root / "first"
     lab.pip(made, "demo==1.0")
     _put(first, "2.0")
@@ -194,8 +194,8 @@ def test_a_folder_that_comes_first_hides_what_is_pinned(lab: Lab, index: Index) 
     assert len(_contradictions(lab, made, "demo==1.0")) == 1
 
 
-def test_an_old_dist_info_is_no_proof(lab: Lab, index: Index) -> None:
-    """--ignore-installed leaves it beside the new one, and which of them is found is anybody's guess."""
+def test_a_second_dist_info_folder_is_no_contradiction(lab: Lab, index: Index) -> None:
+    """--ignore-installed leaves the old .dist-info beside the new one, and either may be found."""
     made = lab.environment()
     lab.pip(made, "demo==2.0")
     assert _after(lab, made, "--ignore-installed", "demo==1.0") == []
@@ -207,7 +207,7 @@ def test_an_old_dist_info_is_no_proof(lab: Lab, index: Index) -> None:
     assert "but 2.0 and 3.0: " in said or "but 3.0 and 2.0: " in said
 
 
-def test_a_python_that_does_not_answer(lab: Lab) -> None:
+def test_an_interpreter_that_does_not_answer_produces_a_notice(lab: Lab) -> None:
     made = lab.environment()
     environment = Environment(made.python)
     call = invocation.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
@@ -219,10 +219,10 @@ def test_a_python_that_does_not_answer(lab: Lab) -> None:
     messages.hold(doubt.line, messages.OURS)
 
 
-# What a call answers for.
+# Pins that the call requests, and pins that it does not.
 
 
-def test_a_constraint_counts_where_pip_changed_something(lab: Lab, index: Index) -> None:
+def test_a_constraint_counts_only_if_pip_changed_the_project(lab: Lab, index: Index) -> None:
     made = lab.environment()
     wheel(index.root, "other", "1.0")
     (lab.root / "c.txt").write_text("demo==1.0\n")
@@ -234,25 +234,25 @@ def test_a_constraint_counts_where_pip_changed_something(lab: Lab, index: Index)
 
 
 @pytest.mark.parametrize("option", [["--dry-run"], ["--target", "there"], ["--prefix", "there"], ["--root", "there"]])
-def test_what_is_not_installed_here(lab: Lab, index: Index, option: list[str]) -> None:
+def test_options_that_install_nothing_here_turn_the_check_off(lab: Lab, index: Index, option: list[str]) -> None:
     made = lab.environment()
     lab.pip(made, "demo==2.0")
     assert _after(lab, made, *option, "demo==1.0") == []
 
 
-def test_only_dependencies(lab: Lab, index: Index) -> None:
+def test_with_only_deps_the_requirement_itself_is_not_checked(lab: Lab, index: Index) -> None:
     made = lab.environment()
     wheel(index.root, "whole", "1.0", requires=["demo==1.0"])
     assert _after(lab, made, "--only-deps", "whole==1.0") == []
     assert made.installed("demo") == "1.0 1.0"
 
 
-def test_no_dependencies(lab: Lab, index: Index) -> None:
+def test_with_no_deps_dependencies_are_not_checked(lab: Lab, index: Index) -> None:
     wheel(index.root, "whole", "1.0", requires=["demo==1.0"])
     assert _after(lab, lab.environment(), "--no-deps", "whole==1.0") == []
 
 
-def test_the_dependencies_of_a_local_project(lab: Lab, index: Index) -> None:
+def test_dependencies_of_a_local_project_are_checked(lab: Lab, index: Index) -> None:
     made = lab.environment()
     project(lab.root / "local", "local", dependencies=["demo==1.0"])
     assert _after(lab, made, "./local") == []
@@ -260,10 +260,10 @@ def test_the_dependencies_of_a_local_project(lab: Lab, index: Index) -> None:
     assert len(_contradictions(lab, made, "./local")) == 1
 
 
-# Where it came from.
+# Origins.
 
 
-def test_another_file_than_the_hash_allows(lab: Lab, index: Index) -> None:
+def test_an_installed_file_with_another_hash_produces_a_notice(lab: Lab, index: Index) -> None:
     made, other = lab.environment(), lab.index("other")
     wheel(other.root, "demo", "1.0", "something else")
     _, pinned = _file(index, "demo-1.0-py3-none-any.whl")
@@ -283,7 +283,7 @@ def test_another_file_than_the_hash_allows(lab: Lab, index: Index) -> None:
 
 
 @pytest.mark.parametrize("hashes", ["found", "both", "unknown"])
-def test_a_file_that_the_hashes_allow(lab: Lab, index: Index, hashes: str) -> None:
+def test_an_installed_file_with_an_allowed_or_unknown_hash_produces_no_notice(lab: Lab, index: Index, hashes: str) -> None:
     made = lab.environment()
     url, found = _file(index, "demo-1.0-py3-none-any.whl")
     stated = {
@@ -296,7 +296,7 @@ def test_a_file_that_the_hashes_allow(lab: Lab, index: Index, hashes: str) -> No
     assert _after(lab, made, "-r", "r.txt") == []
 
 
-def test_another_url(lab: Lab, index: Index) -> None:
+def test_an_installed_file_from_another_url_produces_a_notice(lab: Lab, index: Index) -> None:
     made, other = lab.environment(), lab.index("other")
     wheel(other.root, "demo", "1.0", "something else")
     (there, _), (here, pinned) = (_file(made, "demo-1.0-py3-none-any.whl") for made in (other, index))
@@ -313,7 +313,7 @@ def test_another_url(lab: Lab, index: Index) -> None:
         assert _after(lab, made, form) == []
 
 
-def test_the_same_file_from_another_url(lab: Lab, index: Index) -> None:
+def test_the_same_file_from_another_url_produces_no_notice(lab: Lab, index: Index) -> None:
     made, other = lab.environment(), lab.index("other")
     wheel(other.root, "demo", "1.0")
     there, found = _file(other, "demo-1.0-py3-none-any.whl")
@@ -323,20 +323,20 @@ def test_the_same_file_from_another_url(lab: Lab, index: Index) -> None:
     assert _after(lab, made, f"demo @ {here}#sha256={pinned}") == []
 
 
-def test_a_path_with_odd_characters(lab: Lab) -> None:
+def test_a_path_with_odd_characters_produces_no_notice(lab: Lab) -> None:
     made = lab.environment()
     wheel(lab.root / "a ~folder", "demo", "1.0")
     for _ in range(2):
         assert _after(lab, made, "./a ~folder/demo-1.0-py3-none-any.whl") == []
 
 
-def test_what_came_from_an_index_states_no_origin(lab: Lab, index: Index) -> None:
+def test_a_distribution_from_an_index_has_no_recorded_origin(lab: Lab, index: Index) -> None:
     made = lab.environment()
     lab.pip(made, "demo==1.0")
     assert _after(lab, made, f"demo @ {_file(index, 'demo-1.0-py3-none-any.whl')[0]}") == []
 
 
-def test_another_commit(lab: Lab, index: Index) -> None:
+def test_an_installed_other_commit_produces_a_notice(lab: Lab, index: Index) -> None:
     made, repository = lab.environment(), lab.root / "repository"
     project(repository, "demo")
     lab.run(["git", "-C", repository, "init", "-q"])
@@ -376,7 +376,7 @@ def test_another_commit(lab: Lab, index: Index) -> None:
         ('{"url": "https://h/x", "dir_info": {}}', 1),
     ],
 )
-def test_origins_that_others_wrote(lab: Lab, text: str, notices: int) -> None:
+def test_damaged_and_foreign_origin_files_are_read_or_ignored(lab: Lab, text: str, notices: int) -> None:
     made = lab.environment()
     _put(_site(made), "1.0")
     text = text.replace("THERE", "b" * 64).replace("HERE", "a" * 64)
@@ -390,7 +390,7 @@ def test_origins_that_others_wrote(lab: Lab, text: str, notices: int) -> None:
 
 @pytest.fixture
 def gpu(lab: Lab) -> Index:
-    """An index of +cu113 beside one without and one of +cpu; all pages are in the cache."""
+    """Make three indexes with demo 1.0, 1.0+cu113 and 1.0+cpu; pip has cached the pages of the first two."""
     made, plain, cpu = lab.index("cu113"), lab.index("plain"), lab.index("cpu")
     wheel(made.root, "demo", "1.0+cu113")
     wheel(plain.root, "demo", "1.0")
@@ -405,20 +405,20 @@ def _offered(version: str, place: str = "argument") -> list[str]:
     return [f"pip kept the installed {version}, and 1.0+cu113 is offered too: 'demo==1.0+cu113' pins it; demo==1.0 ({place})"]
 
 
-def test_another_local_version_is_offered(lab: Lab, gpu: Index) -> None:
+def test_another_offered_local_version_produces_a_notice(lab: Lab, gpu: Index) -> None:
     made = lab.environment()
     lab.pip(made, "demo==1.0", "-i", lab.environ["CPU"])
     (lab.root / "r.txt").write_text("demo==1.0\n")
     assert _after(lab, made, "demo==1.0", "--extra-index-url", gpu.url) == _offered("1.0+cpu")
     assert _after(lab, made, "-r", "r.txt", "--extra-index-url", gpu.url) == _offered("1.0+cpu", "r.txt, line 1")
-    assert _after(lab, made, "demo==1.0") == []  # what has no local version is no other one
+    assert _after(lab, made, "demo==1.0") == []  # a file without a local version is not offered
     assert _after(lab, made, "demo==1.0+cpu", "--extra-index-url", gpu.url) == []
     assert _after(lab, made, "demo==1.0+cu113", "--extra-index-url", gpu.url) == []
     assert _after(lab, made, "demo==1.0", "--extra-index-url", gpu.url) == []
 
 
-def test_a_local_version_is_offered_instead_of_none(lab: Lab, gpu: Index) -> None:
-    """Looked for only where the requirement was typed beside a place that is not PyPI."""
+def test_an_offered_local_version_produces_a_notice_if_none_is_installed(lab: Lab, gpu: Index) -> None:
+    """pinstall looks for one only if the requirement is an argument and the call has a source other than PyPI."""
     made = lab.environment()
     lab.pip(made, "demo==1.0")
     (lab.root / "r.txt").write_text("demo==1.0\n")
@@ -430,7 +430,7 @@ def test_a_local_version_is_offered_instead_of_none(lab: Lab, gpu: Index) -> Non
 
 
 @pytest.mark.parametrize("way", ["file", "variable", "pip.conf"])
-def test_wherever_the_other_index_is_named(lab: Lab, gpu: Index, way: str) -> None:
+def test_the_other_index_may_be_named_in_a_file_variable_or_configuration(lab: Lab, gpu: Index, way: str) -> None:
     made = lab.environment()
     lab.pip(made, "demo==1.0", "-i", lab.environ["CPU"])
     option = f"--extra-index-url {gpu.url}\n" if way == "file" else ""
@@ -445,14 +445,14 @@ def test_wherever_the_other_index_is_named(lab: Lab, gpu: Index, way: str) -> No
         assert _after(lab, made, "demo==1.0") == _offered("1.0+cpu")
 
 
-def test_what_an_index_offers_that_was_never_asked_is_not_known(lab: Lab, gpu: Index) -> None:
+def test_an_index_without_a_cached_page_produces_no_notice(lab: Lab, gpu: Index) -> None:
     made, unasked = lab.environment(), lab.index("unasked")
     wheel(unasked.root, "demo", "1.0+cu999")
     lab.pip(made, "demo==1.0", "-i", lab.environ["CPU"])
     assert _after(lab, made, "demo==1.0", "--extra-index-url", unasked.url) == []
 
 
-def test_what_the_hashes_or_tags_do_not_allow_is_not_offered(lab: Lab, gpu: Index) -> None:
+def test_files_that_hashes_or_tags_exclude_are_not_offered(lab: Lab, gpu: Index) -> None:
     made = lab.environment()
     lab.pip(made, "demo==1.0")
     (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{'a' * 64}\n")
@@ -462,8 +462,8 @@ def test_what_the_hashes_or_tags_do_not_allow_is_not_offered(lab: Lab, gpu: Inde
 
 
 @pytest.mark.parametrize("option", ["--force-reinstall", "--ignore-installed"])
-def test_pip_was_told_to_choose_anew(lab: Lab, gpu: Index, option: str) -> None:
-    """It knew what is on the pages now, and had other reasons."""
+def test_options_that_reinstall_produce_no_notice(lab: Lab, gpu: Index, option: str) -> None:
+    """With these options pip itself has chosen from the current pages."""
     made = lab.environment()
     lab.pip(made, "demo==1.0")
     assert _confirm(lab, made, option, "demo==1.0", "-f", str(gpu.root), before={"demo": "1.0"}) == []

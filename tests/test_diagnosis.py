@@ -1,4 +1,4 @@
-"""What is said of the cause after a real pip failed; and all the failures of which nothing may be said."""
+"""Tests of the explanation after a real pip has failed, and of the failures that must not be explained."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _WHEEL, _SDIST = "demo-1.0-py3-none-any.whl", "demo-1.0.tar.gz"
 
 
 def _causes(lab: Lab, *words: str, pip: str = NEWEST, status: int = 1) -> list[str]:
-    """Run pip in a fresh environment, and diagnose as a session does."""
+    """Run pip in a new environment; return the explanation that pinstall would print."""
     since = time.time()
     environment = lab.environment(pip)
     done = lab.run([environment.pip, "install", *words])
     assert done.status == status, done
-    return _told(lab, environment.python, words, since, pip)
+    return _explained(lab, environment.python, words, since, pip)
 
 
-def _told(lab: Lab, python: str, words: tuple[str, ...], since: float, pip: str = NEWEST) -> list[str]:
+def _explained(lab: Lab, python: str, words: tuple[str, ...], since: float, pip: str = NEWEST) -> list[str]:
     version = tuple(int(part) for part in pip.split("."))
     environment = Environment(python)
     call = invocation.read(words, lab.environ, environment.prefix, version)
@@ -67,35 +67,35 @@ def _python(lab: Lab) -> str:
     return Environment(lab.environment().python).markers["python_full_version"]
 
 
-# Nothing to say.
+# Failures without an explanation.
 
 
-def test_a_pip_that_succeeds(lab: Lab) -> None:
+def test_nothing_is_said_if_pip_succeeds(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     assert _causes(lab, "-i", index.url, "demo==1.0", status=0) == []
 
 
 @pytest.mark.parametrize("pip", _PIPS)
-def test_a_build_that_fails(lab: Lab, pip: str) -> None:
+def test_a_failing_build_is_not_explained(lab: Lab, pip: str) -> None:
     index = lab.index()
     extension(index.root, "demo", "1.0", source=_UNCOMPILABLE)
     assert _causes(lab, "-i", index.url, "demo==1.0", pip=pip) == []
 
 
-def test_a_project_that_the_index_does_not_know(lab: Lab) -> None:
-    """Its page is a 404, of which nothing stays in the cache."""
+def test_a_project_that_the_index_does_not_have_is_not_explained(lab: Lab) -> None:
+    """Its page is a 404 response, which pip does not cache."""
     assert _causes(lab, "-i", lab.index().url, "nosuchproject==1") == []
 
 
-def test_an_index_that_cannot_be_reached(lab: Lab) -> None:
+def test_an_unreachable_index_is_not_explained(lab: Lab) -> None:
     words = ("--retries", "0", "-i", "https://localhost:1/simple/", "demo==1.0")
     assert _causes(lab, *words) == []
 
 
 @pytest.mark.parametrize("pip", _PIPS)
-def test_an_index_that_cannot_be_reached_any_more(lab: Lab, pip: str) -> None:
-    """What the page said before, it may not say now."""
+def test_an_index_that_has_become_unreachable_is_not_explained(lab: Lab, pip: str) -> None:
+    """The cached page may be outdated."""
     index = lab.index()
     index.page_age = 0
     wheel(index.root, "demo", "1.0")
@@ -104,7 +104,7 @@ def test_an_index_that_cannot_be_reached_any_more(lab: Lab, pip: str) -> None:
     assert _causes(lab, "-i", index.url, "demo==2.0", pip=pip) == []
 
 
-def test_one_index_of_two_that_forbids_caching(lab: Lab) -> None:
+def test_nothing_is_said_if_one_of_two_indexes_forbids_caching(lab: Lab) -> None:
     first, second = lab.index("first"), lab.index("second")
     second.page_age = None
     wheel(first.root, "demo", "1.0")
@@ -112,27 +112,27 @@ def test_one_index_of_two_that_forbids_caching(lab: Lab) -> None:
     assert _causes(lab, "-i", first.url, "--extra-index-url", second.url, "demo==2.0") == []
 
 
-def test_a_damaged_page(lab: Lab) -> None:
+def test_nothing_is_said_if_the_cached_page_is_damaged(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     words, since = ("-i", index.url, "demo==2.0"), time.time()
     assert _causes(lab, *words) != []
     (page,) = lab.pages()
     page.write_bytes(page.read_bytes()[:20])
-    assert _told(lab, lab.environment().python, words, since) == []
+    assert _explained(lab, lab.environment().python, words, since) == []
 
 
-def test_a_requirements_file_that_only_pip_can_read_may_name_another_index(lab: Lab) -> None:
+def test_nothing_is_said_if_a_requirements_file_could_not_be_read(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     words, since = ("-i", index.url, "demo==2.0"), time.time()
     assert _causes(lab, *words) != []
     more = ("-r", f"{index.base}/files/r.txt")
-    assert _told(lab, lab.environment().python, (*words, *more), since) == []
+    assert _explained(lab, lab.environment().python, (*words, *more), since) == []
 
 
-def test_a_constraint_of_what_was_not_wanted(lab: Lab) -> None:
-    """It is unfulfillable, but pip had no use for it; its page is from an earlier call."""
+def test_nothing_is_said_of_a_constraint_on_a_project_that_pip_does_not_need(lab: Lab) -> None:
+    """The constraint cannot be satisfied, but pip does not need the project; its page is from an earlier call."""
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
@@ -141,24 +141,24 @@ def test_a_constraint_of_what_was_not_wanted(lab: Lab) -> None:
     assert _causes(lab, "-i", index.url, "-c", str(lab.root / "c.txt"), "broken==1.0") == []
 
 
-def test_what_is_installed_already(lab: Lab) -> None:
+def test_nothing_is_said_if_the_pinned_version_is_installed(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     local = wheel(lab.root / "elsewhere", "demo", "2.0")
     environment, since = lab.environment(), time.time()
     lab.pip(environment, "-i", index.url, "demo")
     lab.pip(environment, str(local))
-    assert _told(lab, environment.python, ("-i", index.url, "demo==2.0"), since) == []
+    assert _explained(lab, environment.python, ("-i", index.url, "demo==2.0"), since) == []
 
 
 @pytest.mark.parametrize("requirement", ["demo", "demo>=3", "demo==3.*", "demo==1.0,==2.0"])
-def test_what_is_no_pin(lab: Lab, requirement: str) -> None:
+def test_a_requirement_that_is_not_a_pin_is_not_explained(lab: Lab, requirement: str) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0", tag=_FOREIGN)
     assert _causes(lab, "-i", index.url, requirement) == []
 
 
-def test_a_url(lab: Lab) -> None:
+def test_a_url_is_not_explained(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     assert _causes(lab, "-i", index.url, f"{index.base}/files/demo-2.0-py3-none-any.whl") == []
@@ -166,8 +166,8 @@ def test_a_url(lab: Lab) -> None:
 
 @pytest.mark.parametrize("json", [True, False])
 @pytest.mark.parametrize("pip", _PIPS)
-def test_yanked_is_no_cause(lab: Lab, pip: str, json: bool) -> None:
-    """PEP 592: what is pinned is installed all the same."""
+def test_a_yanked_pin_is_installed(lab: Lab, pip: str, json: bool) -> None:
+    """PEP 592: pip installs a yanked file if it is pinned."""
     index = lab.index()
     index.json = json
     index.yanked[wheel(index.root, "demo", "1.0").name] = "broken"
@@ -175,7 +175,7 @@ def test_yanked_is_no_cause(lab: Lab, pip: str, json: bool) -> None:
 
 
 @pytest.mark.parametrize("pip", _PIPS)
-def test_nor_is_it_where_only_a_constraint_pins(lab: Lab, pip: str) -> None:
+def test_a_yanked_version_pinned_by_a_constraint_is_installed(lab: Lab, pip: str) -> None:
     index = lab.index()
     index.yanked[wheel(index.root, "demo", "1.0").name] = "broken"
     wheel(index.root, "demo", "2.0")
@@ -190,7 +190,7 @@ def test_nor_is_it_where_only_a_constraint_pins(lab: Lab, pip: str) -> None:
 
 @pytest.mark.parametrize("json", [True, False])
 @pytest.mark.parametrize("pip", _PIPS)
-def test_a_version_that_is_not_listed(lab: Lab, pip: str, json: bool) -> None:
+def test_a_version_that_no_page_lists_is_explained(lab: Lab, pip: str, json: bool) -> None:
     index = lab.index()
     index.json = json
     for version in ("1.0", "1.9", "1.10", "0.1", "2.0rc1"):
@@ -203,7 +203,7 @@ def test_a_version_that_is_not_listed(lab: Lab, pip: str, json: bool) -> None:
     assert [line for line in done.said if line.startswith("cannot be installed")] == expected
 
 
-def test_a_page_of_which_the_server_says_that_it_is_as_before(lab: Lab) -> None:
+def test_a_page_confirmed_as_not_modified_counts_as_current(lab: Lab) -> None:
     index = lab.index()
     index.page_age = 0
     wheel(index.root, "demo", "1.0")
@@ -211,7 +211,7 @@ def test_a_page_of_which_the_server_says_that_it_is_as_before(lab: Lab) -> None:
     assert len(_causes(lab, "-i", index.url, "demo==9.0", pip=VERSIONS[0])) == 1
 
 
-def test_a_version_that_no_index_of_two_and_no_folder_lists(lab: Lab) -> None:
+def test_a_version_that_neither_indexes_nor_folders_list_is_explained(lab: Lab) -> None:
     first, second = lab.index("first"), lab.index("second")
     wheel(first.root, "demo", "1.0")
     wheel(second.root, "demo", "2.0")
@@ -222,7 +222,7 @@ def test_a_version_that_no_index_of_two_and_no_folder_lists(lab: Lab) -> None:
     assert _causes(lab, *words, "demo==2.0", status=0) == []
 
 
-def test_a_project_that_no_folder_has(lab: Lab) -> None:
+def test_a_project_that_no_folder_has_is_explained(lab: Lab) -> None:
     (lab.root / "folder").mkdir()
     expected = (
         "cannot be installed: no index or folder of this call lists any wheel or sdist of the project; demo==1.0 (argument)"
@@ -230,7 +230,7 @@ def test_a_project_that_no_folder_has(lab: Lab) -> None:
     assert _causes(lab, "--no-index", "-f", str(lab.root / "folder"), "demo==1.0") == [expected]
 
 
-def test_a_constraint_of_what_another_needs(lab: Lab) -> None:
+def test_a_constraint_on_a_dependency_is_explained(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     wheel(index.root, "app", "1.0", requires=["demo"])
@@ -240,11 +240,11 @@ def test_a_constraint_of_what_another_needs(lab: Lab) -> None:
     assert line.endswith(f"only of 1.0; demo==9.0 ({constraints}, line 1)")
 
 
-# A version for others.
+# A version for other Pythons or platforms.
 
 
 @pytest.mark.parametrize("pip", _PIPS)
-def test_a_version_for_other_platforms(lab: Lab, pip: str) -> None:
+def test_a_version_for_other_platforms_is_explained(lab: Lab, pip: str) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0", tag=_FOREIGN)
     wheel(index.root, "demo", "2.0")
@@ -253,21 +253,21 @@ def test_a_version_for_other_platforms(lab: Lab, pip: str) -> None:
     ]
 
 
-def test_a_folder_of_wheels_for_other_platforms(lab: Lab) -> None:
+def test_a_folder_of_wheels_for_other_platforms_is_explained(lab: Lab) -> None:
     wheel(lab.root / "folder", "demo", "1.0", tag=_FOREIGN)
     assert _causes(lab, "--no-index", "-f", str(lab.root / "folder"), "demo==1.0") == [
         "cannot be installed: each wheel of it is for other Pythons or platforms; demo==1.0 (argument)"
     ]
 
 
-def test_a_folder_has_what_the_index_lacks(lab: Lab) -> None:
+def test_nothing_is_said_if_a_folder_has_a_usable_file(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0", tag=_FOREIGN)
     extension(lab.root / "folder", "demo", "1.0", source=_UNCOMPILABLE)
     assert _causes(lab, "-i", index.url, "-f", str(lab.root / "folder"), "demo==1.0") == []
 
 
-def test_more_platforms_than_can_be_named(lab: Lab) -> None:
+def test_a_long_list_of_files_is_shortened(lab: Lab) -> None:
     index = lab.index()
     for number in range(6):
         wheel(index.root, "demo", "1.0", tag=f"cp3{number}-cp3{number}-win32")
@@ -277,7 +277,7 @@ def test_more_platforms_than_can_be_named(lab: Lab) -> None:
 
 @pytest.mark.parametrize("json", [True, False])
 @pytest.mark.parametrize("pip", _PIPS)
-def test_a_version_for_other_pythons(lab: Lab, pip: str, json: bool) -> None:
+def test_a_version_for_other_pythons_is_explained(lab: Lab, pip: str, json: bool) -> None:
     index = lab.index()
     index.json = json
     index.requires_python[wheel(index.root, "demo", "1.0").name] = "<3.9,>=2.7"
@@ -288,15 +288,17 @@ def test_a_version_for_other_pythons(lab: Lab, pip: str, json: bool) -> None:
 
 
 @pytest.mark.parametrize(("stated", "words"), [(">=3", ()), ("who knows", ()), (">=9", ("--ignore-requires-python",))])
-def test_pythons_that_will_do(lab: Lab, stated: str, words: tuple[str, ...]) -> None:
+def test_a_suitable_or_invalid_or_ignored_requires_python_is_no_cause(lab: Lab, stated: str, words: tuple[str, ...]) -> None:
     index = lab.index()
     index.requires_python[sdist(index.root, "demo", "1.0").name] = stated
     assert _causes(lab, "-i", index.url, "demo==1.0", *words, status=0) == []
 
 
 @pytest.mark.parametrize(("full", "number"), [("3.15.0rc1", "3.15.0"), ("3.13.0+", "3.13.0"), ("3.11.2", "3.11.2")])
-def test_a_python_is_compared_by_its_three_numbers(lab: Lab, monkeypatch: pytest.MonkeyPatch, full: str, number: str) -> None:
-    """As pip does: for it 3.15.0rc1 is not before 3.15."""
+def test_requires_python_is_compared_with_three_numbers(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, full: str, number: str
+) -> None:
+    """pip compares three numbers: for it, 3.15.0rc1 is not before 3.15."""
     index = lab.index()
     index.requires_python[wheel(index.root, "demo", "1.0").name] = f"!={number}"
     words, since = ("-i", index.url, "demo==1.0"), time.time()
@@ -304,23 +306,23 @@ def test_a_python_is_compared_by_its_three_numbers(lab: Lab, monkeypatch: pytest
     lab.run([environment.pip, "install", "--ignore-requires-python", "--dry-run", *words])
     markers = Environment(environment.python).markers
     monkeypatch.setattr(Environment, "markers", {**markers, "python_full_version": full})
-    (line,) = _told(lab, environment.python, words, since)
+    (line,) = _explained(lab, environment.python, words, since)
     assert line.endswith(f"(for Python !={number}, and this is {number}); demo==1.0 (argument)")
 
 
-def test_our_own_environment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The python that runs the tests, whose tags and markers are asked of no child."""
+def test_the_environment_of_pinstall_itself_is_explained(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the Python that runs pinstall, tags and markers are found without a subprocess."""
     index = lab.index()
     index.requires_python[wheel(index.root, "demo", "1.0").name] = ">=9"
     words = ("-i", index.url, "demo==1.0")
     since = time.time()
     lab.run([lab.environment().pip, "install", *words])
     monkeypatch.setattr("sys.executable", "the tests' own")
-    (line,) = _told(lab, "the tests' own", words, since)
+    (line,) = _explained(lab, "the tests' own", words, since)
     assert line.startswith(f"cannot be installed: {_WHEEL} (for Python >=9, and this is 3.")
 
 
-def test_a_python_whose_tags_are_not_known(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_said_of_platforms_if_the_tags_are_unknown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0", tag=_FOREIGN)
     wheel(lab.root / "folder", "demo", "1.0", tag=_FOREIGN)
@@ -329,7 +331,7 @@ def test_a_python_whose_tags_are_not_known(lab: Lab, monkeypatch: pytest.MonkeyP
     assert _causes(lab, "--no-index", "-f", str(lab.root / "folder"), "demo==1.0") == []
 
 
-def test_a_call_for_another_platform_asks_for_other_tags(lab: Lab) -> None:
+def test_a_call_for_another_python_version_uses_its_tags(lab: Lab) -> None:
     index = lab.index()
     index.requires_python[wheel(index.root, "demo", "1.0", tag="cp39-cp39-linux_x86_64").name] = "==3.9.*"
     sdist(index.root, "broken", "1.0")
@@ -339,7 +341,7 @@ def test_a_call_for_another_platform_asks_for_other_tags(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("pip", _PIPS)
-def test_formats(lab: Lab, pip: str) -> None:
+def test_files_refused_by_no_binary_or_only_binary_are_explained(lab: Lab, pip: str) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     sdist(index.root, "other", "1.0")
@@ -351,14 +353,14 @@ def test_formats(lab: Lab, pip: str) -> None:
     ]
 
 
-def test_formats_whose_order_decides(lab: Lab) -> None:
+def test_the_last_of_only_binary_and_no_binary_decides(lab: Lab) -> None:
     index = lab.index()
     extension(index.root, "demo", "1.0", source=_UNCOMPILABLE)
     words = ("-i", index.url, "demo==1.0", "--only-binary", ":all:", "--no-binary", "demo")
-    assert _causes(lab, *words) == []  # it was to be built
+    assert _causes(lab, *words) == []  # pip has tried to build it
 
 
-# What is needed by what is pinned.
+# Dependencies of pins.
 
 
 def _numba(lab: Lab, requires: str = "numba==0.55.1") -> Index:
@@ -372,7 +374,7 @@ def _numba(lab: Lab, requires: str = "numba==0.55.1") -> Index:
 
 @pytest.mark.parametrize("metadata", [True, False])
 @pytest.mark.parametrize("pip", _PIPS)
-def test_a_dependency_for_other_pythons(lab: Lab, pip: str, metadata: bool) -> None:
+def test_a_dependency_for_other_pythons_is_explained(lab: Lab, pip: str, metadata: bool) -> None:
     index = _numba(lab)
     index.metadata = metadata
     (line,) = _causes(lab, "-i", index.url, "app==1.0", pip=pip)
@@ -382,7 +384,7 @@ def test_a_dependency_for_other_pythons(lab: Lab, pip: str, metadata: bool) -> N
     )
 
 
-def test_a_dependency_that_is_not_listed(lab: Lab) -> None:
+def test_a_dependency_that_is_not_listed_is_explained(lab: Lab) -> None:
     index = _numba(lab, "numba==0.60")
     (line,) = _causes(lab, "-i", index.url, "low==1.0")
     assert line.endswith("of this version, only of 0.55.1; numba==0.60 (needed by low)")
@@ -398,7 +400,7 @@ def test_a_dependency_that_is_not_listed(lab: Lab) -> None:
         ("numba==0.55.1; extra == 'x'", ["app==1.0", "broken==1.0"]),
     ],
 )
-def test_what_leaves_pip_a_choice_or_does_not_apply(lab: Lab, requires: str, words: list[str]) -> None:
+def test_a_dependency_with_a_choice_or_a_false_marker_is_not_explained(lab: Lab, requires: str, words: list[str]) -> None:
     index = _numba(lab, requires)
     extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
     needed = "python" not in requires and "extra" not in requires
@@ -406,21 +408,21 @@ def test_what_leaves_pip_a_choice_or_does_not_apply(lab: Lab, requires: str, wor
     assert _causes(lab, "-i", index.url, *words, status=status) == []
 
 
-def test_a_dependency_that_is_not_wanted_or_there_already(lab: Lab) -> None:
-    """pip fails over another requirement."""
+def test_nothing_is_said_of_a_dependency_that_is_excluded_or_installed(lab: Lab) -> None:
+    """pip fails because of another requirement."""
     index = _numba(lab)
     extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
     words = ("-i", index.url, "low==1.0", "broken==1.0")
     environment, since = lab.environment(), time.time()
     lab.run([environment.pip, "install", "-i", index.url, "low==1.0"])  # its page is in the cache
     assert _causes(lab, *words, "--no-deps") == []
-    assert len(_told(lab, environment.python, words, since)) == 1
+    assert len(_explained(lab, environment.python, words, since)) == 1
     lab.pip(environment, str(wheel(lab.root / "elsewhere", "numba", "0.55.1")))
-    assert _told(lab, environment.python, words, since) == []
+    assert _explained(lab, environment.python, words, since) == []
 
 
-def test_a_dependency_that_the_call_names_itself(lab: Lab) -> None:
-    """Where it comes from is the call's say."""
+def test_nothing_is_said_of_a_dependency_that_the_call_names_by_url(lab: Lab) -> None:
+    """pip takes the file that the call names."""
     index = _numba(lab)
     own = wheel(lab.root / "elsewhere", "numba", "0.55.1")
     extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
@@ -432,7 +434,7 @@ def test_a_dependency_that_the_call_names_itself(lab: Lab) -> None:
 
 @pytest.mark.parametrize("json", [True, False])
 @pytest.mark.parametrize("pip", _PIPS)
-def test_hashes_of_nothing_that_is_listed(lab: Lab, pip: str, json: bool) -> None:
+def test_pinned_hashes_of_no_listed_file_are_explained(lab: Lab, pip: str, json: bool) -> None:
     index = lab.index()
     index.json = json
     wheel(index.root, "demo", "1.0")
@@ -444,7 +446,7 @@ def test_hashes_of_nothing_that_is_listed(lab: Lab, pip: str, json: bool) -> Non
     )
 
 
-def test_a_hash_that_cannot_be_compared(lab: Lab) -> None:
+def test_hashes_of_different_algorithms_are_not_compared(lab: Lab) -> None:
     index = lab.index()
     index.hashes = ("md5",)
     wheel(index.root, "demo", "1.0")
@@ -452,7 +454,7 @@ def test_a_hash_that_cannot_be_compared(lab: Lab) -> None:
     assert _causes(lab, "-i", index.url, "-r", path) == []
 
 
-def test_a_hash_in_capitals(lab: Lab) -> None:
+def test_hashes_in_capitals_are_compared_correctly(lab: Lab) -> None:
     index = lab.index()
     made = wheel(index.root, "demo", "1.0")
     path = _locked(lab, _hash(made).upper().replace("SHA256", "sha256"))
@@ -461,8 +463,8 @@ def test_a_hash_in_capitals(lab: Lab) -> None:
     assert _causes(lab, "-i", index.url, "-r", path) == []
 
 
-def test_the_hash_of_a_wheel_for_others(lab: Lab) -> None:
-    """Only the sdist is usable; a third file, for others too and not pinned, is nothing to the matter."""
+def test_a_pinned_hash_of_a_wheel_for_another_platform_is_explained(lab: Lab) -> None:
+    """Only the sdist is usable. A wheel for another platform whose hash is not pinned is not mentioned."""
     index = lab.index()
     pinned = wheel(index.root, "demo", "1.0", tag=_FOREIGN)
     wheel(index.root, "demo", "1.0", tag="cp38-cp38-win32")
@@ -473,7 +475,7 @@ def test_the_hash_of_a_wheel_for_others(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("refused", ["--no-binary", "--only-binary"])
-def test_the_hash_of_a_file_in_the_other_format(lab: Lab, refused: str) -> None:
+def test_a_pinned_hash_of_a_file_in_a_refused_format_is_explained(lab: Lab, refused: str) -> None:
     index = lab.index()
     made = {"--no-binary": wheel(index.root, "demo", "1.0"), "--only-binary": sdist(index.root, "demo", "1.0")}
     pinned = made.pop(refused)
@@ -488,7 +490,7 @@ def test_the_hash_of_a_file_in_the_other_format(lab: Lab, refused: str) -> None:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
-    """What `os.statvfs` is to say otherwise, by folder."""
+    """Return a dictionary of changes to the results of `os.statvfs`, by folder."""
     changes: dict[str, dict[str, int]] = {}
     real = os.statvfs
 
@@ -508,7 +510,7 @@ _FULL = {"f_blocks": 1000, "f_bfree": 0, "f_bavail": 0, "f_flag": 0}
     "full",
     [_FULL, {**_FULL, "f_bfree": 200, "f_bavail": 200, "f_frsize": 4096}, {"f_files": 10, "f_ffree": 0, "f_flag": 0}],
 )
-def test_a_full_disk(lab: Lab, disk: dict[str, dict[str, int]], full: dict[str, int]) -> None:
+def test_a_full_disk_is_named(lab: Lab, disk: dict[str, dict[str, int]], full: dict[str, int]) -> None:
     lab.cache.mkdir()
     environment = lab.environment()
     site = Environment(environment.python).build["site_packages"]
@@ -522,7 +524,7 @@ def test_a_full_disk(lab: Lab, disk: dict[str, dict[str, int]], full: dict[str, 
     ):
         disk[folder] = full
         expected = [f"less than 1 MB can be written to {named}"] if named else []
-        assert _told(lab, environment.python, (*words, "demo"), 0) == expected
+        assert _explained(lab, environment.python, (*words, "demo"), 0) == expected
         disk.clear()
 
 
@@ -530,35 +532,37 @@ def test_a_full_disk(lab: Lab, disk: dict[str, dict[str, int]], full: dict[str, 
     "other",
     [{**_FULL, "f_flag": os.ST_RDONLY}, {**_FULL, "f_blocks": 0}, {"f_files": 0, "f_ffree": 0}, {**_FULL, "f_bfree": 1 << 20}],
 )
-def test_a_disk_that_is_not_full(
+def test_a_disk_that_only_looks_full_is_not_named(
     lab: Lab, disk: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch, other: dict[str, int]
 ) -> None:
-    """It is read-only, or not counted, or root has a reserve."""
+    """The disk is read-only, or does not count blocks or inodes, or has blocks reserved for root, who runs pinstall."""
     lab.cache.mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     disk[str(lab.cache)] = other
-    assert _told(lab, lab.environment().python, ("demo",), 0) == []
+    assert _explained(lab, lab.environment().python, ("demo",), 0) == []
 
 
-def test_the_reserve_is_for_root_alone(lab: Lab, disk: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_reserved_for_root_do_not_count_for_others(
+    lab: Lab, disk: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.cache.mkdir()
     python = lab.environment().python
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     disk[str(lab.cache)] = {**_FULL, "f_bfree": 1 << 20}
-    assert len(_told(lab, python, ("demo",), 0)) == 1
+    assert len(_explained(lab, python, ("demo",), 0)) == 1
 
 
-def test_no_temporary_folder(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_temporary_folder_causes_no_error(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> str:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
     monkeypatch.setattr(tempfile, "gettempdir", none)
-    assert _told(lab, lab.environment().python, ("demo",), 0) == []
+    assert _explained(lab, lab.environment().python, ("demo",), 0) == []
 
 
 @pytest.mark.parametrize("status", [1, 2, 3])
-def test_a_pip_that_failed_or_crashed_while_the_disk_is_full(lab: Lab, status: int) -> None:
-    """pip catches what goes wrong while it installs, not while it downloads: then it ends with 2."""
+def test_a_full_disk_is_named_for_statuses_1_and_2(lab: Lab, status: int) -> None:
+    """pip ends with status 1 if an error occurs while it installs, with 2 if it occurs while it downloads."""
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     environment = lab.environment()

@@ -1,4 +1,4 @@
-"""Disks, file systems and neighbours as they are: the install happens all the same, and is right."""
+"""Tests with file-system errors, full disks and concurrent calls: every install succeeds and is correct."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _fill(lab: Lab, index: Index) -> None:
 
 @pytest.fixture
 def index(lab: Lab) -> Index:
-    """An index; the cache has a damaged download of bad 1.0, and ready 1.0 in the store while 2.0 is pip's."""
+    """Return an index. The cache has a damaged download of bad 1.0 and ready 2.0; the store has ready 1.0."""
     made = lab.seeded(_fill)
     lab.environ["PIP_INDEX_URL"] = made.url
     return made
@@ -73,19 +73,19 @@ def _armed(lab: Lab, fault: Fault) -> tuple[Environment, dict[str, str]]:
         ("chmod", "EPERM"),
     ],
 )
-def test_a_file_system_that_always_refuses(lab: Lab, index: Index, function: str, error: str) -> None:
+def test_a_system_call_that_always_fails_does_not_break_the_install(lab: Lab, index: Index, function: str, error: str) -> None:
     environment, asked = _armed(lab, Fault(function, 0, error))
     done = lab.pinstall(environment, *_WORDS, **asked)
     _is_right(environment, done)
-    assert f"{function} " in (lab.root / "log").read_text(), "it was asked"
+    assert f"{function} " in (lab.root / "log").read_text(), "the fault has occurred"
     after = lab.environment()
     _is_right(after, lab.pinstall(after, *_WORDS))
     assert _left(lab.cache) == []
 
 
 @pytest.mark.parametrize("room", [0, 40, 1200])
-def test_a_disk_that_is_full(lab: Lab, index: Index, room: int) -> None:
-    """*room* is what is free, in KiB: none, or some that is soon used up."""
+def test_a_full_disk_does_not_break_the_install(lab: Lab, index: Index, room: int) -> None:
+    """*room* is the free space in KiB, which is none or is soon used up."""
     environment = lab.environment()
     done = lab.on_full_disk(f"{environment.pinstall} {' '.join(_WORDS)}", room)
     _is_right(environment, done)
@@ -93,8 +93,8 @@ def test_a_disk_that_is_full(lab: Lab, index: Index, room: int) -> None:
         assert [line.partition(": ")[0] for line in done.said][-1] == "pip runs without the cache"
 
 
-def test_a_long_build_keeps_nobody_waiting(lab: Lab, index: Index) -> None:
-    """While one builds, others delete, bring back, set aside and build on the same cache."""
+def test_other_calls_do_not_wait_for_a_long_build(lab: Lab, index: Index) -> None:
+    """During one call's build, other calls delete, restore, set aside and build in the same cache."""
     slow = lab.root / "slow"
     project(slow, "slow")
     for name in ("begun", "go"):
@@ -118,8 +118,8 @@ def test_a_long_build_keeps_nobody_waiting(lab: Lab, index: Index) -> None:
     assert _left(lab.cache) == []
 
 
-def test_a_little_of_the_stress() -> None:
-    """The whole takes minutes: ``scripts/stress``."""
+def test_a_short_stress_test_finds_no_fault() -> None:
+    """The complete stress test, ``scripts/stress``, takes minutes."""
     words = ["--seed", "tests", "--workers", "2", "--rounds", "1", "--kills", "1", "--points", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "scripts.stress", *words], cwd=HERE.parent, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The ledger remembers what was proven of a file, as long as it is that file."""
+"""Tests of the ledger: a proof is remembered as long as the file is unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _proof(stamp: FileStamp = _OLD, at: int | None = None) -> Proof:
     return Proof(stamp, clock() if at is None else at, {"sha256": "a" * 64}, checked=True, name="demo", version="1.0")
 
 
-def test_a_proof_is_remembered(tmp_path: Path) -> None:
+def test_a_written_proof_is_found_again(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path), "demo")
     ledger.remember("key", _proof())
     assert ledger.changed
@@ -38,7 +38,7 @@ def test_a_proof_is_remembered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changed", [_OLD._replace(size=11), _OLD._replace(modified=2), _OLD._replace(changed=2), _OLD._replace(inode=8)]
 )
-def test_another_stamp_is_another_file(tmp_path: Path, changed: FileStamp) -> None:
+def test_a_proof_is_invalid_for_another_stamp(tmp_path: Path, changed: FileStamp) -> None:
     ledger = Ledger(str(tmp_path), "demo")
     ledger.remember("key", _proof())
     assert ledger.proof("key", _OLD) is not None
@@ -46,8 +46,8 @@ def test_another_stamp_is_another_file(tmp_path: Path, changed: FileStamp) -> No
 
 
 @pytest.mark.parametrize("field", ["modified", "changed"])
-def test_a_file_as_young_as_its_record_is_not_trusted(tmp_path: Path, field: str) -> None:
-    """It may have changed again within a tick of its file system's clock (git calls it racy)."""
+def test_a_proof_made_right_after_the_files_change_is_not_used(tmp_path: Path, field: str) -> None:
+    """The file may have changed again within one tick of its file system's clock (git calls such an entry racy)."""
     ledger = Ledger(str(tmp_path), "demo")
     now = clock()
     young = _OLD._replace(**{field: now - 1_000_000})
@@ -55,7 +55,7 @@ def test_a_file_as_young_as_its_record_is_not_trusted(tmp_path: Path, field: str
     assert ledger.proof("key", young) is None
 
 
-def test_what_came_back_is_known_by_reason_and_identity(tmp_path: Path) -> None:
+def test_a_returned_entry_is_recognised_by_reason_and_identity(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path), "demo")
     ledger.came_back("key", "wrong-hash", "sha256:1")
     ledger.write()
@@ -68,7 +68,7 @@ def test_what_came_back_is_known_by_reason_and_identity(tmp_path: Path) -> None:
     assert Ledger(str(tmp_path), "demo").given("key", "sha256:1") == frozenset()
 
 
-def test_two_writers_lose_nothing_of_each_other(tmp_path: Path) -> None:
+def test_two_writers_keep_each_others_proofs(tmp_path: Path) -> None:
     first, second = Ledger(str(tmp_path), "demo"), Ledger(str(tmp_path), "demo")
     first.remember("one", _proof())
     second.remember("two", _proof())
@@ -87,7 +87,7 @@ _JSON = st.recursive(
 
 @given(proofs=_JSON, given_=_JSON)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_any_ledger_is_read_or_forgotten(tmp_path: Path, proofs: object, given_: object) -> None:
+def test_a_ledger_with_arbitrary_content_is_read_or_ignored(tmp_path: Path, proofs: object, given_: object) -> None:
     path = tmp_path / "pinstall" / "ledger" / "demo.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"format": 1, "proofs": proofs, "given": given_}))
@@ -100,7 +100,7 @@ def test_any_ledger_is_read_or_forgotten(tmp_path: Path, proofs: object, given_:
 
 @given(value=_JSON)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_any_proof_is_read_or_forgotten(tmp_path: Path, value: object) -> None:
+def test_a_proof_with_arbitrary_values_is_read_or_ignored(tmp_path: Path, value: object) -> None:
     path = tmp_path / "pinstall" / "ledger" / "demo.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"format": 1, "proofs": {"key": [list(_OLD), 9, {}, value, None, "", ""]}, "given": {}}))
@@ -109,7 +109,9 @@ def test_any_proof_is_read_or_forgotten(tmp_path: Path, value: object) -> None:
     assert isinstance(Ledger(str(tmp_path), "demo").proof("key", _OLD), Proof | None)
 
 
-def test_a_write_that_fails_leaves_the_old_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_write_keeps_the_old_file_and_leaves_no_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x"
     write_file(str(tmp_path), str(path), "old")
 

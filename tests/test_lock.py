@@ -1,4 +1,4 @@
-"""The lock: held for milliseconds, waited for with a word, given up in the end; pip runs in any case."""
+"""Tests of the lock: who may hold it, what a waiting call prints, and what happens after the timeout."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _damaged(lab: Lab) -> list[str]:
 
 
 @pytest.mark.parametrize("seconds", ["0", "0.2", "1.5"])
-def test_a_lock_that_is_never_free(lab: Lab, seconds: str) -> None:
+def test_after_the_timeout_the_damaged_entry_is_hidden_and_pip_runs(lab: Lab, seconds: str) -> None:
     words = _damaged(lab)
     body = lab.bodies()[0]
     before = body.read_bytes()
@@ -46,7 +46,7 @@ def test_a_lock_that_is_never_free(lab: Lab, seconds: str) -> None:
     assert body.read_bytes() == before
 
 
-def test_a_healthy_cache_needs_no_lock(lab: Lab) -> None:
+def test_a_sound_cache_needs_no_lock(lab: Lab) -> None:
     words = _damaged(lab)
     flip(lab.bodies()[0])
     with FileLock(lab.cache / "pinstall" / "lock"):
@@ -54,10 +54,10 @@ def test_a_healthy_cache_needs_no_lock(lab: Lab) -> None:
     assert (done.status, done.said) == (0, [])
 
 
-def test_who_is_waited_for_is_named(tmp_path: Path) -> None:
-    """The holder is another process; it lets go when the waiter has been told."""
+def test_the_waiting_call_names_the_holder_of_the_lock(tmp_path: Path) -> None:
+    """The holder is another process, which releases the lock after the waiting one has printed its line."""
     holder = (
-        "import sys\nfrom pinstall import lock\n"
+        "import sys\nfrom pinstall.storage import lock\n"
         "with lock.held(sys.argv[1], 5, print):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     process = subprocess.Popen(
@@ -81,7 +81,7 @@ def test_who_is_waited_for_is_named(tmp_path: Path) -> None:
     process.stdout.close()
 
 
-def test_only_one_holds_it(tmp_path: Path) -> None:
+def test_only_one_call_holds_the_lock(tmp_path: Path) -> None:
     inside = threading.Event()
     leave = threading.Event()
 
@@ -104,22 +104,22 @@ def test_only_one_holds_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("5", 5), ("0.5", 0.5), ("-1", 30), ("", 30), ("soon", 30), ("nan", 30), ("inf", 30), ("1e9", 1e9)]
 )
-def test_the_timeout_is_read(text: str, seconds: float) -> None:
+def test_an_invalid_timeout_means_the_default(text: str, seconds: float) -> None:
     assert lock.timeout({"PINSTALL_LOCK_TIMEOUT": text}) == seconds
 
 
-def test_no_timeout_is_set() -> None:
+def test_the_default_timeout_is_30_seconds() -> None:
     assert lock.timeout({}) == 30
 
 
-def test_a_call_is_under_way_until_it_ends(tmp_path: Path) -> None:
+def test_a_call_is_marked_as_running_until_it_ends(tmp_path: Path) -> None:
     assert not lock.live_calls(str(tmp_path))
     with lock.call_marker(str(tmp_path)):
         assert lock.live_calls(str(tmp_path))
     assert not lock.live_calls(str(tmp_path))
 
 
-def test_files_are_for_whom_the_cache_is_for(tmp_path: Path) -> None:
+def test_files_and_folders_get_the_mode_of_the_cache(tmp_path: Path) -> None:
     cache = tmp_path / "shared"
     cache.mkdir()
     cache.chmod(0o770)
@@ -133,8 +133,8 @@ def test_files_are_for_whom_the_cache_is_for(tmp_path: Path) -> None:
     assert (cache / "pinstall" / "lock").stat().st_mode & 0o777 == 0o660
 
 
-def test_folders_of_others_keep_their_modes(tmp_path: Path) -> None:
-    """They could not be changed, and need not be."""
+def test_folders_that_exist_keep_their_modes(tmp_path: Path) -> None:
+    """Another user's folder cannot be changed, and need not be."""
     cache = tmp_path / "shared"
     cache.mkdir()
     cache.chmod(0o770)
@@ -145,8 +145,8 @@ def test_folders_of_others_keep_their_modes(tmp_path: Path) -> None:
     assert modes == [0o775, 0o770, 0o770]
 
 
-def test_calls_that_cannot_be_told_are_not_none(tmp_path: Path) -> None:
-    """Else what a pip has read of would be moved under it."""
+def test_an_unreadable_folder_of_markers_raises_an_error(tmp_path: Path) -> None:
+    """Otherwise pinstall would move a built wheel that another call's pip is about to install."""
     assert lock.live_calls(str(tmp_path)) == set()
     (tmp_path / "pinstall").mkdir()
     (tmp_path / "pinstall" / "calls").write_text("")

@@ -1,4 +1,7 @@
-"""Killed, or refused by the system, at every call by which the hands change the cache: what is left is whole, and put away."""
+"""Tests that kill pinstall, or fail with a system error, at every system call that changes the cache.
+
+Every file that is left must be whole, and the next call must remove the leftovers.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +55,8 @@ def _built(cache: Path, name: str) -> Entry:
     )
 
 
-def _world(cache: Path) -> None:
-    """Make a cache in which there is one of each, and something of another project beside it."""
+def _make_cache(cache: Path) -> None:
+    """Make a cache with one entry of each kind, and entries of another project."""
     for name in ("cached", "stored", "other"):
         head, body = _download(cache, name).paths
         os.makedirs(os.path.dirname(head), exist_ok=True)
@@ -79,7 +82,7 @@ def _written(cache: Path, project: str, key: str) -> None:
 
 
 def _acted(act: Callable[..., object], entry: Callable[[Path, str], Entry], name: str, *more: str) -> Callable[[Path], None]:
-    """Return what does *act* to an entry, under the lock, as a call does."""
+    """Return a function that applies *act* to an entry under the lock, as a call does."""
 
     def do(cache: Path) -> None:
         found = entry(cache, name)
@@ -120,7 +123,7 @@ def _prune(cache: Path) -> None:
 
 
 def _sweep(cache: Path) -> None:
-    """Tear a download apart, and put together what can be."""
+    """Split a download between cache and store, as a killed call may, and sweep."""
     with suppress(OSError):
         head, _ = _download(cache, "cached").paths
         place, _ = store.http_paths(str(cache), _download(cache, "cached"))
@@ -152,7 +155,7 @@ _REFUSALS = (OSError, actions.NotDoneError, actions.ChangedError, lock.LockTimeo
 
 
 def serve() -> None:
-    """Be the process that dies: a fork of this one for each line "act cache fault"."""
+    """Fork a child for each line "act cache fault" of standard input; print the child's wait status."""
     for line in sys.stdin:
         name, cache, function, nth, what = json.loads(line)
         child = os.fork()
@@ -165,7 +168,7 @@ def serve() -> None:
 
 @pytest.fixture(scope="module")
 def die() -> Iterator[Callable[[str, Path, Fault], int]]:
-    """Do an act in another process, with a fault; returns what the system says of its end."""
+    """Run an act with a fault in another process; return the process's wait status."""
     code = "from tests.test_sudden_death import serve; serve()"
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=_HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -187,9 +190,9 @@ def die() -> Iterator[Callable[[str, Path, Fault], int]]:
 
 
 def _points(name: str, tmp_path: Path) -> list[tuple[str, int]]:
-    """Return (function, n) for each call that the act makes, in their order."""
+    """Return (function, n) for each system call of the act, in order; it is the n-th call of this function."""
     cache = tmp_path / "counted"
-    _world(cache)
+    _make_cache(cache)
     with injected(cache) as calls:
         _ACTS[name](cache)
     counts: Counter[str] = Counter()
@@ -202,14 +205,14 @@ def _points(name: str, tmp_path: Path) -> list[tuple[str, int]]:
 
 
 def _others(cache: Path) -> dict[str, bytes]:
-    """What belongs to a project that nobody acts on here."""
+    """Return the files of the other project, which no act may change."""
     wheels = (cache / keys.wheel_path(_KEYS["other"])).glob("*")
     paths = [*map(Path, _download(cache, "other").paths), *wheels, cache / "pinstall" / "ledger" / "other.json"]
     return {str(path.relative_to(cache)): path.read_bytes() for path in paths}
 
 
 def _is_whole(cache: Path) -> None:
-    """Nothing is torn: pip and pinstall alike can use whatever they would use."""
+    """Check that every file that pip or pinstall would use is whole."""
     for name in ("cached", "stored", "other"):
         for place in (keys.http_paths(_KEYS[name], keys.TWO_FILES), (f"pinstall/store/http/{_KEYS[name]}",) * 2):
             head, body = cache / place[0], cache / f"{place[0]}.body"
@@ -225,7 +228,7 @@ def _is_whole(cache: Path) -> None:
 
 
 def _next_call(name: str, cache: Path) -> None:
-    if name not in ("keep", "view"):  # nobody harvests the views of the dead
+    if name not in ("keep", "view"):  # no call takes builds from the view of a killed one
         with suppress(actions.NotDoneError, actions.ChangedError):
             _ACTS[name](cache)
     with lock.held(str(cache), 5, print):
@@ -247,12 +250,14 @@ def _nothing_leaks(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("name", _ACTS)
-def test_killed(tmp_path: Path, name: str, die: Callable[[str, Path, Fault], int]) -> None:
+def test_after_being_killed_at_any_system_call_the_cache_is_whole(
+    tmp_path: Path, name: str, die: Callable[[str, Path, Fault], int]
+) -> None:
     points = _points(name, tmp_path)
     for function, nth in points:
         fault = Fault(function, nth, KILL)
         cache = tmp_path / str(fault)
-        _world(cache)
+        _make_cache(cache)
         others = _others(cache)
         assert die(name, cache, fault) == signal.SIGKILL, fault
         assert _others(cache) == others, fault
@@ -264,13 +269,13 @@ def test_killed(tmp_path: Path, name: str, die: Callable[[str, Path, Fault], int
 
 
 @pytest.mark.parametrize("name", _ACTS)
-def test_refused(tmp_path: Path, name: str) -> None:
-    """Each call with one of the errors in turn, or with all of them if there is time."""
+def test_after_any_failing_system_call_the_cache_is_whole(tmp_path: Path, name: str) -> None:
+    """Each system call gets one of the errors in turn, or each error if PINSTALL_TEST_ROUNDS is above 2."""
     for number, (function, nth) in enumerate(_points(name, tmp_path)):
         for error in ERRORS if _ROUNDS > 2 else (ERRORS[number % len(ERRORS)],):
             fault = Fault(function, nth, error)
             cache = tmp_path / str(fault)
-            _world(cache)
+            _make_cache(cache)
             others = _others(cache)
             with injected(cache, fault), suppress(*_REFUSALS):
                 _ACTS[name](cache)
@@ -282,7 +287,7 @@ def test_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["calls", "views", "unfinished", "store/builds/ab/cd"])
-def test_nothing_behind_a_link_is_swept(tmp_path: Path, part: str) -> None:
+def test_sweep_deletes_nothing_behind_a_link(tmp_path: Path, part: str) -> None:
     cache, elsewhere = tmp_path / "cache", tmp_path / "elsewhere"
     precious = elsewhere / "1-00000000"
     precious.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Beside a pin only what is pinned has a place: other versions go to the store, and come back when they are pinned."""
+"""Tests of other versions: they are moved to the store, and restored when they are pinned. Also tests of settings."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ def _two(lab: Lab, index: Index) -> None:
 
 
 def _versions(lab: Lab) -> list[str]:
-    """The versions whose wheels pip's folder has when no plain pip can be about to install another any more."""
+    """Return the versions of the built wheels in pip's folder after the period for which `actions.leave` leaves them there."""
     lab.time_passes()
     return [wheel.name.split("-")[1] for wheel in lab.wheels()]
 
 
 @pytest.mark.parametrize(("age", "hashes"), [(600, ("sha256",)), (None, ())])
-def test_switching_versions_fetches_and_builds_nothing(lab: Lab, age: int | None, hashes: tuple[str, ...]) -> None:
+def test_switching_between_cached_versions_fetches_and_builds_nothing(
+    lab: Lab, age: int | None, hashes: tuple[str, ...]
+) -> None:
     index = lab.index()
     index.page_age, index.hashes = age, hashes
     _cached(lab, index, "1.0", "2.0", "3.0")
@@ -51,7 +53,7 @@ def test_switching_versions_fetches_and_builds_nothing(lab: Lab, age: int | None
     assert index.fetched == []
 
 
-def test_wheels_with_their_metadata_files(lab: Lab) -> None:
+def test_a_wheel_is_moved_with_its_metadata_file(lab: Lab) -> None:
     index = lab.index()
     index.metadata = True
     for version in ("1.0", "2.0"):
@@ -71,7 +73,7 @@ def test_wheels_with_their_metadata_files(lab: Lab) -> None:
     assert index.fetched == []
 
 
-def test_what_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> None:
+def test_an_entry_damaged_in_the_store_is_deleted_instead_of_restored(lab: Lab) -> None:
     index = lab.index()
     index.hashes = ()
     _cached(lab, index, "1.0", "2.0")
@@ -97,7 +99,9 @@ def test_what_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> None:
     ],
     ids=str,
 )
-def test_nothing_is_tidied(lab: Lab, words: list[str], variables: dict[str, str]) -> None:
+def test_without_a_pin_or_after_a_failure_or_with_keep_versions_nothing_is_moved(
+    lab: Lab, words: list[str], variables: dict[str, str]
+) -> None:
     index = lab.seeded(_two)
     lab.pinstall(lab.environment(), "-i", index.url, *words, **variables)
     assert sorted(_versions(lab)) == ["1.0", "2.0"]
@@ -105,7 +109,7 @@ def test_nothing_is_tidied(lab: Lab, words: list[str], variables: dict[str, str]
 
 
 @pytest.mark.parametrize(("words", "policy"), [(["--dry-run"], "evict"), ([], "report"), ([], "reprot")])
-def test_what_would_be_tidied_is_said(lab: Lab, words: list[str], policy: str) -> None:
+def test_dry_run_and_report_name_the_versions_that_would_be_moved(lab: Lab, words: list[str], policy: str) -> None:
     index = lab.seeded(_two)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", *words, PINSTALL_POLICY=policy)
     assert done.said[-1] == ("would set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: other-version; demo==1.0 (argument)")
@@ -116,7 +120,7 @@ def test_what_would_be_tidied_is_said(lab: Lab, words: list[str], policy: str) -
     assert len(lab.bodies()) == 2
 
 
-def test_settings_that_are_none(lab: Lab) -> None:
+def test_invalid_settings_produce_warnings_and_mean_the_default(lab: Lab) -> None:
     index = lab.seeded(_two)
     nonsense = {"PINSTALL_STORE_SIZE": "much", "PINSTALL_LOCK_TIMEOUT": "-1", "PINSTALL_KEEP_VERSIONS": "0"}
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **nonsense)
@@ -124,7 +128,7 @@ def test_settings_that_are_none(lab: Lab) -> None:
         "ignoring invalid PINSTALL_STORE_SIZE='much' (expected e.g. 500M); using 5G",
         "ignoring invalid PINSTALL_LOCK_TIMEOUT='-1' (expected seconds, e.g. 60); using 30",
     ]
-    assert _versions(lab) == ["1.0"], "0 is not set"
+    assert _versions(lab) == ["1.0"], "PINSTALL_KEEP_VERSIONS=0 counts as unset"
 
 
 _NUMBERS = ["9" * 400, "9" * 400 + "T", "1e999", "inf", "nan", "-0.5", " ", "\udcff", "1\udc80", "\u0661G", "9" * 5_000]
@@ -132,7 +136,7 @@ _NUMBERS = ["9" * 400, "9" * 400 + "T", "1e999", "inf", "nan", "-0.5", " ", "\ud
 
 @pytest.mark.parametrize("value", _NUMBERS, ids=ascii)
 @pytest.mark.parametrize("setting", ["PINSTALL_STORE_SIZE", "PINSTALL_LOCK_TIMEOUT"])
-def test_numbers_that_are_out_of_bounds(lab: Lab, setting: str, value: str) -> None:
+def test_numbers_out_of_bounds_produce_a_warning(lab: Lab, setting: str, value: str) -> None:
     index = lab.seeded(_two)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **{setting: value})
     assert done.status == 0, done
@@ -141,7 +145,7 @@ def test_numbers_that_are_out_of_bounds(lab: Lab, setting: str, value: str) -> N
 
 
 @pytest.mark.parametrize("setting", ["PINSTALL_STORE_SIZE", "PINSTALL_LOCK_TIMEOUT"])
-def test_an_empty_setting_is_not_set(lab: Lab, setting: str) -> None:
+def test_an_empty_setting_counts_as_unset(lab: Lab, setting: str) -> None:
     index = lab.seeded(_two)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **{setting: ""})
     assert [line.partition(" ")[0] for line in done.said] == ["set"]
@@ -149,13 +153,13 @@ def test_an_empty_setting_is_not_set(lab: Lab, setting: str) -> None:
 
 @given(st.one_of(st.text(), st.from_regex(r"\A[0-9]*\.?[0-9]*(e[0-9]+)?[ ]?[KMGTkmgt]?\Z"), st.integers().map(str)))
 @example("8388608T")
-def test_any_text_is_a_number_within_bounds_or_none(text: str) -> None:
+def test_any_text_gives_a_number_within_bounds(text: str) -> None:
     assert 0 <= store.bound({"PINSTALL_STORE_SIZE": text}) < 1 << 63
     assert 0 <= lock.timeout({"PINSTALL_LOCK_TIMEOUT": text}) <= 1e9
     assert all(len(line) < 200 and line.isprintable() for line in messages.misread({"PINSTALL_STORE_SIZE": text}))
 
 
-def test_a_constraint_on_a_bystander_tidies_nothing(lab: Lab) -> None:
+def test_a_constraint_on_a_project_that_is_not_installed_moves_nothing(lab: Lab) -> None:
     index = lab.seeded(_two)
     wheel(index.root, "wanted", "1.0")
     (lab.root / "c.txt").write_text("demo==1.0\n")
@@ -164,14 +168,14 @@ def test_a_constraint_on_a_bystander_tidies_nothing(lab: Lab) -> None:
     assert len(_versions(lab)) == 2
 
 
-def test_into_a_target(lab: Lab) -> None:
+def test_other_versions_are_moved_with_the_target_option_too(lab: Lab) -> None:
     index = lab.seeded(_two)
     lab.pinstall(lab.environment(), "-i", index.url, "--target", lab.root / "target", "demo==1.0")
     assert _versions(lab) == ["1.0"]
 
 
-def test_another_call_under_way_keeps_everything_in_its_place(lab: Lab) -> None:
-    """Its pip may have read where a built wheel lies."""
+def test_nothing_is_moved_while_another_call_is_running(lab: Lab) -> None:
+    """The other call's pip may be about to install a built wheel."""
     index = lab.seeded(_two)
     calls = lab.cache / "pinstall" / "calls"
     calls.mkdir(parents=True)
@@ -185,7 +189,7 @@ def test_another_call_under_way_keeps_everything_in_its_place(lab: Lab) -> None:
     assert list(calls.iterdir()) == []
 
 
-def test_the_same_version_under_other_names_is_not_another(lab: Lab) -> None:
+def test_other_spellings_and_local_versions_of_the_pinned_version_are_not_moved(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0+local")
     _cached(lab, index, "1.0")
@@ -194,7 +198,7 @@ def test_the_same_version_under_other_names_is_not_another(lab: Lab) -> None:
     assert (done.status, done.said) == (0, [])
 
 
-def test_a_head_that_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> None:
+def test_a_download_whose_head_was_damaged_in_the_store_is_not_restored(lab: Lab) -> None:
     index = lab.seeded(_two)
     lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     (head,) = [p for p in (lab.cache / "pinstall" / "store" / "http").iterdir() if not p.suffix]
@@ -207,7 +211,7 @@ def test_a_head_that_was_damaged_in_the_store_does_not_come_back(lab: Lab) -> No
 
 @pytest.mark.parametrize("value", ["\udcff", "", " ", "9" * 400], ids=ascii)
 @pytest.mark.parametrize("setting", ["POLICY", "KEEP_VERSIONS", "BUILD_VARIABLES", "REPORT"])
-def test_other_settings_that_mean_nothing(lab: Lab, setting: str, value: str) -> None:
+def test_invalid_values_of_other_settings_cause_no_error(lab: Lab, setting: str, value: str) -> None:
     index = lab.seeded(_two)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **{f"PINSTALL_{setting}": value})
     assert done.status == 0, done

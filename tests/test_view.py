@@ -1,4 +1,4 @@
-"""The view: links to all that is there, but for what is private."""
+"""Tests of the view: which files it shows, and where files that pip writes to it end up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.packages import extension, wheel
 if TYPE_CHECKING:
     from tests.lab import Lab
 
-# Two that part at the second level, and one by itself.
+# Two keys share only the first level of their paths; the third shares none.
 _KEYS = ["aabb" + "0" * 52, "aacc" + "1" * 52, "dddd" + "2" * 52]
 _NAME = "1-00000000"
 
@@ -43,7 +43,7 @@ def _entry(cache: Path, key: str) -> Entry:
 
 
 def _seen(folder: str) -> set[str]:
-    """What pip sees: it follows links."""
+    """Return the files that pip finds, following links."""
     found = set()
     for here, _, names in os.walk(folder, followlinks=True):
         found |= {os.path.relpath(os.path.join(here, name), folder) for name in names}
@@ -57,7 +57,7 @@ _ALL = {"http-v2/a/page", "note.txt"} | {
 
 @pytest.mark.parametrize("unknown", [True, False])
 @pytest.mark.parametrize("hidden", [[], _KEYS[:1], _KEYS[1:], _KEYS, ["eeee" + "3" * 52]])
-def test_everything_but_what_is_private(cache: Path, hidden: list[str], unknown: bool) -> None:
+def test_a_view_shows_everything_but_the_private_keys(cache: Path, hidden: list[str], unknown: bool) -> None:
     folder = view.make(str(cache), _NAME, Plan({key: [] for key in hidden}, unknown), ["http-v2"])
     paths = [wheel_path(key) for key in hidden]
     assert _seen(folder) == {path for path in _ALL if os.path.dirname(path) not in paths}
@@ -66,7 +66,7 @@ def test_everything_but_what_is_private(cache: Path, hidden: list[str], unknown:
     assert {path for path in _seen(str(cache)) if not path.startswith("pinstall")} == _ALL
 
 
-def test_what_is_shown_is_the_file_itself(cache: Path) -> None:
+def test_a_shown_wheel_is_a_link_and_does_not_count_as_built(cache: Path) -> None:
     entry = _entry(cache, _KEYS[1])
     folder = view.make(str(cache), _NAME, Plan({_KEYS[0]: [entry]}), ["http-v2"])
     shown = os.path.join(folder, wheel_path(_KEYS[0]), entry.filename)
@@ -74,15 +74,15 @@ def test_what_is_shown_is_the_file_itself(cache: Path) -> None:
     assert list(view.built(str(cache), _NAME)) == []
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_what_is_told_of_what_is_shown_is_pips_to_write_over(cache: Path, *, told: bool) -> None:
+@pytest.mark.parametrize("has_origin", [True, False])
+def test_origin_json_in_a_view_is_a_private_copy(cache: Path, *, has_origin: bool) -> None:
     entry = _entry(cache, _KEYS[1])
     source = cache / wheel_path(_KEYS[1]) / "origin.json"
-    if not told:
+    if not has_origin:
         source.unlink()
     folder = Path(view.make(str(cache), _NAME, Plan({_KEYS[0]: [entry]}), ["http-v2"]), wheel_path(_KEYS[0]))
-    assert sorted(os.listdir(folder)) == [entry.filename, *(["origin.json"] if told else [])]
-    if told:
+    assert sorted(os.listdir(folder)) == [entry.filename, *(["origin.json"] if has_origin else [])]
+    if has_origin:
         shown = folder / "origin.json"
         assert shown.read_text() == _KEYS[1]
         shown.write_text("pip's")
@@ -90,8 +90,8 @@ def test_what_is_told_of_what_is_shown_is_pips_to_write_over(cache: Path, *, tol
 
 
 @pytest.mark.parametrize(("unknown", "linked"), [(True, "wheels/aa/bb/00"), (False, "wheels/aa")])
-def test_what_is_built_where_keys_are_not_known_is_private_too(cache: Path, unknown: bool, linked: str) -> None:
-    """Though the key shares two levels with one that there is; more of them would take a folder for each built wheel."""
+def test_with_unknown_keys_every_new_build_stays_in_the_view(cache: Path, unknown: bool, linked: str) -> None:
+    """Even for a key that shares two levels with an existing one; more real levels would need a folder per built wheel."""
     near = _KEYS[0][:4] + "9" * 52
     folder = Path(view.make(str(cache), _NAME, Plan({_KEYS[2]: []}, unknown), ["http-v2"]))
     made = wheel(folder / wheel_path(near), "other", "1.0")
@@ -101,7 +101,7 @@ def test_what_is_built_where_keys_are_not_known_is_private_too(cache: Path, unkn
 
 
 @pytest.mark.parametrize("unknown", [True, False])
-def test_what_pip_puts_there_is_told_from_what_was_there(cache: Path, unknown: bool) -> None:
+def test_new_builds_and_other_new_files_are_found_and_downloads_go_to_the_cache(cache: Path, unknown: bool) -> None:
     new = "eeee" + "3" * 52
     plan = Plan({_KEYS[0]: [_entry(cache, _KEYS[0])], new: []}, unknown)
     folder = view.make(str(cache), _NAME, plan, ["http-v2"])
@@ -113,7 +113,7 @@ def test_what_pip_puts_there_is_told_from_what_was_there(cache: Path, unknown: b
     assert (cache / "http-v2" / "b").read_text() == "a download"
 
 
-def test_downloads_land_in_a_cache_that_is_empty(tmp_path: Path) -> None:
+def test_downloads_through_a_view_reach_an_empty_cache(tmp_path: Path) -> None:
     root = tmp_path.resolve() / "cache"
     root.mkdir()
     folder = view.make(str(root), _NAME, Plan({}, unknown=True), ["http-v2"])
@@ -124,8 +124,8 @@ def test_downloads_land_in_a_cache_that_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o750, 0o777])
-def test_pips_own_folder_is_no_more_open_than_the_cache(cache: Path, mode: int) -> None:
-    """From pip 25.0 on, what is in it takes its mode."""
+def test_a_folder_made_for_pip_has_the_mode_of_the_cache(cache: Path, mode: int) -> None:
+    """Since pip 25.0, files in the cache get the mode of their folder."""
     cache.chmod(mode)
     umask = os.umask(0)
     try:
@@ -135,16 +135,16 @@ def test_pips_own_folder_is_no_more_open_than_the_cache(cache: Path, mode: int) 
     assert (cache / "http").stat().st_mode & 0o777 == mode
 
 
-def test_on_a_full_disk_there_is_no_view(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_view_is_made_on_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "is_full", lambda folder: folder == str(cache))
-    with pytest.raises(OSError, match="No space left on device") as told:
+    with pytest.raises(OSError, match="No space left on device") as raised:
         view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
-    assert (told.value.errno, told.value.strerror) == (28, "No space left on device")
+    assert (raised.value.errno, raised.value.strerror) == (28, "No space left on device")
     assert view.names(str(cache)) == []
 
 
-def test_links_to_wheels_that_are_gone_go(cache: Path) -> None:
-    """So that pip, which is to try again, does not fail on them."""
+def test_dangling_links_to_wheels_are_removed(cache: Path) -> None:
+    """Otherwise the second run of pip would fail on a dangling link."""
     plan = Plan({_KEYS[0]: [_entry(cache, _KEYS[0])], _KEYS[1]: [_entry(cache, _KEYS[1])]})
     folder = view.make(str(cache), _NAME, plan, ["http-v2"])
     made = wheel(Path(folder, wheel_path(_KEYS[0])), "other", "1.0")
@@ -154,7 +154,7 @@ def test_links_to_wheels_that_are_gone_go(cache: Path) -> None:
     assert left == [["origin.json", made.name], ["demo-1.0-py3-none-any.whl", "origin.json"]]
 
 
-def test_no_view_is_removed_behind_a_link(cache: Path, tmp_path: Path) -> None:
+def test_sweep_does_not_remove_views_behind_a_link(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / _NAME).mkdir(parents=True)
     (cache / "pinstall").mkdir()
     (cache / "pinstall" / "views").symlink_to(tmp_path / "elsewhere")
@@ -163,14 +163,14 @@ def test_no_view_is_removed_behind_a_link(cache: Path, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "elsewhere") == [_NAME]
 
 
-def test_the_cache_behind_a_view(cache: Path) -> None:
+def test_real_root_returns_the_cache_of_a_view(cache: Path) -> None:
     folder = view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
     assert view.real_root(folder) == str(cache)
     assert view.real_root(str(cache)) == str(cache)
     assert view.real_root(str(cache / "views" / "x")) == str(cache / "views" / "x")
 
 
-def test_views_of_the_living_stay(cache: Path) -> None:
+def test_sweep_keeps_the_views_of_running_calls(cache: Path) -> None:
     with lock.call_marker(str(cache)) as name:
         assert name is not None
         folder = view.make(str(cache), name, Plan({}, unknown=True), ["http-v2"])
@@ -179,10 +179,10 @@ def test_views_of_the_living_stay(cache: Path) -> None:
         assert (os.path.isdir(folder), os.path.isdir(dead)) == (True, False)
     view.sweep(str(cache), lock.live_calls(str(cache)))
     assert not os.path.isdir(folder)
-    view.remove(str(cache), name)  # somebody else was faster
+    view.remove(str(cache), name)  # removing a view twice is no error
 
 
-def test_a_view_that_cannot_be_made_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_that_cannot_be_completed_is_removed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(source: str, target: str) -> None:
         if target.endswith("note.txt"):
             raise OSError(1, "not permitted")
@@ -197,7 +197,7 @@ def test_a_view_that_cannot_be_made_leaves_nothing(cache: Path, monkeypatch: pyt
 _RECORD = BuildRecord("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
 
 
-def test_a_build_is_kept_where_there_are_no_hard_links(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_is_stored_on_a_file_system_without_hard_links(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(95, "not supported")
 
@@ -210,7 +210,7 @@ def test_a_build_is_kept_where_there_are_no_hard_links(cache: Path, monkeypatch:
     assert (cache / "pinstall" / "store" / "builds" / new / ("f" * 16) / made.name).read_bytes() == data
 
 
-def test_a_build_does_not_go_over_what_pip_has(cache: Path) -> None:
+def test_storing_a_build_does_not_overwrite_pips_wheel(cache: Path) -> None:
     made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(_KEYS[0]), "demo", "1.0", "another")
     before = (cache / wheel_path(_KEYS[0]) / made.name).read_bytes()
     actions.keep_build(str(cache), _KEYS[0], str(made), _RECORD)
@@ -218,8 +218,8 @@ def test_a_build_does_not_go_over_what_pip_has(cache: Path) -> None:
     assert not made.exists()
 
 
-def test_a_cache_that_cannot_be_written(lab: Lab) -> None:
-    """The promise holds, at the price of a build, which does not stay."""
+def test_a_read_only_cache_still_gets_a_correct_build(lab: Lab) -> None:
+    """pinstall builds the wheel with the flags of the call, but cannot store it."""
     index = lab.index()
     lab.environ["PIP_INDEX_URL"] = index.url
     extension(index.root, "demo", "1.0")

@@ -1,1 +1,1 @@
-"""What happens after pip: a rescue, an explanation, a confirmation, and the records of builds."""
+"""The steps after pip has ended: a second run, an explanation of a failure, a check of the environment, and build records."""

@@ -1,8 +1,8 @@
-"""Confirm: after a pip that succeeded, whether the environment holds what was pinned.
+"""Check, after pip has succeeded, that the environment has the pinned distributions.
 
-Only what is proven contradicts: a name and version (version specifiers specification) that the environment's own interpreter
-reports too. Origins (PEP 610) and local versions that are not what a pin asks for are noticed, where pip left a project as
-it was.
+A name or version counts as a contradiction only if the environment's own interpreter reports it too. Versions are compared by
+PyPA's version specifiers specification. If pip has left a distribution as it was, another origin (PEP 610) or local version
+than the pinned one produces a notice.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.locator import Cache
 
-# With these, pip installs nothing, or where nothing tells which version counts: --target --upgrade leaves old .dist-info there.
+# With these options pip installs nothing, or into a folder where the version is ambiguous: --target --upgrade leaves the old
+# .dist-info there.
 _NOT_HERE = ("dry_run", "target_dir", "prefix_path", "root_path")
 _ANEW = ("force_reinstall", "ignore_installed")
 _LARGEST_ORIGIN = 1 << 20
 
 
 class Discrepancy(NamedTuple):
-    """A ``pin`` that the environment may not hold, and the ``line`` to be said of it.
+    """A ``pin`` that the environment may not satisfy, with the ``line`` to tell the user.
 
-    ``contradicts`` says that its name and version are proven not to be what is installed.
+    ``contradicts`` is True if another version, or none, is proven to be installed.
     """
 
     pin: Pin
@@ -49,7 +50,7 @@ class Discrepancy(NamedTuple):
 
 
 class _Origin(NamedTuple):
-    """Where an installed distribution came from: comparable URL, commit of version control, digests of an archive."""
+    """The origin of an installed distribution (PEP 610): comparable URL, VCS commit, and the archive's digests by algorithm."""
 
     url: str
     commit: str
@@ -59,10 +60,10 @@ class _Origin(NamedTuple):
 def confirm(
     pins: Iterable[Pin], before: Mapping[str, str], environment: Environment, cache: Cache, call: Invocation
 ) -> list[Discrepancy]:
-    """Hold an *environment*, looked at anew, to the *pins* of a *call* that succeeded; contradictions come first.
+    """Compare an *environment* with the *pins* of a *call* that succeeded; return the discrepancies, contradictions first.
 
-    *before* are the versions by project before pip ran (`Environment.versions`). A pin that the call does not itself ask for
-    counts only where pip changed its project. Nothing is said where nothing can be known: a dry run, or another target.
+    *before* are the versions by project before pip ran (`Environment.versions`). A pin that the call does not request itself,
+    such as a constraint, counts only if pip has changed its project. Returns nothing for a dry run or another target folder.
     """
     if call.has(*_NOT_HERE):
         return []
@@ -75,7 +76,7 @@ def confirm(
         if not is_asked and not (is_changed and project in now):
             continue
         version = environment.installed(project)
-        if not _holds(pin, version):
+        if not _satisfies(pin, version):
             suspects.append(pin)
         elif is_asked and version and not is_changed and not call.has(*_ANEW):
             line = _other_origin(pin, version, environment) or _other_local(pin, version, cache, call)
@@ -83,10 +84,10 @@ def confirm(
     return [*_contradictions(suspects, environment), *notices]
 
 
-def _holds(pin: Pin, version: str | None) -> bool:
-    """Say whether an installed *version* (None: there is none) may be what is pinned."""
+def _satisfies(pin: Pin, version: str | None) -> bool:
+    """Return whether an installed *version* (None: not installed) may satisfy *pin*."""
     if pin.url:
-        return True  # pip holds it to its name, if it is given one; a file's name may be another
+        return True  # pip checks the name if the requirement states one; the file may be named otherwise
     if version is None:
         return False
     parsed = links.parsed(version)
@@ -94,9 +95,9 @@ def _holds(pin: Pin, version: str | None) -> bool:
 
 
 def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discrepancy]:
-    """Return those of *suspects* of which the interpreter says the same.
+    """Return the *suspects* that the environment's own interpreter does not satisfy either.
 
-    It knows of more than `Environment` does: eggs, zip files, and folders that pip made just now (the user's own site).
+    The interpreter finds more than `Environment` does: eggs, zip files, and folders that pip has just created (the user site).
     """
     if not suspects:
         return []
@@ -109,22 +110,22 @@ def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discr
     return [
         Discrepancy(pin, _contradiction(pin, versions), contradicts=True)
         for pin, versions in found
-        if not any(_holds(pin, version) for version in versions)
+        if not any(_satisfies(pin, version) for version in versions)
     ]
 
 
 def _contradiction(pin: Pin, versions: list[str]) -> str:
     if not versions:
         return f"what is pinned is not installed: the same call again installs it; {pinned(pin)}"
-    return f"what is pinned is not installed, but {' and '.join(versions)}: {_mended(pin)}; {pinned(pin)}"
+    return f"what is pinned is not installed, but {' and '.join(versions)}: {_advice(pin)}; {pinned(pin)}"
 
 
 def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
-    """Say how the recorded origin of what is installed differs from what *pin* states; nothing if it does not, or has none."""
+    """Return a line if the recorded origin of the installed distribution differs from the one that *pin* states, else ""."""
     folder = environment.folder(pin.project) if pin.url or pin.hashes else None
     origin = _read_origin(folder) if folder else None
     difference = _difference(pin, origin) if origin else ""
-    return f"pip kept the installed {version}, {difference}: {_mended(pin)}; {pinned(pin)}" if difference else ""
+    return f"pip kept the installed {version}, {difference}: {_advice(pin)}; {pinned(pin)}" if difference else ""
 
 
 def _difference(pin: Pin, origin: _Origin) -> str:
@@ -140,17 +141,17 @@ def _difference(pin: Pin, origin: _Origin) -> str:
 
 
 def _comparable(url: str) -> str:
-    # pip writes down no passwords, and a query may be signed anew each time.
+    # pip records no passwords, and the signature in a query may differ each time.
     return unquote(without_secrets(url))
 
 
 def _read_origin(folder: str) -> _Origin | None:
-    """Read the ``direct_url.json`` of a ``.dist-info`` *folder*; None if there is none that can be read."""
+    """Read the ``direct_url.json`` of a ``.dist-info`` *folder*; None if it is missing or unreadable."""
     try:
         with open(os.path.join(folder, "direct_url.json"), encoding="utf-8") as file:
             document = json.loads(file.read(_LARGEST_ORIGIN))
         archive = document.get("archive_info", {})
-        single = digest.parse(archive.get("hash") or "", "=")  # as it was written before there were several
+        single = digest.parse(archive.get("hash") or "", "=")  # the older field of PEP 610, for one digest
         hashes = {**({single.algorithm: single.hex} if single else {}), **(archive.get("hashes") or {})}
         commit = document.get("vcs_info", {}).get("commit_id", "")
         return _Origin(_comparable(document["url"]), commit.lower(), {name: value.lower() for name, value in hashes.items()})
@@ -159,10 +160,10 @@ def _read_origin(folder: str) -> _Origin | None:
 
 
 def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
-    """Say which local version of what is pinned pip would take, were nothing installed; nothing if it is the one there is.
+    """Return a line if pip would choose another local version of *pin* than the installed *version*, else "".
 
-    Only cached pages are looked at, and only where other local versions are likely: PyPI has none, and reading the pages of
-    all that a long file pins would cost more than pip does.
+    Reads cached pages only, and only where other local versions are likely. PyPI has none, and reading the page of every
+    pin of a long requirements file would take longer than pip takes.
     """
     installed = links.parsed(version)
     is_typed = pin.places == ("argument",) and bool(call.find_links or set(call.index_urls) - {PYPI})
@@ -176,6 +177,6 @@ def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
     return f"pip kept the installed {version}, and {best} is offered too: {cure}; {pinned(pin)}"
 
 
-def _mended(pin: Pin) -> str:
-    # Not by naming the requirement: on a command line it has no hashes, and its URL may hold a password.
+def _advice(pin: Pin) -> str:
+    # The advice does not repeat the requirement: on a command line it has no hashes, and its URL may contain a password.
     return f"'pip uninstall {pin.project}' and the same call again mend it"

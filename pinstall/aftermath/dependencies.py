@@ -1,4 +1,4 @@
-"""Dependencies: what the artifacts in the cache say that they need."""
+"""Read the dependencies that the artifacts in the cache declare."""
 
 from __future__ import annotations
 
@@ -18,49 +18,55 @@ if TYPE_CHECKING:
 
 
 class Want(NamedTuple):
-    """A requirement of a call, or of what the cache has for one; ``pin`` stands for it, and may leave more than one answer."""
+    """A requirement of a call, or of an artifact in the cache. Its ``pin`` may admit several versions, unlike other pins."""
 
     pin: Pin
     extras: frozenset[str] = frozenset()
 
 
 def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] = ()) -> Want | None:
-    """Read a requirement of a name that stands in *place*; None if it is none, or does not apply with these *extras*."""
+    """Parse a requirement; *place* says where it was found, for messages.
+
+    Returns None if *text* is invalid, or if its marker is false for the environment's *markers* with each of the *extras*.
+    """
     try:
         requirement = Requirement(text)
         marker = requirement.marker
         if marker and not any(marker.evaluate({**markers, "extra": extra}) for extra in ("", *extras)):
             return None
-    except Exception:  # noqa: BLE001 (each version of packaging has others: KeyError, InvalidVersion, RecursionError ...)
+    except Exception:  # noqa: BLE001 (versions of packaging differ in what they raise: KeyError, InvalidVersion, RecursionError ...)
         return None
     pin = Pin(normalized(requirement.name), requirement.specifier, requirement.url or "", (), (place,), requested=True)
     return Want(pin, frozenset(normalized(extra) for extra in requirement.extras))
 
 
 def of(entry: Entry, wanted: Want, markers: dict[str, str]) -> list[Want]:
-    """Return what an artifact in the cache (or its ``.metadata``), there for *wanted*, needs: an sdist, to be built as well."""
-    wants = (want(text, f"needed by {wanted.pin.project}", markers, wanted.extras) for text in _stated(entry))
+    """Return the requirements of an artifact in the cache, or of its ``.metadata`` file.
+
+    *wanted* is the requirement that the artifact satisfies: its extras apply. For an sdist, includes the build requirements.
+    """
+    wants = (want(text, f"needed by {wanted.pin.project}", markers, wanted.extras) for text in _declared(entry))
     return [found for found in wants if found]
 
 
-def _stated(entry: Entry) -> list[str]:
-    """Return the requirements that an artifact or its metadata file states; none if it cannot be read."""
+def _declared(entry: Entry) -> list[str]:
+    """Return the requirements that an artifact or its metadata file declares; an empty list if it cannot be read."""
     try:
         with http_entries.open_content(entry) as file:
             if entry.kind == "metadata":
-                return _required(file.read(integrity.LARGEST_METADATA).decode(errors="replace"))
+                return _requires_dist(file.read(integrity.LARGEST_METADATA).decode(errors="replace"))
             if entry.filename.endswith(".whl"):
-                return _required(integrity.metadata(file))
+                return _requires_dist(integrity.metadata(file))
             from pinstall.inspection import sdist_scan
 
-            says = sdist_scan.read(file, entry.filename, ())
+            source = sdist_scan.read(file, entry.filename, ())
             file.seek(0)
-            return [*(says.requires if says else ()), *_required(sdist_scan.metadata(file, entry.filename))]
-    except Exception:  # noqa: BLE001 (what cannot be read states nothing)
+            return [*(source.requires if source else ()), *_requires_dist(sdist_scan.metadata(file, entry.filename))]
+    except Exception:  # noqa: BLE001 (libraries may raise anything for a damaged file)
         return []
 
 
-def _required(metadata: str) -> list[str]:
+def _requires_dist(metadata: str) -> list[str]:
     from email.parser import HeaderParser
 
     return [str(text) for text in HeaderParser().parsestr(metadata).get_all("Requires-Dist") or ()]

@@ -1,4 +1,7 @@
-"""Diagnosis: after a pip that failed, the causes that what is at hand proves. Where it may be anything, nothing is said."""
+"""Explain a failure of pip where cached pages and files, or a full disk, prove the cause.
+
+If there may be another cause, pinstall says nothing.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _OTHER_HASH = "listed with another hash than what is pinned"
 
 
 class _Listed(NamedTuple):
-    """A wheel or sdist of what is pinned: its name and what that says, and what is stated of it."""
+    """A wheel or sdist of a pinned version: its file name, the ``label`` parsed from it, and the statements of its page."""
 
     filename: str
     label: ParsedFilename
@@ -40,25 +43,25 @@ class _Listed(NamedTuple):
     requires_python: str = ""
 
 
-def causes(cache: Cache, pins: Iterable[Pin], told: Collection[str]) -> list[str]:
-    """Return a line for each cause that can be told: of *pins*, and what they need, that cannot be installed; of full disks.
+def causes(cache: Cache, pins: Iterable[Pin], received: Collection[str]) -> list[str]:
+    """Return a line for each proven cause: a pin, or a dependency of one, that cannot be installed; a full disk.
 
-    *told* are the keys of the pages that servers sent in this call. Pages of *cache* that were read before pip ran
-    must be forgotten.
+    *received* are the keys of the pages that servers sent in this call. *cache* must not remember pages that were read
+    before pip ran.
     """
     lines = []
-    for pin in _needed(cache, pins):
-        reason = _reason(cache, pin, told)
+    for pin in _with_dependencies(cache, pins):
+        reason = _reason(cache, pin, received)
         if reason and not _is_installed(cache.environment, pin):
             lines.append(f"cannot be installed: {reason}; {pinned(pin)}")
     full = [folder for folder in _folders(cache) if is_full(folder)]
     return [*lines, f"less than 1 MB can be written to {listed(full)}"] if full else lines
 
 
-def _needed(cache: Cache, pins: Iterable[Pin]) -> Iterator[Pin]:
-    """Yield *pins*, and what these need in one version and nothing else: the dependencies of dependencies among it.
+def _with_dependencies(cache: Cache, pins: Iterable[Pin]) -> Iterator[Pin]:
+    """Yield *pins*, and the dependencies of each, direct or not, that admit exactly one version.
 
-    Where a requirement leaves a choice, pip may have taken something else, which needs other things.
+    If a dependency admits several versions, it is skipped: pip may have chosen any of them, with other dependencies.
     """
     call = cache.call
     named = {project_named(line.text) for line in call.lines}
@@ -74,7 +77,10 @@ def _needed(cache: Cache, pins: Iterable[Pin]) -> Iterator[Pin]:
 
 
 def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
-    """Return the pins that each wheel states which the cache has for *pin*: an sdist may know of its dependencies too late."""
+    """Return the pins among the requirements that are the same in every cached wheel and metadata file of *pin*.
+
+    Leaves out sdists: a build may decide on the dependencies.
+    """
     stated: list[list[Pin]] = []
     for file in cache.locate(pin).files:
         built = cache.built(pin, file.link) if file.label is None or not file.label.tags else ()
@@ -90,33 +96,33 @@ def _is_installed(environment: Environment, pin: Pin) -> bool:
     return version is not None and pin.specifier.contains(version, prereleases=True)
 
 
-def _reason(cache: Cache, pin: Pin, told: Collection[str]) -> str:
-    """Say why pip can install nothing that is listed for *pin*; "" if it could, or that cannot be told."""
-    # What could not be read of the call may name more indexes.
+def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:
+    """Return why pip can install none of the files listed for *pin*; "" if it can, or if that is unknown."""
+    # A file of the call that pinstall could not read (`call.unread`) may name more indexes.
     call = cache.call
     if (
         not (pin.has_version and (call.index_urls or call.find_links))
         or pin.locked
         or call.unread
-        or not _is_told(cache, pin, told)
+        or not _are_pages_current(cache, pin, received)
     ):
         return ""
     located = cache.locate(pin)
     if not cache.locate(pin._replace(hashes=())).listed:
         return _unlisted(pin, located)
     files = list(_files(pin, located))
-    if not files:  # those of folders are known only if they can be installed
+    if not files:  # for folders, only installable files are known
         return f"each wheel of it is {_OTHER_TAGS}"
     return _refused(cache, pin, files)
 
 
-def _is_told(cache: Cache, pin: Pin, told: Collection[str]) -> bool:
-    """Say whether all is at hand that the servers say of *pin* now: what pip used unasked may be out of date.
+def _are_pages_current(cache: Cache, pin: Pin, received: Collection[str]) -> bool:
+    """Return whether servers have sent all pages of *pin* in this call: a page that pip used from its cache may be outdated.
 
-    pip may have had no use for a project that is only constrained.
+    A project that is only constrained counts if pip has fetched at least one page of it: pip may not have needed it.
     """
     located = cache.locate(pin)
-    sent = [page for page in located.pages if page.entry.key in told]
+    sent = [page for page in located.pages if page.entry.key in received]
     return (
         located.complete
         and (pin.requested or bool(sent))
@@ -137,7 +143,7 @@ def _unlisted(pin: Pin, located: ProjectFiles) -> str:
 
 
 def _files(pin: Pin, located: ProjectFiles) -> Iterator[_Listed]:
-    """Yield what is listed of the pinned version: by pages for any environment, by folders for this one."""
+    """Yield the listed files of the pinned version: those of pages for any environment, those of folders for this one."""
     seen = set()
     for offer in (offer for page in located.pages for offer in page.offers):
         label = links.label(offer.filename, pin.project)
@@ -151,15 +157,15 @@ def _files(pin: Pin, located: ProjectFiles) -> Iterator[_Listed]:
 
 
 def _requires_python(stated: dict[str, Any]) -> str:
-    """Return the Requires-Python that a page states of a file (PEP 691; PEP 503 as an attribute); "" if it does not."""
+    """Return the Requires-Python that a page states for a file (PEP 691, or an HTML attribute by PEP 503); "" if none."""
     value = stated.get("requires-python") or stated.get("data-requires-python")
     return value if isinstance(value, str) else ""
 
 
 def _refused(cache: Cache, pin: Pin, files: list[_Listed]) -> str:
-    """Say why each of *files* is refused; "" if one is not.
+    """Return why pip refuses each of *files*, as one text; "" if it accepts one.
 
-    Where some of them have a pinned hash, others matter only if they could be installed but for theirs.
+    If some files have a pinned hash, the text mentions another file only if its hash is the only reason against it.
     """
     matching = [file for file in files if will_do(pin, file.digests)]
     refusals = {file: _refusal(cache, pin, file) for file in files}
@@ -175,9 +181,9 @@ def _refused(cache: Cache, pin: Pin, files: list[_Listed]) -> str:
 
 
 def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
-    """Say why pip would refuse a file whatever its hash (``LinkEvaluator.evaluate_link``); "" if it would not.
+    """Return why pip would refuse a file regardless of its hash (``LinkEvaluator.evaluate_link``); "" if it would not.
 
-    A yanked file is none: pip takes it for a pin if nothing else of that version will do (PEP 592).
+    Being yanked is no reason: for a pin, pip takes a yanked file if the version has no other suitable file (PEP 592).
     """
     call, environment = cache.call, cache.environment
     if option := call.formats.refuses(pin.project, is_wheel=bool(file.label.tags)):
@@ -191,15 +197,15 @@ def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
 
 
 def _fits(requires_python: str, python: str) -> bool:
-    """Say whether a Requires-Python (core metadata specification) admits *python*; what makes no sense pip ignores."""
+    """Return whether a Requires-Python (core metadata specification) admits *python*; True if it is invalid, as for pip."""
     try:
         return python in SpecifierSet(requires_python)
-    except Exception:  # noqa: BLE001 (InvalidSpecifier, and what each version of packaging has besides)
+    except Exception:  # noqa: BLE001 (InvalidSpecifier, and others that depend on the version of packaging)
         return True
 
 
 def _python(environment: Environment) -> str:
-    """Return the version of the environment's Python as pip compares it: three numbers, for a pre-release too."""
+    """Return the environment's Python version as pip compares it: three numbers, without a pre-release suffix."""
     full = environment.markers.get("python_full_version") or "{}.{}.{}".format(*sys.version_info)
     return re.sub(r"[^\d.].*", "", full)
 
@@ -209,6 +215,6 @@ def _folders(cache: Cache) -> Iterator[str]:
     from tempfile import gettempdir  # 3 ms
 
     yield cache.root
-    with suppress(FileNotFoundError):  # there is none, as pip has said
+    with suppress(FileNotFoundError):  # there is no usable temporary folder, and pip has reported that
         yield gettempdir()
     yield cache.call.values.get("target_dir") or cache.environment.build["site_packages"]

@@ -1,4 +1,4 @@
-"""The report of ``pip install --report FILE`` (pip's installation report, version 1), where pip ran twice."""
+"""Complete the report of ``pip install --report FILE`` (pip's installation report, version 1) after pip has run twice."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """The report at *path* as the first run of pip wrote it; nothing if *path* is None or names no regular file."""
+    """The report that the first run of pip wrote to *path*; empty if *path* is None or not a readable report."""
 
     def __init__(self, path: str | None) -> None:
-        """Read it, before the second run writes over it."""
+        """Read the report before the second run overwrites it."""
         self._path = path or ""
         self._first = _installs(_read(self._path))
 
     def complete(self, environment: Environment) -> None:
-        """Add to the report of the second run what the first one had already installed.
+        """Add the distributions that the first run installed to the report of the second run.
 
-        The second run finds that in the *environment*, and has nothing to report of it.
+        The second run does not report them, because it finds them in the *environment*.
         """
         document = _read(self._path)
         second = {_name(item) for item in _installs(document)}

@@ -1,4 +1,4 @@
-"""Tidy: beside a pin only what is pinned has a place; other versions go to the store, and come back when they are pinned."""
+"""Move other versions of pinned projects from pip's cache to the store; pinstall restores them when they are pinned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OtherVersion(NamedTuple):
-    """An entry of another version; ``identity`` is a built wheel's digest, by which the store keeps it."""
+    """A cache entry of another version than the pinned one; ``identity`` is the SHA-256 of a built wheel, else ""."""
 
     pin: Pin
     entry: Entry
@@ -27,7 +27,7 @@ class OtherVersion(NamedTuple):
 
 
 def find(cache: Cache, pin: Pin) -> list[OtherVersion]:
-    """Find the entries of other versions of what *pin* pins; before the lock, because builds are hashed."""
+    """Return the cache entries of other versions of *pin*'s project. Takes no lock, because it hashes built wheels."""
     return list(_find(cache, pin))
 
 
@@ -49,18 +49,18 @@ def _digest(entry: Entry) -> str:
 
 
 def put_away(root: str, found: Iterable[OtherVersion]) -> dict[Pin, list[str]]:
-    """Set aside what was found, under the lock; return the names of what went, by its pin.
+    """Set aside the entries in *found*; return the file names of those that were moved, by pin. The caller holds the lock.
 
-    Nothing is moved while another pinstall is under way: its pip may have read where a built wheel lies.
+    Moves nothing while another pinstall is running: its pip may be about to install a built wheel.
     """
     if lock.live_calls(root):
         return {}
     moved: dict[Pin, list[str]] = {}
-    for untidy in found:
+    for other in found:
         try:
-            act = actions.leave if untidy.entry.kind == "built" else actions.set_aside
-            if act(root, untidy.entry, untidy.stamp, untidy.identity):
-                moved.setdefault(untidy.pin, []).append(untidy.entry.filename)
+            act = actions.leave if other.entry.kind == "built" else actions.set_aside
+            if act(root, other.entry, other.stamp, other.identity):
+                moved.setdefault(other.pin, []).append(other.entry.filename)
         except (actions.NotDoneError, actions.ChangedError):
-            continue  # it does no harm where it is
+            continue  # the entry does no harm in pip's cache
     return moved

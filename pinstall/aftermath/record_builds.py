@@ -1,4 +1,4 @@
-"""Keep: what pip has built goes into the store, with a record of how, and into pip's own folder if that is empty."""
+"""Move the wheels that pip has built to the store, with build records, and copy them to pip's folder if that has none."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def builds(prepared: Prepared, name: str) -> list[str]:
-    """Keep the wheels that pip built in the view *name*, and adopt those that plain pip had built; then remove the view.
+    """Store the wheels that pip has built in the view *name*, adopt those that plain pip had built, and remove the view.
 
-    *name* is "" if there is no view in the cache. Returns the names of the wheels that were built. A wheel that cannot be kept
-    is built again by the next call.
+    *name* is "" if there is no view in the cache. Returns the file names of the wheels built in this call. A wheel that cannot
+    be stored is built again by the next call.
     """
     found: list[str] = []
     checker, root = prepared.checker, prepared.cache.root
@@ -31,7 +31,7 @@ def builds(prepared: Prepared, name: str) -> list[str]:
         if record:
             actions.touch(root, finding.entry, record)
         if record and not record.seen and store.record(root, finding.entry.key.partition("/")[0], record.wheel) is None:
-            with suppress(Exception):  # as below
+            with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, finding.entry, record)
     if not name:
         return found
@@ -40,7 +40,7 @@ def builds(prepared: Prepared, name: str) -> list[str]:
         project = normalized(filename.partition("-")[0])
         entry = Entry("built", f"{key}/{filename}", (path,), filename, (), links.label(filename, project))
         found.append(filename)
-        with suppress(Exception):  # one wheel that a library stumbles over must not cost the others
+        with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()
             if record := checker.builds.record(project, settings.get(project, ()), hashes, entry):
                 actions.keep_build(root, key, path, record)

@@ -1,7 +1,7 @@
-"""Rescue: after a pip that failed, at most one more run, with what is vouched for and nothing else of the HTTP cache.
+"""Prepare and evaluate a second run of pip, after the first has failed.
 
-Whether the cache was to blame is an experiment: if the second run succeeds, comparing what it received with what was there
-before tells which entries were wrong. docs/how.md has the rule as a table.
+The second run sees only those HTTP entries that are vouched for (see `survey`). It is an experiment: if it succeeds,
+comparing the entries that it received with the old ones shows which of them were wrong. docs/how.md has the rules as tables.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.http_entries import FileStamp
     from pinstall.pip_process import Observation
 
-# Builds that took so many seconds are not begun again.
+# Seconds. If builds took longer, pip does not run again.
 _LONG_BUILDS = 10.0
 _STDOUT = ("-", "/dev/stdout")
-# Bytes of built wheels that are read, where it cannot be known which of them pip used.
+# Bytes of built wheels to check if a nested pip, which is not watched, may have used them.
 _MOST_WHEELS = 1 << 29
 
 
 class Wrong(NamedTuple):
-    """An entry that was wrong: its name, and why."""
+    """An entry that was wrong: its name for the user, and the reason."""
 
     name: str
     reason: str
 
 
-class _Wheel(NamedTuple):
-    """A built wheel that pip must not use: it is damaged, or misses a library."""
+class _BadWheel(NamedTuple):
+    """A built wheel that the second run must not use, because it is damaged or lacks a library (``missing``)."""
 
     entry: Entry
     stamp: FileStamp | None
@@ -51,10 +51,10 @@ class _Wheel(NamedTuple):
 
 
 class Rescue:
-    """What pip used in the cache of a call before it failed, and how it may run again."""
+    """The entries that pip used before it failed, and the conditions of a second run."""
 
     def __init__(self, checker: Checker, pins: Iterable[Pin], first: Observation) -> None:
-        """Look at what the *first* run of pip used, with the records of builds that *checker* knows."""
+        """Inspect the entries that the *first* run of pip used, for the *pins* of the call and with the cache of *checker*."""
         self._checker, self._cache, self._pins, self.first = checker, checker.cache, tuple(pins), first
         self.survey = Survey(self._cache, self._pins, first)
         self._seen = {key: self._stamps(key) for key in self.survey.known}
@@ -63,21 +63,21 @@ class Rescue:
 
     @property
     def is_called_for(self) -> bool:
-        """Whether pip used anything that was in the cache before and that nothing vouches for."""
+        """Whether pip used an old entry that nothing vouches for, or a bad built wheel."""
         return bool(self.survey.doubtful or self._wheels)
 
     @property
     def doubtful(self) -> list[str]:
-        """The names of those entries."""
+        """The names of these entries, for the user."""
         return [*sorted(map(self.survey.name, self.survey.doubtful)), *(wheel.entry.filename for wheel in self._wheels)]
 
     @property
     def told(self) -> frozenset[str]:
-        """The keys of what servers sent in this call."""
+        """The keys of the entries that servers sent in this call."""
         return self.survey.used.new | self._received
 
     def forbidden(self) -> str:
-        """Say why pip must not run again, in words for the user; "" if it may."""
+        """Return why pip must not run again, as a text for the user; "" if it may."""
         first, call, redirected = self.first, self._cache.call, any(map(self.survey.is_redirect, self.survey.used.old))
         reasons = (
             (first.asked, "it has asked a question, and would ask it again"),
@@ -94,25 +94,26 @@ class Rescue:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether only the time that builds took forbids a second run: the next call is to do without what is doubted."""
+        """Whether long builds forbid a second run; then the next call should ask the servers again (`leave_out`)."""
         return self.first.built > _LONG_BUILDS
 
     def leave_out(self) -> list[Wrong]:
-        """Have the next call ask the servers again for the pages and redirects that nothing vouches for, under the lock."""
-        return self._drop(self.survey.doubtful)
+        """Invalidate the pages and redirects that nothing vouches for: the next call fetches them. Needs the lock."""
+        return self._delete_pages(self.survey.doubtful)
 
     @property
     def excused(self) -> list[str] | None:
-        """The URLs and hosts without whose answers the first run went on; None if there is but one place to find projects.
+        """The URLs and hosts that did not answer the first run; None if the call has only one index or ``--find-links``.
 
-        Where there are several, pip goes on without an index that does not answer, and takes a namesake from another one.
+        With several, pip continues without an index that does not answer, and may take another project of the same name
+        from the next one. So the second run must not lose an answer that the first one had.
         """
         call = self._cache.call
         several = len(call.index_urls) + len(call.find_links) > 1
         return sorted(self.first.lost | self.first.silent) if several else None
 
     def seal(self, folder: str) -> None:
-        """Make the view in *folder* show what is vouched for, and what the first run received. Raises `OSError`."""
+        """Limit the view in *folder* to the entries that are vouched for or that the first run received. Raises `OSError`."""
         survey, layout = self.survey, self._cache.http.layout
         shown: dict[str, bytes | None] = dict.fromkeys(survey.used.new)
         for key in survey.vouched - survey.used.new:
@@ -125,25 +126,28 @@ class Rescue:
             view.hide(folder, wheel.entry)
 
     def settle(self, folder: str, *, succeeded: bool) -> list[Wrong]:
-        """Take over what the second run received in the view in *folder*, under the lock; return what was wrong before.
+        """Move the entries that the second run received from the view in *folder* to the cache; return the wrong old ones.
 
-        After a success, what came takes the place of what was there. After a failure, a page does if it is whole and lists
-        files, and an artifact if it is vouched for.
+        After a success, every received entry replaces the old one. After a failure, a page does so only if it is whole and
+        lists files, and an artifact only if it is vouched for. The caller holds the lock.
         """
         received = self._received = frozenset(view.received(folder, self._cache.http.layout))
         worth = received if succeeded else self._worth_keeping(folder, received)
         wrong = []
         for key in sorted(worth):
             if key in self._seen and self._stamps(key) != self._seen[key]:
-                continue  # somebody else has been here
+                continue  # another process has changed the entry
             reason = self._difference(key, folder) if succeeded else ""
             if reason:
                 wrong.append(Wrong(self.survey.name(key), reason))
             actions.take_over(self._cache.root, folder, self.survey.entry(key))
-        return wrong + (self._drop(self.survey.doubtful - received) if succeeded else [])
+        return wrong + (self._delete_pages(self.survey.doubtful - received) if succeeded else [])
 
     def clean(self) -> list[Wrong]:
-        """Delete, under the lock, what pip refuses: it is worth nothing, and the server may be well by the next call."""
+        """Delete the used entries that pip refuses, and damaged built wheels; return them. The caller holds the lock.
+
+        By the next call, the server may send the right file again.
+        """
         wrong = []
         for key in sorted(self.survey.used.new | self.survey.doubtful):
             if reason := self.survey.refused(key):
@@ -153,8 +157,8 @@ class Rescue:
                 wrong += self._delete(wheel.entry, wheel.stamp, wheel.entry.filename, wheel.damage)
         return wrong
 
-    def _drop(self, doubted: Iterable[str]) -> list[Wrong]:
-        """Delete the redirects and pages without which pip succeeded, and which the server does not give any more."""
+    def _delete_pages(self, doubted: Iterable[str]) -> list[Wrong]:
+        """Delete the index pages and redirects among the entries *doubted*; return those that were deleted."""
         wrong = []
         for key in sorted(doubted):
             if key in self.survey.pages or self.survey.is_redirect(key):
@@ -179,7 +183,7 @@ class Rescue:
         return frozenset(key for key in received if key in seen.vouched or (key in seen.pages and seen.offers(key)))
 
     def _difference(self, key: str, folder: str) -> str:
-        """Say how what was received for *key* differs from what the cache has, for this call; "" if it does not."""
+        """Return how the received entry *key* in *folder* differs from the old one, if that concerns this call; else ""."""
         old, new = (
             self.survey,
             Survey(self._cache.at(folder), (), self.first._replace(opened=frozenset(), written=frozenset())),
@@ -195,14 +199,14 @@ class Rescue:
 
     # Built wheels
 
-    def _bad_wheels(self) -> Iterator[_Wheel]:
-        """Yield the built wheels that pip used, or may have used, and that are damaged or miss a library."""
+    def _bad_wheels(self) -> Iterator[_BadWheel]:
+        """Yield the built wheels that pip has used, or may have used, and that are damaged or lack a library."""
         for entry in self._used_wheels():
             damage = missing = ""
             with suppress(OSError):
                 damage, missing = self._faults(entry)
             if damage or missing:
-                yield _Wheel(entry, http_entries.stamp_of(entry), damage, missing)
+                yield _BadWheel(entry, http_entries.stamp_of(entry), damage, missing)
 
     def _used_wheels(self) -> Iterator[Entry]:
         opened = {os.path.realpath(path) for path in self.first.opened if path.endswith(".whl")}
@@ -232,10 +236,11 @@ class Rescue:
 
 
 def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[str]:
-    """Remove the ``.dist-info`` folders, among *infos* that pip made, of what it left half-installed; return their names.
+    """Remove the ``.dist-info`` folders of half-installed distributions; return them as ``name==version``.
 
-    pip writes INSTALLER after a wheel's files. Those in *before* (folders that were there when the call began) stay. It is the
-    one thing that pinstall removes outside of the cache: pip would take such a project for installed, and leave it broken.
+    *infos* are the ``.dist-info`` folders that pip has created, *before* those that existed when the call began, which stay.
+    A folder without INSTALLER is half-installed: pip writes that file after a wheel's other files. pip would take such a
+    distribution for installed and leave it broken. pinstall removes nothing else outside of the cache.
     """
     kept, removed = {os.path.realpath(folder) for folder in before}, []
     for folder in sorted(infos):

@@ -1,9 +1,9 @@
-"""Vouching: after pip has failed, which of the HTTP entries in its cache can be relied on.
+"""Decide, after pip has failed, which HTTP entries in its cache are vouched for, that is, known to be right.
 
-An entry is vouched for if its bytes have the digest that a pin, a lock file or an index page states, and nothing that this call
-knows states another; or if nothing states a digest, and the archive passes all that pip checks. Pages, redirects and
-``.metadata`` files without a stated digest are never vouched for. Nothing is taken from the ledger: a disk that loses bits
-changes no dates.
+An entry is vouched for if its bytes have the digest that a pin, a lock file or an index page states, and no source that this
+call knows states another digest. If no source states a digest, an archive is vouched for if it passes all checks of pip.
+Pages, redirects, and ``.metadata`` files without a stated digest are never vouched for. The survey reads the bytes and does not
+use the ledger, because a disk that corrupts a file does not change its times.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import Observation
 
-# More than any install that was seen needs.
+# The largest number of projects whose pages are read for build requirements: more than any known install needs.
 _MOST_PROJECTS = 1_000
 _BUILD_TOOLS = ("setuptools", "wheel")
 _PERMANENT = (301, 308)
 
 
 class Claim(NamedTuple):
-    """What is stated of the file behind a URL: one claim for each page, pin or lock file that names it.
+    """The statements of one page, pin or lock file about the file behind a URL.
 
-    ``recent``: it was received in this call, or is a pin's own. ``digests`` may be empty.
+    ``recent`` is True if the page was received in this call, or if a pin states the claim. ``digests`` may be empty.
     """
 
     filename: str
@@ -55,16 +55,16 @@ class Claim(NamedTuple):
 
 
 class Used(NamedTuple):
-    """The keys of HTTP entries that a pip used: ``old`` ones, that were there before, and ``new`` ones, that it received."""
+    """The keys of the HTTP entries that a pip used: ``old`` ones from before the call, and ``new`` ones that it received."""
 
     old: frozenset[str]
     new: frozenset[str]
 
 
 def used(observation: Observation) -> Used:
-    """Tell the entries that were there before a call from those that it received.
+    """Return the entries that pip used, divided into old and received ones.
 
-    Of an entry that is confirmed ("not modified"), pip writes the head alone: it stays an old one.
+    If a server confirms an entry ("not modified"), pip rewrites only its head. Such an entry counts as old.
     """
     opened = _keys(observation.opened)
     bodies = _keys(path for path in observation.written if path.endswith(".body"))
@@ -78,16 +78,17 @@ def _keys(paths: Iterable[str]) -> set[str]:
 
 
 class Survey:
-    """What is known after a failure of the HTTP entries that pip ``used``, and of others that a second run could use.
+    """The HTTP entries that pip ``used`` before it failed and others that a second run could use, with all claims on them.
 
-    ``claims`` are by key, ``vouched`` the keys of what is vouched for; those of ``dated`` only by pages from before the call.
+    ``claims`` are by key. ``vouched`` are the keys of the entries that are vouched for; ``dated`` are those among them for
+    which only pages from before the call vouch.
     """
 
     def __init__(self, cache: Cache, pins: Iterable[Pin], observation: Observation) -> None:
         self._cache, self._pins = cache, tuple(pins)
         self.used = used(observation)
         self.claims: dict[str, list[Claim]] = {}
-        self._projects: dict[str, str] = {}  # of pages, by key
+        self._projects: dict[str, str] = {}  # the project of each index page that pip used, by key
         for pin in self._pins:
             self._add_pin(pin)
         for place in filter(locator.is_http, cache.call.find_links):
@@ -99,13 +100,13 @@ class Survey:
         self._judge()
 
     def entry(self, key: str) -> Entry:
-        """Return the entry with this *key*, as pip has it or would have it."""
+        """Return the entry with this *key* and the paths of its files in pip's cache, where it may be missing."""
         paths = tuple(os.path.join(self._cache.root, path) for path in keys.http_paths(key, self._cache.http.layout))
         return http_entries.Entry("", key, paths, "", layout=self._cache.http.layout)
 
     @property
     def known(self) -> frozenset[str]:
-        """The keys of all that was looked at."""
+        """The keys of all entries that pip used or that a claim is about."""
         return self.used.old | self.used.new | self.claims.keys()
 
     @property
@@ -115,23 +116,23 @@ class Survey:
 
     @property
     def doubtful(self) -> frozenset[str]:
-        """The keys of what pip used, was there before, and is not vouched for."""
+        """The keys of the old entries that pip used and that are not vouched for."""
         return self.used.old - self.vouched
 
     def is_redirect(self, key: str) -> bool:
-        """Say whether an entry is a permanent redirect, which pip follows for ever."""
+        """Return whether an entry is a permanent redirect, which pip follows without asking the server again."""
         response = self._response(key)
         return response is not None and response.status in _PERMANENT
 
     def name(self, key: str) -> str:
-        """Return by what name the user knows an entry."""
+        """Return a name of an entry that the user understands."""
         if claim := next(iter(self.claims.get(key, ())), None):
             return claim.filename
         if key in self._projects:
             return f"index page of {self._projects[key]}" if self._projects[key] else "an index page"
         return "a redirect" if self.is_redirect(key) else "a download"
 
-    # What is stated
+    # Claims
 
     def _add_pin(self, pin: Pin) -> None:
         url = pin.url or pin.locked
@@ -140,22 +141,22 @@ class Survey:
             self._add(link, pin.project, recent=True)
 
     def _add(self, link: Link, project: str, *, recent: bool) -> None:
-        """Note what *link* states of the entry that answers it, if there is one."""
+        """Add the claims of *link* on the cached file and on its ``.metadata`` file, if they are in the cache."""
         label = links.label(link.filename, project)
         stated = link.digests + locator.pypi_digest(link.url)
-        self._note(link.url, Claim(link.filename, label, project, stated, recent or bool(locator.pypi_digest(link.url))))
+        self._add_claim(link.url, Claim(link.filename, label, project, stated, recent or bool(locator.pypi_digest(link.url))))
         if link.metadata is not None:
             name = f"{link.filename}.metadata"
-            self._note(f"{link.url}.metadata", Claim(name, label, project, link.metadata, recent, is_metadata=True))
+            self._add_claim(f"{link.url}.metadata", Claim(name, label, project, link.metadata, recent, is_metadata=True))
 
-    def _note(self, url: str, claim: Claim) -> None:
+    def _add_claim(self, url: str, claim: Claim) -> None:
         with suppress(ValueError):
             found = self._cache.http.find(url)
             if found is not None:
                 self.claims.setdefault(found[0].key, []).append(claim)
 
     def _read_page(self, key: str) -> bool:
-        """Note what a page states; say whether the entry is one."""
+        """Add the claims of an index page; return False if the entry *key* is not an index page."""
         response = self._response(key)
         if response is None or not is_page(response):
             return False
@@ -172,19 +173,19 @@ class Survey:
         return head.response if head else None
 
     def offers(self, key: str) -> list[IndexFile]:
-        """Return the files that a cached page lists; none if it cannot be read."""
+        """Return the files that a cached page lists; an empty list if it cannot be read."""
         entry, response = self._content(key), self._response(key)
         if entry is None or response is None:
             return []
         try:
             with http_entries.open_content(entry) as file:
                 return index_pages.parse(file.read(index_pages.LARGEST + 1), response.headers, "")
-        except Exception as error:  # noqa: BLE001 (one page must not cost the call)
+        except Exception as error:  # noqa: BLE001 (a library's error for one page must not end the call)
             foreign_data.reason(error)
             return []
 
     def _own_url(self, key: str, project: str) -> str:
-        """Return the URL of the page with this *key*; "" if it is none of a configured index (it was redirected)."""
+        """Return the URL of the page with this *key*; "" if no configured index has it, because of a redirect."""
         for index in filter(locator.is_http, self._cache.call.index_urls):
             found = self._cache.http.find(locator.page_url(index, project))
             if found is not None and found[0].key == key:
@@ -199,7 +200,7 @@ class Survey:
                 self._add(link, project, recent=recent)
 
     def _read_build_requirements(self) -> None:
-        """Read the pages of what builds require: another pip has installed that, which could not be watched."""
+        """Read the index pages of build requirements: pip installs these with another pip, which is not watched."""
         markers = self._cache.environment.markers
         lines = [needed for line in self._cache.call.lines for needed in toml_sources.build_requires(line)]
         waiting = [*_BUILD_TOOLS, *(project_named(line.text) for line in lines)]
@@ -226,7 +227,7 @@ class Survey:
         wanted = dependencies.want(claim.project, "", markers)
         return dependencies.of(entry._replace(kind="download", filename=claim.filename), wanted, markers) if wanted else []
 
-    # What is true
+    # Verdicts
 
     def _judge(self) -> None:
         wanted = sorted({*self.claims, *self.used.old, *self.used.new} - self.pages)
@@ -242,11 +243,11 @@ class Survey:
     def _is_vouched(self, key: str) -> bool:
         try:
             return not self.fault(key)
-        except Exception:  # noqa: BLE001 (whatever one entry makes a library raise, nothing vouches for that entry)
+        except Exception:  # noqa: BLE001 (if a library fails on an entry, the entry is not vouched for)
             return False
 
     def _content(self, key: str) -> Entry | None:
-        """Return an entry whose content can be read, with its span; None for redirects, and what pip would fail on."""
+        """Return the entry *key* with the span of its body; None for a redirect, and for an entry that pip cannot read."""
         entry = self.entry(key)
         head = http_entries.read_head(entry.paths[0]) if http_entries.stamp(entry.paths[0]) is not None else None
         if head is None or head.fault or head.unreadable or head.response.status != 200 or http_entries.stamp_of(entry) is None:
@@ -254,11 +255,11 @@ class Survey:
         return entry._replace(span=head.span if entry.layout is keys.ONE_FILE else None)
 
     def fault(self, key: str) -> str:
-        """Say why nothing vouches for an artifact or metadata file; "" if it is vouched for. Raises `OSError`."""
+        """Return why an artifact or metadata file is not vouched for; "" if it is. Raises `OSError`."""
         entry = self._content(key)
         if entry is None:
             return "it is no file"
-        claims = self.claims.get(key) or list(_told_by_content(entry))
+        claims = self.claims.get(key) or list(_content_claims(entry))
         stated = [known for claim in claims if (known := digest.known(claim.digests))]
         stated += [known for pin in self._pins if claims and (known := self._pinned(pin, claims[0]))]
         with http_entries.open_content(entry) as file:
@@ -274,14 +275,14 @@ class Survey:
             )
 
     def _pinned(self, pin: Pin, claim: Claim) -> list[Digest]:
-        """Return the digests that a pin's hashes want of a file, if it is one that the pin admits."""
+        """Return the pin's hashes if the pin admits the file that *claim* is about, else an empty list."""
         applies = pin.project == claim.project and not claim.is_metadata
         if not applies or (claim.label is not None and not pin.url and not pin.admits(claim.label.version)):
             return []
         return digest.known(pin.hashes)
 
     def sha256(self, key: str) -> str:
-        """Return the digest of an entry's content; "" if it has none that can be read."""
+        """Return the SHA-256 of an entry's content; "" if it cannot be read."""
         entry = self._content(key)
         if entry is None:
             return ""
@@ -290,9 +291,9 @@ class Survey:
         return ""
 
     def refused(self, key: str) -> str:
-        """Say why pip refuses an artifact or metadata file, by what its index states now or by its content; "" if it does not.
+        """Return why pip refuses an artifact or metadata file, by the index's current digests or its content; "" if not.
 
-        A pin's own hashes do not count: the file may be what the index has, and another one may be pinned.
+        A pin's own hashes do not count: the file may be the index's, and another file may be pinned.
         """
         claims = self.claims.get(key, [])
         stated = [known for claim in claims if claim.recent and (known := digest.known(claim.digests))]
@@ -310,8 +311,8 @@ class Survey:
         return f"it should be {wrong[0][0]}" if len(wrong) == len(stated) else ""
 
 
-def _told_by_content(entry: Entry) -> Iterator[Claim]:
-    """Yield what an archive that no page names says of itself."""
+def _content_claims(entry: Entry) -> Iterator[Claim]:
+    """Yield a claim made from the content of an archive that no page lists."""
     with http_entries.open_content(entry) as file:
         what = identify(file)
     if what.kind == "download" and what.project:
@@ -321,7 +322,7 @@ def _told_by_content(entry: Entry) -> Iterator[Claim]:
 
 
 def listed(offers: Iterable[IndexFile], cache: Cache) -> set[tuple[str, str]]:
-    """Return what a page says of each file that this call could use, to compare two readings of it."""
+    """Return the statements of a page on each file that this call could use, to compare two versions of the page."""
     found = set()
     for offer in offers:
         label = links.label(offer.filename, project_of(offer.filename))

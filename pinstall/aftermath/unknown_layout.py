@@ -1,4 +1,7 @@
-"""A pip newer than those that pinstall was held to: if it keeps its cache in another way, what is there was not checked."""
+"""Detect an unknown layout of the cache, which a pip newer than the tested ones may use.
+
+pinstall cannot check the files in such a layout.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ _FOLDERS = frozenset({keys.TWO_FILES.folder, keys.ONE_FILE.folder, "wheels", "se
 
 
 def signs(cache: Cache, name: str, began: float) -> Iterator[str]:
-    """Yield what pip has put where pinstall would not look for it: in *cache*, or in this call's view *name* ("": no view).
+    """Yield a name for each sign of another layout: in *cache*, and in the view *name* of this call ("" if it has none).
 
-    Of built wheels, those count that came since the call *began* (seconds since the epoch): older ones may be another Python's.
+    Built wheels count only if they are newer than the start of the call, *began* (seconds since the epoch): older ones may
+    belong to another Python.
     """
     views = [os.path.join(cache.root, *view.parts(name))] if name else []
     for folder in (cache.root, *views):
@@ -41,7 +45,7 @@ def _changed(folder: str) -> float:
 
 
 def is_first(root: str, version: str) -> bool:
-    """Say whether this is told for the first time of this *version* of pip in the cache *root*, and remember it."""
+    """Return whether this is the first warning about this *version* of pip in the cache *root*, and remember the warning."""
     try:
         path = os.path.join(lock.made_folder(root, "told"), f"pip-{version}")
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

@@ -1,1 +1,1 @@
-"""The command ``pinstall-cache``: what is in pip's cache, and whether it is sound."""
+"""The command ``pinstall-cache``: list, verify and clean pip's cache and pinstall's store."""

@@ -1,4 +1,4 @@
-"""The door of pinstall-cache: where pinstall's own packages are not those that it needs, it says what mends them."""
+"""The entry point of ``pinstall-cache``: if pinstall's own dependencies are broken, it prints the command that repairs them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> int:
-    """Be the command, and return the exit status."""
+    """Run the command; return its exit status. Raises `ImportError` if pinstall knows no repair."""
     try:
         from pinstall.cache_tool import cli
 

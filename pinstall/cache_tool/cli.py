@@ -1,4 +1,7 @@
-"""The command ``pinstall-cache``, and the only place that prints for it: pip's own words where pip has the same command."""
+"""The command line of ``pinstall-cache``: the only module of the tool that prints.
+
+For commands that ``pip cache`` has too, it prints the same texts as pip.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +42,16 @@ _KINDS = {
     "page": "Index pages",
     "other": "Other responses",
 }
-_EPILOG = """exit status: 0: done, and with verify: all is sound; 1: it could not be done, or something bad is (still) there;
-2: these words were not understood. docs/cache.md tells more."""
+_EPILOG = """exit status: 0: success (verify: every entry is sound); 1: failure, or bad entries were found (with --fix: remain);
+2: invalid arguments. See docs/cache.md for details."""
 
 
 class _RefusedError(Exception):
-    """It cannot be done; the message is pip's where pip would say so too."""
+    """The command cannot be carried out; the message is pip's if ``pip cache`` has the same error."""
 
 
-class _World(NamedTuple):
-    """Where to look: the cache as the pip of an environment uses it."""
+class _Target(NamedTuple):
+    """The cache that the pip of an environment uses, and the URLs of its configured indexes."""
 
     cache: Cache
     indexes: tuple[str, ...]
@@ -57,44 +60,46 @@ class _World(NamedTuple):
     def root(self) -> str:
         return self.cache.root
 
-    def taken(self) -> Inventory:
+    def take_inventory(self) -> Inventory:
+        """Warn about folders that are links, and return the inventory of the cache."""
         for name in self.links:
             _warn(f"not looked into: {name} is a symbolic link")
         return inventory.take(self.root, self.indexes)
 
     @property
     def links(self) -> list[str]:
-        """Parts of the cache that are symbolic links, which are not followed."""
+        """The names of the cache's folders that are symbolic links, which the tool does not follow."""
         return [name for name in _PARTS if os.path.islink(os.path.join(self.root, name))]
 
     @contextmanager
     def held(self) -> Iterator[None]:
+        """Hold the lock of the cache; on a full disk, continue without it. Raises `LockTimeoutError` and `OSError`."""
         for line in messages.misread_timeout(os.environ):
             _warn(line)
         with ExitStack() as stack:
             try:
                 stack.enter_context(lock.held(self.root, lock.timeout(os.environ), _warn))
             except OSError as error:
-                # Where there is no room for its file nobody else has the lock, and room is what is to be made.
+                # On a full disk the lock file cannot be created, so nobody holds the lock, and the command may free space.
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
             yield
 
 
 def main() -> int:
-    """Do what the arguments ask, and return the exit status."""
+    """Run the command that `sys.argv` names; return the exit status."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a name that the terminal's encoding lacks is no reason to fail
+        if hasattr(stream, "reconfigure"):  # print names that the terminal's encoding lacks with escapes
             stream.reconfigure(errors="backslashreplace")
     try:
         arguments = _parser().parse_args()
         if arguments.command is None:
             raise _RefusedError(f"Need an action ({', '.join(sorted(_COMMANDS))}) to perform.")
         status = _COMMANDS[arguments.command](arguments)
-        print(end="", flush=True)  # there may be no stream
+        print(end="", flush=True)  # sys.stdout may be None, so no sys.stdout.flush()
     except (_RefusedError, NoEnvironmentError, SilentPythonError, lock.LockTimeoutError, actions.NotDoneError) as error:
         return _fail(str(error))
-    except BrokenPipeError:  # who reads has enough
+    except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
@@ -120,33 +125,39 @@ def _say(level: int, line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--cache-dir", metavar="DIR", help="pip's cache folder (default: that of the environment's pip)")
-    common.add_argument("--python", metavar="PYTHON", help="the environment, or its interpreter, whose cache it is")
+    common.add_argument("--python", metavar="PYTHON", help="the environment whose cache to use: its folder or its interpreter")
     parser = argparse.ArgumentParser("pinstall-cache", parents=[common], epilog=_EPILOG)
-    parser.description = "See, prove and tidy pip's cache, and what pinstall keeps in it."
+    parser.description = "List, verify and clean pip's cache, including the entries that pinstall keeps in its store."
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, parents=[common], epilog=_EPILOG)
 
-    pattern = "a project, name==version, or a glob over file names; none: all"
-    add("dir", "show the cache folder").add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    add("info", "show where the parts of the cache are, and their sizes").add_argument(
-        "words", nargs="*", help=argparse.SUPPRESS
+    pattern = "a project, name==version, or a glob for file names (default: all entries)"
+    add("dir", "show the cache folder").add_argument("surplus", nargs="*", help=argparse.SUPPRESS)
+    add("info", "show the location and size of each part of the cache").add_argument(
+        "surplus", nargs="*", help=argparse.SUPPRESS
     )
-    listing = add("list", "list what is in the cache: built wheels, downloads, and what pinstall keeps")
-    listing.add_argument("words", nargs="*", metavar="PATTERN", help=pattern)
-    listing.add_argument("--format", choices=("human", "abspath", "json"), default="human", help="how (default: human)")
-    remove = add("remove", "remove what a pattern means, of all kinds")
-    remove.add_argument("words", nargs="*", metavar="PATTERN", help=pattern.partition(";")[0])
-    add("purge", "remove everything").add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    proof = add("verify", "prove every entry; status 1 if something bad is there, or is still there after --fix")
-    proof.add_argument("words", nargs="*", metavar="PATTERN", help=pattern)
-    proof.add_argument("--fix", action="store_true", help="remove what is proven to be bad, and nothing else")
-    prune = add("prune", "remove what nobody can use: halves of entries, builds that did not end, views of the dead")
-    prune.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    prune.add_argument("--older-than", metavar="AGE", type=_age, help="and entries not used for so long: 12h, 30d, 8w")
-    add("completion", "print the completion of a shell").add_argument("shell", choices=_SHELLS)
+    listing = add("list", "list the built wheels, downloads and other entries in the cache and in pinstall's store")
+    listing.add_argument("patterns", nargs="*", metavar="PATTERN", help=pattern)
+    listing.add_argument(
+        "--format", choices=("human", "abspath", "json"), default="human", help="the output format (default: human)"
+    )
+    remove = add("remove", "remove the matching entries, of every kind")
+    remove.add_argument("patterns", nargs="*", metavar="PATTERN", help=pattern.partition(" (")[0])
+    add("purge", "remove all entries of the cache and of pinstall's store").add_argument(
+        "surplus", nargs="*", help=argparse.SUPPRESS
+    )
+    proof = add("verify", "check every entry; exit status 1 if bad entries were found (with --fix: remain)")
+    proof.add_argument("patterns", nargs="*", metavar="PATTERN", help=pattern)
+    proof.add_argument("--fix", action="store_true", help="remove the entries that are proven to be bad, and nothing else")
+    prune = add("prune", "remove unusable files: incomplete entries, interrupted builds, leftovers of killed pinstalls")
+    prune.add_argument("surplus", nargs="*", help=argparse.SUPPRESS)
+    prune.add_argument(
+        "--older-than", metavar="AGE", type=_age, help="also remove entries that were not used for this long: 12h, 30d, 8w"
+    )
+    add("completion", "print the completion script for a shell").add_argument("shell", choices=_SHELLS)
     return parser
 
 
@@ -157,46 +168,49 @@ def _age(text: str) -> float:
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def _world(arguments: argparse.Namespace) -> _World:
-    """Find the cache: that of the pip that serves the environment, as its configuration says."""
+def _target(arguments: argparse.Namespace) -> _Target:
+    """Find the environment, its pip, and the cache that this pip is configured to use.
+
+    Raises `_RefusedError` if pip's configuration cannot be read, or disables the cache.
+    """
     named = vars(arguments).get("python")
-    target = environment.target(["--python", named] if named else [], os.environ, as_module=False)
-    there, runner = environment.of(target)
+    selected = environment.target(["--python", named] if named else [], os.environ, as_module=False)
+    found, runner = environment.of(selected)
     pip = runner.pip_version or ()
-    words = ["--progress-bar", "off"]  # there is one for all
-    words += ["--cache-dir", arguments.cache_dir] if "cache_dir" in arguments else []
+    options = ["--progress-bar", "off"]  # pinstall-cache has a bar of its own
+    options += ["--cache-dir", arguments.cache_dir] if "cache_dir" in arguments else []
     try:
-        call = invocation.read(words, os.environ, there.prefix, pip)
+        call = invocation.read(options, os.environ, found.prefix, pip)
     except (UnreadableCallError, FileNotFoundError) as error:
         raise _RefusedError(f"pip's configuration cannot be read: {error}") from error
     except SilentPythonError as error:
         raise _RefusedError(str(error)) from error
     if call.cache_dir is None:
         raise _RefusedError("pip cache commands can not function since cache is disabled.")
-    return _World(Cache(view.real_root(call.cache_dir), call, there, pip), call.index_urls)
+    return _Target(Cache(view.real_root(call.cache_dir), call, found, pip), call.index_urls)
 
 
-def _pattern(words: Sequence[str]) -> str:
-    if len(words) > 1:
+def _pattern(patterns: Sequence[str]) -> str:
+    if len(patterns) > 1:
         raise _RefusedError("Too many arguments")
-    return words[0] if words else "*"
+    return patterns[0] if patterns else "*"
 
 
 def _dir(arguments: argparse.Namespace) -> int:
-    _none(arguments.words)
-    print(_world(arguments).root)
+    _refuse_surplus(arguments.surplus)
+    print(_target(arguments).root)
     return 0
 
 
-def _none(words: Sequence[str]) -> None:
-    if words:
+def _refuse_surplus(surplus: Sequence[str]) -> None:
+    if surplus:
         raise _RefusedError("Too many arguments")
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    _none(arguments.words)
-    world = _world(arguments)
-    parts = {name: os.path.join(world.root, name) for name in _PARTS}
+    _refuse_surplus(arguments.surplus)
+    target = _target(arguments)
+    parts = {name: os.path.join(target.root, name) for name in _PARTS}
     files = {name: [*_files(path)] for name, path in parts.items()}
     http = [*files["http-v2"], *files["http"]]
     print(f"Package index page cache location (pip v23.3+): {parts['http-v2']}")
@@ -206,16 +220,16 @@ def _info(arguments: argparse.Namespace) -> int:
     print(f"Locally built wheels location: {parts['wheels']}")
     print(f"Locally built wheels size: {display.size(sum(map(_size, files['wheels'])))}")
     print(f"Number of locally built wheels: {sum(path.endswith('.whl') for path in files['wheels'])}")
-    taken = world.taken()
+    found = target.take_inventory()
     print()
-    for kind, what in _KINDS.items():
-        print(f"{what}: {_summed(item for item in taken.items if item.entry.kind == kind and not item.stored)}")
-    print(f"Kept by pinstall: {_summed(item for item in taken.items if item.stored)}")
-    print(f"Of no use to pip: {len(taken.strays)} ({display.size(sum(stray.size for stray in taken.strays))})")
+    for kind, heading in _KINDS.items():
+        print(f"{heading}: {_count_and_size(item for item in found.items if item.entry.kind == kind and not item.stored)}")
+    print(f"Kept by pinstall: {_count_and_size(item for item in found.items if item.stored)}")
+    print(f"Of no use to pip: {len(found.strays)} ({display.size(sum(stray.size for stray in found.strays))})")
     return 0
 
 
-def _summed(items: Iterable[Item]) -> str:
+def _count_and_size(items: Iterable[Item]) -> str:
     sizes = [item.size for item in items]
     return f"{len(sizes)} ({display.size(sum(sizes))})"
 
@@ -230,11 +244,11 @@ def _size(path: str) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.words)
-    world = _world(arguments)
-    items = [item for item in world.taken().items if matches(pattern, item)]
+    pattern = _pattern(arguments.patterns)
+    target = _target(arguments)
+    items = [item for item in target.take_inventory().items if matches(pattern, item)]
     if arguments.format == "json":
-        print(display.document(world.root, items))
+        print(display.document(target.root, items))
     elif arguments.format == "abspath":
         print("".join(f"{path}\n" for path in display.paths(items)), end="")
     elif not items:
@@ -246,27 +260,27 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    if not arguments.words:
+    if not arguments.patterns:
         raise _RefusedError("Please provide a pattern")
-    pattern = _pattern(arguments.words)
+    pattern = _pattern(arguments.patterns)
     if pattern == "*":
         return _purge(arguments)
-    world = _world(arguments)
-    items = [item for item in world.taken().items if matches(pattern, item)]
+    target = _target(arguments)
+    items = [item for item in target.take_inventory().items if matches(pattern, item)]
     if not items:
         _warn(f'No matching packages for pattern "{pattern}"')
         return _removed(removal.Outcome(0, 0, 0))
-    return _removed(removal.remove(world.root, items, world.held()))
+    return _removed(removal.remove(target.root, items, target.held()))
 
 
 def _purge(arguments: argparse.Namespace) -> int:
     if arguments.command == "purge":
-        _none(arguments.words)
-    world = _world(arguments)
-    if not os.path.isdir(world.root):
+        _refuse_surplus(arguments.surplus)
+    target = _target(arguments)
+    if not os.path.isdir(target.root):
         _warn("No matching packages")
         return _removed(removal.Outcome(0, 0, 0))
-    return _removed(removal.purge(world.root, world.held()))
+    return _removed(removal.purge(target.root, target.held()))
 
 
 def _removed(outcome: Outcome) -> int:
@@ -278,10 +292,10 @@ def _removed(outcome: Outcome) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.words)
-    world = _world(arguments)
-    items = [item for item in world.taken().items if matches(pattern, item)]
-    verifier = verify.Verifier(world.cache, os.environ)
+    pattern = _pattern(arguments.patterns)
+    target = _target(arguments)
+    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    verifier = verify.Verifier(target.cache, os.environ)
     with progress.bar(sum(item.size for item in items)) as bar:
         proven = verifier.prove(items, bar.update)
     bad = [one for one in proven if one.reason]
@@ -292,37 +306,37 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"  {reason}: {count}")
     if len(items) > len(proven):
         print(f"Entries that there is no measure for: {len(items) - len(proven)}")
-    if os.path.isdir(world.root) and proven:
+    if os.path.isdir(target.root) and proven:
         verifier.remember()
-    gone = verifier.fix(bad, world.held()) if bad and arguments.fix else []
+    gone = verifier.fix(bad, target.held()) if bad and arguments.fix else []
     if gone:
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
-    return _BAD if len(gone) < len(bad) or world.links else 0
+    return _BAD if len(gone) < len(bad) or target.links else 0
 
 
-def _tell(one: verify.Proven, what: str) -> None:
+def _tell(one: verify.Proven, label: str) -> None:
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
     where = " in the store" if item.stored else ""
-    print(f"{what}: {display.name(item)}{kind}{where}: {one.reason}, {colours.plain(one.detail)}")
+    print(f"{label}: {display.name(item)}{kind}{where}: {one.reason}, {colours.plain(one.detail)}")
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    _none(arguments.words)
-    world = _world(arguments)
-    if not os.path.isdir(world.root):
+    _refuse_surplus(arguments.surplus)
+    target = _target(arguments)
+    if not os.path.isdir(target.root):
         return _removed(removal.Outcome(0, 0, 0))
-    taken = world.taken()
+    found = target.take_inventory()
     now = http_entries.now()
     limit = arguments.older_than
-    items = [item for item in taken.items if limit is not None and now - item.used > limit]
-    strays = removal.unused(taken.strays, now)
+    items = [item for item in found.items if limit is not None and now - item.used > limit]
+    strays = removal.unused(found.strays, now)
     for reason in sorted({stray.reason for stray in strays}):
         alike = [stray for stray in strays if stray.reason == reason]
         print(f"of no use: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
     if items:
-        print(f"not used for so long: {_summed(items)}")
-    return _removed(removal.prune(world.root, strays, items, world.held()))
+        print(f"not used for so long: {_count_and_size(items)}")
+    return _removed(removal.prune(target.root, strays, items, target.held()))
 
 
 def _completion(arguments: argparse.Namespace) -> int:

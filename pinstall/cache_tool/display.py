@@ -1,4 +1,7 @@
-"""How the inventory is shown: as a table, as paths, and as JSON (docs/cache.md has its schema). Never a URL, never raw."""
+"""Format the inventory as a table, as paths, or as JSON (docs/cache.md has the schema).
+
+The output contains no URLs, which may have passwords, and no control characters.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _RIGHT = (3, 4)
 
 
 def size(count: float) -> str:
-    """Return a number of bytes in words, as pip does (``utils/misc.format_size``)."""
+    """Format a number of bytes as pip does (``utils/misc.format_size``)."""
     if count > 1_000_000:
         return f"{count / 1_000_000:.1f} MB"
     if count > 10_000:
@@ -29,12 +32,12 @@ def size(count: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """Return an age in the largest unit of which it is more than one."""
+    """Format an age in its largest fitting unit: days, hours, minutes or seconds."""
     return next((f"{int(seconds / unit)} {name}" for unit, name in _UNITS if seconds >= unit), f"{int(seconds)} s")
 
 
 def table(items: Sequence[Item]) -> Iterator[str]:
-    """Yield the lines of a table."""
+    """Yield the lines of a table of *items*, headings first."""
     rows = [_HEADINGS, *map(_row, items)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -43,7 +46,7 @@ def table(items: Sequence[Item]) -> Iterator[str]:
 
 
 def name(item: Item) -> str:
-    """Name an item: by its file, or by what it is."""
+    """Return the file name of an item, or a description such as "index page of demo"."""
     return plain(item.entry.filename)
 
 
@@ -55,7 +58,7 @@ def _row(item: Item) -> tuple[str, ...]:
 
 
 def paths(items: Iterable[Item]) -> list[str]:
-    """Return the paths of what is in the items, sorted."""
+    """Return the sorted paths of the items' content files (bodies and wheels)."""
     return sorted(plain(item.entry.content) for item in items)
 
 
@@ -82,5 +85,5 @@ def _json(item: Item) -> dict[str, Any]:
 def _time(seconds: float) -> str | None:
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):  # a file's time may be any number
+    except (ValueError, OverflowError, OSError):  # a file's time may be out of range
         return None

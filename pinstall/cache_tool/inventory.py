@@ -1,4 +1,4 @@
-"""The inventory: all that pip's cache and pinstall's store hold, as values; and what is of no use to anybody."""
+"""Take an inventory of pip's cache and pinstall's store: the usable entries, and the files that no pip can use."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ PYPI = "https://pypi.org/simple"
 
 
 class Item(NamedTuple):
-    """One thing in the cache or, if *stored*, in pinstall's store.
+    """One entry of the cache or, if ``stored``, of pinstall's store.
 
-    ``project`` (normalized), ``version`` and ``origin`` (the host that it came from) are "" if they are not known; ``size`` is
-    in bytes, ``modified`` and ``used`` are seconds since the epoch; ``stamp`` is that of the content.
+    ``project`` (normalized), ``version`` and ``origin`` (the host of its URL) are "" if unknown. ``size`` is in bytes;
+    ``modified`` and ``used`` are seconds since the epoch. ``stamp`` is that of the file with the content.
     """
 
     entry: Entry
@@ -44,28 +44,33 @@ class Item(NamedTuple):
 
     @property
     def age(self) -> float:
-        """Seconds since it was stored."""
+        """Seconds since pip stored the entry."""
         return max(0.0, http_entries.now() - self.modified)
 
 
 class Inventory(NamedTuple):
-    """All that was found: what can be used, sorted by name, and what cannot."""
+    """The usable entries, sorted by name, and the unusable files."""
 
     items: tuple[Item, ...]
     strays: tuple[Stray, ...]
 
 
 def take(root: str, indexes: Sequence[str]) -> Inventory:
-    """Walk the cache at *root*; *indexes* are those of the configuration, for what only says relative things."""
-    lying = [*scan.http(root)]
-    kept = [(scan.found(entry), filename) for entry, filename in store.downloads(root)]
+    """Walk the cache at *root* and return its inventory.
+
+    *indexes* are the URLs of the configured indexes, which resolve relative links on cached pages.
+    """
+    cached = [*scan.http(root)]
+    from_store = [(scan.found(entry), filename) for entry, filename in store.downloads(root)]
     built = [*scan.built(root)]
-    strays = [stray for stray in (*lying, *built) if isinstance(stray, Stray)]
-    found = [entry for entry in lying if isinstance(entry, Found)]
+    strays = [stray for stray in (*cached, *built) if isinstance(stray, Stray)]
+    found = [entry for entry in cached if isinstance(entry, Found)]
     strays += [Stray(f.entry.paths, f.size, f.modified, "pip ignores its head") for f in found if f.head is None]
     items = [_built(entry) for entry in built if isinstance(entry, Entry)]
-    items += [_built(entry, stored=True) for entry in _builds(root)]
-    items += _Http([f for f in found if f.head is not None], kept, [*indexes, PYPI]).items({item.project for item in items})
+    items += [_built(entry, stored=True) for entry in _stored_builds(root)]
+    items += _Http([f for f in found if f.head is not None], from_store, [*indexes, PYPI]).items(
+        {item.project for item in items}
+    )
     return Inventory(tuple(sorted(items, key=_order)), tuple(strays))
 
 
@@ -76,7 +81,7 @@ def _order(item: Item) -> tuple[object, ...]:
 
 
 def host(url: str) -> str:
-    """Return the host of *url* (with its port), without credentials; "local" for a file, "" if it has none."""
+    """Return the host of *url* with its port and without credentials; "local" for a file, "" for an invalid URL."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -85,27 +90,27 @@ def host(url: str) -> str:
 
 
 class _Http:
-    """The HTTP entries of the cache and of the store, and what the pages among them tell of the others."""
+    """The HTTP entries of the cache and of the store, identified by the index pages among them."""
 
-    def __init__(self, lying: Sequence[Found], kept: Sequence[tuple[Found, str]], indexes: Sequence[str]) -> None:
-        self._lying, self._kept = lying, kept
-        responses = {f.entry.key: f.head.response for f in lying if f.head}
+    def __init__(self, cached: Sequence[Found], from_store: Sequence[tuple[Found, str]], indexes: Sequence[str]) -> None:
+        self._cached, self._from_store = cached, from_store
+        responses = {f.entry.key: f.head.response for f in cached if f.head}
         redirects = {
             k: r.headers["location"] for k, r in responses.items() if r.status in (301, 308) and "location" in r.headers
         }
-        wanted = {*responses, *(found.entry.key for found, _ in kept)}
+        wanted = {*responses, *(found.entry.key for found, _ in from_store)}
         self._catalogue = Catalogue(wanted, redirects, indexes)
 
     def items(self, projects: set[str]) -> list[Item]:
-        """Return what they are; *projects* are others that the cache has things of."""
+        """Return an item for each entry; *projects* are further names of projects, to recognise index pages by."""
         found: list[Item] = []
-        pages = [f for f in self._lying if f.head and is_page(f.head.response)]
+        pages = [f for f in self._cached if f.head and is_page(f.head.response)]
         read = [(page, self._read(page)) for page in pages]
-        others = [f for f in self._lying if not (f.head and is_page(f.head.response))]
+        others = [f for f in self._cached if not (f.head and is_page(f.head.response))]
         found += [self._item(f) for f in others]
-        found += [self._item(f, filename, stored=True) for f, filename in self._kept]
+        found += [self._item(f, filename, stored=True) for f, filename in self._from_store]
         known = {*projects, *(item.project for item in found)} - {""}
-        found += [self._page(page, says, known) for page, says in read]
+        found += [self._page(page, listing, known) for page, listing in read]
         return found
 
     def _read(self, page: Found) -> Page | None:
@@ -113,43 +118,43 @@ class _Http:
             return None
         try:
             return self._catalogue.read(page.entry, page.head.response)
-        except Exception as error:  # noqa: BLE001 (one page must not cost the list)
+        except Exception as error:  # noqa: BLE001 (a library's error for one page must not end the list)
             return Page(unreadable=foreign_data.reason(error))
 
-    def _page(self, page: Found, says: Page | None, known: set[str]) -> Item:
-        if page.entry.key in self._catalogue.named:  # a server may call a file a page
+    def _page(self, page: Found, listing: Page | None, known: set[str]) -> Item:
+        if page.entry.key in self._catalogue.named:  # a server may send a file with the content type of a page
             return self._item(page)
-        project, url = (says.project, says.url) if says else ("", "")
+        project, url = (listing.project, listing.url) if listing else ("", "")
         if not project:
             project, url = self._catalogue.page_url(page.entry.key, sorted(known))
-        fault = page.entry.fault or (says.fault if says else "")
-        unreadable = page.entry.unreadable or (says.unreadable if says else "")
+        fault = page.entry.fault or (listing.fault if listing else "")
+        unreadable = page.entry.unreadable or (listing.unreadable if listing else "")
         name = f"index page of {project}" if project else "an index page"
         entry = page.entry._replace(fault=fault, unreadable=unreadable)
-        return _made(page, entry, Content("page", name, project), host(url))
+        return _make_item(page, entry, Content("page", name, project), host(url))
 
     def _item(self, found: Found, filename: str = "", *, stored: bool = False) -> Item:
         named = self._catalogue.named.get(found.entry.key)
         if named is None:
             what = _identified(found, filename)
-            entry = found.entry._replace(label=links.label(what.filename, what.project) or _spelt(what))
+            entry = found.entry._replace(label=links.label(what.filename, what.project) or _label(what))
             if what.kind == "other" or not what.project:
-                entry = entry._replace(fault=entry.fault or _cut_off(found))
-            return _made(found, entry, what, "", stored=stored)
+                entry = entry._replace(fault=entry.fault or _length_fault(found))
+            return _make_item(found, entry, what, "", stored=stored)
         label = links.label(named.filename.removesuffix(".metadata"), named.project)
         what = Content(named.kind, named.filename, named.project, label.text if label else "")
         entry = found.entry._replace(stated=named.stated, label=label)
-        return _made(found, entry, what, host(named.url), stored=stored)
+        return _make_item(found, entry, what, host(named.url), stored=stored)
 
 
 def _identified(found: Found, filename: str) -> Content:
-    """Say what an entry is that no page names: by its *filename*, if the store knows that, else by its content."""
+    """Identify an entry that no page lists, by its *filename* if the store has recorded one, else by its content."""
     if filename:
         project = project_of(filename)
         label = links.label(filename, project)
         return Content("download", filename, project, label.text if label else "")
     redirect = found.head is not None and found.head.response.status not in (0, 200)
-    with suppress(Exception):  # one that a library stumbles over is a response, and no more is known
+    with suppress(Exception):  # a body on which a library fails is listed as "a response"
         if not redirect and found.stamp is not None and not found.entry.fault:
             with http_entries.open_content(found.entry) as file:
                 what = identify(file)
@@ -157,13 +162,13 @@ def _identified(found: Found, filename: str) -> Content:
     return Content("other", "a redirect" if redirect else "a response")
 
 
-def _spelt(what: Content) -> links.ParsedFilename | None:
+def _label(what: Content) -> links.ParsedFilename | None:
     version = links.parsed(what.version)
     return links.ParsedFilename(what.version, version) if version is not None else None
 
 
-def _cut_off(found: Found) -> str:
-    """Say whether a response that nothing else can be said of is shorter or longer than its head states; "" if it is not."""
+def _length_fault(found: Found) -> str:
+    """Return the fault of a body that is shorter or longer than the Content-Length in its head; "" if there is none."""
     stated = found.head.response.headers.get("content-length", "") if found.head else ""
     if found.stamp is None or found.head is None or found.head.response.status != 200 or not stated.isdecimal():
         return ""
@@ -171,7 +176,7 @@ def _cut_off(found: Found) -> str:
     return f"{length} bytes of {stated[:20]}" if str(length) != stated.lstrip("0").zfill(1) else ""
 
 
-def _made(found: Found, entry: Entry, what: Content, origin: str, *, stored: bool = False) -> Item:
+def _make_item(found: Found, entry: Entry, what: Content, origin: str, *, stored: bool = False) -> Item:
     entry = entry._replace(kind=what.kind, filename=what.filename)
     times = (found.modified, found.used)
     return Item(entry, what.project, what.version, origin, found.size, *times, found.stamp, stored)
@@ -181,7 +186,7 @@ def _built(entry: Entry, *, stored: bool = False) -> Item:
     folder = os.path.dirname(entry.content)
     origin = read_origin(folder)
     size, modified, used = scan.measured([entry.content])
-    if stored:  # a record is touched when its build is used
+    if stored:  # pinstall touches the build record when it uses a stored build
         used = max(used, scan.measured([os.path.join(folder, store.RECORD)])[1])
     project = normalized(entry.filename.partition("-")[0])
     version = entry.label.text if entry.label else ""
@@ -189,8 +194,8 @@ def _built(entry: Entry, *, stored: bool = False) -> Item:
     return Item(entry, project, version, where, size, modified, used, http_entries.stamp(entry.content), stored)
 
 
-def _builds(root: str) -> Iterator[Entry]:
-    """Yield the builds that the store keeps."""
+def _stored_builds(root: str) -> Iterator[Entry]:
+    """Yield the built wheels in the store."""
     for key, folder in store.build_folders(root):
         for wheel in (name for name in http_entries.names(folder) if name.endswith(".whl")):
             entry = scan.wheel(f"{key}/{os.path.basename(folder)}", os.path.join(folder, wheel))

@@ -1,4 +1,4 @@
-"""Patterns: which things of the cache are meant, in pip's own way, and a little beyond."""
+"""Match entries with patterns, which extend those of ``pip cache``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def matches(pattern: str, item: Item) -> bool:
-    """Say whether *pattern* means *item*.
+    """Return whether *pattern* matches *item*.
 
-    It is ``*``, a project's name, ``name==version``, or a glob over file names as ``pip cache`` reads it: with a dash it
-    begins with the version too. A page has no version: it goes with its project alone.
+    A pattern is ``*``, a project's name, ``name==version``, or a glob for file names. As for ``pip cache``, a glob with a dash
+    is compared with the beginning of name and version. An index page has no version and matches by its project's name only.
     """
     if pattern == "*":
         return True

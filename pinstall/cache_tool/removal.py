@@ -1,4 +1,7 @@
-"""Removal: what is asked for goes, under the lock; builds stay while a pinstall is under way that may use them."""
+"""Remove entries from the cache and the store, under the lock.
+
+While another pinstall is running, built wheels and the store stay, because it may be using them.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ if TYPE_CHECKING:
 
 _HTTP = tuple(layout.folder for layout in (keys.ONE_FILE, keys.TWO_FILES))
 _WHEELS = "wheels"
-# What is younger may be a pip's that is at work: nobody builds for longer.
+# Seconds. A younger file may belong to a running pip; no build takes longer.
 _YOUNG = 86_400
 
 
 class Outcome(NamedTuple):
-    """What went: files, their bytes, and folders; and what ``stayed``, with the reason."""
+    """The numbers of removed files and folders, the files' ``size`` in bytes, and a line for each entry that ``stayed``."""
 
     files: int
     size: int
@@ -32,7 +35,7 @@ class Outcome(NamedTuple):
 
 
 class _Removal:
-    """Removes from the cache at *root*, under the lock, and counts."""
+    """A removal of files from the cache at *root*, which counts them. The caller holds the lock."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -45,7 +48,7 @@ class _Removal:
         self._files, self._size = self._files + removed.files, self._size + removed.size
 
     def item(self, item: Item) -> None:
-        """Delete one item, and what only goes with it."""
+        """Delete one item, with the files that describe only it."""
         entry = item.entry
         if self.busy and (entry.kind == "built" or item.stored):
             self.stayed.append(f"{entry.filename}: a pinstall is under way that may use it")
@@ -64,7 +67,7 @@ class _Removal:
             self.clear(f"{entry.paths[0]}.json")
 
     def outcome(self) -> Outcome:
-        """Return what was done; empty folders go as well."""
+        """Delete the empty folders, and return the outcome of the removal."""
         folders = [os.path.join(self.root, name) for name in (*_HTTP, _WHEELS)]
         folders.append(os.path.join(self.root, lock.FOLDER, "store"))
         emptied = sum(actions.clear_empty(self.root, folder) for folder in folders)
@@ -72,7 +75,7 @@ class _Removal:
 
 
 def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> Outcome:
-    """Remove *items* while the lock is *held*. Raises `OSError` and `LockTimeoutError`, as all here."""
+    """Remove *items* in the context *held*, which takes the lock. Raises `OSError` and `LockTimeoutError`."""
     with held:
         removal = _Removal(root)
         for item in items:
@@ -81,7 +84,7 @@ def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None])
 
 
 def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
-    """Remove all that is pip's and ours; of a cache that a pinstall is using the downloads alone."""
+    """Remove everything; if another pinstall is running, only the HTTP entries. Parameters and errors as for `remove`."""
     with held:
         removal = _Removal(root)
         own = [
@@ -98,7 +101,7 @@ def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
 
 
 def prune(root: str, strays: Sequence[Stray], items: Iterable[Item], held: AbstractContextManager[None]) -> Outcome:
-    """Remove *strays* that are as they were found, *items*, and what killed calls have left."""
+    """Remove *items*, the *strays* that have not changed, and leftovers of killed calls. See `remove`."""
     with held:
         removal = _Removal(root)
         for stray in strays:
@@ -107,11 +110,11 @@ def prune(root: str, strays: Sequence[Stray], items: Iterable[Item], held: Abstr
                     removal.clear(path)
         for item in items:
             removal.item(item)
-        with suppress(OSError):  # on a full disk there may be room by now
+        with suppress(OSError):  # `sweep` makes folders, which fails if the disk is still full
             actions.sweep(root)
         return removal.outcome()
 
 
 def unused(strays: Iterable[Stray], now: float) -> list[Stray]:
-    """Return the *strays* that nobody can be working at *now* (seconds since the epoch)."""
+    """Return the *strays* that are too old, at the time *now* (seconds since the epoch), to belong to a running pip."""
     return [stray for stray in strays if now - stray.modified > _YOUNG]

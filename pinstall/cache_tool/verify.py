@@ -1,4 +1,4 @@
-"""Verify: every entry of the cache is held to what is known of it, by the proofs and verdicts of a call, without its pins."""
+"""Verify every entry of the cache, with the checks that a pinstall call makes, but without pins."""
 
 from __future__ import annotations
 
@@ -27,45 +27,48 @@ if TYPE_CHECKING:
     from pinstall.cache_tool.inventory import Item
     from pinstall.pip_cache.locator import Cache
 
-# No project has this name: its ledger is that of what nobody knows the project of.
-_NOBODY = "_unknown"
+# No project has this name: its ledger is for entries whose project is unknown.
+_UNKNOWN_PROJECT = "_unknown"
 
 
 class Proven(NamedTuple):
-    """An item that was proven, or could not be."""
+    """An item and its verdict, which is `Unreadable` if it could not be checked."""
 
     item: Item
     finding: Finding
 
     @property
     def reason(self) -> str:
-        """Why it is bad, or cannot be proven; "" if it is sound."""
+        """The code of the reason why it is bad or cannot be checked; "" if it is sound."""
         verdict = self.finding.verdict
         return "" if isinstance(verdict, Keep) else "unreadable" if isinstance(verdict, Unreadable) else verdict.reason
 
     @property
     def detail(self) -> str:
-        """What is wrong with it, in words."""
+        """What is wrong with it, as a text for the user."""
         verdict = self.finding.verdict
         return "" if isinstance(verdict, Keep) else verdict.reason if isinstance(verdict, Unreadable) else verdict.detail
 
 
 class Verifier:
-    """Proves what lies in *cache*; nothing that was proven before is believed, for a bad disk changes no dates."""
+    """Checks the entries of *cache*.
+
+    It ignores earlier proofs in the ledger, because a disk that corrupts a file does not change its times.
+    """
 
     def __init__(self, cache: Cache, environ: Mapping[str, str]) -> None:
         self._cache, self._environ = cache, environ
         self._checker = Checker(cache, environ, trust_ledger=False)
 
     def prove(self, items: Sequence[Item], done: Callable[[int], object]) -> list[Proven]:
-        """Prove *items*, several at a time; *done* is told the size of each. What there is no measure for is left out."""
-        # A ledger is one project's: each project is one thread's.
+        """Check *items* in parallel, skipping those that cannot be checked; call *done* with the size in bytes of each item."""
+        # A ledger belongs to one project and must be used by one thread.
         projects = [list(group) for _, group in groupby(sorted(items, key=_project), _project)]
 
         def prove(project: list[Item]) -> list[Proven]:
             found = []
             for item in project:
-                found += [Proven(item, self._look(item))] if _has_measure(item) else []
+                found += [Proven(item, self._look(item))] if _is_checkable(item) else []
                 done(item.size)
             return found
 
@@ -78,11 +81,11 @@ class Verifier:
         candidate = Candidate(pin, item.entry, stored=item.stored)
         try:
             return self._checker.examine(candidate)
-        except Exception as error:  # noqa: BLE001 (one odd file must not hide what is wrong with the others)
+        except Exception as error:  # noqa: BLE001 (a library's error for one file must not end the check of the others)
             return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)), "")
 
     def _with_libraries(self, proven: Proven) -> Proven:
-        """Look for the libraries that a wheel with a record of its build had."""
+        """Replace the verdict on a wheel that has a build record if a library that it was built with is missing."""
         entry = proven.item.entry
         key = entry.key.partition("/")[0]
         if not http_entries.names(store.builds_folder(self._cache.root, key)):
@@ -100,29 +103,29 @@ class Verifier:
         return proven._replace(finding=proven.finding._replace(verdict=verdict, identity=sha256))
 
     def fix(self, proven: Iterable[Proven], held: AbstractContextManager[None]) -> list[Proven]:
-        """Delete what is bad, and set aside what misses a library; return what went.
+        """Delete the bad items, and set aside the wheels that lack a library; return the items that were removed.
 
-        Raises `actions.NotDoneError`, `lock.LockTimeoutError` and `OSError` if that cannot be done.
+        *held* takes the lock. Raises `actions.NotDoneError`, `lock.LockTimeoutError` or `OSError` if one cannot be removed.
         """
         bad = [one for one in proven if isinstance(one.finding.verdict, Delete)]
         done, stuck = settle(self._checker, [one.finding for one in bad], lock.timeout(self._environ), lambda *_: None)
         if stuck:
             raise actions.NotDoneError(stuck[0].why)
-        went = {finding.entry.content for finding in done}
-        lame = [one for one in proven if isinstance(one.finding.verdict, Hide)]
-        if lame:
+        removed = {finding.entry.content for finding in done}
+        lacking = [one for one in proven if isinstance(one.finding.verdict, Hide)]
+        if lacking:
             with held:
-                went |= {one.item.entry.content for one in lame if self._aside(one.finding)}
-        return [one for one in (*bad, *lame) if one.item.entry.content in went]
+                removed |= {one.item.entry.content for one in lacking if self._set_aside(one.finding)}
+        return [one for one in (*bad, *lacking) if one.item.entry.content in removed]
 
-    def _aside(self, finding: Finding) -> bool:
+    def _set_aside(self, finding: Finding) -> bool:
         try:
             return actions.set_aside(self._cache.root, finding.entry, finding.stamp, finding.identity)
         except actions.ChangedError:
             return False
 
     def remember(self) -> None:
-        """Write the ledgers; where that cannot be done, everything is proven anew."""
+        """Write the proofs to the ledgers, if the lock is free and the cache is writable; else the next call checks again."""
         try:
             with lock.held(self._cache.root, 0, lambda _: None):
                 write_all(self._checker.prover.ledgers.values())
@@ -131,17 +134,17 @@ class Verifier:
 
 
 def by_reason(proven: Iterable[Proven]) -> Iterator[tuple[str, int]]:
-    """Yield the reasons for which something is bad, and for how many it is."""
+    """Yield (reason, number of items), sorted by reason."""
     reasons = sorted(one.reason for one in proven)
     yield from ((reason, len(list(group))) for reason, group in groupby(reasons))
 
 
 def _project(item: Item) -> str:
-    return item.project or _NOBODY
+    return item.project or _UNKNOWN_PROJECT
 
 
-def _has_measure(item: Item) -> bool:
-    """Say whether there is something to hold an item to: a response that is no file and no page has but its head."""
+def _is_checkable(item: Item) -> bool:
+    """Return whether an item can be checked: of a response that is neither a file nor a page, only the head can be bad."""
     entry = item.entry
     if entry.kind == "other":
         return bool(entry.fault or entry.unreadable)

@@ -1,1 +1,1 @@
-"""pinstall's own folder: the lock, the ledger, the store and the views; and the one module that moves and deletes."""
+"""pinstall's folder in pip's cache: lock, ledger, store and views. `actions` alone moves and deletes cache entries."""

@@ -1,4 +1,7 @@
-"""The one hand that moves and deletes: within pip's cache folder, under the lock, and never through a symbolic link."""
+"""Move and delete files in pip's cache: the only module that does so.
+
+The functions change files within pip's cache folder only, and never through a symbolic link. Their callers hold the lock.
+"""
 
 from __future__ import annotations
 
@@ -27,32 +30,33 @@ from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, marker
 if TYPE_CHECKING:
     from pinstall.inspection.build_record import BuildRecord
 
-_LARGEST_ORIGIN = 1 << 20  # bytes; a larger one counts for nothing
-# Below our folder: when what was spent, or left in its place.
+_LARGEST_ORIGIN = 1 << 20  # bytes; a larger origin.json is not copied
+# A folder of notes: each says when pinstall spent an entry, or left a built wheel in pip's folder.
 SPENT = "spent"
 _LEFT = ".left"
-# pip waits 15 s for each answer, and asks six times; with the timeouts that people set it is some minutes (nanoseconds).
-_SAFE = 900_000_000_000
+# Nanoseconds. pip waits 15 s for each answer and asks six times; with longer timeouts that users set, it may take minutes.
+_GRACE_PERIOD = 900_000_000_000
 
 
 class NotDoneError(Exception):
-    """An entry that should go is still there: the call must not use this cache."""
+    """An entry that should be gone is still in the cache: this call's pip must not use the cache as it is."""
 
 
 class ChangedError(Exception):
-    """The entry is another file than the one that was proven: it is to be proven again."""
+    """The entry has changed since pinstall checked it, so it must be checked again."""
 
 
 def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
-    """Delete *entry* if its content is still the file that was *seen*; say whether it was.
+    """Delete *entry* if its content is still the file with the stamp *seen*.
 
-    Raises `NotDoneError` if it cannot be removed, `ChangedError` if it is another file by now.
+    Returns True if the entry was deleted, False if it was gone already. Raises `NotDoneError` if it cannot be deleted, and
+    `ChangedError` if the file has changed.
     """
-    if not _is_seen(cache, entry, seen):
+    if not _is_unchanged(cache, entry, seen):
         return False
     for path in entry.paths:
         _unlink(path, entry)
-    _gone(entry)
+    _check_gone(entry)
     if entry.kind == "built" and entry.content.startswith(os.path.join(cache, FOLDER, "")):
         for name in (store.RECORD, ORIGIN):
             _try_unlink(os.path.join(os.path.dirname(entry.content), name))
@@ -60,62 +64,68 @@ def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
 
 
 def spend(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
-    """Delete an HTTP *entry* as `delete` does, but leave it to a plain pip that is asking whether it is still good.
+    """Invalidate an HTTP *entry*, but keep it usable for a plain pip that is asking the server whether the entry is current.
 
-    That pip goes on as it would without us; the others ask for the whole response. `sweep` deletes what is left.
+    Replaces the entry's head (its stored response headers) by a stale one with an unknown ETag: a pip that starts later
+    fetches the whole response. `sweep` deletes the files afterwards. Deletes the entry at once if the head cannot be written.
+    Returns and raises as `delete` does; returns False for an entry that is spent already.
     """
-    if not _is_seen(cache, entry, seen) or is_spent(entry):
+    if not _is_unchanged(cache, entry, seen) or is_spent(entry):
         return False
     try:
         _spend(cache, entry, lasting=False)
-    except (OSError, ValueError):  # the disk is full, or no pip can read its head
+    except (OSError, ValueError):  # the disk is full, or pip cannot read the head
         return delete(cache, entry, seen)
     return True
 
 
 def set_aside(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bool:
-    """Move *entry* out of pip's sight into the store if it is still the file that was *seen*; say whether it was.
+    """Move *entry* from pip's cache to the store if its content is still the file with the stamp *seen*.
 
-    *identity* is the content's digest. Raises as `delete` does.
+    *identity* is the SHA-256 of a built wheel. An HTTP entry is spent in pip's cache, not removed (see `spend`).
+    Returns True if the entry was moved. Raises as `delete` does.
     """
-    if not _is_seen(cache, entry, seen) or is_spent(entry):
+    if not _is_unchanged(cache, entry, seen) or is_spent(entry):
         return False
     try:
         if entry.kind == "built":
-            _aside_build(cache, entry, identity)
+            _set_aside_build(cache, entry, identity)
         else:
-            _aside_http(cache, entry)
+            _set_aside_http(cache, entry)
     except OSError as error:
         raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
     if not is_spent(entry):
-        _gone(entry)
+        _check_gone(entry)
     return True
 
 
 def leave(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bool:
-    """Keep a built wheel in the store, and in its place until no plain pip can be about to install it; then `sweep` deletes it.
+    """Copy a built wheel to the store, and leave the original to a plain pip that may be about to install it.
 
-    Returns False if it is gone, or left so already. Raises as `delete` does.
+    `sweep` deletes the original later. *identity* is the wheel's SHA-256. Returns False if the wheel is gone, or if `leave`
+    was called for it before. Raises as `delete` does.
     """
-    if not _is_seen(cache, entry, seen) or is_left(cache, entry):
+    if not _is_unchanged(cache, entry, seen) or is_left(cache, entry):
         return False
     try:
-        there = _kept_folder(cache, entry.key.partition("/")[0], identity, os.path.join(os.path.dirname(entry.content), ORIGIN))
-        if not os.path.lexists(os.path.join(there, entry.filename)):  # else it is there since it was built
-            _copy(cache, entry, os.path.join(there, entry.filename))
-        _watch(entry.content)
+        there = _make_build_folder(
+            cache, entry.key.partition("/")[0], identity, os.path.join(os.path.dirname(entry.content), ORIGIN)
+        )
+        if not os.path.lexists(os.path.join(there, entry.filename)):  # pinstall stored it when it was built
+            _copy_wheel(cache, entry, os.path.join(there, entry.filename))
+        _reset_access_time(entry.content)
         made_folder(cache, SPENT)
-        write_file(cache, _left_note(cache, entry), _file(entry.content))
+        write_file(cache, _left_note(cache, entry), _fingerprint(entry.content))
     except OSError as error:
         raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
     return True
 
 
 def is_left(cache: str, entry: Entry) -> bool:
-    """Say whether a built wheel is only left in its place for a while."""
+    """Return whether `leave` has marked a built wheel in pip's cache for later deletion."""
     try:
         with open(_left_note(cache, entry), encoding="ascii") as file:
-            return file.read(100) == _file(entry.content)
+            return file.read(100) == _fingerprint(entry.content)
     except (OSError, ValueError):
         return False
 
@@ -125,15 +135,18 @@ def _left_note(cache: str, entry: Entry) -> str:
 
 
 def bring_back(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
-    """Move *entry* from the store to its place in pip's cache, over nothing; say whether it was done."""
+    """Restore *entry* from the store to pip's cache, overwriting nothing; return whether it was restored."""
     try:
-        return _is_seen(cache, entry, seen) and (_back_build if entry.kind == "built" else _back_http)(cache, entry)
+        return _is_unchanged(cache, entry, seen) and (_restore_build if entry.kind == "built" else _restore_http)(cache, entry)
     except (OSError, NotDoneError, ChangedError):
         return False  # pip will fetch or build it
 
 
-def _is_seen(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
-    """Look again, under the lock: is it still that file, and really inside the cache? False if it is gone by now."""
+def _is_unchanged(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
+    """Check, under the lock, that the content of *entry* still has the stamp *seen*; return False if it is gone.
+
+    Raises `ChangedError` if it has another stamp, and `NotDoneError` if it is not inside the cache folder.
+    """
     folder = os.path.dirname(entry.content)
     if not os.path.lexists(entry.content):
         return False
@@ -153,29 +166,30 @@ def _unlink(path: str, entry: Entry) -> None:
         raise NotDoneError(f"{entry.filename} cannot be removed ({error.strerror})") from error
 
 
-def _gone(entry: Entry) -> None:
+def _check_gone(entry: Entry) -> None:
     if any(os.path.lexists(path) for path in entry.paths):
         raise NotDoneError(f"{entry.filename} is still in the cache")
 
 
-def _aside_http(cache: str, entry: Entry) -> None:
-    """Give the store the files of a download, and spend what pip has of it."""
+def _set_aside_http(cache: str, entry: Entry) -> None:
+    """Link or copy the files of an HTTP entry into the store, and spend the entry in pip's cache."""
     places = store.http_paths(cache, entry)
     made_folder(cache, "store", "http")
-    note = _note(cache, entry.key)
+    note = _move_note(cache, entry.key)
     write_file(cache, note, json.dumps({"filename": entry.filename}))
-    for path, place in reversed(list(zip(entry.paths, places, strict=True))):  # in: the head makes it whole
-        _give(cache, path, place)
+    # The body first: the store has the entry once its head is there.
+    for path, place in reversed(list(zip(entry.paths, places, strict=True))):
+        _link_or_copy(cache, path, place)
     try:
         _spend(cache, entry, lasting=True)
-    except ValueError:  # no pip can read its head, so none is asking
+    except ValueError:  # pip cannot read the head, so no pip is asking about it
         for path in entry.paths:
             _unlink(path, entry)
     os.replace(note, places[0] + ".json")
 
 
-def _give(cache: str, path: str, place: str) -> None:
-    """Give a file a second name, *place*, or a copy where that cannot be; nothing writes into what pip's cache has."""
+def _link_or_copy(cache: str, path: str, place: str) -> None:
+    """Hard-link the file *path* to *place*, or copy it if links are impossible. pip never writes into an existing HTTP file."""
     import shutil
 
     temporary = os.path.join(made_folder(cache, UNFINISHED), os.urandom(8).hex())
@@ -186,13 +200,13 @@ def _give(cache: str, path: str, place: str) -> None:
             shutil.copyfile(path, temporary, follow_symlinks=False)
         os.replace(temporary, place)
     finally:
-        _try_unlink(temporary)  # it is still there if *place* was the same file
+        _try_unlink(temporary)  # os.replace does nothing if both names are links to one file
 
 
 def _spend(cache: str, entry: Entry, *, lasting: bool) -> None:
-    """Put a spent head in the place of *entry*'s, and note when. Raises `OSError`, and `ValueError` if that is no head."""
+    """Replace the head of *entry* by a spent one and note the time. Raises `OSError`; `ValueError` for an unreadable head."""
     if stamp_of(entry) is None:
-        raise ValueError("no regular file")
+        raise ValueError("not a regular file")
     made_folder(cache, SPENT)
     write_file(cache, _spent_note(cache, entry), "")
     with placed(cache, entry.paths[0]) as temporary, open(temporary, "wb") as file:
@@ -203,61 +217,62 @@ def _spent_note(cache: str, entry: Entry) -> str:
     return os.path.join(cache, FOLDER, SPENT, f"{entry.layout.folder}.{entry.key}")
 
 
-def _back_http(cache: str, entry: Entry) -> bool:
+def _restore_http(cache: str, entry: Entry) -> bool:
     places = [os.path.join(cache, path) for path in keys.http_paths(entry.key, entry.layout)]
     if os.path.lexists(places[0]) and not is_spent(entry._replace(paths=tuple(places))):
         return False
-    _pip_folder(os.path.dirname(places[0]))
-    note = _note(cache, entry.key)
+    _make_pip_folder(os.path.dirname(places[0]))
+    note = _move_note(cache, entry.key)
     with suppress(FileNotFoundError):
         os.replace(entry.paths[0] + ".json", note)
-    for path, place in reversed(list(zip(entry.paths, places, strict=True))):  # in: body first, and pip never sees half of it
+    # The body first, so that pip never finds a head alone.
+    for path, place in reversed(list(zip(entry.paths, places, strict=True))):
         os.replace(path, place)
-        _try_unlink(path)  # the system does nothing where both are names of one file
+        _try_unlink(path)  # os.replace does nothing if both names are links to one file
     _try_unlink(note)
     _try_unlink(_spent_note(cache, entry))
     return True
 
 
-def _note(cache: str, key: str) -> str:
-    """Return where it is noted that the files of a download are being moved: if we are killed, `sweep` brings them together."""
+def _move_note(cache: str, key: str) -> str:
+    """Return the path of the note that an HTTP entry is being moved: if pinstall is killed, `sweep` completes or undoes it."""
     return os.path.join(made_folder(cache, UNFINISHED), key)
 
 
-def _aside_build(cache: str, entry: Entry, identity: str) -> None:
+def _set_aside_build(cache: str, entry: Entry, identity: str) -> None:
     here = os.path.dirname(entry.content)
-    there = _kept_folder(cache, entry.key.partition("/")[0], identity, os.path.join(here, ORIGIN))
+    there = _make_build_folder(cache, entry.key.partition("/")[0], identity, os.path.join(here, ORIGIN))
     place = os.path.join(there, entry.filename)
-    if os.path.lexists(place):  # it is there since it was built
+    if os.path.lexists(place):  # pinstall stored it when it was built
         os.unlink(entry.content)
     else:
         os.replace(entry.content, place)
     if not _has_wheel(here):
-        _try_unlink(os.path.join(here, ORIGIN))  # it tells of wheels that are no longer here
+        _try_unlink(os.path.join(here, ORIGIN))  # it describes wheels that are gone
 
 
-def _kept_folder(cache: str, key: str, sha256: str, origin: str) -> str:
-    """Make the folder of a built wheel in the store, with its origin; see `store.build_parts`."""
+def _make_build_folder(cache: str, key: str, sha256: str, origin: str) -> str:
+    """Make the store's folder for a built wheel (see `store.build_parts`), and copy *origin*, its origin.json, into it."""
     there = made_folder(cache, *store.build_parts(key, sha256))
     _copy_origin(cache, origin, os.path.join(there, ORIGIN))
     return there
 
 
-def _back_build(cache: str, entry: Entry) -> bool:
-    """Give pip's own folder a built wheel that the store keeps."""
+def _restore_build(cache: str, entry: Entry) -> bool:
+    """Copy a built wheel from the store to pip's folder, unless that has a wheel of this name; return whether it was copied."""
     here = os.path.join(cache, keys.wheel_path(entry.key.partition("/")[0]))
     place = os.path.join(here, entry.filename)
     if os.path.lexists(place):
         return False
-    _pip_folder(here)
+    _make_pip_folder(here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
         _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
-    _copy(cache, entry, place)
+    _copy_wheel(cache, entry, place)
     return True
 
 
-def _copy(cache: str, entry: Entry, target: str) -> None:
-    """Copy a wheel, not as a hard link: pips before 25.3 may write into what they replace."""
+def _copy_wheel(cache: str, entry: Entry, target: str) -> None:
+    """Copy a wheel. A hard link would not do: pip before 25.3 may write into the file that it replaces."""
     import shutil
 
     with placed(cache, target) as temporary, open_content(entry) as source, open(temporary, "wb") as file:
@@ -265,71 +280,71 @@ def _copy(cache: str, entry: Entry, target: str) -> None:
 
 
 def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
-    """Move the wheel at *path*, just built for *key*, into the store; pip's own folder gets it too if it has none.
+    """Move the wheel at *path*, which pip has just built for *key*, to the store, with its build *record*.
 
-    Raises `OSError`.
+    Copies it to pip's own folder if that has no wheel. Raises `OSError`.
     """
-    there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
-    write_file(cache, os.path.join(there, store.RECORD), _text(record))
+    there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
+    write_file(cache, os.path.join(there, store.RECORD), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
     os.replace(path, place)
     share(place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not _has_wheel(here):
-        _back_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))
+        _restore_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))
 
 
 def take_over(cache: str, folder: str, entry: Entry) -> None:
-    """Move the HTTP *entry* of *cache* from the view in *folder*, where pip has just received it, to its own place.
+    """Move an HTTP *entry* that pip has just received from the view in *folder* to *cache*.
 
-    What cannot be moved is fetched again by the next call.
+    Ignores an `OSError`: the next call fetches the entry again.
     """
     with suppress(OSError):
-        _pip_folder(os.path.dirname(entry.content))
-        for path in reversed(entry.paths):  # in: body first, and pip never sees half of it
+        _make_pip_folder(os.path.dirname(entry.content))
+        for path in reversed(entry.paths):  # body first, so that pip never finds a head alone
             source = os.path.join(folder, os.path.relpath(path, cache))
             if stamp(source) is not None:
-                _place(source, path)
+                _move(source, path)
 
 
-def _place(source: str, path: str) -> None:
+def _move(source: str, path: str) -> None:
     import shutil
 
     try:
         os.replace(source, path)
     except OSError as error:
-        if error.errno != errno.EXDEV:  # the view of a cache that cannot be written lies elsewhere
+        if error.errno != errno.EXDEV:  # a read-only cache has its view in a temporary folder
             raise
         shutil.move(source, path)
 
 
 def adopt(cache: str, entry: Entry, record: BuildRecord) -> None:
-    """Keep a wheel that plain pip built, where it is and in the store, with what is known of it. Raises `OSError`."""
+    """Copy a wheel that plain pip built to the store, with a build *record*; pip's folder keeps it. Raises `OSError`."""
     key = entry.key.partition("/")[0]
-    there = _kept_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
+    there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
-        _copy(cache, entry, os.path.join(there, entry.filename))
-    write_file(cache, os.path.join(there, store.RECORD), _text(record))
+        _copy_wheel(cache, entry, os.path.join(there, entry.filename))
+    write_file(cache, os.path.join(there, store.RECORD), _record_text(record))
 
 
 def prune(cache: str, bound: int) -> None:
-    """Delete from the store, under the lock, what was used least recently, until it has at most *bound* bytes.
+    """Delete the least recently used entries of the store until it has at most *bound* bytes.
 
-    Nothing goes while another pinstall is under way: its pip may be about to install it.
+    Does nothing while another pinstall is running: its pip may be about to install one of them.
     """
-    kept = sorted((thing for thing in store.everything(cache) if thing.paths), key=lambda thing: thing.used)
-    excess = sum(thing.size for thing in kept) - bound
+    stored = sorted((kept for kept in store.everything(cache) if kept.paths), key=lambda kept: kept.used)
+    excess = sum(kept.size for kept in stored) - bound
     if excess <= 0 or live_calls(cache):
         return
-    for thing in kept:
+    for kept in stored:
         if excess <= 0:
             break
-        folder = os.path.dirname(thing.paths[0])
+        folder = os.path.dirname(kept.paths[0])
         if os.path.realpath(folder) != folder:
             continue
-        for path in thing.paths:
+        for path in kept.paths:
             _try_unlink(path)
-        excess -= thing.size
+        excess -= kept.size
         _remove_empty(folder)
 
 
@@ -340,24 +355,29 @@ def _remove_empty(folder: str) -> None:
 
 
 def has_litter(cache: str) -> bool:
-    """Say whether there is anything that a killed call may have left; it may as well be of one that is under way."""
+    """Return whether `sweep` may have work to do: leftovers of a killed call, or files of a call that is still running."""
     try:
-        return bool(markers(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _long_spent(cache))
+        return bool(
+            markers(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _expired_notes(cache)
+        )
     except OSError:
-        return True  # who sweeps will meet it
+        return True  # sweep will report the error
 
 
 def sweep(cache: str) -> None:
-    """Put away, under the lock, what killed calls have left: marks, views, whatever they did not finish. Raises `OSError`."""
+    """Remove the markers, views and unfinished files of killed calls, expired spent entries, and records without a wheel.
+
+    While a call is running, removes only the markers and views of killed ones. Raises `OSError`.
+    """
     alive = live_calls(cache)
     view.sweep(cache, alive)
     if alive:
-        return  # they may be writing
-    _clear_spent(cache)
+        return  # running calls may be writing these files
+    _clear_expired(cache)
     unfinished = made_folder(cache, UNFINISHED)
     for name in names(unfinished):
         if keys.is_http_key(name):
-            _bring_together(cache, name)
+            _complete_move(cache, name)
         _try_unlink(os.path.join(unfinished, name))
     for key, folder in store.build_folders(cache):
         if os.path.realpath(folder) == folder and not (
@@ -368,8 +388,11 @@ def sweep(cache: str) -> None:
             _remove_empty(folder)
 
 
-def _bring_together(cache: str, key: str) -> None:
-    """Complete in the store the download whose head is there, with the body that pip's folder has; else what is there goes."""
+def _complete_move(cache: str, key: str) -> None:
+    """Complete an HTTP entry that a killed call has half moved to the store, with the body in pip's folder.
+
+    If pip's folder has no body that belongs to the head, deletes the half in the store.
+    """
     own = Entry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)), "")
     head, body = store.http_paths(cache, own)
     if os.path.lexists(body) == os.path.lexists(head):
@@ -379,15 +402,15 @@ def _bring_together(cache: str, key: str) -> None:
     elif os.path.lexists(own.content) and not os.path.lexists(own.paths[0]):
         os.replace(own.content, body)
     elif stamp_of(own) is not None and is_spent(own):
-        _give(cache, own.content, body)
+        _link_or_copy(cache, own.content, body)
     else:
         os.unlink(head)
 
 
-def _long_spent(cache: str) -> list[str]:
-    """Return the notes of what was spent, or left in its place, so long ago that no pip can still be about to read it.
+def _expired_notes(cache: str) -> list[str]:
+    """Return the notes in `SPENT` that are so old that no pip can still be about to read their files.
 
-    Both times are the file system's: calls make and remove their marks in the folder of marks.
+    Both times come from the file system's clock: the folder of markers changes whenever a call starts or ends.
     """
     folder = os.path.join(cache, FOLDER, SPENT)
     found = [(path, note.modified) for name in names(folder) if (note := stamp(path := os.path.join(folder, name)))]
@@ -397,19 +420,19 @@ def _long_spent(cache: str) -> list[str]:
         now = os.stat(os.path.join(cache, FOLDER, CALLS)).st_mtime_ns
     except OSError:
         return []
-    return [path for path, modified in found if now - modified > _SAFE]
+    return [path for path, modified in found if now - modified > _GRACE_PERIOD]
 
 
-def _clear_spent(cache: str) -> None:
-    """Delete what was spent long ago, and is so still. Raises `OSError`."""
-    made_folder(cache, SPENT)  # not behind a link
-    for note in _long_spent(cache):
-        if _is_done_with(cache, note):
+def _clear_expired(cache: str) -> None:
+    """Delete the entries whose notes have expired and that are still spent or left. Raises `OSError`."""
+    made_folder(cache, SPENT)  # raises if a symbolic link is in the way
+    for note in _expired_notes(cache):
+        if _clear_noted(cache, note):
             os.unlink(note)
 
 
-def _is_done_with(cache: str, note: str) -> bool:
-    """Delete what a *note* is of, if that may be; say whether the note has no use any more."""
+def _clear_noted(cache: str, note: str) -> bool:
+    """Delete the files that a *note* names, if that is safe; return whether the note can be deleted too."""
     folder, _, rest = os.path.basename(note).partition(".")
     key, _, wheel = rest.removesuffix(_LEFT).partition(".")
     if not keys.is_http_key(key):
@@ -431,18 +454,21 @@ def _clear_http(cache: str, key: str, layout: keys.Layout) -> None:
 
 
 def _clear_wheel(path: str, note: str) -> bool:
-    """Delete the wheel that the store has too, if nobody has read it since the *note* was made; say whether it is done with."""
+    """Delete a wheel that `leave` has left in pip's folder, unless somebody has read it since the *note* was made.
+
+    Returns False if it was read: then it stays for another period.
+    """
     folder = os.path.dirname(path)
     try:
         with open(note, encoding="ascii") as file:
-            same = file.read(100) == _file(path)
+            same = file.read(100) == _fingerprint(path)
         found = os.lstat(path)
     except (OSError, ValueError):
         return True
     if not same or os.path.realpath(folder) != folder:
-        return True  # it is another file by now
+        return True  # the file was replaced
     if found.st_atime_ns != found.st_mtime_ns:
-        _watch(path)
+        _reset_access_time(path)
         os.utime(note)
         return False
     _try_unlink(path)
@@ -451,15 +477,15 @@ def _clear_wheel(path: str, note: str) -> bool:
     return True
 
 
-def _watch(path: str) -> None:
-    """Have the system note the next reading of a file, which it does if the last one is not after the last writing."""
+def _reset_access_time(path: str) -> None:
+    """Set a file's access time to its modification time, so that even Linux's ``relatime`` records the next read."""
     with suppress(OSError):
         found = os.stat(path)
         os.utime(path, ns=(found.st_mtime_ns, found.st_mtime_ns))
 
 
-def _file(path: str) -> str:
-    """Return what stands for the file at *path*, whoever reads it or gives it other names; "" for none."""
+def _fingerprint(path: str) -> str:
+    """Return size, modification time and inode of the file at *path*, which reading and linking do not change; "" for none."""
     found = stamp(path)
     return f"{found.size} {found.modified} {found.inode}" if found else ""
 
@@ -469,33 +495,33 @@ def _has_wheel(folder: str) -> bool:
 
 
 class Removed(NamedTuple):
-    """How many files went, of how many bytes."""
+    """The number of deleted files, and their size in bytes."""
 
     files: int = 0
     size: int = 0
 
 
 def clear(cache: str, path: str) -> Removed:
-    """Delete the file or the folder at *path* in *cache*, and what is in it; links are deleted, never followed.
+    """Delete the file or folder *path* in *cache*, with its contents; links are deleted, never followed.
 
-    Deletes nothing if the path leads out of the cache, or through a link. What cannot be deleted stays.
+    Deletes nothing if *path* lies outside of the cache or behind a link. Skips files that cannot be deleted.
     """
     folder = os.path.dirname(path)
     if os.path.realpath(folder) != folder or not f"{folder}{os.sep}".startswith(cache + os.sep):
         return Removed()
     if not os.path.isdir(path) or os.path.islink(path):
-        return _cleared(path)
+        return _clear_file(path)
     files = size = 0
     for here, folders, names_ in os.walk(path, topdown=False):
         for name in (*names_, *(name for name in folders if os.path.islink(os.path.join(here, name)))):
-            removed = _cleared(os.path.join(here, name))
+            removed = _clear_file(os.path.join(here, name))
             files, size = files + removed.files, size + removed.size
         with suppress(OSError):
             os.rmdir(here)
     return Removed(files, size)
 
 
-def _cleared(path: str) -> Removed:
+def _clear_file(path: str) -> Removed:
     try:
         size = os.lstat(path).st_size
         os.unlink(path)
@@ -505,7 +531,7 @@ def _cleared(path: str) -> Removed:
 
 
 def clear_empty(cache: str, folder: str) -> int:
-    """Delete the empty folders in the *folder* of *cache*, it too if nothing is left in it; return how many went."""
+    """Delete the empty folders below *folder* in *cache*, and *folder* itself if it is empty then; return their number."""
     count = 0
     if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
         return count
@@ -517,7 +543,7 @@ def clear_empty(cache: str, folder: str) -> int:
 
 
 def touch(cache: str, entry: Entry, record: BuildRecord) -> None:
-    """Note that a build of the store was used now, and that it has its place in pip's folder."""
+    """Update a stored build's time of use, and cancel the deletion that `leave` has scheduled for its copy in pip's folder."""
     _try_unlink(_left_note(cache, entry))
     path = os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD)
     if os.path.realpath(path) == path:
@@ -525,14 +551,14 @@ def touch(cache: str, entry: Entry, record: BuildRecord) -> None:
             os.utime(path)
 
 
-def _text(record: BuildRecord) -> str:
+def _record_text(record: BuildRecord) -> str:
     from pinstall.inspection import build_record
 
     return json.dumps(build_record.to_json(record))
 
 
 def move_over(path: str, place: str) -> None:
-    """Move what pip has left in a view to its *place* in the cache, over nothing."""
+    """Move a file or folder that pip has created in a view to *place*, a free path in the cache; do nothing if that fails."""
     with suppress(OSError):
         os.rename(path, place)
 
@@ -549,8 +575,8 @@ def _try_unlink(path: str) -> None:
         os.unlink(path)
 
 
-def _pip_folder(folder: str) -> None:
-    """Make a folder of pip's, as pip does; raises `OSError` if a link is in the way."""
+def _make_pip_folder(folder: str) -> None:
+    """Make a folder in pip's part of the cache, as pip does; raises `OSError` if a symbolic link is in the way."""
     if os.path.realpath(folder) != folder:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
     os.makedirs(folder, exist_ok=True)

@@ -1,16 +1,16 @@
-"""Space: whether a disk is full."""
+"""Find out whether a disk is full."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 
-# With less, in bytes, hardly a package can be unpacked.
+# Bytes. With less, pip can hardly unpack a package.
 _LITTLE = 1 << 20
 
 
 def is_full(folder: str) -> bool:
-    """Say whether the disk of *folder* has no room for a package, or for one more file."""
+    """Return whether the disk of *folder* has no room for a package, or no free inode; False if that cannot be found out."""
     if not hasattr(os, "statvfs"):  # pragma: no cover (Windows)
         import shutil
 
@@ -21,9 +21,9 @@ def is_full(folder: str) -> bool:
         found = os.statvfs(folder)
     except OSError:
         return False
-    # What cannot be written to is not full, and some file systems count neither blocks nor files.
+    # A read-only disk does not count as full, and some file systems count neither blocks nor inodes.
     if found.f_flag & os.ST_RDONLY:
         return False
-    # Some blocks are root's alone.
+    # File systems reserve some blocks for root.
     blocks = found.f_bavail if os.geteuid() else found.f_bfree
     return (found.f_blocks > 0 and blocks * found.f_frsize < _LITTLE) or (found.f_files > 0 and found.f_ffree == 0)

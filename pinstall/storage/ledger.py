@@ -1,4 +1,7 @@
-"""The ledger: what has been proven already, a small file a project. Only a memory: without it everything is proven again."""
+"""The ledger: one JSON file per project that remembers earlier checks of cache entries.
+
+It only saves time: without it, pinstall checks every entry again.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _FORMAT = 1
-# All that is not whole yet lies in one folder, where it is found if its writer is killed (`apply.sweep`).
+# Every file is written in this folder and then renamed: `actions.sweep` finds the unfinished files of killed calls here.
 UNFINISHED = "unfinished"
-_LARGEST = 16 << 20  # characters: some fifty thousand proofs
+_LARGEST = 16 << 20  # characters: about fifty thousand proofs
 # A file may change again within one tick of its file system's clock; the coarsest (FAT) ticks every 2 s.
 _TICK = 2_000_000_000
 
 
 class Proof(NamedTuple):
-    """What was read of a file while it had this stamp: digests by algorithm, and `integrity.Content` if it was *checked*."""
+    """The result of checking a file at the time ``at`` (nanoseconds since the epoch), when the file had this ``stamp``.
+
+    ``digests`` are by algorithm. The other fields are those of `integrity.Content`, and mean something only if ``checked``.
+    """
 
     stamp: FileStamp
     at: int
@@ -33,12 +39,12 @@ class Proof(NamedTuple):
     version: str = ""
 
     def holds(self, stamp: FileStamp) -> bool:
-        """Say whether the file with this *stamp* is the one that was read, and old enough to tell."""
+        """Return whether the proof is of a file with this *stamp*, and was made more than one tick after its last change."""
         return stamp == self.stamp and max(stamp.modified, stamp.changed) + _TICK < self.at
 
 
 class Ledger:
-    """The ledger of one project in one cache."""
+    """The ledger of one *project* in one *cache* folder."""
 
     def __init__(self, cache: str, project: str) -> None:
         self.path = os.path.join(cache, FOLDER, "ledger", f"{project}.json")
@@ -48,32 +54,35 @@ class Ledger:
         self._new_given: dict[str, dict[str, str]] = {}
 
     def proof(self, key: str, stamp: FileStamp) -> Proof | None:
-        """Return what is remembered of the entry *key* if it is still the file with this *stamp*."""
+        """Return the proof of the entry *key* if it is valid for a file with this *stamp*, else None."""
         for known in (self._new.get(key), self._proofs.get(key)):
             if known is not None and known.holds(stamp):
                 return known
         return None
 
     def remember(self, key: str, proof: Proof) -> None:
-        """Note a proof; it is written by `write`."""
+        """Remember a *proof* of the entry *key*; `write` saves it."""
         self._new[key] = proof
 
     def given(self, key: str, identity: str) -> frozenset[str]:
-        """Return the reasons for which the entry *key* went before and came back with this *identity*."""
+        """Return the reasons for which pinstall removed the entry *key* before pip fetched it again with this *identity*."""
         given = {**self._given.get(key, {}), **self._new_given.get(key, {})}
         return frozenset(reason for reason, known in given.items() if known == identity)
 
     def came_back(self, key: str, reason: str, identity: str | None) -> None:
-        """Note that *key*, which went for *reason*, is back as *identity* and no better; None: it is not back, or mended."""
+        """Remember that pip has fetched the entry *key*, which pinstall removed for *reason*, again, unchanged.
+
+        *identity* is that of its content. None forgets the reason: the entry is gone, or the new one is good.
+        """
         self._new_given.setdefault(key, {})[reason] = identity or ""
 
     @property
     def changed(self) -> bool:
-        """Whether there is something to write."""
+        """Whether the ledger has unsaved changes."""
         return bool(self._new or self._new_given)
 
     def write(self) -> None:
-        """Join what is new with what is on disk now; under the lock. Raises `OSError`."""
+        """Merge the changes into the file on disk; the caller holds the lock. Raises `OSError`."""
         proofs, given = _load(self.path)
         proofs |= self._new
         for key, reasons in self._new_given.items():
@@ -85,14 +94,14 @@ class Ledger:
 
 
 def write_file(cache: str, path: str, text: str) -> None:
-    """Write a small file below *cache*, whole or not at all. Raises `OSError`."""
+    """Write *text* to the file *path* below *cache*, whole or not at all. Raises `OSError`."""
     with placed(cache, path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 @contextmanager
 def placed(cache: str, place: str) -> Iterator[str]:
-    """Yield the path of a file to be written, which then takes its *place*; nothing is left of it if that fails."""
+    """Yield the path of a temporary file, then rename the file to *place*; if anything fails, delete it and raise."""
     temporary = os.path.join(made_folder(cache, UNFINISHED), os.urandom(8).hex())
     try:
         yield temporary
@@ -105,21 +114,21 @@ def placed(cache: str, place: str) -> Iterator[str]:
 
 
 def share(path: str) -> None:
-    """Give a file (no link) the mode of its folder, but for execution, whatever the umask is: it may be a group's."""
+    """Give a regular file the mode of its folder without execution, whatever the umask: a group may share the cache."""
     if stamp(path) is not None:
         with suppress(OSError):
             os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o666)
 
 
 def write_all(ledgers: Iterable[Ledger]) -> None:
-    """Write those that changed; under the lock."""
+    """Write the *ledgers* that have changes; the caller holds the lock. Raises `OSError`."""
     for ledger in ledgers:
         if ledger.changed:
             ledger.write()
 
 
 def _load(path: str) -> tuple[dict[str, Proof], dict[str, dict[str, str]]]:
-    """Read a ledger; one that is damaged, or of another format, counts as empty."""
+    """Return the proofs and the returned entries of a ledger file; both empty if it is damaged or of another format."""
     if stamp(path) is None:
         return {}, {}
     try:
@@ -137,7 +146,7 @@ def _load(path: str) -> tuple[dict[str, Proof], dict[str, dict[str, str]]]:
 def _proof(value: Any) -> Proof:
     stamp, at, digests, checked, fault, name, version = value
     if not all(isinstance(number, int) for number in (*stamp, at)) or not isinstance(name, str) or not isinstance(version, str):
-        raise ValueError("no proof")
+        raise ValueError("not a proof")
     if not all(isinstance(text, str) for pair in digests.items() for text in pair) or not isinstance(fault, str | None):
-        raise ValueError("no proof")
+        raise ValueError("not a proof")
     return Proof(FileStamp(*stamp), at, digests, bool(checked), fault, name, version)

@@ -1,7 +1,7 @@
-"""The lock, held for milliseconds by whoever changes the cache, and the marks of calls that are under way.
+"""The lock, which a pinstall holds for milliseconds while it changes the cache, and the markers of running calls.
 
-Both are files of filelock's ``FileLock``: the kernel frees them when their holder dies. pip knows nothing of them; they order
-pinstall against pinstall.
+Both are locked with filelock's ``FileLock``: the kernel releases them when their holder dies. pip does not know them; they
+only keep pinstalls from disturbing each other.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ FOLDER = "pinstall"
 CALLS = "calls"
 DEFAULT_TIMEOUT = 30.0
 _LONGEST = 1e9  # 31 years
-_PATIENCE = 1.0
-_MARK = re.compile(r"\d+-[0-9a-f]{8}")
+_PATIENCE = 1.0  # seconds to wait before telling the user
+_MARKER = re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class LockTimeoutError(Exception):
@@ -29,26 +29,26 @@ class LockTimeoutError(Exception):
 
 
 def timeout(environ: Mapping[str, str]) -> float:
-    """Return the seconds of ``PINSTALL_LOCK_TIMEOUT``; 30 if that is not set, or invalid."""
+    """Return the value of ``PINSTALL_LOCK_TIMEOUT`` in seconds; 30 if it is unset or invalid."""
     found = seconds(environ.get("PINSTALL_LOCK_TIMEOUT", ""))
     return DEFAULT_TIMEOUT if found is None else found
 
 
 def seconds(text: str) -> float | None:
-    """Read a number of seconds from 0 to a billion; None if the text is not one."""
+    """Parse a number of seconds from 0 to a billion; None if *text* is anything else."""
     try:
         found = float(text)
     except ValueError:
         return None
-    return found if 0 <= found <= _LONGEST else None  # nan neither
+    return found if 0 <= found <= _LONGEST else None  # false for NaN too
 
 
 @contextmanager
 def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of the cache folder *cache*.
 
-    Waits at most *seconds*; *say* is told who is waited for after the first. Raises `LockTimeoutError`, and `OSError` if the
-    cache cannot be written.
+    Waits at most *seconds*; after one second, calls *say* with a line that names the holder. Raises `LockTimeoutError`, and
+    `OSError` if the cache cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -77,7 +77,7 @@ def _acquire(acquire: Callable[..., object], path: str, seconds: float, say: Cal
 
 
 def _sign(descriptor: int) -> None:
-    """Leave our name in the lock file for those who wait (not on Windows, where a locked file cannot be read)."""
+    """Write our process number to the lock file for the waiting ones; not on Windows, where a locked file cannot be read."""
     if hasattr(os, "pwrite"):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -94,9 +94,9 @@ def _holder(path: str) -> str:
 
 @contextmanager
 def call_marker(cache: str) -> Iterator[str | None]:
-    """Mark this call as under way in *cache* while its pip runs: it may have read where built wheels lie.
+    """Mark this call as running in *cache*, so that no other pinstall moves a built wheel that its pip is about to install.
 
-    Yields the name of the call; None if it cannot be marked. Where the cache cannot be written nothing is moved either.
+    Yields the call's name; None if the marker cannot be made. In a read-only cache, no other pinstall moves anything either.
     """
     from filelock import FileLock
 
@@ -105,9 +105,9 @@ def call_marker(cache: str) -> Iterator[str | None]:
     try:
         path = os.path.join(made_folder(cache, CALLS), name)
         mark = FileLock(path, mode=_mode(cache))
-        mark.acquire(timeout=1)  # somebody may be looking whether it is alive
+        mark.acquire(timeout=1)  # another pinstall may be testing the marker (`live_calls`)
     except OSError:
-        _remove(path)  # a file that cannot be locked would pass for a call that never ends
+        _remove(path)  # an unlockable marker would look like a call that never ends
         yield None
         return
     try:
@@ -126,15 +126,15 @@ def began(cache: str, name: str | None) -> float | None:
 
 
 def markers(cache: str) -> list[str]:
-    """Return the names of the marks that there are, also those of the dead. Raises `OSError` if that cannot be told."""
+    """Return the names of all markers, also those of killed calls. Raises `OSError` if the folder cannot be read."""
     try:
-        return [name for name in os.listdir(os.path.join(cache, FOLDER, CALLS)) if _MARK.fullmatch(name)]
+        return [name for name in os.listdir(os.path.join(cache, FOLDER, CALLS)) if _MARKER.fullmatch(name)]
     except FileNotFoundError:
         return []
 
 
 def live_calls(cache: str) -> set[str]:
-    """Return the names of the calls that are under way; marks of the dead are removed. Raises `OSError`."""
+    """Return the names of the running calls, and remove the markers of killed ones. Raises `OSError`."""
     from filelock import FileLock, Timeout
 
     found: set[str] = set()
@@ -158,29 +158,29 @@ def _remove(path: str) -> None:
 
 
 def made_folder(cache: str, *parts: str) -> str:
-    """Make pinstall's folder in *cache*, or one below it, with the modes of the cache folder; return it.
+    """Make pinstall's folder in *cache*, or the folder *parts* below it, with the cache folder's mode; return its path.
 
-    Raises `OSError`, also if a link is in the way: what lies behind it is not ours.
+    Raises `OSError`, also if a symbolic link is in the way: pinstall does not write to the folder behind it.
     """
     folder = os.path.join(cache, FOLDER, *parts)
     if os.path.realpath(folder) != os.path.join(os.path.realpath(cache), FOLDER, *parts):
         raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
     if not os.path.isdir(folder):
         os.makedirs(cache, exist_ok=True)
-        mode = os.stat(cache).st_mode & 0o2777  # with setgid: what is made in it belongs to the group
+        mode = os.stat(cache).st_mode & 0o2777  # with setgid: new files belong to the cache's group
         for depth in range(len(parts) + 1):
             made = os.path.join(cache, FOLDER, *parts[:depth])
-            with suppress(FileExistsError):  # it may be another user's, whose modes are not ours to change
+            with suppress(FileExistsError):  # leave the mode of a folder that another user has made
                 os.mkdir(made, mode)
-                os.chmod(made, mode)  # whatever the umask
+                os.chmod(made, mode)  # mkdir applies the umask
     return folder
 
 
 def _mode(cache: str) -> int:
-    """Return the mode for files: that of the cache folder, without execution."""
+    """Return the mode for new files: the mode of the cache folder without execution."""
     return os.stat(cache).st_mode & 0o666 if os.path.isdir(cache) else 0o644
 
 
 def clock() -> int:
-    """Return the time of day in nanoseconds, as file systems stamp files with it."""
+    """Return the time in nanoseconds since the epoch, comparable with the times of files."""
     return time.time_ns()

@@ -1,8 +1,8 @@
-"""The store: pinstall's own place for healthy things that do not fit now, keyed by pip's own keys.
+"""The store: sound cache entries that the current pins do not allow, kept for later under pip's own cache keys.
 
-store/http/<key>, <key>.body, <key>.json      a download: the response, its body, and what it is
-store/http/<key>.one, <key>.one.json          the same of a pip before 23.3, which keeps both in one file
-store/builds/<key>/<id>/                      a built wheel with its origin.json and record.json; the id is the wheel's digest
+store/http/<key>, <key>.body, <key>.json      a download: its head (response headers), its body, and its file name
+store/http/<key>.one, <key>.one.json          the same for pip before 23.3, which keeps head and body in one file
+store/builds/<key>/<id>/                      a built wheel with its origin.json and record.json; the id begins its SHA-256
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"
 _LARGEST_RECORD = 8 << 20
-_ID = 16  # digits
+_ID = 16  # hexadecimal digits of the wheel's SHA-256
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
 _DEFAULT_BOUND = 5 << 30
-_LARGEST = (1 << 63) - 1  # no file system holds more
+_LARGEST = (1 << 63) - 1  # no file system is larger
 
 
 def http_paths(cache: str, entry: Entry) -> tuple[str, ...]:
-    """Return where the files of the HTTP *entry* are kept."""
+    """Return the paths that the files of the HTTP *entry* have in the store."""
     base = os.path.join(cache, FOLDER, "store", "http", entry.key)
     return tuple(base + ending for ending in (entry.layout.endings if entry.layout == TWO_FILES else (".one",)))
 
 
 def http_entry(cache: str, entry: Entry) -> Entry | None:
-    """Return *entry*, which the cache does not have, as the store has it; None if it does not either."""
+    """Return *entry* with the paths and the head that it has in the store; None if the store does not have it."""
     paths = http_paths(cache, entry)
     if any(stamp(path) is None for path in paths):
         return None
@@ -46,16 +46,16 @@ def http_entry(cache: str, entry: Entry) -> Entry | None:
 
 
 def downloads(cache: str) -> Iterator[tuple[Entry, str]]:
-    """Yield all the HTTP entries that are kept, and the names of their files ("" if that was not noted)."""
+    """Yield each HTTP entry in the store with its file name, which is "" if it is not recorded."""
     for name in names(os.path.join(cache, FOLDER, "store", "http")):
         key, _, ending = name.partition(".")
         if ending in ("", "one"):
             entry = http_entry(cache, Entry("other", key, (), "", layout=ONE_FILE if ending else TWO_FILES))
             if entry is not None:
-                yield entry, _noted(f"{entry.paths[0]}.json")
+                yield entry, _recorded_filename(f"{entry.paths[0]}.json")
 
 
-def _noted(path: str) -> str:
+def _recorded_filename(path: str) -> str:
     try:
         with open(path, encoding="utf-8") as file:
             return str(json.load(file)["filename"])
@@ -64,9 +64,10 @@ def _noted(path: str) -> str:
 
 
 class Kept(NamedTuple):
-    """One thing in the store: its files, their size in bytes, and when it was used last (nanoseconds since the epoch).
+    """One entry in the store: its files, their size in bytes, and the time of its last use (nanoseconds since the epoch).
 
-    A record is none of them, and stays: pip's own folder may have the wheel, and it would be thought to be plain pip's.
+    A build record does not count as one of the files, so that it is never pruned: pip's own folder may have a copy of the
+    wheel, and without its record the wheel would pass for one that plain pip has built.
     """
 
     paths: tuple[str, ...]
@@ -75,20 +76,20 @@ class Kept(NamedTuple):
 
 
 def bound(environ: Mapping[str, str]) -> int:
-    """Return the bytes of ``PINSTALL_STORE_SIZE``; 5 GiB if that is not set, or invalid."""
+    """Return the value of ``PINSTALL_STORE_SIZE`` in bytes; 5 GiB if it is unset or invalid."""
     found = size(environ.get("PINSTALL_STORE_SIZE", ""))
     return _DEFAULT_BOUND if found is None else found
 
 
 def size(text: str) -> int | None:
-    """Read a number of bytes: a number, and K, M, G or T for powers of 1024; None if the text is not one, or is too large."""
+    """Parse a number of bytes, with K, M, G or T for powers of 1024; None if *text* is invalid or the number too large."""
     found = _SIZE.fullmatch(text.strip())
     bytes_ = float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper()) if found else -1.0
     return int(bytes_) if 0 <= bytes_ <= _LARGEST else None
 
 
 def everything(cache: str) -> Iterator[Kept]:
-    """Yield what the store keeps; symbolic links are none of it."""
+    """Yield all entries in the store, without symbolic links."""
     http = os.path.join(cache, FOLDER, "store", "http")
     downloads: dict[str, list[str]] = {}
     for name in names(http):
@@ -100,7 +101,7 @@ def everything(cache: str) -> Iterator[Kept]:
 
 
 def build_folders(cache: str) -> Iterator[tuple[str, str]]:
-    """Yield (key, folder) of the builds that are kept."""
+    """Yield (key, folder) for each build in the store."""
     parent = os.path.dirname(builds_folder(cache, "any"))
     for key in names(parent):
         for name in names(os.path.join(parent, key)):
@@ -115,40 +116,40 @@ def _kept(paths: list[str]) -> Kept:
 
 
 def builds_folder(cache: str, key: str) -> str:
-    """Return the folder of the builds with this wheel *key*."""
+    """Return the path of the store's folder for builds under this wheel *key*."""
     return os.path.join(cache, FOLDER, "store", "builds", key)
 
 
 def builds(cache: str, key: str, project: str) -> Iterator[Entry]:
-    """Yield the built wheels of *project* that are kept for this wheel *key*."""
+    """Yield the built wheels of *project* that the store has under this wheel *key*."""
     folder = builds_folder(cache, key)
     for name in names(folder):
         yield from built_under(os.path.join(folder, name), f"{key}/{name}", project)
 
 
 def build_parts(key: str, sha256: str) -> tuple[str, ...]:
-    """Return the parts of the path, below our folder, of the built wheel with this digest."""
+    """Return the path of a stored build, as parts below pinstall's folder; *sha256* is the wheel's digest."""
     return ("store", "builds", key, sha256[:_ID])
 
 
 def is_kept(entry: Entry, sha256: str) -> bool:
-    """Say whether a built wheel in the store, which has this digest, is the one that was put there."""
+    """Return whether a built wheel in the store, whose digest now is *sha256*, is unchanged since pinstall stored it."""
     return os.path.basename(os.path.dirname(entry.content)) == sha256[:_ID]
 
 
 def record(cache: str, key: str, sha256: str) -> BuildRecord | None:
-    """Return the record of the built wheel with this digest; None if there is none that can be read."""
+    """Return the build record of the wheel with this *sha256*; None if there is no readable one."""
     found = recorded(os.path.join(cache, FOLDER, *build_parts(key, sha256)))
     return found if found is not None and found.wheel == sha256 else None
 
 
 def is_recorded(cache: str, key: str, sha256: str) -> bool:
-    """Say whether there is a record of the built wheel with this digest, also if it cannot be read."""
+    """Return whether the wheel with this *sha256* has a build record, readable or not."""
     return os.path.lexists(os.path.join(cache, FOLDER, *build_parts(key, sha256), RECORD))
 
 
 def recorded(folder: str) -> BuildRecord | None:
-    """Return the record in the *folder* of a build; None if there is none that can be read."""
+    """Return the build record in the *folder* of a stored build; None if there is no readable one."""
     path = os.path.join(folder, RECORD)
     if stamp(path) is None:
         return None
@@ -162,6 +163,6 @@ def recorded(folder: str) -> BuildRecord | None:
 
 
 def all_builds(cache: str, project: str) -> Iterator[Entry]:
-    """Yield all the built wheels of *project* that are kept, whatever their key."""
+    """Yield the built wheels of *project* that the store has under any key."""
     for key in names(os.path.dirname(builds_folder(cache, "any"))):
         yield from builds(cache, key, project)

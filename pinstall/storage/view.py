@@ -1,6 +1,6 @@
-"""The view: the cache as this call's pip may see it. Links to all that is there, but for the built wheels of the pins.
+"""The view: a folder that pip is given instead of its cache, with symbolic links to everything in it that pip may use.
 
-In the places of those are real folders: what is proven is linked there, and what pip puts there is what this call built.
+The folders of the pins' built wheels are real: they hold links to the checked wheels, and pip puts new builds there.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 _VIEWS = "views"
 _WHEELS = "wheels"
-# wheels/12/34/56/789...: where keys are not known yet, so many levels are real. Two keys agree on three once in 16 million.
+# In wheels/12/34/56/789..., so many levels are real folders if keys are unknown: pip then writes into the view, unless two
+# keys share three levels (once in 16 million).
 _REAL_LEVELS = 2
 
 
 class Plan(NamedTuple):
-    """What a view is to be: under the keys *private* are those built wheels alone; ``unknown``: pip may build under any key.
+    """The contents of a view.
 
-    ``absent`` are HTTP entries that are not to be seen.
+    ``private`` maps the wheel keys whose folders are real to the built wheels that they show. ``unknown`` says that pip may
+    build under any key. ``absent`` are the HTTP entries to hide.
     """
 
     private: Mapping[str, Sequence[Entry]] = {}
@@ -38,12 +40,12 @@ class Plan(NamedTuple):
 
     @property
     def needed(self) -> bool:
-        """Whether pip may not simply have the cache itself."""
+        """Whether pip needs a view; else it can use the cache itself."""
         return self.unknown or bool(self.private or self.absent)
 
 
 def real_root(folder: str) -> str:
-    """Return the cache behind *folder* if that is a view (a build may start another pinstall), else *folder*."""
+    """Return the cache of the view *folder*, which a build may pass to another pinstall; *folder* if it is not a view."""
     views = os.path.dirname(folder)
     ours = os.path.dirname(views)
     is_view = (os.path.basename(views), os.path.basename(ours)) == (_VIEWS, lock.FOLDER)
@@ -51,10 +53,13 @@ def real_root(folder: str) -> str:
 
 
 def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
-    """Make the view *name* of *cache* and return its folder; *folders* are those that pip will write to. Raises `OSError`."""
-    for pips in folders:  # made here first: what pip writes there lands in the cache
+    """Make the view *name* of *cache* and return its path.
+
+    *folders* are the names of the folders in the cache that pip will write to. Raises `OSError`, also if the disk is full.
+    """
+    for pips in folders:  # if they exist, the view links to them, and pip writes into the cache
         os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
-    if is_full(cache):  # pip's build would fail, which without a cache it does not
+    if is_full(cache):  # a build of pip would fail in the view, but not without a cache
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     folder = os.path.join(lock.made_folder(cache, _VIEWS), name)
     os.mkdir(folder)
@@ -66,7 +71,7 @@ def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
 
 
 def fill(cache: str, folder: str, plan: Plan) -> str:
-    """Make a view of *cache*, which itself need not be written, in the empty *folder*, and return that. Raises `OSError`."""
+    """Fill the empty *folder* with a view of *cache*, which may be read-only; return *folder*. Raises `OSError`."""
     trees = {_WHEELS: _Tree()}
     for key, shown in plan.private.items():
         trees[_WHEELS].at(keys.wheel_path(key).split("/")[1:]).shown = shown
@@ -84,9 +89,9 @@ def fill(cache: str, folder: str, plan: Plan) -> str:
 
 
 def seal(cache: str, folder: str, layout: keys.Layout, shown: Mapping[str, bytes | None]) -> None:
-    """Make the HTTP part of the view in *folder* anew: of all that *cache* has, it shows the keys *shown* and nothing else.
+    """Rebuild the HTTP part of the view in *folder* so that it has only the entries of *cache* whose keys are in *shown*.
 
-    Where there is a head (bytes) for a key, it takes the place of the entry's own. Raises `OSError`.
+    A value in *shown* is the head (the stored response headers) to use in place of the entry's own, or None. Raises `OSError`.
     """
     top = os.path.join(folder, layout.folder)
     _clear(top)
@@ -103,7 +108,7 @@ def seal(cache: str, folder: str, layout: keys.Layout, shown: Mapping[str, bytes
 
 
 def _clear(path: str) -> None:
-    """Remove a part of a view; what its links lead to stays."""
+    """Remove a part of a view, without following links."""
     import shutil
 
     if os.path.islink(path) or not os.path.isdir(path):
@@ -114,7 +119,7 @@ def _clear(path: str) -> None:
 
 
 def hide(folder: str, wheel: Entry) -> None:
-    """Take a built wheel out of the view in *folder*; raises `OSError`."""
+    """Remove the link to a built wheel from the view in *folder*. Raises `OSError`."""
     path = folder
     for part in keys.wheel_path(wheel.key.partition("/")[0]).split("/"):
         path = os.path.join(path, part)
@@ -126,7 +131,7 @@ def hide(folder: str, wheel: Entry) -> None:
 
 
 def _unfold(path: str) -> None:
-    """Make a real folder of a link to one, with links to what is in that."""
+    """Replace a link to a folder by a real folder with links to the files in it. Raises `OSError`."""
     import shutil
 
     source = os.path.realpath(path)
@@ -134,13 +139,13 @@ def _unfold(path: str) -> None:
     os.mkdir(path)
     for name in http_entries.names(source):
         if name == http_entries.ORIGIN:
-            shutil.copyfile(os.path.join(source, name), os.path.join(path, name))  # pip writes over it where it lies
+            shutil.copyfile(os.path.join(source, name), os.path.join(path, name))  # pip overwrites it in place
         else:
             _link(os.path.join(source, name), os.path.join(path, name))
 
 
 def received(folder: str, layout: keys.Layout) -> Iterator[str]:
-    """Yield the keys of the HTTP entries that pip has written into the view in *folder*: those whose body is no link."""
+    """Yield the keys of the HTTP entries that pip has written into the view in *folder*: their bodies are not links."""
     for here, _, found in os.walk(os.path.join(folder, layout.folder)):
         for name in found:
             if keys.is_http_key(name):
@@ -150,7 +155,10 @@ def received(folder: str, layout: keys.Layout) -> Iterator[str]:
 
 
 class _Tree:
-    """The private folders, by the parts of their paths; those at the end show wheels, or all but what is ``absent``."""
+    """A folder of the view that is real, not a link, with the real folders ``below`` it, by name.
+
+    If it is a private folder of built wheels, ``shown`` are the wheels in it. ``absent`` are the names of hidden files.
+    """
 
     def __init__(self) -> None:
         self.below: dict[str, _Tree] = {}
@@ -164,20 +172,23 @@ class _Tree:
         return tree
 
 
-def _mirror(here: str, there: str, tree: _Tree, real_levels: int) -> None:
-    """Make the folder *there* for what is *here*: what *tree* names is real, so are *real_levels* below; the rest is linked."""
-    os.mkdir(there)
+def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
+    """Mirror the folder *original* as *mirror*: the folders in *tree*, and *real_levels* more, are real; the rest are links.
+
+    Raises `OSError`.
+    """
+    os.mkdir(mirror)
     if tree.shown is not None:
         for entry in tree.shown:
-            _link(entry.content, os.path.join(there, entry.filename))
+            _link(entry.content, os.path.join(mirror, entry.filename))
             origin = os.path.join(os.path.dirname(entry.content), http_entries.ORIGIN)
             if http_entries.stamp(origin) is not None:
                 import shutil
 
-                shutil.copyfile(origin, os.path.join(there, http_entries.ORIGIN))  # pip writes over it where it lies
+                shutil.copyfile(origin, os.path.join(mirror, http_entries.ORIGIN))  # pip overwrites it in place
         return
-    for name in {*http_entries.names(here), *tree.below} - tree.absent:
-        source, target = os.path.join(here, name), os.path.join(there, name)
+    for name in {*http_entries.names(original), *tree.below} - tree.absent:
+        source, target = os.path.join(original, name), os.path.join(mirror, name)
         if name in tree.below or (real_levels and os.path.isdir(source)):
             _mirror(source, target, tree.below.get(name, _Tree()), max(0, real_levels - 1))
         else:
@@ -187,7 +198,7 @@ def _mirror(here: str, there: str, tree: _Tree, real_levels: int) -> None:
 if sys.platform == "win32":  # pragma: no cover
 
     def _link(source: str, target: str) -> None:
-        """Link without the right to make symbolic links: junctions and hard links."""
+        """Link with junctions and hard links: symbolic links need a privilege on Windows."""
         import _winapi
 
         if os.path.isdir(source):
@@ -196,20 +207,20 @@ if sys.platform == "win32":  # pragma: no cover
             os.link(source, target)
 
 else:
-    # Not hard links: they would change the time that proofs are remembered by.
+    # A hard link would change the time of the last status change, by which the ledger recognises a file.
     _link = os.symlink
 
 
 def parts(name: str) -> tuple[str, ...]:
-    """Return the parts of the path, below the cache, of the view *name*."""
+    """Return the path of the view *name*, as parts below the cache."""
     return lock.FOLDER, _VIEWS, name
 
 
 def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (key, path) of the wheels that pip has put into the view *name*."""
+    """Yield (key, path) of each wheel that pip has built into the view *name*."""
     root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
     for folder, key in http_entries.walk_built(root):
-        if os.path.realpath(folder) == folder:  # a junction is no link to Python
+        if os.path.realpath(folder) == folder:  # to Python, a junction is a folder
             for found in http_entries.names(folder):
                 path = os.path.join(folder, found)
                 if found.endswith(".whl") and http_entries.stamp(path) is not None and os.lstat(path).st_nlink == 1:
@@ -217,7 +228,10 @@ def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, place in the cache) of what else pip has left at the top of the view *name*, where the cache has nothing."""
+    """Yield (path, path in the cache) of each other file or folder that pip has created at the top of the view *name*.
+
+    Skips those whose path in the cache exists.
+    """
     root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
     for found in http_entries.names(root):
         path, place = os.path.join(root, found), os.path.join(cache, found)
@@ -226,7 +240,7 @@ def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def forget_gone(cache: str, name: str) -> None:
-    """Remove the links of the view *name* to built wheels that are no longer there."""
+    """Remove the dangling links to built wheels from the view *name*. Raises `OSError`."""
     for folder, _ in http_entries.walk_built(os.path.join(cache, lock.FOLDER, _VIEWS, name)):
         for found in http_entries.names(folder):
             path = os.path.join(folder, found)
@@ -235,20 +249,20 @@ def forget_gone(cache: str, name: str) -> None:
 
 
 def remove(cache: str, name: str) -> None:
-    """Remove the view *name*; links in it are not followed."""
+    """Remove the view *name*, without following links in it; ignore errors."""
     import shutil
 
     shutil.rmtree(os.path.join(cache, lock.FOLDER, _VIEWS, name), ignore_errors=True)
 
 
 def sweep(cache: str, live_calls: Collection[str]) -> None:
-    """Remove the views of all but the *living*. Raises `OSError`."""
-    lock.made_folder(cache, _VIEWS)  # not behind a link
+    """Remove the views of all calls but *live_calls*, which are names. Raises `OSError`."""
+    lock.made_folder(cache, _VIEWS)  # raises if a symbolic link is in the way
     for name in names(cache):
         if name not in live_calls:
             remove(cache, name)
 
 
 def names(cache: str) -> list[str]:
-    """Return the names of the views that there are, also those of the dead."""
+    """Return the names of all views, also those of killed calls."""
     return http_entries.names(os.path.join(cache, lock.FOLDER, _VIEWS))
