@@ -1,4 +1,4 @@
-"""Imports point down the list of DESIGN's house only, and each thing is known by one module."""
+"""Imports point down a list of modules only, and each library is known to one module."""
 
 from __future__ import annotations
 

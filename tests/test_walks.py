@@ -67,15 +67,10 @@ def _numba(lab: Lab, index: Index, blocks: tuple[str, ...]) -> None:
 
 
 def _readme(lab: Lab, index: Index, blocks: tuple[str, ...]) -> None:
-    versions, flipped = blocks
-    for version in ("2.4.1", "2.4.4"):
-        sdist(index.root, "psycopg2", version)
-    (lab.root / "requirements.txt").write_text("psycopg2==2.4.4\n")
-    console = Console(lab)
-    console.run(versions)
-    for body in lab.bodies():
-        flip(body)
-    console.run(flipped)
+    wheel(index.root, "six", "1.17.0", tag="py2.py3-none-any", padding=20_000)
+    lab.environ["PIP_CACHE_DIR"] = str(lab.root / "demo-cache")  # each command has a shell of its own
+    (block,) = blocks
+    Console(lab).run(block)
 
 
 def _flask(lab: Lab, index: Index, blocks: tuple[str, ...]) -> None:
@@ -89,8 +84,8 @@ def _flask(lab: Lab, index: Index, blocks: tuple[str, ...]) -> None:
 
 # By document and heading; each has its packages on an index, runs the blocks, and breaks something between them.
 _EXAMPLES: dict[tuple[str, str], Callable[[Lab, Index, tuple[str, ...]], None]] = {
-    ("README.md", "pinstall"): _readme,
-    ("README.md", "When pip fails"): _flask,
+    ("README.md", "Try it"): _readme,
+    ("docs/how.md", "After a failure"): _flask,
     ("docs/walks.md", "The wrong version from the cache"): _psycopg2,
     ("docs/walks.md", "The GPU build that a CPU build hides"): _torch,
     ("docs/walks.md", "The sdist that does not fit this Python"): _numba,
@@ -98,7 +93,7 @@ _EXAMPLES: dict[tuple[str, str], Callable[[Lab, Index, tuple[str, ...]], None]] 
 # tests/test_walk.py runs it as a whole.
 _ONE_STORY = "walk-cache.md"
 # What needs the registry: installing pinstall itself.
-_NOT_HERE = {("README.md", "Install")}
+_NOT_HERE = {("README.md", "Install and uninstall")}
 _FOUND = [
     section
     for document in (
