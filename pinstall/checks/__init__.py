@@ -1,1 +1,1 @@
-"""What pip's cache has for the pins of a call: evidence, verdicts, and what follows from them."""
+"""Check the cache entries for the pins of a call: gather evidence, reach verdicts, and apply them."""

@@ -1,4 +1,4 @@
-"""Builds: is a built wheel what this call would build, from what its source is now? And the records of those it builds."""
+"""Check whether a built wheel matches its present source and this call's build conditions, and make build records."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.http_entries import Entry, Response
     from pinstall.pip_cache.locator import Cache
 
-# Where the source is not at hand, there may be something to compile.
+# The source is not available, so its build may compile code.
 _NOT_AT_HAND = Source(frozenset(), (), (), compiles=True, whole=False)
 _UNKNOWN_WAY = "in a way that is not known, because its record is damaged"
 _UNSTATED = "nothing states what its source is now (name @ URL#sha256=... would)"
 
 
 class Builds:
-    """Holds built wheels to what a call asks whose pip is given the variables *environ*."""
+    """The checks of built wheels for one call, whose pip has the variables *environ*."""
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], prover: Prover) -> None:
         self._cache, self._environ, self._prover = cache, environ, prover
@@ -48,12 +48,15 @@ class Builds:
         ]
         self._options += [f"constraint {_content(path)}" for path in values.get("build_constraints") or ()]
         self._constraints = _constraints(environ, cache.pip)
-        # As they are before pip changes them.
+        # The versions before pip changes them.
         self._peers = cache.environment.versions() if values.get("build_isolation") is False else {}
         self._sources: dict[str, Source] = {}
 
     def evidence(self, pin: Pin, entry: Entry, link: Link | None, evidence: Evidence) -> Evidence:
-        """Add how a built wheel came to be; *link* is its source's, None if only its origin tells. Raises `OSError`."""
+        """Add to the *evidence* on a built wheel whether its source and its build conditions are those of this call.
+
+        *link* leads to its source; None if only the ``origin.json`` beside the wheel states the source. Raises `OSError`.
+        """
         sha256 = evidence.digests["sha256"]
         origin = locator.read_origin(os.path.dirname(entry.content))
         record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
@@ -67,19 +70,22 @@ class Builds:
         if evidence.unproven or evidence.stale:
             return evidence
         if record is None and store.is_recorded(self._cache.root, entry.key.partition("/")[0], sha256):
-            return evidence._replace(other=_UNKNOWN_WAY)  # with what flags, nobody knows: it is not to pass for plain pip's
+            return evidence._replace(other=_UNKNOWN_WAY)  # built with unknown flags: not to be adopted as plain pip's
         if record is None:
             return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._says(link, entry)))
         other = build_record.difference(record.conditions, self._conditions(pin.project, pin.settings, record.says))
         return evidence._replace(record=record, other=other, missing=self.missing(entry, record))
 
     def missing(self, entry: Entry, record: BuildRecord) -> tuple[str, ...]:
-        """Return the libraries that were there right after a build, and that it does not find any more. Raises `OSError`."""
+        """Return the libraries that existed right after the build and that the wheel no longer finds. Raises `OSError`."""
         gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
         return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
 
     def _unrecorded(self, pin: Pin, entry: Entry, evidence: Evidence, record: BuildRecord) -> Evidence:
-        """Adopt what plain pip built if nothing is set that would shape its build."""
+        """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built.
+
+        ``other`` names a setting of this call that would shape the build, and so forbids the adoption; "" without one.
+        """
         now = self._conditions(pin.project, pin.settings, record.says)
         plain = now._replace(settings="", variables={}, peers={}, cpu="")
         if record.says.compiles:
@@ -90,9 +96,10 @@ class Builds:
         return evidence._replace(record=adopted, other=build_record.difference(plain, now), missing=needs.missing)
 
     def record(self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: Entry) -> BuildRecord | None:
-        """Make the record of a wheel of *project* that pip has just built, with *settings*, from what has one of *hashes*.
+        """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
-        Returns None if it is not whole (pip may have been killed). Raises `OSError`.
+        *hashes* are the pin's: pip has verified the source against them. Returns None if the wheel is damaged, as after pip
+        was killed. Raises `OSError`.
         """
         with http_entries.open_content(entry) as file:
             sha256 = integrity.digests(file, ["sha256"])["sha256"]
@@ -104,13 +111,13 @@ class Builds:
         says = self._says(link, entry)
         then = origin.by_algorithm if origin else {}
         source = self._source(link) if link and {d.algorithm for d in hashes} - then.keys() else None
-        if source is not None:  # pip has held it to the pin's hashes, and notes the index's alone
+        if source is not None:  # origin.json has only the index's digest, not the pin's
             with http_entries.open_content(source) as file:
                 then |= integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
         return BuildRecord(sha256, then, says, self._conditions(project, settings, says), self._libraries(entry).places)
 
     def are_shaped(self, projects: Iterable[str], settings: Iterable[tuple[str, ...]]) -> bool:
-        """Say whether the call sets anything that shapes builds, as far as can be said before their sources are known."""
+        """Return whether the call sets anything that shapes builds. Variables that only a source names are not known yet."""
         variables = sdist_scan.shaping(None, "", self._environ, self._more)
         own = any(sdist_scan.shaping(None, project, self._environ, self._more) != variables for project in projects)
         return bool(variables) or own or any(settings) or bool(self._options) or bool(self._peers)
@@ -138,9 +145,9 @@ class Builds:
                 yield f"constraint {self._constraints[name]}"
 
     def _stale(self, project: str, link: Link, then: Mapping[str, str]) -> str:
-        """Say why a wheel built from a source with the digests *then* may not be what *link* leads to now; "" if it is."""
+        """Return why the file at *link* may differ from the source of a wheel, which had the digests *then*; "" if not."""
         if locator.is_vcs(link.url):
-            return ""  # its commit is in the key
+            return ""  # the key of the wheel contains the commit
         stated = link.digests + locator.pypi_digest(link.url)
         if stated:
             return "it was built from another file" if digest.agree(stated, then) is False else ""
@@ -150,7 +157,10 @@ class Builds:
         return "" if then.get("sha256") == now else "its source has changed"
 
     def _source_now(self, project: str, link: Link) -> str | None:
-        """Return the sha256 of what stands behind *link*: of the file, or of a download that pip would use unasked."""
+        """Return the SHA-256 of the file at *link*; None if it is unknown.
+
+        A file on a server counts only if the cache has a download of it that pip would use without asking the server.
+        """
         if not locator.is_http(link.url):
             source = self._source(link)
             return self._sha256(project, source) if source else None
@@ -158,7 +168,10 @@ class Builds:
         return self._sha256(project, entry) if entry and response and response.fresh(http_entries.now()) else None
 
     def _download(self, link: Link) -> tuple[Entry, Response] | tuple[None, None]:
-        """Return the download that pip would use: what the cache has, else what is about to be brought back from the store."""
+        """Return the download that pip will use for *link*, and its response; None for both without a readable one.
+
+        It is the one in pip's cache, else the one that pinstall is about to restore from the store.
+        """
         found = self._cache.http.find(link.url)
         if found is None:
             kept = store.http_entry(self._cache.root, self._cache.http.place(link.url))
@@ -172,7 +185,7 @@ class Builds:
             return self._prover.proof(Reading(project, entry, stamp, Wanted())).digests["sha256"] if stamp else None
 
     def _says(self, link: Link | None, wheel: Entry) -> Source:
-        """Return what the source of a wheel says of its build, if it is at hand. Raises `OSError` if it cannot be read."""
+        """Return the scan of the source of a wheel, `_NOT_AT_HAND` if no source is available. Raises `OSError`."""
         if link is None:
             return _NOT_AT_HAND
         if link.url not in self._sources:
@@ -180,7 +193,7 @@ class Builds:
         return self._sources[link.url]
 
     def _source(self, link: Link) -> Entry | None:
-        """Return the file that a wheel was built from, if it is at hand."""
+        """Return the source that a wheel was built from; None if it is neither a local file nor in the cache or store."""
         if not locator.is_http(link.url):
             return locator.local_file(link)
         entry = self._download(link)[0]
@@ -204,7 +217,7 @@ class Builds:
 
 @contextmanager
 def _of_its_source() -> Iterator[None]:
-    """Tell in an `OSError` that the source could not be read, and not the wheel."""
+    """Add to the message of an `OSError` that the source could not be read, rather than the wheel."""
     try:
         yield
     except OSError as error:
@@ -212,7 +225,10 @@ def _of_its_source() -> Iterator[None]:
 
 
 def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, str]:
-    """Return what ``PIP_CONSTRAINT`` says, by project: before 26.2 it held for what builds require, too."""
+    """Return the lines of ``PIP_CONSTRAINT`` by project, where they apply to builds, else nothing.
+
+    pip before 26.2 applies them to build requirements, too.
+    """
     found: dict[str, str] = {}
     if pip >= (26, 2):
         return found
@@ -222,13 +238,13 @@ def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, 
                 line for line in requirements_files.read(path, constraint=True, pip=pip) if isinstance(line, RequirementLine)
             ]
         except UnreadableCallError:
-            continue  # pip has said so
+            continue  # pip reports it
         found |= {name: line.text for line in lines if (name := project_named(line.text))}
     return found
 
 
 def _content(path: str) -> str:
-    """Return what stands for a file of constraints: what it says, where it can be read without harm."""
+    """Return the content of a constraints file; its path if it is not a regular file, because pip can read a pipe only once."""
     if http_entries.stamp(os.path.realpath(path)) is None:
         return path
     with open(path, encoding="utf-8", errors="surrogateescape") as file:

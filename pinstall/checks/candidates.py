@@ -1,4 +1,4 @@
-"""Candidates: the cache entries that this call's pip could use for its pins, found by key and not yet looked into."""
+"""Find candidates: the cache entries, found by their keys and not yet read, that this call's pip could use for its pins."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Candidate(NamedTuple):
     """One cache entry and the pin that pip could use it for.
 
-    ``source`` is the link that a built wheel was made from, if a page or the pin tells it. ``stored`` says that the entry lies
-    in pinstall's store. Of an index page, ``page`` is its content, and ``listed`` says whether any page lists the pinned files.
+    ``source`` is the link to the source of a built wheel, if a page or the pin states it. ``stored`` is True for an entry in
+    pinstall's store. For an index page, ``page`` is its content, and ``listed`` is True if any page lists the pinned files.
     """
 
     pin: Pin
@@ -36,8 +36,8 @@ class Candidate(NamedTuple):
 class Gathered(NamedTuple):
     """All candidates of a call.
 
-    ``wheel_keys`` maps the keys of built wheels to whether pip may build there. ``open_ended`` says that pip may look for, or
-    make, built wheels under keys that no cached page tells.
+    ``wheel_keys`` maps each key of built wheels to whether pip may build a wheel under it. ``open_ended`` is True if pip may
+    look for, or build, wheels under keys that cannot be derived from the cached pages.
     """
 
     candidates: tuple[Candidate, ...]
@@ -63,7 +63,7 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
             keys[key] = may_build
             found += [Candidate(pin, entry, file.link) for entry in cache.built(pin, file.link)]
             found += [Candidate(pin, e, file.link, stored=True) for e in store.builds(cache.root, key, pin.project)]
-        # pip may learn of a version that no cached page lists from a newer page.
+        # A newer page may tell pip of a version that no cached page lists.
         if pin.has_version and not (located.complete and located.listed) and may_build:
             open_ended = True
             beyond = [candidate for candidate in _beyond_pages(cache, pin) if wheel_key(candidate.entry) not in own_keys]
@@ -78,13 +78,13 @@ def _pages(pin: Pin, located: ProjectFiles) -> Iterator[Candidate]:
 
 
 def page_candidate(cache: Cache, pin: Pin, key: str) -> Candidate | None:
-    """Return the index page with this *key*, read anew; None if it is gone."""
+    """Read the index page with this *key* again, and return its candidate; None if the page is gone."""
     cache.forget_pages()
     return next((found for found in _pages(pin, cache.locate(pin)) if found.entry.key == key), None)
 
 
 def _downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
-    """Yield the download and the ``.metadata`` of one file; the store's where the cache has none, or a spent one."""
+    """Yield the download and the ``.metadata`` file of one file; from the store if the one in the cache is missing or spent."""
     for entry in cache.downloads(file):
         yield Candidate(pin, entry)
     for entry in cache.requests(file):
@@ -95,7 +95,7 @@ def _downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
 
 
 def _beyond_pages(cache: Cache, pin: Pin) -> Iterator[Candidate]:
-    """Yield built wheels of the pinned version whose keys only their own origin tells, pip's own before the store's."""
+    """Yield the built wheels of the pinned version that no page leads to, by their ``origin.json``: pip's, then the store's."""
     for entry in cache.walked(pin):
         if _is_pinned(pin, entry):
             yield Candidate(pin, entry)
@@ -117,12 +117,12 @@ def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
 
 
 def wheel_key(entry: Entry) -> str:
-    """Return pip's key of a built wheel."""
+    """Return the key under which pip keeps a built wheel, without the file name."""
     return entry.key.partition("/")[0]
 
 
 def is_source(file: Artifact) -> bool:
-    """Say whether pip would have to build a file: it is not a wheel."""
+    """Return whether pip has to build a file, because it is not a wheel."""
     return file.label is None or not file.label.tags
 
 
@@ -131,7 +131,7 @@ def _is_pinned(pin: Pin, entry: Entry) -> bool:
 
 
 def _files(located: ProjectFiles) -> tuple[Artifact, ...]:
-    """Return the pinned files. Pages that list none of the pinned hashes are older than the pin: their digests do not count."""
+    """Return the pinned files; without digests if no page lists a pinned file, because the pages are older than the pin."""
     if located.listed:
         return located.files
     return tuple(file._replace(link=file.link._replace(digests=())) for file in located.files)

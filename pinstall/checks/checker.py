@@ -1,4 +1,4 @@
-"""From candidates to findings: inspect cache entries in one batch, and decide on each. Nothing is changed here."""
+"""Turn candidates into findings: verify the cache entries in one batch, and decide on each. Changes nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """The verdict on one candidate, and the file (its ``stamp``) that it was reached on.
+    """The verdict on one candidate, and the ``stamp`` of the file that was verified.
 
-    ``identity`` recognises the entry if it comes back unchanged. ``record`` is the build record of a built wheel; of a wheel
-    that plain pip built, the record that it gets if it is adopted.
+    ``identity`` recognises the entry if it returns unchanged. ``record`` is the build record of a built wheel; for a wheel
+    that plain pip built, the record that it gets if pinstall adopts it.
     """
 
     candidate: Candidate
@@ -38,7 +38,7 @@ class Finding(NamedTuple):
 
     @property
     def pin(self) -> Pin:
-        """The pin that the entry was held to."""
+        """The pin against which the entry was checked."""
         return self.candidate.pin
 
     @property
@@ -48,15 +48,15 @@ class Finding(NamedTuple):
 
     @property
     def stored(self) -> bool:
-        """Whether the entry lies in pinstall's store."""
+        """Whether the entry is in pinstall's store."""
         return self.candidate.stored
 
 
 class Checker:
-    """Inspects candidates in *cache* and decides on them; its ``prover`` remembers the digests in the ledgers."""
+    """Verifies candidates in *cache* and decides on them; its ``prover`` remembers the digests in the ledgers."""
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], *, trust_ledger: bool = True) -> None:
-        """Without *trust_ledger*, read every file again, and ask of built wheels only whether they are sound."""
+        """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact."""
         self.cache, self._trusts = cache, trust_ledger
         is_quiet = cache.call.verbosity < 0 or cache.call.values.get("progress_bar") == "off"
         self.prover = Prover(cache.root, anew=not trust_ledger, quiet=is_quiet)
@@ -64,13 +64,13 @@ class Checker:
 
     @cached_property
     def builds(self) -> Builds:
-        """The checks of built wheels, made when the first one is met."""
+        """The checks of built wheels, created on first use."""
         from pinstall.checks import builds
 
         return builds.Builds(self.cache, self._environ, self.prover)
 
     def check(self, candidates: Sequence[Candidate]) -> list[Finding]:
-        """Return the findings on *candidates*, in their order. Large files are read at once, on all cores."""
+        """Return the findings on *candidates*, in their order. Large downloads are read in parallel, on all cores."""
         large = [(c, stamp) for c in candidates if _is_download(c) and (stamp := http_entries.stamp_of(c.entry))]
         self.prover.begin(Reading(c.pin.project, c.entry, stamp, _wanted(c)) for c, stamp in large)
         return [self.examine(candidate) for candidate in candidates]
@@ -105,7 +105,7 @@ class Checker:
             return evidence
         try:
             return self.builds.evidence(candidate.pin, entry, candidate.source, evidence)
-        except Exception as error:  # noqa: BLE001 (one entry must not cost the call)
+        except Exception as error:  # noqa: BLE001 (an error for one entry must not end the call)
             return evidence._replace(unreadable=foreign_data.reason(error))
 
     def _page(self, candidate: Candidate, stamp: FileStamp | None) -> Evidence:
@@ -122,7 +122,7 @@ class Checker:
         return self._with_bytes(candidate, stamp, evidence, Wanted()) if is_suspect else evidence
 
     def _with_bytes(self, candidate: Candidate, stamp: FileStamp | None, evidence: Evidence, wanted: Wanted) -> Evidence:
-        """Add to *evidence* the facts about the entry's bytes."""
+        """Add to *evidence* the digests, the faults, and the name and version that the entry's bytes contain."""
         entry = candidate.entry
         if entry.unreadable:
             return evidence._replace(unreadable=entry.unreadable)
@@ -130,7 +130,7 @@ class Checker:
             return evidence._replace(unreadable="it is no regular file")
         try:
             known = self.prover.proof(Reading(candidate.pin.project, entry, stamp, wanted))
-        except Exception as error:  # noqa: BLE001 (one entry must not cost the call)
+        except Exception as error:  # noqa: BLE001 (an error for one entry must not end the call)
             return evidence._replace(unreadable=foreign_data.reason(error))
         return evidence._replace(
             digests={name: known.digests[name] for name in wanted.algorithms},
@@ -148,7 +148,7 @@ def _wanted(candidate: Candidate) -> Wanted:
     """Return the facts that the verdict on an artifact or metadata file needs."""
     pin, entry = candidate.pin, candidate.entry
     stated = digest.known(entry.stated)
-    is_built = entry.kind == "built"  # a build record has its SHA-256, whatever hashes the pin has
+    is_built = entry.kind == "built"  # its build record is found by its SHA-256; the pin's hashes are those of the source
     algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes) if not is_built}
     checked = is_built or (entry.kind == "download" and not stated and not pin.hashes)
     return Wanted(frozenset(algorithms or {"sha256"}), checked)

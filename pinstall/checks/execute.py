@@ -1,4 +1,4 @@
-"""Settle: apply the verdicts under the lock, and look again at whatever another process changed meanwhile."""
+"""Apply the verdicts under the lock, and check again each entry that another process has changed meanwhile."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ _ATTEMPTS = 3
 
 
 class Failure(NamedTuple):
-    """A finding that pip must not meet and that could not be made to go, and *why*."""
+    """A finding whose entry pip must not use, and *why* pinstall could neither remove nor move it."""
 
     finding: Finding
     why: str
 
 
 class Applied(NamedTuple):
-    """What was done, and what remains that pip must not see."""
+    """The findings that were applied (``acted``), and the failures, whose entries must be hidden from pip (``stuck``)."""
 
     acted: list[Finding]
     stuck: list[Failure]
 
 
 def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Applied:
-    """Apply the verdicts of *findings*, waiting for the lock for at most *seconds*. What cannot be brought back is no loss."""
+    """Apply the verdicts of *findings*; wait for the lock for at most *seconds*.
+
+    An entry that cannot be restored from the store is not a failure: pip fetches or builds it again.
+    """
     todo = list(findings)
     settled = Applied([], [])
     for finding in todo:
@@ -61,7 +64,10 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
 
 
 def _under_lock(root: str, findings: list[Finding], settled: Applied, seconds: float, say: Say) -> list[Finding]:
-    """Do what can be done, and return those whose entries are no longer what was proven. Raises as `lock.held`."""
+    """Apply the verdicts, and add the results to *settled*; return the findings whose entries have changed since.
+
+    Raises as `lock.held`.
+    """
     done, changed = [], []
     try:
         with lock.held(root, seconds, lambda line: say(WARNING, line)):

@@ -1,4 +1,4 @@
-"""The plan of a call: what to delete, set aside and restore, and which built wheels its pip may see. Pure."""
+"""Plan a call: the entries to delete, set aside and restore, and the built wheels that its pip may see. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """What follows from the findings of a call.
+    """The consequences of the findings of a call.
 
-    ``acts`` are the findings of which something is to be done in the cache, ``used`` the built wheels that fit this call,
-    ``hidden`` those that do not where no other does, and ``view`` is how pip is kept from the latter.
+    ``acts`` are the findings that change the cache. ``used`` are the built wheels that fit this call; ``hidden`` are those
+    that do not fit, where no other wheel does either. ``view`` hides from pip the entries that it must not use.
     """
 
     acts: tuple[Finding, ...] = ()
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     view: ViewPlan = ViewPlan()
 
     def without(self, finding: Finding) -> Plan:
-        """Return the plan with a view that keeps pip from the entry of *finding*, which could not be removed."""
+        """Return the plan with a view that hides the entry of *finding*, which could not be removed."""
         entry, view = finding.entry, self.view
         if entry.kind != "built":
             return self._replace(view=view._replace(absent=(*view.absent, entry)))
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    """What pip is to see under one key of built wheels: all its entries if ``shown`` is None."""
+    """The choice among the built wheels of one key. pip sees those in ``shown``; all of them if ``shown`` is None."""
 
     acts: list[Finding]
     used: list[Finding]
@@ -49,8 +49,8 @@ class _Choice(NamedTuple):
 def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: Iterable[str], *, is_open: bool) -> Plan:
     """Make the plan of a call.
 
-    *may_build* says of each key of built wheels whether pip may build there. If the call *is_open*, pip may build under any
-    key: *idle_keys* are those under which it has no wheel that it could use.
+    *may_build* maps each key of built wheels to whether pip may build under it. If the call *is_open*, pip may build under any
+    key; *idle_keys* are then the keys under which it has no wheel that it could use.
     """
     builds: dict[str, list[Finding]] = {}
     acts: list[Finding] = []
@@ -71,9 +71,9 @@ def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: 
 
 
 def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
-    """Choose among the built wheels of one key, pip's own and the store's.
+    """Choose among the built wheels of one key, in pip's own folder and in the store.
 
-    A wheel that is known to have been built as this call would build it goes before one that plain pip built.
+    A wheel that pinstall saw being built takes precedence over an adopted one, whose flags nobody recorded.
     """
     acts = [finding for finding in findings if isinstance(finding.verdict, Delete | Unreadable)]
     if not may_build:
@@ -86,14 +86,14 @@ def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
     if not chosen:
         return _Choice(acts, [], own, [])
     if not own:
-        # pip's own folder is empty: the wheels are restored there, and are right even if a plain pip is faster.
+        # pip's own folder is empty, so these are restored there. The view shows them even if a plain pip fills it first.
         return _Choice([*acts, *chosen], chosen, [], entries)
     is_same = {finding.entry.content for finding in chosen} == {finding.entry.content for finding in own}
     return _Choice(acts, chosen, [], None if is_same else entries)
 
 
 def is_act(finding: Finding) -> bool:
-    """Say whether there is something to be done in the cache: built wheels that do not fit are hidden by the view."""
+    """Return whether a finding changes the cache. Built wheels that do not fit stay there: the view hides them."""
     if finding.entry.kind == "built" and isinstance(finding.verdict, Hide):
         return False
     return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | Hide))

@@ -1,4 +1,4 @@
-"""Prepare pip's cache for a call: gather, inspect, decide, plan, execute, and make the view that pip is given."""
+"""Prepare pip's cache for a call: gather candidates, verify them, decide, plan, apply the plan, and make pip's view."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class View(NamedTuple):
-    """A view of the cache: its ``folder``, and its ``name`` if it lies in the cache ("" in a temporary folder)."""
+    """A view of the cache: its ``folder``, and its ``name`` in the cache ("" if it is a temporary folder)."""
 
     folder: str
     name: str
@@ -39,11 +39,11 @@ class View(NamedTuple):
 class Prepared(NamedTuple):
     """A cache that is prepared for the pip of a call.
 
-    ``pins`` are those that the environment does not satisfy, ``deleted`` the findings whose entries were deleted. ``given`` is
-    what pip is given. ``marker`` is held until pip has ended, and ``name`` is that of the call ("" if it cannot be marked).
-    ``uses_cache`` is False if pip runs without its cache, ``changes`` if nothing may be changed. ``dist_infos`` are the
-    ``.dist-info`` folders that there were before, and ``began`` is when the call began, in seconds since the epoch by the clock
-    of the cache's file system.
+    ``pins`` are those that the environment does not satisfy, and ``deleted`` the findings whose entries were deleted.
+    ``given`` is the input of pip. ``marker`` holds the call's marker file until pip has ended; ``name`` is the name of the
+    call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache, ``changes`` is False if pinstall must
+    not change the cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in
+    seconds since the epoch, by the clock of the cache's file system.
     """
 
     checker: Checker
@@ -67,18 +67,18 @@ class Prepared(NamedTuple):
 
     @property
     def is_at_work(self) -> bool:
-        """Whether pinstall may change the cache, and pip uses it."""
+        """Whether pip uses the cache, and pinstall may change it."""
         return self.changes and self.uses_cache
 
     @property
     def watched(self) -> str:
-        """The cache folder as this call's pip knows it, resolved; "" if pip need not be watched."""
+        """The resolved path of the cache folder that this call's pip uses; "" if pip need not be watched."""
         return os.path.realpath(self.view.folder if self.view else self.cache.root) if self.is_at_work else ""
 
     def made_view(self) -> View:
-        """Make a view in the cache, or a temporary one if the cache cannot be written: then no build is kept.
+        """Make the view of the plan in the cache; in a temporary folder if the call has no marker, as in a read-only cache.
 
-        Raises `OSError`.
+        pinstall does not keep the wheels that pip builds in a temporary view. Raises `OSError`.
         """
         root, wanted = self.cache.root, self.plan.view
         if self.name:
@@ -90,7 +90,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[str, str], journal: Journal) -> Prepared:
-    """Check what the cache has for *pins*, remove what does not match, and return what pip is to be given."""
+    """Check the cache entries for *pins*, remove those that do not match, and return the prepared cache."""
     settings = read_settings(environ)
     for line in messages.misread(environ):
         journal.say(WARNING, line)
@@ -118,13 +118,13 @@ def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[st
 def _checked(
     checker: Checker, pins: Sequence[Pin], settings: Settings, journal: Journal, *, changes: bool
 ) -> tuple[Plan, list[Finding]]:
-    """Go the way from candidates to what is done; return the plan, and the findings whose entries were deleted."""
+    """Check the candidates for *pins* and apply the plan; return it, and the findings whose entries were deleted."""
     cache = checker.cache
     gathered = candidates.gather(cache, pins)
     findings = checker.check(gathered.candidates)
     journal.examined += findings
     by_project = settings_by_project(cache.call.lines)
-    # A call that shapes builds gets a view of its own: the wheels that it builds are not those that plain pip builds.
+    # A call that shapes builds builds other wheels than plain pip does, so its pip builds into a view.
     is_open = gathered.open_ended or checker.builds.are_shaped(by_project, by_project.values())
     made = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
     lines = list(messages.hidden(made.hidden, would=not changes))
@@ -144,9 +144,9 @@ def _checked(
 
 
 def _begun(prepared: Prepared, journal: Journal) -> Prepared:
-    """Mark the call as under way, and make the view that pip needs, if it needs one.
+    """Write the marker of the call, and make a view if pip needs one.
 
-    Under PINSTALL_POLICY=report not even the mark is written: as with bare pip, other calls do not wait for this one.
+    Under PINSTALL_POLICY=report pinstall does not even write the marker, so other calls do not wait for this one.
     """
     if prepared.settings.writes:
         name = prepared.marker.enter_context(lock.call_marker(prepared.cache.root))

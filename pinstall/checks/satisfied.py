@@ -1,4 +1,4 @@
-"""Satisfied: what most calls ask for is there already, and can be told to be without proof, lock or packaging."""
+"""Recognise satisfied calls, the most frequent ones, without reading the cache, taking the lock or importing packaging."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from pinstall.invocation.requirements_files import RequirementLine
     from pinstall.model.pins import Pin
 
-# With these pip does not look at what the environment has, or may prefer what the index has.
+# With these options pip ignores the installed distributions, or may prefer newer ones from the index.
 _ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "root_path", "upgrade")
 
 
 def is_satisfied(call: Invocation, environment: Environment) -> bool:
-    """Say whether all that *call* asks for is pinned by version, and installed so: pip opens no cache.
+    """Return whether each requirement of *call* is pinned to the installed version, so that pip does not open its cache.
 
-    False if more would have to be looked at to tell.
+    False if that cannot be told from the requirements and the installed versions alone.
     """
     if call.has(*_ANEW) or call.unread or call.locks:
         return False
-    # An index that is named on the command line may offer another local version, which is worth a notice.
+    # Another index than PyPI may offer another local version, which produces a notice if the pin is an argument.
     is_plain = not call.find_links and set(call.index_urls) <= {PYPI}
     for line in call.lines:
         pinned = _exact(line) if is_plain or line.place != "argument" else None
@@ -36,16 +36,16 @@ def is_satisfied(call: Invocation, environment: Environment) -> bool:
 
 
 def _exact(line: RequirementLine) -> tuple[str, str] | None:
-    """Read a line that is a name and a version; with or without a marker, since what is installed satisfies it anyway."""
+    """Return name and version of an exact pin, else None. Ignores its marker: the installed version satisfies it anyway."""
     return None if line.editable or line.hashes or line.locked else exact(line.text.partition(";")[0].strip())
 
 
 def unsatisfied(call: Invocation, pins: Iterable[Pin], environment: Environment) -> list[Pin]:
-    """Return those of *pins* for which pip may look further than into the *environment*."""
+    """Return the *pins* that the *environment* does not satisfy; all of them if pip ignores the environment."""
     return [pin for pin in pins if call.has(*_ANEW) or not is_installed(pin, environment)]
 
 
 def is_installed(pin: Pin, environment: Environment) -> bool:
-    """Say whether the *environment* has the version that *pin* names."""
+    """Return whether the *environment* has the version that *pin* names."""
     version = environment.installed(pin.project) if pin.has_version else None
     return version is not None and pin.specifier.contains(version, prereleases=True)
