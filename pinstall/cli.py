@@ -1,4 +1,7 @@
-"""The story of a call, and the only place that prints. Imports the standard library only until it must do more."""
+"""The command ``pinstall``. No other module of it prints.
+
+It imports only the standard library at first: even if pinstall's other packages are broken, pip must run.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_process import Pip
 
-# The level of `messages` for what is said where nothing but the standard library may be there.
+# The level ERROR of `messages`, whose import needs third-party packages.
 _ERROR = -2
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
@@ -43,24 +46,28 @@ What follows is pip's own help.
 
 
 def script(*, as_module: bool = False) -> NoReturn:
-    """Be the command: `main`, without the end that Python makes of it, which takes 2 % of a call and has nothing left to do."""
+    """Run `main`, and skip the interpreter's shutdown, which takes 2 % of a call and has nothing left to do."""
     os._exit(main(as_module=as_module))
 
 
 def main(*, as_module: bool = False) -> int:
-    """Serve the call that the process was started with, and return its exit status: pip's whenever pip ran."""
-    # What the finalizer of a half-made object could not do is nothing to tell a user of pip.
+    """Serve the call in ``sys.argv``, and return its exit status.
+
+    It is pip's, or 90 if pip succeeded but the environment contradicts a pin, 91 without an environment to install into,
+    92 if pip could not be started, and 130 if the call was interrupted before pip ran.
+    """
+    # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
     try:
         target = environment.target(sys.argv[1:], os.environ, as_module=as_module)
     except environment.NoEnvironmentError as error:
-        if own := _own_words(sys.argv[1:]):  # the first that is typed after "pipx install"
+        if own := _own_words(sys.argv[1:]):  # often the first command after "pipx install"
             _write(1, own)
             return 0
         _complain(str(error))
         return _NO_ENVIRONMENT
     _write(1, _own_words(target.words))
-    # A copy of us that is pip is not to come to what follows, whatever ends it.
+    # Outside of the try: in a fork that continues as pip, nothing may catch pip's exceptions.
     pip = pip_process.Pip(target.runner, _complain, early=True)
     try:
         return _serve(target, pip)
@@ -69,14 +76,14 @@ def main(*, as_module: bool = False) -> int:
 
 
 def _own_words(words: Sequence[str]) -> str:
-    """Return what we say before pip does where we are asked for our version or for help."""
+    """Return the text that pinstall prints before pip's version or help; "" if the call asks for neither."""
     if list(words) == ["--version"]:
         return f"pinstall {__version__} from {os.path.dirname(__file__)}\n"
     return f"{_HELP}\n" if words[:1] and words[0] in ("-h", "--help") else ""
 
 
 def _serve(target: Target, pip: Pip) -> int:
-    """Check, forward, heal, confirm; whatever goes wrong with us, pip runs."""
+    """Check the cache, run pip, rescue a failure, and confirm the result. pip runs even if pinstall fails."""
     if target.words == ("--version",):
         return pip.run([*target.options, "--version"], {}, lambda: None)
     if os.environ.get("PINSTALL_POLICY") == "off":
@@ -90,12 +97,12 @@ def _serve(target: Target, pip: Pip) -> int:
         journal = Journal(os.environ, _say)
         made = install.prepare(install.context(target, os.environ), journal)
         journal.passed("check")
-    except Exception as error:  # noqa: BLE001 (a bug of ours must not stand between a user and an install)
+    except Exception as error:  # noqa: BLE001 (a bug of pinstall must not prevent an install)
         return _without_us(error, target, pip, journal)
     others: dict[Pin, list[OtherVersion]] = {}
 
     def while_pip_runs() -> None:
-        with suppress(Exception):  # what is not done now is done afterwards, or by the next call
+        with suppress(Exception):  # a later step or the next call repeats it
             others.update(install.other_versions(made))
 
     words = [*target.options, "install", *made.given.arguments]
@@ -115,7 +122,7 @@ def _serve(target: Target, pip: Pip) -> int:
         status = install.confirm(made, status, journal)
         journal.passed("finish")
     except KeyboardInterrupt:
-        pass  # pip has done its work, and its status stands
+        pass  # pip has ended, and its status counts
     except Exception as error:  # noqa: BLE001 (as above)
         _say_broken(error, "what this call built or learnt is not kept", journal)
     _report(made, status, journal)
@@ -123,7 +130,7 @@ def _serve(target: Target, pip: Pip) -> int:
 
 
 def _without_us(error: Exception, target: Target, pip: Pip, journal: Journal | None) -> int:
-    """Have pip run without its cache, of which nothing can be said."""
+    """Run pip without its cache, which pinstall could not check because of the *error*."""
     version: tuple[int, ...] = ()
     with suppress(Exception):
         version = environment.of(target)[1].pip_version or ()
@@ -138,7 +145,7 @@ def _without_us(error: Exception, target: Target, pip: Pip, journal: Journal | N
 
 
 def _status(pip: Pip, status: int) -> int:
-    """Tell a pip that was interrupted, whose *status* is 1, from one that failed."""
+    """Return 130 for a pip that was told to end, whose own *status* is 1, as after a failure; else *status*."""
     return _INTERRUPTED if status and pip.was_told_to_end else status
 
 
@@ -161,7 +168,7 @@ def _say(level: int, line: str) -> None:
 
 
 def _write(descriptor: int, text: str) -> None:
-    """Write straight to the descriptor: what Python cannot flush would cost pip's exit status. Nobody may be listening."""
+    """Write to the descriptor directly: a failing flush at exit would replace pip's exit status. Ignores a closed stream."""
     with suppress(OSError):
         os.write(descriptor, text.encode(errors="backslashreplace"))
 

@@ -25,7 +25,7 @@ _HEADERS = 1 << 16  # at most so many characters of a METADATA file are read: it
 
 
 class NoEnvironmentError(Exception):
-    """There is no environment to install into; the message states the cause."""
+    """pinstall found no environment to install into; the message states the cause."""
 
 
 class Target(NamedTuple):

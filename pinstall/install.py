@@ -1,4 +1,4 @@
-"""The story of a call: prepare, run pip, rescue, finish, confirm. `cli` runs pip between the steps."""
+"""The steps of a call: prepare, run pip, rescue, finish, confirm. `cli` runs pip between them."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import Observation
 
-# pips before 23.0 keep their cache in another way: pinstall leaves such a pip alone, and says so.
+# pip before 23.0 has another cache format: pinstall does not check it, and warns.
 _OLDEST_PIP = (23,)
 _USAGE_ERROR = 2
-# Another program's distribution, whose import package and command have the names of ours.
+# Another program's distribution, which has the same import package and command names as pinstall.
 _FOREIGN = "pinstall"
 _CONTRADICTED = 90
 _NOT_UNDERSTOOD = Unread("this call", "pip understands an option or setting of it that pinstall does not")
 
 
 class Context(NamedTuple):
-    """What a call works with: the variables, the environment that it serves, and the version of the pip that serves it.
+    """The inputs of a call: its variables, its environment, and the version of the pip that installs into it.
 
-    ``target`` tells how pip is to be started; ``versionless`` is said if that pip's version cannot be told.
+    ``target`` tells how to start that pip. ``versionless`` is the warning for a pip of unknown version.
     """
 
     target: Target
@@ -50,16 +50,16 @@ class Context(NamedTuple):
 
     @property
     def versionless(self) -> Unread:
-        """Tell that pip has no metadata: its version, by which its cache is read, stands nowhere."""
+        """The warning that pip has no metadata: without its version, the format of its cache is unknown."""
         return Unread("this call", f"the pip that {self.target.runner} runs has no metadata")
 
 
 class Install(NamedTuple):
     """A call that is ready for pip.
 
-    ``given`` is what pip is given. ``call`` is None if pinstall does not understand the arguments; ``unchecked`` then says why
-    nothing was checked. ``before`` are the installed versions, ``satisfied`` says that they are all that the call asks for.
-    ``prepared`` is the cache; None if pip will not open it.
+    ``given`` is the input of pip. ``call`` is None if pinstall does not understand the arguments; ``unchecked`` then states
+    why nothing was checked. ``before`` are the installed versions, by project; ``satisfied`` is True if they satisfy the call.
+    ``prepared`` is the cache; None if pip will not open it, or pinstall does not check it.
     """
 
     context: Context
@@ -72,25 +72,25 @@ class Install(NamedTuple):
 
     @property
     def watched(self) -> str:
-        """The cache folder in which this call's pip is to be watched; "" if it is not."""
+        """The cache folder in which pinstall watches this call's pip; "" if it does not watch it."""
         return self.prepared.watched if self.prepared else ""
 
 
 def context(target: Target, environ: Mapping[str, str]) -> Context:
-    """Return what the call of *target* works with. Raises `SilentPythonError`."""
+    """Collect the inputs of a call that installs into *target*. Raises `SilentPythonError`."""
     served, runner = environment.of(target)
     return Context(target, environ, served, runner.pip_version or ())
 
 
 def prepare(made: Context, journal: Journal) -> Install:
-    """Read the call, check what the cache has for its pins, and remove what does not match."""
+    """Read the call, check the cache entries for its pins, and remove those that do not match."""
     journal.environment = {"python": made.environment.python, "pip": ".".join(map(str, made.pip_version)) or None}
     install = _read(made)
     call = install.call
     _introduce(install, journal)
     if call is None or call.cache_dir is None:
         return install
-    if os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir):  # pip would fail to build
+    if os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir):  # pip would fail at its first build
         journal.say(ERROR, messages.without_cache("it is no folder"))
         return install._replace(given=install.given.without_cache())
     install = install._replace(before=made.environment.versions())
@@ -104,7 +104,7 @@ def prepare(made: Context, journal: Journal) -> Install:
 
 
 def _introduce(install: Install, journal: Journal) -> None:
-    """Tell the journal what is known of the call."""
+    """Tell the journal the verbosity, the cache folder and the unread sources of the call."""
     call = install.call
     if call is not None:
         journal.verbosity, journal.is_plain, journal.cache = call.verbosity, call.has("no_color"), call.cache_dir
@@ -114,7 +114,7 @@ def _introduce(install: Install, journal: Journal) -> None:
 
 
 def _read(made: Context) -> Install:
-    """Read the call, as far as pinstall can."""
+    """Read the arguments, variables and files of the call, as far as pinstall understands them."""
     install = Install(made, Given(list(made.target.words), made.pip_version))
     if not made.pip_version:
         return install._replace(unchecked=made.versionless)
@@ -123,10 +123,10 @@ def _read(made: Context) -> Install:
         call = invocation.read(install.given.arguments, made.environ, served.prefix, made.pip_version)
         tags = None if served.is_own or not call.locks else served.tags
         return install._replace(call=invocation.unlocked(call, served.markers if call.locks else {}, tags))
-    except (UnreadableCallError, FileNotFoundError):  # the latter: there is no current folder
-        return install._replace(unchecked=_NOT_UNDERSTOOD)  # as a rule pip will say what is wrong
+    except (UnreadableCallError, FileNotFoundError):  # the latter if the current folder is gone
+        return install._replace(unchecked=_NOT_UNDERSTOOD)  # as a rule pip reports the error
     except SilentPythonError as error:
-        is_there = os.path.exists(served.python)  # else pip says so
+        is_there = os.path.exists(served.python)  # else pip reports that it is missing
         return install._replace(unchecked=Unread("this call", str(error)) if is_there else None)
 
 
@@ -151,7 +151,7 @@ def _checked(install: Install, call: Invocation, folder: str, journal: Journal) 
 
 
 def _obstacle(made: Context) -> str:
-    """Say why nothing of the call can be checked; "" if it can."""
+    """Return why pinstall cannot check any pin of the call; "" if it can."""
     if made.pip_version < _OLDEST_PIP:
         version = ".".join(map(str, made.pip_version))
         return f"pip {version} keeps its cache in a way that pinstall does not know; upgrade pip"
@@ -163,7 +163,7 @@ def _obstacle(made: Context) -> str:
 
 
 def pins(install: Install) -> Pins:
-    """Return the pins of a call. Most calls are satisfied and never need them."""
+    """Collect the pins of a call. Most calls are satisfied and never need them."""
     from pinstall.model import pins as model
 
     return model.collect(install.call.lines if install.call else (), install.context.environment.markers)
@@ -186,7 +186,10 @@ def other_versions(install: Install) -> dict[Pin, list[OtherVersion]]:
 
 
 def survey(install: Install, status: int, first: Observation | None) -> Rescue | None:
-    """Look at what the *first* run of pip used, if it ended with the *status* of a failure."""
+    """Inspect the cache entries that the *first* run of pip used before it ended with *status*.
+
+    None if pip succeeded or did not open its cache, or under the conditions of `aftermath.second_run.survey`.
+    """
     if install.prepared is None or status == 0:
         return None
     from pinstall.aftermath import second_run
@@ -195,7 +198,7 @@ def survey(install: Install, status: int, first: Observation | None) -> Rescue |
 
 
 def second_run(install: Install, rescue: Rescue | None, journal: Journal) -> SecondRun | None:
-    """Return what a second run of pip is given; None if there is none."""
+    """Prepare the second run of pip; return None if pip must not, or need not, run again."""
     if install.prepared is None or rescue is None:
         return None
     from pinstall.aftermath import second_run
@@ -204,7 +207,7 @@ def second_run(install: Install, rescue: Rescue | None, journal: Journal) -> Sec
 
 
 def settle(install: Install, outcome: Outcome, journal: Journal) -> None:
-    """After the second run: take over what it received."""
+    """Move the entries that the second run received to the cache."""
     if install.prepared is not None:
         from pinstall.aftermath import second_run
 
@@ -212,7 +215,7 @@ def settle(install: Install, outcome: Outcome, journal: Journal) -> None:
 
 
 def finish(install: Install, outcome: Outcome, journal: Journal) -> None:
-    """After pip, whatever its status: say what was not checked, and put the cache in order. Never waits."""
+    """After pip, with any status: warn of the parts of the call that were not checked, and tidy the cache."""
     unchecked, call, status = install.unchecked, install.call, outcome.status
     if unchecked and (status == 0 or unchecked not in (_NOT_UNDERSTOOD, install.context.versionless)):
         journal.say(WARNING, messages.not_checked(unchecked.source, unchecked.reason))
@@ -226,7 +229,7 @@ def finish(install: Install, outcome: Outcome, journal: Journal) -> None:
 
 
 def confirm(install: Install, status: int, journal: Journal) -> int:
-    """After a pip that succeeded: does the environment hold the pins? Return the *status*, or 90 if it does not."""
+    """Compare the environment with the pins if pip succeeded. Return 90 if it contradicts one, else *status*."""
     call, made = install.call, install.context
     if status or call is None or call.cache_dir is None:
         return status
@@ -243,7 +246,7 @@ def confirm(install: Install, status: int, journal: Journal) -> int:
 
 
 def report(install: Install | None, status: int, journal: Journal) -> None:
-    """Write the report, if the call wants one."""
+    """Write the JSON report if ``PINSTALL_REPORT`` asks for one."""
     if journal.is_wanted:
         journal.pins = pins(install).pins if install else ()
         journal.write(status, 0 if status == _CONTRADICTED else status)

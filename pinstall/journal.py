@@ -1,6 +1,6 @@
-"""The journal of a call: what happened, in the order of the events.
+"""The journal of a call: its events, in their order.
 
-It is the one mutable object of a call. The JSON report (``PINSTALL_REPORT``, docs/report.md) is made of it, without secrets.
+It is the only mutable object of a call. The JSON report (``PINSTALL_REPORT``, docs/report.md) is made from it, without secrets.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _VERDICTS = {Keep: "keep", Hide: "hide", Delete: "delete", Unreadable: "unknown"
 
 
 class Journal:
-    """What happened in a call, and the lines that were said.
+    """The events of a call, and the lines that pinstall printed.
 
-    ``examined`` are all findings, ``done`` those of which something was done; ``open`` are those of ``pins`` that the
-    environment did not satisfy before. ``runs`` counts the runs of pip. ``healed`` tells of the second one, ``causes`` why pip
-    failed where that can be told. The other names are those of the report.
+    ``examined`` are all findings, ``done`` those that changed the cache. ``open`` are those of ``pins`` that the environment
+    did not satisfy before pip ran. ``runs`` counts the runs of pip; ``healed`` has the results of the second one. ``causes``
+    are the proven causes of a failure. The other attributes are further facts for the report, and the call's output options.
     """
 
     def __init__(self, environ: Mapping[str, str], show: Callable[[int, str], None]) -> None:
-        """*show* prints a line of a level (see `messages`)."""
+        """Begin an empty journal; *show* prints a line of a level (see `messages`)."""
         self._path, self._show = environ.get("PINSTALL_REPORT"), show
         self.verbosity, self.is_plain = 0, False
         self.environment: dict[str, str | None] = {"python": None, "pip": None}
@@ -55,27 +55,27 @@ class Journal:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the call wants a report."""
+        """Whether ``PINSTALL_REPORT`` asks for a report."""
         return bool(self._path)
 
     def say(self, level: int, line: str) -> None:
-        """Show a line if the call's ``-q`` and ``-v`` leave room for its *level*; with ``--no-color`` as plainly as a note."""
+        """Print a *line* if the call's ``-q`` and ``-v`` admit its *level*; without colours under ``--no-color``."""
         self.note(line)
         if self.verbosity >= level:
             self._show(NOTE if self.is_plain else level, line)
 
     def note(self, line: str) -> None:
-        """Have the report tell a *line* that was shown already."""
+        """Add a *line* to the report that was printed already."""
         self._said.append(line)
 
     def passed(self, step: str) -> None:
-        """Note the time since the last step as that of *step*."""
+        """Add the time since the last step to that of *step*."""
         now = time.monotonic()
         self._seconds[step] = self._seconds.get(step, 0) + now - self._clock
         self._clock = now
 
     def write(self, status: int, pip_status: int) -> None:
-        """Write the report, with pinstall's exit *status* and pip's."""
+        """Write the report, with pinstall's exit *status* and *pip_status*. Prints an error if that fails."""
         try:
             with open(self._path or "", "w", encoding="utf-8") as file:
                 json.dump(self._document(status, pip_status), file, indent=2)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Settings(NamedTuple):
-    """What a call may do.
+    """The permissions and limits of a call.
 
-    ``writes``: pinstall may write below pip's cache; not under PINSTALL_POLICY=report. ``keeps_versions``: other versions of a
-    pinned project stay where they are. ``lock_timeout`` is in seconds, ``store_size`` in bytes.
+    ``writes`` is False if pinstall must not write to pip's cache, as under PINSTALL_POLICY=report. ``keeps_versions`` is True
+    if other versions of a pinned project stay in pip's cache. ``lock_timeout`` is in seconds, ``store_size`` in bytes.
     """
 
     writes: bool
@@ -25,13 +25,13 @@ class Settings(NamedTuple):
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Read the settings; `messages.misread` tells which of them are invalid."""
+    """Read the settings, with defaults for invalid ones, of which `messages.misread` warns."""
     wanted = environ.get("PINSTALL_KEEP_VERSIONS", "")
     size = store.bound(environ)
     return Settings(
         # An unknown policy is treated as "report".
         writes=environ.get("PINSTALL_POLICY", "") in ("", "evict"),
-        # A store that may keep nothing is no place for sound files.
+        # A store of size 0 would delete the sound files that are moved there.
         keeps_versions=bool(wanted and not is_false(wanted)) or size == 0,
         lock_timeout=lock.timeout(environ),
         store_size=size,

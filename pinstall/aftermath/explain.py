@@ -183,7 +183,7 @@ def _refused(cache: Cache, pin: Pin, files: list[_Listed]) -> str:
 def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
     """Return why pip would refuse a file regardless of its hash (``LinkEvaluator.evaluate_link``); "" if it would not.
 
-    Being yanked is no reason: for a pin, pip takes a yanked file if the version has no other suitable file (PEP 592).
+    Being yanked does not count: for a pin, pip takes a yanked file if the version has no other suitable file (PEP 592).
     """
     call, environment = cache.call, cache.environment
     if option := call.formats.refuses(pin.project, is_wheel=bool(file.label.tags)):

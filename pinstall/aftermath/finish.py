@@ -1,4 +1,4 @@
-"""After pip: keep what it built, explain a failure, move other versions aside, and write down what was learnt."""
+"""The steps after pip: keep the wheels that it built, explain a failure, move other versions aside, and write the ledgers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def other_versions_now(prepared: Prepared) -> dict[Pin, list[OtherVersion]]:
 
 
 def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
-    """Put the cache in order after pip; never wait for the lock. What cannot be done now, a later call does."""
+    """Tidy the cache after pip.
+
+    It waits for the lock only to remove bad entries after a failure. A later call does the steps that are skipped now.
+    """
     status, rescue = outcome.status, outcome.rescue
     view = outcome.second.view if outcome.second else prepared.view
     name = view.name if view else ""
@@ -75,7 +78,7 @@ def _explain(prepared: Prepared, rescue: Rescue | None, status: int, journal: Jo
     from pinstall.aftermath.explain import causes
 
     prepared.cache.forget_pages()
-    # A full disk makes pip crash while it downloads; after a usage error it has asked for nothing.
+    # Status 2 is a crash, as on a full disk, or a usage error, after which pip has requested nothing: no pin is the cause.
     pins = prepared.pins if status == FAILED else ()
     journal.causes = causes(prepared.cache, pins, rescue.told if rescue else ())
     for line in journal.causes:
@@ -83,7 +86,7 @@ def _explain(prepared: Prepared, rescue: Rescue | None, status: int, journal: Jo
 
 
 def _write(prepared: Prepared, name: str, unwanted: Sequence[OtherVersion], journal: Journal) -> None:
-    """Under the lock: move *unwanted* versions to the store, write the ledgers, bound the store, remove leftovers."""
+    """Move *unwanted* versions to the store, write the ledgers, shrink the store and remove leftovers, if the lock is free."""
     root, ledgers = prepared.cache.root, prepared.checker.prover.ledgers.values()
     if not (unwanted or name or any(ledger.changed for ledger in ledgers) or actions.has_litter(root)):
         return
@@ -102,7 +105,7 @@ def _write(prepared: Prepared, name: str, unwanted: Sequence[OtherVersion], jour
 
 
 def _note_unchanged(prepared: Prepared) -> None:
-    """Remember what was deleted, fetched or built again unchanged, and accepted by pip: it is not deleted again."""
+    """Remember deleted entries that pip received or built again unchanged and accepted: pinstall does not delete them again."""
     for finding in prepared.deleted:
         again = prepared.checker.again(finding)
         if again is None or not isinstance(finding.verdict, Delete):
@@ -113,7 +116,7 @@ def _note_unchanged(prepared: Prepared) -> None:
 
 
 def _tell_of_other_versions(prepared: Prepared, status: int, journal: Journal) -> None:
-    """Say which versions would be set aside after a pip that succeeded."""
+    """Print the other versions that pinstall would set aside, if pip succeeded."""
     would: dict[Pin, list[str]] = {}
     for other in _unwanted(prepared, {}) if status == 0 and prepared.uses_cache else ():
         would.setdefault(other.pin, []).append(other.entry.filename)

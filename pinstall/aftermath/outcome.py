@@ -1,4 +1,4 @@
-"""How pip ran, once or twice."""
+"""The outcome of the one or two runs of pip."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from pinstall.pip_process import Given
 
 FAILED = 1
-CRASHED = 2  # or a usage error: pip does not tell these apart
+CRASHED = 2  # or a usage error: pip has one status for both
 
 
 class SecondRun(NamedTuple):
-    """What the second run of pip is ``given``, in which ``view``, and what it may do without (`Rescue.excused`)."""
+    """The second run of pip: its input (``given``), its ``view``, and the ``excused`` URLs and hosts (`Rescue.excused`).
+
+    ``report`` is the installation report of the first run.
+    """
 
     given: Given
     view: View
@@ -29,14 +32,15 @@ class SecondRun(NamedTuple):
 
     @property
     def watched(self) -> str:
-        """The cache folder as pip knows it, resolved."""
+        """The resolved path of the cache folder that pip uses."""
         return os.path.realpath(self.view.folder)
 
 
 class Outcome(NamedTuple):
-    """How pip ran: its exit ``status`` in the end, what was learnt if it failed, and the ``second`` run if there was one.
+    """The outcome of pip: the exit ``status`` of its last run, the inspection of a failure, and the ``second`` run.
 
-    ``others`` are the other versions of pins that were found while pip ran.
+    ``rescue`` and ``second`` are None if they did not take place. ``others`` are the other versions of the pins that were found
+    while pip ran.
     """
 
     status: int

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def builds(prepared: Prepared, name: str) -> list[str]:
     """Store the wheels that pip has built in the view *name*, adopt those that plain pip had built, and remove the view.
 
-    *name* is "" if there is no view in the cache. Returns the file names of the wheels built in this call. A wheel that cannot
-    be stored is built again by the next call.
+    *name* is "" if the call has no view in the cache. Returns the file names of the wheels built in this call. If a wheel
+    cannot be stored, the next call builds it again.
     """
     found: list[str] = []
     checker, root = prepared.checker, prepared.cache.root

@@ -1,4 +1,4 @@
-"""The second run of a pip that failed: whether there is one, what it is given, and what becomes of what it received."""
+"""Decide on a second run of a pip that failed, prepare it, and move the entries that it received to the cache."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def survey(prepared: Prepared, status: int, first: Observation | None) -> Rescue | None:
-    """Look at what a pip that ended with *status* used; None if it did not fail over its cache, or was not watched."""
+    """Inspect the cache entries that a pip used before it ended with *status*.
+
+    None if it neither failed nor crashed, if it was not watched, or if pinstall must not change the cache.
+    """
     if not prepared.is_at_work or first is None or status not in (FAILED, CRASHED):
         return None
     prepared.cache.forget_pages()
@@ -31,7 +34,7 @@ def survey(prepared: Prepared, status: int, first: Observation | None) -> Rescue
 
 
 def decide(prepared: Prepared, rescue: Rescue, journal: Journal) -> SecondRun | None:
-    """Return what a second run is given, if the cache may be to blame and nothing forbids one."""
+    """Prepare the second run if the cache may be to blame and nothing forbids it; else return None."""
     if not rescue.is_called_for:
         return None
     if why := rescue.forbidden():
@@ -54,7 +57,7 @@ def decide(prepared: Prepared, rescue: Rescue, journal: Journal) -> SecondRun | 
 
 
 def settle(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
-    """After the second run: take over what it received, and say what was wrong in the cache."""
+    """Move the entries that the second run received to the cache, and report the old entries that were wrong."""
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
     if rescue is None or second is None or status not in (0, FAILED, CRASHED):
         return
@@ -70,7 +73,7 @@ def settle(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
 
 
 def under_lock(prepared: Prepared, act: Callable[[], list[Wrong]], journal: Journal) -> list[Wrong]:
-    """Return the result of *act* under the lock; nothing where the cache cannot be changed."""
+    """Return the result of *act* under the lock. If the cache cannot be changed, warn and return an empty list."""
     try:
         with lock.held(prepared.cache.root, prepared.settings.lock_timeout, lambda line: journal.say(WARNING, line)):
             return act()

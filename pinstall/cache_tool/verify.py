@@ -45,7 +45,7 @@ class Proven(NamedTuple):
 
     @property
     def detail(self) -> str:
-        """What is wrong with it, as a text for the user."""
+        """The defect, as a text for the user; "" if the item is sound."""
         verdict = self.finding.verdict
         return "" if isinstance(verdict, Keep) else verdict.reason if isinstance(verdict, Unreadable) else verdict.detail
 

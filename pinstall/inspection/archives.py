@@ -1,4 +1,4 @@
-"""Read untrusted archives in bounded time and memory, whatever sizes they claim."""
+"""Read untrusted archives in bounded time and memory, without trust in the sizes that they claim."""
 
 from __future__ import annotations
 

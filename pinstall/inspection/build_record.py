@@ -60,7 +60,7 @@ class BuildRecord(NamedTuple):
 
 
 def difference(then: Conditions, now: Conditions) -> str:
-    """Describe the first difference between the conditions of two builds, without any value; "" if there is none.
+    """Describe the first difference between the conditions of two builds, without any value; "" if they agree.
 
     A newer libc, compiler or patch release of Python does not count as a difference.
     """
@@ -94,7 +94,7 @@ def hashed(value: str) -> str:
 
 
 def settings(given: Iterable[str]) -> str:
-    """Return one digest of all config settings and build options (``key=value``); "" if there are none.
+    """Return one digest of all config settings and build options (``key=value``); "" without any.
 
     The order of the keys does not matter; the order of the values of one key does.
     """

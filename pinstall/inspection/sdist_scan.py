@@ -1,4 +1,4 @@
-"""Scan an sdist for what shapes its build: environment variables, tools, build requirements, and whether it compiles code."""
+"""Scan an sdist for the inputs of its build: environment variables, tools, build requirements, and whether it compiles code."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | 
 def metadata(sdist: BinaryIO, filename: str) -> str:
     """Return the PKG-INFO at the top of an sdist (Source distribution format specification).
 
-    Return "" if there is none or the archive is corrupt. Raises `OSError` if the file itself cannot be read.
+    Return "" if it is missing or the archive is corrupt. Raises `OSError` if the file itself cannot be read.
     """
     found = [b""]
 

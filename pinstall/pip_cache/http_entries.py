@@ -224,7 +224,7 @@ class HttpCache:
         self.root, self.layout = root, keys.TWO_FILES if pip >= (23, 3) else keys.ONE_FILE
 
     def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: ParsedFilename | None) -> Entry | None:
-        """Return the entry with which pip would answer a request for *link*; None if there is none.
+        """Return the entry with which pip would answer a request for *link*; None if the cache has none.
 
         Cached permanent redirects are followed. *kind*, *stated* and *label* become those of the entry.
         """

@@ -114,7 +114,7 @@ def placed(cache: str, place: str) -> Iterator[str]:
 
 
 def share(path: str) -> None:
-    """Give a regular file the mode of its folder without execution, whatever the umask: a group may share the cache."""
+    """Give a regular file the mode of its folder without execution, regardless of the umask: a group may share the cache."""
     if stamp(path) is not None:
         with suppress(OSError):
             os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o666)

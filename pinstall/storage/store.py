@@ -138,7 +138,7 @@ def is_kept(entry: Entry, sha256: str) -> bool:
 
 
 def record(cache: str, key: str, sha256: str) -> BuildRecord | None:
-    """Return the build record of the wheel with this *sha256*; None if there is no readable one."""
+    """Return the build record of the wheel with this *sha256*; None if the store has no readable one."""
     found = recorded(os.path.join(cache, FOLDER, *build_parts(key, sha256)))
     return found if found is not None and found.wheel == sha256 else None
 
@@ -149,7 +149,7 @@ def is_recorded(cache: str, key: str, sha256: str) -> bool:
 
 
 def recorded(folder: str) -> BuildRecord | None:
-    """Return the build record in the *folder* of a stored build; None if there is no readable one."""
+    """Return the build record in the *folder* of a stored build; None if it has no readable one."""
     path = os.path.join(folder, RECORD)
     if stamp(path) is None:
         return None
