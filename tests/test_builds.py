@@ -1,4 +1,4 @@
-"""Built wheels are what the source is now, built as they would be built now: real C extensions, compiled by gcc."""
+"""pip uses a built wheel only if its source is unchanged and this call would build it the same way: C extensions, by gcc."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def _sha256(path: Path) -> str:
 
 
 def _pinstall(lab: Lab, *words: str | Path, **variables: str) -> tuple[str, Result]:
-    """Install into a fresh environment; return what the module says of its build."""
+    """Install into a fresh environment; return the content that the build gave to the module, and the result."""
     environment = lab.environment()
     done = lab.pinstall(environment, *(words or ("demo==1.0",)), **variables)
     return _installed(lab, done, environment), done
 
 
 def _wrapper(lab: Lab, name: str, says: str, flags: str = "") -> str:
-    """Write a compiler of another make."""
+    """Write a compiler whose ``--version`` prints *says*, and which adds *flags*; return its path."""
     path = lab.root / name
     path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && printf "{says}" && exit\nexec gcc "$@" {flags}\n')
     path.chmod(0o755)
@@ -70,7 +70,7 @@ _WAYS = ["flags", "project variable", "compiler", "setting", "setting of a requi
 
 
 def _way(lab: Lab, way: str, content: str) -> tuple[list[str | Path], dict[str, str]]:
-    """Return the words and variables by which the module's content becomes *content*; those of "plain" set nothing."""
+    """Return the arguments and variables by which the module's content becomes *content*; those of "plain" set nothing."""
     requirements = lab.root / "r.txt"
     flags = f"""-UCONTENT -DCONTENT='"{content}"'"""
     if way == "setting of a requirement":
@@ -92,7 +92,7 @@ def _way(lab: Lab, way: str, content: str) -> tuple[list[str | Path], dict[str, 
 
 
 @pytest.mark.parametrize("way", _WAYS)
-def test_another_way_to_build_is_another_build(lab: Lab, index: Index, way: str) -> None:
+def test_each_build_setting_gets_its_own_wheel(lab: Lab, index: Index, way: str) -> None:
     for content in ("one", "plain"):
         words, variables = _way(lab, way, content)
         assert _pinstall(lab, *words, **variables)[0] == content
@@ -113,7 +113,7 @@ def test_another_way_to_build_is_another_build(lab: Lab, index: Index, way: str)
     ids=str,
 )
 @pytest.mark.parametrize("first", ["pip", "pinstall"])
-def test_what_shapes_no_build_rebuilds_nothing(lab: Lab, index: Index, variables: dict[str, str], first: str) -> None:
+def test_variables_that_shape_no_build_cause_no_rebuild(lab: Lab, index: Index, variables: dict[str, str], first: str) -> None:
     (lab.pip if first == "pip" else lab.pinstall)(lab.environment(), "demo==1.0")
     index.forget()
     content, done = _pinstall(lab, **variables)
@@ -121,7 +121,7 @@ def test_what_shapes_no_build_rebuilds_nothing(lab: Lab, index: Index, variables
     assert (_builds(lab), index.fetched) == (1, [])
 
 
-def test_what_pip_built_unseen_is_built_anew_once_where_flags_are_set(lab: Lab, index: Index) -> None:
+def test_a_wheel_of_plain_pip_is_rebuilt_once_if_flags_are_set(lab: Lab, index: Index) -> None:
     lab.pip(lab.environment(), "demo==1.0")
     content, done = _pinstall(lab, **_ONE)
     assert content == "one"
@@ -133,8 +133,8 @@ def test_what_pip_built_unseen_is_built_anew_once_where_flags_are_set(lab: Lab, 
     assert _builds(lab) == 2
 
 
-def test_what_was_seen_goes_before_what_was_not(lab: Lab, index: Index) -> None:
-    """Plain pip leaves no trace of its flags, so its build would be adopted; but there is one that is known to fit."""
+def test_a_recorded_build_takes_precedence_over_an_unrecorded_one(lab: Lab, index: Index) -> None:
+    """Plain pip does not record its flags, so its wheel would be adopted; but the store has one that is known to fit."""
     assert _pinstall(lab)[0] == "plain"
     shutil.rmtree(lab.cache / "wheels")
     lab.pip(lab.environment(), "demo==1.0", **_TWO)
@@ -142,8 +142,8 @@ def test_what_was_seen_goes_before_what_was_not(lab: Lab, index: Index) -> None:
     assert _builds(lab) == 2
 
 
-def test_what_took_the_place_of_a_kept_build_is_not_used(lab: Lab, index: Index) -> None:
-    """Its RECORD agrees, but the store knows what it kept."""
+def test_a_file_that_replaced_a_stored_wheel_is_not_used(lab: Lab, index: Index) -> None:
+    """Its RECORD is right, but its digest is not that of the stored wheel."""
     assert _pinstall(lab)[0] == "plain"
     shutil.rmtree(lab.cache / "wheels")
     (kept,) = (lab.cache / "pinstall" / "store").rglob("*.whl")
@@ -155,14 +155,14 @@ def test_what_took_the_place_of_a_kept_build_is_not_used(lab: Lab, index: Index)
     assert _builds(lab) == 2
 
 
-def test_plain_pip_profits(lab: Lab, index: Index) -> None:
-    """Its own folder gets the build if it is empty."""
+def test_plain_pip_uses_the_wheel_of_a_pinstall_call(lab: Lab, index: Index) -> None:
+    """pinstall copies the wheel to pip's own folder if that is empty."""
     assert _pinstall(lab)[0] == "plain"
     lab.pip(lab.environment(), "demo==1.0")
     assert _builds(lab) == 1
 
 
-def test_nothing_of_a_view_is_left(lab: Lab, index: Index) -> None:
+def test_a_call_leaves_no_view_behind(lab: Lab, index: Index) -> None:
     _pinstall(lab)
     _pinstall(lab, **_ONE)
     assert list((lab.cache / "pinstall" / "views").iterdir()) == []
@@ -171,7 +171,7 @@ def test_nothing_of_a_view_is_left(lab: Lab, index: Index) -> None:
     assert {path.name for path in lab.cache.iterdir()} <= {"http-v2", "wheels", "selfcheck", "pinstall"}
 
 
-def test_the_view_of_a_dead_call_goes(lab: Lab, index: Index) -> None:
+def test_the_next_call_removes_the_view_of_a_killed_call(lab: Lab, index: Index) -> None:
     dead = lab.cache / "pinstall" / "views" / "12-0123abcd"
     dead.mkdir(parents=True)
     precious = lab.root / "precious"
@@ -183,7 +183,7 @@ def test_the_view_of_a_dead_call_goes(lab: Lab, index: Index) -> None:
     assert (precious / "file").exists()
 
 
-def test_what_was_built_before_pip_failed_is_kept(lab: Lab, index: Index) -> None:
+def test_a_wheel_that_was_built_before_pip_failed_is_kept(lab: Lab, index: Index) -> None:
     extension(index.root, "broken", "1.0", "#error")
     done = lab.pinstall(lab.environment(), "demo==1.0", "broken==1.0")
     assert done.status == 1
@@ -192,7 +192,7 @@ def test_what_was_built_before_pip_failed_is_kept(lab: Lab, index: Index) -> Non
     assert _builds(lab) == 2
 
 
-def test_a_folder_that_the_call_names(lab: Lab, index: Index) -> None:
+def test_builds_in_another_cache_folder(lab: Lab, index: Index) -> None:
     own = ["demo==1.0", "--cache-dir", str(lab.root / "own")]
     assert _pinstall(lab, *own)[0] == "plain"
     assert _pinstall(lab, *own, **_ONE)[0] == "one"
@@ -201,8 +201,8 @@ def test_a_folder_that_the_call_names(lab: Lab, index: Index) -> None:
     assert not lab.cache.exists()
 
 
-def test_a_page_that_is_not_kept(lab: Lab, index: Index) -> None:
-    """An index that forbids caching: no key is known before pip asks it."""
+def test_an_index_that_forbids_caching(lab: Lab, index: Index) -> None:
+    """No page is cached, so no key is known before pip asks the index."""
     index.page_age = index.file_age = None
     for variables, content in ((_ONE, "one"), ({}, "plain"), (_ONE, "one"), ({}, "plain")):
         assert _pinstall(lab, **variables)[0] == content
@@ -210,8 +210,8 @@ def test_a_page_that_is_not_kept(lab: Lab, index: Index) -> None:
 
 
 @pytest.mark.parametrize("pip", [VERSIONS[0], NEWEST])
-def test_a_page_from_before_the_release(lab: Lab, index: Index, pip: str) -> None:
-    """It tells no key; what pip builds from the new one is seen all the same, and goes before what took its place."""
+def test_a_cached_page_from_before_the_release(lab: Lab, index: Index, pip: str) -> None:
+    """It leads to no key. pinstall stores the new wheel all the same, and prefers it to a file that replaced it."""
     lab.pip(lab.environment(pip), "demo")
     sdist(index.root, "demo", "2.0")
     assert lab.pinstall(lab.environment(pip), "demo==2.0").status == 0
@@ -221,8 +221,8 @@ def test_a_page_from_before_the_release(lab: Lab, index: Index, pip: str) -> Non
     assert content == "2.0"
 
 
-def test_tools_that_the_scripts_name_are_those_on_the_path(lab: Lab, index: Index) -> None:
-    """As psycopg2 asks pg_config: two environments may have two of them."""
+def test_another_tool_on_the_path_causes_another_build(lab: Lab, index: Index) -> None:
+    """The sdist names the tool, as psycopg2 names pg_config. Two environments may have different ones."""
     extension(index.root, "demo", "1.0", scripts="tool = pg_config")
     folders = []
     for name in ("one", "two"):
@@ -236,8 +236,8 @@ def test_tools_that_the_scripts_name_are_those_on_the_path(lab: Lab, index: Inde
 
 
 @pytest.mark.parametrize("left", [None, "demo-1.0-cp311-cp311-linux_s390x.whl"])
-def test_a_folder_without_a_wheel_for_us(lab: Lab, index: Index, left: str | None) -> None:
-    """As "pip cache remove" leaves it, or another machine that shares the cache: no key is known, and pip builds into it."""
+def test_a_wheel_folder_without_a_usable_wheel(lab: Lab, index: Index, left: str | None) -> None:
+    """ "pip cache remove" or another machine that shares the cache leaves it so. No key is known, and pip builds into it."""
     index.page_age = index.file_age = None
     lab.pip(lab.environment(), "demo==1.0")
     (built,) = lab.wheels()
@@ -251,8 +251,8 @@ def test_a_folder_without_a_wheel_for_us(lab: Lab, index: Index, left: str | Non
 
 
 @pytest.mark.parametrize("pip", ["25.3", "26.3"])
-def test_constraints_of_builds(lab: Lab, index: Index, pip: str) -> None:
-    """pips before 26.2 hold what builds require to PIP_CONSTRAINT, too."""
+def test_pip_constraint_shapes_builds_before_pip_26_2(lab: Lab, index: Index, pip: str) -> None:
+    """pip before 26.2 applies PIP_CONSTRAINT to build requirements, too."""
     for version in ("1.0", "2.0"):
         wheel(index.root, "peer", version, version)
     extension(index.root, "demo", "1.0", build_requires=["peer"])
@@ -272,7 +272,7 @@ def _peer(lab: Lab, environment: Environment, content: str, version: str) -> Non
     lab.pip(environment, "--no-index", "--force-reinstall", made)
 
 
-def test_without_isolation_a_peers_version_counts(lab: Lab, index: Index) -> None:
+def test_without_isolation_the_versions_of_build_requirements_count(lab: Lab, index: Index) -> None:
     environments = [lab.environment() for _ in range(3)]
     for environment, version in zip(environments, ("1.0", "2.0", "1.0"), strict=True):
         _peer(lab, environment, version, version)
@@ -284,12 +284,12 @@ def test_without_isolation_a_peers_version_counts(lab: Lab, index: Index) -> Non
     lab.pip(other, "--no-index", wheel(lab.root / "peers", "bystander", "1.0"))
     done = lab.pinstall(other, "--no-build-isolation", "demo==1.0")
     assert _installed(lab, done, other) == "plain1.0"
-    assert _builds(lab) == 2, "an unrelated package is none of its peers"
+    assert _builds(lab) == 2, "an unrelated package does not count"
 
 
 @pytest.mark.parametrize("hashes", [("sha256",), (), ("md5",)])
-def test_a_hash_pin_takes_a_build_that_was_seen(lab: Lab, index: Index, hashes: tuple[str, ...]) -> None:
-    """A wheel that was replaced by another sound one is never installed."""
+def test_a_hash_pin_accepts_only_a_recorded_build(lab: Lab, index: Index, hashes: tuple[str, ...]) -> None:
+    """Another sound wheel that replaced the built one is never installed."""
     index.hashes = hashes
     (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{_sha256(index.root / 'demo-1.0.tar.gz')}\n")
     lab.pip(lab.environment(), "demo==1.0")
@@ -298,7 +298,7 @@ def test_a_hash_pin_takes_a_build_that_was_seen(lab: Lab, index: Index, hashes: 
     assert [line.partition(",")[0] for line in done.said] == [f"pip builds {lab.wheels()[0].name} anew: unproven-build"]
     content, done = _pinstall(lab, "-r", "r.txt")
     assert (content, done.said) == ("plain", [])
-    assert _builds(lab) == (3 if hashes == ("md5",) else 2), "pip does not know that it built it from what has the pinned hash"
+    assert _builds(lab) == (3 if hashes == ("md5",) else 2), "pip does not know that the source has the pinned hash"
     for built in lab.cache.rglob("*.whl"):
         other = wheel(lab.root / "other", "demo", "1.0", "bad", tag=built.name.split("-", 2)[2].removesuffix(".whl"))
         built.unlink()
@@ -306,7 +306,7 @@ def test_a_hash_pin_takes_a_build_that_was_seen(lab: Lab, index: Index, hashes: 
     assert _pinstall(lab, "-r", "r.txt")[0] == "plain"
 
 
-def test_an_old_cache_is_said_in_one_line(lab: Lab) -> None:
+def test_unproven_builds_share_one_message(lab: Lab) -> None:
     index = lab.index()
     lines = []
     for number in range(6):
@@ -320,7 +320,7 @@ def test_an_old_cache_is_said_in_one_line(lab: Lab) -> None:
 
 
 def _sources(lab: Lab, index: Index, content: str) -> dict[str, str]:
-    """Write sdists of this *content*; return what asks for them, by project: from where they can come."""
+    """Write sdists of this *content*; return a requirement for each, by project: from an index, folder, path and URL."""
     for name in ("onindex", "byurl"):
         sdist(index.root, name, "1.0", content)
     sdist(lab.root / "files", "infolder", "1.0", content)
@@ -334,7 +334,7 @@ def _sources(lab: Lab, index: Index, content: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("hashes", "first"), [((), "pip"), ((), "pinstall"), (("sha256",), "pinstall"), (("md5",), "pip")])
-def test_a_source_that_has_changed(lab: Lab, hashes: tuple[str, ...], first: str) -> None:
+def test_a_changed_source_causes_a_rebuild(lab: Lab, hashes: tuple[str, ...], first: str) -> None:
     index = lab.index()
     index.hashes, index.page_age, index.file_age = hashes, 0, 0
     words = ["-i", index.url, "-f", str(lab.root / "files"), *_sources(lab, index, "old").values()]
@@ -345,7 +345,7 @@ def test_a_source_that_has_changed(lab: Lab, hashes: tuple[str, ...], first: str
 
 
 @pytest.mark.parametrize("first", ["pip", "pinstall"])
-def test_a_source_that_has_not_changed(lab: Lab, first: str) -> None:
+def test_an_unchanged_source_causes_no_rebuild(lab: Lab, first: str) -> None:
     index = lab.index()
     wanted = _sources(lab, index, "same")
     del wanted["byurl"]  # see below
@@ -357,7 +357,7 @@ def test_a_source_that_has_not_changed(lab: Lab, first: str) -> None:
     assert (done.said, "Building wheel" in done.out) == ([], False)
 
 
-def test_a_url_without_a_hash_names_the_cure(lab: Lab) -> None:
+def test_the_message_for_a_url_without_a_hash_advises_one(lab: Lab) -> None:
     index = lab.index()
     index.file_age = 0
     sdist(index.root, "demo", "1.0", "same")
@@ -368,7 +368,7 @@ def test_a_url_without_a_hash_names_the_cure(lab: Lab) -> None:
     assert [line for line in done.said if "name @ URL#sha256=" in line] != []
 
 
-def test_a_commit_needs_no_proof(lab: Lab) -> None:
+def test_a_commit_identifies_its_source(lab: Lab) -> None:
     repository = lab.root / "repository"
     project(repository, "demo")
     for words in ("init -q", "add .", "-c user.name=t -c user.email=t@localhost commit -q -m first"):
@@ -394,7 +394,7 @@ def _library(lab: Lab, soname: str) -> Path:
 
 
 @pytest.mark.parametrize("first", ["pip", "pinstall"])
-def test_a_library_that_is_gone(lab: Lab, first: str) -> None:
+def test_a_missing_library_causes_a_rebuild(lab: Lab, first: str) -> None:
     index = lab.index()
     lab.environ["PIP_INDEX_URL"] = index.url
     extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
@@ -413,8 +413,8 @@ def test_a_library_that_is_gone(lab: Lab, first: str) -> None:
     assert (content, done.said) == ("plain", [])
 
 
-def test_a_library_of_another_package_is_no_reason(lab: Lab) -> None:
-    """As libc10.so is for torch's extensions: found because torch came first, and not found in an empty environment."""
+def test_a_missing_library_of_another_package_causes_no_rebuild(lab: Lab) -> None:
+    """As libc10.so for torch's extensions: it is found once torch has been loaded, and not in an empty environment."""
     index = lab.index()
     lab.environ.update(PIP_INDEX_URL=index.url, build_log=str(lab.root / "built"))
     extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
@@ -425,7 +425,7 @@ def test_a_library_of_another_package_is_no_reason(lab: Lab) -> None:
     assert _builds(lab) == 1
 
 
-def test_flags_side_by_side(lab: Lab, index: Index) -> None:
+def test_simultaneous_calls_with_different_flags(lab: Lab, index: Index) -> None:
     """Two pinstalls and a plain pip with three flags, started at once on an empty cache."""
     for _ in range(_ROUNDS):
         shutil.rmtree(lab.cache, ignore_errors=True)
@@ -438,11 +438,11 @@ def test_flags_side_by_side(lab: Lab, index: Index) -> None:
         assert _installed(lab, two.result(), environments[1]) == "two"
 
 
-def test_containers_side_by_side(lab: Lab, index: Index) -> None:
+def test_simultaneous_calls_in_two_containers(lab: Lab, index: Index) -> None:
     """Two containers that share the cache, in each of which pinstall has the same process number."""
     container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if lab.run([*container, "true"]).status:
-        pytest.skip("there may be no namespaces")
+        pytest.skip("this system allows no namespaces")
     environments = [lab.environment() for _ in range(2)]
     with ThreadPoolExecutor() as pool:
         words = ([*container, made.pinstall, "demo==1.0"] for made in environments)
@@ -453,7 +453,7 @@ def test_containers_side_by_side(lab: Lab, index: Index) -> None:
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], []])
-def test_what_would_be_done_is_said(lab: Lab, index: Index, words: list[str]) -> None:
+def test_a_dry_run_and_the_report_policy_only_announce_a_rebuild(lab: Lab, index: Index, words: list[str]) -> None:
     _pinstall(lab)
     before = sorted(path for path in lab.cache.rglob("*") if path.is_file())
     environment = lab.environment()
@@ -462,7 +462,7 @@ def test_what_would_be_done_is_said(lab: Lab, index: Index, words: list[str]) ->
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before
 
 
-def test_what_is_not_pinned_is_recorded_where_builds_are_shaped(lab: Lab, index: Index) -> None:
+def test_builds_of_unpinned_projects_are_recorded_if_flags_are_set(lab: Lab, index: Index) -> None:
     wheel(index.root, "user", "1.0", requires=["demo"])
     for word in ("demo", "user"):
         shutil.rmtree(lab.cache, ignore_errors=True)
@@ -473,14 +473,14 @@ def test_what_is_not_pinned_is_recorded_where_builds_are_shaped(lab: Lab, index:
     assert _pinstall(lab)[0] == "plain"
 
 
-def test_the_first_line_of_a_project_has_its_settings(lab: Lab, index: Index) -> None:
+def test_the_first_requirement_of_a_project_decides_its_config_settings(lab: Lab, index: Index) -> None:
     (lab.root / "r.txt").write_text("demo==1.0 --config-settings content=one\n")
     assert _pinstall(lab, "demo==1.0", "-r", "r.txt")[0] == "plain"
     assert _pinstall(lab, "-r", "r.txt")[0] == "one"
 
 
-def test_wheels_on_another_disk(lab: Lab, index: Index) -> None:
-    """Nothing is put behind a link, and nothing that does not fit is taken from there."""
+def test_a_wheels_folder_behind_a_symbolic_link(lab: Lab, index: Index) -> None:
+    """pinstall puts no wheel behind the link, and takes from there only wheels that fit."""
     elsewhere = lab.root / "elsewhere"
     elsewhere.mkdir()
     lab.cache.mkdir()
@@ -490,8 +490,8 @@ def test_wheels_on_another_disk(lab: Lab, index: Index) -> None:
     assert _builds(lab) == 2
 
 
-def test_a_wheel_whose_libraries_cannot_be_told(lab: Lab, index: Index) -> None:
-    """A module that is no ELF here, as all are on macOS and Windows."""
+def test_an_extension_that_is_not_an_elf_file(lab: Lab, index: Index) -> None:
+    """Its libraries are unknown, as those of all extensions on macOS and Windows."""
     for _ in range(2):
         environment = lab.environment()
         made = sdist(index.root, "odd", "1.0", extra={"odd_native.so": "no ELF"})
@@ -501,13 +501,13 @@ def test_a_wheel_whose_libraries_cannot_be_told(lab: Lab, index: Index) -> None:
     assert "Building wheel" not in done.out
 
 
-def test_the_store_is_bounded(lab: Lab, index: Index) -> None:
+def test_the_store_stays_below_its_maximum_size(lab: Lab, index: Index) -> None:
     for variables in (_ONE, _TWO, {}):
         _pinstall(lab, **variables)
     kept = list((lab.cache / "pinstall" / "store" / "builds").glob("*/*"))
     assert len(kept) == 3
     size = sum(path.stat().st_size for path in kept[0].iterdir())
-    _pinstall(lab, **_TWO)  # used last but for what is built now
+    _pinstall(lab, **_TWO)  # the most recently used one, except for the next build
     _pinstall(lab, CFLAGS="-O1", PINSTALL_STORE_SIZE=f"{size * 2.5 / 1024:.1f}K")
     assert len(list((lab.cache / "pinstall" / "store" / "builds").rglob("*.whl"))) == 2
     built = _builds(lab)
@@ -516,18 +516,18 @@ def test_the_store_is_bounded(lab: Lab, index: Index) -> None:
     _pinstall(lab, CFLAGS="-O2", PINSTALL_STORE_SIZE="0")
     assert list((lab.cache / "pinstall").rglob("*.whl")) == []
     assert _pinstall(lab, **_ONE)[0] == "one"
-    assert _pinstall(lab)[0] == "plain", "what is no longer kept is known all the same"
+    assert _pinstall(lab)[0] == "plain", "the build record stays after the wheel is gone"
 
 
 def test_a_build_that_starts_another_pinstall(lab: Lab, index: Index) -> None:
-    """It is given the view as its cache, and finds the cache behind it."""
+    """The inner pinstall gets the view as its cache folder, and finds the real cache behind it."""
     environment = lab.environment()
     here = lab.root / "nesting"
     project(here, "nesting")
     target = lab.root / "target"
     command = [environment.pinstall, "-q", "--target", str(target), "demo==1.0"]
     with (here / "backend.py").open("a") as file:
-        # Out of the isolation of builds, which hides what is installed.
+        # PYTHONPATH isolates the build, and would hide the environment's distributions.
         file.write("import os, subprocess\nos.environ.pop('PYTHONPATH', None)\n")
         file.write(f"subprocess.run({command!r}, check=True)\n")
     lab.run(["tar", "czf", index.root / "nesting-1.0.tar.gz", "-C", lab.root, "nesting"])
@@ -553,8 +553,8 @@ def _damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cut", "format", "empty", "folder"])
-def test_a_damaged_record_is_not_none(lab: Lab, index: Index, how: str) -> None:
-    """A build with flags whose record is lost must not pass for what plain pip built."""
+def test_a_damaged_record_is_not_taken_for_a_missing_one(lab: Lab, index: Index, how: str) -> None:
+    """A wheel that was built with flags must not pass for one that plain pip built."""
     assert _pinstall(lab, **_ONE)[0] == "one"
     (record,) = lab.cache.glob("pinstall/store/builds/*/*/record.json")
     _damage(record, how)
@@ -568,7 +568,7 @@ def test_a_damaged_record_is_not_none(lab: Lab, index: Index, how: str) -> None:
 
 
 def _breaking(lab: Lab, code: str) -> Environment:
-    """Make an environment in which *code* breaks pinstall before it starts."""
+    """Make an environment in which *code* runs before pinstall does, and breaks it."""
     made = lab.environment()
     (site,) = made.folder.glob("lib/python*/site-packages")
     (site / "broken.py").write_text(f"import os, sys; 'pinstall' in os.path.basename(sys.argv[0]) and exec({code!r})")
@@ -588,7 +588,7 @@ entries.open_content = open_content
 
 
 def test_a_source_that_cannot_be_read(lab: Lab, index: Index) -> None:
-    """Which variables shape the build is not known then: it may not be taken for a build that none do."""
+    """The variables that shape its build are unknown then, so the wheel must not be reused."""
     place = index.root / "demo-1.0.tar.gz"
     words = ("--no-index", "--find-links", index.root, "demo==1.0")
     assert _pinstall(lab, *words)[0] == "plain"
@@ -602,7 +602,7 @@ def test_a_source_that_cannot_be_read(lab: Lab, index: Index) -> None:
     assert place.exists()
 
 
-def test_libraries_that_cannot_be_looked_for(lab: Lab, index: Index) -> None:
+def test_an_error_in_the_search_for_libraries(lab: Lab, index: Index) -> None:
     _pinstall(lab)
     made = _breaking(lab, "import pinstall.builds as b; b.Builds.missing = lambda *_: os.listdir('/no/such')")
     done = lab.cache_tool(made, "verify")

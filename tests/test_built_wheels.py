@@ -1,4 +1,4 @@
-"""Built wheels: pip installs whatever lies in their place; pinstall only what the sdist's name promises, whole."""
+"""pip installs any wheel in the folder of a built one; pinstall admits only an intact one of the sdist's name and version."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ _DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", _DAMAGES, ids=lambda f: f.__name__[1:])
-def test_what_is_no_whole_wheel_of_the_pin_goes(lab: Lab, damage: object) -> None:
+def test_a_damaged_or_mislabelled_built_wheel_is_removed(lab: Lab, damage: object) -> None:
     index = lab.seeded(_fill)
     assert callable(damage)
     damage(lab.wheels()[0])
@@ -90,7 +90,7 @@ def test_what_is_no_whole_wheel_of_the_pin_goes(lab: Lab, damage: object) -> Non
     assert done.said[0].endswith(f"(built wheel) from the cache: {_DAMAGES[damage]}; demo==1.0 (argument)")
 
 
-def test_a_damage_that_happens_again_is_found_again(lab: Lab) -> None:
+def test_repeated_damage_is_found_each_time(lab: Lab) -> None:
     index = lab.seeded(_fill)
     (path,) = lab.wheels()
     for _ in range(3):
@@ -101,9 +101,7 @@ def test_a_damage_that_happens_again_is_found_again(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(("hashes", "page_age"), [((), 600), ((), None), (("md5",), 600), (("sha256", "md5"), None)], ids=str)
-def test_its_key_is_known_whatever_the_page_states_and_without_a_page(
-    lab: Lab, hashes: tuple[str, ...], page_age: int | None
-) -> None:
+def test_damage_is_found_with_any_hashes_and_without_a_page(lab: Lab, hashes: tuple[str, ...], page_age: int | None) -> None:
     index = lab.index()
     index.hashes, index.page_age, index.file_age = hashes, page_age, page_age
     _tamper(_built(lab, index))
@@ -112,7 +110,7 @@ def test_its_key_is_known_whatever_the_page_states_and_without_a_page(
     assert environment.installed("demo") == "1.0 good"
 
 
-def test_direct_references_and_local_archives(lab: Lab) -> None:
+def test_damage_is_found_for_direct_references_and_local_archives(lab: Lab) -> None:
     index = lab.index()
     archive = sdist(index.root, "demo", "1.0", "good")
     for requirement in (f"demo @ {index.base}/files/{archive.name}", f"demo @ {archive.as_uri()}"):
@@ -124,7 +122,7 @@ def test_direct_references_and_local_archives(lab: Lab) -> None:
         path.unlink()
 
 
-def test_find_links_folders_and_pages(lab: Lab) -> None:
+def test_damage_is_found_for_find_links_folders_and_pages(lab: Lab) -> None:
     index = lab.index()
     for words in (["-f", str(index.root)], ["-f", f"{index.url}demo/"]):
         path = _built(lab, index, "--no-index", *words, "demo==1.0")
@@ -135,7 +133,7 @@ def test_find_links_folders_and_pages(lab: Lab) -> None:
         path.unlink()
 
 
-def test_wheels_of_other_interpreters_and_projects_in_the_same_place_stay(lab: Lab) -> None:
+def test_wheels_of_other_interpreters_and_projects_in_the_same_folder_stay(lab: Lab) -> None:
     index = lab.index()
     folder = _built(lab, index).parent
     foreign = wheel(folder, "demo", "1.0", tag="cp27-cp27mu-linux_x86_64")

@@ -1,4 +1,4 @@
-"""Downloads that are not what the pin names go, with one line that says why; everything else stays."""
+"""pinstall removes downloads that do not match their pin, with one line that states the reason; all others stay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PADDING = 20_000
 
 
 def _cached(lab: Lab, index: Index, *words: str) -> Path:
-    """Let pip cache demo 1.0 from *index*; return the body in the cache."""
+    """Let pip cache demo 1.0 from *index*; return the path of the cached body."""
     wheel(index.root, "demo", "1.0", "good", padding=_PADDING)
     lab.pip(lab.environment(), *(words or ("-i", index.url, "demo==1.0")))
     (body,) = lab.bodies()
@@ -47,7 +47,7 @@ _PAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("page", _PAGES.values(), ids=_PAGES)
-def test_a_flipped_bit_is_found_whatever_the_page_states(lab: Lab, page: dict[str, Any]) -> None:
+def test_a_flipped_bit_is_found_with_every_kind_of_page(lab: Lab, page: dict[str, Any]) -> None:
     index = lab.index()
     for name, value in page.items():
         setattr(index, name, value)
@@ -63,7 +63,7 @@ def test_a_flipped_bit_is_found_whatever_the_page_states(lab: Lab, page: dict[st
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("user", ["", "somebody:s3cr%40t"])
-def test_the_page_is_found_however_the_index_is_spelled(lab: Lab, slash: str, user: str) -> None:
+def test_the_page_is_found_with_every_spelling_of_the_index_url(lab: Lab, slash: str, user: str) -> None:
     index = lab.index()
     index.user = "somebody:s3cr@t" if user else ""
     url = index.url.rstrip("/").replace("://", f"://{user}@" if user else "://") + slash
@@ -79,7 +79,7 @@ def test_the_page_is_found_however_the_index_is_spelled(lab: Lab, slash: str, us
     assert not any(b"s3cr" in data or b"somebody" in data for data in written)
 
 
-def test_the_pin_may_stand_anywhere(lab: Lab) -> None:
+def test_pins_are_found_in_arguments_files_variables_and_configuration(lab: Lab) -> None:
     index = lab.index()
     body = _cached(lab, index)
     (lab.root / "reqs").mkdir()
@@ -102,8 +102,8 @@ def test_the_pin_may_stand_anywhere(lab: Lab) -> None:
         assert done.said[0].endswith(f"({place})"), words
 
 
-def test_a_file_published_anew_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> None:
-    """pip answers THESE PACKAGES DO NOT MATCH for ever."""
+def test_a_republished_file_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> None:
+    """Plain pip fails each time with THESE PACKAGES DO NOT MATCH."""
     index = lab.index()
     index.hashes = ()
     _cached(lab, index)
@@ -120,7 +120,7 @@ def test_a_file_published_anew_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> N
     ]
 
 
-def test_a_page_that_knows_only_the_file_before_is_no_measure(lab: Lab) -> None:
+def test_digests_on_a_page_older_than_the_pin_do_not_count(lab: Lab) -> None:
     index = lab.index()
     _cached(lab, index)
     new = wheel(index.root, "demo", "1.0", "new")
@@ -156,7 +156,7 @@ def test_direct_urls(lab: Lab, fragment: bool) -> None:
         assert index.base not in done.err
 
 
-def test_a_metadata_file_is_held_to_the_hash_of_the_page(lab: Lab) -> None:
+def test_a_metadata_file_must_have_the_hash_on_the_page(lab: Lab) -> None:
     index = lab.index()
     index.metadata = True
     _cached(lab, index)
@@ -168,7 +168,7 @@ def test_a_metadata_file_is_held_to_the_hash_of_the_page(lab: Lab) -> None:
     assert done.said[0].startswith("deleted demo-1.0-py3-none-any.whl.metadata (metadata file) from the cache: wrong-hash, ")
 
 
-def test_what_nobody_pins_and_what_is_for_others_is_left_alone(lab: Lab) -> None:
+def test_downloads_that_are_unpinned_or_for_another_python_are_left_alone(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "other", "1.0", padding=_PADDING)
     wheel(index.root, "demo", "1.0", padding=_PADDING)
@@ -182,11 +182,11 @@ def test_what_nobody_pins_and_what_is_for_others_is_left_alone(lab: Lab) -> None
         flip(body)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     assert [line.partition(" (")[0] for line in done.said] == ["deleted demo-1.0-py3-none-any.whl"]
-    # One is new; the two others lie there as they were.
+    # One is new; the two others are unchanged.
     assert len([body for body in bodies if body.exists()]) == 3
 
 
-def test_a_file_for_another_platform_that_is_asked_for(lab: Lab) -> None:
+def test_a_download_for_another_platform_is_checked_if_requested(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0", tag="cp39-cp39-win_amd64", padding=_PADDING)
     words = ("-i", index.url, "demo==1.0", "--target", lab.root / "t", "--platform", "win_amd64", "--python-version", "3.9")
@@ -197,8 +197,8 @@ def test_a_file_for_another_platform_that_is_asked_for(lab: Lab) -> None:
     assert "wrong-hash" in done.said[0]
 
 
-def test_a_version_for_other_platforms_alone_is_listed(lab: Lab) -> None:
-    """The page is not to blame before pip has failed; then a wheel for us may have come since."""
+def test_a_page_that_lists_the_version_only_for_other_platforms(lab: Lab) -> None:
+    """It does not count as stale before pip fails. Then a wheel for this platform may have been published since."""
     index = lab.index()
     wheel(index.root, "demo", "1.0", tag="cp39-cp39-win_amd64")
     wheel(index.root, "demo", "2.0")
@@ -215,7 +215,7 @@ def test_a_version_for_other_platforms_alone_is_listed(lab: Lab) -> None:
 
 
 def test_nothing_is_evicted_twice_for_the_same_reason(lab: Lab) -> None:
-    """The index states a wrong hash: that is the world, not the cache."""
+    """The URL states a wrong hash, so the cache is not to blame."""
     index = lab.index()
     path = wheel(index.root, "demo", "1.0", "good", padding=_PADDING)
     url = f"demo @ {index.base}/files/{path.name}"
@@ -226,7 +226,7 @@ def test_nothing_is_evicted_twice_for_the_same_reason(lab: Lab) -> None:
         assert len(done.said) == expected, done
 
 
-def test_a_healthy_cache_is_used_and_nothing_is_said(lab: Lab) -> None:
+def test_a_sound_cache_is_used_without_a_message(lab: Lab) -> None:
     index = lab.index()
     sdist(index.root, "built", "1.0")
     wheel(index.root, "demo", "1.0")
@@ -242,7 +242,7 @@ def test_a_healthy_cache_is_used_and_nothing_is_said(lab: Lab) -> None:
         assert done.out == expected.out.replace(str(bare.folder), str(ours.folder))
 
 
-def test_satisfied_pins_touch_nothing(lab: Lab) -> None:
+def test_a_satisfied_call_leaves_the_cache_alone(lab: Lab) -> None:
     index = lab.index()
     flip(_cached(lab, index))
     environment = lab.environment()
@@ -253,7 +253,7 @@ def test_satisfied_pins_touch_nothing(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("word", ["--dry-run", "report"])
-def test_report_says_and_changes_nothing(lab: Lab, word: str) -> None:
+def test_a_dry_run_and_the_report_policy_change_nothing(lab: Lab, word: str) -> None:
     index = lab.index()
     body = _cached(lab, index)
     flip(body)
@@ -265,7 +265,7 @@ def test_report_says_and_changes_nothing(lab: Lab, word: str) -> None:
     assert body.read_bytes() == before
 
 
-def test_policy_off_is_pip(lab: Lab) -> None:
+def test_policy_off_runs_plain_pip(lab: Lab) -> None:
     index = lab.index()
     flip(_cached(lab, index))
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", PINSTALL_POLICY="off")
@@ -273,7 +273,7 @@ def test_policy_off_is_pip(lab: Lab) -> None:
     assert done.said == []
 
 
-def test_hashes_in_capitals(lab: Lab) -> None:
+def test_hashes_in_upper_case(lab: Lab) -> None:
     index = lab.index()
     _cached(lab, index)
     digest = _sha256(index.root / "demo-1.0-py3-none-any.whl").upper()
@@ -281,7 +281,7 @@ def test_hashes_in_capitals(lab: Lab) -> None:
     assert lab.pinstall(lab.environment(), "-i", index.url, "-r", "r.txt").said == []
 
 
-def test_another_wheel_in_its_place_where_nothing_states_a_hash(lab: Lab) -> None:
+def test_a_download_replaced_by_another_version_if_no_hash_is_stated(lab: Lab) -> None:
     index = lab.index()
     index.hashes = ()
     body = _cached(lab, index)
@@ -292,6 +292,6 @@ def test_another_wheel_in_its_place_where_nothing_states_a_hash(lab: Lab) -> Non
     assert "mislabelled, inside it is demo 2.0" in done.said[0]
 
 
-def test_a_password_in_the_url_of_requirements_is_not_said(lab: Lab) -> None:
+def test_a_password_in_the_url_of_requirements_is_not_printed(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "-r", "https://joe:hunter2@localhost:1/r.txt?token=hunter2", PIP_RETRIES="0")
     assert done.said == ["not checked: https://localhost:1/r.txt (a URL is pip's to fetch)"]

@@ -1,4 +1,4 @@
-"""A plain pip that asks whether what it has is still good finds it after "not modified", whatever pinstall did meanwhile."""
+"""A plain pip that is told "not modified" finds its cache entry, even if pinstall has removed the entry meanwhile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _FILE = "/files/demo-1.0-py3-none-any.whl"
 _PATHS = {"page": "/simple/demo/", "metadata": f"{_FILE}.metadata", "download": _FILE}
-# pip 23.0 asks for no metadata files here.
+# pip 23.0 requests no metadata files here.
 _ASKED = [(version, path) for version in VERSIONS for path in _PATHS if path != "metadata" or version >= "23.3"]
 _each_question = pytest.mark.parametrize(("version", "path"), [(version, _PATHS[path]) for version, path in _ASKED], ids=str)
 # With one pip for each layout of the cache.
@@ -34,7 +34,7 @@ _one_file_or_two = pytest.mark.parametrize("version", sorted({VERSIONS[0], VERSI
 
 @cache
 def _filled(version: str) -> Callable[[Lab, Index], None]:
-    """Return what has pip *version* cache demo 1.0 and 2.0, and app, which needs demo 1.0, each to be asked for again."""
+    """Return a function that has pip *version* cache demo 1.0 and 2.0, and app, which needs demo 1.0, all of them stale."""
 
     def fill(lab: Lab, index: Index) -> None:
         index.page_age, index.file_age, index.metadata = 0, 0, True
@@ -77,7 +77,7 @@ def _and_back(lab: Lab, entry: http_entries.Entry) -> None:
 
 @pytest.mark.parametrize("act", [_spent, _set_aside])
 @_each_question
-def test_a_pip_that_is_told_not_modified_goes_on(lab: Lab, version: str, path: str, act: Act) -> None:
+def test_a_pip_that_is_told_not_modified_succeeds(lab: Lab, version: str, path: str, act: Act) -> None:
     index = lab.seeded(_filled(version))
     index.meanwhile[path] = lambda: act(lab, _entry(lab, index, version, path))
     environment = lab.environment(version)
@@ -87,7 +87,7 @@ def test_a_pip_that_is_told_not_modified_goes_on(lab: Lab, version: str, path: s
 
 
 @_one_file_or_two
-def test_what_was_set_aside_and_is_back_is_found_too(lab: Lab, version: str) -> None:
+def test_an_entry_that_was_set_aside_and_restored_meanwhile_is_found(lab: Lab, version: str) -> None:
     index = lab.seeded(_filled(version))
     index.meanwhile[_FILE] = lambda: _and_back(lab, _entry(lab, index, version, _FILE))
     environment = lab.environment(version)
@@ -98,8 +98,8 @@ def test_what_was_set_aside_and_is_back_is_found_too(lab: Lab, version: str) -> 
 
 @pytest.mark.parametrize("act", [_spent, _set_aside])
 @_each_question
-def test_a_pip_that_begins_meanwhile_gets_everything_anew(lab: Lab, version: str, path: str, act: Act) -> None:
-    """And it says nothing of it, and takes nothing away from the one that is waiting."""
+def test_a_pip_that_starts_meanwhile_receives_the_whole_response(lab: Lab, version: str, path: str, act: Act) -> None:
+    """It prints no warning, and the pip that is waiting still finds the entry."""
     index = lab.seeded(_filled(version))
     others: list[tuple[Environment, Result, bool]] = []
 
@@ -126,7 +126,7 @@ def test_a_pip_that_begins_meanwhile_gets_everything_anew(lab: Lab, version: str
 
 @_one_file_or_two
 @pytest.mark.parametrize("path", [_PATHS["page"], _FILE])
-def test_what_is_spent_is_a_miss_until_it_is_swept_and_then(lab: Lab, version: str, path: str) -> None:
+def test_a_spent_entry_is_absent_before_and_after_its_deletion(lab: Lab, version: str, path: str) -> None:
     index = lab.seeded(_filled(version))
     entry = _entry(lab, index, version, path)
     _spent(lab, entry)
@@ -141,7 +141,7 @@ def test_what_is_spent_is_a_miss_until_it_is_swept_and_then(lab: Lab, version: s
 
 @_one_file_or_two
 @pytest.mark.parametrize("path", [_PATHS["page"], _FILE])
-def test_what_was_spent_and_fetched_anew_is_not_swept(lab: Lab, version: str, path: str) -> None:
+def test_a_spent_entry_that_pip_fetched_again_is_not_deleted(lab: Lab, version: str, path: str) -> None:
     index = lab.seeded(_filled(version))
     entry = _entry(lab, index, version, path)
     _spent(lab, entry)
@@ -187,8 +187,8 @@ def test_a_stale_page_is_deleted_while_a_pip_asks(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_damaged_download_is_not_confirmed_for_others(lab: Lab, version: str) -> None:
-    """The pip that asks about it fails, as it would without us; the next one, a plain one too, gets what the index has."""
+def test_not_modified_renews_a_damaged_download_only_for_the_pip_that_asked(lab: Lab, version: str) -> None:
+    """The pip that asked fails, as it would without pinstall. The next one, even a plain pip, receives the index's file."""
     index = lab.seeded(_filled(version))
     entry = _entry(lab, index, version, _FILE)
     flip(Path(entry.content))
@@ -220,7 +220,7 @@ def test_a_built_wheel_stays_while_a_pip_is_about_to_install_it(lab: Lab, versio
 
 
 def _left(lab: Lab) -> tuple[Index, Path]:
-    """Have pinstall leave the built wheel of demo 2.0 in its place for a while; return that."""
+    """Have pinstall set demo 2.0 aside, and leave its built wheel in pip's folder for a while; return the wheel's path."""
     index = lab.index()
     for number in ("1.0", "2.0"):
         sdist(index.root, "demo", number)
@@ -231,7 +231,7 @@ def _left(lab: Lab) -> tuple[Index, Path]:
     return index, left
 
 
-def test_a_wheel_that_is_left_is_set_aside_once(lab: Lab) -> None:
+def test_a_wheel_that_stays_for_a_while_is_set_aside_once(lab: Lab) -> None:
     index, left = _left(lab)
     assert lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0").said == []
     lab.time_passes()
@@ -254,21 +254,21 @@ def test_a_wheel_that_a_plain_pip_has_read_meanwhile_stays_longer(lab: Lab) -> N
     assert not left.exists()
 
 
-def test_a_wheel_that_is_wanted_again_stays(lab: Lab) -> None:
+def test_a_wheel_that_is_pinned_again_stays(lab: Lab) -> None:
     index, left = _left(lab)
     lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
     lab.time_passes()
     assert left.exists()
 
 
-def test_a_wheel_that_is_another_by_now_stays(lab: Lab) -> None:
+def test_a_wheel_that_was_replaced_meanwhile_stays(lab: Lab) -> None:
     _, left = _left(lab)
     wheel(left.parent, "demo", "2.0", "another")
     lab.time_passes()
     assert left.exists()
 
 
-def test_the_tool_knows_what_is_spent(lab: Lab) -> None:
+def test_pinstall_cache_ignores_spent_entries(lab: Lab) -> None:
     index = lab.seeded(_filled(VERSIONS[-1]))
     entry = _entry(lab, index, VERSIONS[-1], _FILE)
     _spent(lab, entry)

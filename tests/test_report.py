@@ -1,4 +1,4 @@
-"""The report tells the whole story, as docs/report.md describes it, and no secret."""
+"""The JSON report has the fields that docs/report.md describes, and no secret."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _report(lab: Lab, *words: str, **variables: str) -> tuple[dict[str, Any], Re
     return report, done
 
 
-def test_what_was_looked_at_and_done(lab: Lab) -> None:
+def test_the_examined_entries_and_the_changes(lab: Lab) -> None:
     index = lab.index()
     for version in ("1.0", "2.0"):
         wheel(index.root, "demo", version, padding=20_000)
@@ -63,7 +63,7 @@ def test_what_was_looked_at_and_done(lab: Lab) -> None:
     assert report["environment"]["pip"] == "26.3"
 
 
-def test_what_was_built(lab: Lab) -> None:
+def test_the_built_wheels(lab: Lab) -> None:
     index = lab.index()
     extension(index.root, "demo", "1.0")
     report, _ = _report(lab, "-i", index.url, "demo==1.0")
@@ -77,7 +77,7 @@ def test_a_pip_that_fails(lab: Lab) -> None:
     assert report["messages"] == done.said
 
 
-def test_a_second_try(lab: Lab) -> None:
+def test_a_second_run(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "part", "1.0", padding=20_000)
     wheel(index.root, "demo", "1.0", requires=["part"])
@@ -88,7 +88,7 @@ def test_a_second_try(lab: Lab) -> None:
     assert report["healed"] == {"sound": 1, "removed": ["part-1.0-py3-none-any.whl"], "mended": []}
 
 
-def test_what_was_half_installed(lab: Lab) -> None:
+def test_a_half_installed_distribution(lab: Lab) -> None:
     index = lab.index()
     index.hashes = ()
     wheel(index.root, "part", "1.0", padding=20_000)
@@ -114,7 +114,7 @@ def test_the_cause_of_a_failure(lab: Lab) -> None:
 
 
 def test_a_contradiction(lab: Lab) -> None:
-    """Somebody else changes the environment while pip runs: here, a package that is built."""
+    """Another program changes the environment while pip runs: here, the build of a package."""
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     put = "import pathlib, sysconfig as s; site = pathlib.Path(s.get_path('purelib')).parent / 'site-packages'"
@@ -132,7 +132,7 @@ def test_a_contradiction(lab: Lab) -> None:
     assert [pin["satisfied"] for pin in report["pins"]] == [True, False]
 
 
-def test_what_came_back_from_the_store(lab: Lab) -> None:
+def test_an_entry_that_was_restored_from_the_store(lab: Lab) -> None:
     index = lab.index()
     for version in ("1.0", "2.0"):
         wheel(index.root, "demo", version)
@@ -151,7 +151,7 @@ def test_a_call_that_cannot_be_read(lab: Lab, words: list[str]) -> None:
     assert [unread["source"] for unread in report["not_checked"]] == ["this call"]
 
 
-def test_a_cache_that_is_no_folder(lab: Lab) -> None:
+def test_a_cache_that_is_not_a_folder(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     lab.cache.write_text("")
@@ -160,7 +160,7 @@ def test_a_cache_that_is_no_folder(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("step", ["prepare", "finish"])
-def test_a_pinstall_that_fails(lab: Lab, step: str) -> None:
+def test_an_internal_error_of_pinstall(lab: Lab, step: str) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     environment, path = lab.environment(), lab.root / "report.json"
@@ -175,14 +175,14 @@ def test_a_pinstall_that_fails(lab: Lab, step: str) -> None:
     assert (report["status"], environment.installed("demo")) == (0, "1.0 1.0")
 
 
-def test_none_where_pinstall_is_off(lab: Lab) -> None:
+def test_policy_off_writes_no_report(lab: Lab) -> None:
     path = lab.root / "report.json"
     lab.pinstall(lab.environment(), "--no-index", "demo==1.0", PINSTALL_REPORT=str(path), PINSTALL_POLICY="off")
     assert not path.exists()
 
 
 @pytest.mark.parametrize("words", [["demo==1.0"], ["demo @ {files}demo-1.0-py3-none-any.whl?token=hush2"]])
-def test_no_secret(lab: Lab, words: list[str]) -> None:
+def test_reports_and_stored_files_contain_no_secret(lab: Lab, words: list[str]) -> None:
     index = lab.index()
     index.user = "me:hush1"
     wheel(index.root, "demo", "1.0")
@@ -202,7 +202,7 @@ def test_a_report_that_cannot_be_written(lab: Lab) -> None:
     assert done.said == ["the report cannot be written (No such file or directory)"]
 
 
-def test_a_report_that_fails(lab: Lab) -> None:
+def test_an_internal_error_while_the_report_is_written(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     environment, path = lab.environment(), lab.root / "report.json"

@@ -1,4 +1,4 @@
-"""After a failure: one second run if the cache may be to blame, without what nothing vouches for; and none otherwise."""
+"""After a failure, pip runs once more without the entries that nothing vouches for, if the cache may be to blame."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def _runs(done: Result) -> int:
 
 
 def _blamed(done: Result) -> str:
-    """Return what was wrong in the cache, as pinstall says after a second run that succeeded."""
+    """Return the wrong entries that pinstall lists after a second run that succeeded."""
     assert (done.status, _runs(done)) == (0, 2), done
     (line,) = [line for line in done.said if line.startswith("the cache was to blame, and is mended: ")]
     return line.partition("mended: ")[2]
 
 
-# What is mended.
+# Failures that the second run repairs.
 
 
 @pytest.mark.parametrize("pip", VERSIONS)
 @pytest.mark.parametrize(("word", "hashes"), [("demo", ()), ("demo[extra]>=1", ("sha256",))])
-def test_a_damaged_download_of_a_dependency_that_nobody_pinned(
+def test_a_damaged_download_of_an_unpinned_dependency(
     lab: Lab, index: Index, word: str, hashes: tuple[str, ...], pip: str
 ) -> None:
     index.hashes = hashes
@@ -70,7 +70,7 @@ def test_a_damaged_download_of_a_dependency_that_nobody_pinned(
 
 
 def _body_of(lab: Lab, index: Index, project: str, pip: str) -> Path:
-    """Return the cached body of a wheel, also in the one file of a pip before 23.3."""
+    """Return the file with the cached body of a wheel; pip before 23.3 keeps head and body in one file."""
     content = (index.root / f"{project}-1.0-py3-none-any.whl").read_bytes()
     folder = "http-v2" if pip >= "23.3" else "http"
     (found,) = [path for path in (lab.cache / folder).rglob("*") if path.is_file() and content in path.read_bytes()]
@@ -78,8 +78,8 @@ def _body_of(lab: Lab, index: Index, project: str, pip: str) -> Path:
 
 
 @pytest.mark.parametrize("which", ["more", "demo"])
-def test_what_was_left_half_installed_is_installed_whole(lab: Lab, index: Index, which: str) -> None:
-    """A bad CRC in the middle of an install: neither a retry nor --force-reinstall repairs that."""
+def test_a_half_installed_distribution_is_installed_again(lab: Lab, index: Index, which: str) -> None:
+    """pip hits a bad CRC in the middle of an install: neither a retry nor --force-reinstall repairs that."""
     index.hashes = ()
     lab.pip(lab.environment(), "demo")
     body = _body(lab, index.root / "more-1.0-py3-none-any.whl")
@@ -113,8 +113,8 @@ def test_an_upgrade_that_breaks_in_the_middle_leaves_one_distribution(lab: Lab, 
     assert info.name == "more-2.0.dist-info"
 
 
-def test_a_build_requirement(lab: Lab, index: Index) -> None:
-    """What the sdist needs to be built is met by a pip that pip starts."""
+def test_a_damaged_download_of_a_build_requirement(lab: Lab, index: Index) -> None:
+    """Another pip, which pip starts, installs the build requirements of an sdist."""
     sdist(index.root, "built", "1.0", build_requires=["more"])
     lab.pip(lab.environment(), "built==1.0")
     for built in lab.wheels():
@@ -126,7 +126,7 @@ def test_a_build_requirement(lab: Lab, index: Index) -> None:
     assert "more-1.0-py3-none-any.whl" in _blamed(done)
 
 
-def test_a_built_wheel_of_a_dependency(lab: Lab, index: Index) -> None:
+def test_a_damaged_built_wheel_of_a_dependency(lab: Lab, index: Index) -> None:
     sdist(index.root, "source", "1.0")
     wheel(index.root, "user", "1.0", requires=["source"])
     lab.pip(lab.environment(), "user")
@@ -138,8 +138,8 @@ def test_a_built_wheel_of_a_dependency(lab: Lab, index: Index) -> None:
     assert _runs(done) == 2
 
 
-def test_a_download_whose_page_was_not_there(lab: Lab, index: Index) -> None:
-    """It cannot be found before pip has asked for the page."""
+def test_a_damaged_download_whose_page_is_not_cached(lab: Lab, index: Index) -> None:
+    """pinstall cannot find it before pip has fetched the page."""
     lab.pip(lab.environment(), "more==1.0")
     flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
     for page in lab.pages():
@@ -151,8 +151,8 @@ def test_a_download_whose_page_was_not_there(lab: Lab, index: Index) -> None:
     assert _blamed(done).startswith("more-1.0-py3-none-any.whl")
 
 
-def test_a_file_that_was_published_anew(lab: Lab, index: Index) -> None:
-    """The page is asked for each time, so that its new hash is known too late."""
+def test_a_republished_file(lab: Lab, index: Index) -> None:
+    """pip fetches the page each time, so pinstall learns the new hash too late."""
     index.page_age = 0
     lab.pip(lab.environment(), "more==1.0")
     wheel(index.root, "more", "1.0", "new", padding=20_000)
@@ -175,8 +175,8 @@ def test_a_page_that_states_a_damaged_hash(lab: Lab, index: Index) -> None:
 
 
 @pytest.mark.parametrize("word", ["demo>=1", "demo==1.0"])
-def test_a_page_from_before_a_release_that_nobody_pinned(lab: Lab, index: Index, word: str) -> None:
-    """It is younger than its time, so pip does not ask for another."""
+def test_a_page_from_before_the_release_of_an_unpinned_version(lab: Lab, index: Index, word: str) -> None:
+    """The page is still fresh, so pip does not ask the server for a newer one."""
     lab.pip(lab.environment(), "more==1.0")
     wheel(index.root, "more", "2.0")
     wheel(index.root, "part", "1.0", requires=["more>=2"])
@@ -195,7 +195,7 @@ def test_a_page_from_before_a_wheel_was_added(lab: Lab, index: Index) -> None:
     assert environment.installed("source") == "1.0 wheel", done
 
 
-def test_a_page_from_before_a_file_was_published_anew(lab: Lab, index: Index) -> None:
+def test_a_page_from_before_a_file_was_republished(lab: Lab, index: Index) -> None:
     lab.pip(lab.environment(), "more==1.0")
     for body in lab.bodies():
         body.unlink()
@@ -205,11 +205,11 @@ def test_a_page_from_before_a_file_was_published_anew(lab: Lab, index: Index) ->
     index.forget()
     done = lab.pinstall(environment, "more==1.0")
     assert environment.installed("more") == "1.0 new", done
-    assert index.fetched.count("more-1.0-py3-none-any.whl") == 1, "the second run has what the first received"
+    assert index.fetched.count("more-1.0-py3-none-any.whl") == 1, "the second run uses the download of the first"
 
 
 @pytest.mark.parametrize("form", ["folder", "archive"])
-def test_what_a_local_project_needs_to_be_built(lab: Lab, index: Index, form: str) -> None:
+def test_a_damaged_build_requirement_of_a_local_project(lab: Lab, index: Index, form: str) -> None:
     lab.pip(lab.environment(), "more==1.0")
     flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
     archive = sdist(lab.root / "here", "local", "1.0", build_requires=["more"])
@@ -221,8 +221,8 @@ def test_what_a_local_project_needs_to_be_built(lab: Lab, index: Index, form: st
     assert _runs(done) == 2
 
 
-def test_all_that_is_bad_is_left_out_though_one_hides_the_next(lab: Lab, index: Index) -> None:
-    """A wheel that cannot be read does not tell what it needs."""
+def test_the_second_run_omits_bad_entries_that_hide_one_another(lab: Lab, index: Index) -> None:
+    """A wheel that cannot be read does not tell its dependencies."""
     lab.pip(lab.environment(), "demo")
     for body in lab.bodies():
         body.write_bytes(b"PK\x03\x04" + bytes(body.stat().st_size - 4))
@@ -233,7 +233,7 @@ def test_all_that_is_bad_is_left_out_though_one_hides_the_next(lab: Lab, index: 
 
 
 def _unlisted(lab: Lab) -> Index:
-    """Let pip cache demo 1.0 from an index whose pages it does not keep."""
+    """Let pip cache demo 1.0 from an index that forbids caching its pages."""
     index = lab.index("unlisted")
     index.page_age = None
     wheel(index.root, "demo", "1.0", "good", padding=20_000)
@@ -242,7 +242,7 @@ def _unlisted(lab: Lab) -> Index:
     return index
 
 
-def test_a_damaged_download_that_no_page_leads_to(lab: Lab) -> None:
+def test_a_damaged_download_that_no_cached_page_lists(lab: Lab) -> None:
     index = _unlisted(lab)
     (body,) = lab.bodies()
     flip(body)
@@ -254,11 +254,11 @@ def test_a_damaged_download_that_no_page_leads_to(lab: Lab) -> None:
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 good", done
-    assert other.read_bytes() == before, "what this call did not use is left alone"
+    assert other.read_bytes() == before, "an entry that this call did not use is left alone"
 
 
-def test_a_file_published_anew_that_no_page_leads_to(lab: Lab) -> None:
-    """The pin's hash tells which is meant."""
+def test_a_republished_file_that_no_cached_page_lists(lab: Lab) -> None:
+    """The pin's hash identifies the new file."""
     index = _unlisted(lab)
     new = wheel(index.root, "demo", "1.0", "new", padding=20_000)
     (lab.root / "requirements.txt").write_text(f"demo==1.0 --hash=sha256:{hashlib.sha256(new.read_bytes()).hexdigest()}\n")
@@ -268,8 +268,8 @@ def test_a_file_published_anew_that_no_page_leads_to(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(("status", "tagged"), [(301, False), (302, False), (307, True), (308, True)])
-def test_a_damaged_download_to_which_links_are_redirected(lab: Lab, index: Index, status: int, *, tagged: bool) -> None:
-    """pip keeps permanent redirects, those with an ETag by half."""
+def test_a_damaged_download_behind_a_redirect(lab: Lab, index: Index, status: int, *, tagged: bool) -> None:
+    """pip caches permanent redirects; of one with an ETag it may store only the head."""
     index.tagged = tagged
     name = "more-1.0-py3-none-any.whl"
     index.redirects[f"/files/{name}"] = (status, f"/files/moved/{name}")
@@ -280,7 +280,7 @@ def test_a_damaged_download_to_which_links_are_redirected(lab: Lab, index: Index
     assert environment.installed("more") == "1.0 1.0", done
 
 
-def test_a_permanent_redirect_that_leads_nowhere(lab: Lab, index: Index) -> None:
+def test_a_cached_redirect_to_a_missing_file(lab: Lab, index: Index) -> None:
     name = "more-1.0-py3-none-any.whl"
     index.redirects[f"/files/{name}"] = (301, f"/gone/{name}")
     assert lab.run([lab.environment().pip, "install", "more==1.0"]).status == 1
@@ -291,7 +291,7 @@ def test_a_permanent_redirect_that_leads_nowhere(lab: Lab, index: Index) -> None
     assert _runs(lab.pinstall(lab.environment(), "more==1.0")) == 1
 
 
-def test_other_projects_are_left_alone(lab: Lab, index: Index) -> None:
+def test_damaged_entries_of_other_projects_are_left_alone(lab: Lab, index: Index) -> None:
     wheel(index.root, "other", "1.0", padding=30_000)
     lab.pip(lab.environment(), "demo", "other")
     other = _body(lab, index.root / "other-1.0-py3-none-any.whl")
@@ -302,8 +302,8 @@ def test_other_projects_are_left_alone(lab: Lab, index: Index) -> None:
     assert other.read_bytes() == before
 
 
-def test_rot_in_the_store_that_changed_no_dates(lab: Lab, index: Index) -> None:
-    """The ledger takes a set-aside build for what it was; pip crashes on it."""
+def test_corruption_in_the_store_that_changed_no_file_times(lab: Lab, index: Index) -> None:
+    """The ledger takes the stored wheel for unchanged, and pip crashes on it."""
     sdist(index.root, "source", "1.0")
     flags = {"CFLAGS": "-O1"}
     lab.pinstall(lab.environment(), "source==1.0")
@@ -323,7 +323,7 @@ def test_rot_in_the_store_that_changed_no_dates(lab: Lab, index: Index) -> None:
     assert _runs(done) == 1, "and not again"
 
 
-# What a failure of pip's own costs.
+# Failures that are not the cache's.
 
 
 @pytest.mark.parametrize("direct", [False, True])
@@ -339,8 +339,8 @@ def test_a_hash_that_no_file_has_costs_one_download(lab: Lab, index: Index, *, d
     assert not any("to blame" in line for line in done.said)
 
 
-def test_an_index_that_lies_is_asked_once_a_call(lab: Lab, index: Index) -> None:
-    """What pip refuses does not stay: its server may be well by the next call."""
+def test_an_index_that_states_a_wrong_hash_is_asked_once_a_call(lab: Lab, index: Index) -> None:
+    """A file that pip refuses does not stay in the cache: by the next call the server may be repaired."""
     name = "more-1.0-py3-none-any.whl"
     index.lies[name] = "0" * 64
     for _ in range(2):
@@ -358,7 +358,7 @@ def test_an_index_that_lies_is_asked_once_a_call(lab: Lab, index: Index) -> None
     [(["no-such-project==1.0"], 1), (["--no-such-option"], 2), (["-r", "no-such-file"], 1), ([], 1)],
     ids=str,
 )
-def test_a_failure_over_which_the_cache_has_nothing(lab: Lab, index: Index, words: list[str], status: int) -> None:
+def test_a_failure_with_an_empty_cache(lab: Lab, index: Index, words: list[str], status: int) -> None:
     bare = lab.run([lab.environment().pip, "install", *words])
     done = lab.pinstall(lab.environment(), *words)
     assert (done.status, done.said) == (status, [])
@@ -366,7 +366,7 @@ def test_a_failure_over_which_the_cache_has_nothing(lab: Lab, index: Index, word
 
 
 @pytest.mark.parametrize("words", [["--no-such-option"], ["--retries", "many"], ["-r", "no-such-file"], ["--hash=x"]], ids=str)
-def test_a_pip_that_never_began(lab: Lab, index: Index, words: list[str]) -> None:
+def test_a_pip_that_fails_over_its_arguments(lab: Lab, index: Index, words: list[str]) -> None:
     _bad_dependency(lab, index)
     bare = lab.run([lab.environment().pip, "install", *words, "demo==1.0"])
     done = lab.pinstall(lab.environment(), *words, "demo==1.0")
@@ -379,7 +379,7 @@ def _builds(lab: Lab) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def test_a_build_that_fails_over_an_empty_cache_is_not_begun_again(lab: Lab, index: Index) -> None:
+def test_a_failed_build_with_an_empty_cache_is_not_repeated(lab: Lab, index: Index) -> None:
     lab.environ["build_log"] = str(lab.root / "built")
     extension(index.root, "broken", "1.0", "#error")
     done = lab.pinstall(lab.environment(), "broken==1.0")
@@ -387,8 +387,8 @@ def test_a_build_that_fails_over_an_empty_cache_is_not_begun_again(lab: Lab, ind
     assert _builds(lab) == ["broken"]
 
 
-def test_a_short_build_that_fails_gets_one_more_run_at_most(lab: Lab, index: Index) -> None:
-    """A page from between the upload of an sdist and of its wheels is a common cause."""
+def test_a_short_failed_build_is_repeated_once_at_most(lab: Lab, index: Index) -> None:
+    """A common cause is a page that was cached between the uploads of an sdist and of its wheels."""
     lab.environ["build_log"] = str(lab.root / "built")
     extension(index.root, "broken", "1.0", "#error")
     _bad_dependency(lab, index)
@@ -398,17 +398,17 @@ def test_a_short_build_that_fails_gets_one_more_run_at_most(lab: Lab, index: Ind
     assert done.said[-1] == "the cache was not to blame: pip failed without those entries, too"
 
 
-# What forbids a second run.
+# Conditions that forbid a second run.
 
 
 def _bad_dependency(lab: Lab, index: Index) -> None:
-    """Let the cache have demo and what it needs, a part of which is damaged: a second run would succeed."""
+    """Fill the cache with demo and its dependencies, and damage one of them: a second run would succeed."""
     lab.pip(lab.environment(), "demo")
     flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
 
 
 def _not_again(done: Result) -> str:
-    """Return the reason for which pip is not run again."""
+    """Return the reason why pip does not run again."""
     assert done.status in (1, 2), done
     assert _runs(done) == 1
     (line,) = [line for line in done.said if line.startswith("pip is not run again, though ")]
@@ -418,7 +418,7 @@ def _not_again(done: Result) -> str:
 @pytest.mark.parametrize(
     "variables", [{"PINSTALL_POLICY": "report"}, {"PINSTALL_POLICY": "off"}, {"PIP_NO_CACHE_DIR": "1"}], ids=str
 )
-def test_where_nothing_is_to_be_changed(lab: Lab, index: Index, variables: dict[str, str]) -> None:
+def test_settings_that_forbid_changes_of_the_cache(lab: Lab, index: Index, variables: dict[str, str]) -> None:
     _bad_dependency(lab, index)
     before = sorted((path, path.read_bytes()) for path in lab.bodies())
     assert _runs(lab.pinstall(lab.environment(), "demo==1.0", **variables)) == 1
@@ -427,7 +427,7 @@ def test_where_nothing_is_to_be_changed(lab: Lab, index: Index, variables: dict[
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_pip_that_was_interrupted(lab: Lab, index: Index, number: signal.Signals) -> None:
-    """pip's own status for Ctrl-C is 1, as for any failure."""
+    """pip exits with 1 after Ctrl-C, as after any failure."""
     _bad_dependency(lab, index)
     mark = lab.root / "waiting"
     lab.environ["waiting"] = str(mark)
@@ -460,14 +460,14 @@ def test_requirements_from_standard_input_that_is_a_file_can_be_read_twice(lab: 
     assert (done.status, _runs(done)) == (0, 2)
 
 
-def test_a_report_on_standard_output(lab: Lab, index: Index) -> None:
+def test_an_installation_report_on_standard_output(lab: Lab, index: Index) -> None:
     _bad_dependency(lab, index)
     done = lab.pinstall(lab.environment(), "-q", "--report", "-", "demo==1.0")
     assert "two reports" in _not_again(done)
 
 
-def test_a_report_in_a_file_tells_of_both_runs(lab: Lab, index: Index) -> None:
-    """What the first run has installed, the second finds there, and does not report."""
+def test_an_installation_report_in_a_file_covers_both_runs(lab: Lab, index: Index) -> None:
+    """The second run finds the distributions that the first one installed, and does not report them."""
     index.hashes = ()
     wheel(index.root, "early", "1.0", requires=["more"])
     wheel(index.root, "more", "1.0", padding=20_000)
@@ -482,8 +482,8 @@ def test_a_report_in_a_file_tells_of_both_runs(lab: Lab, index: Index) -> None:
     assert sorted(item["metadata"]["name"] for item in document["install"]) == ["demo", "early", "more", "part"]
 
 
-def test_a_build_that_took_long_is_not_begun_again(lab: Lab, index: Index) -> None:
-    """But the next call does without what may have been the reason."""
+def test_a_long_build_is_not_repeated(lab: Lab, index: Index) -> None:
+    """But the next call does not use the pages that may have been the cause."""
     lab.pip(lab.environment(), "more==1.0")
     wheel(index.root, "more", "2.0")
     script = "import time; time.sleep(11); raise SystemExit('fails')"
@@ -495,8 +495,8 @@ def test_a_build_that_took_long_is_not_begun_again(lab: Lab, index: Index) -> No
     assert index.pages("more") == 1, "its page is asked for anew"
 
 
-def test_a_question(lab: Lab, index: Index) -> None:
-    """pip asks for a user's name, has no answer, and fails."""
+def test_a_prompt_for_a_user_name(lab: Lab, index: Index) -> None:
+    """pip prompts, gets no answer, and fails."""
     _bad_dependency(lab, index)
     lab.environ.pop("PIP_NO_INPUT")
     closed = lab.index("closed")
@@ -505,7 +505,7 @@ def test_a_question(lab: Lab, index: Index) -> None:
     assert "asked a question" in _not_again(done)
 
 
-def test_a_login_that_fails(lab: Lab, index: Index) -> None:
+def test_a_server_that_requires_a_login(lab: Lab, index: Index) -> None:
     _bad_dependency(lab, index)
     closed = lab.index("closed")
     closed.user = "somebody:secret"
@@ -522,14 +522,14 @@ def test_a_host_that_does_not_answer(lab: Lab, index: Index) -> None:
     assert _not_again(done) == f"{url.split('/')[2]} did not answer"
 
 
-def test_a_namesake_on_another_index_while_the_own_one_is_away(lab: Lab, index: Index) -> None:
-    """The second run would ask the first index again, in vain, and take the namesake: dependency confusion."""
+def test_the_second_run_takes_no_namesake_from_another_index(lab: Lab, index: Index) -> None:
+    """The first index does not answer the second run, which would then take the namesake: dependency confusion."""
     wheel(index.root, "part", "1.0", requires=["more"])
     public = lab.index("public")
     wheel(public.root, "more", "0.5", "namesake")
     lab.pip(lab.environment(), "demo", "--extra-index-url", public.url)
     flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
-    # Its pages are cached, and its server is away: pip itself fails on the damaged file.
+    # Its pages are cached, and its server does not answer: pip itself fails on the damaged file.
     respond = index.respond
     asked = []
 
@@ -550,7 +550,7 @@ def test_a_namesake_on_another_index_while_the_own_one_is_away(lab: Lab, index: 
 
 
 def test_a_parent_that_blocks_sigchld(lab: Lab, index: Index) -> None:
-    """Who reads a signalfd blocks it, and children inherit that."""
+    """A program that reads a signalfd blocks the signal, and its children inherit that."""
     environment = lab.environment()
     code = f"import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD]); os.execv({environment.pinstall!r}, "
     done = lab.run([environment.python, "-c", f"{code}['pinstall', 'demo==1.0'])"])

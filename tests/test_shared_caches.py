@@ -1,4 +1,4 @@
-"""Other machines' habits: one cache moved, copied, restored with other dates and owners, shared by a group or under sudo."""
+"""A cache that was moved, copied, or restored with other dates and owners, or that a group or sudo shares."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOBODY = 65534
 
 
 def _fill(lab: Lab, index: Index) -> None:
-    """Fill the cache, ours with it: one version set aside, one build kept."""
+    """Fill pip's cache and the store: one version is set aside, one built wheel is stored."""
     for version in ("1.0", "2.0"):
         wheel(index.root, "demo", version, padding=20_000)
     for version in ("1.0", "2.0"):
@@ -51,7 +51,7 @@ def _copied_without_metadata(cache: Path, place: Path) -> None:
 
 
 def _unpacked_without_dates(cache: Path, place: Path) -> None:
-    """As by tar without mtimes, as another user."""
+    """As from a tar archive without modification times, by another user."""
     shutil.copytree(cache, place)
     for path in (place, *place.rglob("*")):
         os.utime(path, (0, 0))
@@ -66,8 +66,8 @@ def _dated_tomorrow(cache: Path, place: Path) -> None:
 @pytest.mark.parametrize(
     "how", [_moved, _copied_without_metadata, _unpacked_without_dates, _dated_tomorrow], ids=lambda f: f.__name__[1:]
 )
-def test_a_cache_that_was_taken_elsewhere(lab: Lab, how: Callable[[Path, Path], None]) -> None:
-    """All of it is good there: what is cached, what is kept and what is set aside; and what is bad is found."""
+def test_a_moved_or_copied_cache_stays_usable(lab: Lab, how: Callable[[Path, Path], None]) -> None:
+    """Cached and stored files are used there, and damaged ones are found."""
     index = lab.seeded(_fill)
     place = lab.root / "elsewhere" / "cache"
     place.parent.mkdir()
@@ -84,8 +84,8 @@ def test_a_cache_that_was_taken_elsewhere(lab: Lab, how: Callable[[Path, Path], 
     assert [line.split()[0] for line in done.said] == ["deleted"]
 
 
-def test_names_whose_case_was_lost(lab: Lab) -> None:
-    """On a file system that does not tell Demo from demo, what comes back may be written otherwise."""
+def test_file_names_whose_case_has_changed(lab: Lab) -> None:
+    """A file system that ignores case may return a name in another spelling."""
     index = lab.seeded(_fill)
     for path in sorted(lab.cache.rglob("*built-1.0*.whl")):
         path.rename(path.with_name(path.name.replace("built", "Built")))
@@ -93,8 +93,8 @@ def test_names_whose_case_was_lost(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o2770, 0o775, 0o700])
-def test_what_is_ours_has_the_modes_and_the_group_of_the_cache(lab: Lab, mode: int) -> None:
-    """A group's cache works for the group, whatever the umask of the one who was first; a private one stays private."""
+def test_the_files_of_pinstall_have_the_modes_and_the_group_of_the_cache(lab: Lab, mode: int) -> None:
+    """A group's cache works for the group, regardless of the first user's umask; a private one stays private."""
     lab.cache.mkdir()
     if os.geteuid() == 0:
         os.chown(lab.cache, -1, _NOBODY)
@@ -126,7 +126,7 @@ def _read_only(lab: Lab, environment: Environment, index: Index, *pins: str) -> 
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
-    """What is right in it is used; what is wrong pip does not see."""
+    """pip uses the sound entries in it, and does not see the damaged one."""
     index = lab.seeded(_fill)
     if damaged:
         flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
@@ -138,8 +138,8 @@ def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
     assert index.fetched == ["demo-1.0-py3-none-any.whl"] * damaged
 
 
-def test_what_a_read_only_cache_lacks_is_all_that_is_fetched(lab: Lab) -> None:
-    """Something new is built, and something that was set aside cannot be brought back."""
+def test_pip_fetches_only_the_files_that_a_read_only_cache_lacks(lab: Lab) -> None:
+    """pip builds a new project, and fetches a version that was set aside, because it cannot be restored."""
     index = lab.seeded(_fill)
     new = sdist(index.root, "new", "1.0")
     environment = lab.environment()
@@ -155,7 +155,7 @@ _NO_LOCKS = (
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_file_system_that_refuses_locks(lab: Lab, *, damaged: bool) -> None:
-    """As a network's may, without its lock daemon: nothing is changed there, and nothing that is wrong is used."""
+    """As NFS without its lock daemon: pinstall changes nothing there, and hides the damaged entry from pip."""
     index = lab.seeded(_fill)
     if damaged:
         flip(max(lab.bodies(), key=lambda body: body.stat().st_size))

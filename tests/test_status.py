@@ -1,4 +1,4 @@
-"""pip was content: is what is pinned what is there?"""
+"""After pip has succeeded, pinstall compares the environment with the pins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def test_a_contradiction_has_a_status_of_its_own(lab: Lab) -> None:
-    """A pip that says nothing is wrong, and does nothing."""
+    """The stand-in for pip reports success, and installs nothing."""
     index = lab.index()
     wheel(index.root, "demo", "2.0")
     environment = lab.environment()
@@ -29,7 +29,7 @@ def test_a_contradiction_has_a_status_of_its_own(lab: Lab) -> None:
     assert lab.pinstall(environment, "-i", index.url, "demo==2.0").status == 0
 
 
-def test_a_constraint_on_a_bystander_is_no_contradiction(lab: Lab) -> None:
+def test_a_constraint_on_an_uninvolved_project_is_not_a_contradiction(lab: Lab) -> None:
     index = lab.index()
     index.page_age = 0  # no page is used unasked
     for project in ("demo", "bystander"):
@@ -41,11 +41,11 @@ def test_a_constraint_on_a_bystander_is_no_contradiction(lab: Lab) -> None:
     assert (done.status, done.said) == (0, [])
 
 
-def test_what_came_from_elsewhere_is_noticed(lab: Lab) -> None:
+def test_a_distribution_from_another_file_produces_a_notice(lab: Lab) -> None:
     environment = lab.environment()
     one, two = (wheel(lab.root / name, "demo", "1.0", name) for name in ("one", "two"))
     lab.pip(environment, f"demo @ {one.as_uri()}")
     done = lab.pinstall(environment, f"demo @ {two.as_uri()}")
     assert done.status == 0
-    if environment.installed("demo") == "1.0 one":  # pip took it for what was wanted
+    if environment.installed("demo") == "1.0 one":  # pip took it for the wanted one
         assert [line for line in done.said if "demo" in line] != [], done

@@ -1,4 +1,4 @@
-"""At a terminal: pip sees the same one, and keys end pinstall as they end pip."""
+"""pip has the same terminal as pinstall, and keys end pinstall as they end pip."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from tests.lab import Environment, Lab
 
 CTRL_C, CTRL_BACKSLASH = b"\x03", b"\x1c"
-# What a shell is to the command: it leads the session (its end would hang up the terminal), outlives the keys, and sees the
-# status. The end of the pipe that it reads comes when no process is left that has inherited the other one.
+# A stand-in for the shell. It leads the session, because the end of the session's leader hangs up the terminal; it survives the
+# keys, and prints the command's status. Its read of the pipe ends when no process is left that inherited the other end.
 _SHELL = r"""
 import os, resource, signal, subprocess, sys, termios
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -45,7 +45,7 @@ print(f"status {128 - status if status < 0 else status}, terminal {'restored' if
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command at a terminal ended: ``end`` is what the shell saw of it."""
+    """The output of a command at a terminal, and its ``end``: the status and state that the shell prints."""
 
     out: str
     end: str
@@ -76,7 +76,7 @@ class Terminal:
         os.write(self._terminal, keys)
 
     def ended(self) -> Ended:
-        """Wait until nothing of the command is left."""
+        """Wait until no process of the command is left; return its output and end."""
         self.wait_for("\x04")
         os.close(self._terminal)
         os.waitpid(self._child, 0)
@@ -85,7 +85,7 @@ class Terminal:
 
 
 def _both(environment: Environment) -> list[list[str]]:
-    """Bare pip, and pinstall in its place; the former as a module, for a stand-in is nothing more."""
+    """Return the commands of bare pip and of pinstall; bare pip as a module, because a stand-in has no script."""
     return [[environment.python, "-m", "pip", "install", "demo"], [environment.pinstall, "demo"]]
 
 
@@ -113,13 +113,13 @@ _FAILING = ["--no-index", "nothing==1"]
     ],
     ids=str,
 )
-def test_colours_and_width_are_pips(lab: Lab, words: list[str], variables: dict[str, str]) -> None:
+def test_colours_and_width_are_those_of_bare_pip(lab: Lab, words: list[str], variables: dict[str, str]) -> None:
     environment = lab.environment()
     bare = Terminal(lab, [environment.pip, "install", *words], **variables).ended()
     ours = Terminal(lab, [environment.pinstall, *words], **variables).ended()
     assert ours.out.endswith(bare.out)
     assert ours.end == bare.end
-    assert ours.out == bare.out or words == ["--help"]  # ours, then pip's
+    assert ours.out == bare.out or words == ["--help"]  # pinstall's help comes before pip's
     assert variables or "\x1b[" in bare.out
 
 
@@ -160,7 +160,7 @@ def test_ctrl_c_while_pip_waits_for_the_index(lab: Lab) -> None:
 
 @pytest.mark.parametrize("keys", [CTRL_C, CTRL_BACKSLASH], ids=["Ctrl-C", "Ctrl-Backslash"])
 def test_keys_at_pips_password_prompt(lab: Lab, keys: bytes) -> None:
-    """The prompt has switched the echo off; to Ctrl-Backslash pip leaves it so."""
+    """The prompt switches the echo off; after Ctrl-Backslash pip leaves it off."""
     environment = lab.environment()
     index = lab.index()
     index.user = "somebody:secret"
@@ -177,7 +177,7 @@ def test_keys_at_pips_password_prompt(lab: Lab, keys: bytes) -> None:
     assert ours.end == {CTRL_C: "status 1, terminal restored", CTRL_BACKSLASH: "status 131, terminal changed"}[keys]
 
 
-def test_a_password_that_is_typed(lab: Lab) -> None:
+def test_a_typed_password(lab: Lab) -> None:
     environment = lab.environment()
     index = lab.index()
     wheel(index.root, "demo", "1.0")
@@ -200,7 +200,7 @@ except KeyboardInterrupt:
     except {}:
         {}
 """
-# What pip does at the second key, and its status then.
+# The reaction of pip to the second key, and its status then.
 _TWICE = {
     "killed": (_CLEANS_UP.format("KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGKILL)"), 137),
     "gives up": (_CLEANS_UP.format("KeyboardInterrupt", "sys.exit(1)"), 1),
@@ -230,13 +230,13 @@ _YELLOW, _RED, _END = "\033[33m", "\033[31m", "\033[0m"
 
 
 def _said(lab: Lab, environment: Environment, *words: str | Path, **variables: str) -> list[str]:
-    """What pinstall's lines look like at a terminal."""
+    """Return the lines that pinstall prints at a terminal, with their colours."""
     ended = Terminal(lab, [environment.pinstall, *words], **variables).ended()
     return [line for line in ended.out.splitlines() if "pinstall: " in line]
 
 
-def test_colours_tell_what_is_a_warning_and_what_an_error(lab: Lab) -> None:
-    """As pip's: warnings are yellow, errors red, and notes plain."""
+def test_warnings_are_yellow_and_errors_red(lab: Lab) -> None:
+    """As pip's. Notes have no colour."""
     environment, index = lab.environment(), lab.index()
     wheel(index.root, "demo", "1.0", padding=20_000)
     wheel(index.root, "demo", "2.0", requires=["nothing-like-it"])
@@ -265,7 +265,7 @@ def test_colours_tell_what_is_a_warning_and_what_an_error(lab: Lab) -> None:
     ],
     ids=str,
 )
-def test_no_colours_where_they_are_not_wanted(lab: Lab, words: list[str], variables: dict[str, str]) -> None:
+def test_no_colours_if_they_are_disabled_or_unsupported(lab: Lab, words: list[str], variables: dict[str, str]) -> None:
     environment = lab.environment()
     (lab.root / "pip.conf").write_text("[global]\nno-color = true\n")
     command = " ".join([environment.pinstall, "--no-index", "-r", "/dev/null", *words])
@@ -296,8 +296,8 @@ def test_ctrl_backslash(lab: Lab, handler: str, status: int) -> None:
 
 
 @pytest.mark.parametrize(("keys", "status"), [(CTRL_C, 130), (CTRL_BACKSLASH, 131)])
-def test_keys_before_pip_has_begun(lab: Lab, keys: bytes, status: int) -> None:
-    """pinstall waits for the lock, and a pip waits to be told."""
+def test_keys_while_pinstall_waits_for_the_lock(lab: Lab, keys: bytes, status: int) -> None:
+    """A pip process has started already, and waits for its arguments."""
     environment = lab.environment()
     index = lab.index()
     wheel(index.root, "demo", "1.0", padding=20_000)
@@ -313,11 +313,11 @@ def test_keys_before_pip_has_begun(lab: Lab, keys: bytes, status: int) -> None:
         ended = terminal.ended()
     assert ended.end == f"status {status}, terminal restored"
     assert ended.out.startswith("pinstall: waiting for ")
-    assert ended.out.count("\n") == 1  # the key's echo stands behind it
+    assert ended.out.count("\n") == 1  # the key's echo follows it
     assert environment.installed("demo") == ""
 
 
-# Lets pinstall read what is in the cache as slowly as a bad disk, and takes nothing for too small to be shown.
+# Makes pinstall read cache entries as slowly as from a bad disk, and show the progress for small ones, too.
 _SLOWLY = """
 import io, sys, time
 if sys.argv[0].endswith("pinstall"):
@@ -342,7 +342,7 @@ if sys.argv[0].endswith("pinstall"):
 
 @pytest.fixture
 def slow(lab: Lab) -> Environment:
-    """An environment whose pinstall reads the cache slowly; there, demo needs part."""
+    """An environment whose pinstall reads the cache slowly. The cache has demo and part, which demo needs."""
     index = lab.index()
     wheel(index.root, "part", "1.0", padding=20_000)
     wheel(index.root, "demo", "1.0", requires=["part"])
@@ -359,7 +359,7 @@ def _left(lab: Lab) -> list[Path]:
     return [path for name in ("calls", "views") for path in (lab.cache / "pinstall" / name).glob("*")]
 
 
-def test_ctrl_c_during_a_long_proof(lab: Lab, slow: Environment) -> None:
+def test_ctrl_c_during_a_long_verification(lab: Lab, slow: Environment) -> None:
     before = sorted((path, path.read_bytes()) for path in lab.bodies())
     terminal = Terminal(lab, [slow.pinstall, "part==1.0"])
     terminal.wait_for("pinstall: proving part-1.0-py3-none-any.whl")
@@ -374,8 +374,8 @@ def test_ctrl_c_during_a_long_proof(lab: Lab, slow: Environment) -> None:
     assert environment.installed("part") == "1.0 1.0"
 
 
-def test_ctrl_c_during_a_long_proof_after_a_failure(lab: Lab, slow: Environment) -> None:
-    """pip has failed, and its status stands; the next call heals."""
+def test_ctrl_c_during_a_long_verification_after_a_failure(lab: Lab, slow: Environment) -> None:
+    """pip has failed, and its status counts; the next call repairs the cache."""
     flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
     terminal = Terminal(lab, [slow.pinstall, "demo==1.0"])
     terminal.wait_for("DO NOT MATCH")
