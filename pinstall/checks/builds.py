@@ -92,13 +92,18 @@ class Builds:
     def record(self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: Entry) -> BuildRecord | None:
         """Make the record of a wheel of *project* that pip has just built, with *settings*, from what has one of *hashes*.
 
-        Returns None if it is not whole (pip may have been killed). Raises `OSError`.
+        Returns None if it cannot be read to its end (pip may have been killed). A backend may leave its RECORD incomplete each
+        time: then the ledger notes that such a wheel is what the backend makes. Raises `OSError`.
         """
         with http_entries.open_content(entry) as file:
             sha256 = integrity.digests(file, ["sha256"])["sha256"]
             file.seek(0)
-            if integrity.archive(file, entry.filename).fault:
-                return None
+            content = integrity.archive(file, entry.filename)
+        if content.broken:
+            return None
+        key = entry.key.partition("/")[0]
+        for own_key in (entry.key, f"{key}/{store.build_parts(key, sha256)[-1]}/{entry.filename}") if content.fault else ():
+            self._prover.ledger(project).came_back(own_key, "damaged", content.fault)
         origin = locator.read_origin(os.path.dirname(entry.content))
         link = links.Link(origin.url) if origin else None
         says = self._says(link, entry)

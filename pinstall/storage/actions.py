@@ -287,8 +287,11 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
     write_file(cache, os.path.join(there, store.RECORD), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
-    os.replace(path, place)
-    share(place)
+    if os.lstat(path).st_nlink == 1:
+        os.replace(path, place)
+        share(place)
+    else:  # the backend has kept a hard link, through which it may write
+        _copy_wheel(cache, Entry("built", key, (path,), os.path.basename(path)), place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not _has_wheel(here):
         _restore_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))

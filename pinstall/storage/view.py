@@ -223,7 +223,9 @@ def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
         if os.path.realpath(folder) == folder:  # to Python, a junction is a folder
             for found in http_entries.names(folder):
                 path = os.path.join(folder, found)
-                if found.endswith(".whl") and http_entries.stamp(path) is not None and os.lstat(path).st_nlink == 1:
+                # On Windows the view itself consists of hard links; elsewhere a backend may have made one.
+                is_new = sys.platform != "win32" or os.lstat(path).st_nlink == 1
+                if found.endswith(".whl") and http_entries.stamp(path) is not None and is_new:
                     yield key, path
 
 
