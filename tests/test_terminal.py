@@ -321,7 +321,7 @@ def test_keys_before_pip_has_begun(lab: Lab, keys: bytes, status: int) -> None:
 _SLOWLY = """
 import io, sys, time
 if sys.argv[0].endswith("pinstall"):
-    from pinstall import progress
+    from pinstall import terminal
     from pinstall.pip_cache import http_entries as entries
 
     class Slow(io.BytesIO):

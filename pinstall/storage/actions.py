@@ -24,10 +24,12 @@ from pinstall.pip_cache.http_entries import (
     write_spent,
 )
 from pinstall.storage import store, view
-from pinstall.storage.ledger import UNFINISHED, placed, share, write_file
+from pinstall.storage.files import UNFINISHED, placed, share, write_file
 from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, markers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pinstall.inspection.build_record import BuildRecord
 
 _LARGEST_ORIGIN = 1 << 20  # bytes; a larger origin.json is not copied
@@ -583,3 +585,22 @@ def _make_pip_folder(folder: str) -> None:
     if os.path.realpath(folder) != folder:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
     os.makedirs(folder, exist_ok=True)
+
+
+def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[str]:
+    """Remove the ``.dist-info`` folders of half-installed distributions; return them as ``name==version``.
+
+    *infos* are the ``.dist-info`` folders that pip has created, *before* those that existed when the call began, which stay.
+    A folder without INSTALLER is half-installed: pip writes that file after a wheel's other files. pip would take such a
+    distribution for installed and leave it broken. pinstall removes nothing else outside of the cache.
+    """
+    kept, removed = {os.path.realpath(folder) for folder in before}, []
+    for folder in sorted(infos):
+        is_half = not os.path.lexists(os.path.join(folder, "INSTALLER")) and not os.path.islink(folder)
+        if is_half and os.path.isdir(folder) and os.path.realpath(folder) not in kept:
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
+            name, _, version = os.path.basename(folder).removesuffix(".dist-info").rpartition("-")
+            removed.append(f"{name}=={version}")
+    return removed
