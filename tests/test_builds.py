@@ -235,6 +235,24 @@ def test_tools_that_the_scripts_name_are_those_on_the_path(lab: Lab, index: Inde
     assert _builds(lab) == 2
 
 
+def test_builds_under_two_conditions_that_give_the_same_bytes(lab: Lab, index: Index) -> None:
+    """The wheel is right under both; the record of one build must not replace that of the other."""
+    script = "import time; time.localtime = lambda *_: (2026, 1, 1, 0, 0, 0, 0, 1, 0)\ntool = 'pg_config'"
+    for archive in index.root.iterdir():
+        archive.unlink()
+    sdist(index.root, "demo", "1.0", script=script)
+    folders, built = [], 0
+    for name in ("one", "two"):
+        (lab.root / name).mkdir()
+        _wrapper(lab, f"{name}/pg_config", "")
+        folders.append(f"{lab.root / name}:{lab.environ['PATH']}")
+    for path in (folders[0], folders[1], folders[0], folders[1]):
+        done = lab.pinstall(lab.environment(), "demo==1.0", PATH=path)
+        built += done.out.count("Building wheels for collected packages")
+    assert built == 2
+    assert len({wheel.read_bytes() for wheel in (lab.cache / "pinstall" / "store").rglob("*.whl")}) == 1
+
+
 @pytest.mark.parametrize("left", [None, "demo-1.0-cp311-cp311-linux_s390x.whl"])
 def test_a_folder_without_a_wheel_for_us(lab: Lab, index: Index, left: str | None) -> None:
     """As "pip cache remove" leaves it, or another machine that shares the cache: no key is known, and pip builds into it."""

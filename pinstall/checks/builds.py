@@ -56,7 +56,8 @@ class Builds:
         """Add how a built wheel came to be; *link* is its source's, None if only its origin tells. Raises `OSError`."""
         sha256 = evidence.digests["sha256"]
         origin = locator.read_origin(os.path.dirname(entry.content))
-        record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
+        records = store.records(self._cache.root, entry.key.partition("/")[0], sha256)
+        record = records[0] if records else None
         then = dict(record.source) if record else origin.by_algorithm if origin else {}
         if pin.hashes:
             is_pinned = any(then.get(d.algorithm) == d.hex for d in pin.hashes)
@@ -70,7 +71,12 @@ class Builds:
             return evidence._replace(other=_UNKNOWN_WAY)  # with what flags, nobody knows: it is not to pass for plain pip's
         if record is None:
             return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._says(link, entry)))
-        other = build_record.difference(record.conditions, self._conditions(pin.project, pin.settings, record.says))
+        differences = {
+            build_record.difference(known.conditions, self._conditions(pin.project, pin.settings, known.says)): known
+            for known in reversed(records)
+        }
+        other = next((text for text in ("", *differences) if text in differences), "")
+        record = differences[other]
         return evidence._replace(record=record, other=other, missing=self.missing(entry, record))
 
     def missing(self, entry: Entry, record: BuildRecord) -> tuple[str, ...]:

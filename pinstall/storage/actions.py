@@ -60,7 +60,7 @@ def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
         _unlink(path, entry)
     _check_gone(entry)
     if entry.kind == "built" and entry.content.startswith(os.path.join(cache, FOLDER, "")):
-        for name in (store.RECORD, ORIGIN):
+        for name in (ORIGIN, *filter(store.is_record, names(os.path.dirname(entry.content)))):
             _try_unlink(os.path.join(os.path.dirname(entry.content), name))
     return True
 
@@ -287,7 +287,7 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     Copies it to pip's own folder if that has no wheel. Raises `OSError`.
     """
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
-    write_file(cache, os.path.join(there, store.RECORD), _record_text(record))
+    write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
     if os.lstat(path).st_nlink == 1:
         os.replace(path, place)
@@ -329,7 +329,7 @@ def adopt(cache: str, entry: Entry, record: BuildRecord) -> None:
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
         _copy_wheel(cache, entry, os.path.join(there, entry.filename))
-    write_file(cache, os.path.join(there, store.RECORD), _record_text(record))
+    write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
 
 
 def prune(cache: str, bound: int) -> None:
