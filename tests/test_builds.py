@@ -626,3 +626,34 @@ def test_libraries_that_cannot_be_looked_for(lab: Lab, index: Index) -> None:
     done = lab.cache_tool(made, "verify")
     assert "No such file or directory" in done.out
     assert "internal error" not in done.err
+
+
+# Requirements that nobody pinned.
+
+
+@pytest.mark.parametrize("word", ["demo", "demo>=0.5"])
+def test_a_build_with_other_flags_is_not_reused_for_a_requirement_without_a_pin(lab: Lab, index: Index, word: str) -> None:
+    """As people type it: CMAKE_ARGS=... pip install llama-cpp-python."""
+    lab.pip(lab.environment(), word)
+    for variables, content in ((_ONE, "one"), ({}, "plain"), (_ONE, "one")):
+        environment = lab.environment()
+        done = lab.pinstall(environment, word, **variables)
+        assert environment.installed("demo") == f"1.0 {content}", done
+    assert _builds(lab) == 2, "plain pip's, and one with the flags"
+
+
+def test_a_build_with_other_flags_is_not_reused_for_a_dependency(lab: Lab, index: Index) -> None:
+    wheel(index.root, "app", "1.0", requires=["demo"])
+    lab.pip(lab.environment(), "app==1.0")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "app==1.0", **_ONE)
+    assert environment.installed("demo") == "1.0 one", done
+
+
+def test_a_call_without_flags_and_pins_has_no_view(lab: Lab, index: Index) -> None:
+    """It must not pay for what it does not ask."""
+    lab.pip(lab.environment(), "demo")
+    done = lab.pinstall(lab.environment(), "demo")
+    assert "views" not in done.out
+    assert done.said == []
+    assert _builds(lab) == 1

@@ -185,6 +185,11 @@ def recorded(folder: str, name: str = RECORD) -> BuildRecord | None:
         return None
 
 
+def has_builds(cache: str) -> bool:
+    """Return whether the store has, or had, any built wheel."""
+    return os.path.isdir(os.path.dirname(builds_folder(cache, "any")))
+
+
 def all_builds(cache: str, project: str) -> Iterator[Entry]:
     """Yield the built wheels of *project* that the store has under any key."""
     for key in names(os.path.dirname(builds_folder(cache, "any"))):
