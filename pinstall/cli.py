@@ -161,7 +161,7 @@ def _report(made: Install | None, status: int, journal: Journal) -> None:
 def _say(level: int, line: str) -> None:
     shown = f"pinstall: {line}"
     with suppress(Exception):
-        from pinstall.colours import painted
+        from pinstall.terminal import painted
 
         shown = painted(level, shown)
     _write(2, f"{shown}\n")

@@ -20,14 +20,15 @@ _DOWN = [
     "aftermath.second_run cache_tool.inventory",
     "aftermath.record_builds aftermath.outcome",
     "checks.prepare",
+    "checks.unpinned_builds",
     "checks.execute aftermath.other_versions aftermath.rescue aftermath.install_report journal",
     "aftermath.confirm aftermath.explain aftermath.survey checks.plan",
-    "aftermath.dependencies messages aftermath.unknown_layout",
+    "checks.dependencies messages aftermath.unknown_layout",
     "checks.checker",
     "checks.builds checks.candidates storage.actions settings",
     "inspection.inspector",
-    "ahead progress",
     "storage.store storage.ledger storage.view",
+    "storage.files",
     "storage.lock",
     "model.verdict",
     "inspection.build_record",
@@ -46,7 +47,7 @@ _DOWN = [
     "invocation.requirements_files invocation.format_control",
     "invocation.options",
     "model.links",
-    "model.digest model.foreign_data model.names interpreter repair_advice colours storage.disk_space",
+    "model.digest model.foreign_data model.names interpreter repair_advice terminal storage.disk_space",
     "__init__ cache_tool.__init__ invocation.__init__ pip_cache.__init__ inspection.__init__",
     "aftermath.__init__ checks.__init__ model.__init__ storage.__init__",
 ]
@@ -82,7 +83,7 @@ def _importers(library: str) -> set[str]:
 def test_each_library_is_known_where_it_belongs() -> None:
     assert _importers("filelock") == {"storage.lock"}
     assert _importers("elftools") == {"inspection.shared_libraries"}
-    assert _importers("tqdm") == {"progress"}
+    assert _importers("tqdm") == {"terminal"}
     assert _importers("msgpack") == {"pip_cache.http_entries"}
     assert _importers("platformdirs") == {"invocation.pip_config"}
     assert _importers("pip") == {"pip_child"}, "the program that goes on as pip, and nothing else"
@@ -99,6 +100,21 @@ def test_only_the_front_door_prints() -> None:
     assert calls == {"cli", "cache_tool.cli", "cache_tool.__main__", "pip_child"}, (
         "the last one tells its parent, through a pipe"
     )
+
+
+_CHANGING = re.compile(r"os\.(unlink|remove|rmdir|removedirs|rename|renames|replace|truncate)|shutil\.(rmtree|move)")
+# Who deletes or moves what: `actions` all that is in the cache; the others their own links, marks and unfinished files.
+_CHANGERS = {"storage.actions", "storage.view", "storage.lock", "storage.files"}
+
+
+def test_one_module_moves_and_deletes() -> None:
+    changers = {
+        module
+        for module in _MODULES
+        for node in ast.walk(ast.parse((_ROOT / module.replace(".", "/")).with_suffix(".py").read_text()))
+        if isinstance(node, ast.Call) and _CHANGING.fullmatch(ast.unparse(node.func))
+    }
+    assert changers == _CHANGERS
 
 
 def test_the_front_door_needs_the_standard_library_alone() -> None:

@@ -235,6 +235,24 @@ def test_another_tool_on_the_path_causes_another_build(lab: Lab, index: Index) -
     assert _builds(lab) == 2
 
 
+def test_builds_under_two_conditions_that_give_the_same_bytes(lab: Lab, index: Index) -> None:
+    """The wheel is right under both; the record of one build must not replace that of the other."""
+    script = "import time; time.localtime = lambda *_: (2026, 1, 1, 0, 0, 0, 0, 1, 0)\ntool = 'pg_config'"
+    for archive in index.root.iterdir():
+        archive.unlink()
+    sdist(index.root, "demo", "1.0", script=script)
+    folders, built = [], 0
+    for name in ("one", "two"):
+        (lab.root / name).mkdir()
+        _wrapper(lab, f"{name}/pg_config", "")
+        folders.append(f"{lab.root / name}:{lab.environ['PATH']}")
+    for path in (folders[0], folders[1], folders[0], folders[1]):
+        done = lab.pinstall(lab.environment(), "demo==1.0", PATH=path)
+        built += done.out.count("Building wheels for collected packages")
+    assert built == 2
+    assert len({wheel.read_bytes() for wheel in (lab.cache / "pinstall" / "store").rglob("*.whl")}) == 1
+
+
 @pytest.mark.parametrize("left", [None, "demo-1.0-cp311-cp311-linux_s390x.whl"])
 def test_a_wheel_folder_without_a_usable_wheel(lab: Lab, index: Index, left: str | None) -> None:
     """ "pip cache remove" or another machine that shares the cache leaves it so. No key is known, and pip builds into it."""
@@ -608,3 +626,34 @@ def test_an_error_in_the_search_for_libraries(lab: Lab, index: Index) -> None:
     done = lab.cache_tool(made, "verify")
     assert "No such file or directory" in done.out
     assert "internal error" not in done.err
+
+
+# Requirements that nobody pinned.
+
+
+@pytest.mark.parametrize("word", ["demo", "demo>=0.5"])
+def test_a_build_with_other_flags_is_not_reused_for_a_requirement_without_a_pin(lab: Lab, index: Index, word: str) -> None:
+    """As people type it: CMAKE_ARGS=... pip install llama-cpp-python."""
+    lab.pip(lab.environment(), word)
+    for variables, content in ((_ONE, "one"), ({}, "plain"), (_ONE, "one")):
+        environment = lab.environment()
+        done = lab.pinstall(environment, word, **variables)
+        assert environment.installed("demo") == f"1.0 {content}", done
+    assert _builds(lab) == 2, "plain pip's, and one with the flags"
+
+
+def test_a_build_with_other_flags_is_not_reused_for_a_dependency(lab: Lab, index: Index) -> None:
+    wheel(index.root, "app", "1.0", requires=["demo"])
+    lab.pip(lab.environment(), "app==1.0")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "app==1.0", **_ONE)
+    assert environment.installed("demo") == "1.0 one", done
+
+
+def test_a_call_without_flags_and_pins_has_no_view(lab: Lab, index: Index) -> None:
+    """It must not pay for what it does not ask."""
+    lab.pip(lab.environment(), "demo")
+    done = lab.pinstall(lab.environment(), "demo")
+    assert "views" not in done.out
+    assert done.said == []
+    assert _builds(lab) == 1

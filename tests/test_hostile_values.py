@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinstall.aftermath import dependencies, explain
-from pinstall.checks import satisfied
+from pinstall.aftermath import explain
+from pinstall.checks import dependencies, satisfied
 from pinstall.environment import Environment
 from pinstall.inspection import build_record, sdist_scan
 from pinstall.inspection.build_record import BuildRecord, Conditions

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pinstall.pip_cache.http_entries import FileStamp
-from pinstall.storage.ledger import Ledger, Proof, write_all, write_file
+from pinstall.storage.files import write_file
+from pinstall.storage.ledger import Ledger, Proof, write_all
 from pinstall.storage.lock import clock
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pinstall import progress
+from pinstall import terminal
 
 if TYPE_CHECKING:
     import pytest
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 # Reads a file of so many bytes, slowly, with a bar.
 _READ = """
 import io, sys, time
-from pinstall import progress
+from pinstall import terminal
 class Slow(io.BytesIO):
     def read(self, size=-1):
         time.sleep(0.3)
         return super().read(size)
-with progress.shown(Slow(bytes(6000)), int(sys.argv[1]), "demo-1.0.whl") as file:
+with terminal.shown(Slow(bytes(6000)), int(sys.argv[1]), "demo-1.0.whl") as file:
     while file.read(1000):
         pass
 """
@@ -36,8 +36,8 @@ with progress.shown(Slow(bytes(6000)), int(sys.argv[1]), "demo-1.0.whl") as file
 # Proves so many bytes, slowly.
 _PROVE = """
 import sys, time
-from pinstall import progress
-with progress.bar(int(sys.argv[1])) as bar:
+from pinstall import terminal
+with terminal.bar(int(sys.argv[1])) as bar:
     for _ in range(6):
         time.sleep(0.3)
         bar.update(1000)
@@ -47,7 +47,7 @@ with progress.bar(int(sys.argv[1])) as bar:
 def _on_a_terminal(size: int, script: str = _READ) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
-    environ = {**os.environ, "PYTHONPATH": str(Path(progress.__file__).parent.parent), "TERM": "xterm"}
+    environ = {**os.environ, "PYTHONPATH": str(Path(terminal.__file__).parent.parent), "TERM": "xterm"}
     with subprocess.Popen([sys.executable, "-c", script, str(size)], stderr=theirs, env=environ) as child:
         os.close(theirs)
         seen = b""
@@ -81,17 +81,17 @@ def test_none_for_what_is_small() -> None:
 
 
 def test_none_in_a_pipe() -> None:
-    environ = {**os.environ, "PYTHONPATH": str(Path(progress.__file__).parent.parent)}
+    environ = {**os.environ, "PYTHONPATH": str(Path(terminal.__file__).parent.parent)}
     done = subprocess.run([sys.executable, "-c", _READ, str(100 << 20)], capture_output=True, env=environ, check=True)
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
 def test_none_for_what_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever its size."""
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", terminal)
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
     begun = time.monotonic()
-    with progress.shown(io.BytesIO(bytes(1000)), 100 << 20, "demo") as file:
+    with terminal.shown(io.BytesIO(bytes(1000)), 100 << 20, "demo") as file:
         assert file.read() == bytes(1000)
-    assert terminal.getvalue().strip() == "" or time.monotonic() - begun > 1
+    assert screen.getvalue().strip() == "" or time.monotonic() - begun > 1

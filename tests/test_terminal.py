@@ -321,7 +321,7 @@ def test_keys_while_pinstall_waits_for_the_lock(lab: Lab, keys: bytes, status: i
 _SLOWLY = """
 import io, sys, time
 if sys.argv[0].endswith("pinstall"):
-    from pinstall import progress
+    from pinstall import terminal
     from pinstall.pip_cache import http_entries as entries
 
     class Slow(io.BytesIO):

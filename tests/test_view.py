@@ -149,7 +149,7 @@ def test_dangling_links_to_wheels_are_removed(cache: Path) -> None:
     folder = view.make(str(cache), _NAME, plan, ["http-v2"])
     made = wheel(Path(folder, wheel_path(_KEYS[0])), "other", "1.0")
     os.unlink(_entry(cache, _KEYS[0]).content)
-    view.forget_gone(str(cache), _NAME)
+    view.forget_gone(folder)
     left = [sorted(os.listdir(os.path.join(folder, wheel_path(key)))) for key in _KEYS[:2]]
     assert left == [["origin.json", made.name], ["demo-1.0-py3-none-any.whl", "origin.json"]]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
-from pinstall.aftermath import dependencies
-from pinstall.aftermath.dependencies import Want
+from pinstall.checks import dependencies
+from pinstall.checks.dependencies import Want
 from pinstall.messages import listed, pinned
 from pinstall.model import links
 from pinstall.model.pins import project_named

@@ -7,7 +7,6 @@ comparing the entries that it received with the old ones shows which of them wer
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -122,6 +121,7 @@ class Rescue:
             elif layout is keys.TWO_FILES and (head := http_entries.asking_head(survey.entry(key).paths[0])):
                 shown[key] = head
         view.seal(self._cache.root, folder, layout, shown)
+        view.forget_gone(folder)
         for wheel in self._wheels:
             view.hide(folder, wheel.entry)
 
@@ -233,20 +233,3 @@ class Rescue:
         record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
         missing = self._checker.builds.missing(entry, record) if record else ()
         return "", f"{', '.join(missing)} is not found" if missing else ""
-
-
-def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[str]:
-    """Remove the ``.dist-info`` folders of half-installed distributions; return them as ``name==version``.
-
-    *infos* are the ``.dist-info`` folders that pip has created, *before* those that existed when the call began, which stay.
-    A folder without INSTALLER is half-installed: pip writes that file after a wheel's other files. pip would take such a
-    distribution for installed and leave it broken. pinstall removes nothing else outside of the cache.
-    """
-    kept, removed = {os.path.realpath(folder) for folder in before}, []
-    for folder in sorted(infos):
-        is_half = not os.path.lexists(os.path.join(folder, "INSTALLER")) and not os.path.islink(folder)
-        if is_half and os.path.isdir(folder) and os.path.realpath(folder) not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
-            name, _, version = os.path.basename(folder).removesuffix(".dist-info").rpartition("-")
-            removed.append(f"{name}=={version}")
-    return removed

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from pinstall import messages
 from pinstall.aftermath.install_report import Report
 from pinstall.aftermath.outcome import CRASHED, FAILED, SecondRun
-from pinstall.aftermath.rescue import Rescue, remove_half_installed
+from pinstall.aftermath.rescue import Rescue
 from pinstall.messages import NOTE, WARNING
-from pinstall.storage import lock
+from pinstall.storage import actions, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ def decide(prepared: Prepared, rescue: Rescue, journal: Journal) -> SecondRun | 
         journal.say(WARNING, messages.not_again(f"no view of the cache can be made ({error.strerror})", rescue.doubtful))
         return None
     report = Report(prepared.cache.call.values.get("json_report_file"))
-    half = remove_half_installed(rescue.first.infos, prepared.dist_infos)
+    half = actions.remove_half_installed(rescue.first.infos, prepared.dist_infos)
     journal.healed = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
     journal.runs += 1
     journal.say(WARNING, messages.again(rescue.doubtful))

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall.aftermath import dependencies
-from pinstall.aftermath.dependencies import Want
+from pinstall.checks import dependencies
+from pinstall.checks.dependencies import Want
 from pinstall.inspection import acceptance, integrity
 from pinstall.inspection.identify import identify
 from pinstall.invocation import toml_sources

@@ -13,7 +13,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import __version__, colours, environment, messages, progress
+from pinstall import __version__, environment, messages, terminal
 from pinstall.cache_tool import display, inventory, removal, verify
 from pinstall.cache_tool.patterns import matches
 from pinstall.environment import NoEnvironmentError
@@ -119,7 +119,7 @@ def _warn(line: str) -> None:
 
 
 def _say(level: int, line: str) -> None:
-    print(colours.painted(level, line), file=sys.stderr, flush=True)
+    print(terminal.painted(level, line), file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -296,7 +296,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     items = [item for item in target.take_inventory().items if matches(pattern, item)]
     verifier = verify.Verifier(target.cache, os.environ)
-    with progress.bar(sum(item.size for item in items)) as bar:
+    with terminal.bar(sum(item.size for item in items)) as bar:
         proven = verifier.prove(items, bar.update)
     bad = [one for one in proven if one.reason]
     for one in bad:
@@ -318,7 +318,7 @@ def _tell(one: verify.Proven, label: str) -> None:
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
     where = " in the store" if item.stored else ""
-    print(f"{label}: {display.name(item)}{kind}{where}: {one.reason}, {colours.plain(one.detail)}")
+    print(f"{label}: {display.name(item)}{kind}{where}: {one.reason}, {terminal.plain(one.detail)}")
 
 
 def _prune(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pinstall.colours import plain
+from pinstall.terminal import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -59,7 +59,8 @@ class Builds:
         """
         sha256 = evidence.digests["sha256"]
         origin = locator.read_origin(os.path.dirname(entry.content))
-        record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
+        records = store.records(self._cache.root, entry.key.partition("/")[0], sha256)
+        record = records[0] if records else None
         then = dict(record.source) if record else origin.by_algorithm if origin else {}
         if pin.hashes:
             is_pinned = any(then.get(d.algorithm) == d.hex for d in pin.hashes)
@@ -73,7 +74,12 @@ class Builds:
             return evidence._replace(other=_UNKNOWN_WAY)  # built with unknown flags: not to be adopted as plain pip's
         if record is None:
             return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._says(link, entry)))
-        other = build_record.difference(record.conditions, self._conditions(pin.project, pin.settings, record.says))
+        differences = {
+            build_record.difference(known.conditions, self._conditions(pin.project, pin.settings, known.says)): known
+            for known in reversed(records)
+        }
+        other = next((text for text in ("", *differences) if text in differences), "")
+        record = differences[other]
         return evidence._replace(record=record, other=other, missing=self.missing(entry, record))
 
     def missing(self, entry: Entry, record: BuildRecord) -> tuple[str, ...]:
@@ -98,14 +104,18 @@ class Builds:
     def record(self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: Entry) -> BuildRecord | None:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
-        *hashes* are the pin's: pip has verified the source against them. Returns None if the wheel is damaged, as after pip
-        was killed. Raises `OSError`.
+        *hashes* are the pin's: pip has verified the source against them. Returns None if the wheel cannot be read to its end,
+        as after pip was killed. If its backend leaves RECORD incomplete each time, the ledger notes that. Raises `OSError`.
         """
         with http_entries.open_content(entry) as file:
             sha256 = integrity.digests(file, ["sha256"])["sha256"]
             file.seek(0)
-            if integrity.archive(file, entry.filename).fault:
-                return None
+            content = integrity.archive(file, entry.filename)
+        if content.broken:
+            return None
+        key = entry.key.partition("/")[0]
+        for own_key in (entry.key, f"{key}/{store.build_parts(key, sha256)[-1]}/{entry.filename}") if content.fault else ():
+            self._prover.ledger(project).came_back(own_key, "damaged", content.fault)
         origin = locator.read_origin(os.path.dirname(entry.content))
         link = links.Link(origin.url) if origin else None
         says = self._says(link, entry)

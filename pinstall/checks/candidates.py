@@ -44,6 +44,12 @@ class Gathered(NamedTuple):
     wheel_keys: Mapping[str, bool]
     open_ended: bool
 
+    def joined(self, others: Gathered) -> Gathered:
+        """Return these candidates, and those *others* whose keys these do not have."""
+        more = tuple(found for found in others.candidates if wheel_key(found.entry) not in self.wheel_keys)
+        keys = {**others.wheel_keys, **self.wheel_keys}
+        return Gathered((*self.candidates, *more), keys, self.open_ended or others.open_ended)
+
 
 def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
     """Return the candidates for *pins* in *cache* and in the store, in the order of the pins."""

@@ -81,8 +81,10 @@ class Checker:
         stamp = http_entries.stamp_of(entry)
         evidence = self._page(candidate, stamp) if candidate.page else self._artifact(candidate, stamp)
         identity = evidence.identity(entry)
-        given = self.prover.ledger(pin.project).given(entry.key, identity)
-        return Finding(candidate, stamp, decide(pin, entry, evidence._replace(given=given)), identity, evidence.record)
+        evidence = evidence._replace(given=self.prover.ledger(pin.project).given(entry.key, identity))
+        if entry.kind == "built" and self._trusts:
+            evidence = self._with_build(candidate, evidence)
+        return Finding(candidate, stamp, decide(pin, entry, evidence), identity, evidence.record)
 
     def again(self, finding: Finding) -> Finding | None:
         """Return a new finding on the same entry; None if the entry is gone."""
@@ -101,10 +103,16 @@ class Checker:
             return evidence
         if candidate.stored and evidence.digests and not store.is_kept(entry, evidence.digests["sha256"]):
             evidence = evidence._replace(fault=evidence.fault or "it is not the file that was kept")
-        if not self._trusts or evidence.unreadable or evidence.fault:
+        return evidence
+
+    def _with_build(self, candidate: Candidate, evidence: Evidence) -> Evidence:
+        """Add to the *evidence* on a built wheel the facts about its source and its build (`Builds.evidence`)."""
+        if evidence.fault and "damaged" in evidence.given:
+            evidence = evidence._replace(fault=None)  # its backend makes every wheel with this fault, and pip accepts it
+        if evidence.unreadable or evidence.fault:
             return evidence
         try:
-            return self.builds.evidence(candidate.pin, entry, candidate.source, evidence)
+            return self.builds.evidence(candidate.pin, candidate.entry, candidate.source, evidence)
         except Exception as error:  # noqa: BLE001 (an error for one entry must not end the call)
             return evidence._replace(unreadable=foreign_data.reason(error))
 
@@ -150,5 +158,5 @@ def _wanted(candidate: Candidate) -> Wanted:
     stated = digest.known(entry.stated)
     is_built = entry.kind == "built"  # its build record is found by its SHA-256; the pin's hashes are those of the source
     algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes) if not is_built}
-    checked = is_built or (entry.kind == "download" and not stated and not pin.hashes)
+    checked = is_built or (entry.kind == "download" and not stated)
     return Wanted(frozenset(algorithms or {"sha256"}), checked)

@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import messages
-from pinstall.checks import candidates, plan
+from pinstall.checks import candidates, plan, unpinned_builds
 from pinstall.checks.checker import Checker
 from pinstall.checks.execute import settle
 from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
 from pinstall.model.verdict import Delete
 from pinstall.settings import read as read_settings
-from pinstall.storage import lock, view
+from pinstall.storage import lock, store, view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,12 +120,15 @@ def _checked(
 ) -> tuple[Plan, list[Finding]]:
     """Check the candidates for *pins* and apply the plan; return it, and the findings whose entries were deleted."""
     cache = checker.cache
-    gathered = candidates.gather(cache, pins)
-    findings = checker.check(gathered.candidates)
-    journal.examined += findings
     by_project = settings_by_project(cache.call.lines)
     # A call that shapes builds builds other wheels than plain pip does, so its pip builds into a view.
-    is_open = gathered.open_ended or checker.builds.are_shaped(by_project, by_project.values())
+    is_shaped = checker.builds.are_shaped(by_project, by_project.values())
+    gathered = candidates.gather(cache, pins)
+    if is_shaped or store.has_builds(cache.root):
+        gathered = gathered.joined(unpinned_builds.gather(cache, pins, is_shaped=is_shaped))
+    findings = checker.check(gathered.candidates)
+    journal.examined += findings
+    is_open = gathered.open_ended or is_shaped
     made = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
     lines = list(messages.hidden(made.hidden, would=not changes))
     deleted: list[Finding] = []

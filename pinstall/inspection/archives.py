@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
@@ -50,7 +51,8 @@ def judged() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is not None:  # gzip and bz2 report corrupt data as an OSError without a number
+        # gzip and bz2 report corrupt data as an OSError without a number, and a nonsensical offset is an invalid argument.
+        if error.errno not in (None, errno.EINVAL):
             raise
         raise BrokenError(str(error)) from error
     except NotImplementedError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import progress
+from pinstall import terminal
 from pinstall.inspection import integrity
 from pinstall.pip_cache import http_entries
 from pinstall.storage.ledger import Ledger, Proof
@@ -63,9 +64,11 @@ class Prover:
         large = [reading for reading in readings if reading.stamp.size >= _LARGE]
         if len(large) < 2:
             return
-        from pinstall.ahead import begun
+        from concurrent.futures import ThreadPoolExecutor
 
-        self._begun = begun(self._read, [reading for reading in large if not self._remembered(reading)])
+        # Its threads need not end before pinstall does: that leaves by os._exit.
+        pool = ThreadPoolExecutor(os.cpu_count())
+        self._begun = {reading: pool.submit(self._read, reading) for reading in large if not self._remembered(reading)}
 
     def proof(self, reading: Reading) -> Proof:
         """Return the required proof of a file, and remember it in the ledger.
@@ -85,7 +88,7 @@ class Prover:
     def _read(self, reading: Reading) -> Proof:
         _, entry, stamp, wanted = reading
         size = 0 if self._quiet else stamp.size * (2 if wanted.checked else 1)
-        with http_entries.open_content(entry) as whole, progress.shown(whole, size, entry.filename) as file:
+        with http_entries.open_content(entry) as whole, terminal.shown(whole, size, entry.filename) as file:
             proof = Proof(stamp, clock(), integrity.digests(file, wanted.algorithms))
             if wanted.checked:
                 file.seek(0)

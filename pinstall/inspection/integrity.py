@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import io
 import itertools
 import re
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pinstall.inspection import archives
 from pinstall.model import digest
-from pinstall.model.digest import STRENGTH
 from pinstall.model.links import SDIST_ENDINGS
 from pinstall.model.names import normalized
 
@@ -26,11 +26,15 @@ _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 
 
 class Content(NamedTuple):
-    """The result of reading an archive: its fault (None: sound, or not judged), and name (normalized) and version if known."""
+    """The result of reading an archive: its fault (None: sound, or not judged), and name (normalized) and version if known.
+
+    ``broken``: it is a wheel that cannot be read to its end, so that pip fails on it.
+    """
 
     fault: str | None
     name: str = ""
     version: str = ""
+    broken: bool = False
 
 
 def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
@@ -48,7 +52,16 @@ def archive(file: BinaryIO, filename: str) -> Content:
         return wheel(file)
     if filename.endswith(".zip"):
         return Content(_zip_fault(file))
-    return Content(_tar_fault(file) if filename.endswith(SDIST_ENDINGS) else None)
+    if filename.endswith(SDIST_ENDINGS) or _is_packed(file):
+        return Content(_tar_fault(file))
+    return Content(None)
+
+
+def _is_packed(file: BinaryIO) -> bool:
+    """Return whether a file is packed as sdists are. A URL such as ``/tarball/v1`` does not name its archive."""
+    magic = file.read(3)
+    file.seek(0)
+    return magic.startswith((b"\x1f\x8b", b"BZh", b"\xfd7z"))
 
 
 def _tar_fault(file: BinaryIO) -> str | None:
@@ -94,7 +107,7 @@ def wheel(file: BinaryIO) -> Content:
         with archives.zipped(file) as archive_:
             return _wheel(archive_)
     except archives.BrokenError as error:
-        return Content(f"not a readable wheel ({error})")
+        return Content(f"not a readable wheel ({error})", broken=True)
     except archives.UnprovenError:
         return Content(None)
 
@@ -163,7 +176,7 @@ def _record_fault(
         if name not in recorded and name not in unrecorded:
             return f"{name} is not in its RECORD"
         algorithm, _, value = recorded.get(name, "").partition("=")
-        if algorithm not in STRENGTH or not value:
+        if not value or not _is_known(algorithm):
             for _ in archives.pieces(archive_, member):  # without a hash only the CRC can be checked, on which pip fails, too
                 pass
         elif name not in unrecorded and _member_hash(archive_, member, algorithm) != value.rstrip("="):
@@ -172,8 +185,16 @@ def _record_fault(
     return f"{missing} is in its RECORD and not in it" if missing else None
 
 
+def _is_known(algorithm: str) -> bool:
+    """Return whether RECORD may use a hash algorithm, and this Python has it: any of a fixed length, "sha256 or better"."""
+    try:
+        return hashlib.new(algorithm).digest_size > 0
+    except ValueError:
+        return False
+
+
 def _member_hash(archive_: zipfile.ZipFile, member: zipfile.ZipInfo, algorithm: str) -> str:
-    made = digest.new(algorithm)
+    made = hashlib.new(algorithm)
     for piece in archives.pieces(archive_, member):
         made.update(piece)
     return base64.urlsafe_b64encode(made.digest()).rstrip(b"=").decode()

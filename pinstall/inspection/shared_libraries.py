@@ -34,11 +34,13 @@ _MOST_ENTRIES = 1000  # linkers write about ten segments and thirty dynamic entr
 _MOST_FOLDERS = 10_000  # searching them takes half a second
 _DEEPEST = 3  # levels, as in site-packages/nvidia/cublas/lib
 _NOT_BELOW = ("__pycache__", ".dist-info", ".egg-info")
+_ELF = b"\x7fELF"
+_SCRIPT = re.compile(r"^[^/]+\.data/scripts/")
 _IN_SITE_PACKAGES = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 
 
 class Libraries(NamedTuple):
-    """The sonames of the shared libraries that a wheel's extension modules need, sorted: those found, and those missing.
+    """The sonames of the shared libraries that a wheel's extension modules and programs need, sorted: found, and missing.
 
     A library that another distribution provides is found only if that distribution is installed. ``places`` are the paths of
     system libraries: those that the loader finds outside the wheel and outside all installed distributions.
@@ -69,6 +71,7 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
     try:
         with archives.zipped(wheel) as archive:
             members = {info.filename: info for info in archive.infolist() if _is_library(info.filename)}
+            members |= {info.filename: info for info in archive.infolist() if _is_program(archive, info)}
             needs = _all_needs(archive, members, os.path.realpath(site_packages))
     except (archives.BrokenError, archives.UnprovenError):
         return None
@@ -96,6 +99,11 @@ def _is_library(member: str) -> bool:
     return name.endswith((".so", ".pyd", ".dylib")) or ".so." in name
 
 
+def _is_program(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """Return whether a member is a compiled program that pip installs as a script, as uwsgi is."""
+    return bool(_SCRIPT.match(info.filename)) and archives.read(archive, info, len(_ELF)) == _ELF
+
+
 def _all_needs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], site_packages: str) -> list[_Needs] | None:
     """Return the needs of each of *members*; None if those of one are unknown, or if all together are too large."""
     if sum(info.file_size for info in members.values()) > _LARGEST:
@@ -105,8 +113,9 @@ def _all_needs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo],
         data = archives.read(archive, info, info.file_size)
         if not _kind(data) or _kind(data) != _kind_of(sys.executable):
             return None
-        place = os.path.join(site_packages, _IN_SITE_PACKAGES.sub("", name))
-        need = _needs(data, os.path.dirname(place))
+        # A program goes to the folder of scripts, PREFIX/bin beside PREFIX/lib/pythonX.Y/site-packages.
+        place = os.path.join(site_packages, _IN_SITE_PACKAGES.sub("", _SCRIPT.sub("../../../bin/", name)))
+        need = _needs(data, os.path.normpath(os.path.dirname(place)))
         if need is None:
             return None
         found.append(need)

@@ -105,8 +105,10 @@ def _download(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     stated = digest.agree(entry.stated, evidence.digests)
     if stated is False:
         return Delete("wrong-hash", f"it should be {digest.known(entry.stated)[0]}")
-    if stated is None and pin.hashes:
-        return Keep() if pinned(pin, evidence) else Hide("other-file", "its hash is not the pin's")
+    if stated is None and pin.hashes and pinned(pin, evidence):
+        return Keep()
+    if stated is None and pin.hashes and not evidence.fault:
+        return Hide("other-file", "its hash is not the pin's")
     if stated is None and evidence.fault:
         return Delete("damaged", evidence.fault)
     if stated is None and evidence.name and not _is_labelled(pin, entry, evidence):

@@ -314,11 +314,14 @@ def read_origin(folder: str) -> Origin | None:
 
 
 def local_file(link: Link) -> Entry | None:
-    """Return an entry for the local file of *link*; None if the link is remote, or does not lead to a regular file."""
+    """Return an entry for the local file of *link*; None if the link is remote, or does not lead to a regular file.
+
+    Symbolic links are followed: Nix, Bazel and git-annex make folders of them, and they are the user's, not the cache's.
+    """
     if is_http(link.url) or is_vcs(link.url):
         return None
     path = _path(link.url)
-    entry = http_entries.Entry("source", link.url, (path or "",), link.filename)
+    entry = http_entries.Entry("source", link.url, (os.path.realpath(path) if path else "",), link.filename)
     return entry if http_entries.stamp(entry.content) is not None else None
 
 

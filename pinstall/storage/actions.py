@@ -24,10 +24,12 @@ from pinstall.pip_cache.http_entries import (
     write_spent,
 )
 from pinstall.storage import store, view
-from pinstall.storage.ledger import UNFINISHED, placed, share, write_file
+from pinstall.storage.files import UNFINISHED, placed, share, write_file
 from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, markers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pinstall.inspection.build_record import BuildRecord
 
 _LARGEST_ORIGIN = 1 << 20  # bytes; a larger origin.json is not copied
@@ -58,7 +60,7 @@ def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
         _unlink(path, entry)
     _check_gone(entry)
     if entry.kind == "built" and entry.content.startswith(os.path.join(cache, FOLDER, "")):
-        for name in (store.RECORD, ORIGIN):
+        for name in (ORIGIN, *filter(store.is_record, names(os.path.dirname(entry.content)))):
             _try_unlink(os.path.join(os.path.dirname(entry.content), name))
     return True
 
@@ -285,10 +287,13 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     Copies it to pip's own folder if that has no wheel. Raises `OSError`.
     """
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
-    write_file(cache, os.path.join(there, store.RECORD), _record_text(record))
+    write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
-    os.replace(path, place)
-    share(place)
+    if os.lstat(path).st_nlink == 1:
+        os.replace(path, place)
+        share(place)
+    else:  # the backend has kept a hard link, through which it may write
+        _copy_wheel(cache, Entry("built", key, (path,), os.path.basename(path)), place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not _has_wheel(here):
         _restore_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))
@@ -324,7 +329,7 @@ def adopt(cache: str, entry: Entry, record: BuildRecord) -> None:
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
         _copy_wheel(cache, entry, os.path.join(there, entry.filename))
-    write_file(cache, os.path.join(there, store.RECORD), _record_text(record))
+    write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
 
 
 def prune(cache: str, bound: int) -> None:
@@ -580,3 +585,22 @@ def _make_pip_folder(folder: str) -> None:
     if os.path.realpath(folder) != folder:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
     os.makedirs(folder, exist_ok=True)
+
+
+def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[str]:
+    """Remove the ``.dist-info`` folders of half-installed distributions; return them as ``name==version``.
+
+    *infos* are the ``.dist-info`` folders that pip has created, *before* those that existed when the call began, which stay.
+    A folder without INSTALLER is half-installed: pip writes that file after a wheel's other files. pip would take such a
+    distribution for installed and leave it broken. pinstall removes nothing else outside of the cache.
+    """
+    kept, removed = {os.path.realpath(folder) for folder in before}, []
+    for folder in sorted(infos):
+        is_half = not os.path.lexists(os.path.join(folder, "INSTALLER")) and not os.path.islink(folder)
+        if is_half and os.path.isdir(folder) and os.path.realpath(folder) not in kept:
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
+            name, _, version = os.path.basename(folder).removesuffix(".dist-info").rpartition("-")
+            removed.append(f"{name}=={version}")
+    return removed

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.pip_cache.http_entries import FileStamp, stamp
+from pinstall.storage.files import write_file
 from pinstall.storage.lock import FOLDER, made_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 _FORMAT = 1
-# Every file is written in this folder and then renamed: `actions.sweep` finds the unfinished files of killed calls here.
-UNFINISHED = "unfinished"
 _LARGEST = 16 << 20  # characters: about fifty thousand proofs
 # A file may change again within one tick of its file system's clock; the coarsest (FAT) ticks every 2 s.
 _TICK = 2_000_000_000
@@ -91,33 +89,6 @@ class Ledger:
         made_folder(self.cache, "ledger")
         write_file(self.cache, self.path, text)
         self._new, self._new_given = {}, {}
-
-
-def write_file(cache: str, path: str, text: str) -> None:
-    """Write *text* to the file *path* below *cache*, whole or not at all. Raises `OSError`."""
-    with placed(cache, path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-@contextmanager
-def placed(cache: str, place: str) -> Iterator[str]:
-    """Yield the path of a temporary file, then rename the file to *place*; if anything fails, delete it and raise."""
-    temporary = os.path.join(made_folder(cache, UNFINISHED), os.urandom(8).hex())
-    try:
-        yield temporary
-        share(temporary)
-        os.replace(temporary, place)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def share(path: str) -> None:
-    """Give a regular file the mode of its folder without execution, regardless of the umask: a group may share the cache."""
-    if stamp(path) is not None:
-        with suppress(OSError):
-            os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o666)
 
 
 def write_all(ledgers: Iterable[Ledger]) -> None:

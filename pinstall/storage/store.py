@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pinstall.inspection.build_record import BuildRecord
 
 RECORD = "record.json"
+_MORE = "record-"
 _LARGEST_RECORD = 8 << 20
 _ID = 16  # hexadecimal digits of the wheel's SHA-256
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
@@ -111,7 +112,7 @@ def build_folders(cache: str) -> Iterator[tuple[str, str]]:
 def _kept(paths: list[str]) -> Kept:
     stamps = {path: found for path in paths if (found := stamp(path)) is not None}
     used = max((found.modified for found in stamps.values()), default=0)
-    stamps = {path: found for path, found in stamps.items() if os.path.basename(path) != RECORD}
+    stamps = {path: found for path, found in stamps.items() if not is_record(os.path.basename(path))}
     return Kept(tuple(stamps), sum(found.size for found in stamps.values()), used)
 
 
@@ -148,9 +149,31 @@ def is_recorded(cache: str, key: str, sha256: str) -> bool:
     return os.path.lexists(os.path.join(cache, FOLDER, *build_parts(key, sha256), RECORD))
 
 
-def recorded(folder: str) -> BuildRecord | None:
-    """Return the build record in the *folder* of a stored build; None if it has no readable one."""
-    path = os.path.join(folder, RECORD)
+def records(cache: str, key: str, sha256: str) -> list[BuildRecord]:
+    """Return all build records of the wheel with this *sha256*: builds under several conditions may give the same bytes."""
+    folder = os.path.join(cache, FOLDER, *build_parts(key, sha256))
+    found = [recorded(folder, name) for name in sorted(filter(is_record, names(folder)), key=lambda name: name != RECORD)]
+    return [record for record in found if record is not None and record.wheel == sha256]
+
+
+def is_record(name: str) -> bool:
+    """Return whether a file in the folder of a stored build holds a build record."""
+    return name == RECORD or (name.startswith(_MORE) and name.endswith(".json"))
+
+
+def record_name(folder: str, record: BuildRecord) -> str:
+    """Return the file name for a *record* in the *folder* of its build: one of its own beside a record of other conditions."""
+    before = recorded(folder)
+    if before is None or before.wheel != record.wheel or before.conditions == record.conditions:
+        return RECORD
+    from pinstall.inspection import build_record
+
+    return f"{_MORE}{build_record.hashed(repr(record.conditions))[:_ID]}.json"
+
+
+def recorded(folder: str, name: str = RECORD) -> BuildRecord | None:
+    """Return the build record of this *name* in the *folder* of a stored build; None if it has no readable one."""
+    path = os.path.join(folder, name)
     if stamp(path) is None:
         return None
     from pinstall.inspection import build_record
@@ -160,6 +183,11 @@ def recorded(folder: str) -> BuildRecord | None:
             return build_record.from_json(json.loads(file.read(_LARGEST_RECORD)))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def has_builds(cache: str) -> bool:
+    """Return whether the store has, or had, any built wheel."""
+    return os.path.isdir(os.path.dirname(builds_folder(cache, "any")))
 
 
 def all_builds(cache: str, project: str) -> Iterator[Entry]:

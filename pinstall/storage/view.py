@@ -223,7 +223,9 @@ def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
         if os.path.realpath(folder) == folder:  # to Python, a junction is a folder
             for found in http_entries.names(folder):
                 path = os.path.join(folder, found)
-                if found.endswith(".whl") and http_entries.stamp(path) is not None and os.lstat(path).st_nlink == 1:
+                # On Windows the view itself consists of hard links; elsewhere a backend may have made one.
+                is_new = sys.platform != "win32" or os.lstat(path).st_nlink == 1
+                if found.endswith(".whl") and http_entries.stamp(path) is not None and is_new:
                     yield key, path
 
 
@@ -239,11 +241,11 @@ def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
             yield path, place
 
 
-def forget_gone(cache: str, name: str) -> None:
-    """Remove the dangling links to built wheels from the view *name*. Raises `OSError`."""
-    for folder, _ in http_entries.walk_built(os.path.join(cache, lock.FOLDER, _VIEWS, name)):
-        for found in http_entries.names(folder):
-            path = os.path.join(folder, found)
+def forget_gone(folder: str) -> None:
+    """Remove the dangling links to built wheels from the view in *folder*. Raises `OSError`."""
+    for wheels, _ in http_entries.walk_built(folder):
+        for found in http_entries.names(wheels):
+            path = os.path.join(wheels, found)
             if os.path.islink(path) and not os.path.exists(path):
                 os.unlink(path)
 

@@ -1,0 +1,94 @@
+"""Find built wheels of unpinned projects: those that the call names and, if the call shapes builds, all dependencies.
+
+People type ``CMAKE_ARGS=... pip install llama-cpp-python``: pip must not reuse a wheel with other flags, pinned or not.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pinstall.checks import dependencies
+from pinstall.checks.candidates import Candidate, Gathered, wheel_key
+from pinstall.checks.dependencies import Want
+from pinstall.model import links
+from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache.locator import Artifact
+from pinstall.storage import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pinstall.model.pins import Pin
+    from pinstall.pip_cache.http_entries import Entry
+    from pinstall.pip_cache.locator import Cache
+
+# More than the largest known installs need.
+_MOST_PROJECTS = 1_000
+
+
+def gather(cache: Cache, pins: Iterable[Pin], *, is_shaped: bool) -> Gathered:
+    """Return the built wheels that pip may use for requirements of projects that no pin of the call names.
+
+    If the call sets nothing that shapes builds, only keys under which pinstall has stored a build count: other wheels are
+    plain pip's, and no record shows that they were built with flags.
+    """
+    pinned = {pin.project: pin for pin in pins}
+    named = list(_named(cache, pinned))
+    wants = [*_reached(cache, [*map(Want, pinned.values()), *named])] if is_shaped else named
+    found: dict[str, Candidate] = {}
+    for want in wants:
+        if want.pin.project not in pinned and not cache.call.formats.refuses(want.pin.project, is_wheel=False):
+            for candidate in _builds(cache, want.pin, everywhere=is_shaped):
+                found.setdefault(candidate.entry.content, candidate)
+    return Gathered(tuple(found.values()), {wheel_key(c.entry): True for c in found.values()}, open_ended=False)
+
+
+def _named(cache: Cache, pinned: Iterable[str]) -> Iterator[Want]:
+    """Yield the requirements of the call whose projects are not *pinned*."""
+    projects = set(pinned)
+    for line in cache.call.lines:
+        if line.constraint or line.editable:
+            continue
+        want = dependencies.want(line.text, line.place, cache.environment.markers)
+        if want and not want.pin.url and want.pin.project not in projects:
+            yield want._replace(pin=want.pin._replace(settings=line.settings))
+
+
+def _reached(cache: Cache, wants: list[Want]) -> Iterator[Want]:
+    """Yield *wants* and their dependencies, direct or not, as far as cached artifacts declare them."""
+    markers, waiting, seen = cache.environment.markers, list(wants), set[tuple[str, str]]()
+    while waiting and len(seen) < _MOST_PROJECTS:
+        want = waiting.pop(0)
+        identity = (want.pin.project, str(want.pin.specifier))
+        if identity in seen:
+            continue
+        seen.add(identity)
+        yield want
+        if not cache.call.has("ignore_dependencies"):
+            for entry in (*_artifacts(cache, want.pin), *(c.entry for c in _builds(cache, want.pin, everywhere=True))):
+                waiting += dependencies.of(entry, want, markers)
+
+
+def _artifacts(cache: Cache, pin: Pin) -> Iterator[Entry]:
+    """Yield the cached downloads of the versions that *pin* admits."""
+    located = cache.locate(pin)
+    others = (Artifact(offer.link(), links.label(offer.filename, pin.project)) for offer in located.others)
+    for file in (*located.files, *others):
+        if file.label is None or pin.admits(file.label.version):
+            yield from cache.downloads(file)
+
+
+def _builds(cache: Cache, pin: Pin, *, everywhere: bool) -> Iterator[Candidate]:
+    """Yield the built wheels of versions that *pin* admits, pip's own before the store's; see `gather`."""
+    kept = [entry for entry in store.all_builds(cache.root, pin.project) if _fits(cache, pin, entry)]
+    own = [entry for entry in cache.walked(pin) if _fits(cache, pin, entry)] if everywhere else []
+    for key in {wheel_key(entry) for entry in kept} - {wheel_key(entry) for entry in own}:
+        folder = os.path.join(cache.root, keys.wheel_path(key))
+        own += [entry for entry in http_entries.built_under(folder, key, pin.project) if _fits(cache, pin, entry)]
+    yield from (Candidate(pin, entry) for entry in own)
+    yield from (Candidate(pin, entry, stored=True) for entry in kept)
+
+
+def _fits(cache: Cache, pin: Pin, entry: Entry) -> bool:
+    return entry.label is not None and pin.admits(entry.label.version) and cache.is_ours(entry)
