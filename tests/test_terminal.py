@@ -242,7 +242,7 @@ def test_warnings_are_yellow_and_errors_red(lab: Lab) -> None:
     wheel(index.root, "demo", "2.0", requires=["nothing-like-it"])
     lab.pip(environment, "-i", index.url, "--target", lab.root / "there", "demo==1.0")
     flip(lab.bodies()[0])
-    note, warning = "pinstall: the cache is not to blame: ", "pinstall: deleted demo-1.0-py3-none-any.whl "
+    note, warning = "pinstall: the cache was not to blame: ", "pinstall: deleted demo-1.0-py3-none-any.whl "
     (said,) = _said(lab, environment, "-i", index.url, "demo==1.0")
     assert said.startswith(_YELLOW + warning)
     assert said.endswith(_END)
@@ -385,6 +385,6 @@ def test_ctrl_c_during_a_long_verification_after_a_failure(lab: Lab, slow: Envir
     assert ended.end == "status 1, terminal restored"
     assert "Traceback" not in ended.out
     environment = lab.environment()
-    assert lab.pinstall(environment, "demo==1.0").said[-1] == "the cache was to blame: pip runs once more"
+    assert lab.pinstall(environment, "demo==1.0").said[-1].startswith("the cache was to blame, and is mended: ")
     assert environment.installed("part") == "1.0 1.0"
     assert _left(lab) == []

@@ -37,10 +37,7 @@ def other_versions_now(prepared: Prepared) -> dict[Pin, list[OtherVersion]]:
 
 
 def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
-    """Tidy the cache after pip.
-
-    It waits for the lock only to remove bad entries after a failure. A later call does the steps that are skipped now.
-    """
+    """Tidy the cache after pip. It never waits for the lock: a later call does the steps that are skipped now."""
     status, rescue = outcome.status, outcome.rescue
     view = outcome.second.view if outcome.second else prepared.view
     name = view.name if view else ""
@@ -55,7 +52,7 @@ def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
     if status == 0:
         _note_unchanged(prepared)
     elif rescue is not None:
-        for wrong in under_lock(prepared, rescue.clean, journal):
+        for wrong in under_lock(prepared, rescue.clean, journal, waits=False):
             journal.say(NOTE, messages.refused(wrong.name, wrong.reason))
     if status in (FAILED, CRASHED):
         _explain(prepared, rescue, status, journal)

@@ -72,12 +72,19 @@ def settle(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
     journal.say(WARNING, messages.blamed(wrong))
 
 
-def under_lock(prepared: Prepared, act: Callable[[], list[Wrong]], journal: Journal) -> list[Wrong]:
-    """Return the result of *act* under the lock. If the cache cannot be changed, warn and return an empty list."""
+def under_lock(prepared: Prepared, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True) -> list[Wrong]:
+    """Return the result of *act* under the lock; an empty list if the cache cannot be changed.
+
+    If *waits*, wait for the lock as long as the settings allow, and warn if that was not enough. Otherwise a later call does
+    the same work.
+    """
     try:
-        with lock.held(prepared.cache.root, prepared.settings.lock_timeout, lambda line: journal.say(WARNING, line)):
+        seconds = prepared.settings.lock_timeout if waits else 0
+        with lock.held(prepared.cache.root, seconds, lambda line: journal.say(WARNING, line)):
             return act()
     except (OSError, lock.LockTimeoutError) as error:
         reason = getattr(error, "strerror", "") or str(error)
+        if not waits:
+            return []
         journal.say(WARNING, f"the cache cannot be changed ({reason}): the next call will have to do the same")
         return []

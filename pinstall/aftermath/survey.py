@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinstall import terminal
 from pinstall.checks import dependencies
 from pinstall.checks.dependencies import Want
 from pinstall.inspection import acceptance, integrity
@@ -231,8 +232,11 @@ class Survey:
 
     def _judge(self) -> None:
         wanted = sorted({*self.claims, *self.used.old, *self.used.new} - self.pages)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pool = ThreadPoolExecutor(os.cpu_count())
+        try:
             verdicts = dict(zip(wanted, pool.map(self._is_vouched, wanted), strict=True))
+        finally:  # a user who interrupts pinstall need not wait for the files that are being read
+            pool.shutdown(wait=False, cancel_futures=True)
         self.vouched = frozenset(key for key, good in verdicts.items() if good)
         self.dated = frozenset(
             key
@@ -262,7 +266,9 @@ class Survey:
         claims = self.claims.get(key) or list(_content_claims(entry))
         stated = [known for claim in claims if (known := digest.known(claim.digests))]
         stated += [known for pin in self._pins if claims and (known := self._pinned(pin, claims[0]))]
-        with http_entries.open_content(entry) as file:
+        stamp = http_entries.stamp(entry.content)
+        size = stamp.size if stamp and not self._cache.call.is_quiet else 0
+        with http_entries.open_content(entry) as whole, terminal.shown(whole, size, self.name(key)) as file:
             found = integrity.digests(file, {d.algorithm for known in stated for d in known})
             if stated:
                 wrong = next((known for known in stated if digest.agree(known, found) is False), None)

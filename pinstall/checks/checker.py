@@ -58,8 +58,7 @@ class Checker:
     def __init__(self, cache: Cache, environ: Mapping[str, str], *, trust_ledger: bool = True) -> None:
         """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact."""
         self.cache, self._trusts = cache, trust_ledger
-        is_quiet = cache.call.verbosity < 0 or cache.call.values.get("progress_bar") == "off"
-        self.prover = Prover(cache.root, anew=not trust_ledger, quiet=is_quiet)
+        self.prover = Prover(cache.root, anew=not trust_ledger, quiet=cache.call.is_quiet)
         self._environ = environ
 
     @cached_property

@@ -36,6 +36,11 @@ class Invocation(NamedTuple):
     formats: Formats
     unread: tuple[Unread, ...]
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the user wants no progress bars."""
+        return self.verbosity < 0 or self.values.get("progress_bar") == "off"
+
     def has(self, *dests: str) -> bool:
         """Return whether any of these options, named by ``dest``, is set."""
         return any(self.values.get(dest) for dest in dests)
