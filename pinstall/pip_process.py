@@ -248,8 +248,10 @@ def _be_pip(reading: int, telling: int) -> NoReturn:
 
 
 def _show_from(path: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print pip's traceback without pinstall's frames: from the frame of the program at *path* on."""
+    """Show the traceback of pip without the frames of pinstall and of the program at *path*, which runs pip."""
     while trace is not None and trace.tb_frame.f_code.co_filename != path:
+        trace = trace.tb_next
+    while trace is not None and trace.tb_frame.f_code.co_filename == path:
         trace = trace.tb_next
     sys.__excepthook__(kind, error.with_traceback(trace), trace)
 

@@ -128,5 +128,5 @@ def test_a_satisfied_call_loads_neither_packaging_nor_filelock(lab: Lab) -> None
     command = [environment.python, "-X", "importtime", environment.pinstall, *words]
     done = subprocess.run(command, cwd=lab.root, env=lab.environ, capture_output=True, text=True, check=True)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "pinstall.satisfied" in loaded
+    assert "pinstall.checks.satisfied" in loaded
     assert {name for name in loaded if name.partition(".")[0] in ("packaging", "filelock", "msgpack", "elftools")} == set()

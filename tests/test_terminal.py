@@ -336,7 +336,7 @@ if sys.argv[0].endswith("pinstall"):
             return Slow(file.read())
 
     entries.open_content = open_content
-    progress._LARGE = 10_000
+    terminal._LARGE_FILE = 10_000
 """
 
 
