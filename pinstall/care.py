@@ -122,7 +122,7 @@ class Care:
                 self._folder = self._made_view(self._name)
                 return given.with_cache(self._folder)
             except OSError as error:
-                self._do_without(f"no view of it can be made ({error.strerror})")
+                self._do_without(f"no filtered view of pip's cache could be made ({error.strerror})")
         return given if self._may_use else given.without_cache()
 
     def _made_view(self, name: str | None) -> str:
@@ -167,7 +167,10 @@ class Care:
         try:
             folder = self._sealed_view(rescue)
         except OSError as error:
-            self._say(WARNING, messages.not_again(f"no view of the cache can be made ({error.strerror})", rescue.doubtful))
+            self._say(
+                WARNING,
+                messages.not_again(f"no filtered view of pip's cache could be made ({error.strerror})", rescue.doubtful),
+            )
             return None
         self._report = install_report.Report(self._call.values.get("json_report_file"))
         half = remove_half_installed(first.infos, self._before)
@@ -203,7 +206,7 @@ class Care:
                 return act()
         except (OSError, lock.LockTimeoutError) as error:
             reason = getattr(error, "strerror", "") or str(error)
-            self._say(WARNING, f"the cache cannot be changed ({reason}): the next call will have to do the same")
+            self._say(WARNING, messages.not_repaired(reason))
             return []
 
     def finish(self, status: int) -> None:
@@ -232,8 +235,7 @@ class Care:
         version = ".".join(map(str, cache.pip))
         found = messages.listed(unknown_layout.signs(cache, self._view, self._began))
         if found and unknown_layout.is_first(cache.root, version):
-            reason = f"pip {version} is newer than pinstall, and keeps its cache otherwise"
-            self._say(WARNING, messages.not_checked(found, reason))
+            self._say(WARNING, messages.unknown_parts(found, version))
 
     def _diagnose(self, status: int) -> None:
         from pinstall.aftermath.explain import causes

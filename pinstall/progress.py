@@ -25,7 +25,7 @@ def shown(file: BinaryIO, size: int, what: str) -> AbstractContextManager[Binary
         file,
         "read",
         total=size,
-        desc=f"pinstall: proving {what}",
+        desc=f"pinstall: checking {what}",
         delay=_PATIENCE,
         disable=None,
         leave=False,
@@ -38,5 +38,5 @@ def bar(size: int) -> AbstractContextManager[tqdm[NoReturn]]:
     """Return a bar for *size* bytes that are to be proven, on a terminal alone; `update` it."""
     from tqdm import tqdm
 
-    desc = "pinstall-cache: proving"
+    desc = "pinstall-cache: checking"
     return tqdm(total=size, desc=desc, unit="B", unit_scale=True, unit_divisor=1024, delay=_PATIENCE, disable=None, leave=False)

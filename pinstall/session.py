@@ -34,7 +34,7 @@ _USAGE_ERROR = 2
 # Another program's distribution, whose import package and command have the names of ours.
 _FOREIGN = "pinstall"
 _CONTRADICTED = 90
-_NOT_UNDERSTOOD = Unread("this call", "pip understands an option or setting of it that pinstall does not")
+_NOT_UNDERSTOOD = Unread("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
 
 
 class Session:
@@ -45,7 +45,9 @@ class Session:
         self._environment, runner = environment.of(target)
         self._pip_version = runner.pip_version or ()
         self.given = Given(list(target.words), self._pip_version)
-        self._versionless = Unread("this call", f"the pip that {target.runner} runs has no metadata")
+        self._versionless = Unread(
+            "this call", f"the version of the pip of {target.runner} is unknown, because it has no metadata; reinstall that pip"
+        )
         self._call: Invocation | None = None
         self._unchecked: Unread | None = None
         self._satisfied = False
@@ -63,7 +65,7 @@ class Session:
             return
         if os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir):  # pip would fail to build
             self.given = self.given.without_cache()
-            self._say(ERROR, messages.without_cache("it is no folder"))
+            self._say(ERROR, messages.without_cache(f"{call.cache_dir} is not a directory"))
             return
         self._before = self._environment.versions()
         if self._environment.is_own and _FOREIGN in self._before:
@@ -121,10 +123,10 @@ class Session:
     def finish(self, status: int) -> None:
         """After pip, whatever its *status*: put the cache in order, and say what was not checked. Never waits."""
         if self._unchecked and (status == 0 or self._unchecked not in (_NOT_UNDERSTOOD, self._versionless)):
-            self._say(WARNING, messages.not_checked(self._unchecked.source, self._unchecked.reason))
+            self._say(WARNING, messages.install_not_checked(self._unchecked.reason))
         if self._call is not None and self._call.cache_dir is not None and status != _USAGE_ERROR:
             for unread in self._call.unread:
-                self._say(WARNING, messages.not_checked(unread.source, unread.reason))
+                self._say(WARNING, messages.pins_not_checked(unread.source, unread.reason))
         if self._care:
             self._care.finish(status)
 
@@ -185,7 +187,7 @@ class Session:
         try:
             report.write(path, story)
         except OSError as error:
-            self._say(ERROR, f"the report cannot be written ({error.strerror})")
+            self._say(ERROR, f"the report {path} could not be written ({error.strerror})")
 
     def _read(self) -> Invocation | None:
         """Read the call; None where pinstall cannot, or where there is no pip to read it."""
@@ -207,7 +209,7 @@ class Session:
         """Say why nothing of the call can be checked; "" if it can."""
         if self._pip_version < _OLDEST_PIP:
             version = ".".join(map(str, self._pip_version))
-            return f"pip {version} keeps its cache in a way that pinstall does not know; upgrade pip"
+            return f"pip {version} is older than 23.0, and pinstall does not know its cache format; upgrade pip"
         try:
             self._environment.hold()
         except SilentPythonError as error:

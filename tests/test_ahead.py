@@ -51,6 +51,6 @@ def test_several_large_downloads_of_which_one_is_bad(lab: Lab) -> None:
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, *pins)
     assert done.status == 0, done
-    assert [line.partition(" (")[0] for line in done.said] == ["deleted two-1.0-py3-none-any.whl"]
+    assert [line.partition(" from ")[0] for line in done.said] == ["removed two-1.0-py3-none-any.whl"]
     assert index.fetched == ["two-1.0-py3-none-any.whl"]
     assert environment.installed("two") == "1.0 1.0"

@@ -84,7 +84,7 @@ def test_a_member_that_unpacks_to_a_thousand_times_its_size(kind: int, monkeypat
     monkeypatch.setattr(integrity, "LARGEST_METADATA", _MEGABYTE)
     data = _wheel({"demo.bin": bytes(30 * _MEGABYTE)}, kind, metadata=bytes(_MEGABYTE + 1))
     with _within(5 if kind == zipfile.ZIP_DEFLATED else 70):  # the others unpack what they read at once
-        assert _read_all(data).fault == "not a readable wheel (ValueError)"
+        assert _read_all(data).fault == "it is not a readable wheel: ValueError"
 
 
 def test_a_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_a_header_of_a_tar_is_not_read_for_ever(kind: bytes) -> None:
 
 def test_headers_in_headers_are_damage_and_no_error_of_ours() -> None:
     packed = (_tar_header("x", tarfile.GNUTYPE_LONGNAME, 1) + b"x" + bytes(511)) * 5_000
-    assert _read_all(packed, ".tar").fault == "not readable to its end (RecursionError)"
+    assert _read_all(packed, ".tar").fault == "it cannot be read to its end: RecursionError"
 
 
 def test_holes_of_sparse_members_are_not_read() -> None:
@@ -219,7 +219,7 @@ def test_an_encrypted_wheel_is_not_proven_damaged() -> None:
 
 
 def test_a_record_that_is_no_table_is_damage() -> None:
-    assert _read_all(_wheel({}, record="x" * 200_000)).fault == "its RECORD is not readable"
+    assert _read_all(_wheel({}, record="x" * 200_000)).fault == "its RECORD file cannot be parsed"
 
 
 @pytest.mark.parametrize("size", [1, 2, -1, archives.LARGEST_READ])

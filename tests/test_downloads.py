@@ -57,7 +57,7 @@ def test_a_flipped_bit_is_found_whatever_the_page_states(lab: Lab, page: dict[st
     assert done.status == 0, done
     assert environment.installed("demo") == "1.0 good"
     assert len(done.said) == 1
-    assert done.said[0].startswith("deleted demo-1.0-py3-none-any.whl (download) from the cache: ")
+    assert done.said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: its hash is ")
     assert done.said[0].endswith("; demo==1.0 (argument)")
 
 
@@ -114,8 +114,8 @@ def test_a_file_published_anew_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> N
     assert environment.installed("demo") == "1.0 new", done
     assert done.said == [
         (
-            "set aside demo-1.0-py3-none-any.whl (download): other-file, its hash is not the pin's; "
-            "demo==1.0 (requirements.txt, line 2)"
+            "moved demo-1.0-py3-none-any.whl out of pip's cache: its hash is not one of the pinned hashes (other-file); "
+            "it is restored when pinned; demo==1.0 (requirements.txt, line 2)"
         )
     ]
 
@@ -165,7 +165,7 @@ def test_a_metadata_file_is_held_to_the_hash_of_the_page(lab: Lab) -> None:
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 good", done
-    assert done.said[0].startswith("deleted demo-1.0-py3-none-any.whl.metadata (metadata file) from the cache: wrong-hash, ")
+    assert done.said[0].startswith("removed demo-1.0-py3-none-any.whl.metadata from pip's cache: its hash is ")
 
 
 def test_what_nobody_pins_and_what_is_for_others_is_left_alone(lab: Lab) -> None:
@@ -181,7 +181,7 @@ def test_what_nobody_pins_and_what_is_for_others_is_left_alone(lab: Lab) -> None
     for body in bodies:
         flip(body)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
-    assert [line.partition(" (")[0] for line in done.said] == ["deleted demo-1.0-py3-none-any.whl"]
+    assert [line.partition(" from ")[0] for line in done.said] == ["removed demo-1.0-py3-none-any.whl"]
     # One is new; the two others lie there as they were.
     assert len([body for body in bodies if body.exists()]) == 3
 
@@ -261,7 +261,7 @@ def test_report_says_and_changes_nothing(lab: Lab, word: str) -> None:
     variables = {"PINSTALL_POLICY": "report"} if word == "report" else {}
     words = [word] if word.startswith("-") else []
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", *words, **variables)
-    assert done.said[0].startswith("would delete demo-1.0-py3-none-any.whl (download) from the cache: wrong-hash, ")
+    assert done.said[0].startswith("would remove demo-1.0-py3-none-any.whl from pip's cache: its hash is ")
     assert body.read_bytes() == before
 
 
@@ -289,9 +289,10 @@ def test_another_wheel_in_its_place_where_nothing_states_a_hash(lab: Lab) -> Non
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 good", done
-    assert "mislabelled, inside it is demo 2.0" in done.said[0]
+    assert "it contains demo 2.0 (mislabelled)" in done.said[0]
 
 
 def test_a_password_in_the_url_of_requirements_is_not_said(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "-r", "https://joe:hunter2@localhost:1/r.txt?token=hunter2", PIP_RETRIES="0")
-    assert done.said == ["not checked: https://localhost:1/r.txt (a URL is pip's to fetch)"]
+    why = "pinstall reads no URLs; download it and name the file to have it checked"
+    assert done.said == [f"pins in https://localhost:1/r.txt were not checked: {why}"]

@@ -88,8 +88,8 @@ def test_installed_apart_with_nothing_active(lab: Lab, index: str) -> None:
     assert (done.status, done.out) == (91, "")
     assert done.said == [
         (
-            "there is no environment to install into: pinstall is installed apart, and neither VIRTUAL_ENV nor CONDA_PREFIX "
-            "is set; activate an environment, or name one with --python"
+            "there is no environment to install into: pinstall runs as a standalone tool (pipx, uv tool), and neither "
+            "VIRTUAL_ENV nor CONDA_PREFIX is set; activate an environment, or name one with --python"
         )
     ]
     assert not _has(ours.folder)
@@ -112,7 +112,8 @@ def test_an_active_environment_whose_python_does_not_run(lab: Lab, code: str) ->
     (broken / "bin" / "python").chmod(0o755)
     done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(broken))
     assert (done.status, done.out) == (91, "")
-    assert done.said == [f"the active environment, {broken}, has a Python that does not run"]
+    cure = "recreate it, or name another with --python"
+    assert done.said == [f"the Python of the active environment, {broken}, does not run; {cure}"]
 
 
 def test_an_active_environment_without_a_python(lab: Lab) -> None:
@@ -120,7 +121,7 @@ def test_an_active_environment_without_a_python(lab: Lab) -> None:
     _set_apart(ours, "uv-receipt.toml")
     done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(lab.root / "gone"))
     assert done.status == 91
-    assert done.said[0].endswith("gone, has no Python in it")
+    assert done.said[0].endswith("gone, contains no Python; activate another, or name one with --python")
 
 
 @pytest.mark.parametrize("form", ["after", "before", "joined", "folder", "variable"])
@@ -217,7 +218,7 @@ def test_python_is_taken_out_of_the_words(words: list[str], rest: list[str], nam
 def test_apart_and_nothing_active(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     (tmp_path / "uv-receipt.toml").touch()
-    with pytest.raises(NoEnvironmentError, match="installed apart"):
+    with pytest.raises(NoEnvironmentError, match="standalone tool"):
         target(["a"], {}, as_module=False)
     assert target(["a"], {}, as_module=True).python == sys.executable
 

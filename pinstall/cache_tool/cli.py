@@ -33,14 +33,14 @@ _INTERRUPTED = 130
 _SECONDS = {"h": 3_600, "d": 86_400, "w": 604_800}
 _SHELLS = ("bash", "fish", "zsh")
 _KINDS = {
-    "built": "Wheels that pip built",
+    "built": "Built wheels",
     "download": "Downloads",
     "metadata": "Metadata files",
     "page": "Index pages",
     "other": "Other responses",
 }
-_EPILOG = """exit status: 0: done, and with verify: all is sound; 1: it could not be done, or something bad is (still) there;
-2: these words were not understood. docs/cache.md tells more."""
+_EPILOG = """exit status: 0: success (verify: every entry is good); 1: the command failed, or a bad entry is (still) in the
+cache; 2: invalid arguments. For details see docs/cache.md."""
 
 
 class _RefusedError(Exception):
@@ -59,7 +59,7 @@ class _World(NamedTuple):
 
     def taken(self) -> Inventory:
         for name in self.links:
-            _warn(f"not looked into: {name} is a symbolic link")
+            _warn(f"skipped {os.path.join(self.root, name)}: it is a symbolic link")
         return inventory.take(self.root, self.indexes)
 
     @property
@@ -98,7 +98,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
-        return _fail(f"the cache cannot be changed ({error.strerror or type(error).__name__})")
+        return _fail(f"pip's cache cannot be changed ({error.strerror or type(error).__name__})")
     except KeyboardInterrupt:
         return _INTERRUPTED
     return status
@@ -120,40 +120,42 @@ def _say(level: int, line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--cache-dir", metavar="DIR", help="pip's cache folder (default: that of the environment's pip)")
-    common.add_argument("--python", metavar="PYTHON", help="the environment, or its interpreter, whose cache it is")
+    common.add_argument("--python", metavar="PYTHON", help="the environment (or its interpreter) whose pip cache to use")
     parser = argparse.ArgumentParser("pinstall-cache", parents=[common], epilog=_EPILOG)
-    parser.description = "See, prove and tidy pip's cache, and what pinstall keeps in it."
+    parser.description = "List, verify and clean up pip's cache, including pinstall's store in it."
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, parents=[common], epilog=_EPILOG)
 
-    pattern = "a project, name==version, or a glob over file names; none: all"
-    add("dir", "show the cache folder").add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    add("info", "show where the parts of the cache are, and their sizes").add_argument(
-        "words", nargs="*", help=argparse.SUPPRESS
-    )
-    listing = add("list", "list what is in the cache: built wheels, downloads, and what pinstall keeps")
+    pattern = "a project, name==version, or a glob of file names; default: everything"
+    add("dir", "show the cache directory").add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    add("info", "show the parts of the cache and their sizes").add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    listing = add("list", "list the contents of the cache: built wheels, downloads, and pinstall's store")
     listing.add_argument("words", nargs="*", metavar="PATTERN", help=pattern)
-    listing.add_argument("--format", choices=("human", "abspath", "json"), default="human", help="how (default: human)")
-    remove = add("remove", "remove what a pattern means, of all kinds")
+    listing.add_argument(
+        "--format", choices=("human", "abspath", "json"), default="human", help="output format (default: human)"
+    )
+    remove = add("remove", "remove all entries that match a pattern")
     remove.add_argument("words", nargs="*", metavar="PATTERN", help=pattern.partition(";")[0])
     add("purge", "remove everything").add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    proof = add("verify", "prove every entry; status 1 if something bad is there, or is still there after --fix")
+    proof = add("verify", "check every entry; exit status 1 if one is bad (with --fix: if one could not be removed)")
     proof.add_argument("words", nargs="*", metavar="PATTERN", help=pattern)
-    proof.add_argument("--fix", action="store_true", help="remove what is proven to be bad, and nothing else")
-    prune = add("prune", "remove what nobody can use: halves of entries, builds that did not end, views of the dead")
+    proof.add_argument("--fix", action="store_true", help="remove the bad entries, and nothing else")
+    prune = add("prune", "remove files that pip cannot use: incomplete entries, unfinished builds, leftovers of killed runs")
     prune.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    prune.add_argument("--older-than", metavar="AGE", type=_age, help="and entries not used for so long: 12h, 30d, 8w")
-    add("completion", "print the completion of a shell").add_argument("shell", choices=_SHELLS)
+    prune.add_argument(
+        "--older-than", metavar="AGE", type=_age, help="also remove entries that were not used for this long: 12h, 30d, 8w"
+    )
+    add("completion", "print the completion script for a shell").add_argument("shell", choices=_SHELLS)
     return parser
 
 
 def _age(text: str) -> float:
     found = re.fullmatch(r"([0-9]{1,9})([hdw])", text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{messages.shortened(text)!a} is no age: 12h, 30d, 8w")
+        raise argparse.ArgumentTypeError(f"invalid age {messages.shortened(text)!a} (expected e.g. 12h, 30d, 8w)")
     return int(found[1]) * _SECONDS[found[2]]
 
 
@@ -210,8 +212,8 @@ def _info(arguments: argparse.Namespace) -> int:
     print()
     for kind, what in _KINDS.items():
         print(f"{what}: {_summed(item for item in taken.items if item.entry.kind == kind and not item.stored)}")
-    print(f"Kept by pinstall: {_summed(item for item in taken.items if item.stored)}")
-    print(f"Of no use to pip: {len(taken.strays)} ({display.size(sum(stray.size for stray in taken.strays))})")
+    print(f"Stored by pinstall: {_summed(item for item in taken.items if item.stored)}")
+    print(f"Not usable by pip: {len(taken.strays)} ({display.size(sum(stray.size for stray in taken.strays))})")
     return 0
 
 
@@ -238,7 +240,7 @@ def _list(arguments: argparse.Namespace) -> int:
     elif arguments.format == "abspath":
         print("".join(f"{path}\n" for path in display.paths(items)), end="")
     elif not items:
-        print("Nothing cached." if pattern == "*" else "Nothing cached that matches.")
+        print("Nothing cached." if pattern == "*" else "Nothing in the cache matches.")
     else:
         print("Cache contents:\n")
         print("\n".join(display.table(items)))
@@ -287,11 +289,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     bad = [one for one in proven if one.reason]
     for one in bad:
         _tell(one, "bad")
-    print(f"Entries proven: {len(proven)} ({display.size(sum(one.item.size for one in proven))}), {len(bad)} bad")
+    print(f"Entries checked: {len(proven)} ({display.size(sum(one.item.size for one in proven))}), {len(bad)} bad")
     for reason, count in verify.by_reason(bad):
         print(f"  {reason}: {count}")
     if len(items) > len(proven):
-        print(f"Entries that there is no measure for: {len(items) - len(proven)}")
+        print(f"Entries not checked, because there is nothing to check them against: {len(items) - len(proven)}")
     if os.path.isdir(world.root) and proven:
         verifier.remember()
     gone = verifier.fix(bad, world.held()) if bad and arguments.fix else []
@@ -303,8 +305,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _tell(one: verify.Proven, what: str) -> None:
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
-    where = " in the store" if item.stored else ""
-    print(f"{what}: {display.name(item)}{kind}{where}: {one.reason}, {colours.plain(one.detail)}")
+    where = " in pinstall's store" if item.stored else ""
+    print(f"{what}: {display.name(item)}{kind}{where}: {colours.plain(one.detail)} ({one.reason})")
 
 
 def _prune(arguments: argparse.Namespace) -> int:
@@ -319,9 +321,9 @@ def _prune(arguments: argparse.Namespace) -> int:
     strays = removal.unused(taken.strays, now)
     for reason in sorted({stray.reason for stray in strays}):
         alike = [stray for stray in strays if stray.reason == reason]
-        print(f"of no use: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
+        print(f"not usable by pip: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
     if items:
-        print(f"not used for so long: {_summed(items)}")
+        print(f"not used for that long: {_summed(items)}")
     return _removed(removal.prune(world.root, strays, items, world.held()))
 
 

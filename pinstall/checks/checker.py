@@ -159,7 +159,7 @@ class Checker:
         stamp = http_entries.stamp_of(entry)
         evidence = self._with_proof(pin, entry, stamp, Evidence(), _wanted(pin, entry))
         if stored and entry.kind == "built" and evidence.digests and not store.is_kept(entry, evidence.digests["sha256"]):
-            evidence = evidence._replace(fault=evidence.fault or "it is not the file that was kept")
+            evidence = evidence._replace(fault=evidence.fault or "it is not the file that pinstall stored")
         if entry.kind == "built" and not self._anew and not evidence.unreadable and not evidence.fault:
             try:
                 evidence = self.builds.evidence(pin, entry, link, evidence)
@@ -221,7 +221,7 @@ class Checker:
         if entry.unreadable:
             return evidence._replace(unreadable=entry.unreadable)
         if stamp is None:
-            return evidence._replace(unreadable="it is no regular file")
+            return evidence._replace(unreadable="it is not a regular file")
         try:
             known = self.prover.proof(Reading(pin.project, entry, stamp, wanted))
         except Exception as error:  # noqa: BLE001 (one entry must not cost the call)

@@ -51,7 +51,7 @@ def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     if not _is_seen(cache, entry, seen):
         return False
     for path in entry.paths:
-        _unlink(path, entry)
+        _unlink(path)
     _gone(entry)
     if entry.kind == "built" and entry.content.startswith(os.path.join(cache, FOLDER, "")):
         for name in (store.RECORD, ORIGIN):
@@ -86,7 +86,7 @@ def set_aside(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -
         else:
             _aside_http(cache, entry)
     except OSError as error:
-        raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
+        raise NotDoneError(f"{entry.content} could not be moved ({error.strerror})") from error
     if not is_spent(entry):
         _gone(entry)
     return True
@@ -107,7 +107,7 @@ def leave(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bo
         made_folder(cache, SPENT)
         write_file(cache, _left_note(cache, entry), _file(entry.content))
     except OSError as error:
-        raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
+        raise NotDoneError(f"{entry.content} could not be moved ({error.strerror})") from error
     return True
 
 
@@ -138,24 +138,24 @@ def _is_seen(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     if not os.path.lexists(entry.content):
         return False
     if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
-        raise NotDoneError(f"{entry.filename} lies behind a symbolic link")
+        raise NotDoneError(f"{entry.content} is behind a symbolic link, which pinstall does not follow")
     if seen is None or stamp(entry.content) != seen:
         raise ChangedError(entry.filename)
     return True
 
 
-def _unlink(path: str, entry: Entry) -> None:
+def _unlink(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise NotDoneError(f"{entry.filename} cannot be removed ({error.strerror})") from error
+        raise NotDoneError(f"{path} could not be removed ({error.strerror})") from error
 
 
 def _gone(entry: Entry) -> None:
     if any(os.path.lexists(path) for path in entry.paths):
-        raise NotDoneError(f"{entry.filename} is still in the cache")
+        raise NotDoneError(f"{entry.content} is still there after its removal")
 
 
 def _aside_http(cache: str, entry: Entry) -> None:
@@ -170,7 +170,7 @@ def _aside_http(cache: str, entry: Entry) -> None:
         _spend(cache, entry, lasting=True)
     except ValueError:  # no pip can read its head, so none is asking
         for path in entry.paths:
-            _unlink(path, entry)
+            _unlink(path)
     os.replace(note, places[0] + ".json")
 
 
