@@ -192,7 +192,7 @@ class Rescue:
         if key in old.pages:
             same = listed(old.offers(key), self._cache) == listed(new.offers(key), self._cache)
             return "" if same else "it was outdated"
-        return "" if old.sha256(key) == new.sha256(key) else "the server has another file now"
+        return "" if old.sha256(key) == new.sha256(key) else "it differs from the file on the server"
 
     # Built wheels
 
