@@ -410,7 +410,7 @@ def _is_bad(done: Result, filename: str, reason: str, count: int) -> None:
     lines = done.out.splitlines()
     assert done.status == 1, done
     assert lines[0].startswith(f"bad: {filename}")
-    assert f": {reason}, " in lines[0]
+    assert lines[0].endswith(f" ({reason})")
     assert lines[1].startswith(f"Entries checked: {count} (")
     assert lines[1].endswith(", 1 bad")
     assert lines[2:] == [f"  {reason}: 1"]

@@ -480,7 +480,7 @@ def test_the_hash_of_a_file_in_the_other_format(lab: Lab, refused: str) -> None:
     pinned = made.pop(refused)
     (other,) = made.values()
     (line,) = _causes(lab, "-i", index.url, "-r", _locked(lab, _hash(pinned)), refused, "demo")
-    assert f"{pinned.name} (refused by {refused})" in line
+    assert f"{pinned.name} (excluded by {refused})" in line
     assert f"{other.name} (its hash on the index is not one of the pinned hashes)" in line
 
 

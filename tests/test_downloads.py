@@ -57,7 +57,7 @@ def test_a_flipped_bit_is_found_whatever_the_page_states(lab: Lab, page: dict[st
     assert done.status == 0, done
     assert environment.installed("demo") == "1.0 good"
     assert len(done.said) == 1
-    assert done.said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: its hash is ")
+    assert done.said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: ")
     assert done.said[0].endswith("; demo==1.0 (argument)")
 
 
@@ -206,9 +206,9 @@ def test_a_version_for_other_platforms_alone_is_listed(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     assert done.status == 1
     assert [line.partition(":")[0] for line in done.said] == [
-        "deleted index page of demo from the cache",
-        "the cache was to blame",
-        "cannot be installed",
+        "pip runs once more without cached files that may be outdated or damaged",
+        "the cache was not to blame",
+        "demo cannot be installed",
     ]
     wheel(index.root, "demo", "1.0")
     assert lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0").status == 0

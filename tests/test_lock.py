@@ -57,7 +57,7 @@ def test_a_healthy_cache_needs_no_lock(lab: Lab) -> None:
 def test_who_is_waited_for_is_named(tmp_path: Path) -> None:
     """The holder is another process; it lets go when the waiter has been told."""
     holder = (
-        "import sys\nfrom pinstall import lock\n"
+        "import sys\nfrom pinstall.storage import lock\n"
         "with lock.held(sys.argv[1], 5, print):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     process = subprocess.Popen(

@@ -119,7 +119,7 @@ def _say(level: int, line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--cache-dir", metavar="DIR", help="pip's cache folder (default: that of the environment's pip)")
+    common.add_argument("--cache-dir", metavar="DIR", help="pip's cache directory (default: that of the environment's pip)")
     common.add_argument("--python", metavar="PYTHON", help="the environment (or its interpreter) whose pip cache to use")
     parser = argparse.ArgumentParser("pinstall-cache", parents=[common], epilog=_EPILOG)
     parser.description = "List, verify and clean up pip's cache, including pinstall's store in it."
