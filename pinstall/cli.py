@@ -27,21 +27,22 @@ _ERROR = -2
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
 
-_HELP = """pinstall: pip install whose cache cannot lie.
+_HELP = """pinstall: 'pip install' that checks pip's cache before pip uses it.
 
-Usage: pinstall [whatever pip install takes]
+Usage: pinstall [arguments of pip install]
 
-Pinned requirements are checked against pip's cache; what does not match is evicted, and the call goes on to pip.
+For each pinned requirement, pinstall checks the files that pip would take from its cache, removes the bad ones, and
+then runs 'pip install' with the same arguments.
 
-Variables:
-  PINSTALL_POLICY           evict (default); report: say, and change nothing; off: straight to pip
-  PINSTALL_KEEP_VERSIONS    set: leave other versions of a pinned project where they are
-  PINSTALL_BUILD_VARIABLES  more names or globs of variables that shape builds
-  PINSTALL_STORE_SIZE       bound of what is kept: 500M, 2G ... (default 5G); 0: nothing
-  PINSTALL_REPORT           file for the whole story of the call as JSON
-  PINSTALL_LOCK_TIMEOUT     seconds to wait for another pinstall that is changing the cache (default 30)
+Environment variables:
+  PINSTALL_POLICY           evict (default): remove bad files; report: only print what would be done; off: run plain pip
+  PINSTALL_KEEP_VERSIONS    if set, other versions of a pinned project stay in pip's cache
+  PINSTALL_BUILD_VARIABLES  further variables that influence builds (names or globs, separated by spaces)
+  PINSTALL_STORE_SIZE       how much pinstall may store: 500M, 2G ... (default 5G); 0 stores nothing
+  PINSTALL_REPORT           write a JSON report of this run to this file
+  PINSTALL_LOCK_TIMEOUT     seconds to wait while another pinstall changes the cache (default 30)
 
-What follows is pip's own help.
+pip's own help follows.
 """
 
 
@@ -124,7 +125,7 @@ def _serve(target: Target, pip: Pip) -> int:
     except KeyboardInterrupt:
         pass  # pip has ended, and its status counts
     except Exception as error:  # noqa: BLE001 (as above)
-        _say_broken(error, "what this call built or learnt is not kept", journal)
+        _say_broken(error, "what pinstall learned from this run is lost", journal)
     _report(made, status, journal)
     return status
 
@@ -137,7 +138,11 @@ def _without_us(error: Exception, target: Target, pip: Pip, journal: Journal | N
     asked = pip_process.Given(list(target.words), version)
     given = asked.without_cache()
     is_sure = given.arguments != asked.arguments
-    _say_broken(error, f"pip runs without the cache{'' if is_sure else ', unless the call names one'}", journal)
+    _say_broken(
+        error,
+        "running pip with --no-cache-dir" if is_sure else "running pip without its cache, unless the command names one",
+        journal,
+    )
     status = pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
     if journal is not None:
         _report(None, status, journal)
@@ -155,7 +160,7 @@ def _report(made: Install | None, status: int, journal: Journal) -> None:
 
         install.report(made, status, journal)
     except Exception as error:  # noqa: BLE001 (as above)
-        _say_broken(error, "the report is not written", journal)
+        _say_broken(error, "no report was written", journal)
 
 
 def _say(level: int, line: str) -> None:
@@ -183,7 +188,11 @@ def _say_broken(error: Exception, outcome: str, journal: Journal | None) -> None
         from pinstall import repair_advice
 
         cure = repair_advice.command(error)
-    advice = f"its own packages have changed, and this mends them: {cure}" if cure else "PINSTALL_POLICY=off turns pinstall off"
+    advice = (
+        f"pinstall's own dependencies are missing or have a wrong version; to repair them, run: {cure}"
+        if cure
+        else "to bypass pinstall, set PINSTALL_POLICY=off"
+    )
     # The words of an exception may hold a URL with credentials: its kind must do.
     line = f"internal error ({type(error).__name__}): {outcome}; {advice}"
     _complain(line)

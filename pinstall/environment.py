@@ -63,16 +63,20 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
     active = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX")
     if not active:
         raise NoEnvironmentError(
-            "there is no environment to install into: pinstall is installed apart, and neither VIRTUAL_ENV nor CONDA_PREFIX is "
-            "set; activate an environment, or name one with --python"
+            "there is no environment to install into: pinstall runs as a standalone tool (pipx, uv tool), and neither "
+            "VIRTUAL_ENV nor CONDA_PREFIX is set; activate an environment, or name one with --python"
         )
     python = _interpreter(active)
     if python is None:
-        raise NoEnvironmentError(f"the active environment, {active}, has no Python in it")
+        raise NoEnvironmentError(
+            f"the active environment, {active}, contains no Python; activate another, or name one with --python"
+        )
     try:
         has_pip = bool(Environment(python).pip_version)
     except SilentPythonError as error:
-        raise NoEnvironmentError(f"the active environment, {active}, has a Python that does not run") from error
+        raise NoEnvironmentError(
+            f"the Python of the active environment, {active}, does not run; recreate it, or name another with --python"
+        ) from error
     return Target(python, python, (), tuple(words)) if has_pip else Target(python, own, ("--python", python), tuple(words))
 
 
@@ -144,7 +148,9 @@ class Environment:
         """Raise `SilentPythonError` if the interpreter cannot report the tags of the wheels that it accepts."""
         if not self.is_own and "tags" not in self._facts:
             kind = self._facts["untagged"]
-            raise SilentPythonError(f"the packaging of the pip for {self.python} fails with {kind}; reinstall that pip")
+            raise SilentPythonError(
+                f"the pip for {self.python} is broken (its packaging library fails with {kind}); reinstall that pip"
+            )
 
     @property
     def prefix(self) -> str:

@@ -34,7 +34,7 @@ _USAGE_ERROR = 2
 # Another program's distribution, which has the same import package and command names as pinstall.
 _FOREIGN = "pinstall"
 _CONTRADICTED = 90
-_NOT_UNDERSTOOD = Unread("this call", "pip understands an option or setting of it that pinstall does not")
+_NOT_UNDERSTOOD = Unread("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
 
 
 class Context(NamedTuple):
@@ -51,7 +51,10 @@ class Context(NamedTuple):
     @property
     def versionless(self) -> Unread:
         """The warning that pip has no metadata: without its version, the format of its cache is unknown."""
-        return Unread("this call", f"the pip that {self.target.runner} runs has no metadata")
+        return Unread(
+            "this call",
+            f"the version of the pip of {self.target.runner} is unknown, because it has no metadata; reinstall that pip",
+        )
 
 
 class Install(NamedTuple):
@@ -91,7 +94,7 @@ def prepare(made: Context, journal: Journal) -> Install:
     if call is None or call.cache_dir is None:
         return install
     if os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir):  # pip would fail at its first build
-        journal.say(ERROR, messages.without_cache("it is no folder"))
+        journal.say(ERROR, messages.without_cache(f"{call.cache_dir} is not a directory"))
         return install._replace(given=install.given.without_cache())
     install = install._replace(before=made.environment.versions())
     if made.environment.is_own and _FOREIGN in install.before:
@@ -154,7 +157,7 @@ def _obstacle(made: Context) -> str:
     """Return why pinstall cannot check any pin of the call; "" if it can."""
     if made.pip_version < _OLDEST_PIP:
         version = ".".join(map(str, made.pip_version))
-        return f"pip {version} keeps its cache in a way that pinstall does not know; upgrade pip"
+        return f"pip {version} is older than 23.0, and pinstall does not know its cache format; upgrade pip"
     try:
         made.environment.hold()
     except SilentPythonError as error:
@@ -218,10 +221,10 @@ def finish(install: Install, outcome: Outcome, journal: Journal) -> None:
     """After pip, with any status: warn of the parts of the call that were not checked, and tidy the cache."""
     unchecked, call, status = install.unchecked, install.call, outcome.status
     if unchecked and (status == 0 or unchecked not in (_NOT_UNDERSTOOD, install.context.versionless)):
-        journal.say(WARNING, messages.not_checked(unchecked.source, unchecked.reason))
+        journal.say(WARNING, messages.install_not_checked(unchecked.reason))
     if call is not None and call.cache_dir is not None and status != _USAGE_ERROR:
         for unread in call.unread:
-            journal.say(WARNING, messages.not_checked(unread.source, unread.reason))
+            journal.say(WARNING, messages.pins_not_checked(unread.source, unread.reason))
     if install.prepared is not None:
         from pinstall.aftermath.finish import finish
 

@@ -118,7 +118,7 @@ def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, LookupError, ValueError, subprocess.SubprocessError) as error:
-        raise SilentPythonError(f"{python} does not answer") from error
+        raise SilentPythonError(f"{python} does not answer; check that this Python runs") from error
     return answer
 
 

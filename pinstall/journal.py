@@ -81,7 +81,7 @@ class Journal:
                 json.dump(self._document(status, pip_status), file, indent=2)
                 file.write("\n")
         except OSError as error:
-            self.say(ERROR, f"the report cannot be written ({error.strerror})")
+            self.say(ERROR, f"the report {self._path} could not be written ({error.strerror})")
 
     def _document(self, status: int, pip_status: int) -> dict[str, Any]:
         done = {id(finding) for finding in self.done}

@@ -1,6 +1,7 @@
-"""What pinstall says, in a line each: what was done to what: why; the pin, and where it stands. docs/messages.md has them all.
+"""The lines that pinstall prints: what happened to which file, why, and where the pin is stated. docs/messages.md lists them.
 
-What the system says stands in brackets. Never a URL: it may hold a password.
+A reason in words comes before its code, which stands in brackets, as does the error text of the operating system. No line
+contains a URL with credentials or a query, because these may hold a password.
 """
 
 from __future__ import annotations
@@ -17,106 +18,129 @@ if TYPE_CHECKING:
 
     Say = Callable[[int, str], None]
 
-# The verbosity (``-v`` less ``-q``) from which a line is said, as for pip's own.
+# The verbosity (``-v`` minus ``-q``) from which a line is printed, as for pip's own.
 NOTE, WARNING, ERROR = 0, -1, -2
 
 KINDS = {"download": "download", "metadata": "metadata file", "built": "built wheel", "page": "page"}
 FOREIGN = (
-    "another program called pinstall is installed beside this one, and they overwrite each other's files: "
-    "'pip uninstall pinstall pip-pinstall', and install pip-pinstall again"
+    "another distribution, named pinstall, is installed in the same environment and overwrites files of this one: "
+    "run 'pip uninstall pinstall pip-pinstall', then install pip-pinstall again"
 )
-INSTALL = "pip installs a project called install: what follows 'pip install' is all that pinstall takes"
+INSTALL = (
+    "'pinstall' already means 'pip install': drop the word 'install' (as typed, pip also installs a package named 'install')"
+)
 _SHOWN = 4
 _LONGEST_VALUE = 20
 
 
 def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) for what was done, or *would* have been: a line for each eviction, one a pin for what came back."""
-    back: dict[Pin, list[str]] = {}
+    """Yield (level, line) per change that was made, or *would* have been: one per eviction, one per pin for restored files."""
+    restored: dict[Pin, list[str]] = {}
     for finding in findings:
         if finding.stored and isinstance(finding.verdict, Keep):
-            back.setdefault(finding.pin, []).append(finding.entry.filename)
+            restored.setdefault(finding.pin, []).append(finding.entry.filename)
         else:
             yield WARNING, _evicted(finding, would=would)
-    for pin, filenames in back.items():
-        yield NOTE, f"{'would bring back' if would else 'brought back'} {listed(filenames)} from the store; {pinned(pin)}"
+    for pin, filenames in restored.items():
+        act = "would restore" if would else "restored"
+        yield NOTE, f"{act} {listed(filenames)} to pip's cache: kept by pinstall, and pinned now; {pinned(pin)}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) for built wheels that pip is kept from and builds anew: those of unknown origin in one line."""
-    unknown: list[Finding] = []
-    act = "pip would build" if would else "pip builds"
+    """Yield (level, line) for the built wheels that pip rebuilds; wheels of unknown origin share one line per detail."""
+    unknown: dict[str, list[str]] = {}
+    act = "would rebuild" if would else "rebuilding"
     for finding in findings:
         if not isinstance(finding.verdict, Hide):
             continue
         if finding.verdict.reason == "unproven-build":
-            unknown.append(finding)
+            unknown.setdefault(finding.verdict.detail, []).append(finding.entry.filename)
         else:
-            reason, detail = finding.verdict
-            yield WARNING, f"{act} {finding.entry.filename} anew: {reason}, {detail}; {pinned(finding.pin)}"
-    if unknown:
-        names = listed(finding.entry.filename for finding in unknown)
-        yield WARNING, f"{act} {names} anew: unproven-build, not known to be built from what is pinned"
+            yield WARNING, f"{act} {finding.entry.filename}: {_why(finding.verdict)}; {pinned(finding.pin)}"
+    for detail, filenames in unknown.items():
+        yield WARNING, f"{act} {listed(filenames)} once: {detail} (unproven-build)"
 
 
 def unseen(finding: Finding, why: str) -> str:
-    """Say that pip does not see what could not be made to go."""
-    said = f"{', '.join(finding.verdict)}; {why}" if isinstance(finding.verdict, Delete | Hide) else why
-    return f"pip does not see {_what(finding)}: {said}; {pinned(finding.pin)}"
+    """Say that pip does not get to see an entry; *why* tells what kept pinstall from removing, moving or checking it."""
+    verdict = finding.verdict
+    reason = f"{_why(verdict)}, but {why}" if isinstance(verdict, Delete | Hide) else why
+    return f"hiding {_what(finding)} from pip for this run: {reason}; {pinned(finding.pin)}"
 
 
 def _evicted(finding: Finding, *, would: bool) -> str:
     verdict, what = finding.verdict, _what(finding)
     match verdict:
-        case Delete(reason, detail):
-            place = "from the store" if finding.stored else "from the cache"
-            act = f"{'would delete' if would else 'deleted'} {what} {place}: {reason}, {detail}"
-        case Hide(reason, detail):
-            act = f"{'would set aside' if would else 'set aside'} {what}: {reason}, {detail}"
+        case Delete():
+            place = "from pinstall's store" if finding.stored else "from pip's cache"
+            act = f"{'would remove' if would else 'removed'} {what} {place}: {_why(verdict)}"
+        case Hide():
+            act = f"{_moved(what, would=would)}: {_why(verdict)}; it is restored when pinned"
         case _:
             raise AssertionError(verdict)
     return f"{act}; {pinned(finding.pin)}"
 
 
+def _moved(what: str, *, would: bool) -> str:
+    return f"{'would move' if would else 'moved'} {what} out of pip's cache"
+
+
+def _why(verdict: Delete | Hide) -> str:
+    return f"{verdict.detail} ({verdict.reason})"
+
+
 def _what(finding: Finding) -> str:
     entry = finding.entry
-    return entry.filename if entry.kind == "page" else f"{entry.filename} ({KINDS[entry.kind]})"
+    if entry.kind == "page":
+        return f"the {entry.filename}"
+    return f"{entry.filename} (built wheel)" if entry.kind == "built" else entry.filename
 
 
-LEFT_OUT = "the next call will ask the servers again for the index pages and redirects among them"
-NO_DIFFERENCE = "the cache was not to blame: pip failed without those entries, too"
+LEFT_OUT = "the index pages and redirects among these files are no longer used: the next install asks the servers again"
+NO_DIFFERENCE = "the cache was not to blame: pip failed again without those files"
 
 
 def again(doubtful: Iterable[str]) -> str:
     """Say that pip gets one more try."""
-    return f"pip runs once more without {listed(doubtful)}: cached earlier, and perhaps out of date or damaged"
+    return f"pip runs once more without cached files that may be outdated or damaged: {listed(doubtful)}"
 
 
 def not_again(why: str, doubtful: Iterable[str]) -> str:
-    """Say that pip gets no other try, though the cache may be to blame."""
-    return f"pip is not run again, though {listed(doubtful)} in its cache may be the reason: {why}"
+    """Say that pip gets no second run, though the cache may be to blame."""
+    return (
+        f"pip may have failed because of files in its cache ({listed(doubtful)}), but does not run again: {why}; "
+        "to rule out the cache, repeat the command with --no-cache-dir"
+    )
 
 
 def blamed(wrong: Iterable[tuple[str, str]]) -> str:
     """Say what was wrong in the cache (each entry's name, and the reason), after a second run that succeeded."""
     found = [f"{name} ({reason})" for name, reason in wrong]
-    return (
-        f"the cache was to blame, and is mended: {listed(found)}" if found else "pip succeeded this time; its cache was right"
-    )
+    if not found:
+        return "pip succeeded in the second run, although its cache was correct: the first failure had another cause"
+    return f"the cache was to blame, and is repaired now: {listed(found)}"
 
 
 def refused(name: str, reason: str) -> str:
     """Say that a file which pip refuses does not stay in the cache."""
-    return f"removed {name} from the cache: pip refuses it ({reason})"
+    return f"removed {name} from pip's cache: pip refuses to install it, because {reason}"
+
+
+def not_repaired(reason: str) -> str:
+    """Say that bad files stay in the cache after a failure."""
+    return f"pip's cache could not be repaired ({reason}): the next install meets the same files"
 
 
 def set_aside_versions(pin: Pin, filenames: Iterable[str], *, would: bool = False) -> str:
-    """Say which entries of other versions were tidied away, or *would* have been."""
-    return f"{'would set aside' if would else 'set aside'} {listed(filenames)}: other-version; {pinned(pin)}"
+    """Say which entries of other versions were moved to the store, or *would* have been."""
+    names = list(filenames)
+    they = "they are" if len(set(names)) > 1 else "it is"
+    moved = _moved(listed(names), would=would)
+    return f"{moved}: another version is pinned (other-version); {they} restored when pinned; {pinned(pin)}"
 
 
 def misread(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each setting with an invalid value."""
+    """Yield a warning per invalid setting, naming the value that is used instead."""
     from pinstall.storage import store  # only calls that look into the cache come here
 
     if (value := environ.get("PINSTALL_POLICY", "")) not in ("", "evict", "report", "off"):
@@ -127,7 +151,7 @@ def misread(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def misread_timeout(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line if the setting for the lock has an invalid value."""
+    """Yield a warning if the timeout of the lock has an invalid value."""
     from pinstall.storage import lock
 
     if (value := environ.get("PINSTALL_LOCK_TIMEOUT", "")) and lock.seconds(value) is None:
@@ -139,27 +163,40 @@ def _invalid(setting: str, value: str, expected: str, used: str) -> str:
 
 
 def shortened(value: str) -> str:
-    """Return a *value* as far as it is worth to be shown."""
+    """Return the first characters of a *value*, enough to recognise it."""
     return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
 
 
 def without_cache(reason: str) -> str:
-    """Say that the cache could not be put right."""
-    return f"pip runs without the cache: {reason}"
+    """Say that pip runs without its cache."""
+    return f"{reason}: running pip with --no-cache-dir"
 
 
-def not_checked(source: str, reason: str) -> str:
-    """Say what was not read."""
-    return f"not checked: {source} ({reason})"
+def install_not_checked(reason: str) -> str:
+    """Say that no pin of the call was checked."""
+    return f"this install was not checked: {reason}"
+
+
+def pins_not_checked(source: str, reason: str) -> str:
+    """Say that the pins in a file, group or URL (without secrets) were not checked."""
+    return f"pins in {source} were not checked: {reason}"
+
+
+def unknown_parts(found: str, version: str) -> str:
+    """Say that parts of pip's cache, *found* there after pip ran, are unknown to pinstall."""
+    return (
+        f"parts of pip's cache were not checked ({found}): pip {version} is newer than this pinstall, and uses its cache "
+        "in a new way; upgrade pinstall"
+    )
 
 
 def pinned(pin: Pin) -> str:
-    """Name a pin and where it stands."""
+    """Name a pin and where it is stated."""
     return f"{pin} ({listed(pin.places)})"
 
 
-def listed(things: Iterable[str]) -> str:
-    """Name the first few of *things*, each once."""
-    all_things = list(dict.fromkeys(things))
-    more = len(all_things) - _SHOWN
-    return ", ".join(all_things[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def listed(names: Iterable[str]) -> str:
+    """Join the first few *names*, each once, and count the rest."""
+    distinct = list(dict.fromkeys(names))
+    more = len(distinct) - _SHOWN
+    return ", ".join(distinct[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -106,7 +106,9 @@ class Pip:
         if self._child is None:
             os.close(self._go)
             os.close(self._told)
-            self._say(f"pip could not be started by {self._runner} ({self._error.strerror})")
+            self._say(
+                f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
+            )
             return COULD_NOT_START
         orders = {"arguments": list(arguments), "variables": dict(variables), "cache": cache, "excused": excused}
         with self._passing_signals_to(self._child), _listening_to(self._told) as listener:

@@ -57,7 +57,7 @@ def shown(file: BinaryIO, size: int, name: str) -> AbstractContextManager[Binary
         file,
         "read",
         total=size,
-        desc=f"pinstall: proving {name}",
+        desc=f"pinstall: checking {name}",
         delay=_PATIENCE,
         disable=None,
         leave=False,
@@ -70,5 +70,5 @@ def bar(size: int) -> AbstractContextManager[tqdm[NoReturn]]:
     """Return a progress bar for *size* bytes to verify, visible only on a terminal. Its method `update` advances it."""
     from tqdm import tqdm
 
-    desc = "pinstall-cache: proving"
+    desc = "pinstall-cache: checking"
     return tqdm(total=size, desc=desc, unit="B", unit_scale=True, unit_divisor=1024, delay=_PATIENCE, disable=None, leave=False)

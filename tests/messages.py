@@ -8,7 +8,7 @@ from pathlib import Path
 
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "messages.md"
 _ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
-_RAISED = re.compile(r"it cannot be proven \((?!OnPurpose\))\w+\)")
+_RAISED = re.compile(r"could not be checked \((?!OnPurpose\))\w+\)")
 OURS, TOOLS, REASONS = "Messages", "pinstall-cache", "Reasons"
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
 
 _ROUNDS = int(os.environ.get("PINSTALL_TEST_ROUNDS", "2"))
+_UNPROVEN = "no record shows that the cached wheel was built from the pinned file (unproven-build)"
 _ONE, _TWO = ({"CFLAGS": f"""-UCONTENT -DCONTENT='"{content}"'"""} for content in ("one", "two"))
 
 
@@ -125,9 +126,9 @@ def test_a_wheel_of_plain_pip_is_rebuilt_once_if_flags_are_set(lab: Lab, index: 
     lab.pip(lab.environment(), "demo==1.0")
     content, done = _pinstall(lab, **_ONE)
     assert content == "one"
-    assert [line.partition(",")[0] for line in done.said] == [f"pip builds {lab.wheels()[0].name} anew: other-build"], (
-        "it may have been built with any flags"
-    )
+    assert [line.partition(";")[0] for line in done.said] == [
+        f"rebuilding {lab.wheels()[0].name}: it was built with different CFLAGS (other-build)"
+    ], "it may have been built with any flags"
     assert _pinstall(lab, **_ONE)[0] == "one"
     assert _pinstall(lab)[0] == "plain"
     assert _builds(lab) == 2
@@ -151,7 +152,7 @@ def test_a_file_that_replaced_a_stored_wheel_is_not_used(lab: Lab, index: Index)
     shutil.copyfile(wheel(lab.root / "other", "demo", "1.0", "forged", tag=tag), kept)
     content, done = _pinstall(lab)
     assert content == "plain"
-    assert "from the store: damaged, it is not the file that was kept" in done.said[0]
+    assert "from pinstall's store: it is not the file that pinstall stored (damaged)" in done.said[0]
     assert _builds(lab) == 2
 
 
@@ -313,7 +314,7 @@ def test_a_hash_pin_accepts_only_a_recorded_build(lab: Lab, index: Index, hashes
     lab.pip(lab.environment(), "demo==1.0")
     content, done = _pinstall(lab, "-r", "r.txt")
     assert content == "plain"
-    assert [line.partition(",")[0] for line in done.said] == [f"pip builds {lab.wheels()[0].name} anew: unproven-build"]
+    assert done.said == [f"rebuilding {lab.wheels()[0].name} once: {_UNPROVEN}"]
     content, done = _pinstall(lab, "-r", "r.txt")
     assert (content, done.said) == ("plain", [])
     assert _builds(lab) == (3 if hashes == ("md5",) else 2), "pip does not know that the source has the pinned hash"
@@ -334,7 +335,7 @@ def test_unproven_builds_share_one_message(lab: Lab) -> None:
     (lab.root / "r.txt").write_text("".join(lines))
     done = lab.pinstall(lab.environment(), "-i", index.url, "-r", "r.txt")
     names = ", ".join(f"demo{number}-1.0-py3-none-any.whl" for number in range(4))
-    assert done.said == [f"pip builds {names} and 2 more anew: unproven-build, not known to be built from what is pinned"]
+    assert done.said == [f"rebuilding {names} and 2 more once: {_UNPROVEN}"]
 
 
 def _sources(lab: Lab, index: Index, content: str) -> dict[str, str]:
@@ -476,7 +477,7 @@ def test_a_dry_run_and_the_report_policy_only_announce_a_rebuild(lab: Lab, index
     before = sorted(path for path in lab.cache.rglob("*") if path.is_file())
     environment = lab.environment()
     done = lab.pinstall(environment, "demo==1.0", *words, **_ONE, PINSTALL_POLICY="evict" if words else "report")
-    assert [line.partition(": ")[0] for line in done.said] == [f"pip would build {lab.wheels()[0].name} anew"]
+    assert [line.partition(": ")[0] for line in done.said] == [f"would rebuild {lab.wheels()[0].name}"]
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before
 
 
@@ -558,7 +559,7 @@ def test_a_build_that_starts_another_pinstall(lab: Lab, index: Index) -> None:
     assert _builds(lab) == built
 
 
-_NOBODY_KNOWS = "it was built in a way that is not known, because its record is damaged"
+_NOBODY_KNOWS = "it was built with unknown settings, because its build record is damaged"
 
 
 def _damage(path: Path, how: str) -> None:
@@ -579,7 +580,7 @@ def test_a_damaged_record_is_not_taken_for_a_missing_one(lab: Lab, index: Index,
     content, done = _pinstall(lab)
     assert (content, _builds(lab)) == ("plain", 2)
     assert [line.partition(";")[0] for line in done.said] == [
-        f"pip builds {lab.wheels()[0].name} anew: other-build, {_NOBODY_KNOWS}"
+        f"rebuilding {lab.wheels()[0].name}: {_NOBODY_KNOWS} (other-build)"
     ]
     content, done = _pinstall(lab)
     assert (content, _builds(lab), done.said) == ("plain", 2, [])
@@ -613,9 +614,9 @@ def test_a_source_that_cannot_be_read(lab: Lab, index: Index) -> None:
     made = _breaking(lab, _UNREADABLE)
     done = lab.pinstall(made, *words, shape="round")
     (said,) = done.said
-    assert said.startswith(
-        f"pip does not see {lab.wheels()[0].name} (built wheel): it cannot be proven (its source: Input/output"
-    )
+    (built,) = lab.wheels()
+    assert said.startswith(f"hiding {built.name} (built wheel) from pip for this run: {built} could not be checked (")
+    assert "(its source cannot be read: Input/output error)" in said
     assert (_installed(lab, done, made), _builds(lab)) == ("round", 2)
     assert place.exists()
 

@@ -68,13 +68,13 @@ def _rename_project(path: Path) -> None:
 
 
 _DAMAGES = {
-    _tamper: "damaged, demo.py differs from its RECORD",
-    _truncate: "damaged, not a readable wheel (BadZipFile)",
-    _empty: "damaged, not a readable wheel (BadZipFile)",
-    _add: "damaged, demo_more.py is not in its RECORD",
-    _relabel: "mislabelled, inside it is demo 2.0",
-    _replace_by_other_version: "mislabelled, it lies where the pinned version's builds belong",
-    _rename_project: "mislabelled, inside it is other 1.0",
+    _tamper: "its file demo.py does not match its RECORD (damaged)",
+    _truncate: "it is not a readable wheel: BadZipFile (damaged)",
+    _empty: "it is not a readable wheel: BadZipFile (damaged)",
+    _add: "its RECORD does not list demo_more.py (damaged)",
+    _relabel: "it contains demo 2.0 (mislabelled)",
+    _replace_by_other_version: "it is another version in the folder of the pinned one (mislabelled)",
+    _rename_project: "it contains other 1.0 (mislabelled)",
 }
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_or_mislabelled_built_wheel_is_removed(lab: Lab, damage: objec
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 good", done
     assert len(done.said) == 1
-    assert done.said[0].endswith(f"(built wheel) from the cache: {_DAMAGES[damage]}; demo==1.0 (argument)")
+    assert done.said[0].endswith(f"(built wheel) from pip's cache: {_DAMAGES[damage]}; demo==1.0 (argument)")
 
 
 def test_repeated_damage_is_found_each_time(lab: Lab) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.lab import Lab
 
 _PIP = (26, 3)
-_MENDED = "'pip uninstall demo' and the same call again mend it"
+_CURE = "to install the pinned one, run 'pip uninstall demo', then repeat the command"
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,7 @@ def test_a_correct_environment_produces_no_line(lab: Lab, index: Index) -> None:
 def test_an_installed_version_satisfies_a_pin_by_the_specification(lab: Lab, specifier: str, version: str, holds: bool) -> None:
     made = lab.environment()
     _put(_site(made), version)
-    said = [] if holds else [f"what is pinned is not installed, but {version}: {_MENDED}; demo{specifier} (argument)"]
+    said = [] if holds else [f"pip succeeded, but Python finds demo {version}: {_CURE}; demo{specifier} (argument)"]
     assert _contradictions(lab, made, f"demo{specifier}") == said
 
 
@@ -136,14 +136,14 @@ def test_the_line_names_the_file_and_line_of_the_pin(lab: Lab) -> None:
     _put(_site(made), "2.0")
     (lab.root / "r.txt").write_text("\n\ndemo==1.0\n")
     assert _contradictions(lab, made, "-r", "r.txt") == [
-        f"what is pinned is not installed, but 2.0: {_MENDED}; demo==1.0 (r.txt, line 3)"
+        f"pip succeeded, but Python finds demo 2.0: {_CURE}; demo==1.0 (r.txt, line 3)"
     ]
 
 
 @pytest.mark.parametrize("words", [["demo==1.0"], ["demo", "--hash=sha256:" + "a" * 64]])
 def test_a_pinned_project_that_is_not_installed_is_a_contradiction(lab: Lab, words: list[str]) -> None:
     (lab.root / "r.txt").write_text(" ".join(words))
-    said = f"what is pinned is not installed: the same call again installs it; {words[0]} (r.txt, line 1)"
+    said = f"pip succeeded, but demo is not installed: repeat the command to install it; {words[0]} (r.txt, line 1)"
     assert _contradictions(lab, lab.environment(), "-r", "r.txt") == [said]
 
 
@@ -204,7 +204,7 @@ def test_a_second_dist_info_folder_is_no_contradiction(lab: Lab, index: Index) -
     shutil.rmtree(_site(made) / "demo-1.0.dist-info")
     _put(_site(made), "3.0")
     (said,) = _contradictions(lab, made, "demo==1.0")
-    assert "but 2.0 and 3.0: " in said or "but 3.0 and 2.0: " in said
+    assert "finds demo 2.0 and 3.0: " in said or "finds demo 3.0 and 2.0: " in said
 
 
 def test_an_interpreter_that_does_not_answer_produces_a_notice(lab: Lab) -> None:
@@ -215,7 +215,8 @@ def test_an_interpreter_that_does_not_answer_produces_a_notice(lab: Lab) -> None
     Path(made.python).unlink()
     (doubt,) = confirm(found, {}, environment, Cache(str(lab.cache), call, environment, _PIP), call)
     assert not doubt.contradicts
-    assert doubt.line == f"not checked: whether demo is installed as pinned ({made.python} does not answer)"
+    why = f"{made.python} does not answer; check that this Python runs"
+    assert doubt.line == f"whether demo is installed as pinned was not checked: {why}"
     messages.hold(doubt.line, messages.OURS)
 
 
@@ -272,8 +273,8 @@ def test_an_installed_file_with_another_hash_produces_a_notice(lab: Lab, index: 
     (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{pinned}\n")
     assert _after(lab, made, "-r", "r.txt") == [
         (
-            f"pip kept the installed 1.0, which is another file (sha256:{found[:12]}...): "
-            "'pip uninstall demo' and the same call again mend it; demo==1.0 (r.txt, line 1)"
+            f"pip kept the installed demo 1.0, which came from another file (sha256:{found[:12]}...): "
+            f"{_CURE}; demo==1.0 (r.txt, line 1)"
         )
     ]
     lab.run([made.pip, "uninstall", "-y", "demo"])
@@ -304,10 +305,10 @@ def test_an_installed_file_from_another_url_produces_a_notice(lab: Lab, index: I
     secret = here.replace("https://", "https://user:password@") + "?token=password"
     for form in (secret, f"demo @ {secret}"):
         assert _after(lab, made, form) == [
-            f"pip kept the installed 1.0, which came from another URL: {_MENDED}; demo @ URL (argument)"
+            f"pip kept the installed demo 1.0, which came from another URL: {_CURE}; demo @ URL (argument)"
         ]
     (said,) = _after(lab, made, f"demo @ {secret}#sha256={pinned}")
-    assert "which is another file (sha256:" in said
+    assert "which came from another file (sha256:" in said
     assert _after(lab, made, "--force-reinstall", f"demo @ {secret}") == []
     for form in (secret, f"demo @ {here}", f"{here}?other", f"demo @ {here}#sha256={pinned}"):
         assert _after(lab, made, form) == []
@@ -350,7 +351,7 @@ def test_an_installed_other_commit_produces_a_notice(lab: Lab, index: Index) -> 
     for _ in range(2):
         assert _after(lab, made, urls[0]) == []
     assert _after(lab, made, urls[1]) == [
-        f"pip kept the installed 1.0, which is commit {commits[0][:12]}: {_MENDED}; demo @ URL (argument)"
+        f"pip kept the installed demo 1.0, which came from commit {commits[0][:12]}: {_CURE}; demo @ URL (argument)"
     ]
     (said,) = _after(lab, made, f"demo @ {_file(index, 'demo-1.0-py3-none-any.whl')[0]}")
     assert "which came from another URL" in said
@@ -402,7 +403,8 @@ def gpu(lab: Lab) -> Index:
 
 
 def _offered(version: str, place: str = "argument") -> list[str]:
-    return [f"pip kept the installed {version}, and 1.0+cu113 is offered too: 'demo==1.0+cu113' pins it; demo==1.0 ({place})"]
+    offer = "although 1.0+cu113 is available: to get that, pin 'demo==1.0+cu113'"
+    return [f"pip kept the installed demo {version}, {offer}; demo==1.0 ({place})"]
 
 
 def test_another_offered_local_version_produces_a_notice(lab: Lab, gpu: Index) -> None:

@@ -57,7 +57,7 @@ def test_a_flipped_bit_is_found_with_every_kind_of_page(lab: Lab, page: dict[str
     assert done.status == 0, done
     assert environment.installed("demo") == "1.0 good"
     assert len(done.said) == 1
-    assert done.said[0].startswith("deleted demo-1.0-py3-none-any.whl (download) from the cache: ")
+    assert done.said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: ")
     assert done.said[0].endswith("; demo==1.0 (argument)")
 
 
@@ -114,8 +114,8 @@ def test_a_republished_file_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> None
     assert environment.installed("demo") == "1.0 new", done
     assert done.said == [
         (
-            "set aside demo-1.0-py3-none-any.whl (download): other-file, its hash is not the pin's; "
-            "demo==1.0 (requirements.txt, line 2)"
+            "moved demo-1.0-py3-none-any.whl out of pip's cache: its hash is not one of the pinned hashes (other-file); "
+            "it is restored when pinned; demo==1.0 (requirements.txt, line 2)"
         )
     ]
 
@@ -165,7 +165,7 @@ def test_a_metadata_file_must_have_the_hash_on_the_page(lab: Lab) -> None:
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 good", done
-    assert done.said[0].startswith("deleted demo-1.0-py3-none-any.whl.metadata (metadata file) from the cache: wrong-hash, ")
+    assert done.said[0].startswith("removed demo-1.0-py3-none-any.whl.metadata from pip's cache: its hash is ")
 
 
 def test_downloads_that_are_unpinned_or_for_another_python_are_left_alone(lab: Lab) -> None:
@@ -181,8 +181,8 @@ def test_downloads_that_are_unpinned_or_for_another_python_are_left_alone(lab: L
     for body in bodies:
         flip(body)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
-    assert [line.partition(" (")[0] for line in done.said] == ["deleted demo-1.0-py3-none-any.whl"]
-    # One is new; the two others are unchanged.
+    assert [line.partition(" from ")[0] for line in done.said] == ["removed demo-1.0-py3-none-any.whl"]
+    # One is new; the two others lie there as they were.
     assert len([body for body in bodies if body.exists()]) == 3
 
 
@@ -206,9 +206,9 @@ def test_a_page_that_lists_the_version_only_for_other_platforms(lab: Lab) -> Non
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     assert done.status == 1
     assert [line.partition(":")[0] for line in done.said] == [
-        "pip runs once more without index page of demo",
+        "pip runs once more without cached files that may be outdated or damaged",
         "the cache was not to blame",
-        "cannot be installed",
+        "demo cannot be installed",
     ]
     wheel(index.root, "demo", "1.0")
     assert lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0").status == 0
@@ -261,7 +261,7 @@ def test_a_dry_run_and_the_report_policy_change_nothing(lab: Lab, word: str) -> 
     variables = {"PINSTALL_POLICY": "report"} if word == "report" else {}
     words = [word] if word.startswith("-") else []
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", *words, **variables)
-    assert done.said[0].startswith("would delete demo-1.0-py3-none-any.whl (download) from the cache: wrong-hash, ")
+    assert done.said[0].startswith("would remove demo-1.0-py3-none-any.whl from pip's cache: its hash is ")
     assert body.read_bytes() == before
 
 
@@ -289,9 +289,10 @@ def test_a_download_replaced_by_another_version_if_no_hash_is_stated(lab: Lab) -
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 good", done
-    assert "mislabelled, inside it is demo 2.0" in done.said[0]
+    assert "it contains demo 2.0 (mislabelled)" in done.said[0]
 
 
 def test_a_password_in_the_url_of_requirements_is_not_printed(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "-r", "https://joe:hunter2@localhost:1/r.txt?token=hunter2", PIP_RETRIES="0")
-    assert done.said == ["not checked: https://localhost:1/r.txt (a URL is pip's to fetch)"]
+    why = "pinstall reads no URLs; download it and name the file to have it checked"
+    assert done.said == [f"pins in https://localhost:1/r.txt were not checked: {why}"]

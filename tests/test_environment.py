@@ -90,8 +90,8 @@ def test_a_standalone_tool_without_an_active_environment_stops(lab: Lab, index: 
     assert (done.status, done.out) == (91, "")
     assert done.said == [
         (
-            "there is no environment to install into: pinstall is installed apart, and neither VIRTUAL_ENV nor CONDA_PREFIX "
-            "is set; activate an environment, or name one with --python"
+            "there is no environment to install into: pinstall runs as a standalone tool (pipx, uv tool), and neither "
+            "VIRTUAL_ENV nor CONDA_PREFIX is set; activate an environment, or name one with --python"
         )
     ]
     assert not _has(ours.folder)
@@ -114,7 +114,8 @@ def test_a_broken_python_in_the_active_environment_is_reported(lab: Lab, code: s
     (broken / "bin" / "python").chmod(0o755)
     done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(broken))
     assert (done.status, done.out) == (91, "")
-    assert done.said == [f"the active environment, {broken}, has a Python that does not run"]
+    cure = "recreate it, or name another with --python"
+    assert done.said == [f"the Python of the active environment, {broken}, does not run; {cure}"]
 
 
 def test_an_active_environment_without_a_python_is_reported(lab: Lab) -> None:
@@ -122,7 +123,7 @@ def test_an_active_environment_without_a_python_is_reported(lab: Lab) -> None:
     _make_standalone(ours, "uv-receipt.toml")
     done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(lab.root / "gone"))
     assert done.status == 91
-    assert done.said[0].endswith("gone, has no Python in it")
+    assert done.said[0].endswith("gone, contains no Python; activate another, or name one with --python")
 
 
 @pytest.mark.parametrize("form", ["after", "before", "joined", "folder", "variable"])
@@ -219,7 +220,7 @@ def test_the_python_option_is_removed_from_the_arguments(arguments: list[str], r
 def test_a_standalone_pinstall_finds_a_target_only_if_run_as_a_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     (tmp_path / "uv-receipt.toml").touch()
-    with pytest.raises(NoEnvironmentError, match="installed apart"):
+    with pytest.raises(NoEnvironmentError, match="standalone tool"):
         target(["a"], {}, as_module=False)
     assert target(["a"], {}, as_module=True).python == sys.executable
 

@@ -64,7 +64,9 @@ def test_an_unknown_option_is_forwarded_and_reported(lab: Lab) -> None:
     stand_in(environment, "print(sys.argv)")
     done = lab.pinstall(environment, "--option-of-2030", "demo==1")
     assert done.out == "['pip', 'install', '--option-of-2030', 'demo==1']\n"
-    assert done.said == ["not checked: this call (pip understands an option or setting of it that pinstall does not)"]
+    assert done.said == [
+        "this install was not checked: pip accepts an option or setting that pinstall does not know; upgrade pinstall"
+    ]
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", ">&-", ">&- 2>&- <&-"])
@@ -186,7 +188,7 @@ def test_a_pipe_of_requirements_is_left_to_pip_and_reported_once(lab: Lab) -> No
     done = lab.run(["bash", "-c", command])
     assert environment.installed("demo") == "1.0 1.0"
     assert len(done.said) == 1
-    assert done.said[0].startswith("not checked: /dev/fd/")
+    assert done.said[0].startswith("pins in /dev/fd/")
 
 
 def test_modules_in_the_current_folder_are_not_imported(lab: Lab) -> None:
@@ -217,7 +219,7 @@ def test_a_missing_interpreter_is_reported_with_status_92(tmp_path: Path) -> Non
     said: list[str] = []
     python = str(tmp_path / "python")
     assert pip_process.Pip(python, said.append).run(["install"], {}, lambda: None) == 92
-    assert said == [f"pip could not be started by {python} (No such file or directory)"]
+    assert said == [f"pip could not be started: {python} cannot be run (No such file or directory); recreate the environment"]
 
 
 @pytest.mark.parametrize(

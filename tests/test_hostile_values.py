@@ -211,7 +211,7 @@ def test_a_date_on_which_pip_fails_is_a_fault(tmp_path: Path, date: str) -> None
     path = tmp_path / "head"
     path.write_bytes(b"cc=4," + msgpack.packb({"response": response, "vary": {}}))
     assert http_entries.read_head(str(path)) == http_entries.Head(
-        http_entries.Response(0, {}), fault="its head is not one that pip wrote"
+        http_entries.Response(0, {}), fault="its stored HTTP headers are invalid"
     )
 
 

@@ -194,11 +194,11 @@ def test_a_wheel_that_matches_its_record_has_no_fault(rows: list[str]) -> None:
 @pytest.mark.parametrize(
     ("rows", "fault"),
     [
-        ([_hashed("sha256").replace("=", "=A")], "demo/__init__.py differs from its RECORD"),
-        ([_hashed("sha256", "=").replace("=", "=A", 1)], "demo/__init__.py differs from its RECORD"),
-        ([], "demo/__init__.py is not in its RECORD"),
-        (["demo/__init__.py"], "demo/__init__.py is not in its RECORD"),
-        ([_hashed("sha256"), "demo/gone.py,,"], "demo/gone.py is in its RECORD and not in it"),
+        ([_hashed("sha256").replace("=", "=A")], "its file demo/__init__.py does not match its RECORD"),
+        ([_hashed("sha256", "=").replace("=", "=A", 1)], "its file demo/__init__.py does not match its RECORD"),
+        ([], "its RECORD does not list demo/__init__.py"),
+        (["demo/__init__.py"], "its RECORD does not list demo/__init__.py"),
+        ([_hashed("sha256"), "demo/gone.py,,"], "its RECORD lists demo/gone.py, which is missing"),
     ],
 )
 def test_a_wheel_that_differs_from_its_record_has_a_fault(rows: list[str], fault: str) -> None:
@@ -209,7 +209,7 @@ def test_a_wheel_without_a_record_has_a_fault() -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(_METADATA, _FILES[_METADATA])
-    assert integrity.wheel(packed) == integrity.Content("it has no RECORD")
+    assert integrity.wheel(packed) == integrity.Content("it has no RECORD file")
 
 
 def test_a_wheel_without_name_and_version_has_no_fault() -> None:

@@ -39,9 +39,9 @@ def test_after_the_timeout_the_damaged_entry_is_hidden_and_pip_runs(lab: Lab, se
     with FileLock(lab.cache / "pinstall" / "lock"):
         done = lab.pinstall(environment, *words, PINSTALL_LOCK_TIMEOUT=seconds)
     assert environment.installed("demo") == "1.0 1.0", done
-    assert done.said[-1].startswith("pip does not see demo-1.0-py3-none-any.whl (download): wrong-hash, ")
-    why = f"another pinstall held the lock of the cache for more than {seconds} s"
-    assert done.said[-1].endswith(f"; {why}; demo==1.0 (argument)")
+    assert done.said[-1].startswith("hiding demo-1.0-py3-none-any.whl from pip for this run: its hash is ")
+    why = f"another pinstall held the lock of pip's cache for more than {seconds} s"
+    assert done.said[-1].endswith(f" (wrong-hash), but {why}; demo==1.0 (argument)")
     assert len(done.said) == (2 if seconds == "1.5" else 1)
     assert body.read_bytes() == before
 
@@ -75,7 +75,7 @@ def test_the_waiting_call_names_the_holder_of_the_lock(tmp_path: Path) -> None:
 
     with lock.held(str(tmp_path), 30, say):
         assert said == [
-            f"waiting for pinstall (process {process.pid}), which is changing the cache (at most 30 s, PINSTALL_LOCK_TIMEOUT)"
+            f"waiting for pinstall (process {process.pid}), which is changing pip's cache (at most 30 s, PINSTALL_LOCK_TIMEOUT)"
         ]
     process.wait()
     process.stdout.close()

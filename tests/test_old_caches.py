@@ -40,7 +40,7 @@ def test_a_damaged_download(lab: Lab, hashes: tuple[str, ...]) -> None:
     environment = lab.environment(_OLD)
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 1.0", done
-    assert done.said[0].startswith("deleted demo-1.0-py3-none-any.whl (download) from the cache: ")
+    assert done.said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: ")
     index.forget()
     done = lab.pinstall(lab.environment(_OLD), "-i", index.url, "demo==1.0")
     assert (done.said, index.fetched) == ([], [])

@@ -22,8 +22,8 @@ def test_a_new_release_is_found_in_spite_of_a_cached_page(lab: Lab) -> None:
     done = lab.pinstall(environment, "-i", index.url, "demo==2.0")
     assert environment.installed("demo") == "2.0 2.0"
     assert len(done.said) == 2
-    assert done.said[0].startswith("deleted index page of demo from the cache: stale-page, ")
-    assert done.said[0].endswith(" s old, and does not list what is pinned; demo==2.0 (argument)")
+    assert done.said[0].startswith("removed the index page of demo from pip's cache: it is ")
+    assert done.said[0].endswith(" s old and does not list the pinned version (stale-page); demo==2.0 (argument)")
 
 
 def test_a_release_is_found_after_calls_that_failed_without_it(lab: Lab) -> None:
@@ -84,7 +84,7 @@ def test_a_damaged_page_is_deleted(lab: Lab, json: bool) -> None:
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 1.0", done
-    assert done.said[0].startswith("deleted index page of demo from the cache: damaged, 100 bytes of ")
+    assert done.said[0].startswith("removed the index page of demo from pip's cache: it has 100 of ")
 
 
 def test_a_stale_page_is_kept_if_pip_always_asks_the_server(lab: Lab) -> None:
@@ -174,4 +174,4 @@ def test_a_page_that_html_parser_cannot_parse_is_deleted(lab: Lab) -> None:
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 1.0", done
-    assert done.said == ["deleted index page of demo from the cache: damaged, unreadable; demo==1.0 (argument)"]
+    assert done.said == ["removed the index page of demo from pip's cache: it cannot be parsed (damaged); demo==1.0 (argument)"]

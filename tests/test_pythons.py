@@ -102,7 +102,7 @@ def test_a_damaged_download_under_a_hash(lab: Lab, index: Index, name: str) -> N
     flip(lab.bodies()[0])
     done = _serve(lab, ours, python, "-r", requirements)
     assert (done.status, len(done.said)) == (0, 1), done
-    assert done.said[0].startswith("deleted demo-1.0-py3-none-any.whl (download) from the cache: wrong-hash")
+    assert done.said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: its hash is ")
     assert _content(lab, python) == "1.0"
 
 
@@ -117,7 +117,9 @@ def test_a_damaged_wheel_for_this_python_alone(lab: Lab, index: Index, name: str
     flip(lab.bodies()[0])
     done = _serve(lab, ours, python, "demo==1.0")
     assert (done.status, len(done.said)) == (0, 1), done
-    assert done.said[0].startswith(f"deleted demo-1.0-{best}.whl (download) from the cache: damaged")
+    assert done.said[0].startswith(
+        f"removed demo-1.0-{best}.whl from pip's cache: it is not a readable wheel: BadZipFile (damaged)"
+    )
     assert _content(lab, python) == "1.0"
 
 
@@ -131,7 +133,7 @@ def test_a_damaged_built_wheel(lab: Lab, index: Index, name: str, compiled: bool
     built.write_bytes(built.read_bytes()[:200])
     done = _serve(lab, ours, python, "demo==1.0")
     assert (done.status, len(done.said)) == (0, 1), done
-    assert done.said[0].startswith(f"deleted {built.name} (built wheel) from the cache: damaged")
+    assert done.said[0].startswith(f"removed {built.name} (built wheel) from pip's cache: ")
     assert _content(lab, python) == ("plain" if compiled else "1.0")
 
 
@@ -160,7 +162,7 @@ def test_an_active_environment_beside_a_pinstall_of_its_own(lab: Lab, index: Ind
     built.write_bytes(built.read_bytes()[:200])
     done = lab.pinstall(ours, "--force-reinstall", "demo==1.0", VIRTUAL_ENV=active)
     assert (done.status, _content(lab, python)) == (0, "1.0"), done
-    assert done.said[0].startswith(f"deleted {built.name} (built wheel) from the cache: damaged")
+    assert done.said[0].startswith(f"removed {built.name} (built wheel) from pip's cache: ")
 
 
 @pytest.mark.parametrize("name", _OLD)
@@ -219,7 +221,8 @@ _WITHOUT_PACKAGING = "import sys; sys.modules['packaging'] = None"
 def test_an_interpreter_whose_tags_cannot_be_told_is_not_checked_and_said_to_be(lab: Lab, index: Index) -> None:
     ours, python = _untold(lab, _WITHOUT_PACKAGING)
     sdist(index.root, "demo", "1.0")
-    says = f"not checked: this call (the packaging of the pip for {python} fails with ModuleNotFoundError; reinstall that pip)"
+    why = f"the pip for {python} is broken (its packaging library fails with ModuleNotFoundError); reinstall that pip"
+    says = f"this install was not checked: {why}"
     done = _serve(lab, ours, python, "demo==1.0")
     assert (done.status, done.said, _content(lab, python)) == (0, [says], "1.0")
     assert _serve(lab, ours, python, "demo==1.0").said == []  # it is installed: there is nothing to check
@@ -237,7 +240,10 @@ def test_an_interpreter_that_does_not_answer_is_said(lab: Lab, index: Index) -> 
     ours, python = _untold(lab, "import atexit; atexit.register(print, 'bye')")
     wheel(index.root, "demo", "1.0")
     done = _serve(lab, ours, python, "demo==1.0")
-    assert (done.status, done.said) == (0, [f"not checked: this call ({python} does not answer)"])
+    assert (done.status, done.said) == (
+        0,
+        [f"this install was not checked: {python} does not answer; check that this Python runs"],
+    )
 
 
 def test_a_pip_that_is_too_old_is_said(lab: Lab, index: Index) -> None:
@@ -250,8 +256,8 @@ def test_a_pip_that_is_too_old_is_said(lab: Lab, index: Index) -> None:
     done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=active)
     (said,) = done.said
     assert (done.status, _content(lab, python)) == (0, "1.0")
-    assert said.startswith("not checked: this call (pip 22.")
-    assert said.endswith("pinstall does not know; upgrade pip)")
+    assert said.startswith("this install was not checked: pip 22.")
+    assert said.endswith("pinstall does not know its cache format; upgrade pip")
     assert lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=active).said == []
 
 
@@ -264,4 +270,5 @@ def test_a_pip_without_metadata_is_said(lab: Lab, index: Index) -> None:
     wheel(index.root, "demo", "1.0")
     done = lab.pinstall(made, "demo==1.0")
     assert (done.status, made.installed("demo")) == (0, "1.0 1.0")
-    assert done.said == [f"not checked: this call (the pip that {made.python} runs has no metadata)"]
+    why = f"the version of the pip of {made.python} is unknown, because it has no metadata; reinstall that pip"
+    assert done.said == [f"this install was not checked: {why}"]

@@ -73,7 +73,7 @@ def test_what_is_pinned_replaces_ours_and_does_no_harm(lab: Lab, real: Real, pin
     before = real.version(pin.partition("==")[0])
     real.must([real.pinstall, "--no-deps", pin])
     assert real.version(pin.partition("==")[0]) == pin.partition("==")[2]
-    assert _evict(lab, real).said[0].startswith("deleted demo-1.0-py3-none-any.whl (download)")
+    assert _evict(lab, real).said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: ")
     real.must([real.pinstall, "--no-deps", f"{pin.partition('==')[0]}=={before}"])
 
 
@@ -81,23 +81,27 @@ def test_what_is_pinned_breaks_ours_and_the_next_call_says_what_mends_it(lab: La
     real.must([real.pinstall, "--no-deps", "filelock==3.12.4"])
     assert real.version("filelock") == "3.12.4"
     (line,) = _evict(lab, real).said
-    told, _, command = line.partition("; its own packages have changed, and this mends them: ")
-    assert told == "internal error (TypeError): pip runs without the cache"
+    told, _, command = line.partition(
+        "; pinstall's own dependencies are missing or have a wrong version; to repair them, run: "
+    )
+    assert told == "internal error (TypeError): running pip with --no-cache-dir"
     real.must(shlex.split(command))
-    assert _evict(lab, real).said[0].startswith("deleted demo-1.0-py3-none-any.whl (download)")
+    assert _evict(lab, real).said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: ")
 
 
 def test_a_package_of_ours_that_is_not_there(lab: Lab, real: Real) -> None:
     real.must([real.python, "-m", "pip", "uninstall", "-q", "-y", "msgpack"])
     (line,) = _evict(lab, real).said
-    told, _, command = line.partition("; its own packages have changed, and this mends them: ")
-    assert told == "internal error (ModuleNotFoundError): pip runs without the cache"
+    told, _, command = line.partition(
+        "; pinstall's own dependencies are missing or have a wrong version; to repair them, run: "
+    )
+    assert told == "internal error (ModuleNotFoundError): running pip with --no-cache-dir"
     tool = lab.run([real.pinstall + "-cache", "verify"])
     assert (tool.status, tool.err.strip().endswith(command)) == (1, True), tool
     real.must(shlex.split(command))
-    assert _evict(lab, real).said[0].startswith("deleted demo-1.0-py3-none-any.whl (download)")
+    assert _evict(lab, real).said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: ")
 
 
 def test_pinstall_replaces_itself(lab: Lab, real: Real) -> None:
     real.must([real.pinstall, "--no-deps", "--force-reinstall", real.wheel])
-    assert _evict(lab, real).said[0].startswith("deleted demo-1.0-py3-none-any.whl (download)")
+    assert _evict(lab, real).said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: ")

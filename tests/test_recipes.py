@@ -209,7 +209,7 @@ def test_with_a_real_pip_and_pinstall(shell: Shell, lab: Lab) -> None:
     variables = {**lab.environ, "PATH": str(environment.folder / "bin")}
     done = shell.run(f"pip install -i {index.url} demo==1.0", **variables)
     assert done.returncode == 0, done
-    assert "pinstall: deleted demo-1.0" in done.stderr
+    assert "pinstall: removed demo-1.0" in done.stderr
     assert environment.installed("demo") == "1.0 1.0"
     assert shell.run("pip list", **variables).stdout == lab.run([environment.pip, "list"]).out
 

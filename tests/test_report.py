@@ -73,7 +73,12 @@ def test_the_built_wheels(lab: Lab) -> None:
 def test_a_pip_that_fails(lab: Lab) -> None:
     report, done = _report(lab, "--no-index", "demo==1.0", "-r", "https://localhost:1/r.txt")
     assert report["status"] == report["pip_status"] == done.status != 0
-    assert report["not_checked"] == [{"source": "https://localhost:1/r.txt", "reason": "a URL is pip's to fetch"}]
+    assert report["not_checked"] == [
+        {
+            "source": "https://localhost:1/r.txt",
+            "reason": "pinstall reads no URLs; download it and name the file to have it checked",
+        }
+    ]
     assert report["messages"] == done.said
 
 
@@ -110,7 +115,7 @@ def test_the_cause_of_a_failure(lab: Lab) -> None:
     assert (report["healed"], report["tries"]) == (None, 1), "the page is new"
     (cause,) = report["causes"]
     assert cause in report["messages"]
-    assert cause.startswith("cannot be installed: ")
+    assert " cannot be installed: " in cause
 
 
 def test_a_contradiction(lab: Lab) -> None:
@@ -212,5 +217,5 @@ def test_an_internal_error_while_the_report_is_written(lab: Lab) -> None:
     (site / "zz.pth").write_text("import broken\n")
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(path))
     (said,) = done.said
-    assert said.startswith("internal error (ZeroDivisionError): the report is not written; ")
+    assert said.startswith("internal error (ZeroDivisionError): no report was written; ")
     assert (done.status, environment.installed("demo"), path.exists()) == (0, "1.0 1.0", False)

@@ -24,9 +24,9 @@ def test_psycopg2(lab: Lab) -> None:
     lab.time_passes()
     assert [wheel.name for wheel in lab.wheels()] == ["psycopg2-2.4.1-py3-none-any.whl"]
     assert [body.read_bytes() for body in lab.bodies()] == [(index.root / "psycopg2-2.4.1.tar.gz").read_bytes()]
-    assert done.said == [
-        "set aside psycopg2-2.4.4.tar.gz, psycopg2-2.4.4-py3-none-any.whl: other-version; psycopg2==2.4.1 (argument)"
-    ]
+    moved = "moved psycopg2-2.4.4.tar.gz, psycopg2-2.4.4-py3-none-any.whl out of pip's cache"
+    why = "another version is pinned (other-version); they are restored when pinned"
+    assert done.said == [f"{moved}: {why}; psycopg2==2.4.1 (argument)"]
 
     index.forget()
     newer = lab.environment()

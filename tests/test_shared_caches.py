@@ -76,12 +76,12 @@ def test_a_moved_or_copied_cache_stays_usable(lab: Lab, how: Callable[[Path, Pat
     assert (done.said, index.fetched, "Building wheel" in done.out) == ([], [], False)
     done = _install(lab, index, "2.0", PIP_CACHE_DIR=str(place))
     assert index.fetched == []
-    assert [line.split()[0] for line in done.said] == ["brought", "set"]
+    assert [line.split()[0] for line in done.said] == ["restored", "moved"]
     for body in (place / "http-v2").rglob("*.body"):
         if body.read_bytes()[:2] == b"PK":
             flip(body)
     done = _install(lab, index, "2.0", PIP_CACHE_DIR=str(place))
-    assert [line.split()[0] for line in done.said] == ["deleted"]
+    assert [line.split()[0] for line in done.said] == ["removed"]
 
 
 def test_file_names_whose_case_has_changed(lab: Lab) -> None:
@@ -133,8 +133,12 @@ def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
     environment = lab.environment()
     done = _read_only(lab, environment, index, "demo==1.0", "built==1.0")
     assert environment.installed("demo") == "1.0 1.0"
-    assert [line.partition(":")[0] for line in done.said] == ["pip does not see demo-1.0-py3-none-any.whl (download)"] * damaged
-    assert all(line.endswith("; it cannot be changed (Read-only file system); demo==1.0 (argument)") for line in done.said)
+    assert [line.partition(":")[0] for line in done.said] == [
+        "hiding demo-1.0-py3-none-any.whl from pip for this run"
+    ] * damaged
+    assert all(
+        line.endswith(", but pip's cache cannot be changed (Read-only file system); demo==1.0 (argument)") for line in done.said
+    )
     assert index.fetched == ["demo-1.0-py3-none-any.whl"] * damaged
 
 
@@ -167,6 +171,8 @@ def test_a_file_system_that_refuses_locks(lab: Lab, *, damaged: bool) -> None:
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0", "built==1.0")
     assert done.status == 0, done
     assert environment.installed("demo") == "1.0 1.0"
-    assert [line.partition(":")[0] for line in done.said] == ["pip does not see demo-1.0-py3-none-any.whl (download)"] * damaged
-    assert all("it cannot be changed (No locks available)" in line for line in done.said)
+    assert [line.partition(":")[0] for line in done.said] == [
+        "hiding demo-1.0-py3-none-any.whl from pip for this run"
+    ] * damaged
+    assert all("pip's cache cannot be changed (No locks available)" in line for line in done.said)
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before

@@ -242,12 +242,12 @@ def test_warnings_are_yellow_and_errors_red(lab: Lab) -> None:
     wheel(index.root, "demo", "2.0", requires=["nothing-like-it"])
     lab.pip(environment, "-i", index.url, "--target", lab.root / "there", "demo==1.0")
     flip(lab.bodies()[0])
-    note, warning = "pinstall: the cache was not to blame: ", "pinstall: deleted demo-1.0-py3-none-any.whl "
+    note, warning = "pinstall: the cache was not to blame: ", "pinstall: removed demo-1.0-py3-none-any.whl "
     (said,) = _said(lab, environment, "-i", index.url, "demo==1.0")
     assert said.startswith(_YELLOW + warning)
     assert said.endswith(_END)
     (said,) = _said(lab, environment, "-i", f"{index.base}/nothing", "demo==1.0", PINSTALL_REPORT="no/such/folder")
-    assert said == f"{_RED}pinstall: the report cannot be written (No such file or directory){_END}"
+    assert said == f"{_RED}pinstall: the report no/such/folder could not be written (No such file or directory){_END}"
     lab.pip(environment, "-i", index.url, "--target", lab.root / "other", "--no-deps", "demo==2.0")
     (said,) = [line for line in _said(lab, environment, "-i", index.url, "demo==2.0") if "not to blame" in line]
     assert said.startswith(note)
@@ -271,7 +271,7 @@ def test_no_colours_if_they_are_disabled_or_unsupported(lab: Lab, words: list[st
     command = " ".join([environment.pinstall, "--no-index", "-r", "/dev/null", *words])
     shell = ["/bin/sh", "-c", f"{command}; cat err 2>&-"]
     ended = Terminal(lab, shell, PINSTALL_REPORT="no/such/folder", **variables).ended()
-    assert "\npinstall: the report cannot be written (No such file or directory)\n" in ended.out
+    assert "\npinstall: the report no/such/folder could not be written (No such file or directory)\n" in ended.out
 
 
 @pytest.mark.parametrize(("handler", "status"), [("signal.SIG_DFL", 131), ("lambda *_: sys.exit(7)", 7), ("signal.SIG_IGN", 0)])
@@ -362,7 +362,7 @@ def _left(lab: Lab) -> list[Path]:
 def test_ctrl_c_during_a_long_verification(lab: Lab, slow: Environment) -> None:
     before = sorted((path, path.read_bytes()) for path in lab.bodies())
     terminal = Terminal(lab, [slow.pinstall, "part==1.0"])
-    terminal.wait_for("pinstall: proving part-1.0-py3-none-any.whl")
+    terminal.wait_for("pinstall: checking part-1.0-py3-none-any.whl")
     terminal.press(CTRL_C)
     ended = terminal.ended()
     assert ended.end == "status 130, terminal restored"
@@ -379,12 +379,12 @@ def test_ctrl_c_during_a_long_verification_after_a_failure(lab: Lab, slow: Envir
     flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
     terminal = Terminal(lab, [slow.pinstall, "demo==1.0"])
     terminal.wait_for("DO NOT MATCH")
-    terminal.wait_for("pinstall: proving part-1.0-py3-none-any.whl")
+    terminal.wait_for("pinstall: checking part-1.0-py3-none-any.whl")
     terminal.press(CTRL_C)
     ended = terminal.ended()
     assert ended.end == "status 1, terminal restored"
     assert "Traceback" not in ended.out
     environment = lab.environment()
-    assert lab.pinstall(environment, "demo==1.0").said[-1].startswith("the cache was to blame, and is mended: ")
+    assert lab.pinstall(environment, "demo==1.0").said[-1].startswith("the cache was to blame, and is repaired now: ")
     assert environment.installed("part") == "1.0 1.0"
     assert _left(lab) == []

@@ -62,14 +62,11 @@ def test_a_wheel_is_moved_with_its_metadata_file(lab: Lab) -> None:
         lab.pip(lab.environment(), "-i", index.url, f"demo=={version}")
     index.forget()
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
-    assert done.said == [
-        "set aside demo-2.0-py3-none-any.whl, demo-2.0-py3-none-any.whl.metadata: other-version; demo==1.0 (argument)"
-    ]
+    names = "demo-2.0-py3-none-any.whl, demo-2.0-py3-none-any.whl.metadata"
+    why = "another version is pinned (other-version); they are restored when pinned"
+    assert done.said == [f"moved {names} out of pip's cache: {why}; demo==1.0 (argument)"]
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
-    assert (
-        done.said[0]
-        == "brought back demo-2.0-py3-none-any.whl, demo-2.0-py3-none-any.whl.metadata from the store; demo==2.0 (argument)"
-    )
+    assert done.said[0] == f"restored {names} to pip's cache: kept by pinstall, and pinned now; demo==2.0 (argument)"
     assert index.fetched == []
 
 
@@ -86,7 +83,7 @@ def test_an_entry_damaged_in_the_store_is_deleted_instead_of_restored(lab: Lab) 
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==2.0")
     assert environment.installed("demo") == "2.0 2.0", done
-    assert [line.split()[0] for line in done.said[:2]] == ["deleted", "deleted"]
+    assert [line.split()[0] for line in done.said[:2]] == ["removed", "removed"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +109,10 @@ def test_without_a_pin_or_after_a_failure_or_with_keep_versions_nothing_is_moved
 def test_dry_run_and_report_name_the_versions_that_would_be_moved(lab: Lab, words: list[str], policy: str) -> None:
     index = lab.seeded(_two)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", *words, PINSTALL_POLICY=policy)
-    assert done.said[-1] == ("would set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: other-version; demo==1.0 (argument)")
+    assert done.said[-1] == (
+        "would move demo-2.0.tar.gz, demo-2.0-py3-none-any.whl out of pip's cache: another version is pinned (other-version); "
+        "they are restored when pinned; demo==1.0 (argument)"
+    )
     assert done.said[:-1] == (
         ["ignoring invalid PINSTALL_POLICY='reprot' (expected evict, report or off); using report"] * (policy == "reprot")
     )
@@ -148,7 +148,7 @@ def test_numbers_out_of_bounds_produce_a_warning(lab: Lab, setting: str, value: 
 def test_an_empty_setting_counts_as_unset(lab: Lab, setting: str) -> None:
     index = lab.seeded(_two)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **{setting: ""})
-    assert [line.partition(" ")[0] for line in done.said] == ["set"]
+    assert [line.partition(" ")[0] for line in done.said] == ["moved"]
 
 
 @given(st.one_of(st.text(), st.from_regex(r"\A[0-9]*\.?[0-9]*(e[0-9]+)?[ ]?[KMGTkmgt]?\Z"), st.integers().map(str)))
@@ -206,7 +206,7 @@ def test_a_download_whose_head_was_damaged_in_the_store_is_not_restored(lab: Lab
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==2.0")
     assert environment.installed("demo") == "2.0 2.0", done
-    assert "from the store: damaged, its head is not one that pip wrote" in done.said[0]
+    assert "from pinstall's store: its stored HTTP headers are invalid (damaged)" in done.said[0]
 
 
 @pytest.mark.parametrize("value", ["\udcff", "", " ", "9" * 400], ids=ascii)

@@ -111,49 +111,55 @@ def test_decide(pin: Pin, entry: Entry, evidence: Evidence, expected: Any) -> No
 
 
 _BUILT = Evidence(name="demo", version="1.0")
-_SHOWN = f"sha256:{'a' * 12}..."
+_WRONG = f"its hash is sha256:{_B[:12]}..., but the index or URL states sha256:{_A[:12]}..."
 # What is said of each: the whole of it, because users act on it.
 _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide]] = [
     ("a head", _pin(), _entry("page")._replace(fault="no head"), Evidence(), Delete("damaged", "no head")),
-    ("wrong", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}), Delete("wrong-hash", f"it should be {_SHOWN}")),
-    ("not the pin's", _pin(_sha(_A)), _entry(), Evidence({"sha256": _B}), Hide("other-file", "its hash is not the pin's")),
+    ("wrong", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}), Delete("wrong-hash", _WRONG)),
+    (
+        "not the pin's",
+        _pin(_sha(_A)),
+        _entry(),
+        Evidence({"sha256": _B}),
+        Hide("other-file", "its hash is not one of the pinned hashes"),
+    ),
     ("broken", _pin(), _entry(), Evidence({"sha256": _B}, fault="cut off"), Delete("damaged", "cut off")),
     (
         "another inside",
         _pin(),
         _entry(),
         Evidence({"sha256": _B}, name="demo", version="2.0"),
-        Delete("mislabelled", "inside it is demo 2.0"),
+        Delete("mislabelled", "it contains demo 2.0"),
     ),
     (
         "metadata",
         _pin(),
         _entry("metadata", _sha(_A)),
         Evidence({"sha256": _B}),
-        Delete("wrong-hash", f"it should be {_SHOWN}"),
+        Delete("wrong-hash", _WRONG),
     ),
     ("built, broken", _pin(), _entry("built"), Evidence(fault="cut off"), Delete("damaged", "cut off")),
-    ("built, not readable", _pin(), _entry("built"), Evidence(), Hide("unproven-build", "what is inside it cannot be read")),
+    ("built, not readable", _pin(), _entry("built"), Evidence(), Hide("unproven-build", "its contents cannot be read")),
     (
         "built, another inside",
         _pin(),
         _entry("built"),
         Evidence(name="demo", version="2.0"),
-        Delete("mislabelled", "inside it is demo 2.0"),
+        Delete("mislabelled", "it contains demo 2.0"),
     ),
     (
         "built, in another place",
         _pin(),
         _entry("built", version="2.0"),
         Evidence(name="demo", version="2.0"),
-        Delete("mislabelled", "it lies where the pinned version's builds belong"),
+        Delete("mislabelled", "it is another version in the folder of the pinned one"),
     ),
     (
         "unproven",
         _pin(),
         _entry("built"),
         _BUILT._replace(unproven=True, stale="x"),
-        Hide("unproven-build", "nothing tells that it was built from what is pinned"),
+        Hide("unproven-build", "no record shows that the cached wheel was built from the pinned file"),
     ),
     ("stale", _pin(), _entry("built"), _BUILT._replace(stale="it changed", other="x"), Hide("stale-source", "it changed")),
     (
@@ -163,14 +169,20 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide]] = [
         _BUILT._replace(other="with CC=x", missing=("y",)),
         Hide("other-build", "it was built with CC=x"),
     ),
-    ("missing", _pin(), _entry("built"), _BUILT._replace(missing=("a", "b")), Hide("missing-library", "a, b is not found")),
+    (
+        "missing",
+        _pin(),
+        _entry("built"),
+        _BUILT._replace(missing=("a", "b")),
+        Hide("missing-library", "it needs a, b, which is not found on this system"),
+    ),
     ("page, broken", _pin(), _entry("page"), Evidence(fault="cut off"), Delete("damaged", "cut off")),
     (
         "page, stale",
         _pin(),
         _entry("page"),
         Evidence(fresh=True, listed=False, age=59.7),
-        Delete("stale-page", "60 s old, and does not list what is pinned"),
+        Delete("stale-page", "it is 60 s old and does not list the pinned version"),
     ),
 ]
 

@@ -16,7 +16,7 @@ from pinstall import interpreter
 from pinstall.interpreter import SilentPythonError
 from pinstall.invocation.invocation import PYPI
 from pinstall.invocation.requirements_files import without_secrets
-from pinstall.messages import listed, not_checked, pinned
+from pinstall.messages import listed, pinned
 from pinstall.model import digest, links
 from pinstall.model.digest import Digest
 from pinstall.pip_cache.locator import is_vcs
@@ -104,7 +104,7 @@ def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discr
     try:
         installed = interpreter.installed(environment.python)
     except SilentPythonError as error:
-        line = not_checked(f"whether {listed(pin.project for pin in suspects)} is installed as pinned", str(error))
+        line = f"whether {listed(pin.project for pin in suspects)} is installed as pinned was not checked: {error}"
         return [Discrepancy(suspects[0], line, contradicts=False)]
     found = [(pin, installed.get(pin.project, [])) for pin in suspects]
     return [
@@ -116,8 +116,8 @@ def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discr
 
 def _contradiction(pin: Pin, versions: list[str]) -> str:
     if not versions:
-        return f"what is pinned is not installed: the same call again installs it; {pinned(pin)}"
-    return f"what is pinned is not installed, but {' and '.join(versions)}: {_advice(pin)}; {pinned(pin)}"
+        return f"pip succeeded, but {pin.project} is not installed: repeat the command to install it; {pinned(pin)}"
+    return f"pip succeeded, but Python finds {pin.project} {' and '.join(versions)}: {_advice(pin)}; {pinned(pin)}"
 
 
 def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
@@ -125,7 +125,7 @@ def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
     folder = environment.folder(pin.project) if pin.url or pin.hashes else None
     origin = _read_origin(folder) if folder else None
     difference = _difference(pin, origin) if origin else ""
-    return f"pip kept the installed {version}, {difference}: {_advice(pin)}; {pinned(pin)}" if difference else ""
+    return f"pip kept the installed {pin.project} {version}, {difference}: {_advice(pin)}; {pinned(pin)}" if difference else ""
 
 
 def _difference(pin: Pin, origin: _Origin) -> str:
@@ -133,10 +133,10 @@ def _difference(pin: Pin, origin: _Origin) -> str:
     same = digest.agree(stated, origin.digests)
     if same is not None:
         algorithm = stated[0].algorithm
-        return "" if same else f"which is another file ({Digest(algorithm, origin.digests[algorithm])})"
+        return "" if same else f"which came from another file ({Digest(algorithm, origin.digests[algorithm])})"
     commit = urlsplit(pin.url).path.rpartition("@")[2].lower() if is_vcs(pin.url) else ""
     if commit and origin.commit:
-        return "" if commit == origin.commit else f"which is commit {origin.commit[:12]}"
+        return "" if commit == origin.commit else f"which came from commit {origin.commit[:12]}"
     return "which came from another URL" if pin.url and _comparable(pin.url) != origin.url else ""
 
 
@@ -173,10 +173,10 @@ def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
     best = max(offered, default=installed)
     if best == installed or not best.local:
         return ""
-    cure = f"'{pin.project}=={best}' pins it"
-    return f"pip kept the installed {version}, and {best} is offered too: {cure}; {pinned(pin)}"
+    cure = f"to get that, pin '{pin.project}=={best}'"
+    return f"pip kept the installed {pin.project} {version}, although {best} is available: {cure}; {pinned(pin)}"
 
 
 def _advice(pin: Pin) -> str:
     # The advice does not repeat the requirement: on a command line it has no hashes, and its URL may contain a password.
-    return f"'pip uninstall {pin.project}' and the same call again mend it"
+    return f"to install the pinned one, run 'pip uninstall {pin.project}', then repeat the command"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.locator import Cache, ProjectFiles
 
 _VERSIONS_SHOWN = 3
-_OTHER_TAGS = "for other Pythons or platforms"
-_OTHER_HASH = "listed with another hash than what is pinned"
+_OTHER_TAGS = "for other Python versions or platforms"
+_OTHER_HASH = "its hash on the index is not one of the pinned hashes"
 
 
 class _Listed(NamedTuple):
@@ -53,9 +53,9 @@ def causes(cache: Cache, pins: Iterable[Pin], received: Collection[str]) -> list
     for pin in _with_dependencies(cache, pins):
         reason = _reason(cache, pin, received)
         if reason and not _is_installed(cache.environment, pin):
-            lines.append(f"cannot be installed: {reason}; {pinned(pin)}")
+            lines.append(f"{pin.project} cannot be installed: {reason}; {pinned(pin)}")
     full = [folder for folder in _folders(cache) if is_full(folder)]
-    return [*lines, f"less than 1 MB can be written to {listed(full)}"] if full else lines
+    return [*lines, f"the disk is full: less than 1 MB can be written to {listed(full)}"] if full else lines
 
 
 def _with_dependencies(cache: Cache, pins: Iterable[Pin]) -> Iterator[Pin]:
@@ -112,7 +112,7 @@ def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:
         return _unlisted(pin, located)
     files = list(_files(pin, located))
     if not files:  # for folders, only installable files are known
-        return f"each wheel of it is {_OTHER_TAGS}"
+        return f"all wheels of this version are {_OTHER_TAGS}"
     return _refused(cache, pin, files)
 
 
@@ -136,10 +136,10 @@ def _unlisted(pin: Pin, located: ProjectFiles) -> str:
     labels = (links.label(offer.filename, pin.project) for offer in offers)
     versions = sorted({label.version for label in labels if label}, reverse=True)
     if not versions:
-        return "no index or folder of this call lists any wheel or sdist of the project"
+        return "no index or --find-links folder lists any wheel or sdist of this project"
     older = f" and {more} older" if (more := len(versions) - _VERSIONS_SHOWN) > 0 else ""
     newest = ", ".join(map(str, versions[:_VERSIONS_SHOWN]))
-    return f"no index or folder of this call lists a wheel or sdist of this version, only of {newest}{older}"
+    return f"no index or --find-links folder lists a wheel or sdist of this version, only of {newest}{older}"
 
 
 def _files(pin: Pin, located: ProjectFiles) -> Iterator[_Listed]:
@@ -187,13 +187,13 @@ def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
     """
     call, environment = cache.call, cache.environment
     if option := call.formats.refuses(pin.project, is_wheel=bool(file.label.tags)):
-        return f"refused by {option}"
+        return f"excluded by {option}"
     if not cache.usable(file.label):
         return _OTHER_TAGS
     python = _python(environment)
     if call.has("ignore_requires_python", "python_version") or _fits(file.requires_python, python):
         return ""
-    return f"for Python {file.requires_python}, and this is {python}"
+    return f"it requires Python {file.requires_python}, and this is {python}"
 
 
 def _fits(requires_python: str, python: str) -> bool:

@@ -67,8 +67,7 @@ def _look_for_unknown_layout(prepared: Prepared, name: str, journal: Journal) ->
     version = ".".join(map(str, cache.pip))
     found = messages.listed(unknown_layout.signs(cache, name, prepared.began))
     if found and unknown_layout.is_first(cache.root, version):
-        reason = f"pip {version} is newer than pinstall, and keeps its cache otherwise"
-        journal.say(WARNING, messages.not_checked(found, reason))
+        journal.say(WARNING, messages.unknown_parts(found, version))
 
 
 def _explain(prepared: Prepared, rescue: Rescue | None, status: int, journal: Journal) -> None:

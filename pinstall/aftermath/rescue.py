@@ -14,6 +14,7 @@ from pinstall.aftermath.survey import Survey, listed
 from pinstall.inspection import integrity
 from pinstall.model import links
 from pinstall.model.names import normalized
+from pinstall.model.verdict import not_found
 from pinstall.pip_cache import http_entries, keys
 from pinstall.pip_cache.http_entries import Entry
 from pinstall.storage import actions, store, view
@@ -79,14 +80,14 @@ class Rescue:
         """Return why pip must not run again, as a text for the user; "" if it may."""
         first, call, redirected = self.first, self._cache.call, any(map(self.survey.is_redirect, self.survey.used.old))
         reasons = (
-            (first.asked, "it has asked a question, and would ask it again"),
-            (first.login, "a server wants a login"),
+            (first.asked, "it asked a question, and would ask it again"),
+            (first.login, "a server asks for a login"),
             (
                 first.streams or any(unread.once for unread in call.unread),
-                "its input came from a pipe, which can be read only once",
+                "it read a pipe, which can be read only once",
             ),
-            (call.values.get("json_report_file") in _STDOUT, "standard output would hold two reports"),
-            (first.built > _LONG_BUILDS, f"its builds took {first.built:.0f} s"),
+            (call.values.get("json_report_file") in _STDOUT, "standard output would contain two reports"),
+            (first.built > _LONG_BUILDS, f"its builds took {first.built:.0f} s, and would start over"),
             (first.silent and not redirected, f"{', '.join(sorted(first.silent))} did not answer"),
         )
         return next((why for applies, why in reasons if applies), "")
@@ -163,7 +164,7 @@ class Rescue:
         for key in sorted(doubted):
             if key in self.survey.pages or self.survey.is_redirect(key):
                 name = self.survey.name(key)
-                wrong += self._delete(self.survey.entry(key), self._seen[key][-1], name, "the server does not give it any more")
+                wrong += self._delete(self.survey.entry(key), self._seen[key][-1], name, "the server no longer has it")
         return wrong
 
     def _delete(self, entry: Entry, stamp: FileStamp | None, name: str, reason: str) -> list[Wrong]:
@@ -191,11 +192,11 @@ class Rescue:
         if key in old.used.new or not os.path.lexists(old.entry(key).content):
             return ""
         if old.is_redirect(key) or new.is_redirect(key):
-            return "its redirect is out of date"
+            return "its redirect was outdated"
         if key in old.pages:
             same = listed(old.offers(key), self._cache) == listed(new.offers(key), self._cache)
-            return "" if same else "it is out of date"
-        return "" if old.sha256(key) == new.sha256(key) else "it is another file than the server has now"
+            return "" if same else "it was outdated"
+        return "" if old.sha256(key) == new.sha256(key) else "it differs from the file on the server"
 
     # Built wheels
 
@@ -232,4 +233,4 @@ class Rescue:
                 return fault, ""
         record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
         missing = self._checker.builds.missing(entry, record) if record else ()
-        return "", f"{', '.join(missing)} is not found" if missing else ""
+        return "", not_found(missing) if missing else ""

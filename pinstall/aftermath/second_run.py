@@ -46,7 +46,9 @@ def decide(prepared: Prepared, rescue: Rescue, journal: Journal) -> SecondRun | 
         view = prepared.view or prepared.made_view()
         rescue.seal(view.folder)
     except OSError as error:
-        journal.say(WARNING, messages.not_again(f"no view of the cache can be made ({error.strerror})", rescue.doubtful))
+        journal.say(
+            WARNING, messages.not_again(f"no filtered view of pip's cache could be made ({error.strerror})", rescue.doubtful)
+        )
         return None
     report = Report(prepared.cache.call.values.get("json_report_file"))
     half = actions.remove_half_installed(rescue.first.infos, prepared.dist_infos)
@@ -86,5 +88,5 @@ def under_lock(prepared: Prepared, act: Callable[[], list[Wrong]], journal: Jour
         reason = getattr(error, "strerror", "") or str(error)
         if not waits:
             return []
-        journal.say(WARNING, f"the cache cannot be changed ({reason}): the next call will have to do the same")
+        journal.say(WARNING, messages.not_repaired(reason))
         return []

@@ -262,7 +262,7 @@ class Survey:
         """Return why an artifact or metadata file is not vouched for; "" if it is. Raises `OSError`."""
         entry = self._content(key)
         if entry is None:
-            return "it is no file"
+            return "it is not a file"
         claims = self.claims.get(key) or list(_content_claims(entry))
         stated = [known for claim in claims if (known := digest.known(claim.digests))]
         stated += [known for pin in self._pins if claims and (known := self._pinned(pin, claims[0]))]
@@ -272,12 +272,14 @@ class Survey:
             found = integrity.digests(file, {d.algorithm for known in stated for d in known})
             if stated:
                 wrong = next((known for known in stated if digest.agree(known, found) is False), None)
-                return f"it should be {wrong[0]}" if wrong else ""
+                return digest.mismatch(wrong, found, "a pin, index or URL") if wrong else ""
             if any(claim.is_metadata for claim in claims):
-                return "nothing states its digest"
+                return "no page states its hash"
             file.seek(0)
             return (
-                acceptance.fault(file, claims[0].filename, claims[0].project, claims[0].label) if claims else "it is no archive"
+                acceptance.fault(file, claims[0].filename, claims[0].project, claims[0].label)
+                if claims
+                else "it is not an archive"
             )
 
     def _pinned(self, pin: Pin, claim: Claim) -> list[Digest]:
@@ -314,7 +316,7 @@ class Survey:
         except OSError:
             return ""
         wrong = [known for known in stated if digest.agree(known, found) is False]
-        return f"it should be {wrong[0][0]}" if len(wrong) == len(stated) else ""
+        return digest.mismatch(wrong[0], found) if len(wrong) == len(stated) else ""
 
 
 def _content_claims(entry: Entry) -> Iterator[Claim]:

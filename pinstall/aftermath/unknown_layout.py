@@ -34,7 +34,7 @@ def signs(cache: Cache, name: str, began: float) -> Iterator[str]:
     for folder, key in http_entries.walk_built(views[0] if views else cache.root):
         origin = locator.read_origin(folder) if _changed(folder) >= began else None
         if origin and cache.source_of(Entry("built", key, (), ""), origin) is None:
-            yield "built wheels in other places"
+            yield "built wheels in unknown folders"
 
 
 def _changed(folder: str) -> float:

@@ -17,7 +17,10 @@ def main() -> int:
         cure = repair_advice.command(error)
         if not cure:
             raise
-        print(f"ERROR: pinstall's own packages have changed, and this mends them: {cure}", file=sys.stderr)
+        print(
+            f"ERROR: pinstall's own dependencies are missing or have a wrong version; to repair them, run: {cure}",
+            file=sys.stderr,
+        )
         return 1
 
 

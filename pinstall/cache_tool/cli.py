@@ -36,7 +36,7 @@ _INTERRUPTED = 130
 _SECONDS = {"h": 3_600, "d": 86_400, "w": 604_800}
 _SHELLS = ("bash", "fish", "zsh")
 _KINDS = {
-    "built": "Wheels that pip built",
+    "built": "Built wheels",
     "download": "Downloads",
     "metadata": "Metadata files",
     "page": "Index pages",
@@ -63,7 +63,7 @@ class _Target(NamedTuple):
     def take_inventory(self) -> Inventory:
         """Warn about folders that are links, and return the inventory of the cache."""
         for name in self.links:
-            _warn(f"not looked into: {name} is a symbolic link")
+            _warn(f"skipped {os.path.join(self.root, name)}: it is a symbolic link")
         return inventory.take(self.root, self.indexes)
 
     @property
@@ -103,7 +103,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
-        return _fail(f"the cache cannot be changed ({error.strerror or type(error).__name__})")
+        return _fail(f"pip's cache cannot be changed ({error.strerror or type(error).__name__})")
     except KeyboardInterrupt:
         return _INTERRUPTED
     return status
@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
 def _age(text: str) -> float:
     found = re.fullmatch(r"([0-9]{1,9})([hdw])", text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{messages.shortened(text)!a} is no age: 12h, 30d, 8w")
+        raise argparse.ArgumentTypeError(f"invalid age {messages.shortened(text)!a} (expected e.g. 12h, 30d, 8w)")
     return int(found[1]) * _SECONDS[found[2]]
 
 
@@ -224,8 +224,8 @@ def _info(arguments: argparse.Namespace) -> int:
     print()
     for kind, heading in _KINDS.items():
         print(f"{heading}: {_count_and_size(item for item in found.items if item.entry.kind == kind and not item.stored)}")
-    print(f"Kept by pinstall: {_count_and_size(item for item in found.items if item.stored)}")
-    print(f"Of no use to pip: {len(found.strays)} ({display.size(sum(stray.size for stray in found.strays))})")
+    print(f"Stored by pinstall: {_count_and_size(item for item in found.items if item.stored)}")
+    print(f"Not usable by pip: {len(found.strays)} ({display.size(sum(stray.size for stray in found.strays))})")
     return 0
 
 
@@ -252,7 +252,7 @@ def _list(arguments: argparse.Namespace) -> int:
     elif arguments.format == "abspath":
         print("".join(f"{path}\n" for path in display.paths(items)), end="")
     elif not items:
-        print("Nothing cached." if pattern == "*" else "Nothing cached that matches.")
+        print("Nothing cached." if pattern == "*" else "Nothing in the cache matches.")
     else:
         print("Cache contents:\n")
         print("\n".join(display.table(items)))
@@ -301,11 +301,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     bad = [one for one in proven if one.reason]
     for one in bad:
         _tell(one, "bad")
-    print(f"Entries proven: {len(proven)} ({display.size(sum(one.item.size for one in proven))}), {len(bad)} bad")
+    print(f"Entries checked: {len(proven)} ({display.size(sum(one.item.size for one in proven))}), {len(bad)} bad")
     for reason, count in verify.by_reason(bad):
         print(f"  {reason}: {count}")
     if len(items) > len(proven):
-        print(f"Entries that there is no measure for: {len(items) - len(proven)}")
+        print(f"Entries not checked, because there is nothing to check them against: {len(items) - len(proven)}")
     if os.path.isdir(target.root) and proven:
         verifier.remember()
     gone = verifier.fix(bad, target.held()) if bad and arguments.fix else []
@@ -317,8 +317,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _tell(one: verify.Proven, label: str) -> None:
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
-    where = " in the store" if item.stored else ""
-    print(f"{label}: {display.name(item)}{kind}{where}: {one.reason}, {terminal.plain(one.detail)}")
+    where = " in pinstall's store" if item.stored else ""
+    print(f"{label}: {display.name(item)}{kind}{where}: {terminal.plain(one.detail)} ({one.reason})")
 
 
 def _prune(arguments: argparse.Namespace) -> int:
@@ -333,9 +333,9 @@ def _prune(arguments: argparse.Namespace) -> int:
     strays = removal.unused(found.strays, now)
     for reason in sorted({stray.reason for stray in strays}):
         alike = [stray for stray in strays if stray.reason == reason]
-        print(f"of no use: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
+        print(f"not usable by pip: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
     if items:
-        print(f"not used for so long: {_count_and_size(items)}")
+        print(f"not used for that long: {_count_and_size(items)}")
     return _removed(removal.prune(target.root, strays, items, target.held()))
 
 

@@ -51,7 +51,7 @@ def name(item: Item) -> str:
 
 
 def _row(item: Item) -> tuple[str, ...]:
-    where = "in the store" if item.stored else ""
+    where = "in pinstall's store" if item.stored else ""
     kind = {"built": "built wheel"}.get(item.entry.kind, item.entry.kind)
     columns = (item.project or "?", item.version, kind, size(item.size), age(item.age), item.origin or "?", where)
     return tuple(map(plain, columns))

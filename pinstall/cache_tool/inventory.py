@@ -65,7 +65,7 @@ def take(root: str, indexes: Sequence[str]) -> Inventory:
     built = [*scan.built(root)]
     strays = [stray for stray in (*cached, *built) if isinstance(stray, Stray)]
     found = [entry for entry in cached if isinstance(entry, Found)]
-    strays += [Stray(f.entry.paths, f.size, f.modified, "pip ignores its head") for f in found if f.head is None]
+    strays += [Stray(f.entry.paths, f.size, f.modified, "pip ignores its headers") for f in found if f.head is None]
     items = [_built(entry) for entry in built if isinstance(entry, Entry)]
     items += [_built(entry, stored=True) for entry in _stored_builds(root)]
     items += _Http([f for f in found if f.head is not None], from_store, [*indexes, PYPI]).items(
@@ -173,7 +173,7 @@ def _length_fault(found: Found) -> str:
     if found.stamp is None or found.head is None or found.head.response.status != 200 or not stated.isdecimal():
         return ""
     length = found.entry.span.length if found.entry.span else found.stamp.size
-    return f"{length} bytes of {stated[:20]}" if str(length) != stated.lstrip("0").zfill(1) else ""
+    return f"it has {length} of {stated[:20]} bytes" if str(length) != stated.lstrip("0").zfill(1) else ""
 
 
 def _make_item(found: Found, entry: Entry, what: Content, origin: str, *, stored: bool = False) -> Item:

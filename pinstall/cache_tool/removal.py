@@ -51,13 +51,13 @@ class _Removal:
         """Delete one item, with the files that describe only it."""
         entry = item.entry
         if self.busy and (entry.kind == "built" or item.stored):
-            self.stayed.append(f"{entry.filename}: a pinstall is under way that may use it")
+            self.stayed.append(f"{entry.content}: a running pinstall may need it")
             return
         try:
             if actions.delete(self.root, entry, item.stamp):
                 self._files, self._size = self._files + len(entry.paths), self._size + item.size
         except actions.ChangedError:
-            self.stayed.append(f"{entry.filename}: it changes at this moment, or is no regular file")
+            self.stayed.append(f"{entry.content}: it is being changed, or is not a regular file")
         except actions.NotDoneError as error:
             self.stayed.append(str(error))
         folder = os.path.dirname(entry.content)
@@ -91,10 +91,10 @@ def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
             os.path.join(lock.FOLDER, name) for name in http_entries.names(os.path.join(root, lock.FOLDER)) if name != "lock"
         ]
         if removal.busy:
-            removal.stayed.append("wheels that pip built, and what pinstall keeps: a pinstall is under way that may use them")
+            removal.stayed.append("built wheels and pinstall's store: a running pinstall may need them")
         for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [_WHEELS, *own])):
             if os.path.islink(os.path.join(root, name)):
-                removal.stayed.append(f"{name}: it is a symbolic link")
+                removal.stayed.append(f"{os.path.join(root, name)}: it is a symbolic link")
             else:
                 removal.clear(os.path.join(root, name))
         return removal.outcome()

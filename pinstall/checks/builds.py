@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 # The source is not available, so its build may compile code.
 _NOT_AT_HAND = Source(frozenset(), (), (), compiles=True, whole=False)
-_UNKNOWN_WAY = "in a way that is not known, because its record is damaged"
-_UNSTATED = "nothing states what its source is now (name @ URL#sha256=... would)"
+_UNKNOWN_WAY = "with unknown settings, because its build record is damaged"
+_UNSTATED = "nothing shows that its source is unchanged, as 'name @ URL#sha256=...' would"
 
 
 class Builds:
@@ -160,11 +160,11 @@ class Builds:
             return ""  # the key of the wheel contains the commit
         stated = link.digests + locator.pypi_digest(link.url)
         if stated:
-            return "it was built from another file" if digest.agree(stated, then) is False else ""
+            return "it was built from another source file" if digest.agree(stated, then) is False else ""
         now = self._source_now(project, link)
         if now is None:
             return _UNSTATED
-        return "" if then.get("sha256") == now else "its source has changed"
+        return "" if then.get("sha256") == now else "its source has changed since"
 
     def _source_now(self, project: str, link: Link) -> str | None:
         """Return the SHA-256 of the file at *link*; None if it is unknown.
@@ -231,7 +231,7 @@ def _of_its_source() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, f"its source: {error.strerror}") from error
+        raise OSError(error.errno, f"its source cannot be read: {error.strerror}") from error
 
 
 def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, str]:

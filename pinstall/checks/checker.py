@@ -101,7 +101,7 @@ class Checker:
         if entry.kind != "built":
             return evidence
         if candidate.stored and evidence.digests and not store.is_kept(entry, evidence.digests["sha256"]):
-            evidence = evidence._replace(fault=evidence.fault or "it is not the file that was kept")
+            evidence = evidence._replace(fault=evidence.fault or "it is not the file that pinstall stored")
         return evidence
 
     def _with_build(self, candidate: Candidate, evidence: Evidence) -> Evidence:
@@ -134,7 +134,7 @@ class Checker:
         if entry.unreadable:
             return evidence._replace(unreadable=entry.unreadable)
         if stamp is None:
-            return evidence._replace(unreadable="it is no regular file")
+            return evidence._replace(unreadable="it is not a regular file")
         try:
             known = self.prover.proof(Reading(candidate.pin.project, entry, stamp, wanted))
         except Exception as error:  # noqa: BLE001 (an error for one entry must not end the call)

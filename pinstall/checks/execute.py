@@ -42,7 +42,7 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
     settled = Applied([], [])
     for finding in todo:
         if isinstance(finding.verdict, Unreadable) and not finding.stored:
-            settled.stuck.append(Failure(finding, f"it cannot be proven ({finding.verdict.reason})"))
+            settled.stuck.append(Failure(finding, f"{finding.entry.content} could not be checked ({finding.verdict.reason})"))
     why = ""
     for _ in range(_ATTEMPTS):
         todo = [finding for finding in todo if is_act(finding)]
@@ -54,12 +54,12 @@ def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: S
             why = str(error)
             break
         except OSError as error:
-            why = f"it cannot be changed ({error.strerror})"
+            why = f"pip's cache cannot be changed ({error.strerror})"
             break
         todo = [again for finding in changed if (again := checker.again(finding)) is not None]
     for finding in todo:
         if is_act(finding) and not finding.stored:
-            settled.stuck.append(Failure(finding, why or f"{finding.entry.filename} keeps changing"))
+            settled.stuck.append(Failure(finding, why or f"another process keeps changing {finding.entry.content}"))
     return settled
 
 

@@ -159,6 +159,6 @@ def _begun(prepared: Prepared, journal: Journal) -> Prepared:
     try:
         made = prepared.made_view()
     except OSError as error:
-        journal.say(ERROR, messages.without_cache(f"no view of it can be made ({error.strerror})"))
+        journal.say(ERROR, messages.without_cache(f"no filtered view of pip's cache could be made ({error.strerror})"))
         return prepared._replace(uses_cache=False, given=prepared.given.without_cache())
     return prepared._replace(view=made, given=prepared.given.with_cache(made.folder))

@@ -51,9 +51,9 @@ def _wheel_fault(file: BinaryIO, content: integrity.Content, project: str, label
     if len(infos) != 1:
         return f"it has {len(infos)} .dist-info folders"
     if not normalized(infos[0]).startswith(project) or f"{infos[0]}/WHEEL" not in names:
-        return "it has no WHEEL file of this project"
+        return "it has no WHEEL file for this project"
     if content.name != project or (label is not None and parsed(content.version) != label.version):
-        return f"inside it is {content.name} {content.version}"
+        return f"it contains {content.name} {content.version}"
     return ""
 
 
@@ -64,12 +64,12 @@ def _infos(names: Iterable[str]) -> list[str]:
 def _sdist_fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | None) -> str:
     magic = next((value for endings, value in _MAGIC.items() if filename.lower().endswith(endings)), b"")
     if not file.read(len(magic)).startswith(magic):
-        return "it is not packed as its name says"
+        return "it is not compressed as its file name says"
     file.seek(0)
     from email.parser import HeaderParser
 
     stated = HeaderParser().parsestr(sdist_scan.metadata(file, filename))
     name, version = normalized(str(stated["Name"] or "")), str(stated["Version"] or "").strip()
     if (name and name != project) or (version and label is not None and parsed(version) != label.version):
-        return f"inside it is {name} {version}"
+        return f"it contains {name} {version}"
     return ""

@@ -65,22 +65,22 @@ def difference(then: Conditions, now: Conditions) -> str:
     A newer libc, compiler or patch release of Python does not count as a difference.
     """
     if then.abi != now.abi:
-        return "for another interpreter"
+        return "for another Python interpreter"
     if then.libc[0] != now.libc[0]:
-        return f"for {then.libc[0] or 'another libc'}"
+        return f"for another C library, {then.libc[0] or 'unknown'}"
     if _numbers(now.libc[1]) < _numbers(then.libc[1]):
-        return f"for {' '.join(then.libc)}, here is {now.libc[1]}"
+        return f"for {' '.join(then.libc)}, and this system has {now.libc[1]}"
     if then.settings != now.settings:
-        return "with other config settings or build options"
+        return "with different config settings or build options"
     for what, before, after in (
-        ("", then.compilers, now.compilers),
-        ("", then.variables, now.variables),
+        ("different ", then.compilers, now.compilers),
+        ("different ", then.variables, now.variables),
         ("another ", then.tools, now.tools),
         ("another version of ", then.peers, now.peers),
     ):
         names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
         if names:
-            return f"with {what}{', '.join(names)}" + ("" if what else " set otherwise")
+            return f"with {what}{', '.join(names)}"
     return "for another processor" if then.cpu != now.cpu else ""
 
 

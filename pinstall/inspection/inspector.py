@@ -95,5 +95,5 @@ class Prover:
                 content = integrity.archive(file, entry.filename)
                 proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)
         if http_entries.stamp(entry.content) != stamp:
-            raise OSError(0, "it changed while it was read")
+            raise OSError(0, "it changed while pinstall read it")
         return proof

@@ -68,7 +68,7 @@ def _tar_fault(file: BinaryIO) -> str | None:
     try:
         _walk_tar(file)
     except archives.BrokenError as error:
-        return f"not readable to its end ({error})"
+        return f"it cannot be read to its end: {error}"
     except archives.UnprovenError:
         return None
     return None
@@ -95,7 +95,7 @@ def _zip_fault(file: BinaryIO) -> str | None:
                 for _ in archives.pieces(archive_, member):
                     pass
     except archives.BrokenError as error:
-        return f"not readable to its end ({error})"
+        return f"it cannot be read to its end: {error}"
     except archives.UnprovenError:
         return None
     return None
@@ -107,7 +107,7 @@ def wheel(file: BinaryIO) -> Content:
         with archives.zipped(file) as archive_:
             return _wheel(archive_)
     except archives.BrokenError as error:
-        return Content(f"not a readable wheel ({error})", broken=True)
+        return Content(f"it is not a readable wheel: {error}", broken=True)
     except archives.UnprovenError:
         return Content(None)
 
@@ -118,13 +118,13 @@ def _wheel(archive_: zipfile.ZipFile) -> Content:
     from email.parser import HeaderParser
 
     if f"{info}/RECORD" not in members:
-        return Content("it has no RECORD")
+        return Content("it has no RECORD file")
     metadata = HeaderParser().parsestr(_small(archive_, members[f"{info}/METADATA"]))
     name, version = normalized(metadata["Name"] or ""), (metadata["Version"] or "").strip()
     try:
         rows = list(csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))))
     except csv.Error:
-        return Content("its RECORD is not readable")
+        return Content("its RECORD file cannot be parsed")
     recorded = {row[0]: row[1] for row in rows if len(row) == 3}
     return Content(_record_fault(archive_, members, recorded, info), name, version)
 
@@ -174,15 +174,15 @@ def _record_fault(
     unrecorded = {f"{info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
     for name, member in members.items():
         if name not in recorded and name not in unrecorded:
-            return f"{name} is not in its RECORD"
+            return f"its RECORD does not list {name}"
         algorithm, _, value = recorded.get(name, "").partition("=")
         if not value or not _is_known(algorithm):
             for _ in archives.pieces(archive_, member):  # without a hash only the CRC can be checked, on which pip fails, too
                 pass
         elif name not in unrecorded and _member_hash(archive_, member, algorithm) != value.rstrip("="):
-            return f"{name} differs from its RECORD"
+            return f"its file {name} does not match its RECORD"
     missing = next((name for name in recorded if name not in members and name not in unrecorded), None)
-    return f"{missing} is in its RECORD and not in it" if missing else None
+    return f"its RECORD lists {missing}, which is missing" if missing else None
 
 
 def _is_known(algorithm: str) -> bool:

@@ -144,10 +144,12 @@ def regular(path: str) -> bytes | Unread:
     try:
         if is_url(path):
             if urlsplit(path).scheme.lower() != "file":
-                return Unread(without_secrets(path), "a URL is pip's to fetch")
+                return Unread(without_secrets(path), "pinstall reads no URLs; download it and name the file to have it checked")
             path = links.to_path(path)
         if not stat.S_ISREG(os.stat(path).st_mode):
-            return Unread(path, "it is no regular file, and reading it would leave nothing for pip", once=True)
+            return Unread(
+                path, "it is a pipe or device, which can be read only once; save it to a file to have it checked", once=True
+            )
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError) as error:  # ValueError: an invalid URL or file name

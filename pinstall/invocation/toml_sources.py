@@ -61,7 +61,10 @@ def group(path: str, name: str) -> Iterator[RequirementLine | Unread]:
     try:
         from packaging.dependency_groups import DependencyGroupResolver
     except ImportError:
-        yield Unread(f"group {name} of {path}", "to read groups takes packaging 26.1")
+        yield Unread(
+            f"group {name} of {path}",
+            "reading dependency groups takes packaging 26.1 or later; upgrade packaging beside pinstall",
+        )
         return
     try:
         found = DependencyGroupResolver(document["dependency-groups"]).resolve(name)
@@ -183,7 +186,7 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
 
         select = Pylock.select
     except (ImportError, AttributeError):
-        yield Unread(lock.path, "to read lock files takes packaging 26.3")
+        yield Unread(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
         return
 
     def from_source(project: str) -> bool:
@@ -196,7 +199,7 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
         options: dict[str, Any] = {"extras": lock.extras, "dependency_groups": groups, "environment": markers or None}
         chosen = list(select(parsed, tags=made, prefer_sdist_predicate=from_source, **options))
     except TypeError:
-        yield Unread(lock.path, "to read lock files takes packaging 26.3")
+        yield Unread(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
         return
     except Exception as error:  # invalid content, selection or versions ...: pip reports it
         raise UnreadableCallError(f"{lock.path} cannot be used") from error

@@ -40,6 +40,13 @@ def new(algorithm: str) -> hashlib._Hash | hashlib.blake2b:
     return hashlib.blake2b(digest_size=32) if algorithm == "blake2b_256" else hashlib.new(algorithm)
 
 
+def mismatch(stated: Iterable[Digest], observed: Mapping[str, str], source: str = "the index or URL") -> str:
+    """Return the sentence that *observed* digests (algorithm to hex) contradict those that a *source* has *stated*."""
+    expected = next(d for d in known(stated) if d.algorithm in observed)
+    found = Digest(expected.algorithm, observed[expected.algorithm])
+    return f"its hash is {found}, but {source} states {expected}"
+
+
 def _length(algorithm: str) -> int:
     return new(algorithm).digest_size * 2
 

@@ -8,7 +8,7 @@ from pinstall.model import digest
 from pinstall.model.links import parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.model.pins import Pin
@@ -104,15 +104,15 @@ def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
 def _download(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     stated = digest.agree(entry.stated, evidence.digests)
     if stated is False:
-        return Delete("wrong-hash", f"it should be {digest.known(entry.stated)[0]}")
+        return Delete("wrong-hash", digest.mismatch(entry.stated, evidence.digests))
     if stated is None and pin.hashes and pinned(pin, evidence):
         return Keep()
     if stated is None and pin.hashes and not evidence.fault:
-        return Hide("other-file", "its hash is not the pin's")
+        return Hide("other-file", "its hash is not one of the pinned hashes")
     if stated is None and evidence.fault:
         return Delete("damaged", evidence.fault)
     if stated is None and evidence.name and not _is_labelled(pin, entry, evidence):
-        return Delete("mislabelled", f"inside it is {evidence.name} {evidence.version}")
+        return Delete("mislabelled", f"it contains {evidence.name} {evidence.version}")
     return Keep()
 
 
@@ -128,7 +128,7 @@ def pinned(pin: Pin, evidence: Evidence) -> bool:
 
 def _metadata(_pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     if digest.agree(entry.stated, evidence.digests) is False:
-        return Delete("wrong-hash", f"it should be {digest.known(entry.stated)[0]}")
+        return Delete("wrong-hash", digest.mismatch(entry.stated, evidence.digests))
     return Keep()
 
 
@@ -136,32 +136,37 @@ def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
     if not evidence.name:
-        return Hide("unproven-build", "what is inside it cannot be read")
+        return Hide("unproven-build", "its contents cannot be read")
     if entry.label is None or not _is_labelled(pin, entry, evidence):
-        return Delete("mislabelled", f"inside it is {evidence.name} {evidence.version}")
+        return Delete("mislabelled", f"it contains {evidence.name} {evidence.version}")
     if pin.has_version and not pin.admits(entry.label.version):
-        return Delete("mislabelled", "it lies where the pinned version's builds belong")
+        return Delete("mislabelled", "it is another version in the folder of the pinned one")
     return _fitting(evidence)
 
 
 def _fitting(evidence: Evidence) -> Verdict:
     """Decide whether a sound built wheel is the one that this call would build now."""
     if evidence.unproven:
-        return Hide("unproven-build", "nothing tells that it was built from what is pinned")
+        return Hide("unproven-build", "no record shows that the cached wheel was built from the pinned file")
     if evidence.stale:
         return Hide("stale-source", evidence.stale)
     if evidence.other:
         return Hide("other-build", f"it was built {evidence.other}")
     if evidence.missing:
-        return Hide("missing-library", f"{', '.join(evidence.missing)} is not found")
+        return Hide("missing-library", not_found(evidence.missing))
     return Keep()
+
+
+def not_found(libraries: Iterable[str]) -> str:
+    """Return the sentence that the dynamic loader does not find shared *libraries* that a wheel needs."""
+    return f"it needs {', '.join(libraries)}, which is not found on this system"
 
 
 def _page(_pin: Pin, _entry: Entry, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
     if evidence.fresh and not evidence.listed:
-        return Delete("stale-page", f"{evidence.age:.0f} s old, and does not list what is pinned")
+        return Delete("stale-page", f"it is {evidence.age:.0f} s old and does not list the pinned version")
     return Keep()
 
 

@@ -317,7 +317,7 @@ def read_head(path: str) -> Head | None:
             if head is None:
                 file.seek(len(_PREFIX))
                 msgpack.unpackb(file.read(_LARGEST_METADATA), raw=False, strict_map_key=False)
-                head = Head(Response(0, {}), fault="its head is not one that pip wrote")
+                head = Head(Response(0, {}), fault="its stored HTTP headers are invalid")
     except errors:
         return None
     except Exception as error:  # noqa: BLE001 (one unreadable head must not end the call)

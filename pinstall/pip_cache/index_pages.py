@@ -71,7 +71,7 @@ def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
     """
     length = headers.get("content-length", "")
     if length.isdecimal() and len(length) < _LONGEST_NUMBER and int(length) != len(body):
-        raise DamagedPageError(f"{len(body)} bytes of {length}")
+        raise DamagedPageError(f"it has {len(body)} of {length} bytes")
     content = _decoded(body, headers.get("content-encoding", ""))
     content_type = headers.get("content-type", "").lower()
     try:
@@ -81,7 +81,7 @@ def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
     except LookupError as error:
         raise UnknownPageError("unknown character set") from error
     except (ValueError, RecursionError, AssertionError) as error:  # html.parser raises AssertionError, which ends pip too
-        raise DamagedPageError("unreadable") from error
+        raise DamagedPageError("it cannot be parsed") from error
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:
@@ -94,11 +94,11 @@ def _decoded(body: bytes, encoding: str) -> bytes:
     try:
         content = unpacker.decompress(body, LARGEST)
     except zlib.error as error:
-        raise DamagedPageError("unreadable") from error
+        raise DamagedPageError("it cannot be parsed") from error
     if unpacker.unconsumed_tail:
         raise UnknownPageError("too large")
     if not unpacker.eof:
-        raise DamagedPageError("cut off")
+        raise DamagedPageError("it is cut off")
     return content
 
 
@@ -116,7 +116,7 @@ def _filename(url: str) -> str:
 
 def _from_json(document: Any, url: str) -> list[IndexFile]:
     if not isinstance(document, dict) or not isinstance(files := document.get("files", []), list):
-        raise DamagedPageError("no files")
+        raise DamagedPageError("it has no list of files")
     found = (file for file in files if isinstance(file, dict) and isinstance(file.get("url"), str))
     return [IndexFile(_filename(file["url"]), file, url, _json_link) for file in found]
 

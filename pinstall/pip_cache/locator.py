@@ -139,7 +139,7 @@ class Cache:
         entry, response, own_url = found
         page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
         if entry.fault or entry.unreadable or http_entries.stamp_of(page.entry) is None:
-            unreadable = "" if entry.fault else entry.unreadable or "it is no regular file"
+            unreadable = "" if entry.fault else entry.unreadable or "it is not a regular file"
             return page._replace(fault=entry.fault or None, unreadable=unreadable)
         try:
             with http_entries.open_content(page.entry) as file:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile("[0-9a-f]{56}")
 _BODY = ".body"
-SPENT = "pinstall has put it away, and a pip was perhaps asking for it"
+SPENT = "removed by pinstall, but left for a while for a pip that was running"
 
 
 class Found(NamedTuple):
@@ -53,9 +53,11 @@ def http(root: str) -> Iterator[Found | Stray]:
             for name in sorted({name.removesuffix(_BODY) for name in names} if layout is keys.TWO_FILES else names):
                 paths = tuple(os.path.join(folder, name + ending) for ending in layout.endings)
                 if not _KEY.fullmatch(name) or name[:5] != prefix:
-                    yield stray([os.path.join(folder, n) for n in (name, name + _BODY) if n in names], "no name that pip gives")
+                    yield stray(
+                        [os.path.join(folder, n) for n in (name, name + _BODY) if n in names], "not a file name that pip uses"
+                    )
                 elif any(os.path.basename(path) not in names for path in paths):
-                    missing = "its body is missing" if name in names else "its head is missing"
+                    missing = "its body is missing" if name in names else "its headers are missing"
                     yield stray([path for path in paths if os.path.basename(path) in names], missing)
                 else:
                     entry = found(Entry("other", name, paths, "", layout=layout))
@@ -81,9 +83,9 @@ def built(root: str) -> Iterator[Entry | Stray]:
         for name in there:
             path = os.path.join(folder, name)
             if name.startswith("tmp") and os.path.isdir(path) and not os.path.islink(path):
-                yield stray([path], "a build that did not end")
+                yield stray([path], "an unfinished build")
             elif name.endswith(".whl"):
-                yield wheel(key, path) or stray([path], "no name of a wheel")
+                yield wheel(key, path) or stray([path], "not a file name of a wheel")
         if there == [http_entries.ORIGIN]:
             yield stray([os.path.join(folder, http_entries.ORIGIN)], "its wheel is missing")
 

@@ -57,7 +57,7 @@ def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     if not _is_unchanged(cache, entry, seen):
         return False
     for path in entry.paths:
-        _unlink(path, entry)
+        _unlink(path)
     _check_gone(entry)
     if entry.kind == "built" and entry.content.startswith(os.path.join(cache, FOLDER, "")):
         for name in (ORIGIN, *filter(store.is_record, names(os.path.dirname(entry.content)))):
@@ -95,7 +95,7 @@ def set_aside(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -
         else:
             _set_aside_http(cache, entry)
     except OSError as error:
-        raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
+        raise NotDoneError(f"{entry.content} could not be moved ({error.strerror})") from error
     if not is_spent(entry):
         _check_gone(entry)
     return True
@@ -119,7 +119,7 @@ def leave(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bo
         made_folder(cache, SPENT)
         write_file(cache, _left_note(cache, entry), _fingerprint(entry.content))
     except OSError as error:
-        raise NotDoneError(f"{entry.filename} cannot be set aside ({error.strerror})") from error
+        raise NotDoneError(f"{entry.content} could not be moved ({error.strerror})") from error
     return True
 
 
@@ -153,24 +153,24 @@ def _is_unchanged(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     if not os.path.lexists(entry.content):
         return False
     if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
-        raise NotDoneError(f"{entry.filename} lies behind a symbolic link")
+        raise NotDoneError(f"{entry.content} is behind a symbolic link, which pinstall does not follow")
     if seen is None or stamp(entry.content) != seen:
         raise ChangedError(entry.filename)
     return True
 
 
-def _unlink(path: str, entry: Entry) -> None:
+def _unlink(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise NotDoneError(f"{entry.filename} cannot be removed ({error.strerror})") from error
+        raise NotDoneError(f"{path} could not be removed ({error.strerror})") from error
 
 
 def _check_gone(entry: Entry) -> None:
     if any(os.path.lexists(path) for path in entry.paths):
-        raise NotDoneError(f"{entry.filename} is still in the cache")
+        raise NotDoneError(f"{entry.content} is still there after its removal")
 
 
 def _set_aside_http(cache: str, entry: Entry) -> None:
@@ -186,7 +186,7 @@ def _set_aside_http(cache: str, entry: Entry) -> None:
         _spend(cache, entry, lasting=True)
     except ValueError:  # pip cannot read the head, so no pip is asking about it
         for path in entry.paths:
-            _unlink(path, entry)
+            _unlink(path)
     os.replace(note, places[0] + ".json")
 
 

@@ -57,7 +57,7 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     try:
         _acquire(lock.acquire, path, seconds, say)
     except Timeout as error:
-        raise LockTimeoutError(f"{_holder(path)} held the lock of the cache for more than {seconds:g} s") from error
+        raise LockTimeoutError(f"{_holder(path)} held the lock of pip's cache for more than {seconds:g} s") from error
     try:
         yield
     finally:
@@ -72,7 +72,7 @@ def _acquire(acquire: Callable[..., object], path: str, seconds: float, say: Cal
     except Timeout:
         if seconds <= _PATIENCE:
             raise
-        say(f"waiting for {_holder(path)}, which is changing the cache (at most {seconds:g} s, PINSTALL_LOCK_TIMEOUT)")
+        say(f"waiting for {_holder(path)}, which is changing pip's cache (at most {seconds:g} s, PINSTALL_LOCK_TIMEOUT)")
         acquire(timeout=seconds - _PATIENCE)
 
 

@@ -36,16 +36,16 @@ def test_complete_bodies_are_parsed(body: bytes, headers: dict[str, str]) -> Non
 @pytest.mark.parametrize(
     ("body", "headers", "fault"),
     [
-        (_BODY[:-1], {}, "unreadable"),
-        (_BODY[:-1], {"content_length": str(len(_BODY))}, f"{len(_BODY) - 1} bytes of {len(_BODY)}"),
-        (_BODY + b"\n", {"content_length": str(len(_BODY))}, f"{len(_BODY) + 1} bytes of {len(_BODY)}"),
-        (_PACKED[:-9], {"content_encoding": "gzip"}, "cut off"),
-        (_PACKED[:20] + b"\0\0\0" + _PACKED[23:], {"content_encoding": "gzip"}, "unreadable"),
-        (_BODY, {"content_encoding": "gzip"}, "unreadable"),
-        (b"", {"content_encoding": "gzip"}, "cut off"),
-        (b'{"files": 1}', {}, "no files"),
-        (b"[" * 100_000, {}, "unreadable"),
-        (b"<a href='\xff'>", {"content_type": "text/html"}, "unreadable"),
+        (_BODY[:-1], {}, "it cannot be parsed"),
+        (_BODY[:-1], {"content_length": str(len(_BODY))}, f"it has {len(_BODY) - 1} of {len(_BODY)} bytes"),
+        (_BODY + b"\n", {"content_length": str(len(_BODY))}, f"it has {len(_BODY) + 1} of {len(_BODY)} bytes"),
+        (_PACKED[:-9], {"content_encoding": "gzip"}, "it is cut off"),
+        (_PACKED[:20] + b"\0\0\0" + _PACKED[23:], {"content_encoding": "gzip"}, "it cannot be parsed"),
+        (_BODY, {"content_encoding": "gzip"}, "it cannot be parsed"),
+        (b"", {"content_encoding": "gzip"}, "it is cut off"),
+        (b'{"files": 1}', {}, "it has no list of files"),
+        (b"[" * 100_000, {}, "it cannot be parsed"),
+        (b"<a href='\xff'>", {"content_type": "text/html"}, "it cannot be parsed"),
     ],
 )
 def test_damaged_bodies_are_reported_with_their_fault(body: bytes, headers: dict[str, str], fault: str) -> None:
