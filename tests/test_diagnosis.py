@@ -322,15 +322,6 @@ def test_the_environment_of_pinstall_itself_is_explained(lab: Lab, monkeypatch: 
     assert line.startswith(f"demo cannot be installed: {_WHEEL} (it requires Python >=9, and this is 3.")
 
 
-def test_nothing_is_said_of_platforms_if_the_tags_are_unknown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = lab.index()
-    wheel(index.root, "demo", "1.0", tag=_FOREIGN)
-    wheel(lab.root / "folder", "demo", "1.0", tag=_FOREIGN)
-    monkeypatch.setattr(Environment, "tags", ())
-    assert _causes(lab, "-i", index.url, "demo==1.0") == []
-    assert _causes(lab, "--no-index", "-f", str(lab.root / "folder"), "demo==1.0") == []
-
-
 def test_a_call_for_another_python_version_uses_its_tags(lab: Lab) -> None:
     index = lab.index()
     index.requires_python[wheel(index.root, "demo", "1.0", tag="cp39-cp39-linux_x86_64").name] = "==3.9.*"

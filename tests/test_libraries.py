@@ -138,7 +138,7 @@ def test_folders_that_a_library_names_are_searched(tmp_path: Path, site: Path, d
 @pytest.mark.parametrize("token", ["$LIB", "${LIB}", "$PLATFORM"])
 def test_tokens_in_folders_are_replaced(tmp_path: Path, site: Path, token: str) -> None:
     foo = _library(tmp_path / "build", "libfoo.so.1")
-    for name in ("lib", "lib64", f"lib/{sys.implementation._multiarch}", platform.machine()):
+    for name in ("lib", "lib64", f"lib/{sys.implementation._multiarch}", platform.machine(), *proof._PLATFORMS):
         (tmp_path / "opt" / name).mkdir(parents=True)
         shutil.copy(foo, tmp_path / "opt" / name)
     module = _library(tmp_path, "_x.so", f"-Wl,-rpath,{tmp_path}/opt/{token}", needs=[foo])

@@ -28,6 +28,8 @@ _CACHE = "/etc/ld.so.cache"
 _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 _MUSL_PATHS = "/etc/ld-musl-*.path"
 _TRIPLET = getattr(sys.implementation, "_multiarch", "")
+# glibc's names for newer x86 processors (sysdeps/x86/cpu-features.c); which one it takes depends on the processor.
+_PLATFORMS = ("haswell", "xeon_phi")
 _LIB = ("lib", "lib64", f"lib/{_TRIPLET}")
 _LARGEST = 512 << 20  # bytes of all libraries of a wheel together, which are read into memory
 _MOST_ENTRIES = 1000  # linkers write about ten segments and thirty dynamic entries
@@ -150,9 +152,11 @@ def _split(listed: str, separators: str) -> list[str]:
 
 
 def _expand(folder: str, origin: str) -> Iterator[str]:
-    """Yield *folder* with the tokens of ld.so(8) replaced: once for each value that $LIB has in some build of the loader."""
-    for lib in _LIB if "LIB" in folder else _LIB[:1]:
-        place = Template(folder).safe_substitute(ORIGIN=origin, LIB=lib, PLATFORM=os.uname().machine)
+    """Yield *folder* with the tokens of ld.so(8) replaced: once for each value that $LIB and $PLATFORM have in some loader."""
+    libs = _LIB if "LIB" in folder else _LIB[:1]
+    platforms = (os.uname().machine, *_PLATFORMS) if "PLATFORM" in folder else ("",)
+    for lib, platform in itertools.product(libs, platforms):
+        place = Template(folder).safe_substitute(ORIGIN=origin, LIB=lib, PLATFORM=platform)
         # The wheel is not installed: $ORIGIN need not exist yet, and $ORIGIN/.. has to be resolved in the text.
         yield os.path.normpath(place)
 
