@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pinstall import __version__
 from pinstall.messages import ERROR, NOTE
-from pinstall.model.verdict import Delete, Hide, Keep, Unreadable
+from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
 
 _FORMAT = 1
-_VERDICTS = {Keep: "keep", Hide: "hide", Delete: "delete", Unreadable: "unknown"}
+_VERDICTS = {Keep: "keep", Hide: "hide", SetAside: "hide", Delete: "delete", Unreadable: "unknown"}
 
 
 class Journal:
@@ -132,5 +132,5 @@ def _entry(finding: Finding) -> dict[str, Any]:
         "stored": finding.stored,
         "verdict": _VERDICTS[type(verdict)],
         "reason": getattr(verdict, "reason", None),
-        "detail": verdict.detail if isinstance(verdict, Hide | Delete) else None,
+        "detail": verdict.detail if isinstance(verdict, Hide | SetAside | Delete) else None,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinstall.model.verdict import Delete, Hide, Keep
+from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,7 +64,7 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
 def unseen(finding: Finding, why: str) -> str:
     """Say that pip does not get to see an entry; *why* tells what kept pinstall from removing, moving or checking it."""
     verdict = finding.verdict
-    reason = f"{_why(verdict)}, but {why}" if isinstance(verdict, Delete | Hide) else why
+    reason = f"{_why(verdict)}, but {why}" if isinstance(verdict, Delete | Hide | SetAside) else why
     return f"hiding {_what(finding)} from pip for this run: {reason}; {pinned(finding.pin)}"
 
 
@@ -74,7 +74,7 @@ def _evicted(finding: Finding, *, would: bool) -> str:
         case Delete():
             place = "from pinstall's store" if finding.stored else "from pip's cache"
             act = f"{'would remove' if would else 'removed'} {what} {place}: {_why(verdict)}"
-        case Hide():
+        case SetAside():
             act = f"{_moved(what, would=would)}: {_why(verdict)}; it is restored when pinned"
         case _:
             raise AssertionError(verdict)
@@ -85,7 +85,7 @@ def _moved(what: str, *, would: bool) -> str:
     return f"{'would move' if would else 'moved'} {what} out of pip's cache"
 
 
-def _why(verdict: Delete | Hide) -> str:
+def _why(verdict: Delete | Hide | SetAside) -> str:
     return f"{verdict.detail} ({verdict.reason})"
 
 

@@ -28,10 +28,14 @@ _TIDIED = "other-version"
 
 
 def _reasons() -> Iterator[str]:
-    """Yield the first argument of each ``Delete(...)`` and ``Hide(...)``."""
+    """Yield the first argument of each ``Delete(...)``, ``Hide(...)`` and ``SetAside(...)``."""
     for path, tree in _SOURCES.items():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Delete", "Hide"):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("Delete", "Hide", "SetAside")
+            ):
                 reason = node.args[0]
                 if isinstance(reason, ast.Name):
                     module = ".".join(["pinstall", *path.relative_to(_ROOT).with_suffix("").parts])

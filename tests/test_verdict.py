@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from pinstall.model.digest import Digest
 from pinstall.model.links import ParsedFilename, parsed
 from pinstall.model.pins import Pin
-from pinstall.model.verdict import Delete, Evidence, Hide, Keep, Unreadable, decide
+from pinstall.model.verdict import Delete, Evidence, Hide, Keep, SetAside, Unreadable, decide
 from pinstall.pip_cache import locator
 from pinstall.pip_cache.http_entries import Entry
 
@@ -104,7 +104,7 @@ _CASES: list[tuple[str, Pin, Entry, Evidence, Any]] = [
 def test_decide(pin: Pin, entry: Entry, evidence: Evidence, expected: Any) -> None:
     verdict = decide(pin, entry, evidence)
     if isinstance(expected, str):
-        assert isinstance(verdict, Delete | Hide)
+        assert isinstance(verdict, Delete | Hide | SetAside)
         assert verdict.reason == expected
     else:
         assert isinstance(verdict, expected)
@@ -113,7 +113,7 @@ def test_decide(pin: Pin, entry: Entry, evidence: Evidence, expected: Any) -> No
 _BUILT = Evidence(name="demo", version="1.0")
 _WRONG = f"its hash is sha256:{_B[:12]}..., but the index or URL states sha256:{_A[:12]}..."
 # What is said of each: the whole of it, because users act on it.
-_SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide]] = [
+_SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
     ("a head", _pin(), _entry("page")._replace(fault="no head"), Evidence(), Delete("damaged", "no head")),
     ("wrong", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}), Delete("wrong-hash", _WRONG)),
     (
@@ -121,7 +121,7 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide]] = [
         _pin(_sha(_A)),
         _entry(),
         Evidence({"sha256": _B}),
-        Hide("other-file", "its hash is not one of the pinned hashes"),
+        SetAside("other-file", "its hash is not one of the pinned hashes"),
     ),
     ("broken", _pin(), _entry(), Evidence({"sha256": _B}, fault="cut off"), Delete("damaged", "cut off")),
     (
@@ -188,7 +188,7 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide]] = [
 
 
 @pytest.mark.parametrize(("pin", "entry", "evidence", "said"), [case[1:] for case in _SAID], ids=[case[0] for case in _SAID])
-def test_what_is_said_of_it(pin: Pin, entry: Entry, evidence: Evidence, said: Delete | Hide) -> None:
+def test_what_is_said_of_it(pin: Pin, entry: Entry, evidence: Evidence, said: Delete | Hide | SetAside) -> None:
     assert decide(pin, entry, evidence) == said
 
 

@@ -15,7 +15,7 @@ from pinstall.checks.execute import settle
 from pinstall.inspection import integrity
 from pinstall.model import foreign_data
 from pinstall.model.pins import Pin
-from pinstall.model.verdict import Delete, Hide, Keep, Unreadable, not_found
+from pinstall.model.verdict import Delete, Keep, SetAside, Unreadable, not_found
 from pinstall.pip_cache import http_entries
 from pinstall.storage import actions, lock, store
 from pinstall.storage.ledger import write_all
@@ -99,7 +99,7 @@ class Verifier:
             return proven._replace(finding=proven.finding._replace(verdict=Unreadable(foreign_data.reason(error))))
         if not missing:
             return proven
-        verdict = Hide("missing-library", not_found(missing))
+        verdict = SetAside("missing-library", not_found(missing))
         return proven._replace(finding=proven.finding._replace(verdict=verdict, identity=sha256))
 
     def fix(self, proven: Iterable[Proven], held: AbstractContextManager[None]) -> list[Proven]:
@@ -112,7 +112,7 @@ class Verifier:
         if stuck:
             raise actions.NotDoneError(stuck[0].why)
         removed = {finding.entry.content for finding in done}
-        lacking = [one for one in proven if isinstance(one.finding.verdict, Hide)]
+        lacking = [one for one in proven if isinstance(one.finding.verdict, SetAside)]
         if lacking:
             with held:
                 removed |= {one.item.entry.content for one in lacking if self._set_aside(one.finding)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall import messages
 from pinstall.checks.plan import is_act
 from pinstall.messages import WARNING
-from pinstall.model.verdict import Delete, Hide, Unreadable
+from pinstall.model.verdict import Delete, SetAside, Unreadable
 from pinstall.storage import actions, lock
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _act(root: str, finding: Finding) -> bool:
             return actions.spend(root, finding.entry, finding.stamp)
         case Delete():
             return actions.delete(root, finding.entry, finding.stamp)
-        case Hide():
+        case SetAside():
             return actions.set_aside(root, finding.entry, finding.stamp, finding.identity)
         case _:
             return actions.bring_back(root, finding.entry, finding.stamp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.checks.candidates import wheel_key
-from pinstall.model.verdict import Delete, Hide, Keep, Unreadable
+from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 from pinstall.storage.view import Plan as ViewPlan
 
 if TYPE_CHECKING:
@@ -94,6 +94,4 @@ def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
 
 def is_act(finding: Finding) -> bool:
     """Return whether a finding changes the cache. Built wheels that do not fit stay there: the view hides them."""
-    if finding.entry.kind == "built" and isinstance(finding.verdict, Hide):
-        return False
-    return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | Hide))
+    return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | SetAside))

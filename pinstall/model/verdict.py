@@ -20,7 +20,14 @@ class Keep(NamedTuple):
 
 
 class Hide(NamedTuple):
-    """The entry is sound but does not fit this call: pinstall hides it from pip and keeps it in the store."""
+    """The built wheel is sound but does not fit this call: it stays where it is, and the view keeps it from this call's pip."""
+
+    reason: str
+    detail: str = ""
+
+
+class SetAside(NamedTuple):
+    """The entry is sound but does not fit: pinstall moves it out of pip's cache into the store."""
 
     reason: str
     detail: str = ""
@@ -39,7 +46,7 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-Verdict = Keep | Hide | Delete | Unreadable
+Verdict = Keep | Hide | SetAside | Delete | Unreadable
 
 
 class Evidence(NamedTuple):
@@ -108,7 +115,7 @@ def _download(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     if stated is None and pin.hashes and pinned(pin, evidence):
         return Keep()
     if stated is None and pin.hashes and not evidence.fault:
-        return Hide("other-file", "its hash is not one of the pinned hashes")
+        return SetAside("other-file", "its hash is not one of the pinned hashes")
     if stated is None and evidence.fault:
         return Delete("damaged", evidence.fault)
     if stated is None and evidence.name and not _is_labelled(pin, entry, evidence):
