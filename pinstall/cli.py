@@ -104,6 +104,7 @@ def _serve(target: Target, pip: Pip) -> int:
 
     def while_pip_runs() -> None:
         with suppress(Exception):  # a later step or the next call repeats it
+            install.load_the_rest(made)
             others.update(install.other_versions(made))
 
     words = [*target.options, "install", *made.given.arguments]

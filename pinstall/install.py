@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import environment, messages
@@ -177,6 +178,22 @@ def _cache(made: Context, call: Invocation, folder: str) -> Cache:
     from pinstall.storage.view import real_root
 
     return Cache(real_root(folder), call, made.environment, made.pip_version)
+
+
+# What a call may need after pip. Its imports must not come from what pip has just installed into our own environment.
+_NEEDED_LATER = (
+    *("filelock", "msgpack", "packaging.markers", "packaging.requirements", "packaging.specifiers", "packaging.tags"),
+    *("pinstall.aftermath.confirm", "pinstall.aftermath.explain", "pinstall.aftermath.finish", "pinstall.aftermath.second_run"),
+    "pinstall.aftermath.unknown_layout",
+)
+_NEEDED_BY_BUILDS = ("elftools.elf.elffile", "pinstall.inspection.shared_libraries")
+
+
+def load_the_rest(install: Install) -> None:
+    """Import, while pip resolves, the modules that are needed after pip, if pip may replace them."""
+    if install.prepared is not None and install.context.environment.is_own:
+        for module in (*_NEEDED_LATER, *(_NEEDED_BY_BUILDS if install.prepared.view else ())):
+            import_module(module)
 
 
 def other_versions(install: Install) -> dict[Pin, list[OtherVersion]]:

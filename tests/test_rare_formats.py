@@ -172,6 +172,19 @@ def build_wheel(directory, *args):
     assert _builds(lab, "demo==1.0") == 1
 
 
+@pytest.mark.parametrize("library", ["msgpack", "filelock", "packaging"])
+def test_pinstall_runs_no_code_of_a_package_that_pip_has_just_installed(lab: Lab, index: Index, library: str) -> None:
+    """The package brings a library of a name that pinstall imports, into pinstall's own environment."""
+    ran = lab.root / "ran"
+    path = wheel(index.root, "demo", "1.0", "good")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{library}/__init__.py", f"open({str(ran)!r}, 'w')\nraise ImportError\n")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo==1.0")
+    assert environment.installed("demo") == "1.0 good", done
+    assert not ran.exists()
+
+
 def _append(path: Path, code: str) -> None:
     """Append to the backend of an sdist."""
     import tarfile

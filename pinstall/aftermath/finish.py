@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from pinstall import messages
 from pinstall.aftermath import other_versions, record_builds
-from pinstall.aftermath.outcome import CRASHED, FAILED
-from pinstall.aftermath.second_run import under_lock
+from pinstall.aftermath.outcome import CRASHED, FAILED, under_lock
 from pinstall.checks.satisfied import is_installed
 from pinstall.messages import NOTE, WARNING
 from pinstall.model.verdict import Delete

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 from pinstall import messages
 from pinstall.aftermath.install_report import Report
-from pinstall.aftermath.outcome import CRASHED, FAILED, SecondRun
+from pinstall.aftermath.outcome import CRASHED, FAILED, SecondRun, under_lock
 from pinstall.aftermath.rescue import Rescue
 from pinstall.messages import NOTE, WARNING
-from pinstall.storage import actions, lock
+from pinstall.storage import actions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pinstall.aftermath.outcome import Outcome
-    from pinstall.aftermath.rescue import Wrong
     from pinstall.checks.prepare import Prepared
     from pinstall.journal import Journal
     from pinstall.pip_process import Observation
@@ -72,21 +69,3 @@ def settle(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
     prepared.cache.environment.forget()
     second.report.complete(prepared.cache.environment)
     journal.say(WARNING, messages.blamed(wrong))
-
-
-def under_lock(prepared: Prepared, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True) -> list[Wrong]:
-    """Return the result of *act* under the lock; an empty list if the cache cannot be changed.
-
-    If *waits*, wait for the lock as long as the settings allow, and warn if that was not enough. Otherwise a later call does
-    the same work.
-    """
-    try:
-        seconds = prepared.settings.lock_timeout if waits else 0
-        with lock.held(prepared.cache.root, seconds, lambda line: journal.say(WARNING, line)):
-            return act()
-    except (OSError, lock.LockTimeoutError) as error:
-        reason = getattr(error, "strerror", "") or str(error)
-        if not waits:
-            return []
-        journal.say(WARNING, messages.not_repaired(reason))
-        return []
