@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.requirements import Requirement
 
 from pinstall.pip_cache import http_entries
-from pinstall.storage import actions, lock
+from pinstall.storage import cleanup, lock
 from tests import index as indexes
 from tests import messages
 
@@ -231,7 +231,7 @@ class Lab:
         with lock.call_marker(str(self.cache)):
             pass
         with lock.held(str(self.cache), 5, print):
-            actions.sweep(str(self.cache))
+            cleanup.sweep(str(self.cache))
 
     def bodies(self) -> list[Path]:
         """Bodies of artifacts in pip's HTTP cache, but for those that are spent."""

@@ -14,8 +14,8 @@ from pinstall.inspection.build_record import BuildRecord
 from pinstall.inspection.sdist_scan import Source
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.http_entries import Entry, is_there, stamp
-from pinstall.storage import actions, lock, store
-from pinstall.storage.actions import Removed
+from pinstall.storage import actions, cleanup, lock, store
+from pinstall.storage.cleanup import Removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -305,8 +305,8 @@ def test_a_move_that_was_killed_halfway_leaves_no_half_entry(
         else:
             actions.set_aside(cache, found, stamp(found.content), "f" * 64)
     assert is_there(entry) is not back
-    actions.sweep(cache)
-    assert not actions.has_litter(cache)
+    cleanup.sweep(cache)
+    assert not cleanup.has_litter(cache)
     whole = tmp_path / "pinstall" / "store" / "http" if back else Path(entry.paths[0]).parent
     assert {name: data for name, data in _files(whole).items() if not name.endswith(".json")} == before
 
@@ -328,7 +328,7 @@ _OWN, _KEPT = keys.http_paths(_KEY, keys.TWO_FILES)[0], f"pinstall/store/http/{_
 )
 def test_sweep_joins_the_halves_of_a_download_or_deletes_them(tmp_path: Path, found: list[str], left: list[str]) -> None:
     _made(tmp_path, *found, f"pinstall/unfinished/{_KEY}")
-    actions.sweep(str(tmp_path))
+    cleanup.sweep(str(tmp_path))
     assert _files(tmp_path).keys() == set(left)
 
 
@@ -400,7 +400,7 @@ def test_sweep_removes_unfinished_files_and_builds_without_a_wheel(tmp_path: Pat
         f"pinstall/store/builds/{other}/{_ID}/record.json",  # its wheel was pruned, and pip's own folder has it
     ]
     _made(tmp_path, *_HALF_MADE, *whole, f"pinstall/store/builds/{'ef' * 28}/{_ID}/")
-    actions.sweep(str(tmp_path))
+    cleanup.sweep(str(tmp_path))
     assert _files(tmp_path).keys() == set(whole)
     assert sorted(os.listdir(tmp_path / "pinstall" / "store" / "builds")) == [_KEY, other]
     assert os.listdir(tmp_path / _STORED) == ["b" * 16]
@@ -410,7 +410,7 @@ def test_sweep_keeps_unfinished_files_while_another_call_is_running(tmp_path: Pa
     dead = "pinstall/views/1-00000000/"
     _made(tmp_path, *_HALF_MADE, dead)
     with lock.call_marker(str(tmp_path)):
-        actions.sweep(str(tmp_path))
+        cleanup.sweep(str(tmp_path))
         assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} >= set(_HALF_MADE)
         assert not (tmp_path / dead).exists()
 
@@ -419,16 +419,16 @@ def test_sweep_does_not_follow_a_link_in_the_store(tmp_path: Path) -> None:
     _made(tmp_path, "elsewhere/record.json", f"cache/{_STORED}/")
     (tmp_path / "cache" / _STORED / _ID).symlink_to(tmp_path / "elsewhere")
     before = _tree(tmp_path / "cache" / _STORED), _tree(tmp_path / "elsewhere")
-    actions.sweep(str(tmp_path / "cache"))
+    cleanup.sweep(str(tmp_path / "cache"))
     assert (_tree(tmp_path / "cache" / _STORED), _tree(tmp_path / "elsewhere")) == before
 
 
 @pytest.mark.parametrize("litter", ["calls/1-00000000", "views/1-00000000", "unfinished/0123"])
 def test_has_litter_finds_each_kind_of_leftover(tmp_path: Path, litter: str) -> None:
     _made(tmp_path, "pinstall/calls/", "pinstall/views/", "pinstall/unfinished/")
-    assert not actions.has_litter(str(tmp_path))
+    assert not cleanup.has_litter(str(tmp_path))
     _made(tmp_path, f"pinstall/{litter}")
-    assert actions.has_litter(str(tmp_path))
+    assert cleanup.has_litter(str(tmp_path))
 
 
 _USED = [f"pinstall/store/http/{_KEY}", f"{_STORED}/{_ID}/demo-1.0-py3-none-any.whl", f"pinstall/store/http/{'cd' * 28}"]
@@ -445,7 +445,7 @@ def _store_of_thirty_bytes(cache: Path) -> None:
 @pytest.mark.parametrize(("bound", "left"), [(31, 3), (30, 3), (29, 2), (20, 2), (19, 1), (10, 1), (9, 0), (0, 0)])
 def test_prune_deletes_the_least_recently_used_entries_and_no_more_than_needed(tmp_path: Path, bound: int, left: int) -> None:
     _store_of_thirty_bytes(tmp_path)
-    actions.prune(str(tmp_path), bound)
+    cleanup.prune(str(tmp_path), bound)
     assert [place for place in _USED if (tmp_path / place).exists()] == _USED[3 - left :]
     assert len(_files(tmp_path)) == left + 1
     assert (tmp_path / "pinstall" / "store" / "http").exists() == (left > 0), "no empty folders"
@@ -455,7 +455,7 @@ def test_prune_deletes_the_least_recently_used_entries_and_no_more_than_needed(t
 def test_prune_does_nothing_while_another_call_is_running(tmp_path: Path) -> None:
     _store_of_thirty_bytes(tmp_path)
     with lock.call_marker(str(tmp_path)):
-        actions.prune(str(tmp_path), 0)
+        cleanup.prune(str(tmp_path), 0)
         assert all((tmp_path / place).exists() for place in _USED)
 
 
@@ -465,7 +465,7 @@ def test_prune_does_not_follow_links(tmp_path: Path) -> None:
     _made(tmp_path, "elsewhere/demo-1.0-py3-none-any.whl")
     os.utime(tmp_path / "elsewhere/demo-1.0-py3-none-any.whl", (0, 0))
     (cache / _STORED / ("b" * 16)).symlink_to(tmp_path / "elsewhere")
-    actions.prune(str(cache), 10)
+    cleanup.prune(str(cache), 10)
     assert [place for place in _USED if (cache / place).exists()] == []
     assert len(_files(tmp_path / "elsewhere")) == 1
 
@@ -494,7 +494,7 @@ def test_clear_deletes_and_counts_files(tmp_path: Path, place: str, removed: Rem
     cache = tmp_path / "cache"
     _with_links(cache)
     before = _tree(tmp_path)
-    assert actions.clear(str(cache), str(cache / place)) == removed
+    assert cleanup.clear(str(cache), str(cache / place)) == removed
     gone = f"cache/{place}"
     assert _tree(tmp_path) == {path: what for path, what in before.items() if path != gone and not path.startswith(f"{gone}/")}
 
@@ -503,7 +503,7 @@ def test_clear_deletes_and_counts_files(tmp_path: Path, place: str, removed: Rem
     "place",
     ["cache", ".", "precious", "precious/file", "cache/to-folder/file", "cache/x/a/to-folder/empty", "cache2", "cache2/file"],
 )
-@pytest.mark.parametrize("clear", [actions.clear, actions.clear_empty])
+@pytest.mark.parametrize("clear", [cleanup.clear, cleanup.clear_empty])
 def test_clear_deletes_nothing_outside_the_cache(tmp_path: Path, clear: Callable[[str, str], object], place: str) -> None:
     cache = tmp_path / "cache"
     _with_links(cache)
@@ -523,7 +523,7 @@ def test_clear_skips_files_that_cannot_be_deleted(tmp_path: Path, monkeypatch: p
         real(path)
 
     monkeypatch.setattr(os, "unlink", refuse)
-    assert actions.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20)
+    assert cleanup.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20)
     assert _tree(tmp_path).keys() == {"x", "x/a", "x/a/other"}
 
 
@@ -531,7 +531,7 @@ def test_clear_empty_deletes_only_empty_folders(tmp_path: Path) -> None:
     _made(tmp_path, "cache/x/a/b/", "cache/x/c/file", "cache/x/c/d/e/", "cache/y/a/", "precious/empty/")
     (tmp_path / "cache" / "x" / "c" / "link").symlink_to(tmp_path / "precious")
     cache = str(tmp_path / "cache")
-    assert [actions.clear_empty(cache, os.path.join(cache, folder)) for folder in ("x", "y", "absent")] == [4, 2, 0]
+    assert [cleanup.clear_empty(cache, os.path.join(cache, folder)) for folder in ("x", "y", "absent")] == [4, 2, 0]
     assert _tree(tmp_path).keys() == {
         *("cache", "cache/x", "cache/x/c", "cache/x/c/file", "cache/x/c/link", "precious", "precious/empty")
     }

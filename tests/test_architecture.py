@@ -25,6 +25,7 @@ _DOWN = [
     "aftermath.confirm aftermath.explain aftermath.survey checks.plan",
     "checks.dependencies messages aftermath.unknown_layout",
     "checks.checker",
+    "storage.cleanup",
     "checks.builds checks.candidates storage.actions settings",
     "inspection.inspector",
     "storage.store storage.ledger storage.view",
@@ -103,11 +104,11 @@ def test_only_the_front_door_prints() -> None:
 
 
 _CHANGING = re.compile(r"os\.(unlink|remove|rmdir|removedirs|rename|renames|replace|truncate)|shutil\.(rmtree|move)")
-# Who deletes or moves what: `actions` all that is in the cache; the others their own links, marks and unfinished files.
-_CHANGERS = {"storage.actions", "storage.view", "storage.lock", "storage.files"}
+# `actions` and `cleanup` move and delete the files of the cache; the others do so with their own links, marks and new files.
+_CHANGERS = {"storage.actions", "storage.cleanup", "storage.view", "storage.lock", "storage.files"}
 
 
-def test_one_module_moves_and_deletes() -> None:
+def test_only_the_storage_package_moves_and_deletes() -> None:
     changers = {
         module
         for module in _MODULES

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
-from pinstall.storage import actions, lock
+from pinstall.storage import cleanup, lock
 from tests.lab import flip
 from tests.packages import wheel
 
@@ -152,4 +152,4 @@ def test_an_unreadable_folder_of_markers_raises_an_error(tmp_path: Path) -> None
     (tmp_path / "pinstall" / "calls").write_text("")
     with pytest.raises(OSError, match="directory"):
         lock.live_calls(str(tmp_path))
-    assert actions.has_litter(str(tmp_path))
+    assert cleanup.has_litter(str(tmp_path))

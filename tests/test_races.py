@@ -11,7 +11,7 @@ import pytest
 
 from pinstall.model import links
 from pinstall.pip_cache import http_entries
-from pinstall.storage import actions, lock, store
+from pinstall.storage import actions, cleanup, lock, store
 from tests.lab import VERSIONS, flip
 from tests.packages import sdist, wheel
 
@@ -131,7 +131,7 @@ def test_a_spent_entry_is_absent_before_and_after_its_deletion(lab: Lab, version
     entry = _entry(lab, index, version, path)
     _spent(lab, entry)
     assert _http(lab, version).find(index.base + path) is None
-    assert not actions.has_litter(str(lab.cache)), "not for some minutes"
+    assert not cleanup.has_litter(str(lab.cache)), "not for some minutes"
     lab.time_passes()
     assert not any(map(os.path.exists, entry.paths))
     environment = lab.environment(version)

@@ -22,7 +22,7 @@ from pinstall.inspection.build_record import BuildRecord
 from pinstall.inspection.sdist_scan import Source
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.http_entries import Entry, is_spent, stamp
-from pinstall.storage import actions, ledger, lock, store, view
+from pinstall.storage import actions, cleanup, ledger, lock, store, view
 from pinstall.storage.view import Plan
 from tests.faults import ERRORS, KILL, Fault, injected
 from tests.packages import wheel
@@ -119,7 +119,7 @@ def _remember(cache: Path) -> None:
 
 def _prune(cache: Path) -> None:
     with lock.held(str(cache), 5, print):
-        actions.prune(str(cache), 0)
+        cleanup.prune(str(cache), 0)
 
 
 def _sweep(cache: Path) -> None:
@@ -130,7 +130,7 @@ def _sweep(cache: Path) -> None:
         (cache / "pinstall" / "unfinished" / _KEYS["cached"]).touch()
         os.rename(head, place)
     with lock.held(str(cache), 5, print):
-        actions.sweep(str(cache))
+        cleanup.sweep(str(cache))
 
 
 _ACTS: dict[str, Callable[[Path], None]] = {
@@ -232,8 +232,8 @@ def _next_call(name: str, cache: Path) -> None:
         with suppress(actions.NotDoneError, actions.ChangedError):
             _ACTS[name](cache)
     with lock.held(str(cache), 5, print):
-        if actions.has_litter(str(cache)):
-            actions.sweep(str(cache))
+        if cleanup.has_litter(str(cache)):
+            cleanup.sweep(str(cache))
 
 
 def _nothing_leaks(cache: Path) -> None:
@@ -297,5 +297,5 @@ def test_sweep_deletes_nothing_behind_a_link(tmp_path: Path, part: str) -> None:
     place.parent.mkdir(parents=True)
     place.symlink_to(elsewhere)
     with suppress(OSError):
-        actions.sweep(str(cache))
+        cleanup.sweep(str(cache))
     assert sorted(path.name for path in elsewhere.rglob("*")) == ["1-00000000", "2-00000000", "file"]

@@ -11,7 +11,7 @@ from pinstall.checks.satisfied import is_installed
 from pinstall.messages import NOTE, WARNING
 from pinstall.model.verdict import Delete
 from pinstall.pip_cache import keys
-from pinstall.storage import actions, lock
+from pinstall.storage import cleanup, lock
 from pinstall.storage.ledger import write_all
 
 if TYPE_CHECKING:
@@ -83,15 +83,15 @@ def _explain(prepared: Prepared, rescue: Rescue | None, status: int, journal: Jo
 def _write(prepared: Prepared, name: str, unwanted: Sequence[OtherVersion], journal: Journal) -> None:
     """Move *unwanted* versions to the store, write the ledgers, shrink the store and remove leftovers, if the lock is free."""
     root, ledgers = prepared.cache.root, prepared.checker.prover.ledgers.values()
-    if not (unwanted or name or any(ledger.changed for ledger in ledgers) or actions.has_litter(root)):
+    if not (unwanted or name or any(ledger.changed for ledger in ledgers) or cleanup.has_litter(root)):
         return
     try:
         with lock.held(root, 0, lambda line: journal.say(WARNING, line)):
             moved = other_versions.put_away(root, unwanted) if unwanted else {}
             write_all(ledgers)
             if moved or name:
-                actions.prune(root, prepared.settings.store_size)
-            actions.sweep(root)
+                cleanup.prune(root, prepared.settings.store_size)
+            cleanup.sweep(root)
     except (OSError, lock.LockTimeoutError):
         return
     for pin, names in moved.items():

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.pip_cache import http_entries, keys, scan
-from pinstall.storage import actions, lock
+from pinstall.storage import actions, cleanup, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +44,7 @@ class _Removal:
         self.stayed: list[str] = []
 
     def clear(self, path: str) -> None:
-        removed = actions.clear(self.root, path)
+        removed = cleanup.clear(self.root, path)
         self._files, self._size = self._files + removed.files, self._size + removed.size
 
     def item(self, item: Item) -> None:
@@ -70,7 +70,7 @@ class _Removal:
         """Delete the empty folders, and return the outcome of the removal."""
         folders = [os.path.join(self.root, name) for name in (*_HTTP, _WHEELS)]
         folders.append(os.path.join(self.root, lock.FOLDER, "store"))
-        emptied = sum(actions.clear_empty(self.root, folder) for folder in folders)
+        emptied = sum(cleanup.clear_empty(self.root, folder) for folder in folders)
         return Outcome(self._files, self._size, emptied, tuple(self.stayed))
 
 
@@ -111,7 +111,7 @@ def prune(root: str, strays: Sequence[Stray], items: Iterable[Item], held: Abstr
         for item in items:
             removal.item(item)
         with suppress(OSError):  # `sweep` makes folders, which fails if the disk is still full
-            actions.sweep(root)
+            cleanup.sweep(root)
         return removal.outcome()
 
 

@@ -9,7 +9,7 @@ import errno
 import json
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.http_entries import (
@@ -23,9 +23,9 @@ from pinstall.pip_cache.http_entries import (
     stamp_of,
     write_spent,
 )
-from pinstall.storage import store, view
+from pinstall.storage import store
 from pinstall.storage.files import UNFINISHED, placed, share, write_file
-from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, markers
+from pinstall.storage.lock import FOLDER, made_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 _LARGEST_ORIGIN = 1 << 20  # bytes; a larger origin.json is not copied
 # A folder of notes: each says when pinstall spent an entry, or left a built wheel in pip's folder.
 SPENT = "spent"
-_LEFT = ".left"
-# Nanoseconds. pip waits 15 s for each answer and asks six times; with longer timeouts that users set, it may take minutes.
-_GRACE_PERIOD = 900_000_000_000
+LEFT = ".left"
 
 
 class NotDoneError(Exception):
@@ -61,7 +59,7 @@ def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     _check_gone(entry)
     if entry.kind == "built" and entry.content.startswith(os.path.join(cache, FOLDER, "")):
         for name in (ORIGIN, *filter(store.is_record, names(os.path.dirname(entry.content)))):
-            _try_unlink(os.path.join(os.path.dirname(entry.content), name))
+            try_unlink(os.path.join(os.path.dirname(entry.content), name))
     return True
 
 
@@ -115,9 +113,9 @@ def leave(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bo
         )
         if not os.path.lexists(os.path.join(there, entry.filename)):  # pinstall stored it when it was built
             _copy_wheel(cache, entry, os.path.join(there, entry.filename))
-        _reset_access_time(entry.content)
+        reset_access_time(entry.content)
         made_folder(cache, SPENT)
-        write_file(cache, _left_note(cache, entry), _fingerprint(entry.content))
+        write_file(cache, _left_note(cache, entry), fingerprint(entry.content))
     except OSError as error:
         raise NotDoneError(f"{entry.content} could not be moved ({error.strerror})") from error
     return True
@@ -127,13 +125,13 @@ def is_left(cache: str, entry: Entry) -> bool:
     """Return whether `leave` has marked a built wheel in pip's cache for later deletion."""
     try:
         with open(_left_note(cache, entry), encoding="ascii") as file:
-            return file.read(100) == _fingerprint(entry.content)
+            return file.read(100) == fingerprint(entry.content)
     except (OSError, ValueError):
         return False
 
 
 def _left_note(cache: str, entry: Entry) -> str:
-    return os.path.join(cache, FOLDER, SPENT, f"wheels.{entry.key.partition('/')[0]}.{entry.filename}{_LEFT}")
+    return os.path.join(cache, FOLDER, SPENT, f"wheels.{entry.key.partition('/')[0]}.{entry.filename}{LEFT}")
 
 
 def bring_back(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
@@ -181,7 +179,7 @@ def _set_aside_http(cache: str, entry: Entry) -> None:
     write_file(cache, note, json.dumps({"filename": entry.filename}))
     # The body first: the store has the entry once its head is there.
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):
-        _link_or_copy(cache, path, place)
+        link_or_copy(cache, path, place)
     try:
         _spend(cache, entry, lasting=True)
     except ValueError:  # pip cannot read the head, so no pip is asking about it
@@ -190,7 +188,7 @@ def _set_aside_http(cache: str, entry: Entry) -> None:
     os.replace(note, places[0] + ".json")
 
 
-def _link_or_copy(cache: str, path: str, place: str) -> None:
+def link_or_copy(cache: str, path: str, place: str) -> None:
     """Hard-link the file *path* to *place*, or copy it if links are impossible. pip never writes into an existing HTTP file."""
     import shutil
 
@@ -202,7 +200,7 @@ def _link_or_copy(cache: str, path: str, place: str) -> None:
             shutil.copyfile(path, temporary, follow_symlinks=False)
         os.replace(temporary, place)
     finally:
-        _try_unlink(temporary)  # os.replace does nothing if both names are links to one file
+        try_unlink(temporary)  # os.replace does nothing if both names are links to one file
 
 
 def _spend(cache: str, entry: Entry, *, lasting: bool) -> None:
@@ -230,9 +228,9 @@ def _restore_http(cache: str, entry: Entry) -> bool:
     # The body first, so that pip never finds a head alone.
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):
         os.replace(path, place)
-        _try_unlink(path)  # os.replace does nothing if both names are links to one file
-    _try_unlink(note)
-    _try_unlink(_spent_note(cache, entry))
+        try_unlink(path)  # os.replace does nothing if both names are links to one file
+    try_unlink(note)
+    try_unlink(_spent_note(cache, entry))
     return True
 
 
@@ -249,8 +247,8 @@ def _set_aside_build(cache: str, entry: Entry, identity: str) -> None:
         os.unlink(entry.content)
     else:
         os.replace(entry.content, place)
-    if not _has_wheel(here):
-        _try_unlink(os.path.join(here, ORIGIN))  # it describes wheels that are gone
+    if not has_wheel(here):
+        try_unlink(os.path.join(here, ORIGIN))  # it describes wheels that are gone
 
 
 def _make_build_folder(cache: str, key: str, sha256: str, origin: str) -> str:
@@ -295,7 +293,7 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     else:  # the backend has kept a hard link, through which it may write
         _copy_wheel(cache, Entry("built", key, (path,), os.path.basename(path)), place)
     here = os.path.join(cache, keys.wheel_path(key))
-    if not _has_wheel(here):
+    if not has_wheel(here):
         _restore_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))
 
 
@@ -332,224 +330,27 @@ def adopt(cache: str, entry: Entry, record: BuildRecord) -> None:
     write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
 
 
-def prune(cache: str, bound: int) -> None:
-    """Delete the least recently used entries of the store until it has at most *bound* bytes.
-
-    Does nothing while another pinstall is running: its pip may be about to install one of them.
-    """
-    stored = sorted((kept for kept in store.everything(cache) if kept.paths), key=lambda kept: kept.used)
-    excess = sum(kept.size for kept in stored) - bound
-    if excess <= 0 or live_calls(cache):
-        return
-    for kept in stored:
-        if excess <= 0:
-            break
-        folder = os.path.dirname(kept.paths[0])
-        if os.path.realpath(folder) != folder:
-            continue
-        for path in kept.paths:
-            _try_unlink(path)
-        excess -= kept.size
-        _remove_empty(folder)
-
-
-def _remove_empty(folder: str) -> None:
-    for empty in (folder, os.path.dirname(folder)):
-        with suppress(OSError):
-            os.rmdir(empty)
-
-
-def has_litter(cache: str) -> bool:
-    """Return whether `sweep` may have work to do: leftovers of a killed call, or files of a call that is still running."""
-    try:
-        return bool(
-            markers(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _expired_notes(cache)
-        )
-    except OSError:
-        return True  # sweep will report the error
-
-
-def sweep(cache: str) -> None:
-    """Remove the markers, views and unfinished files of killed calls, expired spent entries, and records without a wheel.
-
-    While a call is running, removes only the markers and views of killed ones. Raises `OSError`.
-    """
-    alive = live_calls(cache)
-    view.sweep(cache, alive)
-    if alive:
-        return  # running calls may be writing these files
-    _clear_expired(cache)
-    unfinished = made_folder(cache, UNFINISHED)
-    for name in names(unfinished):
-        if keys.is_http_key(name):
-            _complete_move(cache, name)
-        _try_unlink(os.path.join(unfinished, name))
-    for key, folder in store.build_folders(cache):
-        if os.path.realpath(folder) == folder and not (
-            _has_wheel(folder) or _has_wheel(os.path.join(cache, keys.wheel_path(key)))
-        ):
-            for name in names(folder):
-                _try_unlink(os.path.join(folder, name))
-            _remove_empty(folder)
-
-
-def _complete_move(cache: str, key: str) -> None:
-    """Complete an HTTP entry that a killed call has half moved to the store, with the body in pip's folder.
-
-    If pip's folder has no body that belongs to the head, deletes the half in the store.
-    """
-    own = Entry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)), "")
-    head, body = store.http_paths(cache, own)
-    if os.path.lexists(body) == os.path.lexists(head):
-        return
-    if os.path.lexists(body):
-        os.unlink(body)
-    elif os.path.lexists(own.content) and not os.path.lexists(own.paths[0]):
-        os.replace(own.content, body)
-    elif stamp_of(own) is not None and is_spent(own):
-        _link_or_copy(cache, own.content, body)
-    else:
-        os.unlink(head)
-
-
-def _expired_notes(cache: str) -> list[str]:
-    """Return the notes in `SPENT` that are so old that no pip can still be about to read their files.
-
-    Both times come from the file system's clock: the folder of markers changes whenever a call starts or ends.
-    """
-    folder = os.path.join(cache, FOLDER, SPENT)
-    found = [(path, note.modified) for name in names(folder) if (note := stamp(path := os.path.join(folder, name)))]
-    if not found:
-        return []
-    try:
-        now = os.stat(os.path.join(cache, FOLDER, CALLS)).st_mtime_ns
-    except OSError:
-        return []
-    return [path for path, modified in found if now - modified > _GRACE_PERIOD]
-
-
-def _clear_expired(cache: str) -> None:
-    """Delete the entries whose notes have expired and that are still spent or left. Raises `OSError`."""
-    made_folder(cache, SPENT)  # raises if a symbolic link is in the way
-    for note in _expired_notes(cache):
-        if _clear_noted(cache, note):
-            os.unlink(note)
-
-
-def _clear_noted(cache: str, note: str) -> bool:
-    """Delete the files that a *note* names, if that is safe; return whether the note can be deleted too."""
-    folder, _, rest = os.path.basename(note).partition(".")
-    key, _, wheel = rest.removesuffix(_LEFT).partition(".")
-    if not keys.is_http_key(key):
-        return True
-    if wheel.endswith(".whl"):
-        return _clear_wheel(os.path.join(cache, keys.wheel_path(key), wheel), note)
-    for layout in (keys.TWO_FILES, keys.ONE_FILE):
-        if layout.folder == folder:
-            _clear_http(cache, key, layout)
-    return True
-
-
-def _clear_http(cache: str, key: str, layout: keys.Layout) -> None:
-    entry = Entry("other", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, layout)), "", layout=layout)
-    folder = os.path.dirname(entry.content)
-    if os.path.realpath(folder) == folder and is_spent(entry):
-        for path in entry.paths:
-            _try_unlink(path)
-
-
-def _clear_wheel(path: str, note: str) -> bool:
-    """Delete a wheel that `leave` has left in pip's folder, unless somebody has read it since the *note* was made.
-
-    Returns False if it was read: then it stays for another period.
-    """
-    folder = os.path.dirname(path)
-    try:
-        with open(note, encoding="ascii") as file:
-            same = file.read(100) == _fingerprint(path)
-        found = os.lstat(path)
-    except (OSError, ValueError):
-        return True
-    if not same or os.path.realpath(folder) != folder:
-        return True  # the file was replaced
-    if found.st_atime_ns != found.st_mtime_ns:
-        _reset_access_time(path)
-        os.utime(note)
-        return False
-    _try_unlink(path)
-    if not _has_wheel(folder):
-        _try_unlink(os.path.join(folder, ORIGIN))
-    return True
-
-
-def _reset_access_time(path: str) -> None:
+def reset_access_time(path: str) -> None:
     """Set a file's access time to its modification time, so that even Linux's ``relatime`` records the next read."""
     with suppress(OSError):
         found = os.stat(path)
         os.utime(path, ns=(found.st_mtime_ns, found.st_mtime_ns))
 
 
-def _fingerprint(path: str) -> str:
+def fingerprint(path: str) -> str:
     """Return size, modification time and inode of the file at *path*, which reading and linking do not change; "" for none."""
     found = stamp(path)
     return f"{found.size} {found.modified} {found.inode}" if found else ""
 
 
-def _has_wheel(folder: str) -> bool:
+def has_wheel(folder: str) -> bool:
+    """Return whether a folder contains a wheel."""
     return any(name.endswith(".whl") for name in names(folder))
-
-
-class Removed(NamedTuple):
-    """The number of deleted files, and their size in bytes."""
-
-    files: int = 0
-    size: int = 0
-
-
-def clear(cache: str, path: str) -> Removed:
-    """Delete the file or folder *path* in *cache*, with its contents; links are deleted, never followed.
-
-    Deletes nothing if *path* lies outside of the cache or behind a link. Skips files that cannot be deleted.
-    """
-    folder = os.path.dirname(path)
-    if os.path.realpath(folder) != folder or not f"{folder}{os.sep}".startswith(cache + os.sep):
-        return Removed()
-    if not os.path.isdir(path) or os.path.islink(path):
-        return _clear_file(path)
-    files = size = 0
-    for here, folders, names_ in os.walk(path, topdown=False):
-        for name in (*names_, *(name for name in folders if os.path.islink(os.path.join(here, name)))):
-            removed = _clear_file(os.path.join(here, name))
-            files, size = files + removed.files, size + removed.size
-        with suppress(OSError):
-            os.rmdir(here)
-    return Removed(files, size)
-
-
-def _clear_file(path: str) -> Removed:
-    try:
-        size = os.lstat(path).st_size
-        os.unlink(path)
-    except OSError:
-        return Removed()
-    return Removed(1, size)
-
-
-def clear_empty(cache: str, folder: str) -> int:
-    """Delete the empty folders below *folder* in *cache*, and *folder* itself if it is empty then; return their number."""
-    count = 0
-    if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
-        return count
-    for here, _, _ in os.walk(folder, topdown=False):
-        with suppress(OSError):
-            os.rmdir(here)
-            count += 1
-    return count
 
 
 def touch(cache: str, entry: Entry, record: BuildRecord) -> None:
     """Update a stored build's time of use, and cancel the deletion that `leave` has scheduled for its copy in pip's folder."""
-    _try_unlink(_left_note(cache, entry))
+    try_unlink(_left_note(cache, entry))
     path = os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD)
     if os.path.realpath(path) == path:
         with suppress(OSError):
@@ -575,7 +376,8 @@ def _copy_origin(cache: str, source: str, target: str) -> None:
             write_file(cache, target, file.read())
 
 
-def _try_unlink(path: str) -> None:
+def try_unlink(path: str) -> None:
+    """Delete a file; ignore an `OSError`."""
     with suppress(OSError):
         os.unlink(path)
 

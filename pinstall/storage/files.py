@@ -12,7 +12,7 @@ from pinstall.storage.lock import made_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Every file is written in this folder and then renamed: `actions.sweep` finds the unfinished files of killed calls here.
+# Every file is written in this folder and then renamed: `cleanup.sweep` finds the unfinished files of killed calls here.
 UNFINISHED = "unfinished"
 
 

@@ -1,0 +1,218 @@
+"""Clean the cache and pinstall's folder: leftovers of killed calls, spent entries, the oldest builds, and files on request.
+
+It works under the lock, in pip's cache folder only, and never follows a symbolic link.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import NamedTuple
+
+from pinstall.pip_cache import keys
+from pinstall.pip_cache.http_entries import ORIGIN, Entry, is_spent, names, stamp, stamp_of
+from pinstall.storage import store, view
+from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
+from pinstall.storage.files import UNFINISHED
+from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, markers
+
+# Nanoseconds. pip waits 15 s for each answer and asks six times; with longer timeouts that users set, it may take minutes.
+_GRACE_PERIOD = 900_000_000_000
+
+
+def prune(cache: str, bound: int) -> None:
+    """Delete the least recently used entries of the store until it has at most *bound* bytes.
+
+    Does nothing while another pinstall is running: its pip may be about to install one of them.
+    """
+    stored = sorted((kept for kept in store.everything(cache) if kept.paths), key=lambda kept: kept.used)
+    excess = sum(kept.size for kept in stored) - bound
+    if excess <= 0 or live_calls(cache):
+        return
+    for kept in stored:
+        if excess <= 0:
+            break
+        folder = os.path.dirname(kept.paths[0])
+        if os.path.realpath(folder) != folder:
+            continue
+        for path in kept.paths:
+            try_unlink(path)
+        excess -= kept.size
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: str) -> None:
+    for empty in (folder, os.path.dirname(folder)):
+        with suppress(OSError):
+            os.rmdir(empty)
+
+
+def has_litter(cache: str) -> bool:
+    """Return whether `sweep` may have work to do: leftovers of a killed call, or files of a call that is still running."""
+    try:
+        return bool(
+            markers(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _expired_notes(cache)
+        )
+    except OSError:
+        return True  # sweep will report the error
+
+
+def sweep(cache: str) -> None:
+    """Remove the markers, views and unfinished files of killed calls, expired spent entries, and records without a wheel.
+
+    While a call is running, removes only the markers and views of killed ones. Raises `OSError`.
+    """
+    alive = live_calls(cache)
+    view.sweep(cache, alive)
+    if alive:
+        return  # running calls may be writing these files
+    _clear_expired(cache)
+    unfinished = made_folder(cache, UNFINISHED)
+    for name in names(unfinished):
+        if keys.is_http_key(name):
+            _complete_move(cache, name)
+        try_unlink(os.path.join(unfinished, name))
+    for key, folder in store.build_folders(cache):
+        if os.path.realpath(folder) == folder and not (
+            has_wheel(folder) or has_wheel(os.path.join(cache, keys.wheel_path(key)))
+        ):
+            for name in names(folder):
+                try_unlink(os.path.join(folder, name))
+            _remove_empty(folder)
+
+
+def _complete_move(cache: str, key: str) -> None:
+    """Complete an HTTP entry that a killed call has half moved to the store, with the body in pip's folder.
+
+    If pip's folder has no body that belongs to the head, deletes the half in the store.
+    """
+    own = Entry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)), "")
+    head, body = store.http_paths(cache, own)
+    if os.path.lexists(body) == os.path.lexists(head):
+        return
+    if os.path.lexists(body):
+        os.unlink(body)
+    elif os.path.lexists(own.content) and not os.path.lexists(own.paths[0]):
+        os.replace(own.content, body)
+    elif stamp_of(own) is not None and is_spent(own):
+        link_or_copy(cache, own.content, body)
+    else:
+        os.unlink(head)
+
+
+def _expired_notes(cache: str) -> list[str]:
+    """Return the notes in `SPENT` that are so old that no pip can still be about to read their files.
+
+    Both times come from the file system's clock: the folder of markers changes whenever a call starts or ends.
+    """
+    folder = os.path.join(cache, FOLDER, SPENT)
+    found = [(path, note.modified) for name in names(folder) if (note := stamp(path := os.path.join(folder, name)))]
+    if not found:
+        return []
+    try:
+        now = os.stat(os.path.join(cache, FOLDER, CALLS)).st_mtime_ns
+    except OSError:
+        return []
+    return [path for path, modified in found if now - modified > _GRACE_PERIOD]
+
+
+def _clear_expired(cache: str) -> None:
+    """Delete the entries whose notes have expired and that are still spent or left. Raises `OSError`."""
+    made_folder(cache, SPENT)  # raises if a symbolic link is in the way
+    for note in _expired_notes(cache):
+        if _clear_noted(cache, note):
+            os.unlink(note)
+
+
+def _clear_noted(cache: str, note: str) -> bool:
+    """Delete the files that a *note* names, if that is safe; return whether the note can be deleted too."""
+    folder, _, rest = os.path.basename(note).partition(".")
+    key, _, wheel = rest.removesuffix(LEFT).partition(".")
+    if not keys.is_http_key(key):
+        return True
+    if wheel.endswith(".whl"):
+        return _clear_wheel(os.path.join(cache, keys.wheel_path(key), wheel), note)
+    for layout in (keys.TWO_FILES, keys.ONE_FILE):
+        if layout.folder == folder:
+            _clear_http(cache, key, layout)
+    return True
+
+
+def _clear_http(cache: str, key: str, layout: keys.Layout) -> None:
+    entry = Entry("other", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, layout)), "", layout=layout)
+    folder = os.path.dirname(entry.content)
+    if os.path.realpath(folder) == folder and is_spent(entry):
+        for path in entry.paths:
+            try_unlink(path)
+
+
+def _clear_wheel(path: str, note: str) -> bool:
+    """Delete a wheel that `leave` has left in pip's folder, unless somebody has read it since the *note* was made.
+
+    Returns False if it was read: then it stays for another period.
+    """
+    folder = os.path.dirname(path)
+    try:
+        with open(note, encoding="ascii") as file:
+            same = file.read(100) == fingerprint(path)
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return True
+    if not same or os.path.realpath(folder) != folder:
+        return True  # the file was replaced
+    if found.st_atime_ns != found.st_mtime_ns:
+        reset_access_time(path)
+        os.utime(note)
+        return False
+    try_unlink(path)
+    if not has_wheel(folder):
+        try_unlink(os.path.join(folder, ORIGIN))
+    return True
+
+
+class Removed(NamedTuple):
+    """The number of deleted files, and their size in bytes."""
+
+    files: int = 0
+    size: int = 0
+
+
+def clear(cache: str, path: str) -> Removed:
+    """Delete the file or folder *path* in *cache*, with its contents; links are deleted, never followed.
+
+    Deletes nothing if *path* lies outside of the cache or behind a link. Skips files that cannot be deleted.
+    """
+    folder = os.path.dirname(path)
+    if os.path.realpath(folder) != folder or not f"{folder}{os.sep}".startswith(cache + os.sep):
+        return Removed()
+    if not os.path.isdir(path) or os.path.islink(path):
+        return _clear_file(path)
+    files = size = 0
+    for here, folders, names_ in os.walk(path, topdown=False):
+        for name in (*names_, *(name for name in folders if os.path.islink(os.path.join(here, name)))):
+            removed = _clear_file(os.path.join(here, name))
+            files, size = files + removed.files, size + removed.size
+        with suppress(OSError):
+            os.rmdir(here)
+    return Removed(files, size)
+
+
+def _clear_file(path: str) -> Removed:
+    try:
+        size = os.lstat(path).st_size
+        os.unlink(path)
+    except OSError:
+        return Removed()
+    return Removed(1, size)
+
+
+def clear_empty(cache: str, folder: str) -> int:
+    """Delete the empty folders below *folder* in *cache*, and *folder* itself if it is empty then; return their number."""
+    count = 0
+    if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
+        return count
+    for here, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            os.rmdir(here)
+            count += 1
+    return count
