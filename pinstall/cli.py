@@ -38,7 +38,7 @@ Environment variables:
   PINSTALL_POLICY           evict (default): remove bad files; report: only print what would be done; off: run plain pip
   PINSTALL_KEEP_VERSIONS    if set, other versions of a pinned project stay in pip's cache
   PINSTALL_BUILD_VARIABLES  further variables that influence builds (names or globs, separated by spaces)
-  PINSTALL_STORE_SIZE       how much pinstall may store: 500M, 2G ... (default 5G); 0 stores nothing
+  PINSTALL_STORE_SIZE       how much pinstall may store: 500M, 2G ... (default 5G); 0: only build records
   PINSTALL_REPORT           write a JSON report of this run to this file
   PINSTALL_LOCK_TIMEOUT     seconds to wait while another pinstall changes the cache (default 30)
 

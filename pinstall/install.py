@@ -1,4 +1,4 @@
-"""The steps of a call: prepare, run pip, rescue, finish, confirm. `cli` runs pip between them."""
+"""The steps of a call: prepare, survey, second_run, settle, finish, confirm, report. `cli` runs pip between them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The journal of a call: its events, in their order.
 
-It is the only mutable object of a call. The JSON report (``PINSTALL_REPORT``, docs/report.md) is made from it, without secrets.
+It is the one object that collects the events of a call. The JSON report (``PINSTALL_REPORT``, docs/report.md) is made from it,
+without secrets. Other mutable objects keep results of reading (`Environment`, `Cache`, `Prover` with its `Ledger` objects) or
+run the child process (`Pip`).
 """
 
 from __future__ import annotations

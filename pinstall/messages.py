@@ -1,4 +1,4 @@
-"""The lines that pinstall prints: what happened to which file, why, and where the pin is stated. docs/messages.md lists them.
+"""Most lines that pinstall prints: what happened to which file, why, and where the pin is stated. docs/messages.md lists all.
 
 A reason in words comes before its code, which stands in brackets, as does the error text of the operating system. No line
 contains a URL with credentials or a query, because these may hold a password.
@@ -62,7 +62,7 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
 
 
 def unseen(finding: Finding, why: str) -> str:
-    """Say that pip does not get to see an entry; *why* tells what kept pinstall from removing, moving or checking it."""
+    """Return the line that pip does not see an entry; *why* states the reason why pinstall left it or could not check it."""
     verdict = finding.verdict
     reason = f"{_why(verdict)}, but {why}" if isinstance(verdict, Delete | Hide | SetAside) else why
     return f"hiding {_what(finding)} from pip for this run: {reason}; {pinned(finding.pin)}"
@@ -101,12 +101,12 @@ NO_DIFFERENCE = "the cache was not to blame: pip failed again without those file
 
 
 def again(doubtful: Iterable[str]) -> str:
-    """Say that pip gets one more try."""
+    """Return the line that pip runs once more."""
     return f"pip runs once more without cached files that may be outdated or damaged: {listed(doubtful)}"
 
 
 def not_again(why: str, doubtful: Iterable[str]) -> str:
-    """Say that pip gets no second run, though the cache may be to blame."""
+    """Return the line that pip does not run again, though the cache may be to blame."""
     return (
         f"pip may have failed because of files in its cache ({listed(doubtful)}), but does not run again: {why}; "
         "to rule out the cache, repeat the command with --no-cache-dir"
@@ -114,7 +114,7 @@ def not_again(why: str, doubtful: Iterable[str]) -> str:
 
 
 def blamed(wrong: Iterable[tuple[str, str]]) -> str:
-    """Say what was wrong in the cache (each entry's name, and the reason), after a second run that succeeded."""
+    """Return the line that lists the *wrong* entries (name and reason of each), after a second run that succeeded."""
     found = [f"{name} ({reason})" for name, reason in wrong]
     if not found:
         return "pip succeeded in the second run, although its cache was correct: the first failure had another cause"
@@ -122,17 +122,17 @@ def blamed(wrong: Iterable[tuple[str, str]]) -> str:
 
 
 def refused(name: str, reason: str) -> str:
-    """Say that a file which pip refuses does not stay in the cache."""
+    """Return the line that a file which pip refuses was removed from the cache."""
     return f"removed {name} from pip's cache: pip refuses to install it, because {reason}"
 
 
 def not_repaired(reason: str) -> str:
-    """Say that bad files stay in the cache after a failure."""
+    """Return the line that bad files stay in the cache after a failure."""
     return f"pip's cache could not be repaired ({reason}): the next install meets the same files"
 
 
 def set_aside_versions(pin: Pin, filenames: Iterable[str], *, would: bool = False) -> str:
-    """Say which entries of other versions were moved to the store, or *would* have been."""
+    """Return the line that entries of other versions were moved to the store, or *would* have been."""
     names = list(filenames)
     they = "they are" if len(set(names)) > 1 else "it is"
     moved = _moved(listed(names), would=would)
@@ -168,22 +168,22 @@ def shortened(value: str) -> str:
 
 
 def without_cache(reason: str) -> str:
-    """Say that pip runs without its cache."""
+    """Return the line that pip runs without its cache."""
     return f"{reason}: running pip with --no-cache-dir"
 
 
 def install_not_checked(reason: str) -> str:
-    """Say that no pin of the call was checked."""
+    """Return the line that no pin of the call was checked."""
     return f"this install was not checked: {reason}"
 
 
 def pins_not_checked(source: str, reason: str) -> str:
-    """Say that the pins in a file, group or URL (without secrets) were not checked."""
+    """Return the line that the pins in a file, group or URL (without secrets) were not checked."""
     return f"pins in {source} were not checked: {reason}"
 
 
 def unknown_parts(found: str, version: str) -> str:
-    """Say that parts of pip's cache, *found* there after pip ran, are unknown to pinstall."""
+    """Return the line that parts of pip's cache, *found* there after pip ran, are unknown to pinstall."""
     return (
         f"parts of pip's cache were not checked ({found}): pip {version} is newer than this pinstall, and uses its cache "
         "in a new way; upgrade pinstall"

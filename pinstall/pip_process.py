@@ -342,11 +342,14 @@ class Given(NamedTuple):
     variables: Mapping[str, str] = {}
 
     def with_cache(self, folder: str) -> Given:
-        """Return a copy that makes pip use the cache in *folder*."""
+        """Return a copy that makes pip use the cache in *folder*.
+
+        If only the variable can be set (see `_with`), a ``--cache-dir`` of the call overrides it.
+        """
         return self._with(["--cache-dir", folder], {"PIP_CACHE_DIR": folder})
 
     def without_cache(self) -> Given:
-        """Return a copy that makes pip use no cache."""
+        """Return a copy that makes pip use no cache; with the same limit as `with_cache`."""
         return self._with(["--no-cache-dir"], {"PIP_NO_CACHE_DIR": "1"})
 
     def _with(self, option: list[str], variables: Mapping[str, str]) -> Given:

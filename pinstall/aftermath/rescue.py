@@ -1,7 +1,8 @@
-"""Prepare and evaluate a second run of pip, after the first has failed.
+"""Limit the view of a second run of pip to the entries that are vouched for, and take over the entries that it received.
 
 The second run sees only those HTTP entries that are vouched for (see `survey`). It is an experiment: if it succeeds,
-comparing the entries that it received with the old ones shows which of them were wrong. docs/how.md has the rules as tables.
+comparing the entries that it received with the old ones shows which of them were wrong. `second_run` decides whether it takes
+place. docs/how.md has the rules as tables.
 """
 
 from __future__ import annotations
@@ -129,8 +130,9 @@ class Rescue:
     def settle(self, folder: str, *, succeeded: bool) -> list[Wrong]:
         """Move the entries that the second run received from the view in *folder* to the cache; return the wrong old ones.
 
-        After a success, every received entry replaces the old one. After a failure, a page does so only if it is whole and
-        lists files, and an artifact only if it is vouched for. The caller holds the lock.
+        After a success, every received entry replaces the old one, and the doubtful pages and redirects that were not received
+        are deleted. After a failure, a page replaces the old one only if it is whole and lists files, and an artifact only if
+        it is vouched for. The caller holds the lock.
         """
         received = self._received = frozenset(view.received(folder, self._cache.http.layout))
         worth = received if succeeded else self._worth_keeping(folder, received)
@@ -145,9 +147,9 @@ class Rescue:
         return wrong + (self._delete_pages(self.survey.doubtful - received) if succeeded else [])
 
     def clean(self) -> list[Wrong]:
-        """Delete the used entries that pip refuses, and damaged built wheels; return them. The caller holds the lock.
+        """Delete the used entries, old or received, that pip refuses, and damaged built wheels; return them.
 
-        By the next call, the server may send the right file again.
+        The caller holds the lock. By the next call, the server may send the right file again.
         """
         wrong = []
         for key in sorted(self.survey.used.new | self.survey.doubtful):

@@ -1,4 +1,7 @@
-"""Decide on a second run of a pip that failed, prepare it, and move the entries that it received to the cache."""
+"""Decide whether a pip that failed runs once more, and tell the user about the decision and the result.
+
+`rescue` makes the view of the second run and takes over the entries that it received.
+"""
 
 from __future__ import annotations
 

@@ -201,7 +201,11 @@ class Survey:
                 self._add(link, project, recent=recent)
 
     def _read_build_requirements(self) -> None:
-        """Read the index pages of build requirements: pip installs these with another pip, which is not watched."""
+        """Read the index pages of build requirements, because pip installs these with another pip, which is not watched.
+
+        The build requirements' own dependencies count, too, so run-time dependencies of all known artifacts are read as well.
+        These pages join the entries that pip used (``used.old``), because the other pip may have used them.
+        """
         markers = self._cache.environment.markers
         lines = [needed for line in self._cache.call.lines for needed in toml_sources.build_requires(line)]
         waiting = [*_BUILD_TOOLS, *(project_named(line.text) for line in lines)]

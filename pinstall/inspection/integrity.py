@@ -1,4 +1,7 @@
-"""Check the integrity of a file: its digests, an archive that can be read to its end, a wheel that matches its RECORD."""
+"""Check the integrity of a file before pip uses it: its digests, the end of an archive, the RECORD of a wheel.
+
+After a failure, `acceptance` adds to these checks those that pip makes.
+"""
 
 from __future__ import annotations
 

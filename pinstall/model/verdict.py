@@ -20,7 +20,10 @@ class Keep(NamedTuple):
 
 
 class Hide(NamedTuple):
-    """The built wheel is sound but does not fit this call: it stays where it is, and the view keeps it from this call's pip."""
+    """The built wheel does not fit this call, or its contents cannot be judged.
+
+    It stays where it is, and the view keeps it from this call's pip.
+    """
 
     reason: str
     detail: str = ""

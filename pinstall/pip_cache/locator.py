@@ -1,4 +1,8 @@
-"""Find everything in pip's cache that the pip of this call could use for a pin, by computing keys instead of searching."""
+"""Find everything in pip's cache that the pip of this call could use for a pin, by computing keys.
+
+Only `Cache.walked` and `Cache.idle_keys` walk through ``wheels/``. They serve calls whose pip may use keys that do not follow
+from the cached pages.
+"""
 
 from __future__ import annotations
 

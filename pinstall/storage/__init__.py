@@ -1,1 +1,1 @@
-"""pinstall's folder in pip's cache: lock, ledger, store and views. `actions` alone moves and deletes cache entries."""
+"""pinstall's folder in pip's cache: lock, ledger, store and views. `actions` and `cleanup` change pip's own files."""

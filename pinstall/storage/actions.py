@@ -1,6 +1,8 @@
-"""Move and delete files in pip's cache: the only module that does so.
+"""Move, restore and delete cache entries for a call. Only this module and `cleanup` do so with pip's own files.
 
-The functions change files within pip's cache folder only, and never through a symbolic link. Their callers hold the lock.
+The functions change files within pip's cache folder only, and never through a symbolic link. One exception is
+`remove_half_installed`, which removes folders of the environment. Callers hold the lock, except for that function and for those
+that store the builds of a call: `keep_build`, `adopt`, `touch` and `move_over`.
 """
 
 from __future__ import annotations
