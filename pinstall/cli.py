@@ -118,7 +118,7 @@ def _serve(target: Target, pip: Pip) -> int:
             words = [*target.options, "install", *second.given.arguments]
             status = pip.run(words, second.given.variables, lambda: None, second.watched, second.excused)
         outcome = Outcome(_status(pip, status), rescue, second, others)
-        install.settle(made, outcome, journal)
+        install.take_received(made, outcome, journal)
         journal.passed("heal")
         install.finish(made, outcome, journal)
         status = install.confirm(made, status, journal)

@@ -1,4 +1,4 @@
-"""The steps of a call: prepare, survey, second_run, settle, finish, confirm, report. `cli` runs pip between them."""
+"""The steps of a call: prepare, survey, second_run, take_received, finish, confirm, report. `cli` runs pip between them."""
 
 from __future__ import annotations
 
@@ -226,12 +226,12 @@ def second_run(install: Install, rescue: Rescue | None, journal: Journal) -> Sec
     return second_run.decide(install.prepared, rescue, journal)
 
 
-def settle(install: Install, outcome: Outcome, journal: Journal) -> None:
+def take_received(install: Install, outcome: Outcome, journal: Journal) -> None:
     """Move the entries that the second run received to the cache."""
     if install.prepared is not None:
         from pinstall.aftermath import second_run
 
-        second_run.settle(install.prepared, outcome, journal)
+        second_run.take_received(install.prepared, outcome, journal)
 
 
 def finish(install: Install, outcome: Outcome, journal: Journal) -> None:

@@ -127,7 +127,7 @@ class Rescue:
         for wheel in self._wheels:
             view.hide(folder, wheel.entry)
 
-    def settle(self, folder: str, *, succeeded: bool) -> list[Wrong]:
+    def take_received(self, folder: str, *, succeeded: bool) -> list[Wrong]:
         """Move the entries that the second run received from the view in *folder* to the cache; return the wrong old ones.
 
         After a success, every received entry replaces the old one, and the doubtful pages and redirects that were not received

@@ -58,12 +58,12 @@ def decide(prepared: Prepared, rescue: Rescue, journal: Journal) -> SecondRun | 
     return SecondRun(prepared.given.with_cache(view.folder), view, rescue.excused, report)
 
 
-def settle(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
+def take_received(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
     """Move the entries that the second run received to the cache, and report the old entries that were wrong."""
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
     if rescue is None or second is None or status not in (0, FAILED, CRASHED):
         return
-    wrong = under_lock(prepared, partial(rescue.settle, second.view.folder, succeeded=status == 0), journal)
+    wrong = under_lock(prepared, partial(rescue.take_received, second.view.folder, succeeded=status == 0), journal)
     if journal.healed is not None:
         journal.healed["removed"] = [one.name for one in wrong]
     if status:

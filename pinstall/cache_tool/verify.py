@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 
 from pinstall.checks.candidates import Candidate
 from pinstall.checks.checker import Checker, Finding
-from pinstall.checks.execute import settle
+from pinstall.checks.execute import apply_verdicts
 from pinstall.inspection import integrity
 from pinstall.model import foreign_data
 from pinstall.model.pins import Pin
@@ -108,7 +108,7 @@ class Verifier:
         *held* takes the lock. Raises `actions.NotDoneError`, `lock.LockTimeoutError` or `OSError` if one cannot be removed.
         """
         bad = [one for one in proven if isinstance(one.finding.verdict, Delete)]
-        done, stuck = settle(self._checker, [one.finding for one in bad], lock.timeout(self._environ), lambda *_: None)
+        done, stuck = apply_verdicts(self._checker, [one.finding for one in bad], lock.timeout(self._environ), lambda *_: None)
         if stuck:
             raise actions.NotDoneError(stuck[0].why)
         removed = {finding.entry.content for finding in done}

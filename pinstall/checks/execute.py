@@ -33,7 +33,7 @@ class Applied(NamedTuple):
     stuck: list[Failure]
 
 
-def settle(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Applied:
+def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Applied:
     """Apply the verdicts of *findings*; wait for the lock for at most *seconds*.
 
     An entry that cannot be restored from the store is not a failure: pip fetches or builds it again.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall import messages
 from pinstall.checks import candidates, plan, unpinned_builds
 from pinstall.checks.checker import Checker
-from pinstall.checks.execute import settle
+from pinstall.checks.execute import apply_verdicts
 from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
 from pinstall.model.verdict import Delete
@@ -133,7 +133,7 @@ def _checked(
     lines = list(messages.hidden(made.hidden, would=not changes))
     deleted: list[Finding] = []
     if changes:
-        applied = settle(checker, made.acts, settings.lock_timeout, journal.say)
+        applied = apply_verdicts(checker, made.acts, settings.lock_timeout, journal.say)
         journal.done += applied.acted
         deleted = [done for done in applied.acted if isinstance(done.verdict, Delete) and not done.stored]
         for finding, why in applied.stuck:
