@@ -13,7 +13,7 @@ from pinstall.inspection.sdist_scan import Source
 from pinstall.pip_cache.http_entries import Entry
 from pinstall.pip_cache.keys import wheel_path
 from pinstall.storage import actions, lock, view
-from pinstall.storage.view import Plan
+from pinstall.storage.view import ViewPlan
 from tests.packages import extension, wheel
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _ALL = {"http-v2/a/page", "note.txt"} | {
 @pytest.mark.parametrize("unknown", [True, False])
 @pytest.mark.parametrize("hidden", [[], _KEYS[:1], _KEYS[1:], _KEYS, ["eeee" + "3" * 52]])
 def test_a_view_shows_everything_but_the_private_keys(cache: Path, hidden: list[str], unknown: bool) -> None:
-    folder = view.make(str(cache), _NAME, Plan({key: [] for key in hidden}, unknown), ["http-v2"])
+    folder = view.make(str(cache), _NAME, ViewPlan({key: [] for key in hidden}, unknown), ["http-v2"])
     paths = [wheel_path(key) for key in hidden]
     assert _seen(folder) == {path for path in _ALL if os.path.dirname(path) not in paths}
     view.remove(str(cache), _NAME)
@@ -68,7 +68,7 @@ def test_a_view_shows_everything_but_the_private_keys(cache: Path, hidden: list[
 
 def test_a_shown_wheel_is_a_link_and_does_not_count_as_built(cache: Path) -> None:
     entry = _entry(cache, _KEYS[1])
-    folder = view.make(str(cache), _NAME, Plan({_KEYS[0]: [entry]}), ["http-v2"])
+    folder = view.make(str(cache), _NAME, ViewPlan({_KEYS[0]: [entry]}), ["http-v2"])
     shown = os.path.join(folder, wheel_path(_KEYS[0]), entry.filename)
     assert os.path.samefile(shown, entry.content)
     assert list(view.built(str(cache), _NAME)) == []
@@ -80,7 +80,7 @@ def test_origin_json_in_a_view_is_a_private_copy(cache: Path, *, has_origin: boo
     source = cache / wheel_path(_KEYS[1]) / "origin.json"
     if not has_origin:
         source.unlink()
-    folder = Path(view.make(str(cache), _NAME, Plan({_KEYS[0]: [entry]}), ["http-v2"]), wheel_path(_KEYS[0]))
+    folder = Path(view.make(str(cache), _NAME, ViewPlan({_KEYS[0]: [entry]}), ["http-v2"]), wheel_path(_KEYS[0]))
     assert sorted(os.listdir(folder)) == [entry.filename, *(["origin.json"] if has_origin else [])]
     if has_origin:
         shown = folder / "origin.json"
@@ -93,7 +93,7 @@ def test_origin_json_in_a_view_is_a_private_copy(cache: Path, *, has_origin: boo
 def test_with_unknown_keys_every_new_build_stays_in_the_view(cache: Path, unknown: bool, linked: str) -> None:
     """Even for a key that shares two levels with an existing one; more real levels would need a folder per built wheel."""
     near = _KEYS[0][:4] + "9" * 52
-    folder = Path(view.make(str(cache), _NAME, Plan({_KEYS[2]: []}, unknown), ["http-v2"]))
+    folder = Path(view.make(str(cache), _NAME, ViewPlan({_KEYS[2]: []}, unknown), ["http-v2"]))
     made = wheel(folder / wheel_path(near), "other", "1.0")
     assert list(view.built(str(cache), _NAME)) == ([(near, str(made))] if unknown else [])
     assert (cache / wheel_path(near)).exists() != unknown
@@ -103,7 +103,7 @@ def test_with_unknown_keys_every_new_build_stays_in_the_view(cache: Path, unknow
 @pytest.mark.parametrize("unknown", [True, False])
 def test_new_builds_and_other_new_files_are_found_and_downloads_go_to_the_cache(cache: Path, unknown: bool) -> None:
     new = "eeee" + "3" * 52
-    plan = Plan({_KEYS[0]: [_entry(cache, _KEYS[0])], new: []}, unknown)
+    plan = ViewPlan({_KEYS[0]: [_entry(cache, _KEYS[0])], new: []}, unknown)
     folder = view.make(str(cache), _NAME, plan, ["http-v2"])
     made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(new), "other", "1.0")
     (cache / "pinstall" / "views" / _NAME / "selfcheck").mkdir()
@@ -116,7 +116,7 @@ def test_new_builds_and_other_new_files_are_found_and_downloads_go_to_the_cache(
 def test_downloads_through_a_view_reach_an_empty_cache(tmp_path: Path) -> None:
     root = tmp_path.resolve() / "cache"
     root.mkdir()
-    folder = view.make(str(root), _NAME, Plan({}, unknown=True), ["http-v2"])
+    folder = view.make(str(root), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
     with open(os.path.join(folder, "http-v2", "b"), "w") as file:
         file.write("a download")
     view.remove(str(root), _NAME)
@@ -129,7 +129,7 @@ def test_a_folder_made_for_pip_has_the_mode_of_the_cache(cache: Path, mode: int)
     cache.chmod(mode)
     umask = os.umask(0)
     try:
-        view.make(str(cache), _NAME, Plan({}, unknown=True), ["http"])
+        view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http"])
     finally:
         os.umask(umask)
     assert (cache / "http").stat().st_mode & 0o777 == mode
@@ -138,14 +138,14 @@ def test_a_folder_made_for_pip_has_the_mode_of_the_cache(cache: Path, mode: int)
 def test_no_view_is_made_on_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "is_full", lambda folder: folder == str(cache))
     with pytest.raises(OSError, match="No space left on device") as raised:
-        view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
+        view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
     assert (raised.value.errno, raised.value.strerror) == (28, "No space left on device")
     assert view.names(str(cache)) == []
 
 
 def test_dangling_links_to_wheels_are_removed(cache: Path) -> None:
     """Otherwise the second run of pip would fail on a dangling link."""
-    plan = Plan({_KEYS[0]: [_entry(cache, _KEYS[0])], _KEYS[1]: [_entry(cache, _KEYS[1])]})
+    plan = ViewPlan({_KEYS[0]: [_entry(cache, _KEYS[0])], _KEYS[1]: [_entry(cache, _KEYS[1])]})
     folder = view.make(str(cache), _NAME, plan, ["http-v2"])
     made = wheel(Path(folder, wheel_path(_KEYS[0])), "other", "1.0")
     os.unlink(_entry(cache, _KEYS[0]).content)
@@ -164,7 +164,7 @@ def test_sweep_does_not_remove_views_behind_a_link(cache: Path, tmp_path: Path) 
 
 
 def test_real_root_returns_the_cache_of_a_view(cache: Path) -> None:
-    folder = view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
+    folder = view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
     assert view.real_root(folder) == str(cache)
     assert view.real_root(str(cache)) == str(cache)
     assert view.real_root(str(cache / "views" / "x")) == str(cache / "views" / "x")
@@ -173,8 +173,8 @@ def test_real_root_returns_the_cache_of_a_view(cache: Path) -> None:
 def test_sweep_keeps_the_views_of_running_calls(cache: Path) -> None:
     with lock.call_marker(str(cache)) as name:
         assert name is not None
-        folder = view.make(str(cache), name, Plan({}, unknown=True), ["http-v2"])
-        dead = view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
+        folder = view.make(str(cache), name, ViewPlan({}, unknown=True), ["http-v2"])
+        dead = view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
         view.sweep(str(cache), lock.live_calls(str(cache)))
         assert (os.path.isdir(folder), os.path.isdir(dead)) == (True, False)
     view.sweep(str(cache), lock.live_calls(str(cache)))
@@ -190,7 +190,7 @@ def test_a_view_that_cannot_be_completed_is_removed(cache: Path, monkeypatch: py
 
     monkeypatch.setattr(view, "_link", refuse)
     with pytest.raises(OSError, match="not permitted"):
-        view.make(str(cache), _NAME, Plan({}, unknown=True), ["http-v2"])
+        view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
     assert os.listdir(cache / "pinstall" / "views") == []
 
 

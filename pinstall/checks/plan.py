@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.checks.candidates import wheel_key
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
-from pinstall.storage.view import Plan as ViewPlan
+from pinstall.storage.view import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -27,7 +27,7 @@ _WHEELS = "wheels"
 _REAL_LEVELS = 2
 
 
-class Plan(NamedTuple):
+class ViewPlan(NamedTuple):
     """The contents of a view.
 
     ``private`` maps the wheel keys whose folders are real to the built wheels that they show. ``unknown`` says that pip may
@@ -52,7 +52,7 @@ def real_root(folder: str) -> str:
     return os.path.dirname(ours) if is_view else folder
 
 
-def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
+def make(cache: str, name: str, plan: ViewPlan, folders: Iterable[str]) -> str:
     """Make the view *name* of *cache* and return its path.
 
     *folders* are the names of the folders in the cache that pip will write to. Raises `OSError`, also if the disk is full.
@@ -70,7 +70,7 @@ def make(cache: str, name: str, plan: Plan, folders: Iterable[str]) -> str:
         raise
 
 
-def fill(cache: str, folder: str, plan: Plan) -> str:
+def fill(cache: str, folder: str, plan: ViewPlan) -> str:
     """Fill the empty *folder* with a view of *cache*, which may be read-only; return *folder*. Raises `OSError`."""
     trees = {_WHEELS: _Tree()}
     for key, shown in plan.private.items():
