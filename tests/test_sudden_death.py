@@ -23,7 +23,7 @@ from pinstall.inspection.sdist_scan import Source
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.http_entries import Entry, is_spent, stamp
 from pinstall.storage import actions, cleanup, ledger, lock, store, view
-from pinstall.storage.view import Plan
+from pinstall.storage.view import ViewPlan
 from tests.faults import ERRORS, KILL, Fault, injected
 from tests.packages import wheel
 
@@ -107,7 +107,7 @@ def _adopt(cache: Path) -> None:
 def _view(cache: Path) -> None:
     with lock.call_marker(str(cache)) as name:
         if name is not None:
-            plan = Plan({_KEYS["built"]: [_built(cache, "kept")], _KEYS["new"]: []}, unknown=True)
+            plan = ViewPlan({_KEYS["built"]: [_built(cache, "kept")], _KEYS["new"]: []}, unknown=True)
             view.make(str(cache), name, plan, ["http-v2"])
             view.remove(str(cache), name)
 
