@@ -522,7 +522,7 @@ def test_a_full_disk(lab: Lab, disk: dict[str, dict[str, int]], full: dict[str, 
         (site, ("--target", target), ""),
     ):
         disk[folder] = full
-        expected = [f"less than 1 MB can be written to {named}"] if named else []
+        expected = [f"the disk is full: less than 1 MB can be written to {named}"] if named else []
         assert _told(lab, environment.python, (*words, "demo"), 0) == expected
         disk.clear()
 
