@@ -515,7 +515,7 @@ def test_a_full_disk_is_named(lab: Lab, disk: dict[str, dict[str, int]], full: d
         (site, ("--target", target), ""),
     ):
         disk[folder] = full
-        expected = [f"less than 1 MB can be written to {named}"] if named else []
+        expected = [f"the disk is full: less than 1 MB can be written to {named}"] if named else []
         assert _explained(lab, environment.python, (*words, "demo"), 0) == expected
         disk.clear()
 

@@ -202,9 +202,10 @@ def test_a_report_that_cannot_be_written(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     environment = lab.environment()
-    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(lab.root / "no" / "such" / "folder"))
+    path = lab.root / "no" / "such" / "folder"
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(path))
     assert (done.status, environment.installed("demo")) == (0, "1.0 1.0")
-    assert done.said == ["the report cannot be written (No such file or directory)"]
+    assert done.said == [f"the report {path} could not be written (No such file or directory)"]
 
 
 def test_an_internal_error_while_the_report_is_written(lab: Lab) -> None:
