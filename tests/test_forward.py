@@ -302,7 +302,7 @@ def test_the_word_install_is_a_project(lab: Lab) -> None:
     wheel(index.root, "install", "1.0")
     wheel(index.root, "demo", "1.0")
     done = lab.pinstall(lab.environment(), "install", "demo==1.0", "-i", index.url)
-    said = "pip installs a project called install: what follows 'pip install' is all that pinstall takes"
+    said = "'pinstall' already means 'pip install': drop the word 'install' (as typed, pip also installs a package named 'install')"
     assert (done.status, done.said) == (0, [said])
 
 
