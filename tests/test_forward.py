@@ -302,7 +302,8 @@ def test_the_word_install_is_a_project(lab: Lab) -> None:
     wheel(index.root, "install", "1.0")
     wheel(index.root, "demo", "1.0")
     done = lab.pinstall(lab.environment(), "install", "demo==1.0", "-i", index.url)
-    said = "'pinstall' already means 'pip install': drop the word 'install' (as typed, pip also installs a package named 'install')"
+    typed = "as typed, pip also installs a package named 'install'"
+    said = f"'pinstall' already means 'pip install': drop the word 'install' ({typed})"
     assert (done.status, done.said) == (0, [said])
 
 
