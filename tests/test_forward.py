@@ -304,7 +304,8 @@ def test_the_argument_install_names_a_project(lab: Lab) -> None:
     wheel(index.root, "install", "1.0")
     wheel(index.root, "demo", "1.0")
     done = lab.pinstall(lab.environment(), "install", "demo==1.0", "-i", index.url)
-    said = "pip installs a project called install: what follows 'pip install' is all that pinstall takes"
+    typed = "as typed, pip also installs a package named 'install'"
+    said = f"'pinstall' already means 'pip install': drop the word 'install' ({typed})"
     assert (done.status, done.said) == (0, [said])
 
 
