@@ -30,6 +30,21 @@ _REGISTRY = {
 _SETTINGS = ("PIP_", "PINSTALL_", "XDG_", "VIRTUAL_ENV", "CONDA_", "PYTHON")
 
 
+# The modules that `scripts/test --quick` leaves out: three quarters of the time, or tests that need the registry.
+_SLOW = {
+    *("test_bad_input", "test_builds", "test_cache", "test_cache_tool", "test_ci_recipes", "test_confirm", "test_downloads"),
+    *("test_faults", "test_formats", "test_forward", "test_indexes", "test_packaging", "test_policy", "test_pythons"),
+    *("test_races", "test_real_environment", "test_recipes", "test_rescue", "test_walks"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow modules."""
+    for item in items:
+        if item.path.stem in _SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def pips() -> Path:
     """The folder that holds every version of pip that the tests ask, one folder each."""
