@@ -236,6 +236,15 @@ def test_an_interpreter_whose_tags_cannot_be_told_is_not_checked_and_said_to_be(
     assert built.exists()
 
 
+def test_an_interpreter_whose_tags_cannot_be_told_is_given_no_cause_of_a_failure(lab: Lab, index: Index) -> None:
+    """pip refuses the wheel, but pinstall cannot know why."""
+    ours, python = _untold(lab, _WITHOUT_PACKAGING)
+    wheel(index.root, "demo", "1.0", tag="cp39-cp39-win_amd64")
+    done = _serve(lab, ours, python, "demo==1.0")
+    (said,) = done.said
+    assert (done.status, said.startswith("this install was not checked: ")) == (1, True)
+
+
 def test_an_interpreter_that_does_not_answer_is_said(lab: Lab, index: Index) -> None:
     ours, python = _untold(lab, "import atexit; atexit.register(print, 'bye')")
     wheel(index.root, "demo", "1.0")

@@ -91,10 +91,11 @@ def page_candidate(cache: Cache, pin: Pin, key: str) -> Candidate | None:
 
 def _downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
     """Yield the download and the ``.metadata`` file of one file; from the store if the one in the cache is missing or spent."""
-    for entry in cache.downloads(file):
-        yield Candidate(pin, entry)
+    cached = list(cache.downloads(file))
+    yield from (Candidate(pin, entry) for entry in cached)
+    present = {entry.key for entry in cached}
     for entry in cache.requests(file):
-        is_missing = not http_entries.exists(entry.paths[0]) or http_entries.is_spent(entry)
+        is_missing = entry.key not in present and (not http_entries.exists(entry.paths[0]) or http_entries.is_spent(entry))
         kept = store.http_entry(cache.root, entry) if is_missing else None
         if kept is not None:
             yield Candidate(pin, kept, stored=True)
