@@ -23,6 +23,7 @@ from pinstall.pip_cache import http_entries
 from pinstall.storage import cleanup, lock
 from tests import index as indexes
 from tests import messages
+from tests.packages import extension
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,6 +134,13 @@ class Lab:
         """Start an index over the folder *name*."""
         self._indexes.append(indexes.start(self.root / name, self._authority))
         return self._indexes[-1]
+
+    def compiled_index(self) -> Index:
+        """Start an index with the sdist of a C extension, and let pip use it; each build adds a line to the file "built"."""
+        made = self.index()
+        extension(made.root, "demo", "1.0")
+        self.environ |= {"PIP_INDEX_URL": made.url, "build_log": str(self.root / "built")}
+        return made
 
     def seeded(self, fill: Fill) -> Index:
         """Begin with the cache and the index as *fill* makes them; see `Seeds`."""

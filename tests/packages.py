@@ -95,6 +95,8 @@ PyMODINIT_FUNC PyInit_{name}(void) {{
     return made;
 }}
 """
+# Flags with which the CONTENT of an `extension` is "one" or "two".
+FLAGS_ONE, FLAGS_TWO = ({"CFLAGS": f"""-UCONTENT -DCONTENT='"{content}"'"""} for content in ("one", "two"))
 
 
 def extension(

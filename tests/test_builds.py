@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab import NEWEST, VERSIONS
-from tests.packages import extension, project, sdist, wheel
+from tests.packages import FLAGS_ONE, FLAGS_TWO, extension, project, sdist, wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,17 +23,12 @@ pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
 
 _ROUNDS = int(os.environ.get("PINSTALL_TEST_ROUNDS", "2"))
 _UNPROVEN = "no record shows that the cached wheel was built from the pinned file (unproven-build)"
-_ONE, _TWO = ({"CFLAGS": f"""-UCONTENT -DCONTENT='"{content}"'"""} for content in ("one", "two"))
 
 
 @pytest.fixture
 def index(lab: Lab) -> Index:
     """An index with the sdist of a C extension."""
-    made = lab.index()
-    extension(made.root, "demo", "1.0")
-    lab.environ["PIP_INDEX_URL"] = made.url
-    lab.environ["build_log"] = str(lab.root / "built")
-    return made
+    return lab.compiled_index()
 
 
 def _builds(lab: Lab) -> int:
@@ -124,12 +119,12 @@ def test_variables_that_shape_no_build_cause_no_rebuild(lab: Lab, index: Index, 
 
 def test_a_wheel_of_plain_pip_is_rebuilt_once_if_flags_are_set(lab: Lab, index: Index) -> None:
     lab.pip(lab.environment(), "demo==1.0")
-    content, done = _pinstall(lab, **_ONE)
+    content, done = _pinstall(lab, **FLAGS_ONE)
     assert content == "one"
     assert [line.partition(";")[0] for line in done.said] == [
         f"rebuilding {lab.wheels()[0].name}: it was built with different CFLAGS (other-build)"
     ], "it may have been built with any flags"
-    assert _pinstall(lab, **_ONE)[0] == "one"
+    assert _pinstall(lab, **FLAGS_ONE)[0] == "one"
     assert _pinstall(lab)[0] == "plain"
     assert _builds(lab) == 2
 
@@ -138,7 +133,7 @@ def test_a_recorded_build_takes_precedence_over_an_unrecorded_one(lab: Lab, inde
     """Plain pip does not record its flags, so its wheel would be adopted; but the store has one that is known to fit."""
     assert _pinstall(lab)[0] == "plain"
     shutil.rmtree(lab.cache / "wheels")
-    lab.pip(lab.environment(), "demo==1.0", **_TWO)
+    lab.pip(lab.environment(), "demo==1.0", **FLAGS_TWO)
     assert _pinstall(lab)[0] == "plain"
     assert _builds(lab) == 2
 
@@ -165,7 +160,7 @@ def test_plain_pip_uses_the_wheel_of_a_pinstall_call(lab: Lab, index: Index) -> 
 
 def test_a_call_leaves_no_view_behind(lab: Lab, index: Index) -> None:
     _pinstall(lab)
-    _pinstall(lab, **_ONE)
+    _pinstall(lab, **FLAGS_ONE)
     assert list((lab.cache / "pinstall" / "views").iterdir()) == []
     assert list((lab.cache / "pinstall" / "calls").iterdir()) == []
     assert [path for path in lab.cache.rglob("*") if path.is_symlink()] == []
@@ -196,7 +191,7 @@ def test_a_wheel_that_was_built_before_pip_failed_is_kept(lab: Lab, index: Index
 def test_builds_in_another_cache_folder(lab: Lab, index: Index) -> None:
     own = ["demo==1.0", "--cache-dir", str(lab.root / "own")]
     assert _pinstall(lab, *own)[0] == "plain"
-    assert _pinstall(lab, *own, **_ONE)[0] == "one"
+    assert _pinstall(lab, *own, **FLAGS_ONE)[0] == "one"
     assert _pinstall(lab, *own)[0] == "plain"
     assert _builds(lab) == 2
     assert not lab.cache.exists()
@@ -205,7 +200,7 @@ def test_builds_in_another_cache_folder(lab: Lab, index: Index) -> None:
 def test_an_index_that_forbids_caching(lab: Lab, index: Index) -> None:
     """No page is cached, so no key is known before pip asks the index."""
     index.page_age = index.file_age = None
-    for variables, content in ((_ONE, "one"), ({}, "plain"), (_ONE, "one"), ({}, "plain")):
+    for variables, content in ((FLAGS_ONE, "one"), ({}, "plain"), (FLAGS_ONE, "one"), ({}, "plain")):
         assert _pinstall(lab, **variables)[0] == content
     assert _builds(lab) == 2
 
@@ -264,7 +259,7 @@ def test_a_wheel_folder_without_a_usable_wheel(lab: Lab, index: Index, left: str
         built.rename(built.with_name(left))
     else:
         built.unlink()
-    for variables, content in ((_ONE, "one"), ({}, "plain"), (_ONE, "one")):
+    for variables, content in ((FLAGS_ONE, "one"), ({}, "plain"), (FLAGS_ONE, "one")):
         assert _pinstall(lab, **variables)[0] == content
     assert _builds(lab) == 3
 
@@ -398,7 +393,7 @@ def test_a_commit_identifies_its_source(lab: Lab) -> None:
     content, done = _pinstall(lab, pin)
     assert (content, done.said) == ("1.0", [])
     assert "Building wheel" not in done.out
-    assert _pinstall(lab, pin, **_ONE)[0] == "1.0"
+    assert _pinstall(lab, pin, **FLAGS_ONE)[0] == "1.0"
 
 
 def _library(lab: Lab, soname: str) -> Path:
@@ -450,8 +445,8 @@ def test_simultaneous_calls_with_different_flags(lab: Lab, index: Index) -> None
         shutil.rmtree(lab.cache, ignore_errors=True)
         environments = [lab.environment() for _ in range(3)]
         with ThreadPoolExecutor() as pool:
-            one = pool.submit(lab.pinstall, environments[0], "demo==1.0", **_ONE)
-            two = pool.submit(lab.pinstall, environments[1], "demo==1.0", **_TWO)
+            one = pool.submit(lab.pinstall, environments[0], "demo==1.0", **FLAGS_ONE)
+            two = pool.submit(lab.pinstall, environments[1], "demo==1.0", **FLAGS_TWO)
             pool.submit(lab.run, [environments[2].pip, "install", "demo==1.0"])
         assert _installed(lab, one.result(), environments[0]) == "one"
         assert _installed(lab, two.result(), environments[1]) == "two"
@@ -465,7 +460,9 @@ def test_simultaneous_calls_in_two_containers(lab: Lab, index: Index) -> None:
     environments = [lab.environment() for _ in range(2)]
     with ThreadPoolExecutor() as pool:
         words = ([*container, made.pinstall, "demo==1.0"] for made in environments)
-        one, two = (pool.submit(lab.run, command, **flags) for command, flags in zip(words, (_ONE, _TWO), strict=True))
+        one, two = (
+            pool.submit(lab.run, command, **flags) for command, flags in zip(words, (FLAGS_ONE, FLAGS_TWO), strict=True)
+        )
     assert _installed(lab, one.result(), environments[0]) == "one"
     assert _installed(lab, two.result(), environments[1]) == "two"
     assert [*(lab.cache / "pinstall" / "views").iterdir(), *(lab.cache / "pinstall" / "calls").iterdir()] == []
@@ -476,7 +473,7 @@ def test_a_dry_run_and_the_report_policy_only_announce_a_rebuild(lab: Lab, index
     _pinstall(lab)
     before = sorted(path for path in lab.cache.rglob("*") if path.is_file())
     environment = lab.environment()
-    done = lab.pinstall(environment, "demo==1.0", *words, **_ONE, PINSTALL_POLICY="evict" if words else "report")
+    done = lab.pinstall(environment, "demo==1.0", *words, **FLAGS_ONE, PINSTALL_POLICY="evict" if words else "report")
     assert [line.partition(": ")[0] for line in done.said] == [f"would rebuild {lab.wheels()[0].name}"]
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before
 
@@ -485,7 +482,7 @@ def test_builds_of_unpinned_projects_are_recorded_if_flags_are_set(lab: Lab, ind
     wheel(index.root, "user", "1.0", requires=["demo"])
     for word in ("demo", "user"):
         shutil.rmtree(lab.cache, ignore_errors=True)
-        assert _pinstall(lab, word, **_ONE)[0] == "one"
+        assert _pinstall(lab, word, **FLAGS_ONE)[0] == "one"
         assert _pinstall(lab)[0] == "plain"
     shutil.rmtree(lab.cache)
     assert _pinstall(lab, "-C", "content=one", "demo")[0] == "one"
@@ -504,7 +501,7 @@ def test_a_wheels_folder_behind_a_symbolic_link(lab: Lab, index: Index) -> None:
     elsewhere.mkdir()
     lab.cache.mkdir()
     (lab.cache / "wheels").symlink_to(elsewhere)
-    for variables, content in ((_ONE, "one"), ({}, "plain"), (_ONE, "one")):
+    for variables, content in ((FLAGS_ONE, "one"), ({}, "plain"), (FLAGS_ONE, "one")):
         assert _pinstall(lab, **variables)[0] == content
     assert _builds(lab) == 2
 
@@ -521,20 +518,20 @@ def test_an_extension_that_is_not_an_elf_file(lab: Lab, index: Index) -> None:
 
 
 def test_the_store_stays_below_its_maximum_size(lab: Lab, index: Index) -> None:
-    for variables in (_ONE, _TWO, {}):
+    for variables in (FLAGS_ONE, FLAGS_TWO, {}):
         _pinstall(lab, **variables)
     kept = list((lab.cache / "pinstall" / "store" / "builds").glob("*/*"))
     assert len(kept) == 3
     size = sum(path.stat().st_size for path in kept[0].iterdir())
-    _pinstall(lab, **_TWO)  # the most recently used one, except for the next build
+    _pinstall(lab, **FLAGS_TWO)  # the most recently used one, except for the next build
     _pinstall(lab, CFLAGS="-O1", PINSTALL_STORE_SIZE=f"{size * 2.5 / 1024:.1f}K")
     assert len(list((lab.cache / "pinstall" / "store" / "builds").rglob("*.whl"))) == 2
     built = _builds(lab)
-    assert _pinstall(lab, **_TWO)[0] == "two"
+    assert _pinstall(lab, **FLAGS_TWO)[0] == "two"
     assert _builds(lab) == built
     _pinstall(lab, CFLAGS="-O2", PINSTALL_STORE_SIZE="0")
     assert list((lab.cache / "pinstall").rglob("*.whl")) == []
-    assert _pinstall(lab, **_ONE)[0] == "one"
+    assert _pinstall(lab, **FLAGS_ONE)[0] == "one"
     assert _pinstall(lab)[0] == "plain", "the build record stays after the wheel is gone"
 
 
@@ -574,7 +571,7 @@ def _damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["cut", "format", "empty", "folder"])
 def test_a_damaged_record_is_not_taken_for_a_missing_one(lab: Lab, index: Index, how: str) -> None:
     """A wheel that was built with flags must not pass for one that plain pip built."""
-    assert _pinstall(lab, **_ONE)[0] == "one"
+    assert _pinstall(lab, **FLAGS_ONE)[0] == "one"
     (record,) = lab.cache.glob("pinstall/store/builds/*/*/record.json")
     _damage(record, how)
     content, done = _pinstall(lab)
@@ -636,7 +633,7 @@ def test_an_error_in_the_search_for_libraries(lab: Lab, index: Index) -> None:
 def test_a_build_with_other_flags_is_not_reused_for_a_requirement_without_a_pin(lab: Lab, index: Index, word: str) -> None:
     """As people type it: CMAKE_ARGS=... pip install llama-cpp-python."""
     lab.pip(lab.environment(), word)
-    for variables, content in ((_ONE, "one"), ({}, "plain"), (_ONE, "one")):
+    for variables, content in ((FLAGS_ONE, "one"), ({}, "plain"), (FLAGS_ONE, "one")):
         environment = lab.environment()
         done = lab.pinstall(environment, word, **variables)
         assert environment.installed("demo") == f"1.0 {content}", done
@@ -647,7 +644,7 @@ def test_a_build_with_other_flags_is_not_reused_for_a_dependency(lab: Lab, index
     wheel(index.root, "app", "1.0", requires=["demo"])
     lab.pip(lab.environment(), "app==1.0")
     environment = lab.environment()
-    done = lab.pinstall(environment, "app==1.0", **_ONE)
+    done = lab.pinstall(environment, "app==1.0", **FLAGS_ONE)
     assert environment.installed("demo") == "1.0 one", done
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab import NEWEST, VERSIONS
-from tests.packages import extension, wheel
+from tests.packages import FLAGS_ONE, FLAGS_TWO, wheel
 
 if TYPE_CHECKING:
     from tests.index import Index
@@ -17,17 +17,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
 
-_ONE, _TWO = ({"CFLAGS": f"""-UCONTENT -DCONTENT='"{content}"'"""} for content in ("one", "two"))
-
 
 @pytest.fixture
 def index(lab: Lab) -> Index:
     """An index with the sdist of a C extension."""
-    made = lab.index()
-    extension(made.root, "demo", "1.0")
-    lab.environ["PIP_INDEX_URL"] = made.url
-    lab.environ["build_log"] = str(lab.root / "built")
-    return made
+    return lab.compiled_index()
 
 
 def _url(index: Index) -> str:
@@ -43,7 +37,7 @@ def _installed(lab: Lab, words: list[str], variables: dict[str, str], pip: str) 
 
 def _is_built_for_each(lab: Lab, *words: str, pip: str = NEWEST, **more: str) -> None:
     """Hold a call to this: it builds for other flags, and uses that build again for the same."""
-    for flags, content in ((_ONE, "one"), (_TWO, "two"), (_ONE, "one")):
+    for flags, content in ((FLAGS_ONE, "one"), (FLAGS_TWO, "two"), (FLAGS_ONE, "one")):
         assert _installed(lab, list(words), {**flags, **more}, pip) == content
     # pip 23.0 keeps nothing that was built under --no-binary.
     assert len((lab.root / "built").read_text().split()) == (3 if pip.startswith("23.0") and "--no-binary" in words else 2)
@@ -103,7 +97,7 @@ def test_a_call_for_another_platform(lab: Lab, index: Index, words: list[str], p
     """What pip builds for it, it builds with this interpreter; and it finds it again."""
     wheel(index.root, "demo", "1.0", "other", tag="cp27-cp27m-win32")
     words = [word.replace("URL", _url(index)) for word in words]
-    for flags, content in ((_ONE, b"one"), (_TWO, b"two"), (_ONE, b"one")):
+    for flags, content in ((FLAGS_ONE, b"one"), (FLAGS_TWO, b"two"), (FLAGS_ONE, b"one")):
         target = lab.root / "target"
         shutil.rmtree(target, ignore_errors=True)
         done = lab.pinstall(lab.environment(pip), *words, "--target", target, "--platform", "manylinux2014_x86_64", **flags)
@@ -114,7 +108,7 @@ def test_a_call_for_another_platform(lab: Lab, index: Index, words: list[str], p
 
 def test_a_dependency_that_is_a_url_is_built_and_recorded(lab: Lab, index: Index) -> None:
     wheel(index.root, "app", "1.0", requires=[_url(index)])
-    assert _installed(lab, ["app==1.0", "--only-binary", ":all:"], _ONE, NEWEST) == "one"
+    assert _installed(lab, ["app==1.0", "--only-binary", ":all:"], FLAGS_ONE, NEWEST) == "one"
     assert _installed(lab, [_url(index)], {}, NEWEST) == "plain"
 
 
