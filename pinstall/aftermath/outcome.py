@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import messages
 from pinstall.messages import WARNING
-from pinstall.storage import lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +59,8 @@ def under_lock(prepared: Prepared, act: Callable[[], list[Wrong]], journal: Jour
     If *waits*, wait for the lock as long as the settings allow, and warn if that was not enough. Otherwise a later call does
     the same work.
     """
+    from pinstall.storage import lock  # every call imports this module, and most take no lock
+
     try:
         seconds = prepared.settings.lock_timeout if waits else 0
         with lock.held(prepared.cache.root, seconds, lambda line: journal.say(WARNING, line)):
