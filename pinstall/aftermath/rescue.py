@@ -137,10 +137,11 @@ class Rescue:
         received = self._received = frozenset(view.received(folder, self._cache.http.layout))
         worth = received if succeeded else self._worth_keeping(folder, received)
         wrong = []
+        new = self._received_survey(folder)
         for key in sorted(worth):
             if key in self._seen and self._stamps(key) != self._seen[key]:
                 continue  # another process has changed the entry
-            reason = self._difference(key, folder) if succeeded else ""
+            reason = self._difference(key, new) if succeeded else ""
             if reason:
                 wrong.append(Wrong(self.survey.name(key), reason))
             actions.take_over(self._cache.root, folder, self.survey.entry(key))
@@ -182,15 +183,16 @@ class Rescue:
     def _worth_keeping(self, folder: str, received: frozenset[str]) -> frozenset[str]:
         layout = self._cache.http.layout
         paths = (os.path.join(folder, path) for key in received for path in keys.http_paths(key, layout))
-        seen = Survey(self._cache.at(folder), self._pins, self.first._replace(opened=frozenset(), written=frozenset(paths)))
+        seen = self._received_survey(folder, self._pins, paths)
         return frozenset(key for key in received if key in seen.vouched or (key in seen.pages and seen.offers(key)))
 
-    def _difference(self, key: str, folder: str) -> str:
-        """Return how the received entry *key* in *folder* differs from the old one, if that concerns this call; else ""."""
-        old, new = (
-            self.survey,
-            Survey(self._cache.at(folder), (), self.first._replace(opened=frozenset(), written=frozenset())),
-        )
+    def _received_survey(self, folder: str, pins: Iterable[Pin] = (), paths: Iterable[str] = ()) -> Survey:
+        """Survey the view in *folder*, for *pins*, as after a run that received the files at *paths*."""
+        return Survey(self._cache.at(folder), pins, self.first._replace(opened=frozenset(), written=frozenset(paths)))
+
+    def _difference(self, key: str, new: Survey) -> str:
+        """Return how the received entry *key*, surveyed by *new*, differs from the old one; "" if that does not concern us."""
+        old = self.survey
         if key in old.used.new or not os.path.lexists(old.entry(key).content):
             return ""
         if old.is_redirect(key) or new.is_redirect(key):

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 # The largest number of projects whose pages are read for build requirements: more than any known install needs.
 _MOST_PROJECTS = 1_000
 _BUILD_TOOLS = ("setuptools", "wheel")
-_PERMANENT = (301, 308)
 
 
 class Claim(NamedTuple):
@@ -123,7 +122,7 @@ class Survey:
     def is_redirect(self, key: str) -> bool:
         """Return whether an entry is a permanent redirect, which pip follows without asking the server again."""
         response = self._response(key)
-        return response is not None and response.status in _PERMANENT
+        return response is not None and response.status in http_entries.PERMANENT
 
     def name(self, key: str) -> str:
         """Return a name of an entry that the user understands."""
@@ -310,7 +309,7 @@ class Survey:
         claims = self.claims.get(key, [])
         stated = [known for claim in claims if claim.recent and (known := digest.known(claim.digests))]
         entry = self._content(key)
-        if entry is None or not claims or (stated and not digest.known(d for known in stated for d in known)):
+        if entry is None or not claims:
             return ""
         try:
             if not stated:

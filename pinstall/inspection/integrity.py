@@ -20,7 +20,7 @@ from pinstall.model.names import normalized
 
 if TYPE_CHECKING:
     import zipfile
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _CHUNK = 1 << 18
 LARGEST_METADATA = 16 << 20
@@ -54,9 +54,9 @@ def archive(file: BinaryIO, filename: str) -> Content:
     if filename.endswith(".whl"):
         return wheel(file)
     if filename.endswith(".zip"):
-        return Content(_zip_fault(file))
+        return Content(_fault(_walk_zip, file))
     if filename.endswith(SDIST_ENDINGS) or _is_packed(file):
-        return Content(_tar_fault(file))
+        return Content(_fault(_walk_tar, file))
     return Content(None)
 
 
@@ -67,9 +67,10 @@ def _is_packed(file: BinaryIO) -> bool:
     return magic.startswith((b"\x1f\x8b", b"BZh", b"\xfd7z"))
 
 
-def _tar_fault(file: BinaryIO) -> str | None:
+def _fault(walk: Callable[[BinaryIO], None], file: BinaryIO) -> str | None:
+    """Return why *walk* cannot read an archive to its end; None if it can, or if that cannot be told."""
     try:
-        _walk_tar(file)
+        walk(file)
     except archives.BrokenError as error:
         return f"it cannot be read to its end: {error}"
     except archives.UnprovenError:
@@ -91,17 +92,11 @@ def _walk_tar(file: BinaryIO) -> None:
             pass
 
 
-def _zip_fault(file: BinaryIO) -> str | None:
-    try:
-        with archives.zipped(file) as archive_:
-            for member in archive_.infolist():
-                for _ in archives.pieces(archive_, member):
-                    pass
-    except archives.BrokenError as error:
-        return f"it cannot be read to its end: {error}"
-    except archives.UnprovenError:
-        return None
-    return None
+def _walk_zip(file: BinaryIO) -> None:
+    with archives.zipped(file) as archive_:
+        for member in archive_.infolist():
+            for _ in archives.pieces(archive_, member):
+                pass
 
 
 def wheel(file: BinaryIO) -> Content:

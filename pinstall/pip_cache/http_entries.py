@@ -33,7 +33,7 @@ _USUAL_HEAD_SIZE = 1 << 14  # most heads are smaller, and are read in one go
 REDIRECTS = 10
 _LONGEST_NUMBER = 20
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_PERMANENT = (301, 308)
+PERMANENT = (301, 308)
 # No server uses this ETag, so that a pip that sends it receives the whole response.
 _SPENT = '"pinstall-spent"'
 # Headers that let pip use a response without asking the server, or ask whether it is still valid.
@@ -245,7 +245,7 @@ class HttpCache:
             head = read_head(entry.paths[0]) if stamp(entry.paths[0]) is not None else None
             if head is None or head.response.spent:
                 return None  # pip asks the server; for a file that is not a head it also logs "deserialization failed"
-            if head.response.status in _PERMANENT and not head.fault:
+            if head.response.status in PERMANENT and not head.fault:
                 # pip may have stored only the head of a redirect. It then asks again, is redirected to the same URL, and uses
                 # its entry for that URL.
                 url = _target(url, head.response.headers.get("location", ""))
@@ -418,7 +418,7 @@ def write_spent(entry: Entry, out: BinaryIO, *, lasting: bool) -> None:
     pack = msgpack.Packer().pack
     with open(entry.paths[0], "rb", opener=_open) as file:
         response, others, span = _read_document(file)
-        if response["status"] in _PERMANENT:
+        if response["status"] in PERMANENT:
             raise ValueError("pip follows it whatever its head says, and never asks")
         response["headers"] = _spent_headers(response["headers"], lasting=lasting)
         out.write(_PREFIX + _map(1 + len(others)) + pack("response") + _map(1 + len(response)) + pack("body"))
@@ -470,7 +470,7 @@ def _response(found: dict[Any, Any]) -> Response | None:
         return None
     response = Response(status, {str(name).lower(): str(value) for name, value in headers.items()})
     date = response.headers.get("date")
-    if date is not None and status not in _PERMANENT and not _is_usual(date) and _time(date) is None:
+    if date is not None and status not in PERMANENT and not _is_usual(date) and _time(date) is None:
         return None  # pip asserts that the date is valid
     return response
 
