@@ -14,7 +14,7 @@ _ROOT = Path(pinstall.__file__).parent
 _DOWN = [
     "__main__",
     "cli cache_tool.__main__",
-    "cache_tool.cli",
+    "cache_tool.cli explanation",
     "install cache_tool.verify cache_tool.removal cache_tool.display cache_tool.patterns",
     "aftermath.finish",
     "aftermath.second_run cache_tool.inventory",
