@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from pinstall.inspection import integrity
 from pinstall.inspection.identify import Content, identify
 from pinstall.model import foreign_data, links
 from pinstall.model.names import normalized
@@ -72,6 +73,27 @@ def take(root: str, indexes: Sequence[str]) -> Inventory:
         {item.project for item in items}
     )
     return Inventory(tuple(sorted(items, key=_order)), tuple(strays))
+
+
+def merged(items: Sequence[Item]) -> list[Item]:
+    """Return *items* without the stored builds that pip's own folder has as well."""
+    own = {_build(item): item for item in items if item.entry.kind == "built" and not item.stored}
+    twins = ((item, own.get(_build(item))) for item in items)
+    return [item for item, twin in twins if twin is None or not item.stored or not _is_copy(item, twin)]
+
+
+def _build(item: Item) -> tuple[str, str, int]:
+    return item.entry.key.partition("/")[0], item.entry.filename, item.size
+
+
+def _is_copy(stored: Item, own: Item) -> bool:
+    if stored.stamp and own.stamp and stored.stamp.inode == own.stamp.inode:
+        return True
+    try:
+        with http_entries.open_content(own.entry) as file:
+            return store.is_kept(stored.entry, integrity.digests(file, ["sha256"])["sha256"])
+    except OSError:
+        return False
 
 
 def _order(item: Item) -> tuple[object, ...]:
