@@ -13,7 +13,8 @@ import pytest
 from pinstall.inspection.build_record import BuildRecord
 from pinstall.inspection.sdist_scan import Source
 from pinstall.pip_cache import keys
-from pinstall.pip_cache.http_entries import Entry, is_there, stamp
+from pinstall.pip_cache.entries import BuiltWheel, Entry, HttpEntry, stamp
+from pinstall.pip_cache.http_entries import is_there
 from pinstall.storage import actions, cleanup, lock, store
 from pinstall.storage.cleanup import Removed
 
@@ -38,22 +39,22 @@ def _elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     assert _tree(here) == before
 
 
-def _http(cache: Path, layout: keys.Layout = keys.TWO_FILES) -> Entry:
+def _http(cache: Path, layout: keys.Layout = keys.TWO_FILES) -> HttpEntry:
     paths = tuple(str(cache / path) for path in keys.http_paths(_KEY, layout))
     for path in paths:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(b"cc=4,\x81\xa8response\x83\xa4body\xc4\x01x\xa6status\xcc\xc8\xa7headers\x80")
-    return Entry("download", _KEY, paths, "demo-1.0.tar.gz", layout=layout)
+    return HttpEntry("download", _KEY, paths, "demo-1.0.tar.gz", layout=layout)
 
 
-def _built(cache: Path, name: str = "demo-1.0-py3-none-any.whl") -> Entry:
+def _built(cache: Path, name: str = "demo-1.0-py3-none-any.whl") -> BuiltWheel:
     folder = cache / keys.wheel_path(_KEY)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_bytes(b"wheel")
     (folder / "origin.json").write_text("{}")
-    return Entry("built", f"{_KEY}/{path.name}", (str(path),), path.name)
+    return BuiltWheel(_KEY, str(path))
 
 
 _MAKERS: list[Callable[[Path], Entry]] = [_http, lambda cache: _http(cache, keys.ONE_FILE), _built]
@@ -82,7 +83,7 @@ def _made(cache: Path, *places: str) -> None:
 
 
 def _in_store(cache: Path, entry: Entry) -> Entry:
-    if entry.kind == "built":
+    if isinstance(entry, BuiltWheel):
         (kept,) = store.builds(str(cache), _KEY, "demo")
         return kept
     found = store.http_entry(str(cache), entry)
@@ -227,13 +228,13 @@ def test_a_file_that_changed_after_the_check_is_neither_deleted_nor_moved(
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_an_entry_behind_a_symbolic_link_is_not_deleted(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
-    entry = make(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
     (tmp_path / "cache").symlink_to("elsewhere")
-    paths = tuple(path.replace("/elsewhere/", "/cache/") for path in entry.paths)
+    entry = make(tmp_path / "cache")
     before = _files(tmp_path / "elsewhere")
     for cache in (tmp_path / "cache", tmp_path / "another"):
         with pytest.raises(actions.NotDoneError, match=" is behind a symbolic link"):
-            actions.delete(str(cache), entry._replace(paths=paths), stamp(entry.content))
+            actions.delete(str(cache), entry, stamp(entry.content))
     assert _files(tmp_path / "elsewhere") == before
 
 

@@ -20,7 +20,7 @@ from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
 from pinstall.invocation import invocation
 from pinstall.invocation.options import UnreadableCallError
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries, http_entries
 from pinstall.pip_cache.locator import Cache
 from pinstall.storage import actions, lock, view
 
@@ -239,7 +239,7 @@ def _files(folder: str) -> Iterable[str]:
 
 
 def _size(path: str) -> int:
-    stamp = http_entries.stamp(path)
+    stamp = entries.stamp(path)
     return stamp.size if stamp else 0
 
 
