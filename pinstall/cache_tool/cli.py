@@ -311,7 +311,17 @@ def _verify(arguments: argparse.Namespace) -> int:
     gone = verifier.fix(bad, target.held()) if bad and arguments.fix else []
     if gone:
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
+    if arguments.fix:
+        _strip_queries(target)
     return _BAD if len(gone) < len(bad) or target.links else 0
+
+
+def _strip_queries(target: _Target) -> None:
+    found = actions.origins_with_queries(target.root)
+    if found:
+        with target.held():
+            actions.strip_queries(target.root, found)
+        print(f"Files in pinstall's store: the query of the URL, which may be a secret, was removed from {len(found)}")
 
 
 def _tell(one: verify.Proven, label: str) -> None:

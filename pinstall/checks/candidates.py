@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from pinstall.model import links
 from pinstall.pip_cache import entries, http_entries
@@ -74,7 +75,8 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
             own_keys.add(key)
             keys[key] = may_build
             found += [Candidate(pin, entry, file.link) for entry in cache.built(pin, file.link)]
-            found += [Candidate(pin, e, file.link, stored=True) for e in store.builds(cache.root, key, pin.project)]
+            kept = [build._replace(query=urlsplit(file.link.url).query) for build in store.builds(cache.root, key, pin.project)]
+            found += [Candidate(pin, build, file.link, stored=True) for build in kept]
         # A newer page may tell pip of a version that no cached page lists.
         if pin.has_version and not (located.complete and located.listed) and may_build:
             open_ended = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 from pinstall.model import links
 from pinstall.model.digest import Digest
@@ -14,7 +15,7 @@ from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, names, stamp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LARGEST_ORIGIN = 1 << 20
+_LARGEST_ORIGIN = 1 << 20  # bytes
 
 
 def built_under(folder: str, key: str, project: str, place: str = "") -> Iterator[BuiltWheel]:
@@ -56,6 +57,26 @@ class Origin(NamedTuple):
     def by_algorithm(self) -> dict[str, str]:
         """The hexadecimal digests by algorithm."""
         return {digest.algorithm: digest.hex for digest in self.digests}
+
+
+def origin_text(path: str, query: str | None) -> str | None:
+    """Return the text of the ``origin.json`` at *path* with this *query* in its URL (None: unchanged), and no fragment.
+
+    Returns None if it is missing, too large or not a JSON object. The query of a signed URL is a secret: the store keeps none.
+    """
+    found = stamp(path)
+    if found is None or found.size > _LARGEST_ORIGIN:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        document = json.loads(text)
+        url = urlsplit(document.get("url", ""))
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        return None
+    if query is None or (url.query, url.fragment) == (query, ""):
+        return text
+    return json.dumps({**document, "url": urlunsplit((*url[:3], query, ""))})
 
 
 def read_origin(folder: str) -> Origin | None:

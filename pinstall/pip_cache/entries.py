@@ -64,13 +64,15 @@ class BuiltWheel(NamedTuple):
     """A wheel that pip has built, in a folder of pip's cache or of the store.
 
     ``wheel_key`` is the key under which pip looks for it, ``content`` its path, and ``label`` its parsed file name.
-    ``place`` is the name of its folder in the store, below the key; "" in pip's own folder.
+    ``place`` is the name of its folder in the store, below the key; "" in pip's own folder. ``query`` is that of the URL of
+    its source, which the store does not keep because it may be a secret; "" if this call does not know it.
     """
 
     wheel_key: str
     content: str
     label: ParsedFilename | None = None
     place: str = ""
+    query: str = ""
 
     @property
     def kind(self) -> str:

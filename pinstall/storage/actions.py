@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pinstall.pip_cache import keys
+from pinstall.pip_cache.built_wheels import origin_text
 from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, Entry, FileStamp, HttpEntry, names, open_content, stamp, stamp_of
 from pinstall.pip_cache.http_entries import is_spent, write_spent
 from pinstall.storage import store
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from pinstall.inspection.build_record import BuildRecord
 
-_LARGEST_ORIGIN = 1 << 20  # bytes; a larger origin.json is not copied
 # A folder of notes: each says when pinstall spent an entry, or left a built wheel in pip's folder.
 SPENT = "spent"
 LEFT = ".left"
@@ -245,9 +245,12 @@ def _set_aside_build(cache: str, entry: BuiltWheel, identity: str) -> None:
 
 
 def _make_build_folder(cache: str, key: str, sha256: str, origin: str) -> str:
-    """Make the store's folder for a built wheel (see `store.build_parts`), and copy *origin*, its origin.json, into it."""
+    """Make the store's folder for a built wheel (see `store.build_parts`), and copy *origin*, its origin.json, into it.
+
+    The copy lacks the query of the URL.
+    """
     there = made_folder(cache, *store.build_parts(key, sha256))
-    _copy_origin(cache, origin, os.path.join(there, ORIGIN))
+    _copy_origin(cache, origin, os.path.join(there, ORIGIN), query="")
     return there
 
 
@@ -259,7 +262,7 @@ def _restore_build(cache: str, entry: BuiltWheel) -> bool:
         return False
     _make_pip_folder(here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
-        _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
+        _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN), entry.query)
     _copy_wheel(cache, entry, place)
     return True
 
@@ -277,7 +280,8 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
 
     Copies it to pip's own folder if that has no wheel. Raises `OSError`.
     """
-    there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
+    origin = os.path.join(os.path.dirname(path), ORIGIN)
+    there = _make_build_folder(cache, key, record.wheel, origin)
     write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
     if os.lstat(path).st_nlink == 1:
@@ -287,6 +291,8 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
         _copy_wheel(cache, BuiltWheel(key, path), place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not has_wheel(here):
+        _make_pip_folder(here)
+        _copy_origin(cache, origin, os.path.join(here, ORIGIN), query=None)  # as pip itself would have written it
         _restore_build(cache, BuiltWheel(key, place))
 
 
@@ -362,11 +368,24 @@ def move_over(path: str, place: str) -> None:
         os.rename(path, place)
 
 
-def _copy_origin(cache: str, source: str, target: str) -> None:
-    found = stamp(source)
-    if found is not None and found.size <= _LARGEST_ORIGIN:
-        with suppress(UnicodeDecodeError), open(source, encoding="utf-8") as file:
-            write_file(cache, target, file.read())
+def _copy_origin(cache: str, source: str, target: str, query: str | None) -> None:
+    text = origin_text(source, query)
+    if text is not None:
+        write_file(cache, target, text)
+
+
+def origins_with_queries(cache: str) -> list[str]:
+    """Return the paths of the store's copies of ``origin.json`` with a query in the URL, as version 0.1.0 stored them."""
+    found = [os.path.join(folder, ORIGIN) for _, folder in store.build_folders(cache)]
+    return [path for path in found if origin_text(path, "") != origin_text(path, None)]
+
+
+def strip_queries(cache: str, paths: Iterable[str]) -> None:
+    """Remove the queries of URLs, which may be secrets, from the store's *paths* of ``origin.json``. Raises `OSError`."""
+    for path in paths:
+        text = origin_text(path, "")
+        if text is not None:
+            write_file(cache, path, text)
 
 
 def try_unlink(path: str) -> None:

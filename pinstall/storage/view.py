@@ -182,10 +182,10 @@ def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
         for entry in tree.shown:
             _link(entry.content, os.path.join(mirror, entry.filename))
             origin = os.path.join(os.path.dirname(entry.content), entries.ORIGIN)
-            if entries.stamp(origin) is not None:
-                import shutil
-
-                shutil.copyfile(origin, os.path.join(mirror, entries.ORIGIN))  # pip overwrites it in place
+            text = built_wheels.origin_text(origin, entry.query or None)
+            if text is not None:
+                with open(os.path.join(mirror, entries.ORIGIN), "w", encoding="utf-8") as file:
+                    file.write(text)  # no link: pip overwrites it in place
         return
     for name in {*entries.names(original), *tree.below} - tree.absent:
         source, target = os.path.join(original, name), os.path.join(mirror, name)
