@@ -60,9 +60,10 @@ class Origin(NamedTuple):
 
 
 def origin_text(path: str, query: str | None) -> str | None:
-    """Return the text of the ``origin.json`` at *path* with this *query* in its URL (None: unchanged), and no fragment.
+    """Return the text of the ``origin.json`` at *path*, unchanged if *query* is None; None if it is missing or too large.
 
-    Returns None if it is missing, too large or not a JSON object. The query of a signed URL is a secret: the store keeps none.
+    Else the URL has this *query*, and no fragment; None also if the file is not a JSON object. The query of a signed URL is a
+    secret: the store keeps none.
     """
     found = stamp(path)
     if found is None or found.size > _LARGEST_ORIGIN:
@@ -70,11 +71,15 @@ def origin_text(path: str, query: str | None) -> str | None:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        document = json.loads(text)
-        url = urlsplit(document.get("url", ""))
+        return text if query is None else _with_query(text, query)
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None
-    if query is None or (url.query, url.fragment) == (query, ""):
+
+
+def _with_query(text: str, query: str) -> str:
+    document = json.loads(text)
+    url = urlsplit(document.get("url", ""))
+    if (url.query, url.fragment) == (query, ""):
         return text
     return json.dumps({**document, "url": urlunsplit((*url[:3], query, ""))})
 
