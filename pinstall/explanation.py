@@ -14,6 +14,7 @@ from pinstall import __version__, install, messages
 from pinstall.invocation.requirements_files import without_secrets
 from pinstall.journal import Journal
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
+from pinstall.pip_cache.entries import BuiltWheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pinstall.install import Context, Install
     from pinstall.invocation.invocation import Invocation
     from pinstall.model.pins import Pin
+    from pinstall.pip_cache.entries import HttpEntry
 
 SOUND, CHANGES, REFUSED = 0, 1, 2
 _SETTINGS = {
@@ -157,7 +159,7 @@ class _Page:
             found = [finding for finding in self._journal.examined if finding.pin.project == pin.project]
             for finding in found:
                 yield f"{_INDENT}{self._entry(finding, prepared)}"
-            if not any(finding.entry.kind in ("download", "built") for finding in found):
+            if not any(isinstance(f.entry, BuiltWheel) or f.entry.kind == "download" for f in found):
                 yield f"{_INDENT}no file of it is in the cache: pip downloads it, or builds it from a local source"
 
     def _entry(self, finding: Finding, prepared: Prepared) -> str:
@@ -262,24 +264,23 @@ def _fate(finding: Finding, prepared: Prepared) -> tuple[bool, str]:
 
 
 def _kept(finding: Finding, prepared: Prepared) -> str:
-    if finding.entry.kind == "page":
-        page = finding.candidate.page
-        is_used = page is not None and prepared.cache.uses_unasked(page, finding.pin.project)
+    if (page := finding.candidate.page) is not None:
+        is_used = prepared.cache.uses_unasked(page, finding.pin.project)
         return "pip uses it without asking the index" if is_used else "pip asks the index whether it has changed"
-    if finding.entry.kind == "built":
+    if isinstance(finding.entry, BuiltWheel):
         if not any(used is finding for used in prepared.plan.used):
             return "sound; pip does not need it, or uses another build"
         act = "pinstall shows it to pip" if finding.stored else "pip uses it"
         return f"{act}: it is intact, and this call would build it in the same way"
     act = "pinstall restores it" if finding.stored else "pip uses it"
-    return f"{act}: {_trust(finding, prepared)}"
+    return f"{act}: {_trust(finding, finding.entry, prepared)}"
 
 
-def _trust(finding: Finding, prepared: Prepared) -> str:
-    """Return the reason why a download or metadata file is trusted."""
+def _trust(finding: Finding, entry: HttpEntry, prepared: Prepared) -> str:
+    """Return the reason why the download or metadata file *entry* is trusted."""
     ledger = prepared.checker.prover.ledger(finding.pin.project)
-    if given := ledger.given(finding.entry.key, finding.identity):
+    if given := ledger.given(entry.key, finding.identity):
         return f"it was removed before ({', '.join(sorted(given))}), and the index served it again unchanged"
-    if finding.entry.stated:
-        return f"its {finding.entry.stated[0].algorithm} is what the index or URL states"
+    if entry.stated:
+        return f"its {entry.stated[0].algorithm} is what the index or URL states"
     return "its hash is pinned" if finding.pin.hashes else "no hash is known; the archive is intact"

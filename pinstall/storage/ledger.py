@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinstall.pip_cache.http_entries import FileStamp, stamp
+from pinstall.pip_cache.entries import FileStamp, stamp
 from pinstall.storage.files import share, write_file
 from pinstall.storage.lock import FOLDER, made_folder
 

@@ -9,7 +9,7 @@ import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall.pip_cache.http_entries import stamp
+from pinstall.pip_cache.entries import stamp
 from pinstall.storage import lock
 from pinstall.storage.files import write_file
 from pinstall.storage.ledger import SINCE, statistics_path
