@@ -3,6 +3,8 @@
 Arguments NAME=VALUE are variables of the demo alone, such as PIP_INDEX_URL: some mirrors forbid pip to keep what they send.
 """
 
+# ruff: noqa: INP001
+
 from __future__ import annotations
 
 import os
