@@ -331,10 +331,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     from pinstall.cache_tool import doctor
 
-    checks: list[doctor.Check] = []
+    checks = list(doctor.installation(os.environ))
     try:
         served, runner = environment.of(environment.target(_selection(arguments), os.environ, as_module=False))
-        checks += doctor.installation(served, runner, os.environ)
+        checks.append(doctor.pip(served, runner))
         checks += doctor.cache(_target(arguments).root, os.environ)
     except (_RefusedError, NoEnvironmentError, SilentPythonError) as error:
         checks.append(doctor.Check("cache", f"cannot be examined: {error}", "correct that, then run this again"))

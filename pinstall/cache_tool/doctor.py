@@ -34,11 +34,10 @@ class Check(NamedTuple):
     advice: str = ""
 
 
-def installation(environment: Environment, runner: Environment, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Check pinstall's packages, the pip of *runner* that installs into *environment*, and the settings."""
+def installation(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Check pinstall, its packages, and the settings."""
     yield Check("pinstall", f"{__version__} in {os.path.dirname(os.path.dirname(__file__))}")
     yield from _packages()
-    yield _pip(environment, runner)
     yield from _settings(environ)
 
 
@@ -63,7 +62,8 @@ def _packages() -> Iterator[Check]:
         yield Check(_FOREIGN, "another distribution of this name is installed", messages.FOREIGN)
 
 
-def _pip(environment: Environment, runner: Environment) -> Check:
+def pip(environment: Environment, runner: Environment) -> Check:
+    """Check the pip of *runner*, which installs into *environment*."""
     found = runner.pip_version
     served = "" if environment is runner else f", run by {runner.python}"
     state = f"{'.'.join(map(str, found)) if found else 'of unknown version'}, installs into {environment.python}{served}"
