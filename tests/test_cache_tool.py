@@ -471,8 +471,8 @@ def test_verify_writes_its_proofs_to_the_ledger(lab: Lab, index: Index, environm
     assert len(ledger["proofs"]) == 3
 
 
-def test_a_wheel_with_a_missing_library_is_set_aside(fresh: Lab) -> None:
-    """The build record names the libraries that the wheel needs."""
+@pytest.mark.parametrize("tool", ["pip", "pinstall"])
+def test_a_built_wheel_with_a_missing_library_is_set_aside(fresh: Lab, tool: str) -> None:
     lab, index = fresh, _index(fresh)
     from tests.packages import extension
     from tests.test_builds import _GCC, _library, _wrapper
@@ -481,7 +481,7 @@ def test_a_wheel_with_a_missing_library_is_set_aside(fresh: Lab) -> None:
     folder = _library(lab, "libanswer.so.1")
     variables = {"CC": _wrapper(lab, "cc", _GCC, f"-L{folder} -lanswer -Wl,-rpath,{folder}")}
     environment = lab.environment()
-    lab.pinstall(environment, "lame==1.0", **variables)
+    getattr(lab, tool)(environment, "lame==1.0", **variables)
     assert lab.cache_tool(environment, "verify").status == 0
     _library(lab, "libanswer.so.2")
     done = lab.cache_tool(environment, "verify")
