@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from pinstall.pip_cache import http_entries
 from pinstall.storage import cleanup, lock
 from tests import index as indexes
-from tests import messages
+from tests import messages, warm
 from tests.packages import extension
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Environment:
     """A virtual environment with one pip, and pinstall in it."""
 
     folder: Path
+    version: str = NEWEST
 
     @property
     def python(self) -> str:
@@ -157,7 +158,7 @@ class Lab:
         self._environments += 1
         folder = self.root / f"environment{self._environments}"
         venv.create(folder, symlinks=True)
-        made = Environment(folder)
+        made = Environment(folder, pip)
         site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
         # pip of the wanted version first, then what pinstall needs, and pinstall.
         lines = [str(self.pips / pip), str(self.root / "needs"), str(HERE.parent), *([_SPAWN] if SPAWNS else [])]
@@ -183,7 +184,7 @@ class Lab:
             timeout=120,
             check=False,
         )
-        return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        return _result(done)
 
     def mounted(self, mount: str, command: str, **variables: str) -> Result:
         """Run a shell *command* where *mount* was done before, which nobody else sees; elsewhere the test is skipped."""
@@ -214,7 +215,11 @@ class Lab:
 
     def pip(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run bare ``pip install``; it must succeed: tests fill caches with it."""
-        done = self.run([environment.pip, "install", *words], **variables)
+        if warm.COLD:
+            done = self.run([environment.pip, "install", *words], **variables)
+        else:
+            arguments, environ = ["install", *map(str, words)], {**self.environ, **variables}
+            done = _result(warm.run(self.pips / environment.version, environment.pip, arguments, self.root, environ))
         assert done.status == 0, done
         return done
 
@@ -300,6 +305,10 @@ def _needs() -> set[Path]:
     site = Path(sysconfig.get_path("purelib"))
     tops = {file.parts[0] for name in ("pip-pinstall", "coverage", *names) for file in metadata.files(name) or ()}
     return {site / top for top in tops if top != ".." and not top.endswith(".pth")}
+
+
+def _result(done: subprocess.CompletedProcess[bytes]) -> Result:
+    return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
 def _is_spent(body: Path) -> bool:
