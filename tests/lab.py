@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gzip
+import importlib
 import os
 import shutil
 import subprocess
@@ -11,9 +12,11 @@ import sys
 import sysconfig
 import venv
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +86,10 @@ class Environment:
     version: str = NEWEST
 
     @property
+    def site(self) -> Path:
+        return Path(sysconfig.get_path("purelib", "venv", {"base": str(self.folder), "platbase": str(self.folder)}))
+
+    @property
     def python(self) -> str:
         return str(self.folder / "bin" / "python")
 
@@ -97,9 +104,20 @@ class Environment:
     def installed(self, project: str) -> str:
         """Return "version content" of an installed package of `tests.packages`, or "" if there is none."""
         module = project.replace("-", "_")
+        with suppress(Exception):  # the environment's Python decides
+            return self._seen(project, module)
         code = f"import importlib.metadata as m, {module} as p; print(m.version({project!r}), p.CONTENT)"
         done = subprocess.run([self.python, "-P", "-c", code], capture_output=True, text=True, check=False)
         return done.stdout.strip()
+
+    def _seen(self, project: str, module: str) -> str:
+        """Look as the environment's Python does, without its start. Raises if there is more to it than a plain module."""
+        importlib.invalidate_caches()
+        loader = SourceFileLoader(module, str(self.site / f"{module}.py"))
+        values: dict[str, str] = {}
+        exec(loader.get_code(module), values)  # type: ignore[arg-type]  # noqa: S102 (tests.packages wrote it)
+        (found,) = metadata.distributions(name=project, path=[str(self.site)])
+        return f"{found.version} {values['CONTENT']}"
 
 
 class Lab:
@@ -159,10 +177,9 @@ class Lab:
         folder = self.root / f"environment{self._environments}"
         venv.create(folder, symlinks=True)
         made = Environment(folder, pip)
-        site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
         # pip of the wanted version first, then what pinstall needs, and pinstall.
         lines = [str(self.pips / pip), str(self.root / "needs"), str(HERE.parent), *([_SPAWN] if SPAWNS else [])]
-        (site / "lab.pth").write_text("\n".join(lines) + "\n")
+        (made.site / "lab.pth").write_text("\n".join(lines) + "\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name
             measured = name != "pip" and "COVERAGE_PROCESS_START" in self.environ
