@@ -98,6 +98,8 @@ def _serve(target: Target, pip: Pip) -> int:
         journal = Journal(os.environ, _say)
         made = install.prepare(install.context(target, os.environ), journal)
         journal.passed("check")
+        if pip.is_alone:
+            made = install.unwatched(made)
     except Exception as error:  # noqa: BLE001 (a bug of pinstall must not prevent an install)
         return _without_us(error, target, pip, journal)
     others: dict[Pin, list[OtherVersion]] = {}

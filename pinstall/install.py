@@ -107,6 +107,13 @@ def prepare(made: Context, journal: Journal) -> Install:
     return _checked(install, call, call.cache_dir, journal)
 
 
+def unwatched(made: Install) -> Install:
+    """Return the call with an input of pip that needs no view, because nobody stores what a pip without pinstall builds."""
+    if made.prepared is None or made.prepared.view is None:
+        return made
+    return made._replace(given=Given(list(made.context.target.words), made.context.pip_version).without_cache())
+
+
 def _introduce(install: Install, journal: Journal) -> None:
     """Tell the journal the verbosity, the cache folder and the unread sources of the call."""
     call = install.call
