@@ -232,11 +232,9 @@ class Lab:
 
     def pip(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run bare ``pip install``; it must succeed: tests fill caches with it."""
-        if warm.COLD:
-            done = self.run([environment.pip, "install", *words], **variables)
-        else:
-            arguments, environ = ["install", *map(str, words)], {**self.environ, **variables}
-            done = _result(warm.run(self.pips / environment.version, environment.pip, arguments, self.root, environ))
+        arguments, environ = ["install", *map(str, words)], {**self.environ, **variables}
+        found = warm.run(self.pips / environment.version, environment.pip, arguments, self.root, environ)
+        done = _result(found) if found else self.run([environment.pip, *arguments], **variables)
         assert done.status == 0, done
         return done
 

@@ -42,18 +42,26 @@ class _Server:
         self._process.communicate()
         self._files.cleanup()
 
-    def run(self, order: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
+    def run(self, order: dict[str, Any]) -> subprocess.CompletedProcess[bytes] | None:
+        """Return the result of an order; None if another one is under way, which may be waiting for this one."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._answer(order)
+        finally:
+            self._lock.release()
+
+    def _answer(self, order: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
         assert self._process.stdin
         assert self._process.stdout
-        with self._lock:
-            out, err = (Path(self._files.name, name) for name in ("out", "err"))
-            self._process.stdin.write(json.dumps({**order, "out": str(out), "err": str(err)}).encode() + b"\n")
-            self._process.stdin.flush()
-            if not select.select([self._process.stdout], [], [], _TIMEOUT)[0]:
-                self._process.kill()
-                raise subprocess.TimeoutExpired(order["script"], _TIMEOUT)
-            status = int(self._process.stdout.readline())
-            return subprocess.CompletedProcess(order["script"], status, out.read_bytes(), err.read_bytes())
+        out, err = (Path(self._files.name, name) for name in ("out", "err"))
+        self._process.stdin.write(json.dumps({**order, "out": str(out), "err": str(err)}).encode() + b"\n")
+        self._process.stdin.flush()
+        if not select.select([self._process.stdout], [], [], _TIMEOUT)[0]:
+            self._process.kill()
+            raise subprocess.TimeoutExpired(order["script"], _TIMEOUT)
+        status = int(self._process.stdout.readline())
+        return subprocess.CompletedProcess(order["script"], status, out.read_bytes(), err.read_bytes())
 
 
 @cache
@@ -63,8 +71,13 @@ def _server(pip: Path, starting: frozenset[tuple[str, str]]) -> _Server:
 
 def run(
     pip: Path, script: str, words: Sequence[str], folder: Path, environ: Mapping[str, str]
-) -> subprocess.CompletedProcess[bytes]:
-    """Run the *script* of an environment, which uses *pip* (the folder of a version), in *folder*."""
+) -> subprocess.CompletedProcess[bytes] | None:
+    """Run the *script* of an environment, which uses *pip* (the folder of a version), in *folder*.
+
+    Returns None if it is to be started as users do.
+    """
+    if COLD:
+        return None
     order = {"script": script, "words": list(words), "folder": str(folder), "environ": dict(environ)}
     return _server(pip, _starting(environ)).run(order)
 
