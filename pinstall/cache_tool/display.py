@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _RIGHT = ("size", "age", "used")
-DEFAULT_COLUMNS = ("file", "kind", "size", "age", "origin", "where")
+DEFAULT_COLUMNS = ("kind", "size", "age", "origin", "where", "file")
 
 
 def _kind(item: Item) -> str:
@@ -44,7 +44,9 @@ def age(seconds: float) -> str:
 
 
 def table(items: Sequence[Item], columns: Sequence[str] = DEFAULT_COLUMNS) -> Table:
-    """Return the table of *items* with these *columns*."""
+    """Return the table of *items* with these *columns*. The default ones mark what is in the store only if there is any."""
+    if columns == DEFAULT_COLUMNS and not any(item.stored for item in items):
+        columns = [column for column in columns if column != "where"]
     headings = ["" if column == "where" else column for column in columns]
     rows = [[COLUMNS[column](item) for column in columns] for item in items]
     return Table(headings, rows, [index for index, column in enumerate(columns) if column in _RIGHT])
@@ -78,7 +80,7 @@ COLUMNS: dict[str, Callable[[Item], str]] = {
     "age": lambda item: age(item.age),
     "used": lambda item: age(max(0.0, http_entries.now() - item.used)),
     "origin": lambda item: item.origin or "?",
-    "where": lambda item: "only in pinstall's store" if item.stored else "",
+    "where": lambda item: "only in store" if item.stored else "",
 }
 
 
