@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.pip_cache import http_entries, keys, scan
-from pinstall.storage import actions, cleanup, lock
+from pinstall.storage import actions, cleanup, lock, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,7 +64,7 @@ class _Removal:
         if entry.kind == "built" and http_entries.names(folder) == [http_entries.ORIGIN]:
             self.clear(os.path.join(folder, http_entries.ORIGIN))
         if entry.kind != "built" and item.stored:
-            self.clear(f"{entry.paths[0]}.json")
+            self.clear(store.note(entry))
 
     def outcome(self) -> Outcome:
         """Delete the empty folders, and return the outcome of the removal."""

@@ -12,9 +12,10 @@ from pinstall.model.pins import Pin
 from pinstall.pip_cache import http_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pinstall.pip_cache.http_entries import Entry
+    from pinstall.pip_cache.locator import Cache
 
 
 class Want(NamedTuple):
@@ -38,6 +39,17 @@ def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
         return None
     pin = Pin(normalized(requirement.name), requirement.specifier, requirement.url or "", (), (place,), requested=True)
     return Want(pin, frozenset(normalized(extra) for extra in requirement.extras))
+
+
+def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Want]:
+    """Yield the requirements of the call whose projects are not *pinned*."""
+    projects = set(pinned)
+    for line in cache.call.lines:
+        if line.constraint or line.editable:
+            continue
+        found = want(line.text, line.place, cache.environment.markers)
+        if found and not found.pin.url and found.pin.project not in projects:
+            yield found._replace(pin=found.pin._replace(settings=line.settings))
 
 
 def of(entry: Entry, wanted: Want, markers: dict[str, str]) -> list[Want]:

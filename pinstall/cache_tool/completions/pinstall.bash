@@ -15,7 +15,7 @@ _pinstall() {
 _pinstall_cache() {
     local current=${COMP_WORDS[COMP_CWORD]} word command='' choices
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-        case $word in dir | info | list | remove | purge | verify | prune | completion) command=$word && break ;; esac
+        case $word in dir | info | list | remove | purge | verify | restore | prune | completion) command=$word && break ;; esac
     done
     case ${COMP_WORDS[COMP_CWORD - 1]} in
         --cache-dir | --python) return ;; # a path: bash's own
@@ -24,7 +24,7 @@ _pinstall_cache() {
         completion) choices='bash fish zsh' ;;
         *)
             case $command in
-                '') choices='dir info list remove purge verify prune completion' ;;
+                '') choices='dir info list remove purge verify restore prune completion' ;;
                 list) choices='--format' ;;
                 verify) choices='--fix' ;;
                 prune) choices='--older-than' ;;

@@ -16,7 +16,7 @@ _pinstall() {
 }
 
 _pinstall_cache() {
-    local command=${${(M)words[2,CURRENT-1]:#(dir|info|list|remove|purge|verify|prune|completion)}[1]}
+    local command=${${(M)words[2,CURRENT-1]:#(dir|info|list|remove|purge|verify|restore|prune|completion)}[1]}
     local -a choices
     case $words[CURRENT-1] in
         --cache-dir | --python) _files; return ;;
@@ -25,7 +25,7 @@ _pinstall_cache() {
         completion) choices=(bash fish zsh) ;;
         *)
             case $command in
-                '') choices=(dir info list remove purge verify prune completion) ;;
+                '') choices=(dir info list remove purge verify restore prune completion) ;;
                 list) choices=(--format) ;;
                 verify) choices=(--fix) ;;
                 prune) choices=(--older-than) ;;
