@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries, http_entries
 from pinstall.storage import cleanup, lock
 from tests import index as indexes
 from tests import messages
@@ -304,7 +304,7 @@ def _needs() -> set[Path]:
 
 def _is_spent(body: Path) -> bool:
     head = body.with_suffix("")
-    return http_entries.is_spent(http_entries.Entry("download", head.name, (str(head), str(body)), ""))
+    return http_entries.is_spent(entries.HttpEntry("download", head.name, (str(head), str(body)), ""))
 
 
 def _is_page(path: Path) -> bool:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.checks import candidates
 from pinstall.inspection import integrity
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import Entry, FileStamp
+    from pinstall.pip_cache.entries import Entry, FileStamp
     from pinstall.pip_cache.locator import Cache
     from pinstall.storage.wanted import Wanted
 
@@ -37,11 +38,12 @@ def find(cache: Cache, pin: Pin, wanted: Wanted) -> list[OtherVersion]:
 
 def _find(cache: Cache, pin: Pin, wanted: Wanted) -> Iterator[OtherVersion]:
     for entry in candidates.other_versions(cache, pin):
-        stamp = http_entries.stamp(entry.content)
-        if stamp is None or is_wanted(pin, entry, wanted) or (entry.kind == "built" and actions.is_left(cache.root, entry)):
+        stamp = entries.stamp(entry.content)
+        is_left = isinstance(entry, BuiltWheel) and actions.is_left(cache.root, entry)
+        if stamp is None or is_left or is_wanted(pin, entry, wanted):
             continue
         try:
-            identity = _digest(entry) if entry.kind == "built" else ""
+            identity = _digest(entry) if isinstance(entry, BuiltWheel) else ""
         except OSError:
             continue
         yield OtherVersion(pin, entry, stamp, identity)
@@ -53,7 +55,7 @@ def is_wanted(pin: Pin, entry: Entry, wanted: Wanted) -> bool:
 
 
 def _digest(entry: Entry) -> str:
-    with http_entries.open_content(entry) as file:
+    with entries.open_content(entry) as file:
         return integrity.digests(file, ["sha256"])["sha256"]
 
 
@@ -70,9 +72,14 @@ def put_away(root: str, found: Iterable[OtherVersion], wanted: Wanted) -> dict[P
         if is_wanted(other.pin, other.entry, wanted):
             continue
         try:
-            act = actions.leave if other.entry.kind == "built" else actions.set_aside
-            if act(root, other.entry, other.stamp, other.identity):
+            if _put_away(root, other):
                 moved.setdefault(other.pin, []).append(other.entry.filename)
         except (actions.NotDoneError, actions.ChangedError):
             continue  # the entry does no harm in pip's cache
     return moved
+
+
+def _put_away(root: str, other: OtherVersion) -> bool:
+    if isinstance(other.entry, BuiltWheel):
+        return actions.leave(root, other.entry, other.stamp, other.identity)
+    return actions.set_aside(root, other.entry, other.stamp, other.identity)

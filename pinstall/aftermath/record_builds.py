@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pinstall.model import links
 from pinstall.model.names import normalized
 from pinstall.model.pins import settings_by_project
-from pinstall.pip_cache.http_entries import Entry
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, store, view
 
 if TYPE_CHECKING:
@@ -28,17 +28,19 @@ def builds(prepared: Prepared, name: str) -> list[str]:
     settings = settings_by_project(prepared.cache.call.lines)
     for finding in prepared.plan.used:
         record = finding.record
-        if record:
-            actions.touch(root, finding.entry, record)
-        if record and not record.seen and store.record(root, finding.entry.key.partition("/")[0], record.wheel) is None:
+        entry = finding.entry
+        if record is None or not isinstance(entry, BuiltWheel):
+            continue
+        actions.touch(root, entry, record)
+        if not record.seen and store.record(root, entry.wheel_key, record.wheel) is None:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
-                actions.adopt(root, finding.entry, record)
+                actions.adopt(root, entry, record)
     if not name:
         return found
     for key, path in view.built(root, name):
         filename = os.path.basename(path)
         project = normalized(filename.partition("-")[0])
-        entry = Entry("built", f"{key}/{filename}", (path,), filename, (), links.label(filename, project))
+        entry = BuiltWheel(key, path, links.label(filename, project))
         found.append(filename)
         with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()

@@ -20,7 +20,7 @@ from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
 from pinstall.invocation import invocation
 from pinstall.invocation.options import UnreadableCallError
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries, http_entries
 from pinstall.pip_cache.locator import Cache
 from pinstall.storage import actions, lock, view
 
@@ -241,7 +241,7 @@ def _files(folder: str) -> Iterable[str]:
 
 
 def _size(path: str) -> int:
-    stamp = http_entries.stamp(path)
+    stamp = entries.stamp(path)
     return stamp.size if stamp else 0
 
 
@@ -313,7 +313,17 @@ def _verify(arguments: argparse.Namespace) -> int:
     gone = verifier.fix(bad, target.held()) if bad and arguments.fix else []
     if gone:
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
+    if arguments.fix:
+        _strip_queries(target)
     return _BAD if len(gone) < len(bad) or target.links else 0
+
+
+def _strip_queries(target: _Target) -> None:
+    found = actions.origins_with_queries(target.root)
+    if found:
+        with target.held():
+            actions.strip_queries(target.root, found)
+        print(f"Files in pinstall's store: the query of the URL, which may be a secret, was removed from {len(found)}")
 
 
 def _tell(one: verify.Proven, label: str) -> None:

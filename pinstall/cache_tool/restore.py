@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.pip_cache import keys
+from pinstall.pip_cache.entries import BuiltWheel
+from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import actions
 
 if TYPE_CHECKING:
@@ -28,21 +30,14 @@ def lacking(root: str, items: Iterable[Item]) -> list[Item]:
     builds: dict[str, Item] = {}
     downloads = []
     for item in items:
-        entry = item.entry
-        if not item.stored:
+        if not item.stored or _is_back(root, item):
             continue
-        if entry.kind != "built":
+        if isinstance(item.entry, BuiltWheel):
+            place = _paths(root, item)[0]
+            builds[place] = max(item, builds.get(place, item), key=lambda one: one.used)
+        else:
             downloads.append(item)
-            continue
-        place = _place(root, item)
-        if not os.path.lexists(place) and (place not in builds or builds[place].used < item.used):
-            builds[place] = item
     return [*downloads, *builds.values()]
-
-
-def _place(root: str, item: Item) -> str:
-    """Return the path that a built wheel has in pip's cache."""
-    return os.path.join(root, keys.wheel_path(item.entry.key.partition("/")[0]), item.entry.filename)
 
 
 def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: AbstractContextManager[None]) -> Restored:
@@ -52,7 +47,7 @@ def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: Abs
     """
     with held:
         for item in items:
-            if item.entry.kind == "built" and not item.stored:
+            if isinstance(item.entry, BuiltWheel) and not item.stored:
                 actions.stay(root, item.entry)
         done = [item for item in sound if actions.bring_back(root, item.entry, item.stamp)]
     stayed = tuple(item.entry.content for item in sound if item not in done and not _is_back(root, item))
@@ -60,7 +55,15 @@ def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: Abs
 
 
 def _is_back(root: str, item: Item) -> bool:
-    """Return whether pip's cache has the entry by now, because pip has fetched it again."""
-    if item.entry.kind == "built":
-        return os.path.lexists(_place(root, item))
-    return all(os.path.lexists(os.path.join(root, path)) for path in keys.http_paths(item.entry.key, item.entry.layout))
+    """Return whether pip's cache has the entry, because pip has fetched or built it again."""
+    own, entry = _paths(root, item), item.entry
+    there = all(map(os.path.lexists, own))
+    return there and (isinstance(entry, BuiltWheel) or not is_spent(entry._replace(paths=own)))
+
+
+def _paths(root: str, item: Item) -> tuple[str, ...]:
+    """Return the paths that a stored entry has in pip's own folders."""
+    entry = item.entry
+    if isinstance(entry, BuiltWheel):
+        return (os.path.join(root, keys.wheel_path(entry.wheel_key), entry.filename),)
+    return tuple(os.path.join(root, path) for path in keys.http_paths(entry.key, entry.layout))

@@ -14,6 +14,7 @@ from pinstall.checks.dependencies import Want
 from pinstall.checks.satisfied import is_met
 from pinstall.model import links
 from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.locator import Artifact
 from pinstall.storage import actions, store
 
@@ -45,9 +46,9 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
         seen.add(identity)
         newest = _newest(cache, want.pin, is_kept=want.pin.project in kept)
         if any(candidate.stored for candidate in newest) and want.pin.project in kept:
-            found |= {c.entry.content: c for c in newest if c.stored or c.entry.kind == "built"}
+            found |= {c.entry.content: c for c in newest if c.stored or isinstance(c.entry, BuiltWheel)}
         waiting += [needed for needed in _needed(cache, want, newest) if needed.pin.project not in pinned]
-    wheel_keys = {candidates.wheel_key(c.entry): True for c in found.values() if c.entry.kind == "built"}
+    wheel_keys = {c.entry.wheel_key: True for c in found.values() if isinstance(c.entry, BuiltWheel)}
     return Gathered(tuple(found.values()), wheel_keys, open_ended=False)
 
 

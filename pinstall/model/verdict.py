@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import digest
 from pinstall.model.links import parsed
+from pinstall.pip_cache.entries import HttpEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import Entry
+    from pinstall.pip_cache.entries import BuiltWheel, Entry
 
 
 class Keep(NamedTuple):
@@ -105,13 +106,17 @@ def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     """Return the verdict on *entry* for *pin*: only proof deletes an entry, and never twice for the same reason."""
     if evidence.unreadable:
         return Unreadable(evidence.unreadable)
-    verdict = Delete("damaged", entry.fault) if entry.fault else _DECIDE[entry.kind](pin, entry, evidence)
+    verdict = _http(pin, entry, evidence) if isinstance(entry, HttpEntry) else _built(pin, entry, evidence)
     if isinstance(verdict, Delete) and verdict.reason in evidence.given:
         return Keep()
     return verdict
 
 
-def _download(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+def _http(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
+    return Delete("damaged", entry.fault) if entry.fault else _DECIDE[entry.kind](pin, entry, evidence)
+
+
+def _download(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
     stated = digest.agree(entry.stated, evidence.digests)
     if stated is False:
         return Delete("wrong-hash", digest.mismatch(entry.stated, evidence.digests))
@@ -136,13 +141,13 @@ def pinned(pin: Pin, evidence: Evidence) -> bool:
     return any(evidence.digests.get(d.algorithm) == d.hex.lower() for d in pin.hashes)
 
 
-def _metadata(_pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+def _metadata(_pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
     if digest.agree(entry.stated, evidence.digests) is False:
         return Delete("wrong-hash", digest.mismatch(entry.stated, evidence.digests))
     return Keep()
 
 
-def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
     if not evidence.name:
@@ -172,7 +177,7 @@ def not_found(libraries: Iterable[str]) -> str:
     return f"it needs {', '.join(libraries)}, which is not found on this system"
 
 
-def _page(_pin: Pin, _entry: Entry, evidence: Evidence) -> Verdict:
+def _page(_pin: Pin, _entry: HttpEntry, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
     if evidence.fresh and not evidence.listed:
@@ -180,4 +185,4 @@ def _page(_pin: Pin, _entry: Entry, evidence: Evidence) -> Verdict:
     return Keep()
 
 
-_DECIDE = {"download": _download, "metadata": _metadata, "built": _built, "page": _page}
+_DECIDE = {"download": _download, "metadata": _metadata, "page": _page}

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin
 
 from pinstall.model import links
-from pinstall.pip_cache import http_entries, index_pages, keys
+from pinstall.pip_cache import entries, http_entries, index_pages, keys
 from pinstall.pip_cache.locator import pypi_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pinstall.model.digest import Digest
-    from pinstall.pip_cache.http_entries import Entry, Response
+    from pinstall.pip_cache.entries import HttpEntry
+    from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.index_pages import IndexFile
 
 # Pages list thousands of URLs. Neither pip nor requests changes one of this form, so that it need not be normalized.
@@ -66,12 +67,12 @@ class Catalogue:
         self.named: dict[str, Named] = {}
         self._wanted, self._redirects, self._indexes = frozenset(wanted), redirects, indexes
 
-    def read(self, entry: Entry, response: Response) -> Page:
+    def read(self, entry: HttpEntry, response: Response) -> Page:
         """Read a cached page and add the entries of the files that it lists.
 
         Raises `OSError` if the page cannot be read.
         """
-        with http_entries.open_content(entry) as file:
+        with entries.open_content(entry) as file:
             body = file.read(index_pages.LARGEST + 1)
         try:
             offers = index_pages.parse(body, response.headers, "")

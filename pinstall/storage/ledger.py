@@ -9,7 +9,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinstall.pip_cache.http_entries import FileStamp, stamp
+from pinstall.pip_cache.entries import FileStamp, stamp
 from pinstall.storage.files import write_file
 from pinstall.storage.lock import FOLDER, made_folder
 

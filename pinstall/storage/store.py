@@ -14,7 +14,9 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import links
-from pinstall.pip_cache.http_entries import Entry, built_under, names, read_head, stamp
+from pinstall.pip_cache.built_wheels import built_under
+from pinstall.pip_cache.entries import HttpEntry, names, stamp
+from pinstall.pip_cache.http_entries import read_head
 from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
 from pinstall.storage.lock import FOLDER
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pinstall.inspection.build_record import BuildRecord
+    from pinstall.pip_cache.entries import BuiltWheel
 
 RECORD = "record.json"
 _MORE = "record-"
@@ -34,13 +37,13 @@ _DEFAULT_BOUND = 5 << 30
 _LARGEST = (1 << 63) - 1  # no file system is larger
 
 
-def http_paths(cache: str, entry: Entry) -> tuple[str, ...]:
+def http_paths(cache: str, entry: HttpEntry) -> tuple[str, ...]:
     """Return the paths that the files of the HTTP *entry* have in the store."""
     base = os.path.join(cache, FOLDER, "store", "http", entry.key)
     return tuple(base + ending for ending in (entry.layout.endings if entry.layout == TWO_FILES else (".one",)))
 
 
-def http_entry(cache: str, entry: Entry) -> Entry | None:
+def http_entry(cache: str, entry: HttpEntry) -> HttpEntry | None:
     """Return *entry* with the paths and the head that it has in the store; None if the store does not have it."""
     paths = http_paths(cache, entry)
     if any(stamp(path) is None for path in paths):
@@ -50,7 +53,7 @@ def http_entry(cache: str, entry: Entry) -> Entry | None:
     return entry._replace(paths=paths, span=span, fault=head.fault, unreadable=head.unreadable) if head else None
 
 
-def note(entry: Entry) -> str:
+def note(entry: HttpEntry) -> str:
     """Return the path of the note of an HTTP *entry* in the store; its name tells the project, so that a listing finds it."""
     project = links.project_of(entry.filename.removesuffix(".metadata"))
     return f"{entry.paths[0]}.{project if _PROJECT.fullmatch(project) else ''}{_NOTE}"
@@ -67,7 +70,7 @@ def _notes(found: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {head: (project, name) for name, (head, _, project) in parts}
 
 
-def downloads(cache: str, project: str | None = None) -> Iterator[tuple[Entry, str]]:
+def downloads(cache: str, project: str | None = None) -> Iterator[tuple[HttpEntry, str]]:
     """Yield each HTTP entry in the store, or those of *project*, with its file name, which is "" if it is not recorded."""
     folder = os.path.join(cache, FOLDER, "store", "http")
     there = names(folder)
@@ -77,7 +80,7 @@ def downloads(cache: str, project: str | None = None) -> Iterator[tuple[Entry, s
         of, its_note = notes.get(name, ("", ""))
         if ending not in ("", "one") or project not in (None, of):
             continue
-        entry = http_entry(cache, Entry("other", key, (), "", layout=ONE_FILE if ending else TWO_FILES))
+        entry = http_entry(cache, HttpEntry("other", key, (), layout=ONE_FILE if ending else TWO_FILES))
         if entry is not None:
             yield entry, _recorded_filename(os.path.join(folder, its_note)) if its_note else ""
 
@@ -147,11 +150,11 @@ def builds_folder(cache: str, key: str) -> str:
     return os.path.join(cache, FOLDER, "store", "builds", key)
 
 
-def builds(cache: str, key: str, project: str) -> Iterator[Entry]:
+def builds(cache: str, key: str, project: str) -> Iterator[BuiltWheel]:
     """Yield the built wheels of *project* that the store has under this wheel *key*."""
     folder = builds_folder(cache, key)
     for name in names(folder):
-        yield from built_under(os.path.join(folder, name), f"{key}/{name}", project)
+        yield from built_under(os.path.join(folder, name), key, project, place=name)
 
 
 def build_parts(key: str, sha256: str) -> tuple[str, ...]:
@@ -159,7 +162,7 @@ def build_parts(key: str, sha256: str) -> tuple[str, ...]:
     return ("store", "builds", key, sha256[:_ID])
 
 
-def is_kept(entry: Entry, sha256: str) -> bool:
+def is_kept(entry: BuiltWheel, sha256: str) -> bool:
     """Return whether a built wheel in the store, whose digest now is *sha256*, is unchanged since pinstall stored it."""
     return os.path.basename(os.path.dirname(entry.content)) == sha256[:_ID]
 
@@ -216,7 +219,7 @@ def has_builds(cache: str) -> bool:
     return os.path.isdir(os.path.dirname(builds_folder(cache, "any")))
 
 
-def all_builds(cache: str, project: str) -> Iterator[Entry]:
+def all_builds(cache: str, project: str) -> Iterator[BuiltWheel]:
     """Yield the built wheels of *project* that the store has under any key."""
     for key in names(os.path.dirname(builds_folder(cache, "any"))):
         yield from builds(cache, key, project)

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pinstall.model import links
-from pinstall.pip_cache.http_entries import stamp
+from pinstall.pip_cache.entries import stamp
 from pinstall.storage.files import write_file
 from pinstall.storage.lock import FOLDER, made_folder
 
