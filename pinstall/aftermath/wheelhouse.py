@@ -37,8 +37,8 @@ def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
 def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
     files = [file for file in _files(pin, folder) if not exact or _is_pinned(pin, file)]
     if not files:
-        what = "no file with a pinned hash" if exact and pin.hashes else "no file of that version"
-        yield Discrepancy(pin, f"pip succeeded, but {folder} has {what}: repeat the command; {pinned(pin)}", contradicts=True)
+        lacks = "has no file with a pinned hash" if exact and pin.hashes else "has no file of that version"
+        yield Discrepancy(pin, f"pip succeeded, but {folder} {lacks}: repeat the command; {pinned(pin)}", contradicts=True)
     for file in files:
         with entries.open_content(file) as content:
             found = integrity.archive(content, file.filename)
