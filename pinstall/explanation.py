@@ -184,7 +184,7 @@ class _Page:
         from pinstall.aftermath import other_versions
 
         for pin in (pin for pin in prepared.pins if pin.has_version):
-            names = [other.entry.filename for other in other_versions.find(prepared.cache, pin)]
+            names = [other.entry.filename for other in other_versions.find(prepared.cache, pin, prepared.wanted)]
             if names:
                 yield f"other versions of {pin.project}, which move to pinstall's store after pip: {messages.listed(names)}"
 

@@ -467,7 +467,8 @@ def test_the_store_is_listed_and_verified(fresh: Lab) -> None:
     lab = fresh
     _index(lab)
     environment = lab.environment()
-    lab.pinstall(environment, "built==1.0", "demo==2.0")
+    lab.pinstall(environment, "built==1.0")
+    lab.pip(environment, "demo==2.0")
     lab.pinstall(environment, "demo==1.0")
     kept = [entry for entry in _entries(lab, environment) if entry["place"] == "store"]
     assert _named(kept) == [("built", "built-1.0-py3-none-any.whl", "1.0"), ("download", "demo-2.0-py3-none-any.whl", "2.0")]
@@ -650,6 +651,31 @@ def test_tables_on_a_terminal_are_drawn_by_rich() -> None:
     assert "b\\x1b[2J" in drawn
     assert "\u2588" in drawn
     assert list(tables.lines(table)) == ["file           size", "[red]a[/red]   1 kB", "b\\x1b[2J      20 kB"]
+
+
+def test_restore_puts_back_what_was_set_aside_but_nothing_that_is_damaged(fresh: Lab) -> None:
+    """Afterwards plain pip misses nothing: neither a wheel that pinstall has just left nor one that is in the store alone."""
+    lab, index = fresh, _index(fresh)
+    index.hashes = ()
+    sdist(index.root, "built", "2.0")
+    for version in ("1.0", "2.0"):
+        lab.pip(lab.environment(), f"demo=={version}", f"built=={version}")
+    environment = lab.environment()
+    lab.pinstall(environment, "demo==1.0", "built==1.0")
+    lab.time_passes()
+    assert lab.cache_tool(environment, "restore", "zope-part").out == "Files restored: 0 (0 bytes)\n"
+    (damaged,) = (p for p in (lab.cache / "pinstall" / "store").rglob("*.body") if p.read_bytes()[:2] == b"PK")
+    flip(damaged)
+    done = lab.cache_tool(environment, "restore")
+    assert (done.status, len(done.out.splitlines())) == (1, 2)
+    assert done.out.startswith("bad, not restored: demo-2.0-py3-none-any.whl (download) in pinstall's store: ")
+    index.forget()
+    lab.pinstall(lab.environment(), "built==1.0")
+    assert lab.cache_tool(environment, "restore").status == 1, "the other wheel of built is left for a while, and now stays"
+    lab.time_passes()
+    done = lab.pip(lab.environment(), "demo", "built")
+    assert "Building wheel" not in done.out
+    assert index.fetched == ["demo-2.0-py3-none-any.whl"]
 
 
 def test_verify_writes_its_proofs_to_the_ledger(lab: Lab, index: Index, environment: Environment) -> None:

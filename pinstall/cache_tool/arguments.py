@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     add("purge", "remove all entries of the cache and of pinstall's store")
     proof = add("verify", "check every entry; exit status 1 if bad entries were found", pattern="[PATTERN]")
     proof.add_argument("--fix", action="store_true", help="remove the entries that are proven to be bad, and nothing else")
+    add("restore", "move what pinstall has set aside back to pip's cache, as before you uninstall it", pattern="[PATTERN]")
     _add_prune(add("prune", "remove unusable files: incomplete entries, interrupted builds, leftovers of killed pinstalls"))
     counters = add("stats", "show how often the cache served, and what pinstall removed, rebuilt and spared")
     counters.add_argument("--zero", action="store_true", help="set all counters to zero")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pinstall import environment, messages, terminal
 from pinstall.cache_tool import arguments as command_line
-from pinstall.cache_tool import display, inventory, removal, tables, verify
+from pinstall.cache_tool import display, inventory, removal, restore, tables, verify
 from pinstall.cache_tool.patterns import matches
 from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
@@ -288,6 +288,25 @@ def _tell(one: verify.Proven, label: str) -> None:
     print(f"{label}: {display.name(item)}{kind}{where}: {terminal.plain(one.detail)} ({one.reason})")
 
 
+def _restore(arguments: argparse.Namespace) -> int:
+    pattern = _pattern(arguments.patterns)
+    target = _target(arguments)
+    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    lacking = restore.lacking(target.root, items)
+    verifier = verify.Verifier(target.cache, os.environ)
+    with terminal.bar(sum(item.size for item in lacking)) as bar:
+        bad = [one for one in verifier.prove(lacking, bar.update) if one.reason]
+    for one in bad:
+        _tell(one, "bad, not restored")
+    wrong = {one.item for one in bad}
+    sound = [item for item in lacking if item not in wrong]
+    done = restore.restore(target.root, items, sound, target.held()) if items else restore.Restored(0, 0, ())
+    for path in done.stayed:
+        _warn(f"not restored: {path}")
+    print(f"Files restored: {done.files} ({display.size(done.size)})")
+    return _BAD if bad or done.stayed else 0
+
+
 def _prune(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     target = _target(arguments)
@@ -377,6 +396,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "remove": _remove,
     "purge": _purge,
     "verify": _verify,
+    "restore": _restore,
     "prune": _prune,
     "stats": _stats,
     "doctor": _doctor,

@@ -12,7 +12,7 @@ from pinstall.inspection.identify import Content, identify
 from pinstall.model import foreign_data, links
 from pinstall.model.names import normalized
 from pinstall.pip_cache import built_wheels, entries, http_entries, scan
-from pinstall.pip_cache.catalogue import Catalogue, Page, is_page, project_of
+from pinstall.pip_cache.catalogue import Catalogue, Page, is_page
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.scan import Found, Stray
 from pinstall.storage import store
@@ -174,7 +174,7 @@ class _Http:
 def _identified(found: Found, filename: str) -> Content:
     """Identify an entry that no page lists, by its *filename* if the store has recorded one, else by its content."""
     if filename:
-        project = project_of(filename)
+        project = links.project_of(filename)
         label = links.label(filename, project)
         return Content("download", filename, project, label.text if label else "")
     redirect = found.head is not None and found.head.response.status not in (0, 200)
