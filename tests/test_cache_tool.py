@@ -490,8 +490,8 @@ def test_the_store_is_listed_and_verified(fresh: Lab) -> None:
 def test_a_build_is_listed_once_and_marked_if_only_the_store_has_it(fresh: Lab) -> None:
     lab, environment = fresh, fresh.environment()
     _index(lab)
-    lab.pinstall(environment, "built==1.0", "demo==1.0")
-    lab.pinstall(lab.environment(), "demo==2.0")
+    lab.pip(lab.environment(), "demo==1.0")
+    lab.pinstall(environment, "built==1.0", "demo==2.0")  # nobody has pinned demo 1.0
     builds = [entry["place"] for entry in _entries(lab, environment, "built") if entry["kind"] == "built"]
     assert sorted(builds) == ["cache", "store"], "the documented format lists each file"
     assert lab.cache_tool(environment, "list", "built-*").out.count("built-1.0-py3-none-any.whl") == 1
