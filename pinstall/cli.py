@@ -50,27 +50,27 @@ pip's own help follows.
 
 def script(*, as_module: bool = False) -> NoReturn:
     """Run `main`, and skip the interpreter's shutdown, which takes 2 % of a call and has nothing left to do."""
-    os._exit(main(as_module=as_module))
+    os._exit(main(sys.argv[1:], as_module=as_module))
 
 
-def main(*, as_module: bool = False) -> int:
-    """Serve the call in ``sys.argv``, and return its exit status.
+def main(words: Sequence[str] | None = None, command: str = "install", *, as_module: bool = False) -> int:
+    """Serve a call of a pip *command* with the arguments *words* (default: those of the process); return its exit status.
 
     It is pip's, or 90 if pip succeeded but the environment contradicts a pin, 91 without an environment to install into,
     92 if pip could not be started, and 130 if the call was interrupted before pip ran.
     """
     # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
-    given, explains = _without_explain(sys.argv[1:])
+    words = sys.argv[1:] if words is None else words
+    given, explains = _without_explain(words) if command == "install" else (list(words), False)
     try:
-        target = environment.target(given, os.environ, as_module=as_module)
+        target = environment.target(given, os.environ, as_module=as_module)._replace(command=command)
     except environment.NoEnvironmentError as error:
-        if own := _own_words(given):  # often the first command after "pipx install"
+        if own := _own_words(given, command):  # often the first command after "pipx install"
             _write(1, own)
             return 0
-        _complain(str(error))
-        return _NO_ENVIRONMENT
-    own = _own_words(target.words)
+        return without_environment(error)
+    own = _own_words(target.words, command)
     if explains and not own:
         return _explain(target)
     _write(1, own)
@@ -80,6 +80,12 @@ def main(*, as_module: bool = False) -> int:
         return _serve(target, pip)
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def without_environment(error: environment.NoEnvironmentError) -> int:
+    """Say that there is no environment to install into; return the exit status."""
+    _complain(str(error))
+    return _NO_ENVIRONMENT
 
 
 def _without_explain(words: Sequence[str]) -> tuple[list[str], bool]:
@@ -111,8 +117,10 @@ def _explain(target: Target) -> int:
     return found.status
 
 
-def _own_words(words: Sequence[str]) -> str:
+def _own_words(words: Sequence[str], command: str) -> str:
     """Return the text that pinstall prints before pip's version or help; "" if the call asks for neither."""
+    if command != "install":
+        return ""
     if list(words) == ["--version"]:
         return f"pinstall {__version__} from {os.path.dirname(__file__)}\n"
     return f"{_HELP}\n" if words[:1] and words[0] in ("-h", "--help") else ""
@@ -123,7 +131,7 @@ def _serve(target: Target, pip: Pip) -> int:
     if target.words == ("--version",):
         return pip.run([*target.options, "--version"], {}, lambda: None)
     if os.environ.get("PINSTALL_POLICY") == "off":
-        return pip.run([*target.options, "install", *target.words], {}, lambda: None)
+        return pip.run([*target.options, target.command, *target.words], {}, lambda: None)
     journal = made = None
     try:
         from pinstall import install
@@ -144,7 +152,7 @@ def _serve(target: Target, pip: Pip) -> int:
             install.load_the_rest(made)
             others.update(install.other_versions(made))
 
-    words = [*target.options, "install", *made.given.arguments]
+    words = [*target.options, target.command, *made.given.arguments]
     status = pip.run(words, made.given.variables, while_pip_runs, made.watched)
     try:
         journal.passed("pip")
@@ -152,7 +160,7 @@ def _serve(target: Target, pip: Pip) -> int:
         second = install.second_run(made, rescue, journal)
         if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
-            words = [*target.options, "install", *second.given.arguments]
+            words = [*target.options, target.command, *second.given.arguments]
             status = pip.run(words, second.given.variables, lambda: None, second.watched, second.excused)
         outcome = Outcome(_status(pip, status), rescue, second, others)
         install.take_received(made, outcome, journal)
@@ -173,7 +181,7 @@ def _without_us(error: Exception, target: Target, pip: Pip, journal: Journal | N
     version: tuple[int, ...] = ()
     with suppress(Exception):
         version = environment.of(target)[1].pip_version or ()
-    asked = pip_process.Given(list(target.words), version)
+    asked = pip_process.Given(list(target.words), version, command=target.command)
     given = asked.without_cache()
     is_sure = given.arguments != asked.arguments
     _say_broken(
@@ -181,7 +189,7 @@ def _without_us(error: Exception, target: Target, pip: Pip, journal: Journal | N
         "running pip with --no-cache-dir" if is_sure else "running pip without its cache, unless the command names one",
         journal,
     )
-    status = pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
+    status = pip.run([*target.options, target.command, *given.arguments], given.variables, lambda: None)
     if journal is not None:
         _report(None, status, journal)
     return status

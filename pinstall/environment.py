@@ -31,13 +31,14 @@ class NoEnvironmentError(Exception):
 class Target(NamedTuple):
     """The environment of a call: *python* is its interpreter, *runner* the interpreter whose pip installs into it.
 
-    ``options`` are the arguments that pip needs before ``install``, ``words`` the remaining ones, which follow it.
+    ``options`` are the arguments that pip needs before its ``command``, ``words`` the remaining ones, which follow it.
     """
 
     python: str
     runner: str
     options: tuple[str, ...]
     words: tuple[str, ...]
+    command: str = "install"
 
 
 def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:

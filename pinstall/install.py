@@ -100,7 +100,7 @@ def prepare(made: Context, journal: Journal) -> Install:
     install = install._replace(before=made.environment.versions())
     if made.environment.is_own and _FOREIGN in install.before:
         journal.say(WARNING, messages.FOREIGN)
-    if install.given.arguments[:1] == ["install"]:
+    if call.installs and install.given.arguments[:1] == ["install"]:
         journal.say(WARNING, messages.INSTALL)
     if is_satisfied(call, made.environment):
         return install._replace(satisfied=True)
@@ -111,7 +111,11 @@ def unwatched(made: Install) -> Install:
     """Return the call with an input of pip that needs no view, because nobody stores what a pip without pinstall builds."""
     if made.prepared is None or made.prepared.view is None:
         return made
-    return made._replace(given=Given(list(made.context.target.words), made.context.pip_version).without_cache())
+    return made._replace(given=_asked(made.context).without_cache())
+
+
+def _asked(made: Context) -> Given:
+    return Given(list(made.target.words), made.pip_version, command=made.target.command)
 
 
 def _introduce(install: Install, journal: Journal) -> None:
@@ -126,12 +130,12 @@ def _introduce(install: Install, journal: Journal) -> None:
 
 def _read(made: Context) -> Install:
     """Read the arguments, variables and files of the call, as far as pinstall understands them."""
-    install = Install(made, Given(list(made.target.words), made.pip_version))
+    install = Install(made, _asked(made))
     if not made.pip_version:
         return install._replace(unchecked=made.versionless)
     served = made.environment
     try:
-        call = invocation.read(install.given.arguments, made.environ, served.prefix, made.pip_version)
+        call = invocation.read(install.given.arguments, made.environ, served.prefix, made.pip_version, made.target.command)
         tags = None if served.is_own or not call.locks else served.tags
         return install._replace(call=invocation.unlocked(call, served.markers if call.locks else {}, tags))
     except (UnreadableCallError, FileNotFoundError):  # the latter if the current folder is gone
@@ -260,6 +264,8 @@ def confirm(install: Install, status: int, journal: Journal) -> int:
     call, made = install.call, install.context
     if status or call is None or call.cache_dir is None:
         return status
+    if not call.installs:
+        return _confirm_folder(install, call, status, journal)
     made.environment.forget()
     if install.satisfied and made.environment.versions() == install.before:
         return status  # nothing has changed
@@ -267,6 +273,18 @@ def confirm(install: Install, status: int, journal: Journal) -> int:
 
     cache = _cache(made, call, call.cache_dir)
     journal.discrepancies = confirm(pins(install).pins, install.before, made.environment, cache, call)
+    return _told(journal, status)
+
+
+def _confirm_folder(install: Install, call: Invocation, status: int, journal: Journal) -> int:
+    """Compare the files that ``pip download`` or ``pip wheel`` has left in its folder with the pins."""
+    from pinstall.aftermath import wheelhouse
+
+    journal.discrepancies = wheelhouse.confirm(pins(install).pins, call)
+    return _told(journal, status)
+
+
+def _told(journal: Journal, status: int) -> int:
     for found in journal.discrepancies:
         journal.say(ERROR if found.contradicts else WARNING, found.line)
     return _CONTRADICTED if any(found.contradicts for found in journal.discrepancies) else status
