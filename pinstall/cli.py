@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # The level ERROR of `messages`, whose import needs third-party packages.
 _ERROR = -2
+_USAGE_ERROR = 2
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
 
@@ -54,8 +55,8 @@ def script(*, as_module: bool = False) -> NoReturn:
 def main(*, as_module: bool = False) -> int:
     """Serve the call in ``sys.argv``, and return its exit status.
 
-    It is pip's, or 90 if pip succeeded but the environment contradicts a pin, 91 without an environment to install into,
-    92 if pip could not be started, and 130 if the call was interrupted before pip ran.
+    It is pip's, or 2 if the first argument is a command of pip, 90 if pip succeeded but the environment contradicts a pin, 91
+    without an environment to install into, 92 if pip could not be started, and 130 if the call was interrupted before pip ran.
     """
     # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
@@ -67,6 +68,9 @@ def main(*, as_module: bool = False) -> int:
             return 0
         _complain(str(error))
         return _NO_ENVIRONMENT
+    if refusal := _refusal(target.words):
+        _complain(refusal)
+        return _USAGE_ERROR
     _write(1, _own_words(target.words))
     # Outside of the try: in a fork that continues as pip, nothing may catch pip's exceptions.
     pip = pip_process.Pip(target.runner, _complain, early=True)
@@ -74,6 +78,19 @@ def main(*, as_module: bool = False) -> int:
         return _serve(target, pip)
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _refusal(words: Sequence[str]) -> str:
+    """Return why pinstall refuses *words* that were meant for pip, whose command name would be taken for a project; else ""."""
+    command = words[0] if words else ""
+    if command == "install":
+        typed, meant = f"pinstall {words[1]} ..." if words[1:] else "pinstall PROJECT", "'pinstall' already means 'pip install'"
+    elif command in ("uninstall", "list"):
+        typed, meant = f"pip {command} ...", f"pinstall only installs, and 'pip {command}' needs no check of the cache"
+    else:
+        return ""
+    project = f"for a project of the name {command}: '{command}==VERSION' or './{command}'"
+    return f"nothing was done: {meant}; type '{typed}' ({project})"
 
 
 def _own_words(words: Sequence[str]) -> str:

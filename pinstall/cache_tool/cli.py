@@ -97,7 +97,7 @@ def main() -> int:
             raise _RefusedError(f"Need an action ({', '.join(sorted(_COMMANDS))}) to perform.")
         status = _COMMANDS[arguments.command](arguments)
         print(end="", flush=True)  # sys.stdout may be None, so no sys.stdout.flush()
-    except (_RefusedError, NoEnvironmentError, SilentPythonError, lock.LockTimeoutError, actions.NotDoneError) as error:
+    except (_RefusedError, SilentPythonError, lock.LockTimeoutError, actions.NotDoneError) as error:
         return _fail(str(error))
     except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -175,8 +175,7 @@ def _target(arguments: argparse.Namespace) -> _Target:
 
     Raises `_RefusedError` if pip's configuration cannot be read, or disables the cache.
     """
-    named = vars(arguments).get("python")
-    selected = environment.target(["--python", named] if named else [], os.environ, as_module=False)
+    selected = _environment(vars(arguments).get("python"))
     found, runner = environment.of(selected)
     pip = runner.pip_version or ()
     options = ["--progress-bar", "off"]  # pinstall-cache has a bar of its own
@@ -188,8 +187,17 @@ def _target(arguments: argparse.Namespace) -> _Target:
     except SilentPythonError as error:
         raise _RefusedError(str(error)) from error
     if call.cache_dir is None:
-        raise _RefusedError("pip cache commands can not function since cache is disabled.")
+        why = invocation.why_no_cache(call, os.environ)
+        raise _RefusedError(f"pip cache commands can not function since cache is disabled: {why}")
     return _Target(Cache(view.real_root(call.cache_dir), call, found, pip), call.index_urls)
+
+
+def _environment(named: str | None) -> environment.Target:
+    """Return the environment whose pip has the cache: the *named* or the active one, else pinstall's own."""
+    try:
+        return environment.target(["--python", named] if named else [], os.environ, as_module=False)
+    except NoEnvironmentError:  # the cache of the user is the same for all environments, as a rule
+        return environment.target([], {}, as_module=True)
 
 
 def _pattern(patterns: Sequence[str]) -> str:
