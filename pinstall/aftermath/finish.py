@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pinstall import messages
@@ -13,10 +14,10 @@ from pinstall.messages import NOTE, WARNING
 from pinstall.model import links
 from pinstall.model.names import normalized
 from pinstall.model.pins import project_named
-from pinstall.model.verdict import Delete, Keep
+from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 from pinstall.pip_cache import keys
 from pinstall.storage import cleanup, lock
-from pinstall.storage.ledger import write_all
+from pinstall.storage.ledger import count, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +63,45 @@ def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
     unwanted = _unwanted(prepared, outcome.others) if status == 0 and prepared.uses_cache else []
     _note_wanted(prepared, status)
     _write(prepared, name, unwanted, journal)
+    if prepared.is_at_work and count(prepared.cache.root, _counts(prepared, status, journal)):
+        from pinstall.storage import statistics
+
+        statistics.compact(prepared.cache.root)
+
+
+def _counts(prepared: Prepared, status: int, journal: Journal) -> dict[str, int]:
+    """Return the counters of this call for `pinstall-cache stats`. A file counts as a hit once pip has succeeded with it."""
+    counts = Counter({"calls": 1, "failed": int(status != 0), "built": len(journal.built)})
+    for done in journal.done:
+        match done.verdict:
+            case Delete(reason):
+                counts[f"removed {reason}"] += 1
+            case SetAside(reason):
+                counts[f"set aside {reason}"] += 1
+            case _:
+                counts["restored"] += 1
+    for finding in prepared.plan.hidden:
+        if isinstance(finding.verdict, Hide):
+            counts[f"rebuilt {finding.verdict.reason}"] += 1
+    counts["set aside other-version"] += len(journal.set_aside)
+    counts["healed"] += len(journal.healed["removed"]) if journal.healed else 0
+    if status == 0:
+        counts.update(_hits(prepared, journal))
+    return {name: number for name, number in counts.items() if number}
+
+
+def _hits(prepared: Prepared, journal: Journal) -> Counter[str]:
+    """Count the pins whose file pip took from its cache: a built wheel, else a wheel, else another download."""
+    builds = {finding.pin.project for finding in prepared.plan.used}
+    sizes: dict[str, tuple[bool, int]] = {}
+    for finding in journal.examined:
+        is_hit = finding.entry.kind == "download" and isinstance(finding.verdict, Keep) and finding.stamp is not None
+        if is_hit and finding.stamp is not None:
+            found = (finding.entry.filename.endswith(".whl"), finding.stamp.size)
+            sizes[finding.pin.project] = max(found, sizes.get(finding.pin.project, (False, 0)))
+    downloads = [size for project, (_, size) in sizes.items() if project not in builds]
+    missed = len({pin.project for pin in prepared.pins} - builds - sizes.keys())
+    return Counter({"built hits": len(builds), "download hits": len(downloads), "bytes": sum(downloads), "missed": missed})
 
 
 def _look_for_unknown_layout(prepared: Prepared, name: str, journal: Journal) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from pinstall.inspection import integrity
 from pinstall.inspection.identify import Content, identify
 from pinstall.model import foreign_data, links
 from pinstall.model.names import normalized
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import Entry, FileStamp, HttpEntry
 
 PYPI = "https://pypi.org/simple"
+_ZEROS = 4096  # bytes; a file that begins with so many zeros is not read to its end
 
 
 class Item(NamedTuple):
@@ -71,6 +73,29 @@ def take(root: str, indexes: Sequence[str]) -> Inventory:
         {item.project for item in items}
     )
     return Inventory(tuple(sorted(items, key=_order)), tuple(strays))
+
+
+def merged(items: Sequence[Item]) -> list[Item]:
+    """Return *items* without the stored builds that pip's own folder has as well."""
+    own = {_build(item): item for item in items if not item.stored}
+    return [item for item in items if not (item.stored and _is_copy(item, own.get(_build(item))))]
+
+
+def _build(item: Item) -> tuple[str, str, int]:
+    key = item.entry.wheel_key if isinstance(item.entry, BuiltWheel) else item.entry.key
+    return key, item.entry.filename, item.size
+
+
+def _is_copy(stored: Item, own: Item | None) -> bool:
+    if own is None or not isinstance(stored.entry, BuiltWheel):
+        return False
+    if stored.stamp and own.stamp and stored.stamp.inode == own.stamp.inode:
+        return True
+    try:
+        with entries.open_content(own.entry) as file:
+            return store.is_kept(stored.entry, integrity.digests(file, ["sha256"])["sha256"])
+    except OSError:
+        return False
 
 
 def _order(item: Item) -> tuple[object, ...]:
@@ -138,7 +163,7 @@ class _Http:
             what = _identified(found, filename)
             entry = found.entry._replace(label=links.label(what.filename, what.project) or _label(what))
             if what.kind == "other" or not what.project:
-                entry = entry._replace(fault=entry.fault or _length_fault(found))
+                entry = entry._replace(fault=entry.fault or _length_fault(found) or _emptiness(found))
             return _make_item(found, entry, what, "", stored=stored)
         label = links.label(named.filename.removesuffix(".metadata"), named.project)
         what = Content(named.kind, named.filename, named.project, label.text if label else "")
@@ -173,6 +198,16 @@ def _length_fault(found: Found) -> str:
         return ""
     length = found.entry.span.length if found.entry.span else found.stamp.size
     return f"it has {length} of {stated[:20]} bytes" if str(length) != stated.lstrip("0").zfill(1) else ""
+
+
+def _emptiness(found: Found) -> str:
+    """Return the fault of a body that a crash of the system left without content: no artifact and no page begins with zeros."""
+    if found.stamp is None or found.head is None or found.head.response.status != 200:
+        return ""
+    with suppress(OSError), entries.open_content(found.entry) as file:
+        start = file.read(_ZEROS)
+        return "it begins with zeros" if start and not start.strip(b"\0") else ""
+    return ""
 
 
 def _make_item(found: Found, entry: HttpEntry, what: Content, origin: str, *, stored: bool = False) -> Item:
