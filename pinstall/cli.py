@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # The level ERROR of `messages`, whose import needs third-party packages.
 _ERROR = -2
+_USAGE_ERROR = 2
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
 
@@ -50,17 +51,18 @@ pip's own help follows.
 
 def script(*, as_module: bool = False) -> NoReturn:
     """Run `main`, and skip the interpreter's shutdown, which takes 2 % of a call and has nothing left to do."""
-    os._exit(main(sys.argv[1:], as_module=as_module))
+    os._exit(main(as_module=as_module))
 
 
 def main(words: Sequence[str] | None = None, command: str = "install", *, as_module: bool = False) -> int:
     """Serve a call of a pip *command* with the arguments *words* (default: those of the process); return its exit status.
 
-    It is pip's, or 90 if pip succeeded but the environment contradicts a pin, 91 without an environment to install into,
-    92 if pip could not be started, and 130 if the call was interrupted before pip ran.
+    It is pip's, or 2 if the first argument is a command of pip, 90 if pip succeeded but the environment contradicts a pin, 91
+    without an environment to install into, 92 if pip could not be started, and 130 if the call was interrupted before pip ran.
     """
     # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
+    is_short = words is None  # "pinstall ARGUMENTS", not "pinstall-pip COMMAND ARGUMENTS"
     words = sys.argv[1:] if words is None else words
     given, explains = _without_explain(words) if command == "install" else (list(words), False)
     try:
@@ -70,6 +72,9 @@ def main(words: Sequence[str] | None = None, command: str = "install", *, as_mod
             _write(1, own)
             return 0
         return without_environment(error)
+    if is_short and (refusal := _refusal(target.words)):
+        _complain(refusal)
+        return _USAGE_ERROR
     own = _own_words(target.words, command)
     if explains and not own:
         return _explain(target)
@@ -86,6 +91,19 @@ def without_environment(error: environment.NoEnvironmentError) -> int:
     """Say that there is no environment to install into; return the exit status."""
     _complain(str(error))
     return _NO_ENVIRONMENT
+
+
+def _refusal(words: Sequence[str]) -> str:
+    """Return why pinstall refuses *words* that were meant for pip, whose command name would be taken for a project; else ""."""
+    command = words[0] if words else ""
+    if command == "install":
+        typed, meant = f"pinstall {words[1]} ..." if words[1:] else "pinstall PROJECT", "'pinstall' already means 'pip install'"
+    elif command in ("uninstall", "list"):
+        typed, meant = f"pip {command} ...", f"pinstall only installs, and 'pip {command}' needs no check of the cache"
+    else:
+        return ""
+    project = f"for a project of the name {command}: '{command}==VERSION' or './{command}'"
+    return f"nothing was done: {meant}; type '{typed}' ({project})"
 
 
 def _without_explain(words: Sequence[str]) -> tuple[list[str], bool]:

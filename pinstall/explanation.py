@@ -80,6 +80,8 @@ class _Page:
         yield f"pinstall {__version__} explains a call. It has installed and changed nothing."
         yield ""
         yield _row("environment", f"{made.environment.python} ({self._python()})")
+        if made.target.note:
+            yield _row("", made.target.note)
         pip = ".".join(map(str, made.pip_version)) or "of unknown version"
         yield _row("pip", f"{pip}, run by {made.target.runner}")
         yield _row("cache", self._cache(call))

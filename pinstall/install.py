@@ -12,7 +12,7 @@ from pinstall.interpreter import SilentPythonError
 from pinstall.invocation import invocation
 from pinstall.invocation.options import UnreadableCallError
 from pinstall.invocation.requirements_files import Unread
-from pinstall.messages import ERROR, WARNING
+from pinstall.messages import ERROR, NOTE, WARNING
 from pinstall.pip_process import Given
 
 if TYPE_CHECKING:
@@ -92,6 +92,10 @@ def prepare(made: Context, journal: Journal) -> Install:
     install = _read(made)
     call = install.call
     _introduce(install, journal)
+    if made.target.note:
+        journal.say(NOTE, made.target.note)
+    for line in messages.misread(made.environ):
+        journal.say(WARNING, line)
     if call is None or call.cache_dir is None:
         return install
     if os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir):  # pip would fail at its first build
@@ -100,8 +104,6 @@ def prepare(made: Context, journal: Journal) -> Install:
     install = install._replace(before=made.environment.versions())
     if made.environment.is_own and _FOREIGN in install.before:
         journal.say(WARNING, messages.FOREIGN)
-    if call.installs and install.given.arguments[:1] == ["install"]:
-        journal.say(WARNING, messages.INSTALL)
     if is_satisfied(call, made.environment):
         return install._replace(satisfied=True)
     return _checked(install, call, call.cache_dir, journal)
@@ -169,7 +171,8 @@ def _obstacle(made: Context) -> str:
     """Return why pinstall cannot check any pin of the call; "" if it can."""
     if made.pip_version < _OLDEST_PIP:
         version = ".".join(map(str, made.pip_version))
-        return f"pip {version} is older than 23.0, and pinstall does not know its cache format; upgrade pip"
+        cure = f"upgrade it with '{made.target.runner} -m pip install --upgrade pip'"
+        return f"pip {version} is older than 23.0, and pinstall does not know its cache format; {cure}"
     try:
         made.environment.hold()
     except SilentPythonError as error:

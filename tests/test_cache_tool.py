@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -275,10 +276,20 @@ def test_errors_are_the_same_as_pips(lab: Lab, environment: Environment, words: 
 
 
 @pytest.mark.parametrize("word", ["dir", "info", "list", "purge"])
-def test_a_disabled_cache_is_the_same_error_as_pips(lab: Lab, environment: Environment, word: str) -> None:
+def test_a_disabled_cache_is_the_same_error_as_pips_with_the_reason(lab: Lab, environment: Environment, word: str) -> None:
     ours = lab.cache_tool(environment, word, PIP_NO_CACHE_DIR="1")
-    assert ours == lab.run([environment.pip, "cache", word], PIP_NO_CACHE_DIR="1")
+    pips = lab.run([environment.pip, "cache", word], PIP_NO_CACHE_DIR="1")
+    reason = "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
+    assert ours == replace(pips, err=pips.err.replace(".\n", f": {reason}\n"))
     assert ours.status == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="gives a folder to another user")
+def test_another_users_cache_is_disabled_and_the_user_is_named(lab: Lab, environment: Environment) -> None:
+    os.chown(lab.cache, 65_534, -1)
+    done = lab.cache_tool(environment, "dir")
+    assert done.status == 1
+    assert f"since cache is disabled: {lab.cache} belongs to nobody, and root does not use it; " in done.err
 
 
 def test_invalid_arguments_end_with_status_2(lab: Lab, environment: Environment) -> None:

@@ -189,16 +189,46 @@ def _home(link: str) -> str:
 def _cache_dir(value: str | bool | None, environ: Mapping[str, str]) -> str | None:
     if value is False or value == "":
         return None
-    folder = os.path.realpath(os.path.expanduser(value) if isinstance(value, str) else pip_config.cache_folder(environ))
-    return folder if _is_ours(folder) else None
+    folder = _folder(value, environ)
+    return folder if _is_ours(_existing(folder)) else None
+
+
+def _folder(value: str | bool | None, environ: Mapping[str, str]) -> str:
+    return os.path.realpath(os.path.expanduser(value) if isinstance(value, str) else pip_config.cache_folder(environ))
+
+
+def why_no_cache(call: Invocation, environ: Mapping[str, str]) -> str:
+    """Return why a *call* has no cache: the setting, or the user to whom the folder belongs."""
+    value = call.values.get("cache_dir")
+    if value is False or value == "":
+        return "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
+    folder = _existing(_folder(value, environ))
+    if os.geteuid() != 0:
+        return f"you must not write to {folder}, which belongs to {_owner(folder)}"
+    return f"{folder} belongs to {_owner(folder)}, and root does not use it; run the command as that user, or with sudo -H"
+
+
+def _owner(path: str) -> str:
+    import pwd
+
+    number = os.stat(path).st_uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
+def _existing(folder: str) -> str:
+    """Return *folder*, or the nearest folder above it that exists."""
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _is_ours(folder: str) -> bool:
     """Return whether pip uses this cache folder. It ignores another user's folder (``utils/filesystem.check_path_owner``)."""
     if not hasattr(os, "geteuid"):  # pragma: no cover (Windows)
         return True
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
     if os.geteuid() != 0:
         return os.access(folder, os.W_OK)
     try:
