@@ -134,11 +134,10 @@ class Pip:
         return self._child is None and self._error.errno in (errno.EAGAIN, errno.ENOMEM)
 
     def _become(self, arguments: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
-        self._say(
-            f"no further process can be started ({self._error.strerror}): this one becomes pip, and checks nothing after it"
-        )
+        reason = self._error.strerror
+        self._say(f"no further process can be started ({reason}): this one becomes pip, and checks nothing after it")
         options = _interpreter_options() if self._runner == sys.executable else []
-        os.execve(self._runner, [self._runner, *options, "-m", "pip", *arguments], {**os.environ, **variables})
+        os.execve(self._runner, [self._runner, *options, "-m", "pip", *arguments], {**os.environ, **variables})  # noqa: S606
 
     @contextmanager
     def _passing_signals_to(self, child: _Child) -> Iterator[None]:

@@ -72,6 +72,20 @@ _CASES: list[tuple[str, Pin, Entry, Evidence, Any]] = [
         "mislabelled",
     ),
     (
+        "built from a URL that names the version",
+        _pin(spec="", url="https://h/demo-1.0.tar.gz?x#sha256=aa"),
+        _entry("built", version="1.0+cpu"),
+        Evidence(name="demo", version="1.0+cpu"),
+        Keep,
+    ),
+    (
+        "built from a URL that names another version",
+        _pin(spec="", url="https://h/demo-1.0.tar.gz?x#sha256=aa"),
+        _entry("built", version="2.0"),
+        Evidence(name="demo", version="2.0"),
+        "mislabelled",
+    ),
+    (
         "built from a URL, any version",
         _pin(spec="", url="u"),
         _entry("built", version="2.0"),

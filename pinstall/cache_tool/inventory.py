@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import Entry, FileStamp, HttpEntry
 
 PYPI = "https://pypi.org/simple"
+_ZEROS = 4096  # bytes; a file that begins with so many zeros is not read to its end
 
 
 class Item(NamedTuple):
@@ -138,7 +139,7 @@ class _Http:
             what = _identified(found, filename)
             entry = found.entry._replace(label=links.label(what.filename, what.project) or _label(what))
             if what.kind == "other" or not what.project:
-                entry = entry._replace(fault=entry.fault or _length_fault(found))
+                entry = entry._replace(fault=entry.fault or _length_fault(found) or _emptiness(found))
             return _make_item(found, entry, what, "", stored=stored)
         label = links.label(named.filename.removesuffix(".metadata"), named.project)
         what = Content(named.kind, named.filename, named.project, label.text if label else "")
@@ -173,6 +174,16 @@ def _length_fault(found: Found) -> str:
         return ""
     length = found.entry.span.length if found.entry.span else found.stamp.size
     return f"it has {length} of {stated[:20]} bytes" if str(length) != stated.lstrip("0").zfill(1) else ""
+
+
+def _emptiness(found: Found) -> str:
+    """Return the fault of a body that a crash of the system left without content: no artifact and no page begins with zeros."""
+    if found.stamp is None or found.head is None or found.head.response.status != 200:
+        return ""
+    with suppress(OSError), entries.open_content(found.entry) as file:
+        start = file.read(_ZEROS)
+        return "it begins with zeros" if start and not start.strip(b"\0") else ""
+    return ""
 
 
 def _make_item(found: Found, entry: HttpEntry, what: Content, origin: str, *, stored: bool = False) -> Item:

@@ -86,15 +86,15 @@ class Verifier:
             return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)), "")
 
     def _with_libraries(self, proven: Proven) -> Proven:
-        """Replace the verdict on a wheel that has a build record if a library that it was built with is missing."""
+        """Replace the verdict on a wheel that pip has built if it does not find a library that it needs."""
         entry = proven.item.entry
-        if not isinstance(entry, BuiltWheel) or not entries.names(store.builds_folder(self._cache.root, entry.wheel_key)):
+        if not isinstance(entry, BuiltWheel):
             return proven
         try:
             with entries.open_content(entry) as file:
                 sha256 = integrity.digests(file, ["sha256"])["sha256"]
             record = store.record(self._cache.root, entry.wheel_key, sha256)
-            missing = self._checker.builds.missing(entry, record) if record else ()
+            missing = self._checker.builds.missing(entry, record)
         except Exception as error:  # noqa: BLE001 (as above)
             return proven._replace(finding=proven.finding._replace(verdict=Unreadable(foreign_data.reason(error))))
         if not missing:

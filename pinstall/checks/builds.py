@@ -83,8 +83,13 @@ class Builds:
         record = differences[other]
         return evidence._replace(record=record, other=other, missing=self.missing(entry, record))
 
-    def missing(self, entry: BuiltWheel, record: BuildRecord) -> tuple[str, ...]:
-        """Return the libraries that existed right after the build and that the wheel no longer finds. Raises `OSError`."""
+    def missing(self, entry: BuiltWheel, record: BuildRecord | None) -> tuple[str, ...]:
+        """Return the libraries that existed right after the build and that the wheel no longer finds.
+
+        Without a *record*, return all that it does not find. Raises `OSError`.
+        """
+        if record is None:
+            return self._libraries(entry).missing
         gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
         return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
 

@@ -57,7 +57,10 @@ class Checker:
     """Verifies candidates in *cache* and decides on them; its ``prover`` remembers the digests in the ledgers."""
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], *, trust_ledger: bool = True) -> None:
-        """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact."""
+        """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact.
+
+        Then a file whose hash is not the stated one is bad even if the index sends it each time.
+        """
         self.cache, self._trusts = cache, trust_ledger
         self.prover = Prover(cache.root, anew=not trust_ledger, quiet=cache.call.is_quiet)
         self._environ = environ
@@ -81,7 +84,8 @@ class Checker:
         stamp = entries.stamp_of(entry)
         evidence = self._page(candidate, stamp) if candidate.page else self._artifact(candidate, stamp)
         identity = evidence.identity(entry)
-        evidence = evidence._replace(given=self.prover.ledger(pin.project).given(entry.key, identity))
+        given = self.prover.ledger(pin.project).given(entry.key, identity)
+        evidence = evidence._replace(given=given if self._trusts else given - {"wrong-hash"})
         if isinstance(entry, BuiltWheel) and self._trusts:
             evidence = self._with_build(candidate, entry, evidence)
         return Finding(candidate, stamp, decide(pin, entry, evidence), identity, evidence.record)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import digest
-from pinstall.model.links import parsed
+from pinstall.model.links import label, link, parsed
 from pinstall.pip_cache.entries import HttpEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from packaging.version import Version
 
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.model.pins import Pin
@@ -156,7 +158,16 @@ def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
         return Delete("mislabelled", f"it contains {evidence.name} {evidence.version}")
     if pin.has_version and not pin.admits(entry.label.version):
         return Delete("mislabelled", "it is another version in the folder of the pinned one")
+    source = _version_of_source(pin)
+    if source is not None and source.public != entry.label.version.public:
+        return Delete("mislabelled", f"it is version {entry.label.version}, and its source is {source}")
     return _fitting(evidence)
+
+
+def _version_of_source(pin: Pin) -> Version | None:
+    """Return the version in the file name of the sdist at the pin's URL; None if there is none."""
+    found = label(link(pin.url).filename, pin.project) if pin.url else None
+    return found.version if found else None
 
 
 def _fitting(evidence: Evidence) -> Verdict:

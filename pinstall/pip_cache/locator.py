@@ -164,15 +164,17 @@ class Cache:
             if path is None:
                 yield index_pages.remote(location)
             elif os.path.isdir(path):
-                yield from (index_pages.local(os.path.join(path, name)) for name in entries.names(path))
-            elif path.endswith((".html", ".htm")):
-                yield from self._html(path)
+                yield from itertools.chain(*(self._offers(os.path.join(path, name)) for name in entries.names(path)))
             else:
-                yield index_pages.local(path)
+                yield from self._offers(path)
         for index in self.call.index_urls:
             path = _path(index)
             if path is not None:
                 yield from self._html(os.path.join(path, project, "index.html"))
+
+    def _offers(self, path: str) -> Iterable[IndexFile]:
+        """Return the files that a local page offers, or the file itself if it is not a page (``index/sources.py``)."""
+        return self._html(path) if path.endswith((".html", ".htm")) else [index_pages.local(path)]
 
     def _html(self, path: str) -> Iterator[IndexFile]:
         try:
