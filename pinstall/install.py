@@ -35,7 +35,7 @@ _USAGE_ERROR = 2
 # Another program's distribution, which has the same import package and command names as pinstall.
 _FOREIGN = "pinstall"
 _CONTRADICTED = 90
-_NOT_UNDERSTOOD = Unread("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
+NOT_UNDERSTOOD = Unread("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
 
 
 class Context(NamedTuple):
@@ -135,7 +135,7 @@ def _read(made: Context) -> Install:
         tags = None if served.is_own or not call.locks else served.tags
         return install._replace(call=invocation.unlocked(call, served.markers if call.locks else {}, tags))
     except (UnreadableCallError, FileNotFoundError):  # the latter if the current folder is gone
-        return install._replace(unchecked=_NOT_UNDERSTOOD)  # as a rule pip reports the error
+        return install._replace(unchecked=NOT_UNDERSTOOD)  # as a rule pip reports the error
     except SilentPythonError as error:
         is_there = os.path.exists(served.python)  # else pip reports that it is missing
         return install._replace(unchecked=Unread("this call", str(error)) if is_there else None)
@@ -244,7 +244,7 @@ def take_received(install: Install, outcome: Outcome, journal: Journal) -> None:
 def finish(install: Install, outcome: Outcome, journal: Journal) -> None:
     """After pip, with any status: warn of the parts of the call that were not checked, and tidy the cache."""
     unchecked, call, status = install.unchecked, install.call, outcome.status
-    if unchecked and (status == 0 or unchecked not in (_NOT_UNDERSTOOD, install.context.versionless)):
+    if unchecked and (status == 0 or unchecked not in (NOT_UNDERSTOOD, install.context.versionless)):
         journal.say(WARNING, messages.install_not_checked(unchecked.reason))
     if call is not None and call.cache_dir is not None and status != _USAGE_ERROR:
         for unread in call.unread:

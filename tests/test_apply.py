@@ -143,7 +143,7 @@ def test_the_store_records_the_file_name_of_a_download(tmp_path: Path, make: Cal
     actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
     assert [(found.paths, name) for found, name in store.downloads(str(tmp_path))] == [(kept.paths, "demo-1.0.tar.gz")]
-    os.unlink(kept.paths[0] + ".json")
+    os.unlink(kept.paths[0] + ".demo.json")
     assert actions.bring_back(str(tmp_path), kept, stamp(kept.content))
     assert _files(tmp_path) == before
 

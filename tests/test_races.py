@@ -165,7 +165,7 @@ def test_another_version_is_set_aside_while_a_pip_asks(lab: Lab, version: str, w
     environment = lab.environment(version)
     lab.pip(environment, "-i", index.url, wanted)
     assert _FILE in index.unchanged
-    assert [line.startswith("moved demo-1.0-py3-none-any.whl") for line in said] == [True]
+    assert [line.startswith("set aside demo-1.0-py3-none-any.whl") for line in said] == [True]
     assert environment.installed("demo") == "1.0 1.0"
     again = lab.environment(version)
     lab.pinstall(again, "-i", index.url, wanted)
@@ -216,7 +216,7 @@ def test_a_built_wheel_stays_while_a_pip_is_about_to_install_it(lab: Lab, versio
     environment = lab.environment(version)
     lab.pip(environment, "-i", index.url, "demo==2.0", "last")
     (line,) = said
-    assert line.startswith("moved demo-2.0.tar.gz, demo-2.0-py3-none-any.whl out of pip's cache: another version is pinned ")
+    assert line.startswith("set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: ")
     assert environment.installed("demo") == "2.0 2.0"
 
 

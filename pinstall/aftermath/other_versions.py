@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import Entry, FileStamp
     from pinstall.pip_cache.locator import Cache
+    from pinstall.storage.wanted import Wanted
 
 
 class OtherVersion(NamedTuple):
@@ -27,15 +28,19 @@ class OtherVersion(NamedTuple):
     identity: str
 
 
-def find(cache: Cache, pin: Pin) -> list[OtherVersion]:
-    """Return the cache entries of other versions of *pin*'s project. Takes no lock, because it hashes built wheels."""
-    return list(_find(cache, pin))
+def find(cache: Cache, pin: Pin, wanted: Wanted) -> list[OtherVersion]:
+    """Return the cache entries of versions of *pin*'s project that no call wants.
+
+    Takes no lock, because it hashes built wheels.
+    """
+    return list(_find(cache, pin, wanted))
 
 
-def _find(cache: Cache, pin: Pin) -> Iterator[OtherVersion]:
+def _find(cache: Cache, pin: Pin, wanted: Wanted) -> Iterator[OtherVersion]:
     for entry in candidates.other_versions(cache, pin):
         stamp = entries.stamp(entry.content)
-        if stamp is None or (isinstance(entry, BuiltWheel) and actions.is_left(cache.root, entry)):
+        is_left = isinstance(entry, BuiltWheel) and actions.is_left(cache.root, entry)
+        if stamp is None or is_left or is_wanted(pin, entry, wanted):
             continue
         try:
             identity = _digest(entry) if isinstance(entry, BuiltWheel) else ""
@@ -44,20 +49,28 @@ def _find(cache: Cache, pin: Pin) -> Iterator[OtherVersion]:
         yield OtherVersion(pin, entry, stamp, identity)
 
 
+def is_wanted(pin: Pin, entry: Entry, wanted: Wanted) -> bool:
+    """Return whether a call has lately pinned the version of *entry*, which is one of *pin*'s project."""
+    return entry.label is not None and wanted.has(pin.project, entry.label.version)
+
+
 def _digest(entry: Entry) -> str:
     with entries.open_content(entry) as file:
         return integrity.digests(file, ["sha256"])["sha256"]
 
 
-def put_away(root: str, found: Iterable[OtherVersion]) -> dict[Pin, list[str]]:
+def put_away(root: str, found: Iterable[OtherVersion], wanted: Wanted) -> dict[Pin, list[str]]:
     """Set aside the entries in *found*; return the file names of those that were moved, by pin. The caller holds the lock.
 
-    Moves nothing while another pinstall is running: its pip may be about to install a built wheel.
+    Moves nothing while another pinstall is running: its pip may be about to install a built wheel. Leaves the versions that
+    are *wanted* by now.
     """
     if lock.live_calls(root):
         return {}
     moved: dict[Pin, list[str]] = {}
     for other in found:
+        if is_wanted(other.pin, other.entry, wanted):
+            continue
         try:
             if _put_away(root, other):
                 moved.setdefault(other.pin, []).append(other.entry.filename)

@@ -22,7 +22,7 @@ from pinstall.invocation import toml_sources
 from pinstall.model import digest, foreign_data, links
 from pinstall.model.pins import project_named
 from pinstall.pip_cache import entries, http_entries, index_pages, keys, locator
-from pinstall.pip_cache.catalogue import is_page, project_of
+from pinstall.pip_cache.catalogue import is_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,7 +93,7 @@ class Survey:
         for pin in self._pins:
             self._add_pin(pin)
         for place in filter(locator.is_http, cache.call.find_links):
-            self._add(index_pages.remote(place).link(), project_of(links.Link(place).filename), recent=True)
+            self._add(index_pages.remote(place).link(), links.project_of(links.Link(place).filename), recent=True)
         for key in (*self.used.old, *self.used.new):
             self._read_page(key)
         if observation.nested:
@@ -162,7 +162,7 @@ class Survey:
         if response is None or not is_page(response):
             return False
         offers = self.offers(key)
-        project = next((name for offer in offers if (name := project_of(offer.filename))), "")
+        project = next((name for offer in offers if (name := links.project_of(offer.filename))), "")
         self._projects[key] = project
         base = self._own_url(key, project) if project else ""
         for offer in offers:
@@ -337,7 +337,7 @@ def listed(offers: Iterable[IndexFile], cache: Cache) -> set[tuple[str, str]]:
     """Return the statements of a page on each file that this call could use, to compare two versions of the page."""
     found = set()
     for offer in offers:
-        label = links.label(offer.filename, project_of(offer.filename))
+        label = links.label(offer.filename, links.project_of(offer.filename))
         if label is not None and cache.usable(label):
             found.add((offer.filename, repr(offer.file)))
     return found

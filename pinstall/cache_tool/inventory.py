@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from pinstall.inspection import integrity
 from pinstall.inspection.identify import Content, identify
 from pinstall.model import foreign_data, links
 from pinstall.model.names import normalized
 from pinstall.pip_cache import built_wheels, entries, http_entries, scan
-from pinstall.pip_cache.catalogue import Catalogue, Page, is_page, project_of
+from pinstall.pip_cache.catalogue import Catalogue, Page, is_page
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.scan import Found, Stray
 from pinstall.storage import store
@@ -72,6 +73,29 @@ def take(root: str, indexes: Sequence[str]) -> Inventory:
         {item.project for item in items}
     )
     return Inventory(tuple(sorted(items, key=_order)), tuple(strays))
+
+
+def merged(items: Sequence[Item]) -> list[Item]:
+    """Return *items* without the stored builds that pip's own folder has as well."""
+    own = {_build(item): item for item in items if not item.stored}
+    return [item for item in items if not (item.stored and _is_copy(item, own.get(_build(item))))]
+
+
+def _build(item: Item) -> tuple[str, str, int]:
+    key = item.entry.wheel_key if isinstance(item.entry, BuiltWheel) else item.entry.key
+    return key, item.entry.filename, item.size
+
+
+def _is_copy(stored: Item, own: Item | None) -> bool:
+    if own is None or not isinstance(stored.entry, BuiltWheel):
+        return False
+    if stored.stamp and own.stamp and stored.stamp.inode == own.stamp.inode:
+        return True
+    try:
+        with entries.open_content(own.entry) as file:
+            return store.is_kept(stored.entry, integrity.digests(file, ["sha256"])["sha256"])
+    except OSError:
+        return False
 
 
 def _order(item: Item) -> tuple[object, ...]:
@@ -150,7 +174,7 @@ class _Http:
 def _identified(found: Found, filename: str) -> Content:
     """Identify an entry that no page lists, by its *filename* if the store has recorded one, else by its content."""
     if filename:
-        project = project_of(filename)
+        project = links.project_of(filename)
         label = links.label(filename, project)
         return Content("download", filename, project, label.text if label else "")
     redirect = found.head is not None and found.head.response.status not in (0, 200)

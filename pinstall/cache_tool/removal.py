@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.pip_cache import entries, keys, scan
 from pinstall.pip_cache.entries import BuiltWheel
-from pinstall.storage import actions, cleanup, lock
+from pinstall.storage import actions, cleanup, lock, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,7 +65,7 @@ class _Removal:
         if isinstance(entry, BuiltWheel) and entries.names(folder) == [entries.ORIGIN]:
             self.clear(os.path.join(folder, entries.ORIGIN))
         if not isinstance(entry, BuiltWheel) and item.stored:
-            self.clear(f"{entry.paths[0]}.json")
+            self.clear(store.note(entry))
 
     def outcome(self) -> Outcome:
         """Delete the empty folders, and return the outcome of the removal."""

@@ -67,7 +67,7 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
         located = cache.locate(pin)
         found += _pages(pin, located)
         files = _files(located)
-        found += [candidate for file in files for candidate in _downloads(cache, pin, file)]
+        found += [candidate for file in files for candidate in downloads(cache, pin, file)]
         may_build = cache.may_be_built(pin, located)
         own_keys: set[str] = set()
         for file in filter(is_source, files):
@@ -97,7 +97,7 @@ def page_candidate(cache: Cache, pin: Pin, key: str) -> Candidate | None:
     return next((found for found in _pages(pin, cache.locate(pin)) if found.entry.key == key), None)
 
 
-def _downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
+def downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
     """Yield the download and the ``.metadata`` file of one file; from the store if the one in the cache is missing or spent."""
     cached = list(cache.downloads(file))
     yield from (Candidate(pin, entry) for entry in cached)

@@ -13,9 +13,10 @@ from pinstall.pip_cache import entries
 from pinstall.pip_cache.entries import HttpEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pinstall.pip_cache.entries import Entry, LocalFile
+    from pinstall.pip_cache.locator import Cache
 
 
 class Want(NamedTuple):
@@ -39,6 +40,17 @@ def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
         return None
     pin = Pin(normalized(requirement.name), requirement.specifier, requirement.url or "", (), (place,), requested=True)
     return Want(pin, frozenset(normalized(extra) for extra in requirement.extras))
+
+
+def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Want]:
+    """Yield the requirements of the call whose projects are not *pinned*."""
+    projects = set(pinned)
+    for line in cache.call.lines:
+        if line.constraint or line.editable:
+            continue
+        found = want(line.text, line.place, cache.environment.markers)
+        if found and not found.pin.url and found.pin.project not in projects:
+            yield found._replace(pin=found.pin._replace(settings=line.settings))
 
 
 def of(entry: Entry | LocalFile, wanted: Want, markers: dict[str, str]) -> list[Want]:

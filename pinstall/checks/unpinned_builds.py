@@ -34,7 +34,7 @@ def gather(cache: Cache, pins: Iterable[Pin], *, is_shaped: bool) -> Gathered:
     plain pip's, and no record shows that they were built with flags.
     """
     pinned = {pin.project: pin for pin in pins}
-    named = list(_named(cache, pinned))
+    named = list(dependencies.named(cache, pinned))
     wants = [*_reached(cache, [*map(Want, pinned.values()), *named])] if is_shaped else named
     found: dict[str, Candidate] = {}
     for want in wants:
@@ -42,17 +42,6 @@ def gather(cache: Cache, pins: Iterable[Pin], *, is_shaped: bool) -> Gathered:
             for candidate in _builds(cache, want.pin, everywhere=is_shaped):
                 found.setdefault(candidate.entry.content, candidate)
     return Gathered(tuple(found.values()), {c.wheel_key: True for c in found.values()}, open_ended=False)
-
-
-def _named(cache: Cache, pinned: Iterable[str]) -> Iterator[Want]:
-    """Yield the requirements of the call whose projects are not *pinned*."""
-    projects = set(pinned)
-    for line in cache.call.lines:
-        if line.constraint or line.editable:
-            continue
-        want = dependencies.want(line.text, line.place, cache.environment.markers)
-        if want and not want.pin.url and want.pin.project not in projects:
-            yield want._replace(pin=want.pin._replace(settings=line.settings))
 
 
 def _reached(cache: Cache, wants: list[Want]) -> Iterator[Want]:

@@ -150,3 +150,32 @@ def _folders(top: str) -> Iterator[tuple[str, set[str]]]:
             continue
         if names:
             yield folder, names
+
+
+_PARTS = ("http-v2", "http", "wheels", "pinstall")
+_VIEWS = os.path.join("pinstall", "views")  # these consist of links
+
+
+def symbolic_links(root: str) -> list[str]:
+    """Return the paths of all symbolic links in the cache folder *root*, except those in views."""
+    found = []
+    for part in _PARTS:
+        top = os.path.join(root, part)
+        if os.path.islink(top):
+            found.append(top)
+            continue
+        for folder, folders, names in os.walk(top):
+            folders[:] = [name for name in folders if os.path.join(folder, name) != os.path.join(root, _VIEWS)]
+            found += [path for name in (*folders, *names) if os.path.islink(path := os.path.join(folder, name))]
+    return sorted(found)
+
+
+def sizes(root: str) -> dict[str, int]:
+    """Return the size in bytes of each part of the cache folder *root* that is there."""
+    found = {}
+    for part in _PARTS:
+        top = os.path.join(root, part)
+        if os.path.isdir(top) and not os.path.islink(top):
+            paths = (os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names)
+            found[part] = measured(paths)[0]
+    return found

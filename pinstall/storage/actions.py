@@ -112,6 +112,11 @@ def leave(cache: str, entry: BuiltWheel, seen: FileStamp | None, identity: str) 
     return True
 
 
+def stay(cache: str, entry: BuiltWheel) -> None:
+    """Cancel the deletion that `leave` has scheduled for a built wheel in pip's cache."""
+    try_unlink(_left_note(cache, entry))
+
+
 def is_left(cache: str, entry: Entry) -> bool:
     """Return whether `leave` has marked a built wheel in pip's cache for later deletion."""
     try:
@@ -178,7 +183,7 @@ def _set_aside_http(cache: str, entry: HttpEntry) -> None:
     except ValueError:  # pip cannot read the head, so no pip is asking about it
         for path in entry.paths:
             _unlink(path)
-    os.replace(note, places[0] + ".json")
+    os.replace(note, store.note(entry._replace(paths=places)))
 
 
 def link_or_copy(cache: str, path: str, place: str) -> None:
@@ -217,7 +222,7 @@ def _restore_http(cache: str, entry: HttpEntry) -> bool:
     _make_pip_folder(os.path.dirname(places[0]))
     note = _move_note(cache, entry.key)
     with suppress(FileNotFoundError):
-        os.replace(entry.paths[0] + ".json", note)
+        os.replace(store.note(entry), note)
     # The body first, so that pip never finds a head alone.
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):
         os.replace(path, place)
@@ -349,7 +354,7 @@ def has_wheel(folder: str) -> bool:
 
 def touch(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     """Update a stored build's time of use, and cancel the deletion that `leave` has scheduled for its copy in pip's folder."""
-    try_unlink(_left_note(cache, entry))
+    stay(cache, entry)
     path = os.path.join(cache, FOLDER, *store.build_parts(entry.wheel_key, record.wheel), store.RECORD)
     if os.path.realpath(path) == path:
         with suppress(OSError):

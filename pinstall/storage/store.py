@@ -1,7 +1,8 @@
 """The store: sound cache entries that the current pins do not allow, kept for later under pip's own cache keys.
 
-store/http/<key>, <key>.body, <key>.json      a download: its head (response headers), its body, and its file name
-store/http/<key>.one, <key>.one.json          the same for pip before 23.3, which keeps head and body in one file
+store/http/<key>, <key>.body                  a download: its head (response headers) and its body
+store/http/<key>.<project>.json               a note of its file name
+store/http/<key>.one, <key>.one.<project>.json  the same for pip before 23.3, which keeps head and body in one file
 store/builds/<key>/<id>/                      a built wheel with its origin.json and record.json; the id begins its SHA-256
 """
 
@@ -12,6 +13,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinstall.model import links
 from pinstall.pip_cache.built_wheels import built_under
 from pinstall.pip_cache.entries import HttpEntry, names, stamp
 from pinstall.pip_cache.http_entries import read_head
@@ -19,13 +21,15 @@ from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
 from pinstall.storage.lock import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.pip_cache.entries import BuiltWheel
 
 RECORD = "record.json"
 _MORE = "record-"
+_NOTE = ".json"
+_PROJECT = re.compile(r"[a-z0-9-]{1,100}")
 _LARGEST_RECORD = 8 << 20
 _ID = 16  # hexadecimal digits of the wheel's SHA-256
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
@@ -49,14 +53,36 @@ def http_entry(cache: str, entry: HttpEntry) -> HttpEntry | None:
     return entry._replace(paths=paths, span=span, fault=head.fault, unreadable=head.unreadable) if head else None
 
 
-def downloads(cache: str) -> Iterator[tuple[HttpEntry, str]]:
-    """Yield each HTTP entry in the store with its file name, which is "" if it is not recorded."""
-    for name in names(os.path.join(cache, FOLDER, "store", "http")):
+def note(entry: HttpEntry) -> str:
+    """Return the path of the note of an HTTP *entry* in the store; its name tells the project, so that a listing finds it."""
+    project = links.project_of(entry.filename.removesuffix(".metadata"))
+    return f"{entry.paths[0]}.{project if _PROJECT.fullmatch(project) else ''}{_NOTE}"
+
+
+def projects(cache: str) -> set[str]:
+    """Return the projects of the downloads in the store, as far as their notes tell them."""
+    return {project for project, _ in _notes(names(os.path.join(cache, FOLDER, "store", "http"))).values()} - {""}
+
+
+def _notes(found: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the project and the name of each note among the names *found*, by the name of the head that it belongs to."""
+    parts = ((name, name.removesuffix(_NOTE).rpartition(".")) for name in found if name.endswith(_NOTE))
+    return {head: (project, name) for name, (head, _, project) in parts}
+
+
+def downloads(cache: str, project: str | None = None) -> Iterator[tuple[HttpEntry, str]]:
+    """Yield each HTTP entry in the store, or those of *project*, with its file name, which is "" if it is not recorded."""
+    folder = os.path.join(cache, FOLDER, "store", "http")
+    there = names(folder)
+    notes = _notes(there)
+    for name in there:
         key, _, ending = name.partition(".")
-        if ending in ("", "one"):
-            entry = http_entry(cache, HttpEntry("other", key, (), layout=ONE_FILE if ending else TWO_FILES))
-            if entry is not None:
-                yield entry, _recorded_filename(f"{entry.paths[0]}.json")
+        of, its_note = notes.get(name, ("", ""))
+        if ending not in ("", "one") or project not in (None, of):
+            continue
+        entry = http_entry(cache, HttpEntry("other", key, (), layout=ONE_FILE if ending else TWO_FILES))
+        if entry is not None:
+            yield entry, _recorded_filename(os.path.join(folder, its_note)) if its_note else ""
 
 
 def _recorded_filename(path: str) -> str:
