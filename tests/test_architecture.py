@@ -28,7 +28,7 @@ _DOWN = [
     "storage.cleanup",
     "checks.builds checks.candidates storage.actions settings",
     "inspection.inspector",
-    "storage.store storage.ledger storage.view",
+    "storage.store storage.ledger storage.view storage.build_notes",
     "storage.files",
     "storage.lock",
     "model.verdict",
@@ -42,7 +42,7 @@ _DOWN = [
     "pip_cache.keys pip_cache.anchors",
     "checks.satisfied",
     "model.pins environment pip_process",
-    "pip_child",
+    "pip_child build_watch",
     "invocation.invocation",
     "invocation.pip_config invocation.toml_sources",
     "invocation.requirements_files invocation.format_control",
@@ -98,14 +98,15 @@ def test_only_the_front_door_prints() -> None:
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in ("print", "os.write", "sys.stdout.write", "sys.stderr.write")
     }
-    assert calls == {"cli", "cache_tool.cli", "cache_tool.__main__", "pip_child"}, (
-        "the last one tells its parent, through a pipe"
+    assert calls == {"cli", "cache_tool.cli", "cache_tool.__main__", "pip_child", "build_watch"}, (
+        "the last ones tell pinstall what happened, through a pipe and through a file"
     )
 
 
 _CHANGING = re.compile(r"os\.(unlink|remove|rmdir|removedirs|rename|renames|replace|truncate)|shutil\.(rmtree|move)")
 # `actions` and `cleanup` move and delete the files of the cache; the others do so with their own links, marks and new files.
 _CHANGERS = {"storage.actions", "storage.cleanup", "storage.view", "storage.lock", "storage.files"}
+_CHANGERS |= {"storage.build_notes", "build_watch"}
 
 
 def test_only_the_storage_package_moves_and_deletes() -> None:

@@ -11,7 +11,7 @@ from pinstall.checks.satisfied import is_installed
 from pinstall.messages import NOTE, WARNING
 from pinstall.model.verdict import Delete
 from pinstall.pip_cache import keys
-from pinstall.storage import cleanup, lock
+from pinstall.storage import build_notes, cleanup, lock
 from pinstall.storage.ledger import write_all
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
         if prepared.cache.pip > keys.NEWEST_PIP:
             _look_for_unknown_layout(prepared, name, journal)
         journal.built = record_builds.builds(prepared, name)
+    build_notes.remove(prepared.notes)
     prepared.marker.close()
     if not prepared.changes:
         _tell_of_other_versions(prepared, status, journal)
