@@ -331,7 +331,7 @@ class Watch:
         if not by or not isinstance(name, (str, bytes)) or _finder():
             return
         if path is None:
-            self.note("program", os.fsdecode(name), by, ())
+            self.note("looks", os.fsdecode(name), by)
         else:
             for folder in os.fsdecode(path).split(os.pathsep):
                 self.see_path("place", os.path.join(folder, os.fsdecode(name)))

@@ -33,6 +33,7 @@ _DOWN = [
     "storage.lock",
     "model.verdict",
     "inspection.build_record",
+    "inspection.build_questions",
     "inspection.identify inspection.acceptance",
     "inspection.sdist_scan inspection.integrity inspection.shared_libraries",
     "pip_cache.scan pip_cache.catalogue",

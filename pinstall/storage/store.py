@@ -12,12 +12,13 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinstall.model.names import normalized
 from pinstall.pip_cache.http_entries import Entry, built_under, names, read_head, stamp
 from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
 from pinstall.storage.lock import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from pinstall.inspection.build_record import BuildRecord
 
@@ -188,6 +189,12 @@ def recorded(folder: str, name: str = RECORD) -> BuildRecord | None:
 def has_builds(cache: str) -> bool:
     """Return whether the store has, or had, any built wheel."""
     return os.path.isdir(os.path.dirname(builds_folder(cache, "any")))
+
+
+def has_others(cache: str, projects: Collection[str]) -> bool:
+    """Return whether the store has built wheels of other projects than *projects* (normalized)."""
+    wheels = (name for _, folder in build_folders(cache) for name in names(folder) if name.endswith(".whl"))
+    return any(normalized(name.partition("-")[0]) not in projects for name in wheels)
 
 
 def all_builds(cache: str, project: str) -> Iterator[Entry]:
