@@ -30,9 +30,11 @@ _INTERRUPTED = 130
 _HELP = """pinstall: 'pip install' that checks pip's cache before pip uses it.
 
 Usage: pinstall [arguments of pip install]
+       pinstall --explain [arguments of pip install]
 
 For each pinned requirement, pinstall checks the files that pip would take from its cache, removes the bad ones, and
-then runs 'pip install' with the same arguments.
+then runs 'pip install' with the same arguments. With --explain, it installs and changes nothing: it prints the
+environment, pip, cache and settings of the call, its pins, and what would be done with the cached files for them.
 
 Environment variables:
   PINSTALL_POLICY           evict (default): remove bad files; report: only print what would be done; off: run plain pip
@@ -60,21 +62,54 @@ def main(*, as_module: bool = False) -> int:
     """
     # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
+    given, explains = _without_explain(sys.argv[1:])
     try:
-        target = environment.target(sys.argv[1:], os.environ, as_module=as_module)
+        target = environment.target(given, os.environ, as_module=as_module)
     except environment.NoEnvironmentError as error:
-        if own := _own_words(sys.argv[1:]):  # often the first command after "pipx install"
+        if own := _own_words(given):  # often the first command after "pipx install"
             _write(1, own)
             return 0
         _complain(str(error))
         return _NO_ENVIRONMENT
-    _write(1, _own_words(target.words))
+    own = _own_words(target.words)
+    if explains and not own:
+        return _explain(target)
+    _write(1, own)
     # Outside of the try: in a fork that continues as pip, nothing may catch pip's exceptions.
     pip = pip_process.Pip(target.runner, _complain, early=True)
     try:
         return _serve(target, pip)
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _without_explain(words: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the arguments without pinstall's own option ``--explain``, and whether it was given.
+
+    It is no option behind a ``--``, or as the value of another option.
+    """
+    for index, word in enumerate(words):
+        if word == "--":
+            break
+        if word == "--explain" and not environment.is_value(words, index):
+            return [*words[:index], *words[index + 1 :]], True
+    return list(words), False
+
+
+def _explain(target: Target) -> int:
+    """Print the explanation of a call to standard output. Return 0, 1 if something would change or is unchecked, or 2."""
+    try:
+        from pinstall import explanation, install
+        from pinstall.terminal import plain
+
+        found = explanation.explain(install.context(target, os.environ), os.environ)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 (the kind is all that a message may show)
+        _say_broken(error, "nothing was explained", None)
+        return 1
+    _write(1, "".join(f"{plain(line)}\n" for line in found.lines))
+    return found.status
 
 
 def _own_words(words: Sequence[str]) -> str:
@@ -99,6 +134,8 @@ def _serve(target: Target, pip: Pip) -> int:
         journal = Journal(os.environ, _say)
         made = install.prepare(install.context(target, os.environ), journal)
         journal.passed("check")
+        if pip.is_alone:
+            made = install.unwatched(made)
     except Exception as error:  # noqa: BLE001 (a bug of pinstall must not prevent an install)
         return _without_us(error, target, pip, journal)
     others: dict[Pin, list[OtherVersion]] = {}

@@ -84,7 +84,7 @@ def _without_python_option(words: Sequence[str]) -> tuple[str, list[str]]:
     """Return the value of ``--python`` (empty if not given) and the arguments without it: pip refuses it after ``install``."""
     rest = list(words)
     for i, word in enumerate(words):
-        if not (word in ("--", "--python") or word.startswith("--python=")) or _is_value(words, i):
+        if not (word in ("--", "--python") or word.startswith("--python=")) or is_value(words, i):
             continue
         if word == "--":
             break
@@ -95,7 +95,7 @@ def _without_python_option(words: Sequence[str]) -> tuple[str, list[str]]:
     return "", rest
 
 
-def _is_value(words: Sequence[str], index: int) -> bool:
+def is_value(words: Sequence[str], index: int) -> bool:
     """Return whether the argument at *index* is the value of the option before it, as in ``--report --``."""
     with suppress(Exception):  # pinstall's own modules may be broken
         from pinstall.invocation import options

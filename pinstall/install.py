@@ -35,7 +35,7 @@ _USAGE_ERROR = 2
 # Another program's distribution, which has the same import package and command names as pinstall.
 _FOREIGN = "pinstall"
 _CONTRADICTED = 90
-_NOT_UNDERSTOOD = Unread("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
+NOT_UNDERSTOOD = Unread("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
 
 
 class Context(NamedTuple):
@@ -112,6 +112,13 @@ def prepare(made: Context, journal: Journal) -> Install:
     return _checked(install, call, call.cache_dir, journal)
 
 
+def unwatched(made: Install) -> Install:
+    """Return the call with an input of pip that needs no view, because nobody stores what a pip without pinstall builds."""
+    if made.prepared is None or made.prepared.view is None:
+        return made
+    return made._replace(given=Given(list(made.context.target.words), made.context.pip_version).without_cache())
+
+
 def _introduce(install: Install, journal: Journal) -> None:
     """Tell the journal the verbosity, the cache folder and the unread sources of the call."""
     call = install.call
@@ -133,7 +140,7 @@ def _read(made: Context) -> Install:
         tags = None if served.is_own or not call.locks else served.tags
         return install._replace(call=invocation.unlocked(call, served.markers if call.locks else {}, tags))
     except (UnreadableCallError, FileNotFoundError):  # the latter if the current folder is gone
-        return install._replace(unchecked=_NOT_UNDERSTOOD)  # as a rule pip reports the error
+        return install._replace(unchecked=NOT_UNDERSTOOD)  # as a rule pip reports the error
     except SilentPythonError as error:
         is_there = os.path.exists(served.python)  # else pip reports that it is missing
         return install._replace(unchecked=Unread("this call", str(error)) if is_there else None)
@@ -242,7 +249,7 @@ def take_received(install: Install, outcome: Outcome, journal: Journal) -> None:
 def finish(install: Install, outcome: Outcome, journal: Journal) -> None:
     """After pip, with any status: warn of the parts of the call that were not checked, and tidy the cache."""
     unchecked, call, status = install.unchecked, install.call, outcome.status
-    if unchecked and (status == 0 or unchecked not in (_NOT_UNDERSTOOD, install.context.versionless)):
+    if unchecked and (status == 0 or unchecked not in (NOT_UNDERSTOOD, install.context.versionless)):
         journal.say(WARNING, messages.install_not_checked(unchecked.reason))
     if call is not None and call.cache_dir is not None and status != _USAGE_ERROR:
         for unread in call.unread:

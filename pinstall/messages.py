@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pinstall.checks.checker import Finding
     from pinstall.model.pins import Pin
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Say = Callable[[int, str], None]
 
 # The verbosity (``-v`` minus ``-q``) from which a line is printed, as for pip's own.
-NOTE, WARNING, ERROR = 0, -1, -2
+DETAIL, NOTE, WARNING, ERROR = 1, 0, -1, -2
 
 KINDS = {"download": "download", "metadata": "metadata file", "built": "built wheel", "page": "page"}
 FOREIGN = (
@@ -34,16 +34,17 @@ _LONGEST_VALUE = 20
 
 
 def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) per change that was made, or *would* have been: one per eviction, one per pin for restored files."""
-    restored: dict[Pin, list[str]] = {}
+    """Yield (level, line) per change that was made, or *would* have been: one per eviction, one for all restored files."""
+    restored: list[Finding] = []
     for finding in findings:
         if finding.stored and isinstance(finding.verdict, Keep):
-            restored.setdefault(finding.pin, []).append(finding.entry.filename)
+            restored.append(finding)
         else:
             yield WARNING, _evicted(finding, would=would)
-    for pin, filenames in restored.items():
+    if restored:
         act = "would restore" if would else "restored"
-        yield NOTE, f"{act} {listed(filenames)} to pip's cache: kept by pinstall, and pinned now; {pinned(pin)}"
+        files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
+        yield NOTE, f"{act} {files} to pip's cache: set aside before, and needed now; {pins}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
@@ -75,14 +76,10 @@ def _evicted(finding: Finding, *, would: bool) -> str:
             place = "from pinstall's store" if finding.stored else "from pip's cache"
             act = f"{'would remove' if would else 'removed'} {what} {place}: {_why(verdict)}"
         case SetAside():
-            act = f"{_moved(what, would=would)}: {_why(verdict)}; it is restored when pinned"
+            act = f"{'would move' if would else 'moved'} {what} out of pip's cache: {_why(verdict)}; it is restored when pinned"
         case _:
             raise AssertionError(verdict)
     return f"{act}; {pinned(finding.pin)}"
-
-
-def _moved(what: str, *, would: bool) -> str:
-    return f"{'would move' if would else 'moved'} {what} out of pip's cache"
 
 
 def _why(verdict: Delete | Hide | SetAside) -> str:
@@ -131,12 +128,18 @@ def not_repaired(reason: str) -> str:
     return f"pip's cache could not be repaired ({reason}): the next install meets the same files"
 
 
-def set_aside_versions(pin: Pin, filenames: Iterable[str], *, would: bool = False) -> str:
-    """Return the line that entries of other versions were moved to the store, or *would* have been."""
-    names = list(filenames)
-    they = "they are" if len(set(names)) > 1 else "it is"
-    moved = _moved(listed(names), would=would)
-    return f"{moved}: another version is pinned (other-version); {they} restored when pinned; {pinned(pin)}"
+def set_aside_versions(moved: Mapping[Pin, Sequence[str]], *, would: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield (level, line) for the files of other versions, by pin, that were set aside or *would* have been.
+
+    One line for all, and one for each file that only ``-v`` shows.
+    """
+    act = "would set aside" if would else "set aside"
+    for pin, names in moved.items():
+        yield from ((DETAIL, f"{act} {name}: another version is pinned (other-version); {pinned(pin)}") for name in names)
+    files = [name for names in moved.values() for name in names]
+    if files:
+        why = "other versions are pinned (other-version); pinstall restores them when something needs them"
+        yield NOTE, f"{act} {listed(files)}: {why}; PINSTALL_KEEP_VERSIONS=1 keeps them in pip's cache"
 
 
 def misread(environ: Mapping[str, str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ Imports the standard library only.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -102,11 +103,13 @@ class Pip:
         If pip fails and *cache* is not empty, ``observation`` records pip's use of that cache folder. If *excused* is a list,
         pip is guarded: it ends before it installs anything if a URL or host that is not in the list did not answer.
 
-        Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started.
+        Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `is_alone`.
         """
         if self._child is None:
             os.close(self._go)
             os.close(self._told)
+            if self.is_alone:
+                self._become(arguments, variables)
             self._say(
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
             )
@@ -126,6 +129,17 @@ class Pip:
                 go.close()
         self.observation = _observation(listener.data)
         return 128 - status if status < 0 else status
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the system allows no child process: then `run` does not return, because this process becomes pip."""
+        return self._child is None and self._error.errno in (errno.EAGAIN, errno.ENOMEM)
+
+    def _become(self, arguments: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+        reason = self._error.strerror
+        self._say(f"no further process can be started ({reason}): this one becomes pip, and checks nothing after it")
+        options = _interpreter_options() if self._runner == sys.executable else []
+        os.execve(self._runner, [self._runner, *options, "-m", "pip", *arguments], {**os.environ, **variables})  # noqa: S606
 
     @contextmanager
     def _passing_signals_to(self, child: _Child) -> Iterator[None]:

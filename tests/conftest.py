@@ -34,7 +34,7 @@ _SETTINGS = ("PIP_", "PINSTALL_", "XDG_", "VIRTUAL_ENV", "CONDA_", "PYTHON")
 _SLOW = {
     *("test_bad_input", "test_builds", "test_cache", "test_cache_tool", "test_ci_recipes", "test_confirm", "test_downloads"),
     *("test_faults", "test_formats", "test_forward", "test_indexes", "test_packaging", "test_policy", "test_pythons"),
-    *("test_races", "test_real_environment", "test_recipes", "test_rescue", "test_walks"),
+    *("test_races", "test_real_environment", "test_recipes", "test_rescue", "test_tool_recipes", "test_walks"),
 }
 
 

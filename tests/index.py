@@ -126,7 +126,9 @@ class Index:
             {
                 "filename": f.name,
                 "url": self._url(f),
-                "hashes": {name: self.lies.get(f.name) or _digest(f, name) for name in self.hashes},
+                "hashes": {
+                    name: self.lies.get(f.name) or self.lies.get(f"{f.name} {name}") or _digest(f, name) for name in self.hashes
+                },
             }
             for f in files
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gzip
+import importlib
 import os
 import shutil
 import subprocess
@@ -11,18 +12,20 @@ import sys
 import sysconfig
 import venv
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries, http_entries
 from pinstall.storage import cleanup, lock
 from tests import index as indexes
-from tests import messages
+from tests import messages, warm
 from tests.packages import extension
 
 if TYPE_CHECKING:
@@ -80,6 +83,11 @@ class Environment:
     """A virtual environment with one pip, and pinstall in it."""
 
     folder: Path
+    version: str = NEWEST
+
+    @property
+    def site(self) -> Path:
+        return Path(sysconfig.get_path("purelib", "venv", {"base": str(self.folder), "platbase": str(self.folder)}))
 
     @property
     def python(self) -> str:
@@ -96,9 +104,20 @@ class Environment:
     def installed(self, project: str) -> str:
         """Return "version content" of an installed package of `tests.packages`, or "" if there is none."""
         module = project.replace("-", "_")
+        with suppress(Exception):  # the environment's Python decides
+            return self._seen(project, module)
         code = f"import importlib.metadata as m, {module} as p; print(m.version({project!r}), p.CONTENT)"
         done = subprocess.run([self.python, "-P", "-c", code], capture_output=True, text=True, check=False)
         return done.stdout.strip()
+
+    def _seen(self, project: str, module: str) -> str:
+        """Look as the environment's Python does, without its start. Raises if there is more to it than a plain module."""
+        importlib.invalidate_caches()
+        loader = SourceFileLoader(module, str(self.site / f"{module}.py"))
+        values: dict[str, str] = {}
+        exec(loader.get_code(module), values)  # type: ignore[arg-type]  # noqa: S102 (tests.packages wrote it)
+        (found,) = metadata.distributions(name=project, path=[str(self.site)])
+        return f"{found.version} {values['CONTENT']}"
 
 
 class Lab:
@@ -157,11 +176,10 @@ class Lab:
         self._environments += 1
         folder = self.root / f"environment{self._environments}"
         venv.create(folder, symlinks=True)
-        made = Environment(folder)
-        site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
+        made = Environment(folder, pip)
         # pip of the wanted version first, then what pinstall needs, and pinstall.
         lines = [str(self.pips / pip), str(self.root / "needs"), str(HERE.parent), *([_SPAWN] if SPAWNS else [])]
-        (site / "lab.pth").write_text("\n".join(lines) + "\n")
+        (made.site / "lab.pth").write_text("\n".join(lines) + "\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name
             measured = name != "pip" and "COVERAGE_PROCESS_START" in self.environ
@@ -183,7 +201,7 @@ class Lab:
             timeout=120,
             check=False,
         )
-        return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        return _result(done)
 
     def mounted(self, mount: str, command: str, **variables: str) -> Result:
         """Run a shell *command* where *mount* was done before, which nobody else sees; elsewhere the test is skipped."""
@@ -214,7 +232,9 @@ class Lab:
 
     def pip(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run bare ``pip install``; it must succeed: tests fill caches with it."""
-        done = self.run([environment.pip, "install", *words], **variables)
+        arguments, environ = ["install", *map(str, words)], {**self.environ, **variables}
+        found = warm.run(self.pips / environment.version, environment.pip, arguments, self.root, environ)
+        done = _result(found) if found else self.run([environment.pip, *arguments], **variables)
         assert done.status == 0, done
         return done
 
@@ -302,9 +322,13 @@ def _needs() -> set[Path]:
     return {site / top for top in tops if top != ".." and not top.endswith(".pth")}
 
 
+def _result(done: subprocess.CompletedProcess[bytes]) -> Result:
+    return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
 def _is_spent(body: Path) -> bool:
     head = body.with_suffix("")
-    return http_entries.is_spent(http_entries.Entry("download", head.name, (str(head), str(body)), ""))
+    return http_entries.is_spent(entries.HttpEntry("download", head.name, (str(head), str(body)), ""))
 
 
 def _is_page(path: Path) -> bool:

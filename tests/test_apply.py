@@ -13,7 +13,8 @@ import pytest
 from pinstall.inspection.build_record import BuildRecord
 from pinstall.inspection.sdist_scan import Source
 from pinstall.pip_cache import keys
-from pinstall.pip_cache.http_entries import Entry, is_there, stamp
+from pinstall.pip_cache.entries import BuiltWheel, Entry, HttpEntry, stamp
+from pinstall.pip_cache.http_entries import is_there
 from pinstall.storage import actions, cleanup, lock, store
 from pinstall.storage.cleanup import Removed
 
@@ -38,22 +39,22 @@ def _elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     assert _tree(here) == before
 
 
-def _http(cache: Path, layout: keys.Layout = keys.TWO_FILES) -> Entry:
+def _http(cache: Path, layout: keys.Layout = keys.TWO_FILES) -> HttpEntry:
     paths = tuple(str(cache / path) for path in keys.http_paths(_KEY, layout))
     for path in paths:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(b"cc=4,\x81\xa8response\x83\xa4body\xc4\x01x\xa6status\xcc\xc8\xa7headers\x80")
-    return Entry("download", _KEY, paths, "demo-1.0.tar.gz", layout=layout)
+    return HttpEntry("download", _KEY, paths, "demo-1.0.tar.gz", layout=layout)
 
 
-def _built(cache: Path, name: str = "demo-1.0-py3-none-any.whl") -> Entry:
+def _built(cache: Path, name: str = "demo-1.0-py3-none-any.whl") -> BuiltWheel:
     folder = cache / keys.wheel_path(_KEY)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_bytes(b"wheel")
     (folder / "origin.json").write_text("{}")
-    return Entry("built", f"{_KEY}/{path.name}", (str(path),), path.name)
+    return BuiltWheel(_KEY, str(path))
 
 
 _MAKERS: list[Callable[[Path], Entry]] = [_http, lambda cache: _http(cache, keys.ONE_FILE), _built]
@@ -82,7 +83,7 @@ def _made(cache: Path, *places: str) -> None:
 
 
 def _in_store(cache: Path, entry: Entry) -> Entry:
-    if entry.kind == "built":
+    if isinstance(entry, BuiltWheel):
         (kept,) = store.builds(str(cache), _KEY, "demo")
         return kept
     found = store.http_entry(str(cache), entry)
@@ -142,7 +143,7 @@ def test_the_store_records_the_file_name_of_a_download(tmp_path: Path, make: Cal
     actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
     kept = _in_store(tmp_path, entry)
     assert [(found.paths, name) for found, name in store.downloads(str(tmp_path))] == [(kept.paths, "demo-1.0.tar.gz")]
-    os.unlink(kept.paths[0] + ".json")
+    os.unlink(kept.paths[0] + ".demo.json")
     assert actions.bring_back(str(tmp_path), kept, stamp(kept.content))
     assert _files(tmp_path) == before
 
@@ -158,10 +159,10 @@ def test_setting_aside_a_build_that_the_store_has_only_removes_it_from_the_cache
 
 @pytest.mark.parametrize(
     ("origin", "kept"),
-    [(b"{}", True), (b" " * (1 << 20), True), (b" " * (1 << 20) + b" ", False), (b"\xff", False)],
-    ids=["usual", "largest", "too-large", "no-text"],
+    [(b"{}", True), (b" " * (1 << 20) + b"{}", False), (b"\xff", False), (b"[]", False)],
+    ids=["usual", "too-large", "no-text", "no-object"],
 )
-def test_an_origin_json_that_is_too_large_or_not_text_is_not_copied(tmp_path: Path, origin: bytes, *, kept: bool) -> None:
+def test_an_origin_json_that_is_too_large_or_not_an_object_is_not_copied(tmp_path: Path, origin: bytes, *, kept: bool) -> None:
     entry = _built(tmp_path)
     Path(entry.content).with_name("origin.json").write_bytes(origin)
     assert actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
@@ -227,13 +228,13 @@ def test_a_file_that_changed_after_the_check_is_neither_deleted_nor_moved(
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_an_entry_behind_a_symbolic_link_is_not_deleted(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
-    entry = make(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
     (tmp_path / "cache").symlink_to("elsewhere")
-    paths = tuple(path.replace("/elsewhere/", "/cache/") for path in entry.paths)
+    entry = make(tmp_path / "cache")
     before = _files(tmp_path / "elsewhere")
     for cache in (tmp_path / "cache", tmp_path / "another"):
         with pytest.raises(actions.NotDoneError, match=" is behind a symbolic link"):
-            actions.delete(str(cache), entry._replace(paths=paths), stamp(entry.content))
+            actions.delete(str(cache), entry, stamp(entry.content))
     assert _files(tmp_path / "elsewhere") == before
 
 
@@ -558,12 +559,13 @@ def test_an_adopted_wheel_is_copied_to_the_store_and_stays_in_pips_folder(tmp_pa
 def test_a_new_build_is_stored_and_copied_to_pips_folder_if_that_has_no_wheel(tmp_path: Path, others: list[str]) -> None:
     for other in others:
         _built(tmp_path, other)
-    _made(tmp_path, "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl", "pinstall/views/1-00000000/origin.json")
+    _made(tmp_path, "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl")
+    (tmp_path / "pinstall/views/1-00000000/origin.json").write_text('{"url": "https://a/b?c"}')
     actions.keep_build(str(tmp_path), _KEY, str(tmp_path / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
     assert store.record(str(tmp_path), _KEY, _RECORD.wheel) == _RECORD
     folder = tmp_path / _STORED / ("f" * 16)
     assert _files(folder).keys() == {"demo-1.0-py3-none-any.whl", "origin.json", "record.json"}
-    assert (folder / "origin.json").read_bytes() == b"0123456789"
+    assert (folder / "origin.json").read_text() == '{"url": "https://a/b"}', "a query may be a secret"
     assert _files(tmp_path / keys.wheel_path(_KEY)).keys() == {*(others or ["demo-1.0-py3-none-any.whl"]), "origin.json"}
 
 

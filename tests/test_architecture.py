@@ -14,21 +14,23 @@ _ROOT = Path(pinstall.__file__).parent
 _DOWN = [
     "__main__",
     "cli cache_tool.__main__",
-    "cache_tool.cli",
-    "install cache_tool.verify cache_tool.removal cache_tool.display cache_tool.patterns",
+    "cache_tool.cli explanation",
+    "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page",
+    "install cache_tool.verify cache_tool.removal cache_tool.restore cache_tool.display cache_tool.patterns",
+    "cache_tool.tables",
     "aftermath.finish",
     "aftermath.second_run cache_tool.inventory",
     "aftermath.record_builds aftermath.outcome",
     "checks.prepare",
-    "checks.unpinned_builds",
+    "checks.unpinned_builds checks.restorable",
     "checks.execute aftermath.other_versions aftermath.rescue aftermath.install_report journal",
     "aftermath.confirm aftermath.explain aftermath.survey checks.plan",
     "checks.dependencies messages aftermath.unknown_layout",
     "checks.checker",
     "storage.cleanup",
     "checks.builds checks.candidates storage.actions settings",
-    "inspection.inspector",
-    "storage.store storage.ledger storage.view storage.build_notes",
+    "inspection.inspector storage.probe storage.statistics",
+    "storage.store storage.ledger storage.view storage.build_notes storage.wanted",
     "storage.files",
     "storage.lock",
     "model.verdict",
@@ -39,7 +41,8 @@ _DOWN = [
     "pip_cache.scan pip_cache.catalogue",
     "inspection.archives",
     "pip_cache.locator",
-    "pip_cache.http_entries pip_cache.index_pages",
+    "pip_cache.http_entries pip_cache.index_pages pip_cache.built_wheels",
+    "pip_cache.entries",
     "pip_cache.keys pip_cache.anchors",
     "checks.satisfied",
     "model.pins environment pip_process",
@@ -86,6 +89,7 @@ def test_each_library_is_known_where_it_belongs() -> None:
     assert _importers("filelock") == {"storage.lock"}
     assert _importers("elftools") == {"inspection.shared_libraries"}
     assert _importers("tqdm") == {"terminal"}
+    assert _importers("rich") == {"cache_tool.tables"}
     assert _importers("msgpack") == {"pip_cache.http_entries"}
     assert _importers("platformdirs") == {"invocation.pip_config"}
     assert _importers("pip") == {"pip_child"}, "the program that goes on as pip, and nothing else"
@@ -106,7 +110,7 @@ def test_only_the_front_door_prints() -> None:
 
 _CHANGING = re.compile(r"os\.(unlink|remove|rmdir|removedirs|rename|renames|replace|truncate)|shutil\.(rmtree|move)")
 # `actions` and `cleanup` move and delete the files of the cache; the others do so with their own links, marks and new files.
-_CHANGERS = {"storage.actions", "storage.cleanup", "storage.view", "storage.lock", "storage.files"}
+_CHANGERS = {"storage.actions", "storage.cleanup", "storage.view", "storage.lock", "storage.files", "storage.probe"}
 _CHANGERS |= {"storage.build_notes", "build_watch"}
 
 

@@ -593,7 +593,7 @@ def _breaking(lab: Lab, code: str) -> Environment:
 
 
 _UNREADABLE = """
-from pinstall.pip_cache import http_entries as entries
+from pinstall.pip_cache import entries, http_entries as entries
 whole = entries.open_content
 def open_content(entry):
     if entry.filename.endswith(".tar.gz"):

@@ -41,3 +41,16 @@ def test_recipe(lab: Lab, recipe: str) -> None:
         assert environment.installed("demo") == "1.0 1.0"
         assert ("wrong-hash: 1" in done.out) == spoilt
         assert done.err == ""
+
+
+# What the services themselves define.
+_DEFINED = {"runner.os", "hashFiles('requirements.txt')", "CI_PROJECT_DIR"}
+
+
+def test_nothing_in_the_files_is_undefined() -> None:
+    """Neither variables and expressions, nor files that the document does not tell how to make."""
+    blocks = "".join(re.findall(r"^```(?:yaml|dockerfile)\n(.*?)^```$", _DOCUMENT, re.MULTILINE | re.DOTALL))
+    found = {*re.findall(r"\$\{\{ (.*?) \}\}", blocks), *re.findall(r"\$(\w+)", blocks)}
+    assert found == _DEFINED
+    assert set(re.findall(r"tools/\S+", blocks)) == {"tools/pip_pinstall-*.whl"}
+    assert "--wheel-dir tools" in _DOCUMENT

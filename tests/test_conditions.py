@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -88,11 +89,41 @@ def test_the_interpreters_compiler_is_used_if_no_variable_is_set(tmp_path: Path)
     (tmp_path / "cc").symlink_to(fake)
     environ = {"PATH": str(tmp_path)}
     unset = build_record.compilers(environ, {"CC": "cc -pthread", "CXX": ""})
-    assert unset == {"CC": f"gcc with {build_record.hashed('-pthread')}", "CXX": ""}
+    name = f"gcc by {hashlib.sha256(fake.read_bytes()[2:]).hexdigest()}"
+    assert unset == {"CC": f"{name} with {build_record.hashed('-pthread')}", "CXX": ""}
     assert build_record.compilers({**environ, "CC": f"{fake} -pthread"}, {}) == unset
-    assert build_record.compilers({**environ, "CC": "cc -m32"}, {})["CC"] == f"gcc with {build_record.hashed('-m32')}"
+    assert build_record.compilers({**environ, "CC": "cc -m32"}, {})["CC"] == f"{name} with {build_record.hashed('-m32')}"
     assert build_record.compilers({**environ, "CC": "no-such-compiler"}, {})["CC"] == ""
     assert build_record.compilers({**environ, "CC": "'"}, {})["CC"] == build_record.hashed("'")
+
+
+def _compiler(command: str, *folders: Path) -> str:
+    path = os.pathsep.join(map(str, folders))
+    return build_record.compilers({"PATH": f"{path}{os.pathsep}{os.environ['PATH']}", "CC": command}, {})["CC"]
+
+
+def test_launchers_of_compilers_make_no_difference(tmp_path: Path) -> None:
+    ccache = tmp_path / "ccache"
+    ccache.write_text('#!/bin/sh\nexec "$@"\n')
+    ccache.chmod(0o755)
+    (tmp_path / "masquerade").mkdir()
+    (tmp_path / "masquerade" / "gcc").symlink_to(ccache)
+    plain = _compiler("gcc")
+    assert plain == _compiler("ccache gcc", tmp_path) == _compiler("gcc", tmp_path / "masquerade") == "gcc"
+    assert _compiler("ccache gcc -m32", tmp_path) == _compiler("gcc -m32") != plain
+
+
+def test_a_script_that_runs_a_compiler_counts_by_its_content(tmp_path: Path) -> None:
+    found = set()
+    for number, flags in enumerate(("-O1", "-O2", "-O1")):
+        (tmp_path / f"{number}").mkdir()
+        script = tmp_path / f"{number}" / "gcc"
+        script.write_text(f'#!/bin/sh\nexec /usr/bin/env gcc {flags} "$@"\n')
+        script.chmod(0o755)
+        found.add(_compiler(str(script)))
+        (tmp_path / f"{number}" / "cc").symlink_to(script)
+        assert _compiler("cc", script.parent) == _compiler(str(script))
+    assert len({*found, _compiler("gcc")}) == 3
 
 
 def test_programs_are_searched_on_the_path_of_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +133,7 @@ def test_programs_are_searched_on_the_path_of_the_build(tmp_path: Path, monkeypa
         (tmp_path / folder / "cc").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "ours"))
     theirs = {"PATH": str(tmp_path / "theirs")}
-    assert build_record.compilers(theirs, {"CC": "cc"})["CC"] == "clang"
+    assert build_record.compilers(theirs, {"CC": "cc"})["CC"].startswith("clang by ")
     assert build_record.tools(["nvcc", "cc"], theirs) == {"cc": str(tmp_path / "theirs" / "cc")}
     assert build_record.compilers({}, {"CC": "cc"})["CC"] == ""
     assert build_record.tools(["cc"], {}) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 
@@ -29,3 +30,14 @@ def test_links(document: str) -> None:
 def test_each_document_is_named_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [document for document in _DOCUMENTS if f"({document})" not in text and document != "README.md"] == []
+
+
+def test_the_readme_is_short_and_its_recording_shows_its_demo() -> None:
+    """scripts/record-demo makes the recording."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Links\n")[0]
+    assert len(text.split()) <= 900
+    svg = html.unescape(re.sub("<[^>]*>", "", (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8"))).replace("\xa0", " ")
+    commands = re.findall(r"^\$ .*$", text.partition("## Try it")[2].partition("\n## ")[0], re.MULTILINE)
+    assert commands
+    assert [command for command in commands if command not in svg] == []
+    assert "url(" not in svg, "a picture fetches nothing"

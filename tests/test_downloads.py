@@ -142,6 +142,22 @@ def test_the_other_files_of_a_hash_pinned_version_stay(lab: Lab) -> None:
     assert body.exists()
 
 
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_local_page_of_links_states_hashes(lab: Lab, folder: bool) -> None:
+    """pip reads the pages in a folder of --find-links, too."""
+    index = lab.index()
+    path = wheel(index.root, "demo", "1.0", "good", padding=_PADDING)
+    (lab.root / "links").mkdir()
+    page = lab.root / "links" / "links.html"
+    page.write_text(f'<a href="{index.base}/files/{path.name}#sha256={_sha256(path)}">{path.name}</a>')
+    words = ("--no-index", "-f", str(page.parent if folder else page), "demo==1.0")
+    flip(_cached(lab, index, *words))
+    environment = lab.environment()
+    done = lab.pinstall(environment, *words)
+    assert environment.installed("demo") == "1.0 good", done
+    assert " (wrong-hash)" in done.said[0]
+
+
 @pytest.mark.parametrize("fragment", [True, False])
 def test_direct_urls(lab: Lab, fragment: bool) -> None:
     index = lab.index()

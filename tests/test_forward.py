@@ -222,6 +222,33 @@ def test_a_missing_interpreter_is_reported_with_status_92(tmp_path: Path) -> Non
     assert said == [f"pip could not be started: {python} cannot be run (No such file or directory); recreate the environment"]
 
 
+_NO_PROCESS = """
+import errno, os, _posixsubprocess
+def refuse(*_):
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+os.fork = _posixsubprocess.fork_exec = refuse
+"""
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_where_no_process_can_be_started_pinstall_becomes_pip(lab: Lab, *, is_damaged: bool) -> None:
+    index = lab.index()
+    archive = wheel(index.root, "demo", "1.0", "good")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    if is_damaged:
+        flip(lab.bodies()[0])
+    environment = lab.environment()
+    (site,) = environment.folder.glob("lib/python*/site-packages")
+    (site / "limit.py").write_text(_NO_PROCESS)
+    (site / "limit.pth").write_text("import limit\n")
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", "--report", "report.json")
+    assert (done.status, environment.installed("demo")) == (0, "1.0 good"), (done, archive)
+    assert any(line.startswith("no further process can be started (") for line in done.said)
+    assert (lab.root / "report.json").exists()
+    done = lab.pinstall(environment, "-i", index.url, "demo==9")
+    assert done.status == 1, "pip's own status"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -23,7 +23,7 @@ from pinstall.invocation.requirements_files import RequirementLine
 from pinstall.model import links, pins
 from pinstall.model.links import Link
 from pinstall.model.names import normalized
-from pinstall.pip_cache import http_entries, index_pages, keys, locator
+from pinstall.pip_cache import built_wheels, entries, http_entries, index_pages, keys, locator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def _use(link: Link) -> None:
     if locator.is_http(link.url):
         keys.http_key(keys.request_url(link.url))
     elif not locator.is_vcs(link.url):
-        assert isinstance(http_entries.stamp(links.to_path(link.url)), http_entries.FileStamp | None)
+        assert isinstance(entries.stamp(links.to_path(link.url)), entries.FileStamp | None)
 
 
 _SUPPORTING = Environment(sys.executable)
@@ -228,8 +228,8 @@ _ORIGIN = st.fixed_dictionaries(
 @given(document=_ORIGIN | _JSON)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_origin(tmp_path: Path, document: Any) -> None:
-    (tmp_path / http_entries.ORIGIN).write_text(json.dumps(document))
-    origin = locator.read_origin(str(tmp_path))
+    (tmp_path / entries.ORIGIN).write_text(json.dumps(document))
+    origin = built_wheels.read_origin(str(tmp_path))
     if origin is not None:
         _use(Link(origin.url, origin.digests, None, origin.subdirectory))
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pinstall.inspection import integrity
 from pinstall.model import digest
-from pinstall.pip_cache.http_entries import Entry, Span, open_content
+from pinstall.pip_cache.entries import HttpEntry, Span, open_content
 from tests.lab import flip
 from tests.packages import sdist, wheel
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _entry(path: Path, span: Span | None = None) -> Entry:
-    return Entry("download", "key", (str(path),), path.name, span=span)
+def _entry(path: Path, span: Span | None = None) -> HttpEntry:
+    return HttpEntry("download", "key", (str(path),), path.name, span=span)
 
 
 def _digests(path: Path, algorithms: list[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinstall.pip_cache.http_entries import FileStamp
+from pinstall.pip_cache.entries import FileStamp
 from pinstall.storage.files import write_file
 from pinstall.storage.ledger import Ledger, Proof, write_all
 from pinstall.storage.lock import clock

@@ -268,6 +268,26 @@ def test_origin_of_a_library_in_a_data_folder_is_in_site_packages(tmp_path: Path
     assert libraries(_zip({"demo-1.0.data/platlib/demo/_x.so": module}), str(site), [], {}) == Libraries(("libfoo.so.1",))
 
 
+@pytest.mark.parametrize(
+    ("member", "found"),
+    [
+        ("demo-1.0.data/scripts/tool", True),
+        ("demo-1.0.data/data/bin/tool", True),
+        ("demo-1.0.data/data/share/bin/tool", False),
+        ("demo/bin/tool", False),
+    ],
+)
+def test_programs_need_libraries_too(tmp_path: Path, member: str, *, found: bool) -> None:
+    prefix = tmp_path / "prefix"
+    site = prefix / "lib" / "python3.99" / "site-packages"
+    site.mkdir(parents=True)
+    foo = _library(prefix, "libfoo.so.1")
+    tool = _library(tmp_path, "tool", "-Wl,-rpath,$ORIGIN/..", needs=[foo])
+    said = libraries(_zip({member: tool}), str(site), [], {})
+    assert said is not None
+    assert (said.found, said.missing) == ((("libfoo.so.1",), ()) if found else ((), ("libfoo.so.1",)))
+
+
 def test_a_wheel_without_libraries_needs_none_and_does_not_import_elftools(tmp_path: Path) -> None:
     made = tmp_path / "demo.whl"
     made.write_bytes(_zip({"demo.py": b"", "demo.so/x.py": b"", "demo_so": b"\x7fELF"}).getvalue())

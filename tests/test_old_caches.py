@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache import entries, http_entries, keys
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_a_body_of_any_size_is_passed_over(lab: Lab, tmp_path: Path) -> None:
     assert found is not None
     entry, response, _ = found
     assert (entry.layout, response.status) == (keys.ONE_FILE, 200)
-    with http_entries.open_content(entry) as file:
+    with entries.open_content(entry) as file:
         assert file.read() == path.read_bytes()
     assert peak < 5_000_000
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pinstall.model import links
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries, http_entries
 from pinstall.storage import actions, cleanup, lock, store
 from tests.lab import VERSIONS, flip
 from tests.packages import sdist, wheel
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.index import Index
     from tests.lab import Environment, Lab, Result
 
-    Act = Callable[[Lab, http_entries.Entry], None]
+    Act = Callable[[Lab, entries.HttpEntry], None]
 
 _FILE = "/files/demo-1.0-py3-none-any.whl"
 _PATHS = {"page": "/simple/demo/", "metadata": f"{_FILE}.metadata", "download": _FILE}
@@ -47,7 +47,7 @@ def _filled(version: str) -> Callable[[Lab, Index], None]:
     return fill
 
 
-def _entry(lab: Lab, index: Index, version: str, path: str) -> http_entries.Entry:
+def _entry(lab: Lab, index: Index, version: str, path: str) -> entries.HttpEntry:
     found = _http(lab, version).entry("download", links.Link(index.base + path), (), None)
     assert found is not None
     return found
@@ -57,22 +57,22 @@ def _http(lab: Lab, version: str) -> http_entries.HttpCache:
     return http_entries.HttpCache(str(lab.cache), tuple(map(int, version.split("."))))
 
 
-def _spent(lab: Lab, entry: http_entries.Entry) -> None:
+def _spent(lab: Lab, entry: entries.HttpEntry) -> None:
     with lock.held(str(lab.cache), 5, print):
-        assert actions.spend(str(lab.cache), entry, http_entries.stamp(entry.content))
+        assert actions.spend(str(lab.cache), entry, entries.stamp(entry.content))
 
 
-def _set_aside(lab: Lab, entry: http_entries.Entry) -> None:
+def _set_aside(lab: Lab, entry: entries.HttpEntry) -> None:
     with lock.held(str(lab.cache), 5, print):
-        assert actions.set_aside(str(lab.cache), entry, http_entries.stamp(entry.content), "")
+        assert actions.set_aside(str(lab.cache), entry, entries.stamp(entry.content), "")
 
 
-def _and_back(lab: Lab, entry: http_entries.Entry) -> None:
+def _and_back(lab: Lab, entry: entries.HttpEntry) -> None:
     _set_aside(lab, entry)
     kept = store.http_entry(str(lab.cache), entry)
     assert kept is not None
     with lock.held(str(lab.cache), 5, print):
-        assert actions.bring_back(str(lab.cache), kept, http_entries.stamp(kept.content))
+        assert actions.bring_back(str(lab.cache), kept, entries.stamp(kept.content))
 
 
 @pytest.mark.parametrize("act", [_spent, _set_aside])
@@ -165,7 +165,7 @@ def test_another_version_is_set_aside_while_a_pip_asks(lab: Lab, version: str, w
     environment = lab.environment(version)
     lab.pip(environment, "-i", index.url, wanted)
     assert _FILE in index.unchanged
-    assert [line.startswith("moved demo-1.0-py3-none-any.whl") for line in said] == [True]
+    assert [line.startswith("set aside demo-1.0-py3-none-any.whl") for line in said] == [True]
     assert environment.installed("demo") == "1.0 1.0"
     again = lab.environment(version)
     lab.pinstall(again, "-i", index.url, wanted)
@@ -216,7 +216,7 @@ def test_a_built_wheel_stays_while_a_pip_is_about_to_install_it(lab: Lab, versio
     environment = lab.environment(version)
     lab.pip(environment, "-i", index.url, "demo==2.0", "last")
     (line,) = said
-    assert line.startswith("moved demo-2.0.tar.gz, demo-2.0-py3-none-any.whl out of pip's cache: another version is pinned ")
+    assert line.startswith("set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: ")
     assert environment.installed("demo") == "2.0 2.0"
 
 

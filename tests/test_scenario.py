@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.packages import sdist
+from tests.test_tidy import WHY
 
 if TYPE_CHECKING:
     from tests.lab import Lab
@@ -24,9 +25,7 @@ def test_psycopg2(lab: Lab) -> None:
     lab.time_passes()
     assert [wheel.name for wheel in lab.wheels()] == ["psycopg2-2.4.1-py3-none-any.whl"]
     assert [body.read_bytes() for body in lab.bodies()] == [(index.root / "psycopg2-2.4.1.tar.gz").read_bytes()]
-    moved = "moved psycopg2-2.4.4.tar.gz, psycopg2-2.4.4-py3-none-any.whl out of pip's cache"
-    why = "another version is pinned (other-version); they are restored when pinned"
-    assert done.said == [f"{moved}: {why}; psycopg2==2.4.1 (argument)"]
+    assert done.said == [f"set aside psycopg2-2.4.4.tar.gz, psycopg2-2.4.4-py3-none-any.whl: {WHY}"]
 
     index.forget()
     newer = lab.environment()

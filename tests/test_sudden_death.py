@@ -21,7 +21,8 @@ from pinstall.inspection import build_record
 from pinstall.inspection.build_record import BuildRecord
 from pinstall.inspection.sdist_scan import Source
 from pinstall.pip_cache import keys
-from pinstall.pip_cache.http_entries import Entry, is_spent, stamp
+from pinstall.pip_cache.entries import BuiltWheel, Entry, HttpEntry, stamp
+from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import actions, cleanup, ledger, lock, store, view
 from pinstall.storage.view import ViewPlan
 from tests.faults import ERRORS, KILL, Fault, injected
@@ -40,19 +41,17 @@ _BODY = b"body" * 3000
 _PROOF = ledger.Proof(stamp(__file__), 0, {"sha256": "a" * 64})  # type: ignore[arg-type]
 
 
-def _download(cache: Path, name: str) -> Entry:
-    own = Entry(
+def _download(cache: Path, name: str) -> HttpEntry:
+    own = HttpEntry(
         "download", _KEYS[name], tuple(str(cache / path) for path in keys.http_paths(_KEYS[name], keys.TWO_FILES)), name
     )
     return own._replace(paths=store.http_paths(str(cache), own)) if name == "stored" else own
 
 
-def _built(cache: Path, name: str) -> Entry:
+def _built(cache: Path, name: str) -> BuiltWheel:
     own = cache / keys.wheel_path(_KEYS[name])
     folder = Path(store.builds_folder(str(cache), _KEYS[name]), "f" * 16) if name == "kept" else own
-    return Entry(
-        "built", f"{_KEYS[name]}/{'f' * 16}", (str(folder / "demo-1.0-py3-none-any.whl"),), "demo-1.0-py3-none-any.whl"
-    )
+    return BuiltWheel(_KEYS[name], str(folder / "demo-1.0-py3-none-any.whl"))
 
 
 def _make_cache(cache: Path) -> None:

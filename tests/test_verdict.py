@@ -14,7 +14,7 @@ from pinstall.model.links import ParsedFilename, parsed
 from pinstall.model.pins import Pin
 from pinstall.model.verdict import Delete, Evidence, Hide, Keep, SetAside, Unreadable, decide
 from pinstall.pip_cache import locator
-from pinstall.pip_cache.http_entries import Entry
+from pinstall.pip_cache.entries import BuiltWheel, Entry, HttpEntry
 
 _A, _B, _C = "a" * 64, "b" * 64, "c" * 64
 _MD5 = "d" * 32
@@ -27,7 +27,9 @@ def _pin(*hashes: Digest, spec: str = "==1.0", url: str = "") -> Pin:
 def _entry(kind: str = "download", *stated: Digest, version: str = "1.0") -> Entry:
     found = parsed(version)
     assert found is not None
-    return Entry(kind, "key", ("/cache/x",), "demo-1.0.tar.gz", stated, ParsedFilename(version, found))
+    if kind == "built":
+        return BuiltWheel("key", "/cache/demo-1.0.tar.gz", ParsedFilename(version, found))
+    return HttpEntry(kind, "key", ("/cache/x",), "demo-1.0.tar.gz", stated, ParsedFilename(version, found))
 
 
 def _sha(value: str) -> Digest:
@@ -65,6 +67,20 @@ _CASES: list[tuple[str, Pin, Entry, Evidence, Any]] = [
     (
         "built, another version in this place",
         _pin(),
+        _entry("built", version="2.0"),
+        Evidence(name="demo", version="2.0"),
+        "mislabelled",
+    ),
+    (
+        "built from a URL that names the version",
+        _pin(spec="", url="https://h/demo-1.0.tar.gz?x#sha256=aa"),
+        _entry("built", version="1.0+cpu"),
+        Evidence(name="demo", version="1.0+cpu"),
+        Keep,
+    ),
+    (
+        "built from a URL that names another version",
+        _pin(spec="", url="https://h/demo-1.0.tar.gz?x#sha256=aa"),
         _entry("built", version="2.0"),
         Evidence(name="demo", version="2.0"),
         "mislabelled",
@@ -114,7 +130,7 @@ _BUILT = Evidence(name="demo", version="1.0")
 _WRONG = f"its hash is sha256:{_B[:12]}..., but the index or URL states sha256:{_A[:12]}..."
 # What is said of each: the whole of it, because users act on it.
 _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
-    ("a head", _pin(), _entry("page")._replace(fault="no head"), Evidence(), Delete("damaged", "no head")),
+    ("a head", _pin(), HttpEntry("page", "key", ("/cache/x",), fault="no head"), Evidence(), Delete("damaged", "no head")),
     ("wrong", _pin(), _entry("download", _sha(_A)), Evidence({"sha256": _B}), Delete("wrong-hash", _WRONG)),
     (
         "not the pin's",

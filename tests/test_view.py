@@ -10,7 +10,7 @@ import pytest
 
 from pinstall.inspection.build_record import BuildRecord
 from pinstall.inspection.sdist_scan import Source
-from pinstall.pip_cache.http_entries import Entry
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.keys import wheel_path
 from pinstall.storage import actions, lock, view
 from pinstall.storage.view import ViewPlan
@@ -37,9 +37,9 @@ def cache(tmp_path: Path) -> Path:
     return root
 
 
-def _entry(cache: Path, key: str) -> Entry:
+def _entry(cache: Path, key: str) -> BuiltWheel:
     (path,) = (cache / wheel_path(key)).glob("*.whl")
-    return Entry("built", f"{key}/{path.name}", (str(path),), path.name)
+    return BuiltWheel(key, str(path))
 
 
 def _seen(folder: str) -> set[str]:

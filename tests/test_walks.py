@@ -92,8 +92,6 @@ _EXAMPLES: dict[tuple[str, str], Callable[[Lab, Index, tuple[str, ...]], None]] 
 }
 # tests/test_walk.py runs it as a whole.
 _ONE_STORY = "walk-cache.md"
-# What needs the registry: installing pinstall itself.
-_NOT_HERE = {("README.md", "Install and uninstall")}
 _FOUND = [
     section
     for document in (
@@ -101,7 +99,6 @@ _FOUND = [
         *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")) if path.name != _ONE_STORY),
     )
     for section in sections(document)
-    if (section.document, section.heading) not in _NOT_HERE
 ]
 
 

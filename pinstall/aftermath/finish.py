@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pinstall import messages
@@ -9,10 +11,13 @@ from pinstall.aftermath import other_versions, record_builds
 from pinstall.aftermath.outcome import CRASHED, FAILED, under_lock
 from pinstall.checks.satisfied import is_installed
 from pinstall.messages import NOTE, WARNING
-from pinstall.model.verdict import Delete
+from pinstall.model import links
+from pinstall.model.names import normalized
+from pinstall.model.pins import project_named
+from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 from pinstall.pip_cache import keys
 from pinstall.storage import build_notes, cleanup, lock
-from pinstall.storage.ledger import write_all
+from pinstall.storage.ledger import count, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +37,7 @@ def other_versions_now(prepared: Prepared) -> dict[Pin, list[OtherVersion]]:
     if not prepared.is_at_work or prepared.settings.keeps_versions:
         return {}
     pins = [pin for pin in prepared.pins if pin.has_version and prepared.cache.locate(pin).complete]
-    return {pin: other_versions.find(prepared.cache, pin) for pin in pins}
+    return {pin: other_versions.find(prepared.cache, pin, prepared.wanted) for pin in pins}
 
 
 def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
@@ -57,7 +62,47 @@ def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
     if status in (FAILED, CRASHED):
         _explain(prepared, rescue, status, journal)
     unwanted = _unwanted(prepared, outcome.others) if status == 0 and prepared.uses_cache else []
+    _note_wanted(prepared, status)
     _write(prepared, name, unwanted, journal)
+    if prepared.is_at_work and count(prepared.cache.root, _counts(prepared, status, journal)):
+        from pinstall.storage import statistics
+
+        statistics.compact(prepared.cache.root)
+
+
+def _counts(prepared: Prepared, status: int, journal: Journal) -> dict[str, int]:
+    """Return the counters of this call for `pinstall-cache stats`. A file counts as a hit once pip has succeeded with it."""
+    counts = Counter({"calls": 1, "failed": int(status != 0), "built": len(journal.built)})
+    for done in journal.done:
+        match done.verdict:
+            case Delete(reason):
+                counts[f"removed {reason}"] += 1
+            case SetAside(reason):
+                counts[f"set aside {reason}"] += 1
+            case _:
+                counts["restored"] += 1
+    for finding in prepared.plan.hidden:
+        if isinstance(finding.verdict, Hide):
+            counts[f"rebuilt {finding.verdict.reason}"] += 1
+    counts["set aside other-version"] += len(journal.set_aside)
+    counts["healed"] += len(journal.healed["removed"]) if journal.healed else 0
+    if status == 0:
+        counts.update(_hits(prepared, journal))
+    return {name: number for name, number in counts.items() if number}
+
+
+def _hits(prepared: Prepared, journal: Journal) -> Counter[str]:
+    """Count the pins whose file pip took from its cache: a built wheel, else a wheel, else another download."""
+    builds = {finding.pin.project for finding in prepared.plan.used}
+    sizes: dict[str, tuple[bool, int]] = {}
+    for finding in journal.examined:
+        is_hit = finding.entry.kind == "download" and isinstance(finding.verdict, Keep) and finding.stamp is not None
+        if is_hit and finding.stamp is not None:
+            found = (finding.entry.filename.endswith(".whl"), finding.stamp.size)
+            sizes[finding.pin.project] = max(found, sizes.get(finding.pin.project, (False, 0)))
+    downloads = [size for project, (_, size) in sizes.items() if project not in builds]
+    missed = len({pin.project for pin in prepared.pins} - builds - sizes.keys())
+    return Counter({"built hits": len(builds), "download hits": len(downloads), "bytes": sum(downloads), "missed": missed})
 
 
 def _look_for_unknown_layout(prepared: Prepared, name: str, journal: Journal) -> None:
@@ -84,20 +129,47 @@ def _explain(prepared: Prepared, rescue: Rescue | None, status: int, journal: Jo
 def _write(prepared: Prepared, name: str, unwanted: Sequence[OtherVersion], journal: Journal) -> None:
     """Move *unwanted* versions to the store, write the ledgers, shrink the store and remove leftovers, if the lock is free."""
     root, ledgers = prepared.cache.root, prepared.checker.prover.ledgers.values()
-    if not (unwanted or name or any(ledger.changed for ledger in ledgers) or cleanup.has_litter(root)):
+    wanted = prepared.wanted
+    if not (unwanted or name or wanted.changed or any(ledger.changed for ledger in ledgers) or cleanup.has_litter(root)):
         return
     try:
         with lock.held(root, 0, lambda line: journal.say(WARNING, line)):
-            moved = other_versions.put_away(root, unwanted) if unwanted else {}
+            if unwanted or wanted.changed:
+                wanted.write()
+            moved = other_versions.put_away(root, unwanted, wanted) if unwanted else {}
             write_all(ledgers)
             if moved or name:
                 cleanup.prune(root, prepared.settings.store_size)
             cleanup.sweep(root)
     except (OSError, lock.LockTimeoutError):
         return
-    for pin, names in moved.items():
+    for names in moved.values():
         journal.set_aside += names
-        journal.say(NOTE, messages.set_aside_versions(pin, names))
+    for level, line in messages.set_aside_versions(moved):
+        journal.say(level, line)
+
+
+def _note_wanted(prepared: Prepared, status: int) -> None:
+    """Note the versions that this call pins, and those that pip has installed for its pins, as wanted.
+
+    What pip installed for an unpinned requirement alone counts only if pinstall had to restore it: then two projects need two
+    versions of it.
+    """
+    environment, call = prepared.cache.environment, prepared.cache.call
+    environment.forget()
+    for pin in prepared.pins:
+        if (version := pin.version) and (pin.requested or (status == 0 and is_installed(pin, environment))):
+            prepared.wanted.add(pin.project, version)
+    if status:
+        return
+    pinned = {pin.project for pin in prepared.pins}
+    loose = {project_named(line.text) for line in call.lines if not line.constraint} - pinned
+    restored = {finding.pin.project for finding in prepared.plan.acts if finding.stored and isinstance(finding.verdict, Keep)}
+    for folder in set(environment.folders()) - set(prepared.dist_infos):
+        name, _, text = os.path.basename(folder).removesuffix(".dist-info").rpartition("-")
+        project, version = normalized(name), links.parsed(text)
+        if version and (project in restored or (pinned and project not in loose)):
+            prepared.wanted.add(project, version)
 
 
 def _note_unchanged(prepared: Prepared) -> None:
@@ -116,8 +188,8 @@ def _tell_of_other_versions(prepared: Prepared, status: int, journal: Journal) -
     would: dict[Pin, list[str]] = {}
     for other in _unwanted(prepared, {}) if status == 0 and prepared.uses_cache else ():
         would.setdefault(other.pin, []).append(other.entry.filename)
-    for pin, names in would.items():
-        journal.say(NOTE, messages.set_aside_versions(pin, names, would=True))
+    for level, line in messages.set_aside_versions(would, would=True):
+        journal.say(level, line)
 
 
 def _unwanted(prepared: Prepared, found: Mapping[Pin, list[OtherVersion]]) -> list[OtherVersion]:
@@ -130,4 +202,5 @@ def _unwanted(prepared: Prepared, found: Mapping[Pin, list[OtherVersion]]) -> li
     elsewhere = cache.call.has(*_ELSEWHERE, "dry_run")
     pinned = [pin for pin in prepared.pins if pin.has_version]
     settled = [pin for pin in pinned if (pin.requested if elsewhere else is_installed(pin, environment))]
-    return [other for pin in settled for other in (found[pin] if pin in found else other_versions.find(cache, pin))]
+    wanted = prepared.wanted
+    return [other for pin in settled for other in (found[pin] if pin in found else other_versions.find(cache, pin, wanted))]

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.checks import candidates
 from pinstall.inspection import integrity
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import Entry, FileStamp
+    from pinstall.pip_cache.entries import Entry, FileStamp
     from pinstall.pip_cache.locator import Cache
+    from pinstall.storage.wanted import Wanted
 
 
 class OtherVersion(NamedTuple):
@@ -26,41 +28,58 @@ class OtherVersion(NamedTuple):
     identity: str
 
 
-def find(cache: Cache, pin: Pin) -> list[OtherVersion]:
-    """Return the cache entries of other versions of *pin*'s project. Takes no lock, because it hashes built wheels."""
-    return list(_find(cache, pin))
+def find(cache: Cache, pin: Pin, wanted: Wanted) -> list[OtherVersion]:
+    """Return the cache entries of versions of *pin*'s project that no call wants.
+
+    Takes no lock, because it hashes built wheels.
+    """
+    return list(_find(cache, pin, wanted))
 
 
-def _find(cache: Cache, pin: Pin) -> Iterator[OtherVersion]:
+def _find(cache: Cache, pin: Pin, wanted: Wanted) -> Iterator[OtherVersion]:
     for entry in candidates.other_versions(cache, pin):
-        stamp = http_entries.stamp(entry.content)
-        if stamp is None or (entry.kind == "built" and actions.is_left(cache.root, entry)):
+        stamp = entries.stamp(entry.content)
+        is_left = isinstance(entry, BuiltWheel) and actions.is_left(cache.root, entry)
+        if stamp is None or is_left or is_wanted(pin, entry, wanted):
             continue
         try:
-            identity = _digest(entry) if entry.kind == "built" else ""
+            identity = _digest(entry) if isinstance(entry, BuiltWheel) else ""
         except OSError:
             continue
         yield OtherVersion(pin, entry, stamp, identity)
 
 
+def is_wanted(pin: Pin, entry: Entry, wanted: Wanted) -> bool:
+    """Return whether a call has lately pinned the version of *entry*, which is one of *pin*'s project."""
+    return entry.label is not None and wanted.has(pin.project, entry.label.version)
+
+
 def _digest(entry: Entry) -> str:
-    with http_entries.open_content(entry) as file:
+    with entries.open_content(entry) as file:
         return integrity.digests(file, ["sha256"])["sha256"]
 
 
-def put_away(root: str, found: Iterable[OtherVersion]) -> dict[Pin, list[str]]:
+def put_away(root: str, found: Iterable[OtherVersion], wanted: Wanted) -> dict[Pin, list[str]]:
     """Set aside the entries in *found*; return the file names of those that were moved, by pin. The caller holds the lock.
 
-    Moves nothing while another pinstall is running: its pip may be about to install a built wheel.
+    Moves nothing while another pinstall is running: its pip may be about to install a built wheel. Leaves the versions that
+    are *wanted* by now.
     """
     if lock.live_calls(root):
         return {}
     moved: dict[Pin, list[str]] = {}
     for other in found:
+        if is_wanted(other.pin, other.entry, wanted):
+            continue
         try:
-            act = actions.leave if other.entry.kind == "built" else actions.set_aside
-            if act(root, other.entry, other.stamp, other.identity):
+            if _put_away(root, other):
                 moved.setdefault(other.pin, []).append(other.entry.filename)
         except (actions.NotDoneError, actions.ChangedError):
             continue  # the entry does no harm in pip's cache
     return moved
+
+
+def _put_away(root: str, other: OtherVersion) -> bool:
+    if isinstance(other.entry, BuiltWheel):
+        return actions.leave(root, other.entry, other.stamp, other.identity)
+    return actions.set_aside(root, other.entry, other.stamp, other.identity)

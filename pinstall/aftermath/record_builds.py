@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pinstall.model import links
 from pinstall.model.names import normalized
 from pinstall.model.pins import settings_by_project
-from pinstall.pip_cache import http_entries
-from pinstall.pip_cache.http_entries import Entry
+from pinstall.pip_cache import built_wheels, entries
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, build_notes, store, view
 
 if TYPE_CHECKING:
@@ -32,17 +32,19 @@ def builds(prepared: Prepared, name: str) -> list[str]:
     settings = settings_by_project(prepared.cache.call.lines)
     for finding in prepared.plan.used:
         record = finding.record
-        if record:
-            actions.touch(root, finding.entry, record)
-        if record and not record.seen and store.record(root, finding.entry.key.partition("/")[0], record.wheel) is None:
+        entry = finding.entry
+        if record is None or not isinstance(entry, BuiltWheel):
+            continue
+        actions.touch(root, entry, record)
+        if not record.seen and store.record(root, entry.wheel_key, record.wheel) is None:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
-                actions.adopt(root, finding.entry, record)
+                actions.adopt(root, entry, record)
     notes = _by_wheel(prepared.notes)
     built = list(view.built(root, name)) if name else list(_built_in_place(prepared, notes))
     for key, path in built:
         filename = os.path.basename(path)
         project = normalized(filename.partition("-")[0])
-        entry = Entry("built", f"{key}/{filename}", (path,), filename, (), links.label(filename, project))
+        entry = BuiltWheel(key, path, links.label(filename, project))
         found.append(filename)
         with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()
@@ -70,8 +72,8 @@ def _by_wheel(folder: str) -> dict[str, list[Note]]:
 
 def _built_in_place(prepared: Prepared, notes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield (key, path) of each watched wheel that pip has built into its own cache, because the call has no view."""
-    for folder, key in http_entries.walk_built(prepared.cache.root) if notes else ():
-        for name in http_entries.names(folder):
+    for folder, key in built_wheels.walk_built(prepared.cache.root) if notes else ():
+        for name in entries.names(folder):
             path = os.path.join(folder, name)
             if name in notes and os.lstat(path).st_mtime >= prepared.began - 1:
                 yield key, path

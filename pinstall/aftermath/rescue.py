@@ -16,8 +16,8 @@ from pinstall.inspection import integrity
 from pinstall.model import links
 from pinstall.model.names import normalized
 from pinstall.model.verdict import not_found
-from pinstall.pip_cache import http_entries, keys
-from pinstall.pip_cache.http_entries import Entry
+from pinstall.pip_cache import built_wheels, entries, http_entries, keys
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, store, view
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pinstall.checks.checker import Checker
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import FileStamp
+    from pinstall.pip_cache.entries import Entry, FileStamp
     from pinstall.pip_process import Observation
 
 # Seconds. If builds took longer, pip does not run again.
@@ -45,7 +45,7 @@ class Wrong(NamedTuple):
 class _BadWheel(NamedTuple):
     """A built wheel that the second run must not use, because it is damaged or lacks a library (``missing``)."""
 
-    entry: Entry
+    entry: BuiltWheel
     stamp: FileStamp | None
     damage: str
     missing: str
@@ -171,14 +171,14 @@ class Rescue:
         return wrong
 
     def _delete(self, entry: Entry, stamp: FileStamp | None, name: str, reason: str) -> list[Wrong]:
-        act = actions.delete if entry.kind == "built" else actions.spend
+        root = self._cache.root
         with suppress(actions.NotDoneError, actions.ChangedError):
-            if act(self._cache.root, entry, stamp):
+            if actions.delete(root, entry, stamp) if isinstance(entry, BuiltWheel) else actions.spend(root, entry, stamp):
                 return [Wrong(name, reason)]
         return []
 
     def _stamps(self, key: str) -> tuple[FileStamp | None, ...]:
-        return tuple(map(http_entries.stamp, self.survey.entry(key).paths))
+        return tuple(map(entries.stamp, self.survey.entry(key).paths))
 
     def _worth_keeping(self, folder: str, received: frozenset[str]) -> frozenset[str]:
         layout = self._cache.http.layout
@@ -211,30 +211,30 @@ class Rescue:
             with suppress(OSError):
                 damage, missing = self._faults(entry)
             if damage or missing:
-                yield _BadWheel(entry, http_entries.stamp_of(entry), damage, missing)
+                yield _BadWheel(entry, entries.stamp_of(entry), damage, missing)
 
-    def _used_wheels(self) -> Iterator[Entry]:
+    def _used_wheels(self) -> Iterator[BuiltWheel]:
         opened = {os.path.realpath(path) for path in self.first.opened if path.endswith(".whl")}
         room = _MOST_WHEELS if self.first.nested else 0
-        for folder, key in (*http_entries.walk_built(self._cache.root), *self._stored()):
-            for name in http_entries.names(folder):
+        for folder, key in (*built_wheels.walk_built(self._cache.root), *self._stored()):
+            for name in entries.names(folder):
                 path = os.path.join(folder, name)
-                found = http_entries.stamp(path) if name.endswith(".whl") else None
+                found = entries.stamp(path) if name.endswith(".whl") else None
                 if found is not None and (path in opened or found.size <= room):
                     room -= 0 if path in opened else found.size
                     label = links.label(name, normalized(name.partition("-")[0]))
-                    yield Entry("built", f"{key}/{name}", (path,), name, (), label)
+                    yield BuiltWheel(key, path, label)
 
     def _stored(self) -> Iterator[tuple[str, str]]:
         for key, folder in store.build_folders(self._cache.root):
             yield folder, key
 
-    def _faults(self, entry: Entry) -> tuple[str, str]:
-        with http_entries.open_content(entry) as file:
+    def _faults(self, entry: BuiltWheel) -> tuple[str, str]:
+        with entries.open_content(entry) as file:
             sha256 = integrity.digests(file, ["sha256"])["sha256"]
             file.seek(0)
             if fault := integrity.archive(file, entry.filename).fault:
                 return fault, ""
-        record = store.record(self._cache.root, entry.key.partition("/")[0], sha256)
+        record = store.record(self._cache.root, entry.wheel_key, sha256)
         missing = self._checker.builds.missing(entry, record) if record else ()
         return "", not_found(missing) if missing else ""

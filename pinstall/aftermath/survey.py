@@ -21,8 +21,8 @@ from pinstall.inspection.identify import identify
 from pinstall.invocation import toml_sources
 from pinstall.model import digest, foreign_data, links
 from pinstall.model.pins import project_named
-from pinstall.pip_cache import http_entries, index_pages, keys, locator
-from pinstall.pip_cache.catalogue import is_page, project_of
+from pinstall.pip_cache import entries, http_entries, index_pages, keys, locator
+from pinstall.pip_cache.catalogue import is_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from pinstall.model.digest import Digest
     from pinstall.model.links import Link, ParsedFilename
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import Entry, Response
+    from pinstall.pip_cache.entries import HttpEntry
+    from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.index_pages import IndexFile
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import Observation
@@ -92,17 +93,17 @@ class Survey:
         for pin in self._pins:
             self._add_pin(pin)
         for place in filter(locator.is_http, cache.call.find_links):
-            self._add(index_pages.remote(place).link(), project_of(links.Link(place).filename), recent=True)
+            self._add(index_pages.remote(place).link(), links.project_of(links.Link(place).filename), recent=True)
         for key in (*self.used.old, *self.used.new):
             self._read_page(key)
         if observation.nested:
             self._read_build_requirements()
         self._judge()
 
-    def entry(self, key: str) -> Entry:
+    def entry(self, key: str) -> HttpEntry:
         """Return the entry with this *key* and the paths of its files in pip's cache, where it may be missing."""
         paths = tuple(os.path.join(self._cache.root, path) for path in keys.http_paths(key, self._cache.http.layout))
-        return http_entries.Entry("", key, paths, "", layout=self._cache.http.layout)
+        return entries.HttpEntry("", key, paths, layout=self._cache.http.layout)
 
     @property
     def known(self) -> frozenset[str]:
@@ -161,7 +162,7 @@ class Survey:
         if response is None or not is_page(response):
             return False
         offers = self.offers(key)
-        project = next((name for offer in offers if (name := project_of(offer.filename))), "")
+        project = next((name for offer in offers if (name := links.project_of(offer.filename))), "")
         self._projects[key] = project
         base = self._own_url(key, project) if project else ""
         for offer in offers:
@@ -178,7 +179,7 @@ class Survey:
         if entry is None or response is None:
             return []
         try:
-            with http_entries.open_content(entry) as file:
+            with entries.open_content(entry) as file:
                 return index_pages.parse(file.read(index_pages.LARGEST + 1), response.headers, "")
         except Exception as error:  # noqa: BLE001 (a library's error for one page must not end the call)
             foreign_data.reason(error)
@@ -253,11 +254,11 @@ class Survey:
         except Exception:  # noqa: BLE001 (if a library fails on an entry, the entry is not vouched for)
             return False
 
-    def _content(self, key: str) -> Entry | None:
+    def _content(self, key: str) -> HttpEntry | None:
         """Return the entry *key* with the span of its body; None for a redirect, and for an entry that pip cannot read."""
         entry = self.entry(key)
-        head = http_entries.read_head(entry.paths[0]) if http_entries.stamp(entry.paths[0]) is not None else None
-        if head is None or head.fault or head.unreadable or head.response.status != 200 or http_entries.stamp_of(entry) is None:
+        head = http_entries.read_head(entry.paths[0]) if entries.stamp(entry.paths[0]) is not None else None
+        if head is None or head.fault or head.unreadable or head.response.status != 200 or entries.stamp_of(entry) is None:
             return None
         return entry._replace(span=head.span if entry.layout is keys.ONE_FILE else None)
 
@@ -269,9 +270,9 @@ class Survey:
         claims = self.claims.get(key) or list(_content_claims(entry))
         stated = [known for claim in claims if (known := digest.known(claim.digests))]
         stated += [known for pin in self._pins if claims and (known := self._pinned(pin, claims[0]))]
-        stamp = http_entries.stamp(entry.content)
+        stamp = entries.stamp(entry.content)
         size = stamp.size if stamp and not self._cache.call.is_quiet else 0
-        with http_entries.open_content(entry) as whole, terminal.shown(whole, size, self.name(key)) as file:
+        with entries.open_content(entry) as whole, terminal.shown(whole, size, self.name(key)) as file:
             found = integrity.digests(file, {d.algorithm for known in stated for d in known})
             if stated:
                 wrong = next((known for known in stated if digest.agree(known, found) is False), None)
@@ -297,7 +298,7 @@ class Survey:
         entry = self._content(key)
         if entry is None:
             return ""
-        with suppress(OSError), http_entries.open_content(entry) as file:
+        with suppress(OSError), entries.open_content(entry) as file:
             return integrity.digests(file, ["sha256"])["sha256"]
         return ""
 
@@ -314,7 +315,7 @@ class Survey:
         try:
             if not stated:
                 return "" if any(claim.digests or claim.is_metadata for claim in claims) else self.fault(key)
-            with http_entries.open_content(entry) as file:
+            with entries.open_content(entry) as file:
                 found = integrity.digests(file, {d.algorithm for known in stated for d in known})
         except OSError:
             return ""
@@ -322,9 +323,9 @@ class Survey:
         return digest.mismatch(wrong[0], found) if len(wrong) == len(stated) else ""
 
 
-def _content_claims(entry: Entry) -> Iterator[Claim]:
+def _content_claims(entry: HttpEntry) -> Iterator[Claim]:
     """Yield a claim made from the content of an archive that no page lists."""
-    with http_entries.open_content(entry) as file:
+    with entries.open_content(entry) as file:
         what = identify(file)
     if what.kind == "download" and what.project:
         version = links.parsed(what.version)
@@ -336,7 +337,7 @@ def listed(offers: Iterable[IndexFile], cache: Cache) -> set[tuple[str, str]]:
     """Return the statements of a page on each file that this call could use, to compare two versions of the page."""
     found = set()
     for offer in offers:
-        label = links.label(offer.filename, project_of(offer.filename))
+        label = links.label(offer.filename, links.project_of(offer.filename))
         if label is not None and cache.usable(label):
             found.add((offer.filename, repr(offer.file)))
     return found

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pinstall.pip_cache import http_entries, keys, locator
-from pinstall.pip_cache.http_entries import Entry
+from pinstall.pip_cache import built_wheels, entries, keys
 from pinstall.storage import lock, view
 
 if TYPE_CHECKING:
@@ -28,12 +27,12 @@ def signs(cache: Cache, name: str, began: float) -> Iterator[str]:
     """
     views = [os.path.join(cache.root, *view.parts(name))] if name else []
     for folder in (cache.root, *views):
-        for found in http_entries.names(folder):
+        for found in entries.names(folder):
             if found not in _FOLDERS and not found.startswith(".") and os.path.isdir(os.path.join(folder, found)):
                 yield found
-    for folder, key in http_entries.walk_built(views[0] if views else cache.root):
-        origin = locator.read_origin(folder) if _changed(folder) >= began else None
-        if origin and cache.source_of(Entry("built", key, (), ""), origin) is None:
+    for folder, key in built_wheels.walk_built(views[0] if views else cache.root):
+        origin = built_wheels.read_origin(folder) if _changed(folder) >= began else None
+        if origin and cache.source_of(key, origin) is None:
             yield "built wheels in unknown folders"
 
 

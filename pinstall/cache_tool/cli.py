@@ -5,26 +5,27 @@ For commands that ``pip cache`` has too, it prints the same texts as pip.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
-import re
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from pinstall import __version__, environment, messages, terminal
-from pinstall.cache_tool import display, inventory, removal, verify
+from pinstall import environment, messages, terminal
+from pinstall.cache_tool import arguments as command_line
+from pinstall.cache_tool import display, inventory, removal, restore, tables, verify
 from pinstall.cache_tool.patterns import matches
 from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
 from pinstall.invocation import invocation
 from pinstall.invocation.options import UnreadableCallError
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries, http_entries, scan
 from pinstall.pip_cache.locator import Cache
 from pinstall.storage import actions, lock, view
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pinstall.cache_tool.inventory import Inventory, Item
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 _BAD = 1
 _PARTS = ("http-v2", "http", "wheels")
 _INTERRUPTED = 130
-_SECONDS = {"h": 3_600, "d": 86_400, "w": 604_800}
-_SHELLS = ("bash", "fish", "zsh")
 _KINDS = {
     "built": "Built wheels",
     "download": "Downloads",
@@ -42,34 +41,32 @@ _KINDS = {
     "page": "Index pages",
     "other": "Other responses",
 }
-_EPILOG = """exit status: 0: success (verify: every entry is sound); 1: failure, or bad entries were found (with --fix: remain);
-2: invalid arguments. See docs/cache.md for details."""
 
 
 class _RefusedError(Exception):
     """The command cannot be carried out; the message is pip's if ``pip cache`` has the same error."""
 
 
-class _Target(NamedTuple):
-    """The cache that the pip of an environment uses, and the URLs of its configured indexes."""
+class _Target:
+    """The *cache* that the pip of an environment uses, and the URLs of its configured *indexes*."""
 
-    cache: Cache
-    indexes: tuple[str, ...]
+    def __init__(self, cache: Cache, indexes: tuple[str, ...]) -> None:
+        self.cache, self.indexes = cache, indexes
 
     @property
     def root(self) -> str:
         return self.cache.root
 
     def take_inventory(self) -> Inventory:
-        """Warn about folders that are links, and return the inventory of the cache."""
-        for name in self.links:
-            _warn(f"skipped {os.path.join(self.root, name)}: it is a symbolic link")
+        """Warn about symbolic links in the cache, and return the inventory of the cache."""
+        for path in self.links:
+            _warn(f"skipped {path}: it is a symbolic link")
         return inventory.take(self.root, self.indexes)
 
-    @property
+    @cached_property
     def links(self) -> list[str]:
-        """The names of the cache's folders that are symbolic links, which the tool does not follow."""
-        return [name for name in _PARTS if os.path.islink(os.path.join(self.root, name))]
+        """The symbolic links anywhere below the cache, which the tool does not follow."""
+        return scan.symbolic_links(self.root)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -92,7 +89,7 @@ def main() -> int:
         if hasattr(stream, "reconfigure"):  # print names that the terminal's encoding lacks with escapes
             stream.reconfigure(errors="backslashreplace")
     try:
-        arguments = _parser().parse_args()
+        arguments = command_line.parser().parse_args()
         if arguments.command is None:
             raise _RefusedError(f"Need an action ({', '.join(sorted(_COMMANDS))}) to perform.")
         status = _COMMANDS[arguments.command](arguments)
@@ -122,59 +119,12 @@ def _say(level: int, line: str) -> None:
     print(terminal.painted(level, line), file=sys.stderr, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--cache-dir", metavar="DIR", help="pip's cache folder (default: that of the environment's pip)")
-    common.add_argument("--python", metavar="PYTHON", help="the environment whose cache to use: its folder or its interpreter")
-    parser = argparse.ArgumentParser("pinstall-cache", parents=[common], epilog=_EPILOG)
-    parser.description = "List, verify and clean pip's cache, including the entries that pinstall keeps in its store."
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-
-    def add(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text, parents=[common], epilog=_EPILOG)
-
-    pattern = "a project, name==version, or a glob for file names (default: all entries)"
-    add("dir", "show the cache folder").add_argument("surplus", nargs="*", help=argparse.SUPPRESS)
-    add("info", "show the location and size of each part of the cache").add_argument(
-        "surplus", nargs="*", help=argparse.SUPPRESS
-    )
-    listing = add("list", "list the built wheels, downloads and other entries in the cache and in pinstall's store")
-    listing.add_argument("patterns", nargs="*", metavar="PATTERN", help=pattern)
-    listing.add_argument(
-        "--format", choices=("human", "abspath", "json"), default="human", help="the output format (default: human)"
-    )
-    remove = add("remove", "remove the matching entries, of every kind")
-    remove.add_argument("patterns", nargs="*", metavar="PATTERN", help=pattern.partition(" (")[0])
-    add("purge", "remove all entries of the cache and of pinstall's store").add_argument(
-        "surplus", nargs="*", help=argparse.SUPPRESS
-    )
-    proof = add("verify", "check every entry; exit status 1 if bad entries were found (with --fix: remain)")
-    proof.add_argument("patterns", nargs="*", metavar="PATTERN", help=pattern)
-    proof.add_argument("--fix", action="store_true", help="remove the entries that are proven to be bad, and nothing else")
-    prune = add("prune", "remove unusable files: incomplete entries, interrupted builds, leftovers of killed pinstalls")
-    prune.add_argument("surplus", nargs="*", help=argparse.SUPPRESS)
-    prune.add_argument(
-        "--older-than", metavar="AGE", type=_age, help="also remove entries that were not used for this long: 12h, 30d, 8w"
-    )
-    add("completion", "print the completion script for a shell").add_argument("shell", choices=_SHELLS)
-    return parser
-
-
-def _age(text: str) -> float:
-    found = re.fullmatch(r"([0-9]{1,9})([hdw])", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"invalid age {messages.shortened(text)!a} (expected e.g. 12h, 30d, 8w)")
-    return int(found[1]) * _SECONDS[found[2]]
-
-
 def _target(arguments: argparse.Namespace) -> _Target:
     """Find the environment, its pip, and the cache that this pip is configured to use.
 
     Raises `_RefusedError` if pip's configuration cannot be read, or disables the cache.
     """
-    named = vars(arguments).get("python")
-    selected = environment.target(["--python", named] if named else [], os.environ, as_module=False)
+    selected = environment.target(_selection(arguments), os.environ, as_module=False)
     found, runner = environment.of(selected)
     pip = runner.pip_version or ()
     options = ["--progress-bar", "off"]  # pinstall-cache has a bar of its own
@@ -190,6 +140,11 @@ def _target(arguments: argparse.Namespace) -> _Target:
     return _Target(Cache(view.real_root(call.cache_dir), call, found, pip), call.index_urls)
 
 
+def _selection(arguments: argparse.Namespace) -> list[str]:
+    named = vars(arguments).get("python")
+    return ["--python", named] if named else []
+
+
 def _pattern(patterns: Sequence[str]) -> str:
     if len(patterns) > 1:
         raise _RefusedError("Too many arguments")
@@ -197,7 +152,7 @@ def _pattern(patterns: Sequence[str]) -> str:
 
 
 def _dir(arguments: argparse.Namespace) -> int:
-    _refuse_surplus(arguments.surplus)
+    _refuse_surplus(arguments.patterns)
     print(_target(arguments).root)
     return 0
 
@@ -208,7 +163,7 @@ def _refuse_surplus(surplus: Sequence[str]) -> None:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    _refuse_surplus(arguments.surplus)
+    _refuse_surplus(arguments.patterns)
     target = _target(arguments)
     parts = {name: os.path.join(target.root, name) for name in _PARTS}
     files = {name: [*_files(path)] for name, path in parts.items()}
@@ -239,7 +194,7 @@ def _files(folder: str) -> Iterable[str]:
 
 
 def _size(path: str) -> int:
-    stamp = http_entries.stamp(path)
+    stamp = entries.stamp(path)
     return stamp.size if stamp else 0
 
 
@@ -255,7 +210,7 @@ def _list(arguments: argparse.Namespace) -> int:
         print("Nothing cached." if pattern == "*" else "Nothing in the cache matches.")
     else:
         print("Cache contents:\n")
-        print("\n".join(display.table(items)))
+        print(tables.text(display.table(inventory.merged(items), arguments.columns)), end="")
     return 0
 
 
@@ -275,7 +230,7 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 def _purge(arguments: argparse.Namespace) -> int:
     if arguments.command == "purge":
-        _refuse_surplus(arguments.surplus)
+        _refuse_surplus(arguments.patterns)
     target = _target(arguments)
     if not os.path.isdir(target.root):
         _warn("No matching packages")
@@ -311,7 +266,19 @@ def _verify(arguments: argparse.Namespace) -> int:
     gone = verifier.fix(bad, target.held()) if bad and arguments.fix else []
     if gone:
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
+    elif bad:
+        print("To remove the bad ones and nothing else, run: pinstall-cache verify --fix")
+    if arguments.fix:
+        _strip_queries(target)
     return _BAD if len(gone) < len(bad) or target.links else 0
+
+
+def _strip_queries(target: _Target) -> None:
+    found = actions.origins_with_queries(target.root)
+    if found:
+        with target.held():
+            actions.strip_queries(target.root, found)
+        print(f"Files in pinstall's store: the query of the URL, which may be a secret, was removed from {len(found)}")
 
 
 def _tell(one: verify.Proven, label: str) -> None:
@@ -321,8 +288,27 @@ def _tell(one: verify.Proven, label: str) -> None:
     print(f"{label}: {display.name(item)}{kind}{where}: {terminal.plain(one.detail)} ({one.reason})")
 
 
+def _restore(arguments: argparse.Namespace) -> int:
+    pattern = _pattern(arguments.patterns)
+    target = _target(arguments)
+    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    lacking = restore.lacking(target.root, items)
+    verifier = verify.Verifier(target.cache, os.environ)
+    with terminal.bar(sum(item.size for item in lacking)) as bar:
+        bad = [one for one in verifier.prove(lacking, bar.update) if one.reason]
+    for one in bad:
+        _tell(one, "bad, not restored")
+    wrong = {one.item for one in bad}
+    sound = [item for item in lacking if item not in wrong]
+    done = restore.restore(target.root, items, sound, target.held()) if items else restore.Restored(0, 0, ())
+    for path in done.stayed:
+        _warn(f"not restored: {path}")
+    print(f"Files restored: {done.files} ({display.size(done.size)})")
+    return _BAD if bad or done.stayed else 0
+
+
 def _prune(arguments: argparse.Namespace) -> int:
-    _refuse_surplus(arguments.surplus)
+    _refuse_surplus(arguments.patterns)
     target = _target(arguments)
     if not os.path.isdir(target.root):
         return _removed(removal.Outcome(0, 0, 0))
@@ -331,12 +317,69 @@ def _prune(arguments: argparse.Namespace) -> int:
     limit = arguments.older_than
     items = [item for item in found.items if limit is not None and now - item.used > limit]
     strays = removal.unused(found.strays, now)
+    if arguments.dry_run:
+        print("".join(f"would remove: {line}\n" for line in display.doomed(strays, items)), end="")
     for reason in sorted({stray.reason for stray in strays}):
         alike = [stray for stray in strays if stray.reason == reason]
         print(f"not usable by pip: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
     if items:
         print(f"not used for that long: {_count_and_size(items)}")
+    if arguments.dry_run:
+        print(f"Files that would be removed: {display.total(strays, items)}, and what killed pinstalls have left")
+        return 0
     return _removed(removal.prune(target.root, strays, items, target.held()))
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    _refuse_surplus(arguments.patterns)
+    from pinstall.cache_tool import counters
+    from pinstall.storage import statistics
+
+    target = _target(arguments)
+    found = statistics.totals(target.root)
+    print(f"Cache: {target.root}\n{counters.since(found)}\n")
+    print(tables.text(counters.table(found.counts)), end="")
+    if arguments.zero:
+        if os.path.isdir(target.root):
+            statistics.reset(target.root)
+        print("\nThe counters are zero now.")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    _refuse_surplus(arguments.patterns)
+    from pinstall.cache_tool import doctor
+
+    checks = list(doctor.installation(os.environ))
+    try:
+        served, runner = environment.of(environment.target(_selection(arguments), os.environ, as_module=False))
+        checks.append(doctor.pip(served, runner))
+        checks += doctor.cache(_target(arguments).root, os.environ)
+    except (_RefusedError, NoEnvironmentError, SilentPythonError) as error:
+        checks.append(doctor.Check("cache", f"cannot be examined: {error}", "correct that, then run this again"))
+    for check in checks:
+        print(terminal.plain(f"{'no' if check.advice else 'ok'}  {check.subject}: {check.state}"))
+        if check.advice:
+            print(terminal.plain(f"      what to do: {check.advice}"))
+    bad = sum(bool(check.advice) for check in checks)
+    print(f"\n{bad} of {len(checks)} need attention" if bad else "\nAll is well.")
+    return _BAD if bad else 0
+
+
+def _map(arguments: argparse.Namespace) -> int:
+    from pinstall.cache_tool import map_page
+
+    pattern = _pattern(arguments.patterns)
+    target = _target(arguments)
+    found = target.take_inventory()
+    items = [item for item in found.items if matches(pattern, item)]
+    verifier = verify.Verifier(target.cache, os.environ)
+    with terminal.bar(sum(item.size for item in items)) as bar:
+        proven = verifier.prove(items, bar.update)
+    with open(arguments.html, "w", encoding="utf-8") as file:
+        file.write(map_page.page(target.root, inventory.merged(items), proven, found.strays if pattern == "*" else ()))
+    print(f"Wrote {arguments.html}")
+    return 0
 
 
 def _completion(arguments: argparse.Namespace) -> int:
@@ -353,6 +396,10 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "remove": _remove,
     "purge": _purge,
     "verify": _verify,
+    "restore": _restore,
     "prune": _prune,
+    "stats": _stats,
+    "doctor": _doctor,
+    "map": _map,
     "completion": _completion,
 }

@@ -9,17 +9,24 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pinstall.cache_tool.tables import Table
+from pinstall.pip_cache import http_entries
 from pinstall.terminal import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pinstall.cache_tool.inventory import Item
+    from pinstall.pip_cache.scan import Stray
 
 _FORMAT = 1
-_HEADINGS = ("project", "version", "kind", "size", "age", "origin", "")
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
-_RIGHT = (3, 4)
+_RIGHT = ("size", "age", "used")
+DEFAULT_COLUMNS = ("kind", "size", "age", "origin", "where", "file")
+
+
+def _kind(item: Item) -> str:
+    return {"built": "built wheel"}.get(item.entry.kind, item.entry.kind)
 
 
 def size(count: float) -> str:
@@ -36,13 +43,13 @@ def age(seconds: float) -> str:
     return next((f"{int(seconds / unit)} {name}" for unit, name in _UNITS if seconds >= unit), f"{int(seconds)} s")
 
 
-def table(items: Sequence[Item]) -> Iterator[str]:
-    """Yield the lines of a table of *items*, headings first."""
-    rows = [_HEADINGS, *map(_row, items)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.rjust(w) if i in _RIGHT else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
-        yield "  ".join(cells).rstrip()
+def table(items: Sequence[Item], columns: Sequence[str] = DEFAULT_COLUMNS) -> Table:
+    """Return the table of *items* with these *columns*. The default ones mark what is in the store only if there is any."""
+    if columns == DEFAULT_COLUMNS and not any(item.stored for item in items):
+        columns = [column for column in columns if column != "where"]
+    headings = ["" if column == "where" else column for column in columns]
+    rows = [[COLUMNS[column](item) for column in columns] for item in items]
+    return Table(headings, rows, [index for index, column in enumerate(columns) if column in _RIGHT])
 
 
 def name(item: Item) -> str:
@@ -50,11 +57,31 @@ def name(item: Item) -> str:
     return plain(item.entry.filename)
 
 
-def _row(item: Item) -> tuple[str, ...]:
-    where = "in pinstall's store" if item.stored else ""
-    kind = {"built": "built wheel"}.get(item.entry.kind, item.entry.kind)
-    columns = (item.project or "?", item.version, kind, size(item.size), age(item.age), item.origin or "?", where)
-    return tuple(map(plain, columns))
+def doomed(strays: Iterable[Stray], items: Iterable[Item]) -> Iterator[str]:
+    """Yield a line for each file or entry that `prune` would remove."""
+    for stray in strays:
+        yield plain(f"{', '.join(stray.paths)} ({stray.reason})")
+    for item in items:
+        yield f"{name(item)} (last used {age(max(0.0, http_entries.now() - item.used))} ago)"
+
+
+def total(strays: Iterable[Stray], items: Iterable[Item]) -> str:
+    """Return the number of files of *strays* and *items*, and their size."""
+    found = [*((len(stray.paths), stray.size) for stray in strays), *((len(item.entry.paths), item.size) for item in items)]
+    return f"{sum(count for count, _ in found)} ({size(sum(one for _, one in found))})"
+
+
+COLUMNS: dict[str, Callable[[Item], str]] = {
+    "project": lambda item: item.project or "?",
+    "version": lambda item: item.version,
+    "file": name,
+    "kind": _kind,
+    "size": lambda item: size(item.size),
+    "age": lambda item: age(item.age),
+    "used": lambda item: age(max(0.0, http_entries.now() - item.used)),
+    "origin": lambda item: item.origin or "?",
+    "where": lambda item: "only in store" if item.stored else "",
+}
 
 
 def paths(items: Iterable[Item]) -> list[str]:

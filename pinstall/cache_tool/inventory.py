@@ -7,22 +7,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from pinstall.inspection import integrity
 from pinstall.inspection.identify import Content, identify
 from pinstall.model import foreign_data, links
 from pinstall.model.names import normalized
-from pinstall.pip_cache import http_entries, scan
-from pinstall.pip_cache.catalogue import Catalogue, Page, is_page, project_of
-from pinstall.pip_cache.http_entries import Entry
-from pinstall.pip_cache.locator import read_origin
+from pinstall.pip_cache import built_wheels, entries, http_entries, scan
+from pinstall.pip_cache.catalogue import Catalogue, Page, is_page
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.scan import Found, Stray
 from pinstall.storage import store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pinstall.pip_cache.http_entries import FileStamp
+    from pinstall.pip_cache.entries import Entry, FileStamp, HttpEntry
 
 PYPI = "https://pypi.org/simple"
+_ZEROS = 4096  # bytes; a file that begins with so many zeros is not read to its end
 
 
 class Item(NamedTuple):
@@ -66,12 +67,35 @@ def take(root: str, indexes: Sequence[str]) -> Inventory:
     strays = [stray for stray in (*cached, *built) if isinstance(stray, Stray)]
     found = [entry for entry in cached if isinstance(entry, Found)]
     strays += [Stray(f.entry.paths, f.size, f.modified, "pip ignores its headers") for f in found if f.head is None]
-    items = [_built(entry) for entry in built if isinstance(entry, Entry)]
+    items = [_built(entry) for entry in built if isinstance(entry, BuiltWheel)]
     items += [_built(entry, stored=True) for entry in _stored_builds(root)]
     items += _Http([f for f in found if f.head is not None], from_store, [*indexes, PYPI]).items(
         {item.project for item in items}
     )
     return Inventory(tuple(sorted(items, key=_order)), tuple(strays))
+
+
+def merged(items: Sequence[Item]) -> list[Item]:
+    """Return *items* without the stored builds that pip's own folder has as well."""
+    own = {_build(item): item for item in items if not item.stored}
+    return [item for item in items if not (item.stored and _is_copy(item, own.get(_build(item))))]
+
+
+def _build(item: Item) -> tuple[str, str, int]:
+    key = item.entry.wheel_key if isinstance(item.entry, BuiltWheel) else item.entry.key
+    return key, item.entry.filename, item.size
+
+
+def _is_copy(stored: Item, own: Item | None) -> bool:
+    if own is None or not isinstance(stored.entry, BuiltWheel):
+        return False
+    if stored.stamp and own.stamp and stored.stamp.inode == own.stamp.inode:
+        return True
+    try:
+        with entries.open_content(own.entry) as file:
+            return store.is_kept(stored.entry, integrity.digests(file, ["sha256"])["sha256"])
+    except OSError:
+        return False
 
 
 def _order(item: Item) -> tuple[object, ...]:
@@ -139,7 +163,7 @@ class _Http:
             what = _identified(found, filename)
             entry = found.entry._replace(label=links.label(what.filename, what.project) or _label(what))
             if what.kind == "other" or not what.project:
-                entry = entry._replace(fault=entry.fault or _length_fault(found))
+                entry = entry._replace(fault=entry.fault or _length_fault(found) or _emptiness(found))
             return _make_item(found, entry, what, "", stored=stored)
         label = links.label(named.filename.removesuffix(".metadata"), named.project)
         what = Content(named.kind, named.filename, named.project, label.text if label else "")
@@ -150,13 +174,13 @@ class _Http:
 def _identified(found: Found, filename: str) -> Content:
     """Identify an entry that no page lists, by its *filename* if the store has recorded one, else by its content."""
     if filename:
-        project = project_of(filename)
+        project = links.project_of(filename)
         label = links.label(filename, project)
         return Content("download", filename, project, label.text if label else "")
     redirect = found.head is not None and found.head.response.status not in (0, 200)
     with suppress(Exception):  # a body on which a library fails is listed as "a response"
         if not redirect and found.stamp is not None and not found.entry.fault:
-            with http_entries.open_content(found.entry) as file:
+            with entries.open_content(found.entry) as file:
                 what = identify(file)
             return what._replace(filename=what.filename or "a response")
     return Content("other", "a redirect" if redirect else "a response")
@@ -176,28 +200,38 @@ def _length_fault(found: Found) -> str:
     return f"it has {length} of {stated[:20]} bytes" if str(length) != stated.lstrip("0").zfill(1) else ""
 
 
-def _make_item(found: Found, entry: Entry, what: Content, origin: str, *, stored: bool = False) -> Item:
+def _emptiness(found: Found) -> str:
+    """Return the fault of a body that a crash of the system left without content: no artifact and no page begins with zeros."""
+    if found.stamp is None or found.head is None or found.head.response.status != 200:
+        return ""
+    with suppress(OSError), entries.open_content(found.entry) as file:
+        start = file.read(_ZEROS)
+        return "it begins with zeros" if start and not start.strip(b"\0") else ""
+    return ""
+
+
+def _make_item(found: Found, entry: HttpEntry, what: Content, origin: str, *, stored: bool = False) -> Item:
     entry = entry._replace(kind=what.kind, filename=what.filename)
     times = (found.modified, found.used)
     return Item(entry, what.project, what.version, origin, found.size, *times, found.stamp, stored)
 
 
-def _built(entry: Entry, *, stored: bool = False) -> Item:
+def _built(entry: BuiltWheel, *, stored: bool = False) -> Item:
     folder = os.path.dirname(entry.content)
-    origin = read_origin(folder)
+    origin = built_wheels.read_origin(folder)
     size, modified, used = scan.measured([entry.content])
     if stored:  # pinstall touches the build record when it uses a stored build
         used = max(used, scan.measured([os.path.join(folder, store.RECORD)])[1])
     project = normalized(entry.filename.partition("-")[0])
     version = entry.label.text if entry.label else ""
     where = host(origin.url) if origin else ""
-    return Item(entry, project, version, where, size, modified, used, http_entries.stamp(entry.content), stored)
+    return Item(entry, project, version, where, size, modified, used, entries.stamp(entry.content), stored)
 
 
-def _stored_builds(root: str) -> Iterator[Entry]:
+def _stored_builds(root: str) -> Iterator[BuiltWheel]:
     """Yield the built wheels in the store."""
     for key, folder in store.build_folders(root):
-        for wheel in (name for name in http_entries.names(folder) if name.endswith(".whl")):
-            entry = scan.wheel(f"{key}/{os.path.basename(folder)}", os.path.join(folder, wheel))
+        for wheel in (name for name in entries.names(folder) if name.endswith(".whl")):
+            entry = scan.wheel(key, os.path.join(folder, wheel), place=os.path.basename(folder))
             if entry is not None:
                 yield entry

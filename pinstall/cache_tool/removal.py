@@ -9,8 +9,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall.pip_cache import http_entries, keys, scan
-from pinstall.storage import actions, cleanup, lock
+from pinstall.pip_cache import entries, keys, scan
+from pinstall.pip_cache.entries import BuiltWheel
+from pinstall.storage import actions, cleanup, lock, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,7 +51,7 @@ class _Removal:
     def item(self, item: Item) -> None:
         """Delete one item, with the files that describe only it."""
         entry = item.entry
-        if self.busy and (entry.kind == "built" or item.stored):
+        if self.busy and (isinstance(entry, BuiltWheel) or item.stored):
             self.stayed.append(f"{entry.content}: a running pinstall may need it")
             return
         try:
@@ -61,10 +62,10 @@ class _Removal:
         except actions.NotDoneError as error:
             self.stayed.append(str(error))
         folder = os.path.dirname(entry.content)
-        if entry.kind == "built" and http_entries.names(folder) == [http_entries.ORIGIN]:
-            self.clear(os.path.join(folder, http_entries.ORIGIN))
-        if entry.kind != "built" and item.stored:
-            self.clear(f"{entry.paths[0]}.json")
+        if isinstance(entry, BuiltWheel) and entries.names(folder) == [entries.ORIGIN]:
+            self.clear(os.path.join(folder, entries.ORIGIN))
+        if not isinstance(entry, BuiltWheel) and item.stored:
+            self.clear(store.note(entry))
 
     def outcome(self) -> Outcome:
         """Delete the empty folders, and return the outcome of the removal."""
@@ -87,9 +88,7 @@ def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
     """Remove everything; if another pinstall is running, only the HTTP entries. Parameters and errors as for `remove`."""
     with held:
         removal = _Removal(root)
-        own = [
-            os.path.join(lock.FOLDER, name) for name in http_entries.names(os.path.join(root, lock.FOLDER)) if name != "lock"
-        ]
+        own = [os.path.join(lock.FOLDER, name) for name in entries.names(os.path.join(root, lock.FOLDER)) if name != "lock"]
         if removal.busy:
             removal.stayed.append("built wheels and pinstall's store: a running pinstall may need them")
         for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [_WHEELS, *own])):

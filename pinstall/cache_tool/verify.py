@@ -16,7 +16,8 @@ from pinstall.inspection import integrity
 from pinstall.model import foreign_data
 from pinstall.model.pins import Pin
 from pinstall.model.verdict import Delete, Keep, SetAside, Unreadable, not_found
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, lock, store
 from pinstall.storage.ledger import write_all
 
@@ -85,16 +86,15 @@ class Verifier:
             return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)), "")
 
     def _with_libraries(self, proven: Proven) -> Proven:
-        """Replace the verdict on a wheel that has a build record if a library that it was built with is missing."""
+        """Replace the verdict on a wheel that pip has built if it does not find a library that it needs."""
         entry = proven.item.entry
-        key = entry.key.partition("/")[0]
-        if not http_entries.names(store.builds_folder(self._cache.root, key)):
+        if not isinstance(entry, BuiltWheel):
             return proven
         try:
-            with http_entries.open_content(entry) as file:
+            with entries.open_content(entry) as file:
                 sha256 = integrity.digests(file, ["sha256"])["sha256"]
-            record = store.record(self._cache.root, key, sha256)
-            missing = self._checker.builds.missing(entry, record) if record else ()
+            record = store.record(self._cache.root, entry.wheel_key, sha256)
+            missing = self._checker.builds.missing(entry, record)
         except Exception as error:  # noqa: BLE001 (as above)
             return proven._replace(finding=proven.finding._replace(verdict=Unreadable(foreign_data.reason(error))))
         if not missing:
@@ -146,10 +146,12 @@ def _project(item: Item) -> str:
 def _is_checkable(item: Item) -> bool:
     """Return whether an item can be checked: of a response that is neither a file nor a page, only the head can be bad."""
     entry = item.entry
+    if isinstance(entry, BuiltWheel):
+        return True
     if entry.kind == "other":
         return bool(entry.fault or entry.unreadable)
     return entry.kind != "download" or bool(entry.stated or entry.label or not item.project or entry.fault)
 
 
 def _is_own_build(proven: Proven) -> bool:
-    return proven.item.entry.kind == "built" and not proven.item.stored and isinstance(proven.finding.verdict, Keep)
+    return isinstance(proven.item.entry, BuiltWheel) and not proven.item.stored and isinstance(proven.finding.verdict, Keep)

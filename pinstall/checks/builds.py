@@ -17,7 +17,7 @@ from pinstall.invocation.options import UnreadableCallError
 from pinstall.invocation.requirements_files import RequirementLine
 from pinstall.model import digest, links
 from pinstall.model.pins import collect, project_named
-from pinstall.pip_cache import http_entries, locator
+from pinstall.pip_cache import built_wheels, entries, http_entries, locator
 from pinstall.storage import store
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from pinstall.model.links import Link
     from pinstall.model.pins import Pin
     from pinstall.model.verdict import Evidence
-    from pinstall.pip_cache.http_entries import Entry, Response
+    from pinstall.pip_cache.entries import BuiltWheel, HttpEntry, LocalFile
+    from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.locator import Cache
     from pinstall.storage.build_notes import Note
 
@@ -57,25 +58,25 @@ class Builds:
         self._peers = cache.environment.versions() if values.get("build_isolation") is False else {}
         self._sources: dict[str, Source] = {}
 
-    def evidence(self, pin: Pin, entry: Entry, link: Link | None, evidence: Evidence) -> Evidence:
+    def evidence(self, pin: Pin, entry: BuiltWheel, link: Link | None, evidence: Evidence) -> Evidence:
         """Add to the *evidence* on a built wheel whether its source and its build conditions are those of this call.
 
         *link* leads to its source; None if only the ``origin.json`` beside the wheel states the source. Raises `OSError`.
         """
         sha256 = evidence.digests["sha256"]
-        origin = locator.read_origin(os.path.dirname(entry.content))
-        records = store.records(self._cache.root, entry.key.partition("/")[0], sha256)
+        origin = built_wheels.read_origin(os.path.dirname(entry.content))
+        records = store.records(self._cache.root, entry.wheel_key, sha256)
         record = records[0] if records else None
         then = dict(record.source) if record else origin.by_algorithm if origin else {}
         if pin.hashes:
             is_pinned = any(then.get(d.algorithm) == d.hex for d in pin.hashes)
             evidence = evidence._replace(unproven=not (is_pinned and record is not None and record.seen))
         else:
-            link = link or (self._cache.source_of(entry, origin) if origin else None)
+            link = link or (self._cache.source_of(entry.wheel_key, origin) if origin else None)
             evidence = evidence._replace(stale=self._stale(pin.project, link, then) if link else "")
         if evidence.unproven or evidence.stale:
             return evidence
-        if record is None and store.is_recorded(self._cache.root, entry.key.partition("/")[0], sha256):
+        if record is None and store.is_recorded(self._cache.root, entry.wheel_key, sha256):
             return evidence._replace(other=_UNKNOWN_WAY)  # built with unknown flags: not to be adopted as plain pip's
         if record is None:
             return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._says(link, entry)))
@@ -107,12 +108,17 @@ class Builds:
         pins = collect(self._cache.call.lines, self._cache.environment.markers).pins
         return {pin.project: str(pin.specifier).lstrip("=") for pin in pins if pin.has_version}
 
-    def missing(self, entry: Entry, record: BuildRecord) -> tuple[str, ...]:
-        """Return the libraries that existed right after the build and that the wheel no longer finds. Raises `OSError`."""
+    def missing(self, entry: BuiltWheel, record: BuildRecord | None) -> tuple[str, ...]:
+        """Return the libraries that existed right after the build and that the wheel no longer finds.
+
+        Without a *record*, return all that it does not find. Raises `OSError`.
+        """
+        if record is None:
+            return self._libraries(entry).missing
         gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
         return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
 
-    def _unrecorded(self, pin: Pin, entry: Entry, evidence: Evidence, record: BuildRecord) -> Evidence:
+    def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
         """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built.
 
         ``other`` names a setting of this call that would shape the build, and so forbids the adoption; "" without one.
@@ -129,7 +135,7 @@ class Builds:
         return evidence._replace(record=adopted, other=build_record.difference(plain, now), missing=needs.missing)
 
     def record(
-        self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: Entry, notes: Sequence[Note] = ()
+        self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: BuiltWheel, notes: Sequence[Note] = ()
     ) -> BuildRecord | None:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
@@ -137,22 +143,22 @@ class Builds:
         watched. Returns None if the wheel cannot be read to its end,
         as after pip was killed. If its backend leaves RECORD incomplete each time, the ledger notes that. Raises `OSError`.
         """
-        with http_entries.open_content(entry) as file:
+        with entries.open_content(entry) as file:
             sha256 = integrity.digests(file, ["sha256"])["sha256"]
             file.seek(0)
             content = integrity.archive(file, entry.filename)
         if content.broken:
             return None
-        key = entry.key.partition("/")[0]
-        for own_key in (entry.key, f"{key}/{store.build_parts(key, sha256)[-1]}/{entry.filename}") if content.fault else ():
+        key = entry.wheel_key
+        for own_key in (entry.key, entry._replace(place=store.build_parts(key, sha256)[-1]).key) if content.fault else ():
             self._prover.ledger(project).came_back(own_key, "damaged", content.fault)
-        origin = locator.read_origin(os.path.dirname(entry.content))
+        origin = built_wheels.read_origin(os.path.dirname(entry.content))
         link = links.Link(origin.url) if origin else None
         says = self._says(link, entry)
         then = origin.by_algorithm if origin else {}
         source = self._source(link) if link and {d.algorithm for d in hashes} - then.keys() else None
         if source is not None:  # origin.json has only the index's digest, not the pin's
-            with http_entries.open_content(source) as file:
+            with entries.open_content(source) as file:
                 then |= integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
         watched = build_questions.learn(notes, self._world) if notes else None
         conditions = self._conditions(project, settings, says, watched)
@@ -223,7 +229,7 @@ class Builds:
         entry, response = self._download(link)
         return self._sha256(project, entry) if entry and response and response.fresh(http_entries.now()) else None
 
-    def _download(self, link: Link) -> tuple[Entry, Response] | tuple[None, None]:
+    def _download(self, link: Link) -> tuple[HttpEntry, Response] | tuple[None, None]:
         """Return the download that pip will use for *link*, and its response; None for both without a readable one.
 
         It is the one in pip's cache, else the one that pinstall is about to restore from the store.
@@ -235,12 +241,12 @@ class Builds:
             return (kept, head.response) if kept and head and not head.unreadable else (None, None)
         return (None, None) if found[0].fault or found[0].unreadable else found[:2]
 
-    def _sha256(self, project: str, entry: Entry) -> str | None:
-        stamp = http_entries.stamp(entry.content)
+    def _sha256(self, project: str, entry: HttpEntry | LocalFile) -> str | None:
+        stamp = entries.stamp(entry.content)
         with _of_its_source():
             return self._prover.proof(Reading(project, entry, stamp, Wanted())).digests["sha256"] if stamp else None
 
-    def _says(self, link: Link | None, wheel: Entry) -> Source:
+    def _says(self, link: Link | None, wheel: BuiltWheel) -> Source:
         """Return the scan of the source of a wheel, `_NOT_AT_HAND` if no source is available. Raises `OSError`."""
         if link is None:
             return _NOT_AT_HAND
@@ -248,25 +254,25 @@ class Builds:
             self._sources[link.url] = self._read(link, wheel) or _NOT_AT_HAND
         return self._sources[link.url]
 
-    def _source(self, link: Link) -> Entry | None:
+    def _source(self, link: Link) -> HttpEntry | LocalFile | None:
         """Return the source that a wheel was built from; None if it is neither a local file nor in the cache or store."""
         if not locator.is_http(link.url):
             return locator.local_file(link)
         entry = self._download(link)[0]
-        return entry if entry and http_entries.stamp(entry.content) is not None else None
+        return entry if entry and entries.stamp(entry.content) is not None else None
 
-    def _read(self, link: Link, wheel: Entry) -> Source | None:
+    def _read(self, link: Link, wheel: BuiltWheel) -> Source | None:
         entry = self._source(link)
         if entry is None:
             return None
-        with http_entries.open_content(wheel) as built:
+        with entries.open_content(wheel) as built:
             packages = integrity.top_level(built)
-        with _of_its_source(), http_entries.open_content(entry) as file:
+        with _of_its_source(), entries.open_content(entry) as file:
             return sdist_scan.read(file, link.filename, packages)
 
-    def _libraries(self, wheel: Entry) -> Libraries:
+    def _libraries(self, wheel: BuiltWheel) -> Libraries:
         environment = self._cache.environment
-        with http_entries.open_content(wheel) as file:
+        with entries.open_content(wheel) as file:
             found = libraries(file, environment.build["site_packages"], environment.path, self._environ)
         return found or Libraries()
 
@@ -301,7 +307,7 @@ def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, 
 
 def _content(path: str) -> str:
     """Return the content of a constraints file; its path if it is not a regular file, because pip can read a pipe only once."""
-    if http_entries.stamp(os.path.realpath(path)) is None:
+    if entries.stamp(os.path.realpath(path)) is None:
         return path
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.read()

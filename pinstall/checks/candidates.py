@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from pinstall.model import links
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries, http_entries
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.locator import Artifact
 from pinstall.storage import store
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from pinstall.model.links import Link
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import Entry
+    from pinstall.pip_cache.entries import Entry
     from pinstall.pip_cache.locator import Cache, Page, ProjectFiles
 
 
@@ -32,6 +34,11 @@ class Candidate(NamedTuple):
     page: Page | None = None
     listed: bool = True
 
+    @property
+    def wheel_key(self) -> str:
+        """The key under which pip looks for a built wheel; "" for an HTTP entry."""
+        return self.entry.wheel_key if isinstance(self.entry, BuiltWheel) else ""
+
 
 class Gathered(NamedTuple):
     """All candidates of a call.
@@ -46,7 +53,7 @@ class Gathered(NamedTuple):
 
     def joined(self, others: Gathered) -> Gathered:
         """Return these candidates, and those *others* whose keys these do not have."""
-        more = tuple(found for found in others.candidates if wheel_key(found.entry) not in self.wheel_keys)
+        more = tuple(found for found in others.candidates if found.wheel_key not in self.wheel_keys)
         keys = {**others.wheel_keys, **self.wheel_keys}
         return Gathered((*self.candidates, *more), keys, self.open_ended or others.open_ended)
 
@@ -60,7 +67,7 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
         located = cache.locate(pin)
         found += _pages(pin, located)
         files = _files(located)
-        found += [candidate for file in files for candidate in _downloads(cache, pin, file)]
+        found += [candidate for file in files for candidate in downloads(cache, pin, file)]
         may_build = cache.may_be_built(pin, located)
         own_keys: set[str] = set()
         for file in filter(is_source, files):
@@ -68,12 +75,13 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
             own_keys.add(key)
             keys[key] = may_build
             found += [Candidate(pin, entry, file.link) for entry in cache.built(pin, file.link)]
-            found += [Candidate(pin, e, file.link, stored=True) for e in store.builds(cache.root, key, pin.project)]
+            kept = [build._replace(query=urlsplit(file.link.url).query) for build in store.builds(cache.root, key, pin.project)]
+            found += [Candidate(pin, build, file.link, stored=True) for build in kept]
         # A newer page may tell pip of a version that no cached page lists.
         if pin.has_version and not (located.complete and located.listed) and may_build:
             open_ended = True
-            beyond = [candidate for candidate in _beyond_pages(cache, pin) if wheel_key(candidate.entry) not in own_keys]
-            keys |= {wheel_key(candidate.entry): True for candidate in beyond}
+            beyond = [candidate for candidate in _beyond_pages(cache, pin) if candidate.wheel_key not in own_keys]
+            keys |= {candidate.wheel_key: True for candidate in beyond}
             found += beyond
     return Gathered(tuple(found), keys, open_ended)
 
@@ -89,13 +97,13 @@ def page_candidate(cache: Cache, pin: Pin, key: str) -> Candidate | None:
     return next((found for found in _pages(pin, cache.locate(pin)) if found.entry.key == key), None)
 
 
-def _downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
+def downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
     """Yield the download and the ``.metadata`` file of one file; from the store if the one in the cache is missing or spent."""
     cached = list(cache.downloads(file))
     yield from (Candidate(pin, entry) for entry in cached)
     present = {entry.key for entry in cached}
     for entry in cache.requests(file):
-        is_missing = entry.key not in present and (not http_entries.exists(entry.paths[0]) or http_entries.is_spent(entry))
+        is_missing = entry.key not in present and (not entries.exists(entry.paths[0]) or http_entries.is_spent(entry))
         kept = store.http_entry(cache.root, entry) if is_missing else None
         if kept is not None:
             yield Candidate(pin, kept, stored=True)
@@ -121,11 +129,6 @@ def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
             yield from cache.built(pin, file.link)
     if not located.complete and not located.files:
         yield from (entry for entry in cache.walked(pin) if not _is_pinned(pin, entry))
-
-
-def wheel_key(entry: Entry) -> str:
-    """Return the key under which pip keeps a built wheel, without the file name."""
-    return entry.key.partition("/")[0]
 
 
 def is_source(file: Artifact) -> bool:

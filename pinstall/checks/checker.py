@@ -9,7 +9,8 @@ from pinstall.checks.candidates import page_candidate
 from pinstall.inspection.inspector import Prover, Reading, Wanted
 from pinstall.model import digest, foreign_data
 from pinstall.model.verdict import Evidence, Verdict, decide
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries, http_entries
+from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
 from pinstall.storage import store
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pinstall.checks.candidates import Candidate
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import Entry, FileStamp
+    from pinstall.pip_cache.entries import Entry, FileStamp
     from pinstall.pip_cache.locator import Cache
 
 
@@ -56,7 +57,10 @@ class Checker:
     """Verifies candidates in *cache* and decides on them; its ``prover`` remembers the digests in the ledgers."""
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], *, trust_ledger: bool = True) -> None:
-        """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact."""
+        """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact.
+
+        Then a file whose hash is not the stated one is bad even if the index sends it each time.
+        """
         self.cache, self._trusts = cache, trust_ledger
         self.prover = Prover(cache.root, anew=not trust_ledger, quiet=cache.call.is_quiet)
         self._environ = environ
@@ -70,25 +74,26 @@ class Checker:
 
     def check(self, candidates: Sequence[Candidate]) -> list[Finding]:
         """Return the findings on *candidates*, in their order. Large downloads are read in parallel, on all cores."""
-        large = [(c, stamp) for c in candidates if _is_download(c) and (stamp := http_entries.stamp_of(c.entry))]
+        large = [(c, stamp) for c in candidates if _is_download(c) and (stamp := entries.stamp_of(c.entry))]
         self.prover.begin(Reading(c.pin.project, c.entry, stamp, _wanted(c)) for c, stamp in large)
         return [self.examine(candidate) for candidate in candidates]
 
     def examine(self, candidate: Candidate) -> Finding:
         """Return the finding on one candidate."""
         pin, entry = candidate.pin, candidate.entry
-        stamp = http_entries.stamp_of(entry)
+        stamp = entries.stamp_of(entry)
         evidence = self._page(candidate, stamp) if candidate.page else self._artifact(candidate, stamp)
         identity = evidence.identity(entry)
-        evidence = evidence._replace(given=self.prover.ledger(pin.project).given(entry.key, identity))
-        if entry.kind == "built" and self._trusts:
-            evidence = self._with_build(candidate, evidence)
+        given = self.prover.ledger(pin.project).given(entry.key, identity)
+        evidence = evidence._replace(given=given if self._trusts else given - {"wrong-hash"})
+        if isinstance(entry, BuiltWheel) and self._trusts:
+            evidence = self._with_build(candidate, entry, evidence)
         return Finding(candidate, stamp, decide(pin, entry, evidence), identity, evidence.record)
 
     def again(self, finding: Finding) -> Finding | None:
         """Return a new finding on the same entry; None if the entry is gone."""
         candidate = finding.candidate
-        if not (http_entries.exists(finding.entry.content) if finding.stored else http_entries.is_there(finding.entry)):
+        if not (entries.exists(finding.entry.content) if finding.stored else http_entries.is_there(finding.entry)):
             return None
         if candidate.page:
             page = page_candidate(self.cache, finding.pin, finding.entry.key)
@@ -98,20 +103,20 @@ class Checker:
     def _artifact(self, candidate: Candidate, stamp: FileStamp | None) -> Evidence:
         entry = candidate.entry
         evidence = self._with_bytes(candidate, stamp, Evidence(), _wanted(candidate))
-        if entry.kind != "built":
+        if not isinstance(entry, BuiltWheel):
             return evidence
         if candidate.stored and evidence.digests and not store.is_kept(entry, evidence.digests["sha256"]):
             evidence = evidence._replace(fault=evidence.fault or "it is not the file that pinstall stored")
         return evidence
 
-    def _with_build(self, candidate: Candidate, evidence: Evidence) -> Evidence:
+    def _with_build(self, candidate: Candidate, wheel: BuiltWheel, evidence: Evidence) -> Evidence:
         """Add to the *evidence* on a built wheel the facts about its source and its build (`Builds.evidence`)."""
         if evidence.fault and "damaged" in evidence.given:
             evidence = evidence._replace(fault=None)  # its backend makes every wheel with this fault, and pip accepts it
         if evidence.unreadable or evidence.fault:
             return evidence
         try:
-            return self.builds.evidence(candidate.pin, candidate.entry, candidate.source, evidence)
+            return self.builds.evidence(candidate.pin, wheel, candidate.source, evidence)
         except Exception as error:  # noqa: BLE001 (an error for one entry must not end the call)
             return evidence._replace(unreadable=foreign_data.reason(error))
 
@@ -131,7 +136,7 @@ class Checker:
     def _with_bytes(self, candidate: Candidate, stamp: FileStamp | None, evidence: Evidence, wanted: Wanted) -> Evidence:
         """Add to *evidence* the digests, the faults, and the name and version that the entry's bytes contain."""
         entry = candidate.entry
-        if entry.unreadable:
+        if isinstance(entry, HttpEntry) and entry.unreadable:
             return evidence._replace(unreadable=entry.unreadable)
         if stamp is None:
             return evidence._replace(unreadable="it is not a regular file")
@@ -154,8 +159,8 @@ def _is_download(candidate: Candidate) -> bool:
 def _wanted(candidate: Candidate) -> Wanted:
     """Return the facts that the verdict on an artifact or metadata file needs."""
     pin, entry = candidate.pin, candidate.entry
+    if isinstance(entry, BuiltWheel):  # its build record is found by its SHA-256; the pin's hashes are those of the source
+        return Wanted(checked=True)
     stated = digest.known(entry.stated)
-    is_built = entry.kind == "built"  # its build record is found by its SHA-256; the pin's hashes are those of the source
-    algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes) if not is_built}
-    checked = is_built or (entry.kind == "download" and not stated)
-    return Wanted(frozenset(algorithms or {"sha256"}), checked)
+    algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes)}
+    return Wanted(frozenset(algorithms or {"sha256"}), checked=entry.kind == "download" and not stated)

@@ -9,12 +9,14 @@ from packaging.requirements import Requirement
 from pinstall.inspection import integrity
 from pinstall.model.names import normalized
 from pinstall.model.pins import Pin
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries
+from pinstall.pip_cache.entries import HttpEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from pinstall.pip_cache.http_entries import Entry
+    from pinstall.pip_cache.entries import Entry, LocalFile
+    from pinstall.pip_cache.locator import Cache
 
 
 class Want(NamedTuple):
@@ -40,7 +42,18 @@ def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
     return Want(pin, frozenset(normalized(extra) for extra in requirement.extras))
 
 
-def of(entry: Entry, wanted: Want, markers: dict[str, str]) -> list[Want]:
+def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Want]:
+    """Yield the requirements of the call whose projects are not *pinned*."""
+    projects = set(pinned)
+    for line in cache.call.lines:
+        if line.constraint or line.editable:
+            continue
+        found = want(line.text, line.place, cache.environment.markers)
+        if found and not found.pin.url and found.pin.project not in projects:
+            yield found._replace(pin=found.pin._replace(settings=line.settings))
+
+
+def of(entry: Entry | LocalFile, wanted: Want, markers: dict[str, str]) -> list[Want]:
     """Return the requirements of an artifact in the cache, or of its ``.metadata`` file.
 
     *wanted* is the requirement that the artifact satisfies: its extras apply. For an sdist, includes the build requirements.
@@ -49,11 +62,11 @@ def of(entry: Entry, wanted: Want, markers: dict[str, str]) -> list[Want]:
     return [found for found in wants if found]
 
 
-def _declared(entry: Entry) -> list[str]:
+def _declared(entry: Entry | LocalFile) -> list[str]:
     """Return the requirements that an artifact or its metadata file declares; an empty list if it cannot be read."""
     try:
-        with http_entries.open_content(entry) as file:
-            if entry.kind == "metadata":
+        with entries.open_content(entry) as file:
+            if isinstance(entry, HttpEntry) and entry.kind == "metadata":
                 return _requires_dist(file.read(integrity.LARGEST_METADATA).decode(errors="replace"))
             if entry.filename.endswith(".whl"):
                 return _requires_dist(integrity.metadata(file))

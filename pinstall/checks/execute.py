@@ -8,6 +8,7 @@ from pinstall import messages
 from pinstall.checks.plan import is_act
 from pinstall.messages import WARNING
 from pinstall.model.verdict import Delete, SetAside, Unreadable
+from pinstall.pip_cache.entries import HttpEntry
 from pinstall.storage import actions, lock
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _under_lock(root: str, findings: list[Finding], settled: Applied, seconds: f
 
 def _act(root: str, finding: Finding) -> bool:
     match finding.verdict:
-        case Delete() if finding.entry.kind != "built" and not finding.stored:
+        case Delete() if isinstance(finding.entry, HttpEntry) and not finding.stored:
             return actions.spend(root, finding.entry, finding.stamp)
         case Delete():
             return actions.delete(root, finding.entry, finding.stamp)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall.checks.candidates import wheel_key
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage.view import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pinstall.checks.checker import Finding
-    from pinstall.pip_cache.http_entries import Entry
 
 
 class Plan(NamedTuple):
@@ -30,11 +29,10 @@ class Plan(NamedTuple):
     def without(self, finding: Finding) -> Plan:
         """Return the plan with a view that hides the entry of *finding*, which could not be removed."""
         entry, view = finding.entry, self.view
-        if entry.kind != "built":
+        if not isinstance(entry, BuiltWheel):
             return self._replace(view=view._replace(absent=(*view.absent, entry)))
-        key = wheel_key(entry)
-        fit = [used.entry for used in self.used if wheel_key(used.entry) == key]
-        return self._replace(view=view._replace(private={key: fit, **view.private}))
+        fit = [wheel for wheel in _wheels(self.used) if wheel.wheel_key == entry.wheel_key]
+        return self._replace(view=view._replace(private={entry.wheel_key: fit, **view.private}))
 
 
 class _Choice(NamedTuple):
@@ -43,7 +41,7 @@ class _Choice(NamedTuple):
     acts: list[Finding]
     used: list[Finding]
     hidden: list[Finding]
-    shown: list[Entry] | None
+    shown: list[BuiltWheel] | None
 
 
 def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: Iterable[str], *, is_open: bool) -> Plan:
@@ -55,12 +53,12 @@ def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: 
     builds: dict[str, list[Finding]] = {}
     acts: list[Finding] = []
     for finding in findings:
-        if finding.entry.kind == "built":
-            builds.setdefault(wheel_key(finding.entry), []).append(finding)
+        if isinstance(finding.entry, BuiltWheel):
+            builds.setdefault(finding.entry.wheel_key, []).append(finding)
         elif finding.stored or not isinstance(finding.verdict, Keep):
             acts.append(finding)
     choices = {key: _choose(builds.get(key, ()), may_build=allowed) for key, allowed in may_build.items()}
-    private: dict[str, Sequence[Entry]] = {key: [] for key in idle_keys}
+    private: dict[str, Sequence[BuiltWheel]] = {key: [] for key in idle_keys}
     private |= {key: choice.shown for key, choice in choices.items() if choice.shown is not None}
     return Plan(
         (*acts, *(finding for choice in choices.values() for finding in choice.acts)),
@@ -82,7 +80,7 @@ def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
     fits = [finding for finding in findings if isinstance(finding.verdict, Keep)]
     fits = [finding for finding in fits if finding.record and finding.record.seen] or fits
     chosen = list({finding.entry.filename: finding for finding in reversed(fits)}.values())
-    entries = [finding.entry for finding in chosen]
+    entries = _wheels(chosen)
     if not chosen:
         return _Choice(acts, [], own, [])
     if not own:
@@ -90,6 +88,10 @@ def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
         return _Choice([*acts, *chosen], chosen, [], entries)
     is_same = {finding.entry.content for finding in chosen} == {finding.entry.content for finding in own}
     return _Choice(acts, chosen, [], None if is_same else entries)
+
+
+def _wheels(findings: Iterable[Finding]) -> list[BuiltWheel]:
+    return [finding.entry for finding in findings if isinstance(finding.entry, BuiltWheel)]
 
 
 def is_act(finding: Finding) -> bool:

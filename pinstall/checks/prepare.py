@@ -16,6 +16,7 @@ from pinstall.model.pins import settings_by_project
 from pinstall.model.verdict import Delete
 from pinstall.settings import read as read_settings
 from pinstall.storage import build_notes, lock, store, view
+from pinstall.storage.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ class Prepared(NamedTuple):
     ``given`` is the input of pip. ``marker`` holds the call's marker file until pip has ended; ``name`` is the name of the
     call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache, ``changes`` is False if pinstall must
     not change the cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in
-    seconds since the epoch, by the clock of the cache's file system.
+    seconds since the epoch, by the clock of the cache's file system. ``wanted`` are the versions that stay in the cache.
     """
 
     checker: Checker
@@ -59,6 +60,7 @@ class Prepared(NamedTuple):
     changes: bool
     dist_infos: Sequence[str]
     began: float
+    wanted: Wanted
 
     @property
     def cache(self) -> Cache:
@@ -117,6 +119,7 @@ def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[st
         changes=changes,
         dist_infos=cache.environment.folders(),
         began=time.time(),
+        wanted=Wanted(cache.root),
     )
     return _begun(prepared, journal)
 
@@ -132,6 +135,10 @@ def _checked(
     gathered = candidates.gather(cache, pins)
     if is_shaped or store.has_builds(cache.root):
         gathered = gathered.joined(unpinned_builds.gather(cache, pins, is_shaped=is_shaped))
+    if kept := store.projects(cache.root) - {pin.project for pin in pins}:
+        from pinstall.checks import restorable
+
+        gathered = gathered.joined(restorable.gather(cache, pins, kept))
     findings = checker.check(gathered.candidates)
     journal.examined += findings
     is_open = gathered.open_ended or is_shaped

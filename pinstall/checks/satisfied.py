@@ -45,6 +45,12 @@ def unsatisfied(call: Invocation, pins: Iterable[Pin], environment: Environment)
     return [pin for pin in pins if call.has(*_ANEW) or not is_installed(pin, environment)]
 
 
+def is_met(call: Invocation, pin: Pin, environment: Environment) -> bool:
+    """Return whether the *environment* satisfies a requirement that may admit several versions, so that pip leaves it."""
+    version = None if call.has(*_ANEW) or pin.url else environment.installed(pin.project)
+    return version is not None and pin.specifier.contains(version, prereleases=True)
+
+
 def is_installed(pin: Pin, environment: Environment) -> bool:
     """Return whether the *environment* has the version that *pin* names."""
     version = environment.installed(pin.project) if pin.has_version else None

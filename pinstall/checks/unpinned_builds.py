@@ -9,10 +9,10 @@ import os
 from typing import TYPE_CHECKING
 
 from pinstall.checks import dependencies
-from pinstall.checks.candidates import Candidate, Gathered, wheel_key
+from pinstall.checks.candidates import Candidate, Gathered
 from pinstall.checks.dependencies import Want
 from pinstall.model import links
-from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache import built_wheels, keys
 from pinstall.pip_cache.locator import Artifact
 from pinstall.storage import store
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import Entry
+    from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
     from pinstall.pip_cache.locator import Cache
 
 # More than the largest known installs need.
@@ -34,7 +34,7 @@ def gather(cache: Cache, pins: Iterable[Pin], *, is_shaped: bool) -> Gathered:
     plain pip's, and no record shows that they were built with flags.
     """
     pinned = {pin.project: pin for pin in pins}
-    named = list(_named(cache, pinned))
+    named = list(dependencies.named(cache, pinned))
     # A variable that only a build asks for may shape a dependency, too.
     is_open = is_shaped or store.has_others(cache.root, {*pinned, *(want.pin.project for want in named)})
     wants = [*_reached(cache, [*map(Want, pinned.values()), *named])] if is_open else named
@@ -43,18 +43,7 @@ def gather(cache: Cache, pins: Iterable[Pin], *, is_shaped: bool) -> Gathered:
         if want.pin.project not in pinned and not cache.call.formats.refuses(want.pin.project, is_wheel=False):
             for candidate in _builds(cache, want.pin, everywhere=is_shaped):
                 found.setdefault(candidate.entry.content, candidate)
-    return Gathered(tuple(found.values()), {wheel_key(c.entry): True for c in found.values()}, open_ended=False)
-
-
-def _named(cache: Cache, pinned: Iterable[str]) -> Iterator[Want]:
-    """Yield the requirements of the call whose projects are not *pinned*."""
-    projects = set(pinned)
-    for line in cache.call.lines:
-        if line.constraint or line.editable:
-            continue
-        want = dependencies.want(line.text, line.place, cache.environment.markers)
-        if want and not want.pin.url and want.pin.project not in projects:
-            yield want._replace(pin=want.pin._replace(settings=line.settings))
+    return Gathered(tuple(found.values()), {c.wheel_key: True for c in found.values()}, open_ended=False)
 
 
 def _reached(cache: Cache, wants: list[Want]) -> Iterator[Want]:
@@ -72,7 +61,7 @@ def _reached(cache: Cache, wants: list[Want]) -> Iterator[Want]:
                 waiting += dependencies.of(entry, want, markers)
 
 
-def _artifacts(cache: Cache, pin: Pin) -> Iterator[Entry]:
+def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry]:
     """Yield the cached downloads of the versions that *pin* admits."""
     located = cache.locate(pin)
     others = (Artifact(offer.link(), links.label(offer.filename, pin.project)) for offer in located.others)
@@ -85,12 +74,12 @@ def _builds(cache: Cache, pin: Pin, *, everywhere: bool) -> Iterator[Candidate]:
     """Yield the built wheels of versions that *pin* admits, pip's own before the store's; see `gather`."""
     kept = [entry for entry in store.all_builds(cache.root, pin.project) if _fits(cache, pin, entry)]
     own = [entry for entry in cache.walked(pin) if _fits(cache, pin, entry)] if everywhere else []
-    for key in {wheel_key(entry) for entry in kept} - {wheel_key(entry) for entry in own}:
+    for key in {entry.wheel_key for entry in kept} - {entry.wheel_key for entry in own}:
         folder = os.path.join(cache.root, keys.wheel_path(key))
-        own += [entry for entry in http_entries.built_under(folder, key, pin.project) if _fits(cache, pin, entry)]
+        own += [entry for entry in built_wheels.built_under(folder, key, pin.project) if _fits(cache, pin, entry)]
     yield from (Candidate(pin, entry) for entry in own)
     yield from (Candidate(pin, entry, stored=True) for entry in kept)
 
 
-def _fits(cache: Cache, pin: Pin, entry: Entry) -> bool:
+def _fits(cache: Cache, pin: Pin, entry: BuiltWheel) -> bool:
     return entry.label is not None and pin.admits(entry.label.version) and cache.is_ours(entry)

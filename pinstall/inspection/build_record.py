@@ -24,6 +24,9 @@ _FORMAT = 2
 _READABLE = (1, _FORMAT)  # 1: pinstall 0.1.0, which did not watch builds
 _UNKNOWN_CPU = "?"
 COMPILERS = ("CC", "CXX")
+# They run the compiler that follows, and add no flags.
+_LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
+_LONGEST_SCRIPT = 1 << 20  # bytes
 # The first word of "gcc --version" is the compiler's own name: gcc, c++, x86_64-linux-gnu-gcc-12.
 _GCC = re.compile(r"(?:(\w+)-[\w-]+-)?(?:gcc|g\+\+|cc|c\+\+)(?:-[\d.]+)? ")
 _CPU = "/proc/cpuinfo"
@@ -132,16 +135,41 @@ def _compiler(command: str, path: str) -> str:
         argv = shlex.split(command)
     except ValueError:
         return hashed(command)
+    while argv[1:] and os.path.basename(argv[0]) in _LAUNCHERS and not argv[1].startswith("-"):
+        argv = argv[1:]
     if not argv:
         return ""
-    found = shutil.which(argv[0], path=path)
-    name = _reported(os.path.realpath(found)) if found else ""
+    found = _which(argv[0], path)
+    name = _reported(found) if found else ""
     return f"{name} with {hashed(' '.join(argv[1:]))}" if argv[1:] else name
+
+
+def _which(command: str, path: str) -> str:
+    """Return the program behind *command* and its links, skipping a launcher that is linked under its name; "" without one."""
+    for folder in filter(None, [os.path.dirname(command)] if os.path.dirname(command) else path.split(os.pathsep)):
+        found = shutil.which(os.path.basename(command), path=folder)
+        place = os.path.realpath(found) if found else ""
+        if place and (os.path.basename(place) not in _LAUNCHERS or os.path.basename(command) in _LAUNCHERS):
+            return place
+    return ""
 
 
 @cache
 def _reported(path: str) -> str:
-    """Return the name that a compiler reports, because symbolic links named ``cc`` and ``c++`` lead to various compilers."""
+    """Return the name that a compiler reports, because symbolic links named ``cc`` and ``c++`` lead to various compilers.
+
+    A script may add flags to those of the compiler that it runs: it has a digest of its content beside the name.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LONGEST_SCRIPT) if file.read(2) == b"#!" else b""
+    except OSError:
+        content = b""
+    name = _name_of(path)
+    return f"{name} by {hashlib.sha256(content).hexdigest()}" if content else name
+
+
+def _name_of(path: str) -> str:
     try:
         done = subprocess.run([path, "--version"], capture_output=True, stdin=subprocess.DEVNULL, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import terminal
 from pinstall.inspection import integrity
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries
 from pinstall.storage.ledger import Ledger, Proof
 from pinstall.storage.lock import clock
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from concurrent.futures import Future
 
-    from pinstall.pip_cache.http_entries import Entry, FileStamp
+    from pinstall.pip_cache.entries import Entry, FileStamp, LocalFile
 
 # Reading a smaller file (in bytes) is not worth a thread.
 _LARGE = 8 << 20
@@ -36,7 +36,7 @@ class Reading(NamedTuple):
     """A request to read an entry of a project: the current stamp of its file, and the required proof."""
 
     project: str
-    entry: Entry
+    entry: Entry | LocalFile
     stamp: FileStamp
     wanted: Wanted
 
@@ -88,12 +88,12 @@ class Prover:
     def _read(self, reading: Reading) -> Proof:
         _, entry, stamp, wanted = reading
         size = 0 if self._quiet else stamp.size * (2 if wanted.checked else 1)
-        with http_entries.open_content(entry) as whole, terminal.shown(whole, size, entry.filename) as file:
+        with entries.open_content(entry) as whole, terminal.shown(whole, size, entry.filename) as file:
             proof = Proof(stamp, clock(), integrity.digests(file, wanted.algorithms))
             if wanted.checked:
                 file.seek(0)
                 content = integrity.archive(file, entry.filename)
                 proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)
-        if http_entries.stamp(entry.content) != stamp:
+        if entries.stamp(entry.content) != stamp:
             raise OSError(0, "it changed while pinstall read it")
         return proof

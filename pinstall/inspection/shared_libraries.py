@@ -38,6 +38,7 @@ _DEEPEST = 3  # levels, as in site-packages/nvidia/cublas/lib
 _NOT_BELOW = ("__pycache__", ".dist-info", ".egg-info")
 _ELF = b"\x7fELF"
 _SCRIPT = re.compile(r"^[^/]+\.data/scripts/")
+_DATA = re.compile(r"^[^/]+\.data/data/")
 _IN_SITE_PACKAGES = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 
 
@@ -102,8 +103,9 @@ def _is_library(member: str) -> bool:
 
 
 def _is_program(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
-    """Return whether a member is a compiled program that pip installs as a script, as uwsgi is."""
-    return bool(_SCRIPT.match(info.filename)) and archives.read(archive, info, len(_ELF)) == _ELF
+    """Return whether a member is a compiled program: a script, as uwsgi is, or in a folder ``bin``, as in cmake."""
+    is_script = bool(_SCRIPT.match(info.filename)) or "bin" in info.filename.split("/")[:-1]
+    return is_script and archives.read(archive, info, len(_ELF)) == _ELF
 
 
 def _all_needs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], site_packages: str) -> list[_Needs] | None:
@@ -115,13 +117,17 @@ def _all_needs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo],
         data = archives.read(archive, info, info.file_size)
         if not _kind(data) or _kind(data) != _kind_of(sys.executable):
             return None
-        # A program goes to the folder of scripts, PREFIX/bin beside PREFIX/lib/pythonX.Y/site-packages.
-        place = os.path.join(site_packages, _IN_SITE_PACKAGES.sub("", _SCRIPT.sub("../../../bin/", name)))
-        need = _needs(data, os.path.normpath(os.path.dirname(place)))
+        need = _needs(data, os.path.dirname(_installed(name, site_packages)))
         if need is None:
             return None
         found.append(need)
     return found
+
+
+def _installed(member: str, site_packages: str) -> str:
+    """Return the path to which pip installs a *member* of a wheel; *site_packages* is PREFIX/lib/pythonX.Y/site-packages."""
+    place = _DATA.sub("../../../", _SCRIPT.sub("../../../bin/", _IN_SITE_PACKAGES.sub("", member)))
+    return os.path.normpath(os.path.join(site_packages, place))
 
 
 def _needs(data: bytes, origin: str) -> _Needs | None:

@@ -129,6 +129,13 @@ def label(filename: str, project: str) -> ParsedFilename | None:
     return ParsedFilename(text, version, tags, until) if version is not None else None
 
 
+def project_of(filename: str) -> str:
+    """Return the project in the file name of a wheel or sdist, normalized; "" if the name is of another form."""
+    stem = next((filename[: -len(ending)] for ending in SDIST_ENDINGS if filename.endswith(ending)), "")
+    name = filename.partition("-")[0] if filename.endswith(".whl") else stem.rpartition("-")[0]
+    return normalized(name)
+
+
 @cache
 def _tags_until(tags: str) -> tuple[int, ...]:
     """Return the first pip version that ignores these *tags*: a tag is empty, or an interpreter is not an identifier."""

@@ -56,6 +56,11 @@ class Pin(NamedTuple):
         """Whether the pin names a version, rather than a URL or only hashes."""
         return not self.url and bool(_exact(self.specifier))
 
+    @property
+    def version(self) -> Version | None:
+        """The version that the pin names; None for a pin to a URL or only hashes."""
+        return _exact(self.specifier)[0] if self.has_version else None
+
     def __str__(self) -> str:
         return f"{self.project} @ URL" if self.url else f"{self.project}{self.specifier}"
 

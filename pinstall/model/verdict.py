@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import digest
-from pinstall.model.links import parsed
+from pinstall.model.links import label, link, parsed
+from pinstall.pip_cache.entries import HttpEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from packaging.version import Version
+
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import Entry
+    from pinstall.pip_cache.entries import BuiltWheel, Entry
 
 
 class Keep(NamedTuple):
@@ -105,13 +108,17 @@ def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     """Return the verdict on *entry* for *pin*: only proof deletes an entry, and never twice for the same reason."""
     if evidence.unreadable:
         return Unreadable(evidence.unreadable)
-    verdict = Delete("damaged", entry.fault) if entry.fault else _DECIDE[entry.kind](pin, entry, evidence)
+    verdict = _http(pin, entry, evidence) if isinstance(entry, HttpEntry) else _built(pin, entry, evidence)
     if isinstance(verdict, Delete) and verdict.reason in evidence.given:
         return Keep()
     return verdict
 
 
-def _download(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+def _http(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
+    return Delete("damaged", entry.fault) if entry.fault else _DECIDE[entry.kind](pin, entry, evidence)
+
+
+def _download(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
     stated = digest.agree(entry.stated, evidence.digests)
     if stated is False:
         return Delete("wrong-hash", digest.mismatch(entry.stated, evidence.digests))
@@ -136,13 +143,13 @@ def pinned(pin: Pin, evidence: Evidence) -> bool:
     return any(evidence.digests.get(d.algorithm) == d.hex.lower() for d in pin.hashes)
 
 
-def _metadata(_pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+def _metadata(_pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
     if digest.agree(entry.stated, evidence.digests) is False:
         return Delete("wrong-hash", digest.mismatch(entry.stated, evidence.digests))
     return Keep()
 
 
-def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
+def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
     if not evidence.name:
@@ -151,7 +158,16 @@ def _built(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
         return Delete("mislabelled", f"it contains {evidence.name} {evidence.version}")
     if pin.has_version and not pin.admits(entry.label.version):
         return Delete("mislabelled", "it is another version in the folder of the pinned one")
+    source = _version_of_source(pin)
+    if source is not None and source.public != entry.label.version.public:
+        return Delete("mislabelled", f"it is version {entry.label.version}, and its source is {source}")
     return _fitting(evidence)
+
+
+def _version_of_source(pin: Pin) -> Version | None:
+    """Return the version in the file name of the sdist at the pin's URL; None if there is none."""
+    found = label(link(pin.url).filename, pin.project) if pin.url else None
+    return found.version if found else None
 
 
 def _fitting(evidence: Evidence) -> Verdict:
@@ -172,7 +188,7 @@ def not_found(libraries: Iterable[str]) -> str:
     return f"it needs {', '.join(libraries)}, which is not found on this system"
 
 
-def _page(_pin: Pin, _entry: Entry, evidence: Evidence) -> Verdict:
+def _page(_pin: Pin, _entry: HttpEntry, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
     if evidence.fresh and not evidence.listed:
@@ -180,4 +196,4 @@ def _page(_pin: Pin, _entry: Entry, evidence: Evidence) -> Verdict:
     return Keep()
 
 
-_DECIDE = {"download": _download, "metadata": _metadata, "built": _built, "page": _page}
+_DECIDE = {"download": _download, "metadata": _metadata, "page": _page}

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin
 
 from pinstall.model import links
-from pinstall.model.names import normalized
-from pinstall.pip_cache import http_entries, index_pages, keys
+from pinstall.pip_cache import entries, http_entries, index_pages, keys
 from pinstall.pip_cache.locator import pypi_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pinstall.model.digest import Digest
-    from pinstall.pip_cache.http_entries import Entry, Response
+    from pinstall.pip_cache.entries import HttpEntry
+    from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.index_pages import IndexFile
 
 # Pages list thousands of URLs. Neither pip nor requests changes one of this form, so that it need not be normalized.
@@ -67,12 +67,12 @@ class Catalogue:
         self.named: dict[str, Named] = {}
         self._wanted, self._redirects, self._indexes = frozenset(wanted), redirects, indexes
 
-    def read(self, entry: Entry, response: Response) -> Page:
+    def read(self, entry: HttpEntry, response: Response) -> Page:
         """Read a cached page and add the entries of the files that it lists.
 
         Raises `OSError` if the page cannot be read.
         """
-        with http_entries.open_content(entry) as file:
+        with entries.open_content(entry) as file:
             body = file.read(index_pages.LARGEST + 1)
         try:
             offers = index_pages.parse(body, response.headers, "")
@@ -81,7 +81,7 @@ class Catalogue:
             return Page(fault="" if body.startswith(_ARCHIVES) and "content-encoding" not in response.headers else str(error))
         except index_pages.UnknownPageError:
             return Page()
-        project = next((name for offer in offers if (name := project_of(offer.filename))), "")
+        project = next((name for offer in offers if (name := links.project_of(offer.filename))), "")
         url = self.page_url(entry.key, [project])[1]
         for offer in offers:
             with suppress(Exception):  # one invalid line, such as a malformed URL, must not cost the other lines
@@ -131,10 +131,3 @@ class Catalogue:
                 url = keys.request_url(urljoin(url, location))
             except ValueError:  # the location is not a valid URL
                 return
-
-
-def project_of(filename: str) -> str:
-    """Return the project in the file name of a wheel or sdist, normalized; "" if the name is of another form."""
-    stem = next((filename[: -len(ending)] for ending in links.SDIST_ENDINGS if filename.endswith(ending)), "")
-    name = filename.partition("-")[0] if filename.endswith(".whl") else stem.rpartition("-")[0]
-    return normalized(name)

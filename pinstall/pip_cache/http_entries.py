@@ -1,29 +1,22 @@
-"""Cache entries: pip's files for one key, found with `stat` and read without following symbolic links.
-
-An HTTP entry has a head (the stored status and headers of the response) and a body.
-"""
+"""HTTP entries: stored responses, with a head (the status and the headers of the response) and a body."""
 
 from __future__ import annotations
 
-import io
 import os
-import stat
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.parse import urljoin
 
-from pinstall.model import foreign_data, links
-from pinstall.pip_cache import keys
+from pinstall.model import foreign_data
+from pinstall.pip_cache import entries, keys
+from pinstall.pip_cache.entries import HttpEntry, Span, exists, open_unread, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pinstall.model.digest import Digest
     from pinstall.model.links import Link, ParsedFilename
-    from pinstall.pip_cache.keys import Layout
+    from pinstall.pip_cache.entries import Entry
 
-ORIGIN = "origin.json"
 # The fields of a response that cachecontrol writes; pip fails on any other field.
 _FIELDS = {"status", "headers", "version", "reason", "strict", "decode_content"}
 _PREFIX = b"cc=4,"
@@ -39,49 +32,6 @@ _SPENT = '"pinstall-spent"'
 # Headers that let pip use a response without asking the server, or ask whether it is still valid.
 _RENEWING = {"age", "cache-control", "date", "etag", "expires", "last-modified"}
 _ASKS_BY = "If-None-Match"
-
-
-class FileStamp(NamedTuple):
-    """The state of a file as `stat` reports it: size in bytes, times in nanoseconds. It changes when the file changes."""
-
-    size: int
-    modified: int
-    changed: int
-    inode: int
-
-
-class Span(NamedTuple):
-    """A part of a file: offset and length in bytes."""
-
-    offset: int
-    length: int
-
-
-class Entry(NamedTuple):
-    """One entry of pip's cache, or one that was set aside in the store.
-
-    ``kind`` is ``download``, ``metadata``, ``page`` or ``built``. ``key`` names the entry within pip's cache, also while it is
-    in the store. ``paths`` are its files in the order in which they have to be deleted: the head before the body. The last
-    one has the content. ``stated`` are the digests that the content must have; ``label`` is its parsed file name. ``layout``
-    is the layout of an HTTP entry, and ``span`` the part of the file that is its body (None: the whole file). ``fault`` says
-    why pip would fail on its head; ``unreadable`` says why the entry cannot be judged.
-    """
-
-    kind: str
-    key: str
-    paths: tuple[str, ...]
-    filename: str
-    stated: tuple[Digest, ...] = ()
-    label: ParsedFilename | None = None
-    layout: Layout = keys.TWO_FILES
-    span: Span | None = None
-    fault: str = ""
-    unreadable: str = ""
-
-    @property
-    def content(self) -> str:
-        """The path of the file with the content: the body of an HTTP entry, or a wheel."""
-        return self.paths[-1]
 
 
 class Response(NamedTuple):
@@ -129,25 +79,6 @@ def _is_usual(date: str) -> bool:
     return len(date) == 29 and date.endswith(" GMT") and date[8:11] in _MONTHS and (date[5:7] + date[12:16]).isdecimal()
 
 
-def stamp(path: str) -> FileStamp | None:
-    """Return the stamp of the regular file *path*; None if it is missing or another kind of file, such as a symbolic link."""
-    try:
-        found = os.lstat(path)
-    except (OSError, ValueError):
-        return None
-    return stamp_from(found) if stat.S_ISREG(found.st_mode) else None
-
-
-def stamp_from(found: os.stat_result) -> FileStamp:
-    """Return the stamp of a file from the result of `stat`."""
-    return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-
-
-def exists(path: str) -> bool:
-    """Return whether *path* exists, be it as a dangling symbolic link."""
-    return os.path.lexists(path)
-
-
 def is_there(entry: Entry) -> bool:
     """Return whether pip would find *entry*: its content exists, and its head is not spent."""
     return exists(entry.content) and not is_spent(entry)
@@ -155,66 +86,8 @@ def is_there(entry: Entry) -> bool:
 
 def is_spent(entry: Entry) -> bool:
     """Return whether *entry* is an HTTP entry with a spent head (see `write_spent`)."""
-    head = read_head(entry.paths[0]) if entry.kind != "built" and stamp(entry.paths[0]) is not None else None
+    head = read_head(entry.paths[0]) if isinstance(entry, HttpEntry) and stamp(entry.paths[0]) is not None else None
     return head is not None and head.response.spent
-
-
-def stamp_of(entry: Entry) -> FileStamp | None:
-    """Return the stamp of *entry*'s content.
-
-    None if the content, or a file that pip reads with it (the head, ``origin.json``), is not a regular file.
-    """
-    beside = [os.path.join(os.path.dirname(entry.content), ORIGIN)] if entry.kind == "built" else list(entry.paths[:-1])
-    if any(exists(path) and stamp(path) is None for path in beside):
-        return None
-    return stamp(entry.content)
-
-
-def open_content(entry: Entry) -> BinaryIO:
-    """Open the content of *entry*. Raises `OSError` if it cannot be opened, or is a symbolic link."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = os.fdopen(_open(entry.content, flags), "rb")
-    return file if entry.span is None else cast("BinaryIO", io.BufferedReader(_Part(file, entry.span)))
-
-
-def _open(path: str, flags: int) -> int:
-    """Open a file without changing its time of access, where the system allows that: it tells when pip last used the file."""
-    try:
-        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
-    except PermissionError:  # O_NOATIME is for the owner of a file
-        return os.open(path, flags)
-
-
-class _Part(io.RawIOBase):
-    """A read-only file object for a part of another file."""
-
-    def __init__(self, file: BinaryIO, span: Span) -> None:
-        self._file, self._span, self._at = file, span, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._span.length}[whence]
-        if base + offset < 0:
-            raise ValueError("negative position")
-        self._at = base + offset
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:
-        self._file.seek(self._span.offset + self._at)
-        wanted = max(0, min(len(buffer), self._span.length - self._at))
-        data = self._file.read(wanted)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 class HttpCache:
@@ -223,7 +96,7 @@ class HttpCache:
     def __init__(self, root: str, pip: tuple[int, ...]) -> None:
         self.root, self.layout = root, keys.TWO_FILES if pip >= (23, 3) else keys.ONE_FILE
 
-    def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: ParsedFilename | None) -> Entry | None:
+    def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: ParsedFilename | None) -> HttpEntry | None:
         """Return the entry with which pip would answer a request for *link*; None if the cache has none.
 
         Cached permanent redirects are followed. *kind*, *stated* and *label* become those of the entry.
@@ -231,7 +104,7 @@ class HttpCache:
         found = self.find(link.url)
         return found[0]._replace(kind=kind, filename=link.filename, stated=stated, label=label) if found else None
 
-    def find(self, url: str) -> tuple[Entry, Response, str] | None:
+    def find(self, url: str) -> tuple[HttpEntry, Response, str] | None:
         """Return the entry for *url*, its response, and its URL after redirects; None if pip would ask the server.
 
         The response has status 0 if the head is not a regular file: pinstall does not open it, because opening a FIFO blocks.
@@ -257,11 +130,11 @@ class HttpCache:
                 return entry._replace(span=head.span if self.layout is keys.ONE_FILE else None), head.response, url
         return None
 
-    def place(self, url: str) -> Entry:
+    def place(self, url: str) -> HttpEntry:
         """Return the entry in which pip would store the response to *url*, whether it exists or not."""
         key = keys.http_key(keys.request_url(url))
         paths = tuple(os.path.join(self.root, path) for path in keys.http_paths(key, self.layout))
-        return Entry("", key, paths, "", layout=self.layout)
+        return HttpEntry("", key, paths, "", layout=self.layout)
 
 
 def _target(url: str, location: str) -> str:
@@ -304,7 +177,7 @@ def read_head(path: str) -> Head | None:
 
     errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:
-        with open(path, "rb", opener=_open) as file:
+        with open(path, "rb", opener=open_unread) as file:
             if file.read(len(_PREFIX)) != _PREFIX:
                 return None
             head = None
@@ -334,7 +207,7 @@ def asking_head(path: str) -> bytes | None:
     import msgpack
 
     try:
-        with open(path, "rb", opener=_open) as file:
+        with open(path, "rb", opener=open_unread) as file:
             data = file.read(_LARGEST_METADATA)
         document = msgpack.unpackb(data.removeprefix(_PREFIX), raw=False, strict_map_key=False)
         headers = document["response"]["headers"]
@@ -398,7 +271,7 @@ def _unpacker(file: BinaryIO) -> Any:
     return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA, read_size=1 << 12)
 
 
-def write_spent(entry: Entry, out: BinaryIO, *, lasting: bool) -> None:
+def write_spent(entry: HttpEntry, out: BinaryIO, *, lasting: bool) -> None:
     """Write a spent copy of the first file of *entry* to *out*: usable only by a pip that is already revalidating the entry.
 
     A pip that has asked the server whether the entry is still valid reads head and body again when the answer is "not
@@ -416,14 +289,15 @@ def write_spent(entry: Entry, out: BinaryIO, *, lasting: bool) -> None:
     import msgpack
 
     pack = msgpack.Packer().pack
-    with open(entry.paths[0], "rb", opener=_open) as file:
+    with open(entry.paths[0], "rb", opener=open_unread) as file:
         response, others, span = _read_document(file)
         if response["status"] in PERMANENT:
             raise ValueError("pip follows it whatever its head says, and never asks")
         response["headers"] = _spent_headers(response["headers"], lasting=lasting)
         out.write(_PREFIX + _map(1 + len(others)) + pack("response") + _map(1 + len(response)) + pack("body"))
         out.write(b"\xc6" + span.length.to_bytes(4, "big"))
-        shutil.copyfileobj(_Part(file, span), out)
+        with entries.open_content(entry._replace(paths=entry.paths[:1], span=span)) as body:
+            shutil.copyfileobj(body, out)
         out.writelines(pack(name) + pack(value) for name, value in response.items())
         out.writelines(pack(name) + pack(value) for name, value in others.items())
 
@@ -473,42 +347,6 @@ def _response(found: dict[Any, Any]) -> Response | None:
     if date is not None and status not in PERMANENT and not _is_usual(date) and _time(date) is None:
         return None  # pip asserts that the date is valid
     return response
-
-
-def built_under(folder: str, key: str, project: str) -> Iterator[Entry]:
-    """Yield the wheels of *project* in the *folder* of built wheels for *key*."""
-    for name in names(folder):
-        found = links.label(name, project) if name.endswith(".whl") else None
-        path = os.path.join(folder, name)
-        if found is not None:
-            yield Entry("built", f"{key}/{name}", (path,), name, (), found)
-
-
-def names(folder: str) -> list[str]:
-    """Return the names in *folder*, sorted; an empty list if it cannot be read."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def walk_built(root: str) -> Iterator[tuple[str, str]]:
-    """Yield the path and key of every folder of built wheels below *root*: for pins whose key cannot be computed."""
-
-    def below(folder: str, depth: int) -> Iterator[str]:
-        if depth == 0:
-            yield folder
-            return
-        try:
-            with os.scandir(folder) as found:
-                folders = sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
-        except OSError:
-            return
-        for name in folders:
-            yield from below(f"{folder}/{name}", depth - 1)
-
-    for folder in below(os.path.join(root, "wheels"), 4):
-        yield folder, "".join(folder.split("/")[-4:])
 
 
 def now() -> float:

@@ -7,7 +7,6 @@ from the cached pages.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import posixpath
 from functools import cached_property
@@ -17,7 +16,7 @@ from urllib.parse import quote
 from pinstall.model import foreign_data, links
 from pinstall.model.digest import Digest
 from pinstall.model.names import normalized
-from pinstall.pip_cache import http_entries, index_pages, keys
+from pinstall.pip_cache import built_wheels, entries, http_entries, index_pages, keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +25,9 @@ if TYPE_CHECKING:
     from pinstall.invocation.invocation import Invocation
     from pinstall.model.links import Link, ParsedFilename
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.http_entries import Entry, Response
+    from pinstall.pip_cache.built_wheels import Origin
+    from pinstall.pip_cache.entries import BuiltWheel, HttpEntry, LocalFile
+    from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.index_pages import IndexFile
 
 _LARGEST_ORIGIN = 1 << 20
@@ -39,7 +40,7 @@ class Page(NamedTuple):
     ``fault`` says how the page is damaged (None: it is not); ``unreadable`` says why it could not be judged.
     """
 
-    entry: Entry
+    entry: HttpEntry
     response: Response
     offers: tuple[IndexFile, ...]
     fault: str | None = None
@@ -142,11 +143,11 @@ class Cache:
             return None  # pip asks the server, or the URL is that of an archive in --find-links
         entry, response, own_url = found
         page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
-        if entry.fault or entry.unreadable or http_entries.stamp_of(page.entry) is None:
+        if entry.fault or entry.unreadable or entries.stamp_of(page.entry) is None:
             unreadable = "" if entry.fault else entry.unreadable or "it is not a regular file"
             return page._replace(fault=entry.fault or None, unreadable=unreadable)
         try:
-            with http_entries.open_content(page.entry) as file:
+            with entries.open_content(page.entry) as file:
                 body = file.read(index_pages.LARGEST + 1)
             return page._replace(offers=tuple(index_pages.parse(body, response.headers, own_url)))
         except index_pages.DamagedPageError as error:
@@ -163,15 +164,17 @@ class Cache:
             if path is None:
                 yield index_pages.remote(location)
             elif os.path.isdir(path):
-                yield from (index_pages.local(os.path.join(path, name)) for name in http_entries.names(path))
-            elif path.endswith((".html", ".htm")):
-                yield from self._html(path)
+                yield from itertools.chain(*(self._offers(os.path.join(path, name)) for name in entries.names(path)))
             else:
-                yield index_pages.local(path)
+                yield from self._offers(path)
         for index in self.call.index_urls:
             path = _path(index)
             if path is not None:
                 yield from self._html(os.path.join(path, project, "index.html"))
+
+    def _offers(self, path: str) -> Iterable[IndexFile]:
+        """Return the files that a local page offers, or the file itself if it is not a page (``index/sources.py``)."""
+        return self._html(path) if path.endswith((".html", ".htm")) else [index_pages.local(path)]
 
     def _html(self, path: str) -> Iterator[IndexFile]:
         try:
@@ -182,17 +185,17 @@ class Cache:
             return
         yield from offers
 
-    def downloads(self, file: Artifact) -> Iterator[Entry]:
+    def downloads(self, file: Artifact) -> Iterator[HttpEntry]:
         """Yield the cached HTTP entries of one artifact: its download and its ``.metadata`` file."""
         for kind, link, stated in _requests(file):
             entry = self.http.entry(kind, link, stated, file.label)
             if entry is not None:
                 yield entry
 
-    def built(self, pin: Pin, source: Link) -> Iterator[Entry]:
+    def built(self, pin: Pin, source: Link) -> Iterator[BuiltWheel]:
         """Yield the wheels in pip's cache that were built from *source* and that the environment's pip could install."""
         key = self.wheel_key(source)
-        found = http_entries.built_under(os.path.join(self.root, keys.wheel_path(key)), key, pin.project)
+        found = built_wheels.built_under(os.path.join(self.root, keys.wheel_path(key)), key, pin.project)
         yield from (entry for entry in found if self.usable(entry.label))
 
     def may_be_built(self, pin: Pin, located: ProjectFiles) -> bool:
@@ -208,7 +211,7 @@ class Cache:
             return False
         return not (located.complete and located.listed) or len(located.files) > len(wheels)
 
-    def requests(self, file: Artifact) -> Iterator[Entry]:
+    def requests(self, file: Artifact) -> Iterator[HttpEntry]:
         """Yield the HTTP entries that pip would create for one artifact, whether they exist or not."""
         for kind, link, stated in _requests(file):
             entry = self.http.place(link.url)
@@ -226,13 +229,13 @@ class Cache:
     def _fits(self, label: ParsedFilename) -> bool:
         return not label.ignored_by(self.pip) and self.environment.supports(label.tags)
 
-    def walked(self, pin: Pin) -> Iterator[Entry]:
+    def walked(self, pin: Pin) -> Iterator[BuiltWheel]:
         """Yield all built wheels of *pin*'s project, of any version, that this interpreter's pip would find.
 
         They are found by walking the cache, because only their ``origin.json`` tells from which link they were built.
         """
         for folder, key in self._folders.get(pin.project, ()):
-            yield from filter(self.is_ours, http_entries.built_under(folder, key, pin.project))
+            yield from filter(self.is_ours, built_wheels.built_under(folder, key, pin.project))
 
     @cached_property
     def _folders(self) -> dict[str, list[tuple[str, str]]]:
@@ -246,8 +249,8 @@ class Cache:
     @cached_property
     def _leaves(self) -> list[tuple[str, str, list[str]]]:
         """Each folder of built wheels, its key, and the file names of its wheels."""
-        walked = http_entries.walk_built(self.root)
-        return [(folder, key, [n for n in http_entries.names(folder) if n.endswith(".whl")]) for folder, key in walked]
+        walked = built_wheels.walk_built(self.root)
+        return [(folder, key, [n for n in entries.names(folder) if n.endswith(".whl")]) for folder, key in walked]
 
     def idle_keys(self) -> Iterator[str]:
         """Yield the keys whose folders contain no wheel for this environment: pip may build one there."""
@@ -256,7 +259,7 @@ class Cache:
             if not any(label and self._fits(label) for label in labels):
                 yield key
 
-    def is_ours(self, entry: Entry) -> bool:
+    def is_ours(self, entry: BuiltWheel) -> bool:
         """Return whether this interpreter's pip would find a built wheel.
 
         It does if the key that follows from the wheel's ``origin.json`` is the key of its folder. Without an ``origin.json``
@@ -264,60 +267,22 @@ class Cache:
         """
         if entry.label is None or not self._fits(entry.label):
             return False
-        origin = read_origin(os.path.dirname(entry.content))
+        origin = built_wheels.read_origin(os.path.dirname(entry.content))
         if origin is None:
             return "".join(self.environment.interpreter) in entry.label.tags.split("-")[0].split(".")
-        return self.source_of(entry, origin) is not None
+        return self.source_of(entry.wheel_key, origin) is not None
 
-    def source_of(self, entry: Entry, origin: Origin) -> Link | None:
-        """Return the link under whose key pip finds a built wheel; None if no link that fits *origin* has its key.
+    def source_of(self, wheel_key: str, origin: Origin) -> Link | None:
+        """Return the link under whose *wheel_key* pip finds a built wheel; None if no link that fits *origin* has this key.
 
         A page that states a hash leads to another key than a page that states none, so that one origin fits several links.
         """
         bare = links.Link(origin.url, (), None, origin.subdirectory)
         candidates = [bare, *(bare._replace(digests=(stated,)) for stated in origin.digests)]
-        return next((link for link in candidates if self.wheel_key(link) == entry.key.partition("/")[0]), None)
+        return next((link for link in candidates if self.wheel_key(link) == wheel_key), None)
 
 
-class Origin(NamedTuple):
-    """The source of a built wheel as pip recorded it: URL (of version control: with the commit), digests, subdirectory."""
-
-    url: str
-    digests: tuple[Digest, ...] = ()
-    subdirectory: str = ""
-
-    @property
-    def by_algorithm(self) -> dict[str, str]:
-        """The hexadecimal digests by algorithm."""
-        return {digest.algorithm: digest.hex for digest in self.digests}
-
-
-def read_origin(folder: str) -> Origin | None:
-    """Read the ``origin.json`` (PEP 610) in a *folder* of built wheels; None if it is missing or invalid."""
-    path = os.path.join(folder, http_entries.ORIGIN)
-    if http_entries.stamp(path) is None:
-        return None
-    try:
-        with open(path, encoding="utf-8") as file:
-            document = json.loads(file.read(_LARGEST_ORIGIN))
-        url, subdirectory = document["url"], document.get("subdirectory") or ""
-        archive = document.get("archive_info", {})
-        hashes = archive.get("hashes", {})
-        if not hashes and "hash" in archive:  # pip 23.0 writes only the older form
-            hashes = dict([archive["hash"].split("=", 1)])
-        digests = tuple(Digest(name, value.lower()) for name, value in hashes.items())
-        vcs = document.get("vcs_info", {})
-        if vcs:
-            url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
-        if not isinstance(url, str) or not isinstance(subdirectory, str):
-            return None
-        keys.request_url(url)  # raises ValueError if it is not a URL
-        return Origin(url, digests, subdirectory)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def local_file(link: Link) -> Entry | None:
+def local_file(link: Link) -> LocalFile | None:
     """Return an entry for the local file of *link*; None if the link is remote, or does not lead to a regular file.
 
     Symbolic links are followed: Nix, Bazel and git-annex make folders of them, and they are the user's, not the cache's.
@@ -325,8 +290,8 @@ def local_file(link: Link) -> Entry | None:
     if is_http(link.url) or is_vcs(link.url):
         return None
     path = _path(link.url)
-    entry = http_entries.Entry("source", link.url, (os.path.realpath(path) if path else "",), link.filename)
-    return entry if http_entries.stamp(entry.content) is not None else None
+    entry = entries.LocalFile(link.url, os.path.realpath(path) if path else "", link.filename)
+    return entry if entries.stamp(entry.content) is not None else None
 
 
 def _project(filename: str) -> str:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import links
 from pinstall.model.names import normalized
-from pinstall.pip_cache import http_entries, keys
-from pinstall.pip_cache.http_entries import Entry, FileStamp, Head
+from pinstall.pip_cache import built_wheels, entries, http_entries, keys
+from pinstall.pip_cache.entries import BuiltWheel, FileStamp, HttpEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from pinstall.pip_cache.http_entries import Head
 
 _KEY = re.compile("[0-9a-f]{56}")
 _BODY = ".body"
@@ -27,7 +29,7 @@ class Found(NamedTuple):
     ``modified`` is the time when pip stored it, ``used`` the time when it was last read (both in seconds since the epoch).
     """
 
-    entry: Entry
+    entry: HttpEntry
     head: Head | None
     stamp: FileStamp | None
     size: int
@@ -60,12 +62,12 @@ def http(root: str) -> Iterator[Found | Stray]:
                     missing = "its body is missing" if name in names else "its headers are missing"
                     yield stray([path for path in paths if os.path.basename(path) in names], missing)
                 else:
-                    entry = found(Entry("other", name, paths, "", layout=layout))
+                    entry = found(HttpEntry("other", name, paths, layout=layout))
                     is_spent = entry.head is not None and entry.head.response.spent
                     yield stray([*paths], SPENT) if is_spent else entry
 
 
-def found(entry: Entry) -> Found:
+def found(entry: HttpEntry) -> Found:
     """Read the head and the file states of an HTTP entry. Nothing is read if a file is missing or not a regular file."""
     seen = _seen(entry.paths)
     regular = len(seen) == len(entry.paths) and all(stat.S_ISREG(one.st_mode) for one in seen)
@@ -73,30 +75,33 @@ def found(entry: Entry) -> Found:
     if head is not None:
         span = head.span if entry.layout is keys.ONE_FILE else None
         entry = entry._replace(fault=head.fault, unreadable=head.unreadable, span=span)
-    return Found(entry, head, http_entries.stamp_from(seen[-1]) if regular else None, *_measured(seen))
+    return Found(entry, head, entries.stamp_from(seen[-1]) if regular else None, *_measured(seen))
 
 
-def built(root: str) -> Iterator[Entry | Stray]:
+def built(root: str) -> Iterator[BuiltWheel | Stray]:
     """Yield the built wheels in the cache folder *root*, and the strays in their folders."""
-    for folder, key in http_entries.walk_built(root):
-        there = http_entries.names(folder)
+    for folder, key in built_wheels.walk_built(root):
+        there = entries.names(folder)
         for name in there:
             path = os.path.join(folder, name)
             if name.startswith("tmp") and os.path.isdir(path) and not os.path.islink(path):
                 yield stray([path], "an unfinished build")
             elif name.endswith(".whl"):
                 yield wheel(key, path) or stray([path], "not a file name of a wheel")
-        if there == [http_entries.ORIGIN]:
-            yield stray([os.path.join(folder, http_entries.ORIGIN)], "its wheel is missing")
+        if there == [entries.ORIGIN]:
+            yield stray([os.path.join(folder, entries.ORIGIN)], "its wheel is missing")
 
 
-def wheel(key: str, path: str) -> Entry | None:
-    """Return the built wheel at *path* as an entry; None if it does not have the name of a wheel, or is not a regular file."""
+def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
+    """Return the built wheel at *path*, in the folder *place* of the store ("" for pip's own).
+
+    Returns None if it does not have the name of a wheel, or is not a regular file.
+    """
     name = os.path.basename(path)
     label = links.label(name, normalized(name.partition("-")[0]))
-    if label is None or http_entries.stamp(path) is None:
+    if label is None or entries.stamp(path) is None:
         return None
-    return Entry("built", f"{key}/{name}", (path,), name, (), label)
+    return BuiltWheel(key, path, label, place)
 
 
 def stray(paths: list[str], reason: str) -> Stray:
@@ -145,3 +150,32 @@ def _folders(top: str) -> Iterator[tuple[str, set[str]]]:
             continue
         if names:
             yield folder, names
+
+
+_PARTS = ("http-v2", "http", "wheels", "pinstall")
+_VIEWS = os.path.join("pinstall", "views")  # these consist of links
+
+
+def symbolic_links(root: str) -> list[str]:
+    """Return the paths of all symbolic links in the cache folder *root*, except those in views."""
+    found = []
+    for part in _PARTS:
+        top = os.path.join(root, part)
+        if os.path.islink(top):
+            found.append(top)
+            continue
+        for folder, folders, names in os.walk(top):
+            folders[:] = [name for name in folders if os.path.join(folder, name) != os.path.join(root, _VIEWS)]
+            found += [path for name in (*folders, *names) if os.path.islink(path := os.path.join(folder, name))]
+    return sorted(found)
+
+
+def sizes(root: str) -> dict[str, int]:
+    """Return the size in bytes of each part of the cache folder *root* that is there."""
+    found = {}
+    for part in _PARTS:
+        top = os.path.join(root, part)
+        if os.path.isdir(top) and not os.path.islink(top):
+            paths = (os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names)
+            found[part] = measured(paths)[0]
+    return found

@@ -14,17 +14,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pinstall.pip_cache import keys
-from pinstall.pip_cache.http_entries import (
-    ORIGIN,
-    Entry,
-    FileStamp,
-    is_spent,
-    names,
-    open_content,
-    stamp,
-    stamp_of,
-    write_spent,
-)
+from pinstall.pip_cache.built_wheels import origin_text
+from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, Entry, FileStamp, HttpEntry, names, open_content, stamp, stamp_of
+from pinstall.pip_cache.http_entries import is_spent, write_spent
 from pinstall.storage import store
 from pinstall.storage.files import UNFINISHED, placed, share, write_file
 from pinstall.storage.lock import FOLDER, made_folder
@@ -34,7 +26,6 @@ if TYPE_CHECKING:
 
     from pinstall.inspection.build_record import BuildRecord
 
-_LARGEST_ORIGIN = 1 << 20  # bytes; a larger origin.json is not copied
 # A folder of notes: each says when pinstall spent an entry, or left a built wheel in pip's folder.
 SPENT = "spent"
 LEFT = ".left"
@@ -59,13 +50,13 @@ def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     for path in entry.paths:
         _unlink(path)
     _check_gone(entry)
-    if entry.kind == "built" and entry.content.startswith(os.path.join(cache, FOLDER, "")):
+    if isinstance(entry, BuiltWheel) and entry.content.startswith(os.path.join(cache, FOLDER, "")):
         for name in (ORIGIN, *filter(store.is_record, names(os.path.dirname(entry.content)))):
             try_unlink(os.path.join(os.path.dirname(entry.content), name))
     return True
 
 
-def spend(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
+def spend(cache: str, entry: HttpEntry, seen: FileStamp | None) -> bool:
     """Invalidate an HTTP *entry*, but keep it usable for a plain pip that is asking the server whether the entry is current.
 
     Replaces the entry's head (its stored response headers) by a stale one with an unknown ETag: a pip that starts later
@@ -90,7 +81,7 @@ def set_aside(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -
     if not _is_unchanged(cache, entry, seen) or is_spent(entry):
         return False
     try:
-        if entry.kind == "built":
+        if isinstance(entry, BuiltWheel):
             _set_aside_build(cache, entry, identity)
         else:
             _set_aside_http(cache, entry)
@@ -101,7 +92,7 @@ def set_aside(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -
     return True
 
 
-def leave(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bool:
+def leave(cache: str, entry: BuiltWheel, seen: FileStamp | None, identity: str) -> bool:
     """Copy a built wheel to the store, and leave the original to a plain pip that may be about to install it.
 
     `sweep` deletes the original later. *identity* is the wheel's SHA-256. Returns False if the wheel is gone, or if `leave`
@@ -110,9 +101,7 @@ def leave(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bo
     if not _is_unchanged(cache, entry, seen) or is_left(cache, entry):
         return False
     try:
-        there = _make_build_folder(
-            cache, entry.key.partition("/")[0], identity, os.path.join(os.path.dirname(entry.content), ORIGIN)
-        )
+        there = _make_build_folder(cache, entry.wheel_key, identity, os.path.join(os.path.dirname(entry.content), ORIGIN))
         if not os.path.lexists(os.path.join(there, entry.filename)):  # pinstall stored it when it was built
             _copy_wheel(cache, entry, os.path.join(there, entry.filename))
         reset_access_time(entry.content)
@@ -121,6 +110,11 @@ def leave(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bo
     except OSError as error:
         raise NotDoneError(f"{entry.content} could not be moved ({error.strerror})") from error
     return True
+
+
+def stay(cache: str, entry: BuiltWheel) -> None:
+    """Cancel the deletion that `leave` has scheduled for a built wheel in pip's cache."""
+    try_unlink(_left_note(cache, entry))
 
 
 def is_left(cache: str, entry: Entry) -> bool:
@@ -139,7 +133,9 @@ def _left_note(cache: str, entry: Entry) -> str:
 def bring_back(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     """Restore *entry* from the store to pip's cache, overwriting nothing; return whether it was restored."""
     try:
-        return _is_unchanged(cache, entry, seen) and (_restore_build if entry.kind == "built" else _restore_http)(cache, entry)
+        if not _is_unchanged(cache, entry, seen):
+            return False
+        return _restore_build(cache, entry) if isinstance(entry, BuiltWheel) else _restore_http(cache, entry)
     except (OSError, NotDoneError, ChangedError):
         return False  # pip will fetch or build it
 
@@ -173,7 +169,7 @@ def _check_gone(entry: Entry) -> None:
         raise NotDoneError(f"{entry.content} is still there after its removal")
 
 
-def _set_aside_http(cache: str, entry: Entry) -> None:
+def _set_aside_http(cache: str, entry: HttpEntry) -> None:
     """Link or copy the files of an HTTP entry into the store, and spend the entry in pip's cache."""
     places = store.http_paths(cache, entry)
     made_folder(cache, "store", "http")
@@ -187,7 +183,7 @@ def _set_aside_http(cache: str, entry: Entry) -> None:
     except ValueError:  # pip cannot read the head, so no pip is asking about it
         for path in entry.paths:
             _unlink(path)
-    os.replace(note, places[0] + ".json")
+    os.replace(note, store.note(entry._replace(paths=places)))
 
 
 def link_or_copy(cache: str, path: str, place: str) -> None:
@@ -205,7 +201,7 @@ def link_or_copy(cache: str, path: str, place: str) -> None:
         try_unlink(temporary)  # os.replace does nothing if both names are links to one file
 
 
-def _spend(cache: str, entry: Entry, *, lasting: bool) -> None:
+def _spend(cache: str, entry: HttpEntry, *, lasting: bool) -> None:
     """Replace the head of *entry* by a spent one and note the time. Raises `OSError`; `ValueError` for an unreadable head."""
     if stamp_of(entry) is None:
         raise ValueError("not a regular file")
@@ -215,18 +211,18 @@ def _spend(cache: str, entry: Entry, *, lasting: bool) -> None:
         write_spent(entry, file, lasting=lasting)
 
 
-def _spent_note(cache: str, entry: Entry) -> str:
+def _spent_note(cache: str, entry: HttpEntry) -> str:
     return os.path.join(cache, FOLDER, SPENT, f"{entry.layout.folder}.{entry.key}")
 
 
-def _restore_http(cache: str, entry: Entry) -> bool:
+def _restore_http(cache: str, entry: HttpEntry) -> bool:
     places = [os.path.join(cache, path) for path in keys.http_paths(entry.key, entry.layout)]
     if os.path.lexists(places[0]) and not is_spent(entry._replace(paths=tuple(places))):
         return False
     _make_pip_folder(os.path.dirname(places[0]))
     note = _move_note(cache, entry.key)
     with suppress(FileNotFoundError):
-        os.replace(entry.paths[0] + ".json", note)
+        os.replace(store.note(entry), note)
     # The body first, so that pip never finds a head alone.
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):
         os.replace(path, place)
@@ -241,9 +237,9 @@ def _move_note(cache: str, key: str) -> str:
     return os.path.join(made_folder(cache, UNFINISHED), key)
 
 
-def _set_aside_build(cache: str, entry: Entry, identity: str) -> None:
+def _set_aside_build(cache: str, entry: BuiltWheel, identity: str) -> None:
     here = os.path.dirname(entry.content)
-    there = _make_build_folder(cache, entry.key.partition("/")[0], identity, os.path.join(here, ORIGIN))
+    there = _make_build_folder(cache, entry.wheel_key, identity, os.path.join(here, ORIGIN))
     place = os.path.join(there, entry.filename)
     if os.path.lexists(place):  # pinstall stored it when it was built
         os.unlink(entry.content)
@@ -254,26 +250,29 @@ def _set_aside_build(cache: str, entry: Entry, identity: str) -> None:
 
 
 def _make_build_folder(cache: str, key: str, sha256: str, origin: str) -> str:
-    """Make the store's folder for a built wheel (see `store.build_parts`), and copy *origin*, its origin.json, into it."""
+    """Make the store's folder for a built wheel (see `store.build_parts`), and copy *origin*, its origin.json, into it.
+
+    The copy lacks the query of the URL.
+    """
     there = made_folder(cache, *store.build_parts(key, sha256))
-    _copy_origin(cache, origin, os.path.join(there, ORIGIN))
+    _copy_origin(cache, origin, os.path.join(there, ORIGIN), query="")
     return there
 
 
-def _restore_build(cache: str, entry: Entry) -> bool:
+def _restore_build(cache: str, entry: BuiltWheel) -> bool:
     """Copy a built wheel from the store to pip's folder, unless that has a wheel of this name; return whether it was copied."""
-    here = os.path.join(cache, keys.wheel_path(entry.key.partition("/")[0]))
+    here = os.path.join(cache, keys.wheel_path(entry.wheel_key))
     place = os.path.join(here, entry.filename)
     if os.path.lexists(place):
         return False
     _make_pip_folder(here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
-        _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN))
+        _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN), entry.query)
     _copy_wheel(cache, entry, place)
     return True
 
 
-def _copy_wheel(cache: str, entry: Entry, target: str) -> None:
+def _copy_wheel(cache: str, entry: BuiltWheel, target: str) -> None:
     """Copy a wheel. A hard link would not do: pip before 25.3 may write into the file that it replaces."""
     import shutil
 
@@ -286,20 +285,23 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
 
     Copies it to pip's own folder if that has no wheel. Raises `OSError`.
     """
-    there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(path), ORIGIN))
+    origin = os.path.join(os.path.dirname(path), ORIGIN)
+    there = _make_build_folder(cache, key, record.wheel, origin)
     write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
     if os.lstat(path).st_nlink == 1:
         os.replace(path, place)
         share(place)
     else:  # the backend has kept a hard link, through which it may write
-        _copy_wheel(cache, Entry("built", key, (path,), os.path.basename(path)), place)
+        _copy_wheel(cache, BuiltWheel(key, path), place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not has_wheel(here):
-        _restore_build(cache, Entry("built", f"{key}/{record.wheel}", (place,), os.path.basename(path)))
+        _make_pip_folder(here)
+        _copy_origin(cache, origin, os.path.join(here, ORIGIN), query=None)  # as pip itself would have written it
+        _restore_build(cache, BuiltWheel(key, place))
 
 
-def take_over(cache: str, folder: str, entry: Entry) -> None:
+def take_over(cache: str, folder: str, entry: HttpEntry) -> None:
     """Move an HTTP *entry* that pip has just received from the view in *folder* to *cache*.
 
     Ignores an `OSError`: the next call fetches the entry again.
@@ -323,9 +325,9 @@ def _move(source: str, path: str) -> None:
         shutil.move(source, path)
 
 
-def adopt(cache: str, entry: Entry, record: BuildRecord) -> None:
+def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     """Copy a wheel that plain pip built to the store, with a build *record*; pip's folder keeps it. Raises `OSError`."""
-    key = entry.key.partition("/")[0]
+    key = entry.wheel_key
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
         _copy_wheel(cache, entry, os.path.join(there, entry.filename))
@@ -350,10 +352,10 @@ def has_wheel(folder: str) -> bool:
     return any(name.endswith(".whl") for name in names(folder))
 
 
-def touch(cache: str, entry: Entry, record: BuildRecord) -> None:
+def touch(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     """Update a stored build's time of use, and cancel the deletion that `leave` has scheduled for its copy in pip's folder."""
-    try_unlink(_left_note(cache, entry))
-    path = os.path.join(cache, FOLDER, *store.build_parts(entry.key.partition("/")[0], record.wheel), store.RECORD)
+    stay(cache, entry)
+    path = os.path.join(cache, FOLDER, *store.build_parts(entry.wheel_key, record.wheel), store.RECORD)
     if os.path.realpath(path) == path:
         with suppress(OSError):
             os.utime(path)
@@ -371,11 +373,24 @@ def move_over(path: str, place: str) -> None:
         os.rename(path, place)
 
 
-def _copy_origin(cache: str, source: str, target: str) -> None:
-    found = stamp(source)
-    if found is not None and found.size <= _LARGEST_ORIGIN:
-        with suppress(UnicodeDecodeError), open(source, encoding="utf-8") as file:
-            write_file(cache, target, file.read())
+def _copy_origin(cache: str, source: str, target: str, query: str | None) -> None:
+    text = origin_text(source, query)
+    if text is not None:
+        write_file(cache, target, text)
+
+
+def origins_with_queries(cache: str) -> list[str]:
+    """Return the paths of the store's copies of ``origin.json`` with a query in the URL, as version 0.1.0 stored them."""
+    found = [os.path.join(folder, ORIGIN) for _, folder in store.build_folders(cache)]
+    return [path for path in found if origin_text(path, "") != origin_text(path, None)]
+
+
+def strip_queries(cache: str, paths: Iterable[str]) -> None:
+    """Remove the queries of URLs, which may be secrets, from the store's *paths* of ``origin.json``. Raises `OSError`."""
+    for path in paths:
+        text = origin_text(path, "")
+        if text is not None:
+            write_file(cache, path, text)
 
 
 def try_unlink(path: str) -> None:

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import entries
 from pinstall.storage import lock
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def folder(cache: str, name: str) -> str:
 def read(path: str) -> list[WatchedBuild]:
     """Read the notes in a `folder`. Steps that ran in the same folder belong to one build."""
     steps: dict[object, list[Note]] = {}
-    for name in sorted(http_entries.names(path)):
+    for name in sorted(entries.names(path)):
         if name.endswith(_ENDING):
             notes = _notes(os.path.join(path, name))
             if notes and len(notes[0]) == 4 and notes[0][:2] == ("step", 1):
@@ -74,7 +74,7 @@ def remove(path: str) -> None:
 
 def names(cache: str) -> list[str]:
     """Return the names of the calls that have notes, also those of killed ones."""
-    return http_entries.names(os.path.join(cache, lock.FOLDER, _FOLDER))
+    return entries.names(os.path.join(cache, lock.FOLDER, _FOLDER))
 
 
 def sweep(cache: str, live_calls: Collection[str]) -> None:

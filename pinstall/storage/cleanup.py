@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from pinstall.pip_cache import keys
-from pinstall.pip_cache.http_entries import ORIGIN, Entry, is_spent, names, stamp, stamp_of
+from pinstall.pip_cache.entries import ORIGIN, HttpEntry, names, stamp, stamp_of
+from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import build_notes, store, view
 from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
 from pinstall.storage.files import UNFINISHED
@@ -91,7 +92,7 @@ def _complete_move(cache: str, key: str) -> None:
 
     If pip's folder has no body that belongs to the head, deletes the half in the store.
     """
-    own = Entry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)), "")
+    own = HttpEntry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)))
     head, body = store.http_paths(cache, own)
     if os.path.lexists(body) == os.path.lexists(head):
         return
@@ -144,7 +145,7 @@ def _clear_noted(cache: str, note: str) -> bool:
 
 
 def _clear_http(cache: str, key: str, layout: keys.Layout) -> None:
-    entry = Entry("other", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, layout)), "", layout=layout)
+    entry = HttpEntry("other", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, layout)), layout=layout)
     folder = os.path.dirname(entry.content)
     if os.path.realpath(folder) == folder and is_spent(entry):
         for path in entry.paths:

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from pinstall.pip_cache.http_entries import stamp
+from pinstall.pip_cache.entries import stamp
 from pinstall.storage.lock import made_folder
 
 if TYPE_CHECKING:

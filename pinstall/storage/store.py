@@ -1,7 +1,8 @@
 """The store: sound cache entries that the current pins do not allow, kept for later under pip's own cache keys.
 
-store/http/<key>, <key>.body, <key>.json      a download: its head (response headers), its body, and its file name
-store/http/<key>.one, <key>.one.json          the same for pip before 23.3, which keeps head and body in one file
+store/http/<key>, <key>.body                  a download: its head (response headers) and its body
+store/http/<key>.<project>.json               a note of its file name
+store/http/<key>.one, <key>.one.<project>.json  the same for pip before 23.3, which keeps head and body in one file
 store/builds/<key>/<id>/                      a built wheel with its origin.json and record.json; the id begins its SHA-256
 """
 
@@ -12,18 +13,24 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinstall.model import links
 from pinstall.model.names import normalized
-from pinstall.pip_cache.http_entries import Entry, built_under, names, read_head, stamp
+from pinstall.pip_cache.built_wheels import built_under
+from pinstall.pip_cache.entries import HttpEntry, names, stamp
+from pinstall.pip_cache.http_entries import read_head
 from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
 from pinstall.storage.lock import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from pinstall.inspection.build_record import BuildRecord
+    from pinstall.pip_cache.entries import BuiltWheel
 
 RECORD = "record.json"
 _MORE = "record-"
+_NOTE = ".json"
+_PROJECT = re.compile(r"[a-z0-9-]{1,100}")
 _LARGEST_RECORD = 8 << 20
 _ID = 16  # hexadecimal digits of the wheel's SHA-256
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
@@ -31,13 +38,13 @@ _DEFAULT_BOUND = 5 << 30
 _LARGEST = (1 << 63) - 1  # no file system is larger
 
 
-def http_paths(cache: str, entry: Entry) -> tuple[str, ...]:
+def http_paths(cache: str, entry: HttpEntry) -> tuple[str, ...]:
     """Return the paths that the files of the HTTP *entry* have in the store."""
     base = os.path.join(cache, FOLDER, "store", "http", entry.key)
     return tuple(base + ending for ending in (entry.layout.endings if entry.layout == TWO_FILES else (".one",)))
 
 
-def http_entry(cache: str, entry: Entry) -> Entry | None:
+def http_entry(cache: str, entry: HttpEntry) -> HttpEntry | None:
     """Return *entry* with the paths and the head that it has in the store; None if the store does not have it."""
     paths = http_paths(cache, entry)
     if any(stamp(path) is None for path in paths):
@@ -47,14 +54,36 @@ def http_entry(cache: str, entry: Entry) -> Entry | None:
     return entry._replace(paths=paths, span=span, fault=head.fault, unreadable=head.unreadable) if head else None
 
 
-def downloads(cache: str) -> Iterator[tuple[Entry, str]]:
-    """Yield each HTTP entry in the store with its file name, which is "" if it is not recorded."""
-    for name in names(os.path.join(cache, FOLDER, "store", "http")):
+def note(entry: HttpEntry) -> str:
+    """Return the path of the note of an HTTP *entry* in the store; its name tells the project, so that a listing finds it."""
+    project = links.project_of(entry.filename.removesuffix(".metadata"))
+    return f"{entry.paths[0]}.{project if _PROJECT.fullmatch(project) else ''}{_NOTE}"
+
+
+def projects(cache: str) -> set[str]:
+    """Return the projects of the downloads in the store, as far as their notes tell them."""
+    return {project for project, _ in _notes(names(os.path.join(cache, FOLDER, "store", "http"))).values()} - {""}
+
+
+def _notes(found: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the project and the name of each note among the names *found*, by the name of the head that it belongs to."""
+    parts = ((name, name.removesuffix(_NOTE).rpartition(".")) for name in found if name.endswith(_NOTE))
+    return {head: (project, name) for name, (head, _, project) in parts}
+
+
+def downloads(cache: str, project: str | None = None) -> Iterator[tuple[HttpEntry, str]]:
+    """Yield each HTTP entry in the store, or those of *project*, with its file name, which is "" if it is not recorded."""
+    folder = os.path.join(cache, FOLDER, "store", "http")
+    there = names(folder)
+    notes = _notes(there)
+    for name in there:
         key, _, ending = name.partition(".")
-        if ending in ("", "one"):
-            entry = http_entry(cache, Entry("other", key, (), "", layout=ONE_FILE if ending else TWO_FILES))
-            if entry is not None:
-                yield entry, _recorded_filename(f"{entry.paths[0]}.json")
+        of, its_note = notes.get(name, ("", ""))
+        if ending not in ("", "one") or project not in (None, of):
+            continue
+        entry = http_entry(cache, HttpEntry("other", key, (), layout=ONE_FILE if ending else TWO_FILES))
+        if entry is not None:
+            yield entry, _recorded_filename(os.path.join(folder, its_note)) if its_note else ""
 
 
 def _recorded_filename(path: str) -> str:
@@ -122,11 +151,11 @@ def builds_folder(cache: str, key: str) -> str:
     return os.path.join(cache, FOLDER, "store", "builds", key)
 
 
-def builds(cache: str, key: str, project: str) -> Iterator[Entry]:
+def builds(cache: str, key: str, project: str) -> Iterator[BuiltWheel]:
     """Yield the built wheels of *project* that the store has under this wheel *key*."""
     folder = builds_folder(cache, key)
     for name in names(folder):
-        yield from built_under(os.path.join(folder, name), f"{key}/{name}", project)
+        yield from built_under(os.path.join(folder, name), key, project, place=name)
 
 
 def build_parts(key: str, sha256: str) -> tuple[str, ...]:
@@ -134,7 +163,7 @@ def build_parts(key: str, sha256: str) -> tuple[str, ...]:
     return ("store", "builds", key, sha256[:_ID])
 
 
-def is_kept(entry: Entry, sha256: str) -> bool:
+def is_kept(entry: BuiltWheel, sha256: str) -> bool:
     """Return whether a built wheel in the store, whose digest now is *sha256*, is unchanged since pinstall stored it."""
     return os.path.basename(os.path.dirname(entry.content)) == sha256[:_ID]
 
@@ -197,7 +226,7 @@ def has_others(cache: str, projects: Collection[str]) -> bool:
     return any(normalized(name.partition("-")[0]) not in projects for name in wheels)
 
 
-def all_builds(cache: str, project: str) -> Iterator[Entry]:
+def all_builds(cache: str, project: str) -> Iterator[BuiltWheel]:
     """Yield the built wheels of *project* that the store has under any key."""
     for key in names(os.path.dirname(builds_folder(cache, "any"))):
         yield from builds(cache, key, project)

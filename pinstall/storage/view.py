@@ -11,14 +11,14 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache import built_wheels, entries, keys
 from pinstall.storage import lock
 from pinstall.storage.disk_space import is_full
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from pinstall.pip_cache.http_entries import Entry
+    from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
 
 _VIEWS = "views"
 _WHEELS = "wheels"
@@ -34,9 +34,9 @@ class ViewPlan(NamedTuple):
     build under any key. ``absent`` are the HTTP entries to hide.
     """
 
-    private: Mapping[str, Sequence[Entry]] = {}
+    private: Mapping[str, Sequence[BuiltWheel]] = {}
     unknown: bool = False
-    absent: Sequence[Entry] = ()
+    absent: Sequence[HttpEntry] = ()
 
     @property
     def needed(self) -> bool:
@@ -79,7 +79,7 @@ def fill(cache: str, folder: str, plan: ViewPlan) -> str:
         for path in keys.http_paths(entry.key, entry.layout):
             top, *parts, name = path.split("/")
             trees.setdefault(top, _Tree()).at(parts).absent.add(name)
-    for found in {*http_entries.names(cache), *trees} - {lock.FOLDER}:
+    for found in {*entries.names(cache), *trees} - {lock.FOLDER}:
         source, target = os.path.join(cache, found), os.path.join(folder, found)
         if found in trees:
             _mirror(source, target, trees[found], _REAL_LEVELS if plan.unknown and found == _WHEELS else 0)
@@ -118,10 +118,10 @@ def _clear(path: str) -> None:
         shutil.rmtree(path)
 
 
-def hide(folder: str, wheel: Entry) -> None:
+def hide(folder: str, wheel: BuiltWheel) -> None:
     """Remove the link to a built wheel from the view in *folder*. Raises `OSError`."""
     path = folder
-    for part in keys.wheel_path(wheel.key.partition("/")[0]).split("/"):
+    for part in keys.wheel_path(wheel.wheel_key).split("/"):
         path = os.path.join(path, part)
         if os.path.islink(path):
             _unfold(path)
@@ -137,8 +137,8 @@ def _unfold(path: str) -> None:
     source = os.path.realpath(path)
     os.unlink(path)
     os.mkdir(path)
-    for name in http_entries.names(source):
-        if name == http_entries.ORIGIN:
+    for name in entries.names(source):
+        if name == entries.ORIGIN:
             shutil.copyfile(os.path.join(source, name), os.path.join(path, name))  # pip overwrites it in place
         else:
             _link(os.path.join(source, name), os.path.join(path, name))
@@ -150,7 +150,7 @@ def received(folder: str, layout: keys.Layout) -> Iterator[str]:
         for name in found:
             if keys.is_http_key(name):
                 body = os.path.join(here, name + layout.endings[-1])
-                if http_entries.stamp(body) is not None or not os.path.lexists(body):
+                if entries.stamp(body) is not None or not os.path.lexists(body):
                     yield name
 
 
@@ -162,7 +162,7 @@ class _Tree:
 
     def __init__(self) -> None:
         self.below: dict[str, _Tree] = {}
-        self.shown: Sequence[Entry] | None = None
+        self.shown: Sequence[BuiltWheel] | None = None
         self.absent: set[str] = set()
 
     def at(self, parts: Sequence[str]) -> _Tree:
@@ -181,13 +181,13 @@ def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
     if tree.shown is not None:
         for entry in tree.shown:
             _link(entry.content, os.path.join(mirror, entry.filename))
-            origin = os.path.join(os.path.dirname(entry.content), http_entries.ORIGIN)
-            if http_entries.stamp(origin) is not None:
-                import shutil
-
-                shutil.copyfile(origin, os.path.join(mirror, http_entries.ORIGIN))  # pip overwrites it in place
+            origin = os.path.join(os.path.dirname(entry.content), entries.ORIGIN)
+            text = built_wheels.origin_text(origin, entry.query or None)
+            if text is not None:
+                with open(os.path.join(mirror, entries.ORIGIN), "w", encoding="utf-8") as file:
+                    file.write(text)  # no link: pip overwrites it in place
         return
-    for name in {*http_entries.names(original), *tree.below} - tree.absent:
+    for name in {*entries.names(original), *tree.below} - tree.absent:
         source, target = os.path.join(original, name), os.path.join(mirror, name)
         if name in tree.below or (real_levels and os.path.isdir(source)):
             _mirror(source, target, tree.below.get(name, _Tree()), max(0, real_levels - 1))
@@ -219,13 +219,13 @@ def parts(name: str) -> tuple[str, ...]:
 def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield (key, path) of each wheel that pip has built into the view *name*."""
     root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
-    for folder, key in http_entries.walk_built(root):
+    for folder, key in built_wheels.walk_built(root):
         if os.path.realpath(folder) == folder:  # to Python, a junction is a folder
-            for found in http_entries.names(folder):
+            for found in entries.names(folder):
                 path = os.path.join(folder, found)
                 # On Windows the view itself consists of hard links; elsewhere a backend may have made one.
                 is_new = sys.platform != "win32" or os.lstat(path).st_nlink == 1
-                if found.endswith(".whl") and http_entries.stamp(path) is not None and is_new:
+                if found.endswith(".whl") and entries.stamp(path) is not None and is_new:
                     yield key, path
 
 
@@ -235,7 +235,7 @@ def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
     Skips those whose path in the cache exists.
     """
     root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
-    for found in http_entries.names(root):
+    for found in entries.names(root):
         path, place = os.path.join(root, found), os.path.join(cache, found)
         if found != _WHEELS and not os.path.lexists(place) and os.path.realpath(path) == path:
             yield path, place
@@ -243,8 +243,8 @@ def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
 
 def forget_gone(folder: str) -> None:
     """Remove the dangling links to built wheels from the view in *folder*. Raises `OSError`."""
-    for wheels, _ in http_entries.walk_built(folder):
-        for found in http_entries.names(wheels):
+    for wheels, _ in built_wheels.walk_built(folder):
+        for found in entries.names(wheels):
             path = os.path.join(wheels, found)
             if os.path.islink(path) and not os.path.exists(path):
                 os.unlink(path)
@@ -267,4 +267,4 @@ def sweep(cache: str, live_calls: Collection[str]) -> None:
 
 def names(cache: str) -> list[str]:
     """Return the names of all views, also those of killed calls."""
-    return http_entries.names(os.path.join(cache, lock.FOLDER, _VIEWS))
+    return entries.names(os.path.join(cache, lock.FOLDER, _VIEWS))

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from packaging.tags import interpreter_name, interpreter_version
 
 from pinstall.model.digest import Digest
-from pinstall.pip_cache import http_entries, index_pages, keys
+from pinstall.pip_cache import built_wheels, entries, http_entries, index_pages, keys
 from tests.beliefs.calls import SETTINGS
 from tests.lab import NEWEST, VERSIONS, Lab, flip
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
     from pinstall.model.links import Link
-    from pinstall.pip_cache.http_entries import Entry, Response
+    from pinstall.pip_cache.entries import Entry
+    from pinstall.pip_cache.http_entries import Response
     from tests.beliefs.conftest import Judge
     from tests.index import Index
 
@@ -38,7 +39,7 @@ def _find(lab: Lab, pip: str, url: str) -> tuple[Entry, Response, str] | None:
 
 
 def _content(entry: Entry) -> bytes:
-    with http_entries.open_content(entry) as file:
+    with entries.open_content(entry) as file:
         return file.read()
 
 
@@ -139,7 +140,7 @@ def _built(lab: Lab, link: Link, project: str) -> list[str]:
     interpreter = (interpreter_name(), interpreter_version())
     key = keys.wheel_key(link.url, link.digests[0] if link.digests else None, link.subdirectory, interpreter)
     folder = lab.cache / keys.wheel_path(key)
-    return [entry.filename for entry in http_entries.built_under(str(folder), key, project)]
+    return [entry.filename for entry in built_wheels.built_under(str(folder), key, project)]
 
 
 @pytest.mark.parametrize("pip", _WITH_TWO_FILES)
@@ -292,7 +293,7 @@ def test_a_spent_head_serves_only_a_pip_that_is_already_asking(  # noqa: PLR0917
     path = scratch / "entry"
     path.write_bytes(b"cc=4," + msgpack.packb({"response": fields, "vary": {}}))
     out = io.BytesIO()
-    entry = http_entries.Entry("download", "", (str(path),), "", layout=keys.ONE_FILE)
+    entry = entries.HttpEntry("download", "", (str(path),), "", layout=keys.ONE_FILE)
     http_entries.write_spent(entry, out, lasting=lasting)
     path.write_bytes(out.getvalue())
     assert http_entries.is_spent(entry)
@@ -315,4 +316,4 @@ def test_a_permanent_redirect_cannot_be_spent(tmp_path: Path, status: int) -> No
     path = tmp_path / "entry"
     path.write_bytes(b"cc=4," + msgpack.packb({"response": {"body": b"", "headers": {}, "status": status}}))
     with pytest.raises(ValueError, match="follows it"):
-        http_entries.write_spent(http_entries.Entry("download", "", (str(path),), ""), io.BytesIO(), lasting=True)
+        http_entries.write_spent(entries.HttpEntry("download", "", (str(path),), ""), io.BytesIO(), lasting=True)

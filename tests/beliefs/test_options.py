@@ -61,3 +61,10 @@ def test_options_with_one_dest_have_one_action(judge: Judge) -> None:
         "use_pep517",
         "cache_dir",
     }
+
+
+def test_no_pip_has_the_option_of_pinstall(judge: Judge) -> None:
+    """Nor would a pip take ``--explain`` for an option of its own, as it takes abbreviations."""
+    names = [name for row in judge.ask("options") for name in row["names"]]
+    assert "--dry-run" in names
+    assert [name for name in names if name.startswith("--explain")] == []

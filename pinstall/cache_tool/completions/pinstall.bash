@@ -15,19 +15,23 @@ _pinstall() {
 _pinstall_cache() {
     local current=${COMP_WORDS[COMP_CWORD]} word command='' choices
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-        case $word in dir | info | list | remove | purge | verify | prune | completion) command=$word && break ;; esac
+        case $word in dir | info | list | remove | purge | verify | restore | prune | stats | doctor | map | completion) command=$word && break ;; esac
     done
     case ${COMP_WORDS[COMP_CWORD - 1]} in
         --cache-dir | --python) return ;; # a path: bash's own
+        --html) return ;;
+        --columns) choices='project version file kind size age used origin where' ;;
         --format) choices='human abspath json' ;;
         --older-than) choices='7d 30d 90d' ;;
         completion) choices='bash fish zsh' ;;
         *)
             case $command in
-                '') choices='dir info list remove purge verify prune completion' ;;
-                list) choices='--format' ;;
+                '') choices='dir info list remove purge verify restore prune stats doctor map completion' ;;
+                list) choices='--format --columns' ;;
                 verify) choices='--fix' ;;
-                prune) choices='--older-than' ;;
+                prune) choices='--older-than --dry-run' ;;
+                stats) choices='--zero' ;;
+                map) choices='--html' ;;
             esac
             choices="$choices --cache-dir --python --help"
             ;;

@@ -16,15 +16,20 @@ complete --command pinstall --arguments '(__fish_complete_pinstall)'
 complete --command pinstall --short-option r --long-option requirement --require-parameter --force-files
 complete --command pinstall --short-option c --long-option constraint --require-parameter --force-files
 
-set -l commands dir info list remove purge verify prune completion
+set -l commands dir info list remove purge verify restore prune stats doctor map completion
 complete --command pinstall-cache --no-files
 complete --command pinstall-cache --condition "not __fish_seen_subcommand_from $commands" --arguments "$commands"
 complete --command pinstall-cache --condition '__fish_seen_subcommand_from completion' --arguments 'bash fish zsh'
 complete --command pinstall-cache --condition '__fish_seen_subcommand_from list' --long-option format --exclusive \
     --arguments 'human abspath json'
+complete --command pinstall-cache --condition '__fish_seen_subcommand_from list' --long-option columns --exclusive \
+    --arguments 'project version file kind size age used origin where'
 complete --command pinstall-cache --condition '__fish_seen_subcommand_from verify' --long-option fix
 complete --command pinstall-cache --condition '__fish_seen_subcommand_from prune' --long-option older-than --exclusive \
     --arguments '7d 30d 90d'
+complete --command pinstall-cache --condition '__fish_seen_subcommand_from prune' --long-option dry-run
+complete --command pinstall-cache --condition '__fish_seen_subcommand_from stats' --long-option zero
+complete --command pinstall-cache --condition '__fish_seen_subcommand_from map' --long-option html --require-parameter --force-files
 complete --command pinstall-cache --long-option cache-dir --require-parameter --force-files
 complete --command pinstall-cache --long-option python --require-parameter --force-files
 complete --command pinstall-cache --long-option help

@@ -16,19 +16,22 @@ _pinstall() {
 }
 
 _pinstall_cache() {
-    local command=${${(M)words[2,CURRENT-1]:#(dir|info|list|remove|purge|verify|prune|completion)}[1]}
+    local command=${${(M)words[2,CURRENT-1]:#(dir|info|list|remove|purge|verify|restore|prune|stats|doctor|map|completion)}[1]}
     local -a choices
     case $words[CURRENT-1] in
-        --cache-dir | --python) _files; return ;;
+        --cache-dir | --python | --html) _files; return ;;
+        --columns) choices=(project version file kind size age used origin where) ;;
         --format) choices=(human abspath json) ;;
         --older-than) choices=(7d 30d 90d) ;;
         completion) choices=(bash fish zsh) ;;
         *)
             case $command in
-                '') choices=(dir info list remove purge verify prune completion) ;;
-                list) choices=(--format) ;;
+                '') choices=(dir info list remove purge verify restore prune stats doctor map completion) ;;
+                list) choices=(--format --columns) ;;
                 verify) choices=(--fix) ;;
-                prune) choices=(--older-than) ;;
+                prune) choices=(--older-than --dry-run) ;;
+                stats) choices=(--zero) ;;
+                map) choices=(--html) ;;
             esac
             choices+=(--cache-dir --python --help)
             ;;

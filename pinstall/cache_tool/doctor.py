@@ -1,0 +1,183 @@
+"""Examine an installation and a cache: ``pinstall-cache doctor``. Each finding is ok, or says what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib import metadata
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from pinstall import __version__, messages, repair_advice
+from pinstall.cache_tool.display import size
+from pinstall.pip_cache import keys, scan
+from pinstall.storage import lock, probe, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pinstall.environment import Environment
+
+_DISTRIBUTION, _FOREIGN = "pip-pinstall", "pinstall"
+_OLDEST_PIP = (23,)
+_LITTLE_SPACE = 500_000_000
+# Their locks and links depend on the server and the mount options.
+_ON_NETWORKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "ceph")
+
+
+class Check(NamedTuple):
+    """The result of one check: its ``subject``, the ``state`` of it, and an ``advice``, which is "" if all is well."""
+
+    subject: str
+    state: str
+    advice: str = ""
+
+
+def installation(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Check pinstall, its packages, and the settings."""
+    yield Check("pinstall", f"{__version__} in {os.path.dirname(os.path.dirname(__file__))}")
+    yield from _packages()
+    yield from _settings(environ)
+
+
+def _packages() -> Iterator[Check]:
+    try:
+        needed = [Requirement(text) for text in metadata.requires(_DISTRIBUTION) or ()]
+    except (metadata.PackageNotFoundError, InvalidRequirement):
+        yield Check("packages", "pinstall is not installed as a distribution", "install pip-pinstall with pip, pipx or uv")
+        return
+    for need in needed:
+        if need.name == "pip" or (need.marker is not None and not need.marker.evaluate({"extra": ""})):
+            continue
+        try:
+            version = metadata.version(need.name)
+        except metadata.PackageNotFoundError:
+            yield Check(need.name, "not installed", f"run: {repair_advice.command(ImportError())}")
+            continue
+        is_right = need.specifier.contains(version, prereleases=True)
+        advice = "" if is_right else f"pinstall needs {need}; run: {repair_advice.command(ImportError())}"
+        yield Check(need.name, version, advice)
+    if any(True for _ in metadata.distributions(name=_FOREIGN)):
+        yield Check(_FOREIGN, "another distribution of this name is installed", messages.FOREIGN)
+
+
+def pip(environment: Environment, runner: Environment) -> Check:
+    """Check the pip of *runner*, which installs into *environment*."""
+    found = runner.pip_version
+    served = "" if environment is runner else f", run by {runner.python}"
+    state = f"{'.'.join(map(str, found)) if found else 'of unknown version'}, installs into {environment.python}{served}"
+    if not found:
+        return Check("pip", state, "reinstall pip: its metadata is missing, so the format of its cache is unknown")
+    if found < _OLDEST_PIP:
+        return Check("pip", state, "upgrade pip: pinstall does not know the cache of a pip before 23.0")
+    if found > keys.NEWEST_PIP and found[:2] != keys.NEWEST_PIP[:2]:
+        return Check("pip", f"{state}; newer than the newest that pinstall was tested with, and checked as that one")
+    return Check("pip", state)
+
+
+def _settings(environ: Mapping[str, str]) -> Iterator[Check]:
+    wrong = list(messages.misread(environ))
+    for line in wrong:
+        yield Check("settings", line, "correct the variable")
+    names = sorted(name for name in environ if name.startswith("PINSTALL_"))
+    if environ.get("PINSTALL_POLICY") == "off":
+        yield Check("settings", "PINSTALL_POLICY=off: nothing is checked", "unset it to have the cache checked")
+    elif not wrong:
+        yield Check("settings", f"set: {', '.join(names)}" if names else "none is set")
+
+
+def cache(root: str, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Check the cache folder *root*. Writes and removes a few empty files in pinstall's own folder there."""
+    if not os.path.isdir(root):
+        is_file = os.path.lexists(root)
+        yield Check(
+            "cache", f"{root} {'is not a directory' if is_file else 'is not there yet'}", "move it away" if is_file else ""
+        )
+        return
+    yield Check("cache", f"{root}, {_owner(root)}, {_measure(root)}")
+    yield _file_system(root)
+    yield _space(root)
+    links = scan.symbolic_links(root)
+    if links:
+        yield Check(
+            "links", messages.listed(links), "replace each by a folder or file: pinstall follows no symbolic link there"
+        )
+    yield from _writing(root)
+    yield _store(root, environ)
+
+
+def _owner(path: str) -> str:
+    try:
+        import pwd
+    except ImportError:  # pragma: no cover (Windows)
+        return "owner unknown"
+    number = os.stat(path).st_uid
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:
+        name = f"user {number}"
+    return f"owned by {name}" + ("" if number == os.geteuid() else ", not by you")
+
+
+def _measure(root: str) -> str:
+    sizes = scan.sizes(root)
+    return f"{size(sum(sizes.values()))} ({', '.join(f'{name}: {size(count)}' for name, count in sizes.items())})"
+
+
+def _file_system(root: str) -> Check:
+    kind = _mounted(root)
+    if kind.startswith(_ON_NETWORKS):
+        return Check("file system", f"{kind}, on a network: whether machines share locks depends on the server and its mount")
+    return Check("file system", kind or "unknown")
+
+
+def _mounted(path: str) -> str:
+    """Return the type of the file system that *path* is on; "" where `/proc` does not tell."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.partition(" - ") for line in file]
+    except OSError:
+        return ""
+    mounts = [(before.split()[4], after.split()[0]) for before, _, after in lines if after]
+    fits = [(len(place), kind) for place, kind in mounts if f"{path}/".startswith(f"{place.rstrip('/')}/")]
+    return max(fits, key=lambda fit: fit[0])[1] if fits else ""  # of several at one place, the first
+
+
+def _space(root: str) -> Check:
+    free = shutil.disk_usage(root).free
+    advice = "free some space; pinstall-cache prune --older-than 30d" if free < _LITTLE_SPACE else ""
+    return Check("free space", size(free), advice)
+
+
+def _writing(root: str) -> Iterator[Check]:
+    """Check whether the cache can be written, whether locks and links work, and whether another pinstall is running."""
+    try:
+        failing = probe.failing(root)
+        excludes = probe.excludes(root)
+    except lock.LockTimeoutError as error:
+        yield Check("lock", str(error), "wait for that process, or end it")
+        return
+    except OSError as error:
+        yield Check(
+            "writing", f"not possible ({error.strerror})", "correct the owner or the permissions of the cache, or free space"
+        )
+        return
+    yield Check("writing", "works")
+    yield Check("lock", "works" if excludes else "does not exclude others", "" if excludes else "run one pinstall at a time")
+    hard = "; wheels are copied" if any(text.startswith("hard") for text in failing) else ""
+    serious = [text for text in failing if not text.startswith("hard")]
+    yield Check(
+        "links",
+        f"not possible: {', '.join(failing)}{hard}" if failing else "symbolic and hard links work",
+        "move the cache to another file system (PIP_CACHE_DIR): without links, pip sometimes runs without its cache"
+        if serious
+        else "",
+    )
+    running = sorted(name.partition("-")[0] for name in lock.live_calls(root))
+    yield Check("other pinstalls", f"running: process {', '.join(running)}; files stay until they end" if running else "none")
+
+
+def _store(root: str, environ: Mapping[str, str]) -> Check:
+    used = sum(kept.size for kept in store.everything(root))
+    return Check("store", f"{size(used)} of at most {size(store.bound(environ))} (PINSTALL_STORE_SIZE)")

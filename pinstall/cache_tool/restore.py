@@ -1,0 +1,69 @@
+"""Put the entries that pinstall has set aside back into pip's cache, for example before pinstall is uninstalled."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.pip_cache import keys
+from pinstall.pip_cache.entries import BuiltWheel
+from pinstall.pip_cache.http_entries import is_spent
+from pinstall.storage import actions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from contextlib import AbstractContextManager
+
+    from pinstall.cache_tool.inventory import Item
+
+
+class Restored(NamedTuple):
+    """The number and the ``size`` in bytes of the restored files; ``stayed`` are the paths of those that are still missing."""
+
+    files: int
+    size: int
+    stayed: tuple[str, ...]
+
+
+def lacking(root: str, items: Iterable[Item]) -> list[Item]:
+    """Return those of *items* that are in the store and not in pip's cache at *root*; of several builds, the last one used."""
+    builds: dict[str, Item] = {}
+    downloads = []
+    for item in items:
+        if not item.stored or _is_back(root, item):
+            continue
+        if isinstance(item.entry, BuiltWheel):
+            place = _paths(root, item)[0]
+            builds[place] = max(item, builds.get(place, item), key=lambda one: one.used)
+        else:
+            downloads.append(item)
+    return [*downloads, *builds.values()]
+
+
+def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: AbstractContextManager[None]) -> Restored:
+    """Restore the *sound* items, and keep those wheels among *items* whose deletion is scheduled; *held* takes the lock.
+
+    Raises `OSError` and `LockTimeoutError`.
+    """
+    with held:
+        for item in items:
+            if isinstance(item.entry, BuiltWheel) and not item.stored:
+                actions.stay(root, item.entry)
+        done = [item for item in sound if actions.bring_back(root, item.entry, item.stamp)]
+    stayed = tuple(item.entry.content for item in sound if item not in done and not _is_back(root, item))
+    return Restored(sum(len(item.entry.paths) for item in done), sum(item.size for item in done), stayed)
+
+
+def _is_back(root: str, item: Item) -> bool:
+    """Return whether pip's cache has the entry, because pip has fetched or built it again."""
+    own, entry = _paths(root, item), item.entry
+    there = all(map(os.path.lexists, own))
+    return there and (isinstance(entry, BuiltWheel) or not is_spent(entry._replace(paths=own)))
+
+
+def _paths(root: str, item: Item) -> tuple[str, ...]:
+    """Return the paths that a stored entry has in pip's own folders."""
+    entry = item.entry
+    if isinstance(entry, BuiltWheel):
+        return (os.path.join(root, keys.wheel_path(entry.wheel_key), entry.filename),)
+    return tuple(os.path.join(root, path) for path in keys.http_paths(entry.key, entry.layout))

@@ -1,0 +1,119 @@
+"""Find stored files that pip may need for requirements that no pin names: those of the call, and dependencies.
+
+Only the newest version counts of which pip's cache or the store has a file, because pip prefers new versions. If pip chooses
+another one, it downloads that once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pinstall.checks import candidates, dependencies
+from pinstall.checks.candidates import Candidate, Gathered
+from pinstall.checks.dependencies import Want
+from pinstall.checks.satisfied import is_met
+from pinstall.model import links
+from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache.entries import BuiltWheel
+from pinstall.pip_cache.locator import Artifact
+from pinstall.storage import actions, store
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from packaging.version import Version
+
+    from pinstall.model.links import ParsedFilename
+    from pinstall.model.pins import Pin
+    from pinstall.pip_cache.locator import Cache
+
+_MOST_PROJECTS = 1_000
+# Pages list thousands of versions, and looking for the files of one takes some 0.1 ms.
+_MOST_VERSIONS = 20
+
+
+def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered:
+    """Return the stored files that pip may need for what *pins* do not name; *kept* are the projects that the store has."""
+    found: dict[str, Candidate] = {}
+    pinned = {pin.project for pin in pins}
+    waiting = [*map(Want, pins), *_lacking(cache, dependencies.named(cache, pinned))]
+    seen = set[tuple[str, str, frozenset[str]]]()
+    while waiting and len(seen) < _MOST_PROJECTS:
+        want = waiting.pop(0)
+        identity = (want.pin.project, str(want.pin.specifier), want.extras)
+        if identity in seen:
+            continue
+        seen.add(identity)
+        newest = _newest(cache, want.pin, is_kept=want.pin.project in kept)
+        if any(candidate.stored for candidate in newest) and want.pin.project in kept:
+            found |= {c.entry.content: c for c in newest if c.stored or isinstance(c.entry, BuiltWheel)}
+        waiting += [needed for needed in _needed(cache, want, newest) if needed.pin.project not in pinned]
+    wheel_keys = {c.entry.wheel_key: True for c in found.values() if isinstance(c.entry, BuiltWheel)}
+    return Gathered(tuple(found.values()), wheel_keys, open_ended=False)
+
+
+def _needed(cache: Cache, want: Want, newest: Iterable[Candidate]) -> list[Want]:
+    """Return the dependencies that the *newest* version declares. Reads no sdist, because that takes long."""
+    if cache.call.has("ignore_dependencies"):
+        return []
+    readable = [c.entry for c in newest if c.entry.kind == "metadata" or c.entry.filename.endswith(".whl")]
+    return _lacking(cache, dependencies.of(readable[0], want, cache.environment.markers)) if readable else []
+
+
+def _lacking(cache: Cache, wants: Iterable[Want]) -> list[Want]:
+    return [want for want in wants if not is_met(cache.call, want.pin, cache.environment)]
+
+
+def _newest(cache: Cache, pin: Pin, *, is_kept: bool) -> list[Candidate]:
+    """Return the files that pip's cache and the store have of the newest version that *pin* admits."""
+    by_version: dict[Version | None, list[Artifact]] = {}
+    for file in _listed(cache, pin):
+        by_version.setdefault(file.label.version if file.label else None, []).append(file)
+    for version in sorted(by_version, key=lambda v: (v is not None, v), reverse=True)[:_MOST_VERSIONS]:
+        if found := [candidate for file in by_version[version] for candidate in _files(cache, pin, file)]:
+            return found
+    return [] if by_version or not is_kept else _unlisted(cache, pin)
+
+
+def _listed(cache: Cache, pin: Pin) -> Iterator[Artifact]:
+    """Yield the files on cached pages and in folders that pip may choose for *pin*."""
+    located = cache.locate(pin)
+    yield from (file for file in located.files if _may_choose(cache, pin, file.label))
+    for offer in located.others:
+        label = links.label(offer.filename, pin.project)
+        if label and _may_choose(cache, pin, label):
+            yield Artifact(offer.link(), label)
+
+
+def _may_choose(cache: Cache, pin: Pin, label: ParsedFilename | None) -> bool:
+    is_wheel = bool(label and label.tags)
+    if cache.call.formats.refuses(pin.project, is_wheel=is_wheel) and not pin.url:
+        return False
+    if label is None or pin.has_version:
+        return label is None or pin.admits(label.version)
+    return pin.specifier.contains(label.version, prereleases=True if cache.call.has("pre") else None)
+
+
+def _files(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
+    """Yield the cached and the stored files of one artifact, built wheels first: pip prefers them to their sdist."""
+    if candidates.is_source(file):
+        own = list(cache.built(pin, file.link))
+        yield from (Candidate(pin, entry, file.link) for entry in own)
+        if not any(not actions.is_left(cache.root, entry) for entry in own):
+            kept = store.builds(cache.root, cache.wheel_key(file.link), pin.project)
+            yield from (Candidate(pin, e, file.link, stored=True) for e in kept if cache.usable(e.label))
+    yield from candidates.downloads(cache, pin, file)
+
+
+def _unlisted(cache: Cache, pin: Pin) -> list[Candidate]:
+    """Return the stored downloads of the newest version, if no page lists any: their notes name them."""
+    found: dict[Version, list[Candidate]] = {}
+    for entry, filename in store.downloads(cache.root, pin.project):
+        kind, ending = ("metadata", ".metadata") if filename.endswith(".metadata") else ("download", "")
+        label = links.label(filename.removesuffix(ending), pin.project)
+        own = entry._replace(paths=tuple(f"{cache.root}/{path}" for path in keys.http_paths(entry.key, entry.layout)))
+        if label is None or not (cache.usable(label) and _may_choose(cache, pin, label)) or http_entries.is_there(own):
+            continue
+        kept = Candidate(pin, entry._replace(kind=kind, filename=filename, label=label), stored=True)
+        found.setdefault(label.version, []).append(kept)
+    return found[max(found)] if found else []

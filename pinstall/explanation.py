@@ -1,0 +1,286 @@
+"""Explain a call (``pinstall --explain``): its inputs, its pins, the cache entries for them, and their fate.
+
+The page comes from the steps of a call under ``PINSTALL_POLICY=report``, which change nothing. Like a bug report, it contains
+no secrets: URLs are without credentials and queries, and most options and all variables are without their values.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall import __version__, install, messages
+from pinstall.invocation.requirements_files import without_secrets
+from pinstall.journal import Journal
+from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
+from pinstall.pip_cache.entries import BuiltWheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pinstall.checks.checker import Finding
+    from pinstall.checks.prepare import Prepared
+    from pinstall.install import Context, Install
+    from pinstall.invocation.invocation import Invocation
+    from pinstall.model.pins import Pin
+    from pinstall.pip_cache.entries import HttpEntry
+
+SOUND, CHANGES, REFUSED = 0, 1, 2
+_SETTINGS = {
+    "PINSTALL_POLICY": "evict",
+    "PINSTALL_KEEP_VERSIONS": "",
+    "PINSTALL_BUILD_VARIABLES": "",
+    "PINSTALL_STORE_SIZE": "5G",
+    "PINSTALL_LOCK_TIMEOUT": "30",
+}
+# The options whose values are shown: paths, names and numbers. Of the others, a bug report needs the names alone.
+_SHOWN = {
+    *("requirements", "constraints", "build_constraints", "requirements_from_scripts", "dependency_groups", "editables"),
+    *("target_dir", "prefix_path", "root_path", "platforms", "python_version", "implementation", "abis", "upgrade_strategy"),
+    *("format_control", "refresh_package", "uploaded_prior_to", "index_url", "extra_index_urls", "find_links", "retries"),
+    *("timeout", "features_enabled", "deprecated_features_enabled", "trusted_hosts", "keyring_provider"),
+}
+# Options that are off unless a call sets them to False.
+_SWITCHED_OFF = ("build_isolation", "use_pep517", "compile")
+_COLUMN = 13
+_INDENT = "    "
+
+
+class Explanation(NamedTuple):
+    """The ``lines`` of the page, and the exit ``status``.
+
+    It is 0, 1 if pinstall would change something or could not check it, and 2 if pip would refuse the call.
+    """
+
+    lines: tuple[str, ...]
+    status: int
+
+
+def explain(made: Context, environ: Mapping[str, str]) -> Explanation:
+    """Explain the call *made*, whose variables are *environ*. Changes nothing, and starts no pip."""
+    quiet = {name: value for name, value in environ.items() if name != "PINSTALL_REPORT"} | {"PINSTALL_POLICY": "report"}
+    journal = Journal(quiet, lambda *_: None)
+    ready = install.prepare(made._replace(environ=quiet), journal)
+    page = _Page(ready, journal, environ)
+    lines = (*page.inputs(), "", *page.body())
+    return Explanation(lines, page.status)
+
+
+class _Page:
+    """The page of a call that is *ready* for pip, and whose findings are in the *journal*."""
+
+    def __init__(self, ready: Install, journal: Journal, environ: Mapping[str, str]) -> None:
+        self._ready, self._journal, self._environ = ready, journal, environ
+        self.status = SOUND
+
+    def inputs(self) -> Iterator[str]:
+        """Yield the lines about everything but the pins."""
+        made, call = self._ready.context, self._ready.call
+        yield f"pinstall {__version__} explains a call. It has installed and changed nothing."
+        yield ""
+        yield _row("environment", f"{made.environment.python} ({self._python()})")
+        pip = ".".join(map(str, made.pip_version)) or "of unknown version"
+        yield _row("pip", f"{pip}, run by {made.target.runner}")
+        yield _row("cache", self._cache(call))
+        yield _row("policy", self._policy())
+        yield from _rows("settings", _settings(self._environ))
+        for line in messages.misread(self._environ):
+            self.status = CHANGES
+            yield _row("", line)
+        if call is not None:
+            indexes = [*map(without_secrets, call.index_urls), *(f"find-links {without_secrets(x)}" for x in call.find_links)]
+            yield from _rows("indexes", indexes or ["none"])
+            yield from _rows("options", _options(call) or ["none"])
+            yield _row("builds", _builds(self._ready, self._environ))
+
+    def body(self) -> Iterator[str]:
+        """Yield the lines about the pins, and about what was not checked."""
+        call = self._ready.call
+        if call is None:
+            self.status = REFUSED
+            yield f"not checked: {self._unreadable()}"
+            return
+        found = install.pins(self._ready)
+        for pin in found.pins:
+            yield from self._pin(pin)
+        if names := _unpinned(call, found.pins):
+            yield f"not pinned, or not for this environment: {messages.listed(names)}"
+            yield f"{_INDENT}their cached files are checked only after pip has failed; their built wheels, if flags are set"
+        for unread in self._journal.unread:
+            self.status = CHANGES
+            yield f"not checked: {unread.source}: {unread.reason}"
+        if self._ready.prepared:
+            yield from self._after(self._ready.prepared)
+
+    def _unreadable(self) -> str:
+        unchecked = self._ready.unchecked
+        if unchecked is None or unchecked is install.NOT_UNDERSTOOD:
+            return "a file or folder is missing, or an option or setting is wrong or newer than this pinstall; pip tells which"
+        return unchecked.reason
+
+    def _python(self) -> str:
+        version, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
+        if not self._ready.context.environment.is_own and self._ready.call is not None:
+            theirs = self._ready.context.environment.markers.get("python_full_version", "unknown")
+            return f"Python {theirs}; pinstall runs on Python {version}; {system}"
+        return f"Python {version}; {system}"
+
+    def _cache(self, call: Invocation | None) -> str:
+        if call is None:
+            return "unknown"
+        folder = self._journal.cache
+        if folder is None:
+            return "none: pip's cache is disabled, belongs to another user, or cannot be written"
+        if os.path.isdir(folder):
+            return folder
+        return f"{folder} ({'not a directory: pip runs without a cache' if os.path.lexists(folder) else 'not there yet'})"
+
+    def _policy(self) -> str:
+        policy = self._environ.get("PINSTALL_POLICY") or "evict"
+        meanings = {
+            "evict": "evict: bad files are removed",
+            "report": "report: pinstall says what it would do, and changes nothing",
+            "off": "off: pinstall runs plain pip and checks nothing; below is what it would do otherwise",
+        }
+        return meanings.get(policy, meanings["report"])
+
+    def _pin(self, pin: Pin) -> Iterator[str]:
+        version = self._ready.before.get(pin.project) or self._ready.context.environment.installed(pin.project)
+        stands = f"installed: {version}" if version else "not installed"
+        hashes = f", {len(pin.hashes)} hashes" if pin.hashes else ""
+        yield f"{messages.pinned(pin)}{hashes}; {stands}"
+        prepared = self._ready.prepared
+        if self._ready.satisfied or pin not in self._journal.open:
+            yield f"{_INDENT}pip leaves it as it is, and opens no cached file for it"
+        elif prepared is None:
+            yield f"{_INDENT}not checked: pip uses no cache"
+        else:
+            found = [finding for finding in self._journal.examined if finding.pin.project == pin.project]
+            for finding in found:
+                yield f"{_INDENT}{self._entry(finding, prepared)}"
+            if not any(isinstance(f.entry, BuiltWheel) or f.entry.kind == "download" for f in found):
+                yield f"{_INDENT}no file of it is in the cache: pip downloads it, or builds it from a local source"
+
+    def _entry(self, finding: Finding, prepared: Prepared) -> str:
+        is_change, fate = _fate(finding, prepared)
+        if is_change:
+            self.status = CHANGES
+        kind = messages.KINDS[finding.entry.kind]
+        where = " in pinstall's store" if finding.stored else ""
+        name = finding.entry.filename if kind in finding.entry.filename else f"{kind} {finding.entry.filename}"
+        return f"{name}{where}: {fate}"
+
+    def _after(self, prepared: Prepared) -> Iterator[str]:
+        """Yield the lines about the view, and about the files of other versions."""
+        yield ""
+        view = prepared.plan.view
+        if view.needed:
+            yield "pip would see its cache through a view that hides what it must not use, and receives what it builds"
+        else:
+            yield "pip would use its cache directly"
+        if prepared.settings.keeps_versions:
+            return
+        from pinstall.aftermath import other_versions
+
+        for pin in (pin for pin in prepared.pins if pin.has_version):
+            names = [other.entry.filename for other in other_versions.find(prepared.cache, pin, prepared.wanted)]
+            if names:
+                yield f"other versions of {pin.project}, which move to pinstall's store after pip: {messages.listed(names)}"
+
+
+def _row(name: str, text: str) -> str:
+    return f"{name:{_COLUMN}}{text}"
+
+
+def _rows(name: str, texts: Sequence[str]) -> Iterator[str]:
+    for index, text in enumerate(texts):
+        yield _row("" if index else name, text)
+
+
+def _settings(environ: Mapping[str, str]) -> list[str]:
+    found = []
+    for name, usual in _SETTINGS.items():
+        value = environ.get(name, "")
+        text = f"{messages.shortened(value)!a}" if value else f"not set ({usual})" if usual else "not set"
+        found.append(f"{name} {text}")
+    return found
+
+
+def _options(call: Invocation) -> list[str]:
+    """Return the options that arguments, variables and configuration files set, with the values that hold no secret."""
+    found = []
+    for dest, value in sorted(call.values.items()):
+        if dest in _SHOWN and value:
+            values = value if isinstance(value, list) else [value]
+            shown = ", ".join(without_secrets(" ".join(one) if isinstance(one, tuple) else str(one)) for one in values)
+            found.append(f"{dest} {shown}")
+        elif value or (value is False and dest in _SWITCHED_OFF):
+            found.append(f"{dest} {'off' if value is False else 'set'}")
+    return found
+
+
+def _builds(ready: Install, environ: Mapping[str, str]) -> str:
+    """Name the variables that shape builds, as far as they are known without a source."""
+    from pinstall.inspection import sdist_scan
+
+    more = environ.get("PINSTALL_BUILD_VARIABLES", "").split()
+    projects = ["", *(pin.project for pin in install.pins(ready).pins)]
+    names = sorted({name for project in projects for name in sdist_scan.shaping(None, project, environ, more)})
+    return f"shaped by {', '.join(names)} (values not shown)" if names else "no variable that shapes builds is set"
+
+
+def _unpinned(call: Invocation, pins: Sequence[Pin]) -> list[str]:
+    """Return the requirements of *call* that are not among its *pins*, by name, with the place where each is stated."""
+    from pinstall.model.pins import project_named
+
+    pinned = {pin.project for pin in pins}
+    places = {place for pin in pins for place in pin.places}
+    found = []
+    for line in call.lines:
+        name = project_named(line.text)
+        is_path = not name or ":" in line.text or os.sep in line.text
+        if line.constraint or name in pinned or (is_path and line.place in places and not line.editable):
+            continue
+        found.append(f"{'a URL or path' if is_path else name} ({line.place})")
+    return found
+
+
+def _fate(finding: Finding, prepared: Prepared) -> tuple[bool, str]:
+    """Return whether pinstall would keep the entry from pip, and the fate of the entry with its reason."""
+    match finding.verdict:
+        case Delete() as verdict:
+            return True, f"pinstall removes it: {verdict.detail} ({verdict.reason})"
+        case SetAside() as verdict:
+            return True, f"pinstall moves it to its store: {verdict.detail} ({verdict.reason})"
+        case Hide() as verdict:
+            why = f"{verdict.detail} ({verdict.reason})"
+            is_rebuilt = any(hidden is finding for hidden in prepared.plan.hidden)
+            return (True, f"pip builds its own: {why}") if is_rebuilt else (False, f"pip does not use it: {why}")
+        case Unreadable() as verdict:
+            return True, f"pinstall hides it from pip: it could not be checked ({verdict.reason})"
+        case Keep():
+            return False, _kept(finding, prepared)
+
+
+def _kept(finding: Finding, prepared: Prepared) -> str:
+    if (page := finding.candidate.page) is not None:
+        is_used = prepared.cache.uses_unasked(page, finding.pin.project)
+        return "pip uses it without asking the index" if is_used else "pip asks the index whether it has changed"
+    if isinstance(finding.entry, BuiltWheel):
+        if not any(used is finding for used in prepared.plan.used):
+            return "sound; pip does not need it, or uses another build"
+        act = "pinstall shows it to pip" if finding.stored else "pip uses it"
+        return f"{act}: it is intact, and this call would build it in the same way"
+    act = "pinstall restores it" if finding.stored else "pip uses it"
+    return f"{act}: {_trust(finding, finding.entry, prepared)}"
+
+
+def _trust(finding: Finding, entry: HttpEntry, prepared: Prepared) -> str:
+    """Return the reason why the download or metadata file *entry* is trusted."""
+    ledger = prepared.checker.prover.ledger(finding.pin.project)
+    if given := ledger.given(entry.key, finding.identity):
+        return f"it was removed before ({', '.join(sorted(given))}), and the index served it again unchanged"
+    if entry.stated:
+        return f"its {entry.stated[0].algorithm} is what the index or URL states"
+    return "its hash is pinned" if finding.pin.hashes else "no hash is known; the archive is intact"

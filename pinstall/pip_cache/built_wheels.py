@@ -1,0 +1,109 @@
+"""The wheels that pip has built, and the ``origin.json`` beside them, in which pip keeps their source (PEP 610)."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from pinstall.model import links
+from pinstall.model.digest import Digest
+from pinstall.pip_cache import keys
+from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, names, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LARGEST_ORIGIN = 1 << 20  # bytes
+
+
+def built_under(folder: str, key: str, project: str, place: str = "") -> Iterator[BuiltWheel]:
+    """Yield the wheels of *project* in the *folder* of built wheels for *key*; *place* is the folder's name in the store."""
+    for name in names(folder):
+        found = links.label(name, project) if name.endswith(".whl") else None
+        path = os.path.join(folder, name)
+        if found is not None:
+            yield BuiltWheel(key, path, found, place)
+
+
+def walk_built(root: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and key of every folder of built wheels below *root*: for pins whose key cannot be computed."""
+
+    def below(folder: str, depth: int) -> Iterator[str]:
+        if depth == 0:
+            yield folder
+            return
+        try:
+            with os.scandir(folder) as found:
+                folders = sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+        except OSError:
+            return
+        for name in folders:
+            yield from below(f"{folder}/{name}", depth - 1)
+
+    for folder in below(os.path.join(root, "wheels"), 4):
+        yield folder, "".join(folder.split("/")[-4:])
+
+
+class Origin(NamedTuple):
+    """The source of a built wheel as pip recorded it: URL (of version control: with the commit), digests, subdirectory."""
+
+    url: str
+    digests: tuple[Digest, ...] = ()
+    subdirectory: str = ""
+
+    @property
+    def by_algorithm(self) -> dict[str, str]:
+        """The hexadecimal digests by algorithm."""
+        return {digest.algorithm: digest.hex for digest in self.digests}
+
+
+def origin_text(path: str, query: str | None) -> str | None:
+    """Return the text of the ``origin.json`` at *path*, unchanged if *query* is None; None if it is missing or too large.
+
+    Else the URL has this *query*, and no fragment; None also if the file is not a JSON object. The query of a signed URL is a
+    secret: the store keeps none.
+    """
+    found = stamp(path)
+    if found is None or found.size > _LARGEST_ORIGIN:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        return text if query is None else _with_query(text, query)
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        return None
+
+
+def _with_query(text: str, query: str) -> str:
+    document = json.loads(text)
+    url = urlsplit(document.get("url", ""))
+    if (url.query, url.fragment) == (query, ""):
+        return text
+    return json.dumps({**document, "url": urlunsplit((*url[:3], query, ""))})
+
+
+def read_origin(folder: str) -> Origin | None:
+    """Read the ``origin.json`` (PEP 610) in a *folder* of built wheels; None if it is missing or invalid."""
+    path = os.path.join(folder, ORIGIN)
+    if stamp(path) is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.loads(file.read(_LARGEST_ORIGIN))
+        url, subdirectory = document["url"], document.get("subdirectory") or ""
+        archive = document.get("archive_info", {})
+        hashes = archive.get("hashes", {})
+        if not hashes and "hash" in archive:  # pip 23.0 writes only the older form
+            hashes = dict([archive["hash"].split("=", 1)])
+        digests = tuple(Digest(name, value.lower()) for name, value in hashes.items())
+        vcs = document.get("vcs_info", {})
+        if vcs:
+            url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+        if not isinstance(url, str) or not isinstance(subdirectory, str):
+            return None
+        keys.request_url(url)  # raises ValueError if it is not a URL
+        return Origin(url, digests, subdirectory)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None

@@ -1,0 +1,196 @@
+"""The entries of pip's cache: their types, and their files, which are never read through symbolic links."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+
+from pinstall.pip_cache import keys
+
+if TYPE_CHECKING:
+    from pinstall.model.digest import Digest
+    from pinstall.model.links import ParsedFilename
+    from pinstall.pip_cache.keys import Layout
+
+ORIGIN = "origin.json"
+
+
+class FileStamp(NamedTuple):
+    """The state of a file as `stat` reports it: size in bytes, times in nanoseconds. It changes when the file changes."""
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+
+class Span(NamedTuple):
+    """A part of a file: offset and length in bytes."""
+
+    offset: int
+    length: int
+
+
+class HttpEntry(NamedTuple):
+    """A stored response of a server, or one that was set aside in the store.
+
+    ``kind`` is ``download``, ``metadata``, ``page`` or, of an unknown URL, ``other``. ``key`` names the entry within pip's
+    cache, also while it is in the store. ``paths`` are its files in the order in which they have to be deleted: the head
+    before the body. ``stated`` are the digests that the body must have; ``label`` is its parsed file name. ``layout`` is
+    that of the pip in use, and ``span`` the part of the last file that is the body (None: the whole file). ``fault`` says why
+    pip would fail on the head; ``unreadable`` says why the entry cannot be judged.
+    """
+
+    kind: str
+    key: str
+    paths: tuple[str, ...]
+    filename: str = ""
+    stated: tuple[Digest, ...] = ()
+    label: ParsedFilename | None = None
+    layout: Layout = keys.TWO_FILES
+    span: Span | None = None
+    fault: str = ""
+    unreadable: str = ""
+
+    @property
+    def content(self) -> str:
+        """The path of the file with the body."""
+        return self.paths[-1]
+
+
+class BuiltWheel(NamedTuple):
+    """A wheel that pip has built, in a folder of pip's cache or of the store.
+
+    ``wheel_key`` is the key under which pip looks for it, ``content`` its path, and ``label`` its parsed file name.
+    ``place`` is the name of its folder in the store, below the key; "" in pip's own folder. ``query`` is that of the URL of
+    its source, which the store does not keep because it may be a secret; "" if this call does not know it.
+    """
+
+    wheel_key: str
+    content: str
+    label: ParsedFilename | None = None
+    place: str = ""
+    query: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the entry in reports and lists."""
+        return "built"
+
+    @property
+    def filename(self) -> str:
+        """The name of the wheel."""
+        return os.path.basename(self.content)
+
+    @property
+    def key(self) -> str:
+        """The name of the entry in the ledger."""
+        return "/".join(filter(None, (self.wheel_key, self.place, self.filename)))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The file that has to be deleted."""
+        return (self.content,)
+
+
+class LocalFile(NamedTuple):
+    """An archive in a folder of the user, who may have made symbolic links to it; ``content`` is the path behind them.
+
+    ``key`` is the URL that leads to it.
+    """
+
+    key: str
+    content: str
+    filename: str
+
+
+Entry = HttpEntry | BuiltWheel
+
+
+def stamp(path: str) -> FileStamp | None:
+    """Return the stamp of the regular file *path*; None if it is missing or another kind of file, such as a symbolic link."""
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    return stamp_from(found) if stat.S_ISREG(found.st_mode) else None
+
+
+def stamp_from(found: os.stat_result) -> FileStamp:
+    """Return the stamp of a file from the result of `stat`."""
+    return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def exists(path: str) -> bool:
+    """Return whether *path* exists, be it as a dangling symbolic link."""
+    return os.path.lexists(path)
+
+
+def stamp_of(entry: Entry) -> FileStamp | None:
+    """Return the stamp of *entry*'s content.
+
+    None if the content, or a file that pip reads with it (the head, ``origin.json``), is not a regular file.
+    """
+    is_built = isinstance(entry, BuiltWheel)
+    beside = [os.path.join(os.path.dirname(entry.content), ORIGIN)] if is_built else list(entry.paths[:-1])
+    if any(exists(path) and stamp(path) is None for path in beside):
+        return None
+    return stamp(entry.content)
+
+
+def open_content(entry: Entry | LocalFile) -> BinaryIO:
+    """Open the content of *entry*. Raises `OSError` if it cannot be opened, or is a symbolic link."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(open_unread(entry.content, flags), "rb")
+    span = entry.span if isinstance(entry, HttpEntry) else None
+    return file if span is None else cast("BinaryIO", io.BufferedReader(_Part(file, span)))
+
+
+def open_unread(path: str, flags: int) -> int:
+    """Open a file without changing its time of access, where the system allows that: it tells when pip last used the file."""
+    try:
+        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+    except PermissionError:  # O_NOATIME is for the owner of a file
+        return os.open(path, flags)
+
+
+class _Part(io.RawIOBase):
+    """A read-only file object for a part of another file."""
+
+    def __init__(self, file: BinaryIO, span: Span) -> None:
+        self._file, self._span, self._at = file, span, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._span.length}[whence]
+        if base + offset < 0:
+            raise ValueError("negative position")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        self._file.seek(self._span.offset + self._at)
+        wanted = max(0, min(len(buffer), self._span.length - self._at))
+        data = self._file.read(wanted)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def names(folder: str) -> list[str]:
+    """Return the names in *folder*, sorted; an empty list if it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []

@@ -1,0 +1,118 @@
+"""``pinstall --explain`` says what a call then does, changes nothing, and shows no secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.lab import flip
+from tests.packages import sdist, wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.index import Index
+    from tests.lab import Lab
+
+_SECRETS = ("somebody", "hunter2", "t0ken")
+
+
+def _seen(*folders: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.lstat().st_mtime_ns, path.lstat().st_ctime_ns)
+        for folder in folders
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+def _fill(lab: Lab, index: Index) -> None:
+    for version in ("1.0", "2.0"):
+        wheel(index.root, "demo", version, padding=50_000)
+    wheel(index.root, "sound", "1.0")
+    sdist(index.root, "built", "1.0")
+    for version in ("1.0", "2.0"):
+        lab.pip(lab.environment(), "-i", index.url, f"demo=={version}", "sound==1.0", "built==1.0")
+
+
+def _lines(text: str, beginning: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip().startswith(beginning)]
+
+
+def test_what_is_explained_is_done_and_nothing_before(lab: Lab) -> None:
+    index = lab.seeded(_fill)
+    flip(next(body for body in lab.bodies() if b"demo-1.0.dist-info" in body.read_bytes()))
+    (lab.root / "r.txt").write_text("demo==1.0\ndemo2\nbuilt==1.0\nsound==1.0\nabsent==1.0; python_version < '3'\n")
+    environment = lab.environment()
+    words = ("-i", index.url, "-r", "r.txt")
+    before = _seen(lab.cache, environment.folder)
+    index.requests.clear()
+    done = lab.pinstall(environment, "--explain", *words, CFLAGS="-O1", PINSTALL_REPORT=str(lab.root / "report.json"))
+    assert (done.status, done.err, index.requests) == (1, "", [])
+    assert _seen(lab.cache, environment.folder) == before
+    assert not (lab.root / "report.json").exists()
+    assert _lines(done.out, "demo==1.0") == ["demo==1.0 (r.txt, line 1); not installed"]
+    assert _lines(done.out, "download sound") == [
+        "download sound-1.0-py3-none-any.whl: pip uses it: its sha256 is what the index or URL states"
+    ]
+    assert _lines(done.out, "builds") == ["builds       shaped by CFLAGS (values not shown)"]
+    assert _lines(done.out, "not pinned") == [
+        "not pinned, or not for this environment: demo2 (r.txt, line 2), absent (r.txt, line 5)"
+    ]
+    (damaged,) = [line for line in done.out.splitlines() if "pinstall removes it" in line]
+    assert "demo-1.0-py3-none-any.whl" in damaged
+    why = damaged.partition("removes it: ")[2]
+    (lab.root / "r.txt").write_text("demo==1.0\nbuilt==1.0\nsound==1.0\n")
+    real = lab.pinstall(environment, *words, CFLAGS="-O1")
+    assert any(why in line for line in real.said), (damaged, real.said)
+
+
+def test_wheels_that_are_built_anew_and_a_file_in_the_store(lab: Lab) -> None:
+    index = lab.seeded(_fill)
+    done = lab.pinstall(lab.environment(), "--explain", "-i", index.url, "demo==1.0")
+    assert "other versions of demo, which move to pinstall's store after pip: demo-2.0-py3-none-any.whl" in done.out
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")  # demo 2.0 moves to the store
+    done = lab.pinstall(lab.environment(), "--explain", "-i", index.url, "demo==2.0", "built==1.0", "-C", "x=hunter2")
+    assert done.status == 1
+    assert "download demo-2.0-py3-none-any.whl in pinstall's store: pinstall restores it: its sha256" in done.out
+    assert _lines(done.out, "built wheel built")[0].endswith("(other-build)")
+    assert "pip would see its cache through a view" in done.out
+    assert "other versions" not in done.out, "a call has pinned demo 1.0 lately"
+    assert "hunter2" not in done.out
+
+
+def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
+    index = lab.seeded(_fill)
+    environment = lab.environment()
+    lab.pip(environment, "-i", index.url, "sound==1.0")
+    done = lab.pinstall(environment, "-i", index.url, "sound==1.0", "--explain")
+    assert (done.status, done.err) == (0, "")
+    assert "sound==1.0 (argument); installed: 1.0\n    pip leaves it as it is" in done.out
+    for words in (["--no-such-option"], ["-r", "no-such-file"]):
+        refused = lab.pinstall(environment, "--explain", *words)
+        assert (refused.status, refused.err) == (2, "")
+        assert "not checked: a file or folder is missing, or an option or setting is wrong" in refused.out
+    behind = lab.pinstall(environment, "-q", "--dry-run", "--no-index", "--", "--explain")
+    assert behind.status != 0, "behind -- it is a requirement, and pip refuses it"
+    assert "pinstall" not in behind.out
+
+
+def test_secrets_are_not_shown(lab: Lab) -> None:
+    """They may be in URLs, queries, options and variables."""
+    url = "https://somebody:hunter2@localhost:1/simple?key=t0ken"
+    words = ("-i", url, "--extra-index-url", url, "-f", url, "--proxy", "somebody:hunter2@p:1", f"demo @ {url}#egg=demo", url)
+    more = ("--client-cert", "/t0ken", "-C", "token=hunter2", "-r", url, "--trusted-host", "localhost")
+    variables = {"CFLAGS": "-Dx=hunter2", "PIP_EXTRA_INDEX_URL": url, "DEMO_TOKEN": "t0ken"}
+    done = lab.pinstall(lab.environment(), "--explain", *words, *more, **variables)
+    assert (done.status, done.err) == (1, "")
+    assert "https://localhost:1/simple" in done.out
+    assert [secret for secret in _SECRETS if secret in done.out] == []
+    assert "not checked: https://localhost:1/simple: pinstall reads no URLs" in done.out
+
+
+def test_the_policy_and_invalid_settings(lab: Lab) -> None:
+    variables = {"PINSTALL_POLICY": "off", "PINSTALL_STORE_SIZE": "lots", "PIP_NO_CACHE_DIR": "1"}
+    done = lab.pinstall(lab.environment(), "--explain", "demo==1.0", **variables)
+    assert _lines(done.out, "policy") == [
+        "policy       off: pinstall runs plain pip and checks nothing; below is what it would do otherwise"
+    ]
+    assert "ignoring invalid PINSTALL_STORE_SIZE='lots' (expected e.g. 500M); using 5G" in done.out
+    assert "cache        none: pip's cache is disabled" in done.out
