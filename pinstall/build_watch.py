@@ -1,9 +1,9 @@
-"""The runner of build steps: run one step of a build as pip would, and note what it asks for. The notes shape the build record.
+"""The runner of build steps: run one step of a build as pip would, and note its questions, which the build record keeps.
 
 pip's process starts it in place of each build step (see `watch_steps`), from a copy outside of the packages. It imports the
 standard library only, and its syntax is that of Python 3.7: it runs in whichever Python builds. Whatever fails in it, the step
 runs. Each note is appended to a file at once, so that forks and steps that end abruptly lose none. A note has no values of
-variables and no output of programs, only what was asked for and by which file.
+variables and no output of programs, only the names in the questions and the asking files.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PYTHON = re.compile(r"(?:python|pypy|pythonw)[\d.]*")
 
 
 class Watch:
-    """Notes what a build step asks for, in the file *path*; *folder* is the one of the source, *cache* that of pip's cache."""
+    """Notes the questions of a build step in the file *path*; *folder* is that of its source, *cache* that of pip's cache."""
 
     def __init__(self, path: str, folder: str, cache: str) -> None:
         self.path = path
@@ -243,7 +243,7 @@ class Watch:
             self.see_program(words, by, env)
 
     def see_program(self, words: list[str], by: str, env: Any) -> None:
-        """Note a program and its arguments; only that it decides, if its own files tell what is built."""
+        """Note a program and its arguments; only its name, if its own files decide."""
         name = os.path.basename(words[0])
         if name in _SHELLS:
             name = os.path.basename(words[1]) if len(words) > 1 else name
@@ -269,14 +269,14 @@ class Watch:
         return next((p for d in os.fsdecode(path).split(os.pathsep) for p in [os.path.join(d, name)] if _runs(p)), "")
 
     def see_rmtree(self, path: Any, *_: Any) -> None:
-        """Read what other build systems have left before it is removed."""
+        """Read the files that other build systems have left, before they are removed."""
         if self.decides and isinstance(path, (str, bytes)):
             self.glean(os.fsdecode(path))
 
     # What other build systems leave.
 
     def glean(self, folder: str) -> None:
-        """Note what CMake, meson and cargo have found, as their files below *folder* state it."""
+        """Note the findings of CMake, meson and cargo, as their files below *folder* state them."""
         for count, (here, folders, files) in enumerate(os.walk(folder)):
             if count > _MOST_FOLDERS:
                 return
@@ -287,7 +287,7 @@ class Watch:
                     self.quietly_read(os.path.join(here, name))
 
     def quietly_read(self, path: str) -> None:
-        """Note what a file of another build system states."""
+        """Note the paths, variables and flags in a file of another build system."""
         if os.path.getsize(path) > _LARGEST_FILE:
             return
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -337,7 +337,7 @@ class Watch:
                 self.see_path("place", os.path.join(folder, os.fsdecode(name)))
 
     def end(self) -> None:
-        """Note the results of the step: its wheels, the distributions of its build environment, and what was left."""
+        """Note the results of the step: its wheels, and the distributions of its build environment."""
         if self.decides:
             self.glean(self.source[0])
         overlays = [path for path in self.overlays if os.path.isdir(path)]

@@ -16,7 +16,7 @@ _DOWN = [
     "cli cache_tool.__main__",
     "cache_tool.cli explanation",
     "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page",
-    "install cache_tool.verify cache_tool.removal cache_tool.restore cache_tool.display cache_tool.patterns",
+    "install cache_tool.verify cache_tool.removal cache_tool.show cache_tool.restore cache_tool.display cache_tool.patterns",
     "cache_tool.tables",
     "aftermath.finish",
     "aftermath.second_run cache_tool.inventory",

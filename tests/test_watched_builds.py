@@ -135,3 +135,13 @@ def test_a_library_that_appears_is_loaded_by_a_new_build(lab: Lab) -> None:
     content, built, said = _call(lab, **variables)
     assert (content, built, "when libdemo_rt.so.12 was not there" in said[0]) == ("12", True, True)
     assert _call(lab, **variables)[:2] == ("12", False)
+
+
+def test_show_prints_the_questions_in_words(lab: Lab) -> None:
+    _serve(lab, 'os.environ.get("DEMO_PLACE"); os.environ.get("DEMO_TOKEN"); shutil.which("demo-tool"); return "made"')
+    assert _call(lab, DEMO_TOKEN="hunter2")[0] == "made"
+    shown = lab.cache_tool(lab.environment(), "show", "demo").out
+    assert "  backend.py asked for DEMO_PLACE: not set\n" in shown
+    assert "  backend.py asked for DEMO_TOKEN: set, and named like a secret\n" in shown
+    assert "  backend.py looked for demo-tool: not there\n" in shown
+    assert lab.cache_tool(lab.environment(), "show", "other").out == "No build record matches.\n"

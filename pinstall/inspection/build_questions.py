@@ -77,7 +77,7 @@ class Question(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """All that a watched build asked.
+    """The questions of a watched build.
 
     ``decides`` are the programs whose own files decided; ``whole`` is True if there are none, and nothing was missed: then the
     text of the source does not count. ``compiles`` says whether a compiler ran, ``native`` whether the build asked for the
@@ -97,13 +97,13 @@ class World:
     """The answers of this machine: its variables, programs, files and libraries."""
 
     def __init__(self, environ: Mapping[str, str], own: Iterable[str] = ()) -> None:
-        """Answer with the variables *environ*; *own* are folders of the environment, whose programs are no question."""
+        """Answer with the variables *environ*; *own* are folders of the environment, whose programs do not count."""
         self.environ = environ
         self.home = environ.get("HOME") or os.path.expanduser("~")
         self._own = tuple(os.path.join(folder, "") for folder in own if folder)
 
     def asked(self, kind: str, subject: str, by: str, forms: Sequence[tuple[str, ...]] = ()) -> Question | None:
-        """Return a question with its present answer; None if it is no question for a record."""
+        """Return a question with its present answer; None if a record does not need it."""
         if kind == "program":
             return self._program(subject, by, forms)
         if kind in ("file", "place", "listing", "glob"):
@@ -206,7 +206,7 @@ def _digest(text: str) -> str:
 
 
 def _stamp(path: str) -> str:
-    """Return size, modification time and inode of a regular file; "" if there is none."""
+    """Return size, modification time and inode of a regular file; "" for anything else."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -236,7 +236,7 @@ def _file_digest(path: str) -> str:
 
 
 def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> str:
-    """Return the digest of what *program* prints when it is started with the read-only arguments *form*."""
+    """Start *program* with the read-only arguments *form*, and return the digest of its output."""
     if not all(_READ_ONLY.fullmatch(word) for word in form):
         return "?"
     try:
@@ -390,7 +390,7 @@ def from_json(document: Any) -> Watched:
 
 
 def moved_on(then: Watched, pins_then: Mapping[str, str], pins_now: Mapping[str, str]) -> str:
-    """Return a build requirement for which the call now pins another version than the build got; "" if there is none.
+    """Return a build requirement for which the call now pins another version than the build got; else "".
 
     The same pin as then is no reason: it has not shaped the build, which pip isolates.
     """

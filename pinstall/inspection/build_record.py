@@ -98,7 +98,7 @@ def difference(then: Conditions, now: Conditions) -> str:
 
 
 def _serves(then: str, now: str) -> bool:
-    """Return whether a processor with the features *now* runs what was built for those of *then*."""
+    """Return whether a processor with the features *now* has all those of *then*."""
     if then == hashed(now):  # a record of 0.1.0
         return True
     return set(then.split()) <= set(now.split())

@@ -181,7 +181,7 @@ def _found(name: str, folders: Iterable[str]) -> str | None:
 
 
 def place(name: str, folders: Iterable[str]) -> str:
-    """Return the path of the library *name* that a program would load, which searches *folders* first; "" if there is none."""
+    """Return the path of the library *name* that a program would load, which searches *folders* first; "" if it is missing."""
     return _found(name, folders) or ""
 
 

@@ -1,4 +1,4 @@
-"""The notes that the runner of build steps takes while pip runs: where they are, and what they say.
+"""Read the notes that the runner of build steps takes while pip runs.
 
 watch/<call>/run.py                  the runner, `pinstall.build_watch`
 watch/<call>/<process>.notes         the notes on one build step, a line each
