@@ -12,7 +12,10 @@ import os
 import re
 import sys
 from contextlib import suppress
-from typing import Any
+
+TYPE_CHECKING = False  # the module typing would take as long as all else here
+if TYPE_CHECKING:
+    from typing import Any
 
 _TEMPORARY = "/tmp"  # noqa: S108 (where others make their folders)
 _MOST_NOTES = 2000
