@@ -41,6 +41,7 @@ Environment variables:
   PINSTALL_POLICY           evict (default): remove bad files; report: only print what would be done; off: run plain pip
   PINSTALL_KEEP_VERSIONS    if set, other versions of a pinned project stay in pip's cache
   PINSTALL_BUILD_VARIABLES  further variables that influence builds (names or globs, separated by spaces)
+  PINSTALL_WATCH_BUILDS     0: pinstall does not watch what builds ask for
   PINSTALL_STORE_SIZE       how much pinstall may store: 500M, 2G ... (default 5G); 0: only build records
   PINSTALL_REPORT           write a JSON report of this run to this file
   PINSTALL_LOCK_TIMEOUT     seconds to wait while another pinstall changes the cache (default 30)
@@ -171,6 +172,7 @@ def _serve(target: Target, pip: Pip) -> int:
             others.update(install.other_versions(made))
 
     words = [*target.options, target.command, *made.given.arguments]
+    pip.notes = made.notes
     status = pip.run(words, made.given.variables, while_pip_runs, made.watched)
     try:
         journal.passed("pip")
@@ -178,6 +180,7 @@ def _serve(target: Target, pip: Pip) -> int:
         second = install.second_run(made, rescue, journal)
         if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
+            pip.notes = made.notes
             words = [*target.options, target.command, *second.given.arguments]
             status = pip.run(words, second.given.variables, lambda: None, second.watched, second.excused)
         outcome = Outcome(_status(pip, status), rescue, second, others)
@@ -240,6 +243,11 @@ def _write(descriptor: int, text: str) -> None:
     """Write to the descriptor directly: a failing flush at exit would replace pip's exit status. Ignores a closed stream."""
     with suppress(OSError):
         os.write(descriptor, text.encode(errors="backslashreplace"))
+
+
+def say(line: str) -> None:
+    """Print a line for the user to standard error."""
+    _say(0, line)
 
 
 def _complain(line: str) -> None:

@@ -79,6 +79,11 @@ class Install(NamedTuple):
         """The cache folder in which pinstall watches this call's pip; "" if it does not watch it."""
         return self.prepared.watched if self.prepared else ""
 
+    @property
+    def notes(self) -> str:
+        """The folder for the notes on this call's builds; "" if they are not watched."""
+        return self.prepared.notes if self.prepared else ""
+
 
 def context(target: Target, environ: Mapping[str, str]) -> Context:
     """Collect the inputs of a call that installs into *target*. Raises `SilentPythonError`."""

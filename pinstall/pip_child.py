@@ -157,6 +157,28 @@ class Witness:
             data = data[os.write(descriptor, data) :]
 
 
+def watch_builds(folder: str, runner: str) -> None:
+    """Have each build step run under the *runner* (`pinstall.build_watch`), which writes its notes to *folder*.
+
+    The runner is loaded now, because pip may replace it, and compiled before pip starts its first process.
+    """
+    import subprocess
+
+    with open(runner, encoding="utf-8") as file:
+        program = file.read()
+    begin: Any = subprocess.Popen.__init__
+
+    def __init__(process: Any, *args: Any, **named: Any) -> None:  # noqa: N807 (it replaces that of Popen)
+        subprocess.Popen.__init__ = begin  # type: ignore[method-assign]
+        with suppress(Exception):  # the builds of this call run unwatched
+            space: dict[str, Any] = {"__name__": "build_watch", "__file__": runner}
+            exec(compile(program, runner, "exec"), space)  # noqa: S102
+            space["watch_steps"](folder, program)
+        subprocess.Popen.__init__(process, *args, **named)
+
+    subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
+
+
 def _host(host: Any, port: Any) -> str:
     return "{}:{}".format(str(host).strip("[].").lower(), port)
 
@@ -214,6 +236,9 @@ def main(reading: str, telling: str, *, early: bool) -> None:
     _thread.start_new_thread(follow, ())
     os.environ.update(orders["variables"])
     sys.argv[:] = ["pip"] + orders["arguments"]
+    if orders["notes"]:
+        with suppress(Exception):  # builds run unwatched
+            watch_builds(*orders["notes"])
     witness = None
     if orders["cache"] and hasattr(sys, "addaudithook"):
         witness = Witness(orders["cache"], orders["excused"])

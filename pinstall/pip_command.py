@@ -65,6 +65,8 @@ def _command_at(words: Sequence[str]) -> int:
 
 def _be_pip(target: Target) -> NoReturn:
     """Continue as the pip of *target*: in this process if that is our own interpreter's, which saves a start."""
+    if target.note:
+        cli.say(target.note)
     arguments = [*target.options, *target.words]
     if target.runner != sys.executable:
         command = [target.runner, "-m", "pip", *arguments]

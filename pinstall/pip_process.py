@@ -73,6 +73,7 @@ class Pip:
         self._runner, self._say = runner, say
         self.was_told_to_end = False  # by a signal, even if pip ignored it
         self.observation: Observation | None = None
+        self.notes = ""  # the folder for notes on the builds of this pip (`pinstall.build_watch`); "": they are not watched
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # under SIG_IGN, the kernel discards pip's exit status
         reading, self._go = map(_above_the_streams, os.pipe())
@@ -114,6 +115,7 @@ class Pip:
             )
             return COULD_NOT_START
         orders = {"arguments": list(arguments), "variables": dict(variables), "cache": cache, "excused": excused}
+        orders["notes"] = [self.notes, os.path.join(os.path.dirname(__file__), "build_watch.py")] if self.notes else []
         with self._passing_signals_to(self._child), _listening_to(self._told) as listener:
             go = open(self._go, "wb")  # noqa: SIM115 (open until pip has ended)
             with suppress(BrokenPipeError):

@@ -16,7 +16,7 @@ from pinstall.model.names import normalized
 from pinstall.model.pins import project_named
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 from pinstall.pip_cache import keys
-from pinstall.storage import cleanup, lock
+from pinstall.storage import build_notes, cleanup, lock
 from pinstall.storage.ledger import count, write_all
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
         if prepared.cache.pip > keys.NEWEST_PIP:
             _look_for_unknown_layout(prepared, name, journal)
         journal.built = record_builds.builds(prepared, name)
+    build_notes.remove(prepared.notes)
     prepared.marker.close()
     if not prepared.changes:
         _tell_of_other_versions(prepared, status, journal)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pinstall import environment, messages, terminal
 from pinstall.cache_tool import arguments as command_line
-from pinstall.cache_tool import display, inventory, removal, restore, tables, verify
+from pinstall.cache_tool import display, inventory, removal, restore, show, tables, verify
 from pinstall.cache_tool.patterns import matches
 from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
@@ -223,6 +223,16 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _show(arguments: argparse.Namespace) -> int:
+    pattern = _pattern(arguments.patterns)
+    target = _target(arguments)
+    items = [item for item in target.take_inventory().items if item.entry.kind == "built" and matches(pattern, item)]
+    wheels = [(item.entry.wheel_key, item.entry.filename) for item in items if isinstance(item.entry, entries.BuiltWheel)]
+    lines = list(show.records(target.root, wheels))
+    print("\n".join(lines) if lines else "No build record matches.")
+    return 0
+
+
 def _remove(arguments: argparse.Namespace) -> int:
     if not arguments.patterns:
         raise _RefusedError("Please provide a pattern")
@@ -402,6 +412,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "dir": _dir,
     "info": _info,
     "list": _list,
+    "show": _show,
     "remove": _remove,
     "purge": _purge,
     "verify": _verify,

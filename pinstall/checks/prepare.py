@@ -15,7 +15,7 @@ from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
 from pinstall.model.verdict import Delete
 from pinstall.settings import read as read_settings
-from pinstall.storage import lock, store, view
+from pinstall.storage import build_notes, lock, store, view
 from pinstall.storage.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -76,6 +76,12 @@ class Prepared(NamedTuple):
     def watched(self) -> str:
         """The resolved path of the cache folder that this call's pip uses; "" if pip need not be watched."""
         return os.path.realpath(self.view.folder if self.view else self.cache.root) if self.is_at_work else ""
+
+    @property
+    def notes(self) -> str:
+        """The folder for the notes on this call's builds; "" if they are not watched."""
+        is_watched = self.is_at_work and self.name and self.settings.watches_builds
+        return build_notes.folder(self.cache.root, self.name) if is_watched else ""
 
     def made_view(self) -> View:
         """Make the view of the plan in the cache; in a temporary folder if the call has no marker, as in a read-only cache.

@@ -35,7 +35,9 @@ def gather(cache: Cache, pins: Iterable[Pin], *, is_shaped: bool) -> Gathered:
     """
     pinned = {pin.project: pin for pin in pins}
     named = list(dependencies.named(cache, pinned))
-    wants = [*_reached(cache, [*map(Want, pinned.values()), *named])] if is_shaped else named
+    # A variable that only a build asks for may shape a dependency, too.
+    is_open = is_shaped or store.has_others(cache.root, {*pinned, *(want.pin.project for want in named)})
+    wants = [*_reached(cache, [*map(Want, pinned.values()), *named])] if is_open else named
     found: dict[str, Candidate] = {}
     for want in wants:
         if want.pin.project not in pinned and not cache.call.formats.refuses(want.pin.project, is_wheel=False):

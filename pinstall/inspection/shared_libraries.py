@@ -180,6 +180,20 @@ def _found(name: str, folders: Iterable[str]) -> str | None:
     return next(filter(_fits, itertools.chain(named, known.get(name, ()), last)), None)
 
 
+def place(name: str, folders: Iterable[str]) -> str:
+    """Return the path of the library *name* that a program would load, which searches *folders* first; "" if it is missing."""
+    return _found(name, folders) or ""
+
+
+def named(stem: str, folders: Iterable[str]) -> list[str]:
+    """Return the names of the libraries ``libSTEM.so*`` that the loader and the linker find, sorted."""
+    known, own = _loader()
+    found = {name for name in known if name.startswith(f"lib{stem}.so")}
+    for folder in (*folders, *own):
+        found.update(os.path.basename(path) for path in glob.glob(f"{glob.escape(folder)}/lib{glob.escape(stem)}.so*"))
+    return sorted(found)
+
+
 @functools.cache
 def _loader() -> tuple[Mapping[str, Sequence[str]], Sequence[str]]:
     """Return the paths in the loader's cache by soname, and the loader's default folders."""

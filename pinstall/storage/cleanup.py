@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import ORIGIN, HttpEntry, names, stamp, stamp_of
 from pinstall.pip_cache.http_entries import is_spent
-from pinstall.storage import store, view
+from pinstall.storage import build_notes, store, view
 from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
 from pinstall.storage.files import UNFINISHED
 from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, markers
@@ -52,7 +52,11 @@ def has_litter(cache: str) -> bool:
     """Return whether `sweep` may have work to do: leftovers of a killed call, or files of a call that is still running."""
     try:
         return bool(
-            markers(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _expired_notes(cache)
+            markers(cache)
+            or view.names(cache)
+            or build_notes.names(cache)
+            or names(os.path.join(cache, FOLDER, UNFINISHED))
+            or _expired_notes(cache)
         )
     except OSError:
         return True  # sweep will report the error
@@ -65,6 +69,7 @@ def sweep(cache: str) -> None:
     """
     alive = live_calls(cache)
     view.sweep(cache, alive)
+    build_notes.sweep(cache, alive)
     if alive:
         return  # running calls may be writing these files
     _clear_expired(cache)

@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import links
+from pinstall.model.names import normalized
 from pinstall.pip_cache.built_wheels import built_under
 from pinstall.pip_cache.entries import HttpEntry, names, stamp
 from pinstall.pip_cache.http_entries import read_head
@@ -21,7 +22,7 @@ from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
 from pinstall.storage.lock import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.pip_cache.entries import BuiltWheel
@@ -217,6 +218,12 @@ def recorded(folder: str, name: str = RECORD) -> BuildRecord | None:
 def has_builds(cache: str) -> bool:
     """Return whether the store has, or had, any built wheel."""
     return os.path.isdir(os.path.dirname(builds_folder(cache, "any")))
+
+
+def has_others(cache: str, projects: Collection[str]) -> bool:
+    """Return whether the store has built wheels of other projects than *projects* (normalized)."""
+    wheels = (name for _, folder in build_folders(cache) for name in names(folder) if name.endswith(".whl"))
+    return any(normalized(name.partition("-")[0]) not in projects for name in wheels)
 
 
 def all_builds(cache: str, project: str) -> Iterator[BuiltWheel]:
