@@ -118,6 +118,10 @@ class Builds:
         gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
         return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
 
+    def renamed(self, entry: BuiltWheel) -> tuple[str, ...]:
+        """Return the missing libraries of which this system has another version. Raises `OSError`."""
+        return self._libraries(entry).renamed
+
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
         """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built.
 
