@@ -90,7 +90,7 @@ def main(words: Sequence[str] | None = None, command: str = "install", *, as_mod
 
 
 def without_environment(error: environment.NoEnvironmentError) -> int:
-    """Say that there is no environment to install into; return the exit status."""
+    """Report that no environment was found; return the exit status."""
     _complain(str(error))
     return _NO_ENVIRONMENT
 
