@@ -215,10 +215,10 @@ def main(reading: str, telling: str, *, early: bool) -> None:
     import json
 
     try:
-        if early:
-            with suppress(Exception):  # pip reports it when it runs
-                import pip._internal.commands.install  # noqa: F401 (imported for its dependencies)
         go, tell = _descriptor(reading, os.O_RDONLY), _descriptor(telling, os.O_WRONLY)
+        _collect_rarely()
+        if early:
+            _import_until(go)
         with open(go, "rb", closefd=False) as file:
             told = file.readline()
         if not told.endswith(b"\n"):
@@ -248,6 +248,7 @@ def main(reading: str, telling: str, *, early: bool) -> None:
     except BaseException as end:
         if witness and not (isinstance(end, SystemExit) and not end.code):
             witness.tell(tell)
+        _leave(end)
         raise
 
 
@@ -261,6 +262,93 @@ def _run() -> None:
     import runpy
 
     runpy.run_module("pip", run_name="__main__")
+
+
+# Ways to be faster than a bare pip. None of them shows in its output, status or files.
+
+# Each install imports these, most of them only when it runs.
+_NEEDED = (
+    "pip._internal.commands.install",
+    "pip._internal.cli.main_parser",
+    "pip._internal.resolution.resolvelib.resolver",
+    "pip._internal.metadata.importlib",
+    "pip._internal.operations.install.wheel",
+)
+# The interpreter's own is 700 (from Python 3.13: 2000), so over a hundred collections in a small install, which find little.
+_OBJECTS = 50_000
+# With these, the interpreter reports or asks something at its very end.
+_SPEAKING = ("PYTHONINSPECT", "PYTHONMALLOCSTATS", "PYTHONDUMPREFS")
+
+
+def _collect_rarely() -> None:
+    import gc
+
+    first, *others = gc.get_threshold()
+    if 0 < first < _OBJECTS:  # 0: somebody has turned it off
+        gc.set_threshold(_OBJECTS, *others)
+
+
+def _import_until(go: int) -> None:
+    """Import what pip will need, until its orders have arrived; the first module in any case."""
+    from importlib import import_module
+
+    for module in _NEEDED:
+        with suppress(Exception):  # pip reports it when it runs
+            import_module(module)
+        if _has_arrived(go):
+            break
+
+
+def _has_arrived(go: int) -> bool:
+    import select
+
+    try:
+        return bool(select.select([go], [], [], 0)[0])
+    except (OSError, ValueError):  # Windows does not tell of pipes, and nobody of descriptors above 1023
+        return True
+
+
+def _leave(end: BaseException) -> None:
+    """End the process as the interpreter would, but without the clean-up of its memory; return where that could be noticed."""
+    code = 0 if isinstance(end, SystemExit) and end.code is None else getattr(end, "code", "")
+    if not isinstance(end, SystemExit) or not isinstance(code, int) or _is_special():
+        return
+    with suppress(BaseException):  # it will be raised again, and shown
+        import atexit
+        import threading
+
+        shown = sys.unraisablehook
+        sys.unraisablehook = lambda failed: shown(_without_our_frame(failed))
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 (waits for threads that are no daemons)
+        atexit._run_exitfuncs()  # noqa: SLF001
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            if stream is not None and not stream.closed:
+                stream.flush()
+        os._exit(code & 0xFF)
+
+
+def _without_our_frame(failed: Any) -> Any:
+    """Return what is to be shown of a function of atexit that failed."""
+    trace = failed.exc_traceback
+    if trace is None or trace.tb_frame.f_code is not _leave.__code__:
+        return failed
+    return type(failed)((failed.exc_type, failed.exc_value, trace.tb_next, failed.err_msg, failed.object))
+
+
+def _is_special() -> bool:
+    """Return whether somebody watches the interpreter's end, or something in it is left to it."""
+    flags, file = sys.flags, getattr(sys.modules.get("pip"), "__file__", None)
+    return bool(
+        sys.version_info < (3, 10)  # functions of atexit that fail end the others
+        or flags.verbose
+        or flags.inspect
+        or sys.warnoptions
+        or sys._xoptions  # noqa: SLF001
+        or sys.gettrace()
+        or sys.getprofile()
+        or any(name in os.environ for name in _SPEAKING)
+        or not os.path.isfile(file or "")  # in an archive: what was unpacked is removed in the end
+    )
 
 
 if __name__ == "__main__":

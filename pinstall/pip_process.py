@@ -348,7 +348,7 @@ def _in_foreground() -> bool:
 
 
 class Given(NamedTuple):
-    """The input of a run of pip: ``arguments`` after ``install``, and ``variables``, which also reach the pips that it starts.
+    """The input of a run of pip: ``arguments`` after its command, and ``variables``, which also reach the pips that it starts.
 
     ``pip`` is the version of pip; empty if unknown.
     """
@@ -356,6 +356,7 @@ class Given(NamedTuple):
     arguments: list[str]
     pip: tuple[int, ...] = ()
     variables: Mapping[str, str] = {}
+    command: str = "install"
 
     def with_cache(self, folder: str) -> Given:
         """Return a copy that makes pip use the cache in *folder*.
@@ -378,5 +379,6 @@ class Given(NamedTuple):
         with suppress(Exception):  # pip may refuse the arguments, or pinstall's own modules may be broken
             from pinstall.invocation import options
 
-            end = options.end(arguments, self.pip)
-        return Given(arguments if end is None else [*arguments[:end], *option, *arguments[end:]], self.pip, variables)
+            end = options.end(arguments, self.pip, self.command)
+        words = arguments if end is None else [*arguments[:end], *option, *arguments[end:]]
+        return self._replace(arguments=words, variables=variables)

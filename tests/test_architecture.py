@@ -13,12 +13,13 @@ import pinstall
 _ROOT = Path(pinstall.__file__).parent
 _DOWN = [
     "__main__",
+    "pip_command",
     "cli cache_tool.__main__",
     "cache_tool.cli explanation",
     "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page",
     "install cache_tool.verify cache_tool.removal cache_tool.show cache_tool.restore cache_tool.display cache_tool.patterns",
     "cache_tool.tables",
-    "aftermath.finish",
+    "aftermath.finish aftermath.wheelhouse",
     "aftermath.second_run cache_tool.inventory",
     "aftermath.record_builds aftermath.outcome",
     "checks.prepare",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -27,6 +28,42 @@ def stand_in(environment: Environment, code: str) -> None:
     (package / "__main__.py").write_text(f"import os, signal, sys, time\n{code}\n")
     site = next(environment.folder.glob("lib/python*/site-packages"))
     (site / "a.pth").write_text(f"import sys; sys.path.insert(0, {str(package.parent)!r})\n")
+
+
+# Programs in place of pip, and what they are sent to: the interpreter has more to do at their end than to return a status.
+_ENDS = {
+    "functions of atexit": "from atexit import register; register(print, 'late'); register(int, 'x'); sys.exit(3)",
+    "a thread that is no daemon": "import threading; threading.Timer(0.3, print, ['late']).start(); sys.exit(4)",
+    "a daemon": "import threading; threading.Thread(target=time.sleep, args=[99], daemon=True).start(); sys.exit(5)",
+    "a text": "sys.exit('text')",
+    "True": "sys.exit(True)",
+    "an exception": "print('first'); 1 / 0",
+    "a large status": "sys.exit(-1)",
+    "the end of the program": "print('no status')",
+    "a closed stream": "print('first', flush=True); sys.stdout.close(); sys.exit(6)",
+    "no stream": "sys.stderr = None; print('first'); sys.exit(7)",
+    "another stream": "print('first'); sys.stdout = open(os.devnull, 'w'); print('second'); sys.exit(8)",
+    "a full disk": "sys.stdout = open('/dev/full', 'w'); print('lost'); sys.exit(9)",
+}
+
+
+@pytest.mark.parametrize("code", _ENDS.values(), ids=_ENDS)
+def test_the_end_is_that_of_the_interpreter(lab: Lab, code: str) -> None:
+    """pinstall leaves pip's process without the clean-up of its memory."""
+    environment = lab.environment()
+    stand_in(environment, code)
+    bare = lab.run([environment.python, "-m", "pip", "install", "six"])
+    ours = lab.pinstall(environment, "six")
+    assert (ours.status, ours.out) == (bare.status, bare.out)
+    err, expected = (re.sub(r"  File .<(frozen runpy|string)>.*\n", "", text) for text in (ours.err, bare.err))
+    assert err == expected
+
+
+def test_what_the_interpreter_reports_at_its_end_is_reported(lab: Lab) -> None:
+    environment = lab.environment()
+    stand_in(environment, "kept = open(__file__)")
+    for command in ([environment.python, "-m", "pip", "install", "six"], [environment.pinstall, "six"]):
+        assert "unclosed file" in lab.run(command, PYTHONWARNINGS="always::ResourceWarning").err
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 3, 4, 23, 120])
@@ -325,15 +362,32 @@ def test_help_into_a_closed_pipe_ends_as_with_pip(lab: Lab) -> None:
     assert (done.status, done.err.splitlines()[-1:]) == (bare.status, bare.err.splitlines()[-1:])
 
 
-def test_the_argument_install_names_a_project(lab: Lab) -> None:
-    """As in "pip install install". A message explains this to users who typed it by habit."""
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        (["install", "demo==1.0"], "type 'pinstall demo==1.0 ...'"),
+        (["install"], "type 'pinstall PROJECT'"),
+        (["uninstall", "-y", "demo"], "type 'pip uninstall ...'"),
+        (["list"], "type 'pip list ...'"),
+    ],
+)
+def test_a_command_of_pip_is_refused(lab: Lab, words: list[str], typed: str) -> None:
+    done = lab.pinstall(lab.environment(), *words)
+    assert (done.status, done.out, len(done.said)) == (2, "", 1)
+    assert f"; {typed} (for a project of the name {words[0]}: " in done.said[0]
+
+
+def test_a_project_with_the_name_of_a_command_is_installed_if_it_is_meant(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "install", "1.0")
-    wheel(index.root, "demo", "1.0")
-    done = lab.pinstall(lab.environment(), "install", "demo==1.0", "-i", index.url)
-    typed = "as typed, pip also installs a package named 'install'"
-    said = f"'pinstall' already means 'pip install': drop the word 'install' ({typed})"
-    assert (done.status, done.said) == (0, [said])
+    wheel(index.root, "list", "1.0")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "install==1.0", "list", "-i", index.url)
+    assert (done.status, done.said) == (0, [])
+    assert [environment.installed(name) for name in ("install", "list")] == ["1.0 1.0", "1.0 1.0"]
+    done = lab.pinstall(environment, "./install")
+    assert done.status == 1, "pip says that there is no such folder"
+    assert "./install" in done.err
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])

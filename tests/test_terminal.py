@@ -322,7 +322,7 @@ _SLOWLY = """
 import io, sys, time
 if sys.argv[0].endswith("pinstall"):
     from pinstall import terminal
-    from pinstall.pip_cache import http_entries as entries
+    from pinstall.pip_cache import entries
 
     class Slow(io.BytesIO):
         def read(self, size=-1):

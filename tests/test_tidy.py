@@ -131,6 +131,10 @@ def test_invalid_settings_produce_warnings_and_mean_the_default(lab: Lab) -> Non
         "ignoring invalid PINSTALL_LOCK_TIMEOUT='-1' (expected seconds, e.g. 60); using 30",
     ]
     assert _versions(lab) == ["1.0"], "PINSTALL_KEEP_VERSIONS=0 counts as unset"
+    environment = lab.environment()
+    lab.pip(environment, "-i", index.url, "demo==1.0")
+    assert len(lab.pinstall(environment, "demo==1.0", **nonsense).said) == 2, "also if the call is satisfied"
+    assert len(lab.pinstall(environment, "--no-such-option", **nonsense).said) == 2, "and if pip refuses it"
 
 
 _NUMBERS = ["9" * 400, "9" * 400 + "T", "1e999", "inf", "nan", "-0.5", " ", "\udcff", "1\udc80", "\u0661G", "9" * 5_000]

@@ -199,7 +199,7 @@ def _unwanted(prepared: Prepared, found: Mapping[Pin, list[OtherVersion]]) -> li
     cache, environment = prepared.cache, prepared.cache.environment
     environment.forget()
     cache.forget_pages()
-    elsewhere = cache.call.has(*_ELSEWHERE, "dry_run")
+    elsewhere = not cache.call.installs or cache.call.has(*_ELSEWHERE, "dry_run")
     pinned = [pin for pin in prepared.pins if pin.has_version]
     settled = [pin for pin in pinned if (pin.requested if elsewhere else is_installed(pin, environment))]
     wanted = prepared.wanted

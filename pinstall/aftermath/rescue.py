@@ -88,6 +88,7 @@ class Rescue:
                 "it read a pipe, which can be read only once",
             ),
             (call.values.get("json_report_file") in _STDOUT, "standard output would contain two reports"),
+            (call.values.get("output_file") in _STDOUT, "standard output would contain two lock files"),
             (first.built > _LONG_BUILDS, f"its builds took {first.built:.0f} s, and would start over"),
             (first.silent and not redirected, f"{', '.join(sorted(first.silent))} did not answer"),
         )

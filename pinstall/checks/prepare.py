@@ -100,8 +100,6 @@ class Prepared(NamedTuple):
 def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[str, str], journal: Journal) -> Prepared:
     """Check the cache entries for *pins*, remove those that do not match, and return the prepared cache."""
     settings = read_settings(environ)
-    for line in messages.misread(environ):
-        journal.say(WARNING, line)
     changes = settings.writes and not cache.call.has("dry_run")
     checker = Checker(cache, environ)
     made, deleted = _checked(checker, pins, settings, journal, changes=changes)

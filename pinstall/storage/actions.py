@@ -221,8 +221,11 @@ def _restore_http(cache: str, entry: HttpEntry) -> bool:
         return False
     _make_pip_folder(os.path.dirname(places[0]))
     note = _move_note(cache, entry.key)
-    with suppress(FileNotFoundError):
+    try:
         os.replace(store.note(entry), note)
+    except FileNotFoundError:  # an earlier pinstall gave the note another name: `sweep` must know of the move all the same
+        with open(note, "wb"):
+            pass
     # The body first, so that pip never finds a head alone.
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):
         os.replace(path, place)

@@ -10,6 +10,8 @@ _pinstall() {
     COMPREPLY=($(
         COMP_WORDS="pip install ${COMP_WORDS[*]:1}" COMP_CWORD=$((COMP_CWORD + 1)) PIP_AUTO_COMPLETE=1 "$pip" 2>/dev/null
     ))
+    [[ ${COMP_WORDS[COMP_CWORD]} == --* && --explain == "${COMP_WORDS[COMP_CWORD]}"* ]] && COMPREPLY+=(--explain)
+    return 0
 }
 
 _pinstall_cache() {

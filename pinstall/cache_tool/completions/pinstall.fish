@@ -13,6 +13,7 @@ function __fish_complete_pinstall
 end
 
 complete --command pinstall --arguments '(__fish_complete_pinstall)'
+complete --command pinstall --long-option explain
 complete --command pinstall --short-option r --long-option requirement --require-parameter --force-files
 complete --command pinstall --short-option c --long-option constraint --require-parameter --force-files
 

@@ -9,6 +9,7 @@ _pinstall() {
     found=(${(f)"$(
         COMP_WORDS="pip install ${words[2,-1]}" COMP_CWORD=$CURRENT PIP_AUTO_COMPLETE=1 $pip 2>/dev/null
     )"})
+    [[ $words[CURRENT] == --* ]] && found+=(--explain)
     case $words[CURRENT-1] in
         -r | --requirement | -c | --constraint) _files ;;
         *) [[ -n $found ]] && compadd -- $found || _files ;;
