@@ -96,6 +96,10 @@ class Builds:
         moved = build_questions.moved_on(watched, known.pins, self._versions)
         return f"with another version of {moved}" if moved else build_questions.change(watched, self._world)
 
+    def has_changed(self, record: BuildRecord) -> bool:
+        """Return whether a question that the build of a wheel has asked has another answer now."""
+        return record.watched is not None and bool(build_questions.change(record.watched, self._world))
+
     @cached_property
     def _world(self) -> build_questions.World:
         prefix = self._cache.environment.prefix
