@@ -105,6 +105,15 @@ def _has_namesake(name: str, folders: Iterable[str]) -> bool:
     return bool(ending and stem.startswith("lib") and named(stem[3:], folders))
 
 
+def has_library(wheel: BinaryIO) -> bool:
+    """Return whether a *wheel* has a compiled member; True if it cannot be read."""
+    try:
+        with archives.zipped(wheel) as archive:
+            return any(_is_library(info.filename) or _is_program(archive, info) for info in archive.infolist())
+    except (archives.BrokenError, archives.UnprovenError):
+        return True
+
+
 def _is_library(member: str) -> bool:
     name = os.path.basename(member)
     return name.endswith((".so", ".pyd", ".dylib")) or ".so." in name
