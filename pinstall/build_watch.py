@@ -56,6 +56,7 @@ class Watch:
         self.decides = False
         self.argv = sys.argv[3:]
         self.overlays = [path for path in sys.path if "pip-build-env-" in path]
+        self.searched = (os.environ.get("PATH") or "").split(os.pathsep)
         self.inside = self.source + self._own_folders(cache)
 
     def _own_folders(self, cache: str) -> tuple[str, ...]:
@@ -168,10 +169,14 @@ class Watch:
         path = os.path.normpath(os.path.abspath(path))
         if os.path.join(path, "").startswith(self.inside) or self.temporary.match(path) or self._is_made(path):
             return
-        if any(folder.startswith(os.path.join(path, "")) for folder in self.source):
-            return  # a folder above the source
+        if any(folder.startswith(os.path.join(path, "")) for folder in self.inside):
+            return  # a folder above one of them
         by = self.asker()
-        if by and not (kind == "listing" and by.startswith("@")):
+        if not by or (kind == "listing" and by.startswith("@")):
+            return
+        if os.path.dirname(path) in self.searched:  # a search along PATH
+            self.note("looks", os.path.basename(path), by)
+        else:
             self.note(kind, path, by)
 
     def _is_made(self, path: str) -> bool:
@@ -259,7 +264,8 @@ class Watch:
             self.note("decides", name, by)
         elif by:
             asked = words[1:] if len(words) < 12 and sum(map(len, words)) < 500 else ["..."]
-            self.note("program", words[0], by, tuple(asked))
+            is_found = os.path.dirname(place) in self.searched and self._place(name, None) == place
+            self.note("program", name if is_found else words[0], by, tuple(asked))
 
     def _is_own(self, place: str) -> bool:
         """Return whether a program comes with the source or with a build requirement."""
@@ -546,7 +552,7 @@ def _watch_paths(watch: Watch) -> None:
 
     which.__doc__, which.__module__ = sought.__doc__, sought.__module__
     shutil.which = which
-    for name in ("stat", "lstat", "access"):
+    for name in ("stat", "access"):
         setattr(os, name, _Path(getattr(os, name), watch))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from pinstall import __version__, environment, pip_process
@@ -174,17 +175,17 @@ def _serve(target: Target, pip: Pip) -> int:
             others.update(install.other_versions(made))
 
     words = [*target.options, target.command, *made.given.arguments]
-    pip.notes = made.notes
-    status = pip.run(words, made.given.variables, while_pip_runs, made.watched)
+    watch = pip_process.Watch(made.watched, None, partial(install.answer, made, journal=journal), made.notes)
+    status = pip.run(words, made.given.variables, while_pip_runs, watch)
     try:
         journal.passed("pip")
         rescue = install.survey(made, _status(pip, status), pip.observation)
         second = install.second_run(made, rescue, journal)
         if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
-            pip.notes = made.notes
             words = [*target.options, target.command, *second.given.arguments]
-            status = pip.run(words, second.given.variables, lambda: None, second.watched, second.excused)
+            watch = pip_process.Watch(second.watched, second.excused, notes=made.notes)
+            status = pip.run(words, second.given.variables, lambda: None, watch)
         outcome = Outcome(_status(pip, status), rescue, second, others)
         install.take_received(made, outcome, journal)
         journal.passed("heal")

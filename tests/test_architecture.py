@@ -23,7 +23,7 @@ _DOWN = [
     "aftermath.second_run cache_tool.inventory",
     "aftermath.record_builds aftermath.outcome",
     "checks.prepare",
-    "checks.unpinned_builds checks.restorable",
+    "checks.unpinned_builds checks.restorable checks.consultation",
     "checks.execute aftermath.other_versions aftermath.rescue aftermath.install_report journal",
     "aftermath.confirm aftermath.explain aftermath.survey checks.plan",
     "checks.dependencies messages aftermath.unknown_layout",

@@ -145,3 +145,17 @@ def test_show_prints_the_questions_in_words(lab: Lab) -> None:
     assert "  backend.py asked for DEMO_TOKEN: set, and named like a secret\n" in shown
     assert "  backend.py looked for demo-tool: not there\n" in shown
     assert lab.cache_tool(lab.environment(), "show", "other").out == "No build record matches.\n"
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
+def test_a_build_for_this_processor_serves_those_with_its_features(lab: Lab) -> None:
+    """No variable says "native", only a command of the build."""
+    command = 'subprocess.run(["gcc", "-march=native", "-c", "-x", "c", "/dev/null", "-o", "x.o"], check=True)'
+    _serve(lab, f'{command}\nreturn "made"')
+    assert _call(lab)[:2] == ("made", True)
+    assert _call(lab)[:2] == ("made", False)
+    (record,) = lab.cache.glob("pinstall/store/builds/*/*/record.json")
+    text = json.loads(record.read_text())
+    text["conditions"]["cpu"] += " a-feature-of-another"
+    record.write_text(json.dumps(text))
+    assert _call(lab)[1]

@@ -96,6 +96,10 @@ class Builds:
         moved = build_questions.moved_on(watched, known.pins, self._versions)
         return f"with another version of {moved}" if moved else build_questions.change(watched, self._world)
 
+    def has_changed(self, record: BuildRecord) -> bool:
+        """Return whether a question that the build of a wheel has asked has another answer now."""
+        return record.watched is not None and bool(build_questions.change(record.watched, self._world))
+
     @cached_property
     def _world(self) -> build_questions.World:
         prefix = self._cache.environment.prefix
@@ -117,6 +121,10 @@ class Builds:
             return self._libraries(entry).missing
         gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
         return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
+
+    def renamed(self, entry: BuiltWheel) -> tuple[str, ...]:
+        """Return the missing libraries of which this system has another version. Raises `OSError`."""
+        return self._libraries(entry).renamed
 
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
         """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built.

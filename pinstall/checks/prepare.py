@@ -132,7 +132,7 @@ def _checked(
     is_shaped = checker.builds.are_shaped(by_project, by_project.values())
     gathered = candidates.gather(cache, pins)
     if is_shaped or store.has_builds(cache.root):
-        gathered = gathered.joined(unpinned_builds.gather(cache, pins, is_shaped=is_shaped))
+        gathered = gathered.joined(unpinned_builds.gather(cache, pins, checker.builds.has_changed, is_shaped=is_shaped))
     if kept := store.projects(cache.root) - {pin.project for pin in pins}:
         from pinstall.checks import restorable
 

@@ -262,7 +262,10 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     ran = [name for name, (_, forms) in programs.items() if forms and _COMPILERS.fullmatch(os.path.basename(name))]
     decides = tuple(sorted({note[1] for note in found if note[0] == "decides" and len(note) > 1}))
     of_source = any(note[0] == "all" and not note[1].startswith("@") for note in found if len(note) > 1)
-    questions = [world.asked(kind, subject, by) for kind, subject, by in asked]
+    compiles = bool(ran or decides)
+    # The kinds of the compilers count instead of their names.
+    covered = {("variable", name) for name in ("CC", "CXX") if compiles}
+    questions = [world.asked(kind, subject, by) for kind, subject, by in asked if (kind, subject) not in covered]
     questions += [
         world.asked("program", name, by, forms)
         for name, (by, forms) in programs.items()
@@ -276,7 +279,7 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     made = Watched(
         tuple(question for question in questions if question),
         whole=not decides and not of_source and "cut" not in kinds,
-        compiles=bool(ran or decides),
+        compiles=compiles,
         native="native" in kinds,
         isolated=isolated,
         decides=decides,

@@ -117,6 +117,13 @@ _MEANINGLESS = _globs("""
     HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
     CCACHE_* SCCACHE_* LD_LIBRARY_PATH SETUPTOOLS_USE_DISTUTILS _PYTHON_PROJECT_BASE ENSUREPIP_OPTIONS
 """)
+# Variables of sessions and machines, where all variables count because nobody can read the source of a build.
+_OF_SESSIONS = _globs("""
+    UV_* PYENV_* NVM_* RBENV_* SDKMAN_* JAVA_HOME* ANDROID_* GOPATH GOROOT DOTNET_* HOMEBREW_* CHOCOLATEY* LS_COLORS LESS*
+    WINDOWID INVOCATION_ID JOURNAL_STREAM KUBERNETES_* GPG_* GNOME_* KDE_* DESKTOP_* SESSION_* VTE_VERSION TMUX* STY ITERM_*
+    VSCODE_* NVIM* EMACS* INSIDE_EMACS HIST* PROMPT* ZSH* BASH* FISH* SUDO_* MANPATH INFOPATH CONDA_* MAMBA_* IMAGEOS ImageOS
+    ImageVersion DEBIAN_FRONTEND KRB5CCNAME XAUTHORITY COVERAGE_* PYTEST_* TOX_* NOX_* VIRTUALENV* WSL* container OLDPWD
+""")
 # Variables that compilers, linkers and the programs that they start read for themselves: no build asks for them.
 _OF_PROGRAMS = _globs("""
     CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH OBJC_INCLUDE_PATH LIBRARY_PATH LD_RUN_PATH COMPILER_PATH GCC_EXEC_PREFIX
@@ -254,7 +261,7 @@ def shaping_unknown(environ: Mapping[str, str], more: Sequence[str]) -> dict[str
         name: value
         for name, value in environ.items()
         if any(fnmatch.fnmatchcase(name, glob) for glob in more)
-        or not (_NEVER.cover(name) or _MEANINGLESS.cover(name) or _SECRET.search(name))
+        or not (_NEVER.cover(name) or _MEANINGLESS.cover(name) or _OF_SESSIONS.cover(name) or _SECRET.search(name))
     }
 
 

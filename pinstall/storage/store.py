@@ -220,10 +220,13 @@ def has_builds(cache: str) -> bool:
     return os.path.isdir(os.path.dirname(builds_folder(cache, "any")))
 
 
-def has_others(cache: str, projects: Collection[str]) -> bool:
-    """Return whether the store has built wheels of other projects than *projects* (normalized)."""
-    wheels = (name for _, folder in build_folders(cache) for name in names(folder) if name.endswith(".whl"))
-    return any(normalized(name.partition("-")[0]) not in projects for name in wheels)
+def other_records(cache: str, projects: Collection[str]) -> Iterator[BuildRecord]:
+    """Yield the records of the built wheels in the store, except for those of *projects* (normalized)."""
+    for _, folder in build_folders(cache):
+        found = names(folder)
+        wheels = [name for name in found if name.endswith(".whl")]
+        if any(normalized(name.partition("-")[0]) not in projects for name in wheels):
+            yield from filter(None, (recorded(folder, name) for name in found if is_record(name)))
 
 
 def all_builds(cache: str, project: str) -> Iterator[BuiltWheel]:
