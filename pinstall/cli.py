@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_process import Pip
 
-# The level ERROR of `messages`, whose import needs third-party packages.
-_ERROR = -2
+# Levels of `messages`, whose import needs third-party packages.
+_NOTE, _ERROR = 0, -2
 _USAGE_ERROR = 2
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
@@ -151,6 +151,8 @@ def _serve(target: Target, pip: Pip) -> int:
     if target.words == ("--version",):
         return pip.run([*target.options, "--version"], {}, lambda: None)
     if os.environ.get("PINSTALL_POLICY") == "off":
+        if target.note:
+            _say(_NOTE, target.note)
         return pip.run([*target.options, target.command, *target.words], {}, lambda: None)
     journal = made = None
     try:
