@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from pinstall import __version__, environment, pip_process
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_process import Pip
 
-# The level ERROR of `messages`, whose import needs third-party packages.
-_ERROR = -2
+# Levels of `messages`, whose import needs third-party packages.
+_NOTE, _ERROR = 0, -2
 _USAGE_ERROR = 2
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
@@ -89,7 +90,7 @@ def main(words: Sequence[str] | None = None, command: str = "install", *, as_mod
 
 
 def without_environment(error: environment.NoEnvironmentError) -> int:
-    """Say that there is no environment to install into; return the exit status."""
+    """Report that no environment was found; return the exit status."""
     _complain(str(error))
     return _NO_ENVIRONMENT
 
@@ -150,6 +151,8 @@ def _serve(target: Target, pip: Pip) -> int:
     if target.words == ("--version",):
         return pip.run([*target.options, "--version"], {}, lambda: None)
     if os.environ.get("PINSTALL_POLICY") == "off":
+        if target.note:
+            _say(_NOTE, target.note)
         return pip.run([*target.options, target.command, *target.words], {}, lambda: None)
     journal = made = None
     try:
@@ -172,17 +175,17 @@ def _serve(target: Target, pip: Pip) -> int:
             others.update(install.other_versions(made))
 
     words = [*target.options, target.command, *made.given.arguments]
-    pip.notes = made.notes
-    status = pip.run(words, made.given.variables, while_pip_runs, made.watched)
+    watch = pip_process.Watch(made.watched, None, partial(install.answer, made, journal=journal), made.notes)
+    status = pip.run(words, made.given.variables, while_pip_runs, watch)
     try:
         journal.passed("pip")
         rescue = install.survey(made, _status(pip, status), pip.observation)
         second = install.second_run(made, rescue, journal)
         if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
-            pip.notes = made.notes
             words = [*target.options, target.command, *second.given.arguments]
-            status = pip.run(words, second.given.variables, lambda: None, second.watched, second.excused)
+            watch = pip_process.Watch(second.watched, second.excused, notes=made.notes)
+            status = pip.run(words, second.given.variables, lambda: None, watch)
         outcome = Outcome(_status(pip, status), rescue, second, others)
         install.take_received(made, outcome, journal)
         journal.passed("heal")

@@ -92,8 +92,8 @@ def _active(own: str, words: Sequence[str], environ: Mapping[str, str]) -> Targe
             f"the Python of the active environment, {active}, does not run; recreate it, or name another with --python"
         ) from error
     if has_pip:
-        return Target(python, python, (), tuple(words), note)
-    return Target(python, own, ("--python", python), tuple(words), note)
+        return Target(python, python, (), tuple(words), note=note)
+    return Target(python, own, ("--python", python), tuple(words), note=note)
 
 
 def _without_python_option(words: Sequence[str]) -> tuple[str, list[str]]:

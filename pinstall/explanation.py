@@ -97,7 +97,7 @@ class _Page:
             yield _row("builds", _builds(self._ready, self._environ))
 
     def body(self) -> Iterator[str]:
-        """Yield the lines about the pins, and about what was not checked."""
+        """Yield the lines about the pins, and about the sources that were not checked."""
         call = self._ready.call
         if call is None:
             self.status = REFUSED

@@ -224,6 +224,14 @@ def other_versions(install: Install) -> dict[Pin, list[OtherVersion]]:
     return finish.other_versions_now(install.prepared)
 
 
+def answer(install: Install, folder: str, journal: Journal) -> None:
+    """Check the compiled wheels in a *folder* that pip is about to search, as `checks.consultation` does."""
+    if install.prepared is not None:
+        from pinstall.checks import consultation
+
+        consultation.consult(install.prepared, folder, journal)
+
+
 def survey(install: Install, status: int, first: Observation | None) -> Rescue | None:
     """Inspect the cache entries that the *first* run of pip used before it ended with *status*.
 

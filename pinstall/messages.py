@@ -41,7 +41,7 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
     if restored:
         act = "would restore" if would else "restored"
         files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
-        yield NOTE, f"{act} {files} to pip's cache: set aside before, and needed now; {pins}"
+        yield NOTE, f"{act} {files} to pip's cache: kept in pinstall's store, and needed now; {pins}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:

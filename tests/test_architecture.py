@@ -19,7 +19,7 @@ _DOWN = [
     "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page",
     "install cache_tool.verify cache_tool.removal cache_tool.show cache_tool.restore cache_tool.display cache_tool.patterns",
     "cache_tool.tables",
-    "aftermath.finish aftermath.wheelhouse",
+    "aftermath.finish aftermath.wheelhouse checks.consultation",
     "aftermath.second_run cache_tool.inventory",
     "aftermath.record_builds aftermath.outcome",
     "checks.prepare",

@@ -407,15 +407,21 @@ def _library(lab: Lab, soname: str) -> Path:
     return folder
 
 
+def _linked_with(lab: Lab, folder: Path) -> dict[str, str]:
+    """Return variables with which each build links the library in *folder*: flags or CC would shape it."""
+    (lab.root / "tools").mkdir()
+    compiler = lab.root / _wrapper(lab, "tools/gcc", _GCC, f"-L{folder} -lanswer -Wl,-rpath,{folder}")
+    compiler.write_text(compiler.read_text().replace("exec gcc", f"exec {shutil.which('gcc')}"))
+    return {"PATH": f"{compiler.parent}:{lab.environ['PATH']}"}
+
+
 @pytest.mark.parametrize("first", ["pip", "pinstall"])
 def test_a_missing_library_causes_a_rebuild(lab: Lab, first: str) -> None:
     index = lab.index()
     lab.environ["PIP_INDEX_URL"] = index.url
     extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
     folder = _library(lab, "libanswer.so.1")
-    # Not flags: those would shape the build.
-    flags = f"-L{folder} -lanswer -Wl,-rpath,{folder}"
-    variables = {"CC": _wrapper(lab, "cc", _GCC, flags)}
+    variables = _linked_with(lab, folder)
     (lab.pip if first == "pip" else lab.pinstall)(lab.environment(), "demo==1.0", **variables)
     content, done = _pinstall(lab, **variables)
     assert (content, done.said) == ("plain", [])
@@ -425,6 +431,26 @@ def test_a_missing_library_causes_a_rebuild(lab: Lab, first: str) -> None:
     assert ["missing-library" in line for line in done.said] == [True], done
     content, done = _pinstall(lab, **variables)
     assert (content, done.said) == ("plain", [])
+
+
+def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab) -> None:
+    """Nobody has pinned it: pip asks when it finds the wheel."""
+    index = lab.index()
+    lab.environ.update(PIP_INDEX_URL=index.url, build_log=str(lab.root / "built"))
+    wheel(index.root, "app", "1.0", requires=["demo"])
+    extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
+    folder = _library(lab, "libanswer.so.1")
+    variables = _linked_with(lab, folder)
+    lab.pip(lab.environment(), "app==1.0", **variables)
+    assert lab.pinstall(lab.environment(), "app==1.0", **variables).said == []
+    assert _builds(lab) == 1
+    _library(lab, "libanswer.so.2")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "app==1.0", **variables)
+    assert (done.status, environment.installed("demo")) == (0, "1.0 plain"), "it imports"
+    assert ["missing-library" in line for line in done.said] == [True], done
+    assert lab.pinstall(lab.environment(), "app==1.0", **variables).said == []
+    assert _builds(lab) == 2
 
 
 def test_a_missing_library_of_another_package_causes_no_rebuild(lab: Lab) -> None:

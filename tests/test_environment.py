@@ -108,6 +108,7 @@ def test_a_standalone_tool_without_an_active_environment_uses_that_of_the_folder
     assert (done.status, done.said[0]) == (0, "no environment is active: using ./.venv"), done
     assert (_has(ours.folder), _has(lab.root / ".venv")) == (False, True)
     assert lab.pinstall(ours, "-q", "demo==1.0").said == []
+    assert lab.pinstall(ours, "demo==1.0", PINSTALL_POLICY="off").said == ["no environment is active: using ./.venv"]
 
 
 @pytest.mark.parametrize("word", ["--version", "--help"])

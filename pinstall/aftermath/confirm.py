@@ -123,7 +123,7 @@ def _contradiction(pin: Pin, found: Installed | None, environment: Environment) 
 
 
 def _remedy(pin: Pin, found: Installed, environment: Environment) -> str:
-    """Return what makes Python find the pinned version. pip does not uninstall anything outside of its environment."""
+    """Return the advice that leads to the pinned version. pip uninstalls nothing outside of its environment."""
     folder = os.path.realpath(found.folder)
     if folder in {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}:
         return "remove that folder from PYTHONPATH, where it hides the environment"

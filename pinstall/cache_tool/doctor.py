@@ -1,4 +1,4 @@
-"""Examine an installation and a cache: ``pinstall-cache doctor``. Each finding is ok, or says what to do."""
+"""Examine an installation and a cache: ``pinstall-cache doctor``. Each finding is ok, or has an advice."""
 
 from __future__ import annotations
 

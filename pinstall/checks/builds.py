@@ -11,7 +11,7 @@ from pinstall.inspection import build_questions, build_record, integrity, sdist_
 from pinstall.inspection.build_record import BuildRecord, Conditions
 from pinstall.inspection.inspector import Reading, Wanted
 from pinstall.inspection.sdist_scan import Source
-from pinstall.inspection.shared_libraries import Libraries, libraries
+from pinstall.inspection.shared_libraries import Libraries, has_library, libraries
 from pinstall.invocation import requirements_files
 from pinstall.invocation.options import UnreadableCallError
 from pinstall.invocation.requirements_files import RequirementLine
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _NOT_AT_HAND = Source(frozenset(), (), (), compiles=True, whole=False)
 # Projects that extensions are built against, if a source that nobody can read is built without isolation.
 _KNOWN_PEERS = {"numpy", "torch", "mpi4py", "cython", "cffi", "pybind11", "nanobind", "tensorflow", "jax", "jaxlib", "cupy"}
+_UNCOMPILED = "without an extension module, perhaps because there was no compiler, and its source has code to compile"
 _UNKNOWN_WAY = "with unknown settings, because its build record is damaged"
 _UNSTATED = "nothing shows that its source is unchanged, as 'name @ URL#sha256=...' would"
 
@@ -122,6 +123,10 @@ class Builds:
         gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
         return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
 
+    def renamed(self, entry: BuiltWheel) -> tuple[str, ...]:
+        """Return the missing libraries of which this system has another version. Raises `OSError`."""
+        return self._libraries(entry).renamed
+
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
         """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built.
 
@@ -135,8 +140,15 @@ class Builds:
         needs = self._libraries(entry)
         if record.says.native:
             plain = build_record.unknown_cpu(plain)
+        other = build_record.difference(plain, now)
+        if not other and record.says.compiles and record.says.whole and not self._is_compiled(entry):
+            other = _UNCOMPILED
         adopted = record._replace(conditions=now, libraries=needs.places, seen=False)
-        return evidence._replace(record=adopted, other=build_record.difference(plain, now), missing=needs.missing)
+        return evidence._replace(record=adopted, other=other, missing=needs.missing)
+
+    def _is_compiled(self, entry: BuiltWheel) -> bool:
+        with entries.open_content(entry) as file:
+            return has_library(file)
 
     def record(
         self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: BuiltWheel, notes: Sequence[Note] = ()

@@ -167,7 +167,7 @@ def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
 
 
 def _version_of_source(pin: Pin) -> Version | None:
-    """Return the version in the file name of the sdist at the pin's URL; None if there is none."""
+    """Return the version in the file name of the sdist at the pin's URL; None without one."""
     found = label(link(pin.url).filename, pin.project) if pin.url else None
     return found.version if found else None
 
