@@ -79,9 +79,10 @@ class Question(NamedTuple):
 class Watched(NamedTuple):
     """The questions of a watched build.
 
-    ``decides`` are the programs whose own files decided; ``whole`` is True without any, if nothing was missed: then the
-    text of the source does not count. ``compiles`` says whether a compiler ran, ``native`` whether the build asked for the
-    features of this machine's processor. ``requires`` are the versions in its build environment; without isolation, the modules that it imports have the version "".
+    ``decides`` are the programs whose own files decided; ``whole`` is True without any, if nothing was missed: then the text of
+    the source does not count. ``compiles`` says whether a compiler ran, ``native`` whether the build asked for the features of
+    this machine's processor. ``requires`` are the versions in its build environment; without isolation, it has the modules that
+    the build imports, without a version.
     """
 
     questions: tuple[Question, ...] = ()
