@@ -619,7 +619,7 @@ def _breaking(lab: Lab, code: str) -> Environment:
 
 
 _UNREADABLE = """
-from pinstall.pip_cache import entries, http_entries as entries
+from pinstall.pip_cache import entries
 whole = entries.open_content
 def open_content(entry):
     if entry.filename.endswith(".tar.gz"):
