@@ -199,11 +199,12 @@ def is_record(name: str) -> bool:
 def record_name(folder: str, record: BuildRecord) -> str:
     """Return the file name for a *record* in the *folder* of its build: one of its own beside a record of other conditions."""
     before = recorded(folder)
-    if before is None or before.wheel != record.wheel or before.conditions == record.conditions:
+    shape = (record.conditions, record.watched)
+    if before is None or before.wheel != record.wheel or (before.conditions, before.watched) == shape:
         return RECORD
     from pinstall.inspection import build_record
 
-    return f"{_MORE}{build_record.hashed(repr(record.conditions))[:_ID]}.json"
+    return f"{_MORE}{build_record.hashed(repr(shape))[:_ID]}.json"
 
 
 def recorded(folder: str, name: str = RECORD) -> BuildRecord | None:
