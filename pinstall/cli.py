@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from pinstall import __version__, environment, pip_process
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_process import Pip
 
-# The level ERROR of `messages`, whose import needs third-party packages.
-_ERROR = -2
+# Levels of `messages`, whose import needs third-party packages.
+_NOTE, _ERROR = 0, -2
+_USAGE_ERROR = 2
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
 
@@ -40,6 +42,7 @@ Environment variables:
   PINSTALL_POLICY           evict (default): remove bad files; report: only print what would be done; off: run plain pip
   PINSTALL_KEEP_VERSIONS    if set, other versions of a pinned project stay in pip's cache
   PINSTALL_BUILD_VARIABLES  further variables that influence builds (names or globs, separated by spaces)
+  PINSTALL_WATCH_BUILDS     0: pinstall does not watch what builds ask for
   PINSTALL_STORE_SIZE       how much pinstall may store: 500M, 2G ... (default 5G); 0: only build records
   PINSTALL_REPORT           write a JSON report of this run to this file
   PINSTALL_LOCK_TIMEOUT     seconds to wait while another pinstall changes the cache (default 30)
@@ -53,24 +56,28 @@ def script(*, as_module: bool = False) -> NoReturn:
     os._exit(main(as_module=as_module))
 
 
-def main(*, as_module: bool = False) -> int:
-    """Serve the call in ``sys.argv``, and return its exit status.
+def main(words: Sequence[str] | None = None, command: str = "install", *, as_module: bool = False) -> int:
+    """Serve a call of a pip *command* with the arguments *words* (default: those of the process); return its exit status.
 
-    It is pip's, or 90 if pip succeeded but the environment contradicts a pin, 91 without an environment to install into,
-    92 if pip could not be started, and 130 if the call was interrupted before pip ran.
+    It is pip's, or 2 if the first argument is a command of pip, 90 if pip succeeded but the environment contradicts a pin, 91
+    without an environment to install into, 92 if pip could not be started, and 130 if the call was interrupted before pip ran.
     """
     # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
-    given, explains = _without_explain(sys.argv[1:])
+    is_short = words is None  # "pinstall ARGUMENTS", not "pinstall-pip COMMAND ARGUMENTS"
+    words = sys.argv[1:] if words is None else words
+    given, explains = _without_explain(words) if command == "install" else (list(words), False)
     try:
-        target = environment.target(given, os.environ, as_module=as_module)
+        target = environment.target(given, os.environ, as_module=as_module)._replace(command=command)
     except environment.NoEnvironmentError as error:
-        if own := _own_words(given):  # often the first command after "pipx install"
+        if own := _own_words(given, command):  # often the first command after "pipx install"
             _write(1, own)
             return 0
-        _complain(str(error))
-        return _NO_ENVIRONMENT
-    own = _own_words(target.words)
+        return without_environment(error)
+    if is_short and (refusal := _refusal(target.words)):
+        _complain(refusal)
+        return _USAGE_ERROR
+    own = _own_words(target.words, command)
     if explains and not own:
         return _explain(target)
     _write(1, own)
@@ -80,6 +87,25 @@ def main(*, as_module: bool = False) -> int:
         return _serve(target, pip)
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def without_environment(error: environment.NoEnvironmentError) -> int:
+    """Report that no environment was found; return the exit status."""
+    _complain(str(error))
+    return _NO_ENVIRONMENT
+
+
+def _refusal(words: Sequence[str]) -> str:
+    """Return why pinstall refuses *words* that were meant for pip, whose command name would be taken for a project; else ""."""
+    command = words[0] if words else ""
+    if command == "install":
+        typed, meant = f"pinstall {words[1]} ..." if words[1:] else "pinstall PROJECT", "'pinstall' already means 'pip install'"
+    elif command in ("uninstall", "list"):
+        typed, meant = f"pip {command} ...", f"pinstall only installs, and 'pip {command}' needs no check of the cache"
+    else:
+        return ""
+    project = f"for a project of the name {command}: '{command}==VERSION' or './{command}'"
+    return f"nothing was done: {meant}; type '{typed}' ({project})"
 
 
 def _without_explain(words: Sequence[str]) -> tuple[list[str], bool]:
@@ -111,8 +137,10 @@ def _explain(target: Target) -> int:
     return found.status
 
 
-def _own_words(words: Sequence[str]) -> str:
+def _own_words(words: Sequence[str], command: str) -> str:
     """Return the text that pinstall prints before pip's version or help; "" if the call asks for neither."""
+    if command != "install":
+        return ""
     if list(words) == ["--version"]:
         return f"pinstall {__version__} from {os.path.dirname(__file__)}\n"
     return f"{_HELP}\n" if words[:1] and words[0] in ("-h", "--help") else ""
@@ -123,7 +151,9 @@ def _serve(target: Target, pip: Pip) -> int:
     if target.words == ("--version",):
         return pip.run([*target.options, "--version"], {}, lambda: None)
     if os.environ.get("PINSTALL_POLICY") == "off":
-        return pip.run([*target.options, "install", *target.words], {}, lambda: None)
+        if target.note:
+            _say(_NOTE, target.note)
+        return pip.run([*target.options, target.command, *target.words], {}, lambda: None)
     journal = made = None
     try:
         from pinstall import install
@@ -144,16 +174,18 @@ def _serve(target: Target, pip: Pip) -> int:
             install.load_the_rest(made)
             others.update(install.other_versions(made))
 
-    words = [*target.options, "install", *made.given.arguments]
-    status = pip.run(words, made.given.variables, while_pip_runs, made.watched)
+    words = [*target.options, target.command, *made.given.arguments]
+    watch = pip_process.Watch(made.watched, None, partial(install.answer, made, journal=journal), made.notes)
+    status = pip.run(words, made.given.variables, while_pip_runs, watch)
     try:
         journal.passed("pip")
         rescue = install.survey(made, _status(pip, status), pip.observation)
         second = install.second_run(made, rescue, journal)
         if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
-            words = [*target.options, "install", *second.given.arguments]
-            status = pip.run(words, second.given.variables, lambda: None, second.watched, second.excused)
+            words = [*target.options, target.command, *second.given.arguments]
+            watch = pip_process.Watch(second.watched, second.excused, notes=made.notes)
+            status = pip.run(words, second.given.variables, lambda: None, watch)
         outcome = Outcome(_status(pip, status), rescue, second, others)
         install.take_received(made, outcome, journal)
         journal.passed("heal")
@@ -173,7 +205,7 @@ def _without_us(error: Exception, target: Target, pip: Pip, journal: Journal | N
     version: tuple[int, ...] = ()
     with suppress(Exception):
         version = environment.of(target)[1].pip_version or ()
-    asked = pip_process.Given(list(target.words), version)
+    asked = pip_process.Given(list(target.words), version, command=target.command)
     given = asked.without_cache()
     is_sure = given.arguments != asked.arguments
     _say_broken(
@@ -181,7 +213,7 @@ def _without_us(error: Exception, target: Target, pip: Pip, journal: Journal | N
         "running pip with --no-cache-dir" if is_sure else "running pip without its cache, unless the command names one",
         journal,
     )
-    status = pip.run([*target.options, "install", *given.arguments], given.variables, lambda: None)
+    status = pip.run([*target.options, target.command, *given.arguments], given.variables, lambda: None)
     if journal is not None:
         _report(None, status, journal)
     return status
@@ -214,6 +246,11 @@ def _write(descriptor: int, text: str) -> None:
     """Write to the descriptor directly: a failing flush at exit would replace pip's exit status. Ignores a closed stream."""
     with suppress(OSError):
         os.write(descriptor, text.encode(errors="backslashreplace"))
+
+
+def say(line: str) -> None:
+    """Print a line for the user to standard error."""
+    _say(0, line)
 
 
 def _complain(line: str) -> None:

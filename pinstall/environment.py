@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _PURE = re.compile(r"(\w+\.)?py3(\.\w+)?-none-any")
+_USUAL = ".venv"  # uv, poetry, PDM and editors put a project's environment there
 _HEADERS = 1 << 16  # at most so many characters of a METADATA file are read: its headers come first
 
 
@@ -31,13 +32,16 @@ class NoEnvironmentError(Exception):
 class Target(NamedTuple):
     """The environment of a call: *python* is its interpreter, *runner* the interpreter whose pip installs into it.
 
-    ``options`` are the arguments that pip needs before ``install``, ``words`` the remaining ones, which follow it.
+    ``options`` are the arguments that pip needs before its ``command``, ``words`` the remaining ones, which follow it. ``note``
+    is a line for the user about the choice of the environment, or "".
     """
 
     python: str
     runner: str
     options: tuple[str, ...]
     words: tuple[str, ...]
+    command: str = "install"
+    note: str = ""
 
 
 def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:
@@ -47,10 +51,10 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
 
     - the one that ``--python`` or ``PIP_PYTHON`` names; pip accepts ``--python`` only before ``install``;
     - if pinstall runs *as_module*, the one of the running interpreter;
-    - if pinstall is installed as a standalone tool (pipx, uv tool), the active one;
+    - if pinstall is installed as a standalone tool (pipx, uv tool), the active one, else ``.venv`` in the current folder;
     - the one that pinstall is installed in, even if another one is active.
 
-    Raises `NoEnvironmentError` if a standalone pinstall finds no active environment with a working Python.
+    Raises `NoEnvironmentError` if a standalone pinstall finds no environment with a working Python.
     """
     own = sys.executable
     named, rest = _without_python_option(words)
@@ -60,12 +64,22 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
         return Target(python or wanted, own, ("--python", named) if named else (), tuple(rest))
     if as_module or not _is_standalone():
         return Target(own, own, (), tuple(words))
-    active = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX")
+    return _active(own, words, environ)
+
+
+def _active(own: str, words: Sequence[str], environ: Mapping[str, str]) -> Target:
+    """Return the target in the active environment, or in ``.venv``, for the standalone pinstall in the interpreter *own*."""
+    active, note = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX"), ""
     if not active:
-        raise NoEnvironmentError(
-            "there is no environment to install into: pinstall runs as a standalone tool (pipx, uv tool), and neither "
-            "VIRTUAL_ENV nor CONDA_PREFIX is set; activate an environment, or name one with --python"
-        )
+        active = os.path.join(os.curdir, _USUAL)
+        note = f"no environment is active: using {active}"
+        if _interpreter(active) is None:
+            raise NoEnvironmentError(
+                "there is no environment to install into: pinstall runs as a standalone tool (pipx, uv tool), neither "
+                f"VIRTUAL_ENV nor CONDA_PREFIX is set, and there is no {active}; activate an environment, or name one with "
+                "--python"
+            )
+        active = os.path.abspath(active)
     python = _interpreter(active)
     if python is None:
         raise NoEnvironmentError(
@@ -77,7 +91,9 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
         raise NoEnvironmentError(
             f"the Python of the active environment, {active}, does not run; recreate it, or name another with --python"
         ) from error
-    return Target(python, python, (), tuple(words)) if has_pip else Target(python, own, ("--python", python), tuple(words))
+    if has_pip:
+        return Target(python, python, (), tuple(words), note=note)
+    return Target(python, own, ("--python", python), tuple(words), note=note)
 
 
 def _without_python_option(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -17,7 +17,7 @@ from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 from pinstall.pip_cache.entries import BuiltWheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pinstall.checks.checker import Finding
     from pinstall.checks.prepare import Prepared
@@ -80,6 +80,8 @@ class _Page:
         yield f"pinstall {__version__} explains a call. It has installed and changed nothing."
         yield ""
         yield _row("environment", f"{made.environment.python} ({self._python()})")
+        if made.target.note:
+            yield _row("", made.target.note)
         pip = ".".join(map(str, made.pip_version)) or "of unknown version"
         yield _row("pip", f"{pip}, run by {made.target.runner}")
         yield _row("cache", self._cache(call))
@@ -95,7 +97,7 @@ class _Page:
             yield _row("builds", _builds(self._ready, self._environ))
 
     def body(self) -> Iterator[str]:
-        """Yield the lines about the pins, and about what was not checked."""
+        """Yield the lines about the pins, and about the sources that were not checked."""
         call = self._ready.call
         if call is None:
             self.status = REFUSED
@@ -106,11 +108,12 @@ class _Page:
             yield from self._pin(pin)
         if names := _unpinned(call, found.pins):
             yield f"not pinned, or not for this environment: {messages.listed(names)}"
-            yield f"{_INDENT}their cached files are checked only after pip has failed; their built wheels, if flags are set"
+            yield f"{_INDENT}as a rule, their cached files are checked only after pip has failed"
         for unread in self._journal.unread:
             self.status = CHANGES
             yield f"not checked: {unread.source}: {unread.reason}"
         if self._ready.prepared:
+            yield from self._others({pin.project for pin in found.pins}, self._ready.prepared)
             yield from self._after(self._ready.prepared)
 
     def _unreadable(self) -> str:
@@ -161,6 +164,13 @@ class _Page:
                 yield f"{_INDENT}{self._entry(finding, prepared)}"
             if not any(isinstance(f.entry, BuiltWheel) or f.entry.kind == "download" for f in found):
                 yield f"{_INDENT}no file of it is in the cache: pip downloads it, or builds it from a local source"
+
+    def _others(self, pinned: Collection[str], prepared: Prepared) -> Iterator[str]:
+        """Yield the lines about entries that are checked although no pin names their project."""
+        for finding in self._journal.examined:
+            if finding.pin.project not in pinned:
+                yield f"{finding.pin.project}, which no pin names"
+                yield f"{_INDENT}{self._entry(finding, prepared)}"
 
     def _entry(self, finding: Finding, prepared: Prepared) -> str:
         is_change, fate = _fate(finding, prepared)

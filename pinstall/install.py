@@ -12,7 +12,7 @@ from pinstall.interpreter import SilentPythonError
 from pinstall.invocation import invocation
 from pinstall.invocation.options import UnreadableCallError
 from pinstall.invocation.requirements_files import Unread
-from pinstall.messages import ERROR, WARNING
+from pinstall.messages import ERROR, NOTE, WARNING
 from pinstall.pip_process import Given
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ class Install(NamedTuple):
         """The cache folder in which pinstall watches this call's pip; "" if it does not watch it."""
         return self.prepared.watched if self.prepared else ""
 
+    @property
+    def notes(self) -> str:
+        """The folder for the notes on this call's builds; "" if they are not watched."""
+        return self.prepared.notes if self.prepared else ""
+
 
 def context(target: Target, environ: Mapping[str, str]) -> Context:
     """Collect the inputs of a call that installs into *target*. Raises `SilentPythonError`."""
@@ -92,6 +97,10 @@ def prepare(made: Context, journal: Journal) -> Install:
     install = _read(made)
     call = install.call
     _introduce(install, journal)
+    if made.target.note:
+        journal.say(NOTE, made.target.note)
+    for line in messages.misread(made.environ):
+        journal.say(WARNING, line)
     if call is None or call.cache_dir is None:
         return install
     if os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir):  # pip would fail at its first build
@@ -100,8 +109,6 @@ def prepare(made: Context, journal: Journal) -> Install:
     install = install._replace(before=made.environment.versions())
     if made.environment.is_own and _FOREIGN in install.before:
         journal.say(WARNING, messages.FOREIGN)
-    if install.given.arguments[:1] == ["install"]:
-        journal.say(WARNING, messages.INSTALL)
     if is_satisfied(call, made.environment):
         return install._replace(satisfied=True)
     return _checked(install, call, call.cache_dir, journal)
@@ -111,7 +118,11 @@ def unwatched(made: Install) -> Install:
     """Return the call with an input of pip that needs no view, because nobody stores what a pip without pinstall builds."""
     if made.prepared is None or made.prepared.view is None:
         return made
-    return made._replace(given=Given(list(made.context.target.words), made.context.pip_version).without_cache())
+    return made._replace(given=_asked(made.context).without_cache())
+
+
+def _asked(made: Context) -> Given:
+    return Given(list(made.target.words), made.pip_version, command=made.target.command)
 
 
 def _introduce(install: Install, journal: Journal) -> None:
@@ -126,12 +137,12 @@ def _introduce(install: Install, journal: Journal) -> None:
 
 def _read(made: Context) -> Install:
     """Read the arguments, variables and files of the call, as far as pinstall understands them."""
-    install = Install(made, Given(list(made.target.words), made.pip_version))
+    install = Install(made, _asked(made))
     if not made.pip_version:
         return install._replace(unchecked=made.versionless)
     served = made.environment
     try:
-        call = invocation.read(install.given.arguments, made.environ, served.prefix, made.pip_version)
+        call = invocation.read(install.given.arguments, made.environ, served.prefix, made.pip_version, made.target.command)
         tags = None if served.is_own or not call.locks else served.tags
         return install._replace(call=invocation.unlocked(call, served.markers if call.locks else {}, tags))
     except (UnreadableCallError, FileNotFoundError):  # the latter if the current folder is gone
@@ -165,7 +176,8 @@ def _obstacle(made: Context) -> str:
     """Return why pinstall cannot check any pin of the call; "" if it can."""
     if made.pip_version < _OLDEST_PIP:
         version = ".".join(map(str, made.pip_version))
-        return f"pip {version} is older than 23.0, and pinstall does not know its cache format; upgrade pip"
+        cure = f"upgrade it with '{made.target.runner} -m pip install --upgrade pip'"
+        return f"pip {version} is older than 23.0, and pinstall does not know its cache format; {cure}"
     try:
         made.environment.hold()
     except SilentPythonError as error:
@@ -210,6 +222,14 @@ def other_versions(install: Install) -> dict[Pin, list[OtherVersion]]:
     from pinstall.aftermath import finish
 
     return finish.other_versions_now(install.prepared)
+
+
+def answer(install: Install, folder: str, journal: Journal) -> None:
+    """Check the compiled wheels in a *folder* that pip is about to search, as `checks.consultation` does."""
+    if install.prepared is not None:
+        from pinstall.checks import consultation
+
+        consultation.consult(install.prepared, folder, journal)
 
 
 def survey(install: Install, status: int, first: Observation | None) -> Rescue | None:
@@ -260,6 +280,8 @@ def confirm(install: Install, status: int, journal: Journal) -> int:
     call, made = install.call, install.context
     if status or call is None or call.cache_dir is None:
         return status
+    if not call.installs:
+        return _confirm_folder(install, call, status, journal)
     made.environment.forget()
     if install.satisfied and made.environment.versions() == install.before:
         return status  # nothing has changed
@@ -267,6 +289,18 @@ def confirm(install: Install, status: int, journal: Journal) -> int:
 
     cache = _cache(made, call, call.cache_dir)
     journal.discrepancies = confirm(pins(install).pins, install.before, made.environment, cache, call)
+    return _told(journal, status)
+
+
+def _confirm_folder(install: Install, call: Invocation, status: int, journal: Journal) -> int:
+    """Compare the files that ``pip download`` or ``pip wheel`` has left in its folder with the pins."""
+    from pinstall.aftermath import wheelhouse
+
+    journal.discrepancies = wheelhouse.confirm(pins(install).pins, call)
+    return _told(journal, status)
+
+
+def _told(journal: Journal, status: int) -> int:
     for found in journal.discrepancies:
         journal.say(ERROR if found.contradicts else WARNING, found.line)
     return _CONTRADICTED if any(found.contradicts for found in journal.discrepancies) else status

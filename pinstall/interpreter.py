@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import Any
+from typing import Any, NamedTuple
 
 # The conditions of builds. EXT_SUFFIX combines implementation, version, flags and platform. Pre-releases may change the ABI, so
 # their full version is included.
@@ -73,7 +73,7 @@ print(json.dumps(facts))
 # versions (--ignore-installed leaves the old .dist-info), and nothing tells which of them Python imports. Fails on Python 3.7,
 # which has no importlib.metadata.
 _INSTALLED = r"""
-import json, re, sys
+import json, re, site, sys
 sys.path[:] = [p for p in sys.path if p]
 from importlib.metadata import distributions
 found = {}
@@ -85,7 +85,8 @@ for distribution in distributions():
         if first == folder:
             versions.append(head["Version"])
 print()
-print(json.dumps({name: versions for name, (_, versions) in found.items()}))
+user = getattr(site, "getusersitepackages", str)()
+print(json.dumps({name: [versions, folder, folder == user] for name, (folder, versions) in found.items()}))
 """
 
 
@@ -106,9 +107,17 @@ def facts(python: str, pip: str) -> dict[str, Any]:
     return _answer(python, _ASK, pip, folder, _BUILD, _TAGS)
 
 
-def installed(python: str) -> dict[str, list[str]]:
-    """Return the versions that *python* finds installed, by normalized project name. Raises `SilentPythonError`."""
-    return _answer(python, _INSTALLED)
+class Installed(NamedTuple):
+    """The ``versions`` of a project that a Python finds, their ``folder``, and whether that is the user's site folder."""
+
+    versions: list[str]
+    folder: str
+    is_users: bool
+
+
+def installed(python: str) -> dict[str, Installed]:
+    """Return the distributions that *python* finds, by normalized project name. Raises `SilentPythonError`."""
+    return {name: Installed(*found) for name, found in _answer(python, _INSTALLED).items()}
 
 
 def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:

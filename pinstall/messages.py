@@ -26,9 +26,6 @@ FOREIGN = (
     "another distribution, named pinstall, is installed in the same environment and overwrites files of this one: "
     "run 'pip uninstall pinstall pip-pinstall', then install pip-pinstall again"
 )
-INSTALL = (
-    "'pinstall' already means 'pip install': drop the word 'install' (as typed, pip also installs a package named 'install')"
-)
 _SHOWN = 4
 _LONGEST_VALUE = 20
 
@@ -44,7 +41,7 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
     if restored:
         act = "would restore" if would else "restored"
         files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
-        yield NOTE, f"{act} {files} to pip's cache: set aside before, and needed now; {pins}"
+        yield NOTE, f"{act} {files} to pip's cache: kept in pinstall's store, and needed now; {pins}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
@@ -144,21 +141,23 @@ def set_aside_versions(moved: Mapping[Pin, Sequence[str]], *, would: bool = Fals
 
 def misread(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning per invalid setting, naming the value that is used instead."""
-    from pinstall.storage import store  # only calls that look into the cache come here
-
     if (value := environ.get("PINSTALL_POLICY", "")) not in ("", "evict", "report", "off"):
         yield _invalid("PINSTALL_POLICY", value, "evict, report or off", "report")
-    if (value := environ.get("PINSTALL_STORE_SIZE", "")) and store.size(value) is None:
-        yield _invalid("PINSTALL_STORE_SIZE", value, "e.g. 500M", "5G")
+    if value := environ.get("PINSTALL_STORE_SIZE", ""):
+        from pinstall.storage import store
+
+        if store.size(value) is None:
+            yield _invalid("PINSTALL_STORE_SIZE", value, "e.g. 500M", "5G")
     yield from misread_timeout(environ)
 
 
 def misread_timeout(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning if the timeout of the lock has an invalid value."""
-    from pinstall.storage import lock
+    if value := environ.get("PINSTALL_LOCK_TIMEOUT", ""):
+        from pinstall.storage import lock
 
-    if (value := environ.get("PINSTALL_LOCK_TIMEOUT", "")) and lock.seconds(value) is None:
-        yield _invalid("PINSTALL_LOCK_TIMEOUT", value, "seconds, e.g. 60", "30")
+        if lock.seconds(value) is None:
+            yield _invalid("PINSTALL_LOCK_TIMEOUT", value, "seconds, e.g. 60", "30")
 
 
 def _invalid(setting: str, value: str, expected: str, used: str) -> str:

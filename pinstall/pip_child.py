@@ -16,6 +16,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 # Names of open descriptors: data that is read from a pipe cannot be read again.
 _STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _LOGIN_NEEDED = (401, 407)
+_PATIENCE = 60.0  # seconds that pip waits for an answer of pinstall
 _STOPPED = (
     "pinstall ended this second run before anything was installed: an index did not answer, and without its pages pip could "
     "take another project of the same name from another index"
@@ -30,9 +31,14 @@ class Witness:
     are the ``.dist-info`` folders that pip created.
     """
 
-    def __init__(self, cache: str, excused: list[str] | None) -> None:
-        """Watch the folder *cache* (resolved). If *excused* is a list, end a run once another URL or host did not answer."""
+    def __init__(self, cache: str, excused: list[str] | None, ask: Any) -> None:
+        """Watch the folder *cache* (resolved). If *excused* is a list, end a run once another URL or host did not answer.
+
+        *ask* is called with each folder of compiled wheels that pip is about to search, before it does; None: nothing is.
+        """
         self.below = os.path.join(cache, "")
+        self.wheels, self.ask = os.path.join(cache, "wheels", ""), ask
+        self.searched: set[str] = set()
         self.excused = excused
         # Determined before the hook is active: the first call takes a lock, and opens files.
         self.temporary = _temporary() if excused is not None else ()
@@ -75,6 +81,19 @@ class Witness:
             self.see_request(args[0], args[1])
         elif event == "builtins.input":
             self.asked = True
+        elif event == "os.listdir":
+            self.see_search(args[0])
+
+    def see_search(self, folder: Any) -> None:
+        """Ask pinstall about the compiled wheels in a folder, which it then may hide (`pinstall.checks.consultation`)."""
+        if self.ask is None or type(folder) is not str or not folder.startswith(self.wheels) or folder in self.searched:
+            return
+        self.searched.add(folder)
+        with suppress(OSError):
+            with os.scandir(folder) as found:
+                names = [entry.name for entry in found]
+            if any(name.endswith(".whl") and not name.endswith("-none-any.whl") for name in names):
+                self.ask(folder)
 
     def see_open(self, path: Any, flags: Any) -> None:
         """Record that pip opens a file."""
@@ -157,6 +176,28 @@ class Witness:
             data = data[os.write(descriptor, data) :]
 
 
+def watch_builds(folder: str, runner: str) -> None:
+    """Have each build step run under the *runner* (`pinstall.build_watch`), which writes its notes to *folder*.
+
+    The runner is loaded now, because pip may replace it, and compiled before pip starts its first process.
+    """
+    import subprocess
+
+    with open(runner, encoding="utf-8") as file:
+        program = file.read()
+    begin: Any = subprocess.Popen.__init__
+
+    def __init__(process: Any, *args: Any, **named: Any) -> None:  # noqa: N807 (it replaces that of Popen)
+        subprocess.Popen.__init__ = begin  # type: ignore[method-assign]
+        with suppress(Exception):  # the builds of this call run unwatched
+            space: dict[str, Any] = {"__name__": "build_watch", "__file__": runner}
+            exec(compile(program, runner, "exec"), space)  # noqa: S102
+            space["watch_steps"](folder, program)
+        subprocess.Popen.__init__(process, *args, **named)
+
+    subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
+
+
 def _host(host: Any, port: Any) -> str:
     return "{}:{}".format(str(host).strip("[].").lower(), port)
 
@@ -182,6 +223,34 @@ def _descriptor(text: str, flags: int) -> int:
     return number
 
 
+class _Parent:
+    """pinstall's process, which pip follows into death, and which it may ask."""
+
+    def __init__(self, go: int, tell: int) -> None:
+        import _thread
+
+        self.go, self.tell = go, tell
+        self.answered = _thread.allocate_lock()
+        self.answered.acquire()
+
+    def follow(self) -> None:
+        """End pip as if it had been killed when pinstall is killed: then nobody has the descriptor open any more.
+
+        Otherwise pip would continue unnoticed, in a view that the next call may remove as a leftover.
+        """
+        while os.read(self.go, 1):
+            with suppress(RuntimeError):  # pip has stopped waiting
+                self.answered.release()
+        os._exit(137)
+
+    def ask(self, folder: str) -> None:
+        """Ask about *folder*, and wait for the answer."""
+        import json
+
+        os.write(self.tell, json.dumps(folder).encode() + b"\n")
+        self.answered.acquire(True, _PATIENCE)
+
+
 def main(reading: str, telling: str, *, early: bool) -> None:
     """Run pip as ordered by one line of JSON from the descriptor *reading*; if pip fails, report to the descriptor *telling*.
 
@@ -205,18 +274,16 @@ def main(reading: str, telling: str, *, early: bool) -> None:
     except KeyboardInterrupt:
         os._exit(130)
 
-    def follow() -> None:
-        # The descriptor is open while pinstall lives. If pinstall is killed, pip ends as if it had been killed itself.
-        # Otherwise it would continue unnoticed, in a view that the next call may remove as a leftover.
-        os.read(go, 1)
-        os._exit(137)
-
-    _thread.start_new_thread(follow, ())
+    parent = _Parent(go, tell)
+    _thread.start_new_thread(parent.follow, ())
     os.environ.update(orders["variables"])
     sys.argv[:] = ["pip"] + orders["arguments"]
+    if orders["notes"]:
+        with suppress(Exception):  # builds run unwatched
+            watch_builds(*orders["notes"])
     witness = None
     if orders["cache"] and hasattr(sys, "addaudithook"):
-        witness = Witness(orders["cache"], orders["excused"])
+        witness = Witness(orders["cache"], orders["excused"], parent.ask if orders["asks"] else None)
         witness.start()
     try:
         _run()

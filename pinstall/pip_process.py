@@ -65,6 +65,32 @@ class Observation(NamedTuple):
     built: float = 0.0
 
 
+def _is_unasked(_folder: str) -> None:
+    pass
+
+
+class Watch(NamedTuple):
+    """How pip's process is watched.
+
+    ``cache`` is the folder whose use is recorded; "" if none is. If ``excused`` is a list, pip is guarded: it ends before it
+    installs anything if a URL or host that is not in the list did not answer. ``answer`` is called with each folder of compiled
+    wheels that pip is about to search in the cache; pip waits until it returns. ``notes`` is the folder for notes on the builds
+    (`pinstall.build_watch`); "" if they are not watched.
+    """
+
+    cache: str = ""
+    excused: Sequence[str] | None = None
+    answer: Callable[[str], None] = _is_unasked
+    notes: str = ""
+
+    def orders(self) -> dict[str, Any]:
+        """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
+        asks = self.answer is not _is_unasked and sys.platform != "win32"  # there, the report is read at the end
+        runner = os.path.join(os.path.dirname(__file__), "build_watch.py")
+        notes = [self.notes, runner] if self.notes else []
+        return {"cache": self.cache, "excused": self.excused, "asks": asks, "notes": notes}
+
+
 class Pip:
     """A pip process for one call: it starts at once, and gets its arguments later."""
 
@@ -94,13 +120,11 @@ class Pip:
         arguments: Sequence[str],
         variables: Mapping[str, str],
         meanwhile: Callable[[], None],
-        cache: str = "",
-        excused: Sequence[str] | None = None,
+        watch: Watch | None = None,
     ) -> int:
         """Let pip run with *arguments* and the environment *variables*, and wait for it. Call *meanwhile* once while it runs.
 
-        If pip fails and *cache* is not empty, ``observation`` records pip's use of that cache folder. If *excused* is a list,
-        pip is guarded: it ends before it installs anything if a URL or host that is not in the list did not answer.
+        If pip fails, ``observation`` records its use of the cache that is watched.
 
         Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `is_alone`.
         """
@@ -113,7 +137,8 @@ class Pip:
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
             )
             return COULD_NOT_START
-        orders = {"arguments": list(arguments), "variables": dict(variables), "cache": cache, "excused": excused}
+        watch = watch or Watch()
+        orders = {"arguments": list(arguments), "variables": dict(variables), **watch.orders()}
         with self._passing_signals_to(self._child), _listening_to(self._told) as listener:
             go = open(self._go, "wb")  # noqa: SIM115 (open until pip has ended)
             with suppress(BrokenPipeError):
@@ -122,6 +147,12 @@ class Pip:
             meanwhile()
             while (status := self._child.poll()) is None:
                 listener.wait()
+                for folder in listener.questions():
+                    with suppress(Exception):  # the wheels there are used unchecked
+                        watch.answer(folder)
+                    with suppress(BrokenPipeError):
+                        go.write(b"\n")
+                        go.flush()
             listener.wait(0)
             with suppress(BrokenPipeError):
                 go.close()
@@ -186,6 +217,12 @@ class _Listener:
             else:
                 self._told, self._pause = -1, 0.001  # the child ends in a moment
                 break
+
+    def questions(self) -> Iterator[str]:
+        """Yield the questions that the child has asked since the last call: each is a line, before its report."""
+        while b"\n" in self.data:
+            line, _, self.data = self.data.partition(b"\n")
+            yield json.loads(line)
 
     def _read_to_the_end(self) -> None:  # pragma: no cover (Windows)
         while self._told >= 0 and (chunk := os.read(self._told, 1 << 16)):
@@ -346,7 +383,7 @@ def _in_foreground() -> bool:
 
 
 class Given(NamedTuple):
-    """The input of a run of pip: ``arguments`` after ``install``, and ``variables``, which also reach the pips that it starts.
+    """The input of a run of pip: ``arguments`` after its command, and ``variables``, which also reach the pips that it starts.
 
     ``pip`` is the version of pip; empty if unknown.
     """
@@ -354,6 +391,7 @@ class Given(NamedTuple):
     arguments: list[str]
     pip: tuple[int, ...] = ()
     variables: Mapping[str, str] = {}
+    command: str = "install"
 
     def with_cache(self, folder: str) -> Given:
         """Return a copy that makes pip use the cache in *folder*.
@@ -376,5 +414,6 @@ class Given(NamedTuple):
         with suppress(Exception):  # pip may refuse the arguments, or pinstall's own modules may be broken
             from pinstall.invocation import options
 
-            end = options.end(arguments, self.pip)
-        return Given(arguments if end is None else [*arguments[:end], *option, *arguments[end:]], self.pip, variables)
+            end = options.end(arguments, self.pip, self.command)
+        words = arguments if end is None else [*arguments[:end], *option, *arguments[end:]]
+        return self._replace(arguments=words, variables=variables)

@@ -15,11 +15,13 @@ class Settings(NamedTuple):
     """The permissions and limits of a call.
 
     ``writes`` is False if pinstall must not write to pip's cache, as under PINSTALL_POLICY=report. ``keeps_versions`` is True
-    if other versions of a pinned project stay in pip's cache. ``lock_timeout`` is in seconds, ``store_size`` in bytes.
+    if other versions of a pinned project stay in pip's cache. ``watches_builds`` is False if builds run
+    without the runner. ``lock_timeout`` is in seconds, ``store_size`` in bytes.
     """
 
     writes: bool
     keeps_versions: bool
+    watches_builds: bool
     lock_timeout: float
     store_size: int
 
@@ -33,6 +35,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         writes=environ.get("PINSTALL_POLICY", "") in ("", "evict"),
         # A store of size 0 would delete the sound files that are moved there.
         keeps_versions=bool(wanted and not is_false(wanted)) or size == 0,
+        watches_builds=not is_false(environ.get("PINSTALL_WATCH_BUILDS") or "1"),
         lock_timeout=lock.timeout(environ),
         store_size=size,
     )

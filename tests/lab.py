@@ -58,7 +58,12 @@ except OSError:
 # With this set, pip is started as on systems where a process cannot go on as pip in a copy of itself.
 SPAWNS = "PINSTALL_TEST_SPAWN" in os.environ
 _SPAWN = "import pinstall.pip_process; pinstall.pip_process._can_fork = lambda runner: False"
-_SCRIPTS = {"pinstall": "pinstall.cli", "pinstall-cache": "pinstall.cache_tool.__main__", "pip": "pip._internal.cli.main"}
+_SCRIPTS = {
+    "pinstall": "pinstall.cli",
+    "pinstall-cache": "pinstall.cache_tool.__main__",
+    "pinstall-pip": "pinstall.pip_command",
+    "pip": "pip._internal.cli.main",
+}
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,7 @@ class Lab:
             script = folder / "bin" / name
             measured = name != "pip" and "COVERAGE_PROCESS_START" in self.environ
             # What is measured must end as Python does.
-            function = "script" if name == "pinstall" and not measured else "main"
+            function = "script" if name == "pinstall-pip" or (name == "pinstall" and not measured) else "main"
             first = _MEASURE if measured else ""
             script.write_text(_SCRIPT.format(python=made.python, module=module, function=function, first=first))
             script.chmod(0o755)

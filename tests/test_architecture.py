@@ -13,12 +13,13 @@ import pinstall
 _ROOT = Path(pinstall.__file__).parent
 _DOWN = [
     "__main__",
+    "pip_command",
     "cli cache_tool.__main__",
     "cache_tool.cli explanation",
     "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page",
-    "install cache_tool.verify cache_tool.removal cache_tool.restore cache_tool.display cache_tool.patterns",
+    "install cache_tool.verify cache_tool.removal cache_tool.show cache_tool.restore cache_tool.display cache_tool.patterns",
     "cache_tool.tables",
-    "aftermath.finish",
+    "aftermath.finish aftermath.wheelhouse checks.consultation",
     "aftermath.second_run cache_tool.inventory",
     "aftermath.record_builds aftermath.outcome",
     "checks.prepare",
@@ -30,11 +31,12 @@ _DOWN = [
     "storage.cleanup",
     "checks.builds checks.candidates storage.actions settings",
     "inspection.inspector storage.probe storage.statistics",
-    "storage.store storage.ledger storage.view storage.wanted",
+    "storage.store storage.ledger storage.view storage.build_notes storage.wanted",
     "storage.files",
     "storage.lock",
     "model.verdict",
     "inspection.build_record",
+    "inspection.build_questions",
     "inspection.identify inspection.acceptance",
     "inspection.sdist_scan inspection.integrity inspection.shared_libraries",
     "pip_cache.scan pip_cache.catalogue",
@@ -45,13 +47,13 @@ _DOWN = [
     "pip_cache.keys pip_cache.anchors",
     "checks.satisfied",
     "model.pins environment pip_process",
-    "pip_child",
+    "pip_child build_watch",
     "invocation.invocation",
     "invocation.pip_config invocation.toml_sources",
     "invocation.requirements_files invocation.format_control",
     "invocation.options",
     "model.links",
-    "model.digest model.foreign_data model.names interpreter repair_advice terminal storage.disk_space",
+    "model.digest model.foreign_data model.names interpreter repair_advice terminal storage.disk_space storage.other_pips",
     "__init__ cache_tool.__init__ invocation.__init__ pip_cache.__init__ inspection.__init__",
     "aftermath.__init__ checks.__init__ model.__init__ storage.__init__",
 ]
@@ -102,14 +104,15 @@ def test_only_the_front_door_prints() -> None:
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in ("print", "os.write", "sys.stdout.write", "sys.stderr.write")
     }
-    assert calls == {"cli", "cache_tool.cli", "cache_tool.__main__", "pip_child"}, (
-        "the last one tells its parent, through a pipe"
+    assert calls == {"cli", "cache_tool.cli", "cache_tool.__main__", "pip_child", "build_watch"}, (
+        "the last ones tell pinstall what happened, through a pipe and through a file"
     )
 
 
 _CHANGING = re.compile(r"os\.(unlink|remove|rmdir|removedirs|rename|renames|replace|truncate)|shutil\.(rmtree|move)")
 # `actions` and `cleanup` move and delete the files of the cache; the others do so with their own links, marks and new files.
 _CHANGERS = {"storage.actions", "storage.cleanup", "storage.view", "storage.lock", "storage.files", "storage.probe"}
+_CHANGERS |= {"storage.build_notes", "build_watch"}
 
 
 def test_only_the_storage_package_moves_and_deletes() -> None:

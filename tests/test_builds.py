@@ -218,7 +218,7 @@ def test_a_cached_page_from_before_the_release(lab: Lab, index: Index, pip: str)
 
 
 def test_another_tool_on_the_path_causes_another_build(lab: Lab, index: Index) -> None:
-    """The sdist names the tool, as psycopg2 names pg_config. Two environments may have different ones."""
+    """The sdist names the tool, as psycopg2 names pg_config; nobody watches whether the build asks for it."""
     extension(index.root, "demo", "1.0", scripts="tool = pg_config")
     folders = []
     for name in ("one", "two"):
@@ -227,13 +227,13 @@ def test_another_tool_on_the_path_causes_another_build(lab: Lab, index: Index) -
         _wrapper(lab, f"{name}/pg_config", "")
         folders.append(f"{folder}:{lab.environ['PATH']}")
     for path in (folders[0], folders[1], folders[0], f"{lab.root}:{folders[0]}", folders[1]):
-        assert _pinstall(lab, PATH=path)[0] == "plain"
+        assert _pinstall(lab, PATH=path, PINSTALL_WATCH_BUILDS="0")[0] == "plain"
     assert _builds(lab) == 2
 
 
 def test_builds_under_two_conditions_that_give_the_same_bytes(lab: Lab, index: Index) -> None:
     """The wheel is right under both; the record of one build must not replace that of the other."""
-    script = "import time; time.localtime = lambda *_: (2026, 1, 1, 0, 0, 0, 0, 1, 0)\ntool = 'pg_config'"
+    script = "import time; time.localtime = lambda *_: (2026, 1, 1, 0, 0, 0, 0, 1, 0)\nimport shutil; shutil.which('pg_config')"
     for archive in index.root.iterdir():
         archive.unlink()
     sdist(index.root, "demo", "1.0", script=script)
@@ -407,15 +407,21 @@ def _library(lab: Lab, soname: str) -> Path:
     return folder
 
 
+def _linked_with(lab: Lab, folder: Path) -> dict[str, str]:
+    """Return variables with which each build links the library in *folder*: flags or CC would shape it."""
+    (lab.root / "tools").mkdir()
+    compiler = lab.root / _wrapper(lab, "tools/gcc", _GCC, f"-L{folder} -lanswer -Wl,-rpath,{folder}")
+    compiler.write_text(compiler.read_text().replace("exec gcc", f"exec {shutil.which('gcc')}"))
+    return {"PATH": f"{compiler.parent}:{lab.environ['PATH']}"}
+
+
 @pytest.mark.parametrize("first", ["pip", "pinstall"])
 def test_a_missing_library_causes_a_rebuild(lab: Lab, first: str) -> None:
     index = lab.index()
     lab.environ["PIP_INDEX_URL"] = index.url
     extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
     folder = _library(lab, "libanswer.so.1")
-    # Not flags: those would shape the build.
-    flags = f"-L{folder} -lanswer -Wl,-rpath,{folder}"
-    variables = {"CC": _wrapper(lab, "cc", _GCC, flags)}
+    variables = _linked_with(lab, folder)
     (lab.pip if first == "pip" else lab.pinstall)(lab.environment(), "demo==1.0", **variables)
     content, done = _pinstall(lab, **variables)
     assert (content, done.said) == ("plain", [])
@@ -425,6 +431,26 @@ def test_a_missing_library_causes_a_rebuild(lab: Lab, first: str) -> None:
     assert ["missing-library" in line for line in done.said] == [True], done
     content, done = _pinstall(lab, **variables)
     assert (content, done.said) == ("plain", [])
+
+
+def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab) -> None:
+    """Nobody has pinned it: pip asks when it finds the wheel."""
+    index = lab.index()
+    lab.environ.update(PIP_INDEX_URL=index.url, build_log=str(lab.root / "built"))
+    wheel(index.root, "app", "1.0", requires=["demo"])
+    extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
+    folder = _library(lab, "libanswer.so.1")
+    variables = _linked_with(lab, folder)
+    lab.pip(lab.environment(), "app==1.0", **variables)
+    assert lab.pinstall(lab.environment(), "app==1.0", **variables).said == []
+    assert _builds(lab) == 1
+    _library(lab, "libanswer.so.2")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "app==1.0", **variables)
+    assert (done.status, environment.installed("demo")) == (0, "1.0 plain"), "it imports"
+    assert ["missing-library" in line for line in done.said] == [True], done
+    assert lab.pinstall(lab.environment(), "app==1.0", **variables).said == []
+    assert _builds(lab) == 2
 
 
 def test_a_missing_library_of_another_package_causes_no_rebuild(lab: Lab) -> None:
@@ -565,7 +591,7 @@ def _damage(path: Path, how: str) -> None:
     if how == "folder":
         path.mkdir()
     else:
-        path.write_text({"cut": text[:100], "format": text.replace('"format": 1', '"format": 99'), "empty": ""}[how])
+        path.write_text({"cut": text[:100], "format": text.replace('"format": 2', '"format": 99'), "empty": ""}[how])
 
 
 @pytest.mark.parametrize("how", ["cut", "format", "empty", "folder"])
@@ -593,7 +619,7 @@ def _breaking(lab: Lab, code: str) -> Environment:
 
 
 _UNREADABLE = """
-from pinstall.pip_cache import entries, http_entries as entries
+from pinstall.pip_cache import entries
 whole = entries.open_content
 def open_content(entry):
     if entry.filename.endswith(".tar.gz"):

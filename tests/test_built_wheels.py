@@ -143,3 +143,15 @@ def test_wheels_of_other_interpreters_and_projects_in_the_same_folder_stay(lab: 
     assert (done.status, done.said) == (0, [])
     assert foreign.exists()
     assert other.exists()
+
+
+def test_a_wheel_without_the_extension_module_of_its_source_is_built_once_more(lab: Lab) -> None:
+    """MarkupSafe, for one, is built without it where there is no compiler."""
+    index = lab.index()
+    sdist(index.root, "demo", "1.0", "good", extra={"_speedups.c": "int x;"})
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    for expected in (True, False):
+        environment = lab.environment()
+        done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+        assert (done.status, environment.installed("demo")) == (0, "1.0 good")
+        assert any("built without an extension module" in line for line in done.said) == expected, done

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -275,10 +276,20 @@ def test_errors_are_the_same_as_pips(lab: Lab, environment: Environment, words: 
 
 
 @pytest.mark.parametrize("word", ["dir", "info", "list", "purge"])
-def test_a_disabled_cache_is_the_same_error_as_pips(lab: Lab, environment: Environment, word: str) -> None:
+def test_a_disabled_cache_is_the_same_error_as_pips_with_the_reason(lab: Lab, environment: Environment, word: str) -> None:
     ours = lab.cache_tool(environment, word, PIP_NO_CACHE_DIR="1")
-    assert ours == lab.run([environment.pip, "cache", word], PIP_NO_CACHE_DIR="1")
+    pips = lab.run([environment.pip, "cache", word], PIP_NO_CACHE_DIR="1")
+    reason = "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
+    assert ours == replace(pips, err=pips.err.replace(".\n", f": {reason}\n"))
     assert ours.status == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="gives a folder to another user")
+def test_another_users_cache_is_disabled_and_the_user_is_named(lab: Lab, environment: Environment) -> None:
+    os.chown(lab.cache, 65_534, -1)
+    done = lab.cache_tool(environment, "dir")
+    assert done.status == 1
+    assert f"since cache is disabled: {lab.cache} belongs to nobody, and root does not use it; " in done.err
 
 
 def test_invalid_arguments_end_with_status_2(lab: Lab, environment: Environment) -> None:
@@ -490,8 +501,8 @@ def test_the_store_is_listed_and_verified(fresh: Lab) -> None:
 def test_a_build_is_listed_once_and_marked_if_only_the_store_has_it(fresh: Lab) -> None:
     lab, environment = fresh, fresh.environment()
     _index(lab)
-    lab.pinstall(environment, "built==1.0", "demo==1.0")
-    lab.pinstall(lab.environment(), "demo==2.0")
+    lab.pip(lab.environment(), "demo==1.0")
+    lab.pinstall(environment, "built==1.0", "demo==2.0")  # nobody has pinned demo 1.0
     builds = [entry["place"] for entry in _entries(lab, environment, "built") if entry["kind"] == "built"]
     assert sorted(builds) == ["cache", "store"], "the documented format lists each file"
     assert lab.cache_tool(environment, "list", "built-*").out.count("built-1.0-py3-none-any.whl") == 1
@@ -547,8 +558,9 @@ def test_the_counters_are_added_up_when_they_are_many(tmp_path: Path) -> None:
 
 
 def test_the_doctor(lab: Lab, environment: Environment) -> None:
-    done = lab.cache_tool(environment, "doctor")
+    done = lab.cache_tool(environment, "doctor", PATH=f"{environment.folder}/bin:/usr/bin:/bin")
     assert (done.status, done.err) == (0, ""), done
+    assert f"ok  command: {environment.pinstall}\n" in done.out
     assert [line for line in done.out.splitlines()[:-2] if not line.startswith("ok  ")] == []
     assert done.out.endswith("\nAll is well.\n")
     for subject in (
@@ -565,17 +577,22 @@ def test_the_doctor(lab: Lab, environment: Environment) -> None:
     ):
         assert f"ok  {subject}: " in done.out
     (lab.cache / "http-v2" / "linked").symlink_to(lab.root)
+    other = lab.cache.parent / "pinstall"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
     with lock.call_marker(str(lab.cache)), lock.held(str(lab.cache), 5, print):
-        ill = lab.cache_tool(environment, "doctor", PINSTALL_POLICY="off", PINSTALL_STORE_SIZE="lots")
+        variables = {"PINSTALL_POLICY": "off", "PINSTALL_STORE_SIZE": "lots", "PATH": f"{other.parent}:/usr/bin:/bin"}
+        ill = lab.cache_tool(environment, "doctor", **variables)
     assert ill.status == 1
     for line in (
         "no  settings: ignoring invalid PINSTALL_STORE_SIZE='lots'",
         "no  settings: PINSTALL_POLICY=off: nothing is checked",
         f"no  links: {lab.cache}/http-v2/linked",
+        f"no  command: the shell runs another pinstall, {other}",
         f"no  lock: pinstall (process {os.getpid()}) held the lock",
     ):
         assert line in ill.out, ill.out
-    assert ill.out.count("what to do: ") == 4
+    assert ill.out.count("what to do: ") == 5
     with lock.call_marker(str(lab.cache)):
         assert f"ok  other pinstalls: running: process {os.getpid()}" in lab.cache_tool(environment, "doctor").out
     assert "no  cache: cannot be examined" in lab.cache_tool(environment, "doctor", PIP_NO_CACHE_DIR="1").out

@@ -79,6 +79,7 @@ def test_pips_options(lab: Lab, environment: Environment, shell: str) -> None:
     for before in ("pinstall ", "pinstall six==1.17.0 -q "):
         found = {word.removesuffix("=") for word in _offered(lab, environment, shell, f"{before}--requirement")}
         assert {"--requirement", "--requirements-from-script"} <= found
+    assert "--explain" in _offered(lab, environment, shell, "pinstall six==1.17.0 --exp")
 
 
 def test_files_behind_r_and_c(lab: Lab, environment: Environment, shell: str) -> None:

@@ -28,6 +28,7 @@ _THEN = Conditions(
     settings="",
     variables={"CFLAGS": "1"},
     tools={"pg_config": "/usr/bin/pg_config"},
+    cpu="sse2 avx",
     peers={"numpy": "2.0"},
 )
 
@@ -50,7 +51,8 @@ _THEN = Conditions(
         ({"tools": {"pg_config": "/opt/pg/bin/pg_config"}}, "with another pg_config"),
         ({"tools": {}}, "with another pg_config"),
         ({"peers": {"numpy": "1.26"}}, "with another version of numpy"),
-        ({"cpu": "0" * 32}, "for another processor"),
+        ({"cpu": "sse2 avx avx2"}, ""),
+        ({"cpu": "sse2 avx2"}, "for another processor"),
     ],
     ids=str,
 )

@@ -127,7 +127,8 @@ def test_a_correct_environment_produces_no_line(lab: Lab, index: Index) -> None:
 def test_an_installed_version_satisfies_a_pin_by_the_specification(lab: Lab, specifier: str, version: str, holds: bool) -> None:
     made = lab.environment()
     _put(_site(made), version)
-    said = [] if holds else [f"pip succeeded, but Python finds demo {version}: {_CURE}; demo{specifier} (argument)"]
+    where = f"{version} in {_site(made)}"
+    said = [] if holds else [f"pip succeeded, but Python finds demo {where}: {_CURE}; demo{specifier} (argument)"]
     assert _contradictions(lab, made, f"demo{specifier}") == said
 
 
@@ -136,7 +137,7 @@ def test_the_line_names_the_file_and_line_of_the_pin(lab: Lab) -> None:
     _put(_site(made), "2.0")
     (lab.root / "r.txt").write_text("\n\ndemo==1.0\n")
     assert _contradictions(lab, made, "-r", "r.txt") == [
-        f"pip succeeded, but Python finds demo 2.0: {_CURE}; demo==1.0 (r.txt, line 3)"
+        f"pip succeeded, but Python finds demo 2.0 in {_site(made)}: {_CURE}; demo==1.0 (r.txt, line 3)"
     ]
 
 
@@ -191,7 +192,22 @@ def test_a_folder_earlier_on_the_path_hides_the_pinned_version(lab: Lab, index: 
     lab.pip(made, "demo==1.0")
     _put(first, "2.0")
     (_site(made) / "first.pth").write_text(f"import sys; sys.path.insert(0, {str(first)!r})\n")
-    assert len(_contradictions(lab, made, "demo==1.0")) == 1
+    (line,) = _contradictions(lab, made, "demo==1.0")
+    assert f" demo 2.0 in {first}: that folder hides the environment; remove it from Python's path, or delete " in line
+
+
+def test_the_advice_for_a_version_on_pythonpath_leads_to_the_pinned_one(lab: Lab, index: Index) -> None:
+    """pip uninstalls nothing there, so that to uninstall and to repeat the command would go on for ever."""
+    made, first = lab.environment(), lab.root / "first"
+    _put(first, "2.0")
+    done = lab.pinstall(made, "demo==1.0", PYTHONPATH=str(first))
+    advice = "remove that folder from PYTHONPATH, where it hides the environment"
+    assert (done.status, done.said) == (
+        90,
+        [f"pip succeeded, but Python finds demo 2.0 in {first}: {advice}; demo==1.0 (argument)"],
+    )
+    done = lab.pinstall(made, "demo==1.0")
+    assert (done.status, done.said) == (0, [])
 
 
 def test_a_second_dist_info_folder_is_no_contradiction(lab: Lab, index: Index) -> None:
@@ -204,7 +220,7 @@ def test_a_second_dist_info_folder_is_no_contradiction(lab: Lab, index: Index) -
     shutil.rmtree(_site(made) / "demo-1.0.dist-info")
     _put(_site(made), "3.0")
     (said,) = _contradictions(lab, made, "demo==1.0")
-    assert "finds demo 2.0 and 3.0: " in said or "finds demo 3.0 and 2.0: " in said
+    assert "finds demo 2.0 and 3.0 in " in said or "finds demo 3.0 and 2.0 in " in said
 
 
 def test_an_interpreter_that_does_not_answer_produces_a_notice(lab: Lab) -> None:

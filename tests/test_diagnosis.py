@@ -283,7 +283,7 @@ def test_a_version_for_other_pythons_is_explained(lab: Lab, pip: str, json: bool
     wheel(index.root, "demo", "1.0", tag=_FOREIGN)
     (line,) = _causes(lab, "-i", index.url, "demo==1.0", pip=pip)
     old = f"{_WHEEL} (it requires Python <3.9,>=2.7, and this is {_python(lab)})"
-    reason = f"{_FOREIGN_WHEEL} (for other Python versions or platforms), {old}"
+    reason = f"{old}, {_FOREIGN_WHEEL} (for other Python versions or platforms)"
     assert line == f"demo cannot be installed: {reason}; demo==1.0 (argument)"
 
 

@@ -90,11 +90,25 @@ def test_a_standalone_tool_without_an_active_environment_stops(lab: Lab, index: 
     assert (done.status, done.out) == (91, "")
     assert done.said == [
         (
-            "there is no environment to install into: pinstall runs as a standalone tool (pipx, uv tool), and neither "
-            "VIRTUAL_ENV nor CONDA_PREFIX is set; activate an environment, or name one with --python"
+            "there is no environment to install into: pinstall runs as a standalone tool (pipx, uv tool), neither "
+            "VIRTUAL_ENV nor CONDA_PREFIX is set, and there is no ./.venv; activate an environment, or name one with --python"
         )
     ]
     assert not _has(ours.folder)
+    done = lab.cache_tool(ours, "dir")
+    assert (done.status, done.out, done.err) == (0, f"{lab.cache}\n", ""), "it needs none"
+
+
+@pytest.mark.parametrize("with_pip", [True, False])
+def test_a_standalone_tool_without_an_active_environment_uses_that_of_the_folder(lab: Lab, index: str, with_pip: bool) -> None:
+    ours = lab.environment()
+    _make_standalone(ours, "pipx_metadata.json")
+    (lab.environment().folder if with_pip else _bare(lab)).rename(lab.root / ".venv")
+    done = lab.pinstall(ours, "demo==1.0")
+    assert (done.status, done.said[0]) == (0, "no environment is active: using ./.venv"), done
+    assert (_has(ours.folder), _has(lab.root / ".venv")) == (False, True)
+    assert lab.pinstall(ours, "-q", "demo==1.0").said == []
+    assert lab.pinstall(ours, "demo==1.0", PINSTALL_POLICY="off").said == ["no environment is active: using ./.venv"]
 
 
 @pytest.mark.parametrize("word", ["--version", "--help"])
@@ -218,6 +232,7 @@ def test_the_python_option_is_removed_from_the_arguments(arguments: list[str], r
 
 
 def test_a_standalone_pinstall_finds_a_target_only_if_run_as_a_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     (tmp_path / "uv-receipt.toml").touch()
     with pytest.raises(NoEnvironmentError, match="standalone tool"):

@@ -77,6 +77,11 @@ def test_wheels_that_are_built_anew_and_a_file_in_the_store(lab: Lab) -> None:
     assert "pip would see its cache through a view" in done.out
     assert "other versions" not in done.out, "a call has pinned demo 1.0 lately"
     assert "hunter2" not in done.out
+    loose = lab.pinstall(lab.environment(), "--explain", "-i", index.url, "demo")
+    assert (
+        "demo, which no pin names\n    download demo-2.0-py3-none-any.whl in pinstall's store: pinstall restores it"
+        in loose.out
+    )
 
 
 def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:

@@ -362,15 +362,32 @@ def test_help_into_a_closed_pipe_ends_as_with_pip(lab: Lab) -> None:
     assert (done.status, done.err.splitlines()[-1:]) == (bare.status, bare.err.splitlines()[-1:])
 
 
-def test_the_argument_install_names_a_project(lab: Lab) -> None:
-    """As in "pip install install". A message explains this to users who typed it by habit."""
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        (["install", "demo==1.0"], "type 'pinstall demo==1.0 ...'"),
+        (["install"], "type 'pinstall PROJECT'"),
+        (["uninstall", "-y", "demo"], "type 'pip uninstall ...'"),
+        (["list"], "type 'pip list ...'"),
+    ],
+)
+def test_a_command_of_pip_is_refused(lab: Lab, words: list[str], typed: str) -> None:
+    done = lab.pinstall(lab.environment(), *words)
+    assert (done.status, done.out, len(done.said)) == (2, "", 1)
+    assert f"; {typed} (for a project of the name {words[0]}: " in done.said[0]
+
+
+def test_a_project_with_the_name_of_a_command_is_installed_if_it_is_meant(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "install", "1.0")
-    wheel(index.root, "demo", "1.0")
-    done = lab.pinstall(lab.environment(), "install", "demo==1.0", "-i", index.url)
-    typed = "as typed, pip also installs a package named 'install'"
-    said = f"'pinstall' already means 'pip install': drop the word 'install' ({typed})"
-    assert (done.status, done.said) == (0, [said])
+    wheel(index.root, "list", "1.0")
+    environment = lab.environment()
+    done = lab.pinstall(environment, "install==1.0", "list", "-i", index.url)
+    assert (done.status, done.said) == (0, [])
+    assert [environment.installed(name) for name in ("install", "list")] == ["1.0 1.0", "1.0 1.0"]
+    done = lab.pinstall(environment, "./install")
+    assert done.status == 1, "pip says that there is no such folder"
+    assert "./install" in done.err
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])

@@ -23,7 +23,21 @@ def test_a_new_release_is_found_in_spite_of_a_cached_page(lab: Lab) -> None:
     assert environment.installed("demo") == "2.0 2.0"
     assert len(done.said) == 2
     assert done.said[0].startswith("removed the index page of demo from pip's cache: it is ")
-    assert done.said[0].endswith(" s old and does not list the pinned version (stale-page); demo==2.0 (argument)")
+    assert done.said[0].endswith(" seconds old and does not list the pinned version (stale-page); demo==2.0 (argument)")
+
+
+def test_a_page_that_lists_the_pinned_version_with_other_hashes_is_not_said_to_lack_it(lab: Lab) -> None:
+    """And the file for this environment is named before the many for others."""
+    index = lab.index()
+    for tag in ("cp38-cp38-win32", "cp39-cp39-win32", "cp310-cp310-win32", "cp311-cp311-win32", "cp312-cp312-win32"):
+        wheel(index.root, "demo", "1.0", tag=tag)
+    right = wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    (lab.root / "r.txt").write_text(f"-i {index.url}\ndemo==1.0 --hash=sha256:{'0' * 64}\n")
+    done = lab.pinstall(lab.environment(), "-r", "r.txt")
+    assert done.status == 1
+    assert " old and lists the pinned version with other hashes only (stale-page); " in done.said[0]
+    assert done.said[-1].startswith(f"demo cannot be installed: {right.name}, ")
 
 
 def test_a_release_is_found_after_calls_that_failed_without_it(lab: Lab) -> None:

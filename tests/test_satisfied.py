@@ -27,7 +27,7 @@ class _Environment:
 
 
 def _call(*lines: RequirementLine, **changes: Any) -> Invocation:
-    return Invocation(lines, (), (PYPI,), (), "/cache", 0, {}, Formats(), ())._replace(**changes)
+    return Invocation("install", lines, (), (PYPI,), (), "/cache", 0, {}, Formats(), ())._replace(**changes)
 
 
 _SATISFIED = [

@@ -71,7 +71,7 @@ def test_a_wheel_is_moved_with_its_metadata_file(lab: Lab) -> None:
     names = "demo-2.0-py3-none-any.whl, demo-2.0-py3-none-any.whl.metadata"
     assert done.said == [f"set aside {names}: {WHY}"]
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
-    assert done.said == [f"restored {names} to pip's cache: set aside before, and needed now; demo==2.0 (argument)"]
+    assert done.said == [f"restored {names} to pip's cache: kept in pinstall's store, and needed now; demo==2.0 (argument)"]
     assert index.fetched == []
 
 
@@ -131,6 +131,10 @@ def test_invalid_settings_produce_warnings_and_mean_the_default(lab: Lab) -> Non
         "ignoring invalid PINSTALL_LOCK_TIMEOUT='-1' (expected seconds, e.g. 60); using 30",
     ]
     assert _versions(lab) == ["1.0"], "PINSTALL_KEEP_VERSIONS=0 counts as unset"
+    environment = lab.environment()
+    lab.pip(environment, "-i", index.url, "demo==1.0")
+    assert len(lab.pinstall(environment, "demo==1.0", **nonsense).said) == 2, "also if the call is satisfied"
+    assert len(lab.pinstall(environment, "--no-such-option", **nonsense).said) == 2, "and if pip refuses it"
 
 
 _NUMBERS = ["9" * 400, "9" * 400 + "T", "1e999", "inf", "nan", "-0.5", " ", "\udcff", "1\udc80", "\u0661G", "9" * 5_000]

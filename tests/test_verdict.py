@@ -198,7 +198,7 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
         _pin(),
         _entry("page"),
         Evidence(fresh=True, listed=False, age=59.7),
-        Delete("stale-page", "it is 60 s old and does not list the pinned version"),
+        Delete("stale-page", "it is 60 seconds old and does not list the pinned version"),
     ),
 ]
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from pinstall.environment import Environment
+    from pinstall.interpreter import Installed
     from pinstall.invocation.invocation import Invocation
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.locator import Cache
@@ -106,18 +107,31 @@ def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discr
     except SilentPythonError as error:
         line = f"whether {listed(pin.project for pin in suspects)} is installed as pinned was not checked: {error}"
         return [Discrepancy(suspects[0], line, contradicts=False)]
-    found = [(pin, installed.get(pin.project, [])) for pin in suspects]
+    found = [(pin, installed.get(pin.project)) for pin in suspects]
     return [
-        Discrepancy(pin, _contradiction(pin, versions), contradicts=True)
-        for pin, versions in found
-        if not any(_satisfies(pin, version) for version in versions)
+        Discrepancy(pin, _contradiction(pin, other, environment), contradicts=True)
+        for pin, other in found
+        if not any(_satisfies(pin, version) for version in (other.versions if other else ()))
     ]
 
 
-def _contradiction(pin: Pin, versions: list[str]) -> str:
-    if not versions:
+def _contradiction(pin: Pin, found: Installed | None, environment: Environment) -> str:
+    if found is None:
         return f"pip succeeded, but {pin.project} is not installed: repeat the command to install it; {pinned(pin)}"
-    return f"pip succeeded, but Python finds {pin.project} {' and '.join(versions)}: {_advice(pin)}; {pinned(pin)}"
+    what = f"{pin.project} {' and '.join(dict.fromkeys(found.versions))} in {found.folder}"
+    return f"pip succeeded, but Python finds {what}: {_remedy(pin, found, environment)}; {pinned(pin)}"
+
+
+def _remedy(pin: Pin, found: Installed, environment: Environment) -> str:
+    """Return the advice that leads to the pinned version. pip uninstalls nothing outside of its environment."""
+    folder = os.path.realpath(found.folder)
+    if folder in {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}:
+        return "remove that folder from PYTHONPATH, where it hides the environment"
+    if folder.startswith(os.path.join(os.path.realpath(environment.prefix), "")):
+        return _advice(pin)
+    if found.is_users:
+        return "that folder hides the environment; set PYTHONNOUSERSITE=1, or delete the other version there"
+    return "that folder hides the environment; remove it from Python's path, or delete the other version there"
 
 
 def _other_origin(pin: Pin, version: str, environment: Environment) -> str:

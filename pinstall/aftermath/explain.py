@@ -110,7 +110,7 @@ def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:
     located = cache.locate(pin)
     if not cache.locate(pin._replace(hashes=())).listed:
         return _unlisted(pin, located)
-    files = list(_files(pin, located))
+    files = sorted(_files(pin, located), key=lambda file: _rank(cache, pin, file))
     if not files:  # for folders, only installable files are known
         return f"all wheels of this version are {_OTHER_TAGS}"
     return _refused(cache, pin, files)
@@ -140,6 +140,11 @@ def _unlisted(pin: Pin, located: ProjectFiles) -> str:
     older = f" and {more} older" if (more := len(versions) - _VERSIONS_SHOWN) > 0 else ""
     newest = ", ".join(map(str, versions[:_VERSIONS_SHOWN]))
     return f"no index or --find-links folder lists a wheel or sdist of this version, only of {newest}{older}"
+
+
+def _rank(cache: Cache, pin: Pin, file: _Listed) -> tuple[bool, bool, bool]:
+    """Return a key that sorts the likeliest file first: with a pinned hash, then for this environment."""
+    return not will_do(pin, file.digests), not cache.usable(file.label), not file.label.tags
 
 
 def _files(pin: Pin, located: ProjectFiles) -> Iterator[_Listed]:

@@ -16,7 +16,7 @@ from pinstall.model.names import normalized
 from pinstall.model.pins import project_named
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 from pinstall.pip_cache import keys
-from pinstall.storage import cleanup, lock
+from pinstall.storage import build_notes, cleanup, lock, other_pips
 from pinstall.storage.ledger import count, write_all
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
         if prepared.cache.pip > keys.NEWEST_PIP:
             _look_for_unknown_layout(prepared, name, journal)
         journal.built = record_builds.builds(prepared, name)
+    build_notes.remove(prepared.notes)
     prepared.marker.close()
     if not prepared.changes:
         _tell_of_other_versions(prepared, status, journal)
@@ -139,7 +140,7 @@ def _write(prepared: Prepared, name: str, unwanted: Sequence[OtherVersion], jour
             write_all(ledgers)
             if moved or name:
                 cleanup.prune(root, prepared.settings.store_size)
-            cleanup.sweep(root)
+            cleanup.sweep(root, at_once=bool(moved) and not other_pips.may_run(os.environ))
     except (OSError, lock.LockTimeoutError):
         return
     for names in moved.values():
@@ -198,7 +199,7 @@ def _unwanted(prepared: Prepared, found: Mapping[Pin, list[OtherVersion]]) -> li
     cache, environment = prepared.cache, prepared.cache.environment
     environment.forget()
     cache.forget_pages()
-    elsewhere = cache.call.has(*_ELSEWHERE, "dry_run")
+    elsewhere = not cache.call.installs or cache.call.has(*_ELSEWHERE, "dry_run")
     pinned = [pin for pin in prepared.pins if pin.has_version]
     settled = [pin for pin in pinned if (pin.requested if elsewhere else is_installed(pin, environment))]
     wanted = prepared.wanted

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 from pinstall.model import links
 from pinstall.model.names import normalized
 from pinstall.model.pins import settings_by_project
+from pinstall.pip_cache import built_wheels, entries
 from pinstall.pip_cache.entries import BuiltWheel
-from pinstall.storage import actions, store, view
+from pinstall.storage import actions, build_notes, store, view
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from pinstall.checks.prepare import Prepared
+    from pinstall.storage.build_notes import Note
 
 
 def builds(prepared: Prepared, name: str) -> list[str]:
@@ -32,21 +36,44 @@ def builds(prepared: Prepared, name: str) -> list[str]:
         if record is None or not isinstance(entry, BuiltWheel):
             continue
         actions.touch(root, entry, record)
-        if not record.seen and store.record(root, entry.wheel_key, record.wheel) is None:
+        if not record.seen and store.record(root, entry, record.wheel) is None:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, entry, record)
-    if not name:
-        return found
-    for key, path in view.built(root, name):
+    notes = _by_wheel(prepared.notes)
+    built = list(view.built(root, name)) if name else list(_built_in_place(prepared, notes))
+    for key, path in built:
         filename = os.path.basename(path)
         project = normalized(filename.partition("-")[0])
         entry = BuiltWheel(key, path, links.label(filename, project))
         found.append(filename)
         with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()
-            if record := checker.builds.record(project, settings.get(project, ()), hashes, entry):
+            record = checker.builds.record(project, settings.get(project, ()), hashes, entry, notes.get(filename, ()))
+            if record and name:
                 actions.keep_build(root, key, path, record)
+            elif record:
+                actions.adopt(root, entry, record)
+    if not name:
+        return found
     for path, place in view.left(root, name):
         actions.move_over(path, place)
     view.remove(root, name)
     return found
+
+
+def _by_wheel(folder: str) -> dict[str, list[Note]]:
+    """Return the notes on the builds of this call, by the file names of the wheels that they made."""
+    found: dict[str, list[Note]] = {}
+    for build in build_notes.read(folder) if folder else ():
+        for wheel in build.wheels:
+            found.setdefault(wheel, []).extend(build.notes)
+    return found
+
+
+def _built_in_place(prepared: Prepared, notes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield (key, path) of each watched wheel that pip has built into its own cache, because the call has no view."""
+    for folder, key in built_wheels.walk_built(prepared.cache.root) if notes else ():
+        for name in entries.names(folder):
+            path = os.path.join(folder, name)
+            if name in notes and os.lstat(path).st_mtime >= prepared.began - 1:
+                yield key, path

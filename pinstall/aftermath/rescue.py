@@ -88,6 +88,7 @@ class Rescue:
                 "it read a pipe, which can be read only once",
             ),
             (call.values.get("json_report_file") in _STDOUT, "standard output would contain two reports"),
+            (call.values.get("output_file") in _STDOUT, "standard output would contain two lock files"),
             (first.built > _LONG_BUILDS, f"its builds took {first.built:.0f} s, and would start over"),
             (first.silent and not redirected, f"{', '.join(sorted(first.silent))} did not answer"),
         )
@@ -235,6 +236,6 @@ class Rescue:
             file.seek(0)
             if fault := integrity.archive(file, entry.filename).fault:
                 return fault, ""
-        record = store.record(self._cache.root, entry.wheel_key, sha256)
+        record = store.record(self._cache.root, entry, sha256)
         missing = self._checker.builds.missing(entry, record) if record else ()
         return "", not_found(missing) if missing else ""

@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     add("dir", "show the cache folder")
     add("info", "show the location and size of each part of the cache")
     _add_list(add("list", "list the entries in the cache and in pinstall's store", pattern="[PATTERN]"))
+    add("show", "show what the builds have asked for, and what else shaped them", pattern="[PATTERN]")
     add("remove", "remove the matching entries, of every kind", pattern="PATTERN")
     add("purge", "remove all entries of the cache and of pinstall's store")
     proof = add("verify", "check every entry; exit status 1 if bad entries were found", pattern="[PATTERN]")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pinstall import environment, messages, terminal
 from pinstall.cache_tool import arguments as command_line
-from pinstall.cache_tool import display, inventory, removal, restore, tables, verify
+from pinstall.cache_tool import display, inventory, removal, restore, show, tables, verify
 from pinstall.cache_tool.patterns import matches
 from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
@@ -94,7 +94,7 @@ def main() -> int:
             raise _RefusedError(f"Need an action ({', '.join(sorted(_COMMANDS))}) to perform.")
         status = _COMMANDS[arguments.command](arguments)
         print(end="", flush=True)  # sys.stdout may be None, so no sys.stdout.flush()
-    except (_RefusedError, NoEnvironmentError, SilentPythonError, lock.LockTimeoutError, actions.NotDoneError) as error:
+    except (_RefusedError, SilentPythonError, lock.LockTimeoutError, actions.NotDoneError) as error:
         return _fail(str(error))
     except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -124,7 +124,7 @@ def _target(arguments: argparse.Namespace) -> _Target:
 
     Raises `_RefusedError` if pip's configuration cannot be read, or disables the cache.
     """
-    selected = environment.target(_selection(arguments), os.environ, as_module=False)
+    selected = _environment(arguments)
     found, runner = environment.of(selected)
     pip = runner.pip_version or ()
     options = ["--progress-bar", "off"]  # pinstall-cache has a bar of its own
@@ -136,8 +136,17 @@ def _target(arguments: argparse.Namespace) -> _Target:
     except SilentPythonError as error:
         raise _RefusedError(str(error)) from error
     if call.cache_dir is None:
-        raise _RefusedError("pip cache commands can not function since cache is disabled.")
+        why = invocation.why_no_cache(call, os.environ)
+        raise _RefusedError(f"pip cache commands can not function since cache is disabled: {why}")
     return _Target(Cache(view.real_root(call.cache_dir), call, found, pip), call.index_urls)
+
+
+def _environment(arguments: argparse.Namespace) -> environment.Target:
+    """Return the environment whose pip has the cache: the named or the active one, else pinstall's own."""
+    try:
+        return environment.target(_selection(arguments), os.environ, as_module=False)
+    except NoEnvironmentError:  # the cache of the user is the same for all environments, as a rule
+        return environment.target([], {}, as_module=True)
 
 
 def _selection(arguments: argparse.Namespace) -> list[str]:
@@ -211,6 +220,16 @@ def _list(arguments: argparse.Namespace) -> int:
     else:
         print("Cache contents:\n")
         print(tables.text(display.table(inventory.merged(items), arguments.columns)), end="")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    pattern = _pattern(arguments.patterns)
+    target = _target(arguments)
+    items = [item for item in target.take_inventory().items if item.entry.kind == "built" and matches(pattern, item)]
+    wheels = [(item.entry.wheel_key, item.entry.filename) for item in items if isinstance(item.entry, entries.BuiltWheel)]
+    lines = list(show.records(target.root, wheels))
+    print("\n".join(lines) if lines else "No build record matches.")
     return 0
 
 
@@ -352,10 +371,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     checks = list(doctor.installation(os.environ))
     try:
-        served, runner = environment.of(environment.target(_selection(arguments), os.environ, as_module=False))
+        served, runner = environment.of(_environment(arguments))
         checks.append(doctor.pip(served, runner))
         checks += doctor.cache(_target(arguments).root, os.environ)
-    except (_RefusedError, NoEnvironmentError, SilentPythonError) as error:
+    except (_RefusedError, SilentPythonError) as error:
         checks.append(doctor.Check("cache", f"cannot be examined: {error}", "correct that, then run this again"))
     for check in checks:
         print(terminal.plain(f"{'no' if check.advice else 'ok'}  {check.subject}: {check.state}"))
@@ -393,6 +412,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "dir": _dir,
     "info": _info,
     "list": _list,
+    "show": _show,
     "remove": _remove,
     "purge": _purge,
     "verify": _verify,

@@ -44,7 +44,7 @@ def age(seconds: float) -> str:
 
 
 def table(items: Sequence[Item], columns: Sequence[str] = DEFAULT_COLUMNS) -> Table:
-    """Return the table of *items* with these *columns*. The default ones mark what is in the store only if there is any."""
+    """Return the table of *items* with these *columns*. The default ones have a mark of the store only if an item is there."""
     if columns == DEFAULT_COLUMNS and not any(item.stored for item in items):
         columns = [column for column in columns if column != "where"]
     headings = ["" if column == "where" else column for column in columns]

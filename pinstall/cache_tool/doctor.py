@@ -1,9 +1,10 @@
-"""Examine an installation and a cache: ``pinstall-cache doctor``. Each finding is ok, or says what to do."""
+"""Examine an installation and a cache: ``pinstall-cache doctor``. Each finding is ok, or has an advice."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +39,7 @@ def installation(environ: Mapping[str, str]) -> Iterator[Check]:
     """Check pinstall, its packages, and the settings."""
     yield Check("pinstall", f"{__version__} in {os.path.dirname(os.path.dirname(__file__))}")
     yield from _packages()
+    yield _command(environ)
     yield from _settings(environ)
 
 
@@ -60,6 +62,17 @@ def _packages() -> Iterator[Check]:
         yield Check(need.name, version, advice)
     if any(True for _ in metadata.distributions(name=_FOREIGN)):
         yield Check(_FOREIGN, "another distribution of this name is installed", messages.FOREIGN)
+
+
+def _command(environ: Mapping[str, str]) -> Check:
+    """Check whether the shell would run this pinstall."""
+    own = shutil.which("pinstall", path=os.path.dirname(sys.executable))
+    found = shutil.which("pinstall", path=environ.get("PATH"))
+    if found is None:
+        return Check("command", "pinstall is not on the PATH" + (f"; it is {own}" if own else ""))
+    if own is None or os.path.realpath(own) == os.path.realpath(found):  # pipx and uv make links
+        return Check("command", found)
+    return Check("command", f"the shell runs another pinstall, {found}", f"to run this one, type {own}, or correct the PATH")
 
 
 def pip(environment: Environment, runner: Environment) -> Check:

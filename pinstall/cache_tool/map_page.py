@@ -1,4 +1,4 @@
-"""Make a page that shows what fills the cache, as a treemap: one HTML file that needs no network.
+"""Make a page with the entries of the cache as a treemap: one HTML file that needs no network.
 
 The page has the data of `pinstall-cache list` and of `verify`: no URLs, which may contain passwords.
 """

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pinstall.inspection import build_record, integrity, sdist_scan
+from pinstall.inspection import build_questions, build_record, integrity, sdist_scan
 from pinstall.inspection.build_record import BuildRecord, Conditions
 from pinstall.inspection.inspector import Reading, Wanted
 from pinstall.inspection.sdist_scan import Source
-from pinstall.inspection.shared_libraries import Libraries, libraries
+from pinstall.inspection.shared_libraries import Libraries, has_library, libraries
 from pinstall.invocation import requirements_files
 from pinstall.invocation.options import UnreadableCallError
 from pinstall.invocation.requirements_files import RequirementLine
 from pinstall.model import digest, links
-from pinstall.model.pins import project_named
+from pinstall.model.pins import collect, project_named
 from pinstall.pip_cache import built_wheels, entries, http_entries, locator
 from pinstall.storage import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from pinstall.inspection.build_questions import Watched
     from pinstall.inspection.inspector import Prover
     from pinstall.model.digest import Digest
     from pinstall.model.links import Link
@@ -30,9 +32,13 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import BuiltWheel, HttpEntry, LocalFile
     from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.locator import Cache
+    from pinstall.storage.build_notes import Note
 
 # The source is not available, so its build may compile code.
 _NOT_AT_HAND = Source(frozenset(), (), (), compiles=True, whole=False)
+# Projects that extensions are built against, if a source that nobody can read is built without isolation.
+_KNOWN_PEERS = {"numpy", "torch", "mpi4py", "cython", "cffi", "pybind11", "nanobind", "tensorflow", "jax", "jaxlib", "cupy"}
+_UNCOMPILED = "without an extension module, perhaps because there was no compiler, and its source has code to compile"
 _UNKNOWN_WAY = "with unknown settings, because its build record is damaged"
 _UNSTATED = "nothing shows that its source is unchanged, as 'name @ URL#sha256=...' would"
 
@@ -60,7 +66,7 @@ class Builds:
         """
         sha256 = evidence.digests["sha256"]
         origin = built_wheels.read_origin(os.path.dirname(entry.content))
-        records = store.records(self._cache.root, entry.wheel_key, sha256)
+        records = store.records(self._cache.root, entry, sha256)
         record = records[0] if records else None
         then = dict(record.source) if record else origin.by_algorithm if origin else {}
         if pin.hashes:
@@ -71,17 +77,41 @@ class Builds:
             evidence = evidence._replace(stale=self._stale(pin.project, link, then) if link else "")
         if evidence.unproven or evidence.stale:
             return evidence
-        if record is None and store.is_recorded(self._cache.root, entry.wheel_key, sha256):
+        if record is None and store.is_recorded(self._cache.root, entry, sha256):
             return evidence._replace(other=_UNKNOWN_WAY)  # built with unknown flags: not to be adopted as plain pip's
         if record is None:
             return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._says(link, entry)))
-        differences = {
-            build_record.difference(known.conditions, self._conditions(pin.project, pin.settings, known.says)): known
-            for known in reversed(records)
-        }
+        differences = {self._difference(pin, known): known for known in reversed(records)}
         other = next((text for text in ("", *differences) if text in differences), "")
         record = differences[other]
         return evidence._replace(record=record, other=other, missing=self.missing(entry, record))
+
+    def _difference(self, pin: Pin, known: BuildRecord) -> str:
+        """Describe how a build of this call would differ from the one that *known* records; "" if it would not."""
+        watched = known.watched
+        now = self._conditions(pin.project, pin.settings, known.says, watched)
+        if difference := build_record.difference(known.conditions, now):
+            return difference
+        if watched is None:
+            return ""
+        moved = build_questions.moved_on(watched, known.pins, self._versions)
+        return f"with another version of {moved}" if moved else build_questions.change(watched, self._world)
+
+    def has_changed(self, record: BuildRecord) -> bool:
+        """Return whether a question that the build of a wheel has asked has another answer now."""
+        return record.watched is not None and bool(build_questions.change(record.watched, self._world))
+
+    @cached_property
+    def _world(self) -> build_questions.World:
+        prefix = self._cache.environment.prefix
+        # The system's own Python is no environment: its prefix has the programs of the system.
+        return build_questions.World(self._environ, [prefix] if prefix.count("/") > 2 else [])
+
+    @cached_property
+    def _versions(self) -> dict[str, str]:
+        """The versions that the call pins, by project."""
+        pins = collect(self._cache.call.lines, self._cache.environment.markers).pins
+        return {pin.project: str(pin.specifier).lstrip("=") for pin in pins if pin.has_version}
 
     def missing(self, entry: BuiltWheel, record: BuildRecord | None) -> tuple[str, ...]:
         """Return the libraries that existed right after the build and that the wheel no longer finds.
@@ -92,6 +122,10 @@ class Builds:
             return self._libraries(entry).missing
         gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
         return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
+
+    def renamed(self, entry: BuiltWheel) -> tuple[str, ...]:
+        """Return the missing libraries of which this system has another version. Raises `OSError`."""
+        return self._libraries(entry).renamed
 
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
         """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built.
@@ -104,15 +138,25 @@ class Builds:
             defaults = self._cache.environment.build["compilers"]
             plain = plain._replace(compilers=build_record.compilers({"PATH": self._environ.get("PATH", "")}, defaults))
         needs = self._libraries(entry)
+        if record.says.native:
+            plain = build_record.unknown_cpu(plain)
+        other = build_record.difference(plain, now)
+        if not other and record.says.compiles and record.says.whole and not self._is_compiled(entry):
+            other = _UNCOMPILED
         adopted = record._replace(conditions=now, libraries=needs.places, seen=False)
-        return evidence._replace(record=adopted, other=build_record.difference(plain, now), missing=needs.missing)
+        return evidence._replace(record=adopted, other=other, missing=needs.missing)
+
+    def _is_compiled(self, entry: BuiltWheel) -> bool:
+        with entries.open_content(entry) as file:
+            return has_library(file)
 
     def record(
-        self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: BuiltWheel
+        self, project: str, settings: tuple[str, ...], hashes: tuple[Digest, ...], entry: BuiltWheel, notes: Sequence[Note] = ()
     ) -> BuildRecord | None:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
-        *hashes* are the pin's: pip has verified the source against them. Returns None if the wheel cannot be read to its end,
+        *hashes* are the pin's: pip has verified the source against them. *notes* are those on its build, if it was
+        watched. Returns None if the wheel cannot be read to its end,
         as after pip was killed. If its backend leaves RECORD incomplete each time, the ledger notes that. Raises `OSError`.
         """
         with entries.open_content(entry) as file:
@@ -132,7 +176,10 @@ class Builds:
         if source is not None:  # origin.json has only the index's digest, not the pin's
             with entries.open_content(source) as file:
                 then |= integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
-        return BuildRecord(sha256, then, says, self._conditions(project, settings, says), self._libraries(entry).places)
+        watched = build_questions.learn(notes, self._world) if notes else None
+        conditions = self._conditions(project, settings, says, watched)
+        pins = {name: version for name, version in self._versions.items() if watched and name in watched.requires}
+        return BuildRecord(sha256, then, says, conditions, self._libraries(entry).places, watched=watched, pins=pins)
 
     def are_shaped(self, projects: Iterable[str], settings: Iterable[tuple[str, ...]]) -> bool:
         """Return whether the call sets anything that shapes builds. Variables that only a source names are not known yet."""
@@ -140,8 +187,19 @@ class Builds:
         own = any(sdist_scan.shaping(None, project, self._environ, self._more) != variables for project in projects)
         return bool(variables) or own or any(settings) or bool(self._options) or bool(self._peers)
 
-    def _conditions(self, project: str, settings: tuple[str, ...], says: Source) -> Conditions:
-        variables = sdist_scan.shaping(says, project, self._environ, self._more)
+    def _conditions(self, project: str, settings: tuple[str, ...], says: Source, watched: Watched | None = None) -> Conditions:
+        """Return the conditions of this call. The text of the source counts as far as the build was not *watched*."""
+        requires = (*says.requires, *(watched.requires if watched else ()))
+        if watched and watched.whole:
+            says = Source(frozenset(), (), requires, compiles=watched.compiles, whole=True)
+            variables = sdist_scan.read_by_programs(self._environ, self._more, compiles=says.compiles)
+        elif says == _NOT_AT_HAND:
+            says = says._replace(requires=requires or tuple(sorted(self._peers.keys() & _KNOWN_PEERS)))
+            variables = sdist_scan.shaping_unknown(self._environ, self._more)
+        else:
+            says = says._replace(requires=requires)
+            variables = sdist_scan.shaping(says, project, self._environ, self._more)
+        native = says.native or (watched is not None and watched.native)
         made = Conditions(
             settings=build_record.settings([*settings, *self._options, *self._constrained(says)]),
             variables={
@@ -151,11 +209,13 @@ class Builds:
             peers={name: self._peers[name] for name in says.requires if name in self._peers},
         )
         if not says.compiles:
-            return made
+            return made._replace(cpu=build_record.cpu({}, native=native))
         here = self._cache.environment.build
         kind, version = here["libc"]
         compilers = build_record.compilers(self._environ, here["compilers"])
-        return made._replace(abi=here["abi"], libc=(kind, version), compilers=compilers, cpu=build_record.cpu(variables))
+        return made._replace(
+            abi=here["abi"], libc=(kind, version), compilers=compilers, cpu=build_record.cpu(variables, native=native)
+        )
 
     def _constrained(self, says: Source) -> Iterator[str]:
         for name in says.requires:

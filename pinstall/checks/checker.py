@@ -127,11 +127,15 @@ class Checker:
             fault=page.fault,
             unreadable=page.unreadable,
             listed=candidate.listed,
+            other_hashes=not candidate.listed and self._is_listed_otherwise(candidate.pin),
             fresh=self.cache.uses_unasked(page, candidate.pin.project),
             age=page.response.age(http_entries.now()),
         )
         is_suspect = not page.unreadable and (page.fault or not candidate.listed)
         return self._with_bytes(candidate, stamp, evidence, Wanted()) if is_suspect else evidence
+
+    def _is_listed_otherwise(self, pin: Pin) -> bool:
+        return bool(pin.hashes) and self.cache.locate(pin._replace(hashes=())).listed
 
     def _with_bytes(self, candidate: Candidate, stamp: FileStamp | None, evidence: Evidence, wanted: Wanted) -> Evidence:
         """Add to *evidence* the digests, the faults, and the name and version that the entry's bytes contain."""

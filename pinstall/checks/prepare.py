@@ -15,7 +15,7 @@ from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
 from pinstall.model.verdict import Delete
 from pinstall.settings import read as read_settings
-from pinstall.storage import lock, store, view
+from pinstall.storage import build_notes, lock, store, view
 from pinstall.storage.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -77,6 +77,12 @@ class Prepared(NamedTuple):
         """The resolved path of the cache folder that this call's pip uses; "" if pip need not be watched."""
         return os.path.realpath(self.view.folder if self.view else self.cache.root) if self.is_at_work else ""
 
+    @property
+    def notes(self) -> str:
+        """The folder for the notes on this call's builds; "" if they are not watched."""
+        is_watched = self.is_at_work and self.name and self.settings.watches_builds
+        return build_notes.folder(self.cache.root, self.name) if is_watched else ""
+
     def made_view(self) -> View:
         """Make the view of the plan in the cache; in a temporary folder if the call has no marker, as in a read-only cache.
 
@@ -94,8 +100,6 @@ class Prepared(NamedTuple):
 def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[str, str], journal: Journal) -> Prepared:
     """Check the cache entries for *pins*, remove those that do not match, and return the prepared cache."""
     settings = read_settings(environ)
-    for line in messages.misread(environ):
-        journal.say(WARNING, line)
     changes = settings.writes and not cache.call.has("dry_run")
     checker = Checker(cache, environ)
     made, deleted = _checked(checker, pins, settings, journal, changes=changes)
@@ -128,7 +132,7 @@ def _checked(
     is_shaped = checker.builds.are_shaped(by_project, by_project.values())
     gathered = candidates.gather(cache, pins)
     if is_shaped or store.has_builds(cache.root):
-        gathered = gathered.joined(unpinned_builds.gather(cache, pins, is_shaped=is_shaped))
+        gathered = gathered.joined(unpinned_builds.gather(cache, pins, checker.builds.has_changed, is_shaped=is_shaped))
     if kept := store.projects(cache.root) - {pin.project for pin in pins}:
         from pinstall.checks import restorable
 

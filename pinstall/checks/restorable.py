@@ -33,7 +33,7 @@ _MOST_VERSIONS = 20
 
 
 def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered:
-    """Return the stored files that pip may need for what *pins* do not name; *kept* are the projects that the store has."""
+    """Return the stored files that pip may need for projects without a pin; *kept* are the projects that the store has."""
     found: dict[str, Candidate] = {}
     pinned = {pin.project for pin in pins}
     waiting = [*map(Want, pins), *_lacking(cache, dependencies.named(cache, pinned))]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pinstall.invocation.requirements_files import RequirementLine
     from pinstall.model.pins import Pin
 
-# With these options pip ignores the installed distributions, or may prefer newer ones from the index.
+# With these options, and for other commands than install, pip ignores the installed distributions, or may prefer newer ones.
 _ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "root_path", "upgrade")
 
 
@@ -24,7 +24,7 @@ def is_satisfied(call: Invocation, environment: Environment) -> bool:
 
     False if that cannot be told from the requirements and the installed versions alone.
     """
-    if call.has(*_ANEW) or call.unread or call.locks:
+    if _is_anew(call) or call.unread or call.locks:
         return False
     # Another index than PyPI may offer another local version, which produces a notice if the pin is an argument.
     is_plain = not call.find_links and set(call.index_urls) <= {PYPI}
@@ -35,6 +35,10 @@ def is_satisfied(call: Invocation, environment: Environment) -> bool:
     return bool(call.lines)
 
 
+def _is_anew(call: Invocation) -> bool:
+    return not call.installs or call.has(*_ANEW)
+
+
 def _exact(line: RequirementLine) -> tuple[str, str] | None:
     """Return name and version of an exact pin, else None. Ignores its marker: the installed version satisfies it anyway."""
     return None if line.editable or line.hashes or line.locked else exact(line.text.partition(";")[0].strip())
@@ -42,12 +46,12 @@ def _exact(line: RequirementLine) -> tuple[str, str] | None:
 
 def unsatisfied(call: Invocation, pins: Iterable[Pin], environment: Environment) -> list[Pin]:
     """Return the *pins* that the *environment* does not satisfy; all of them if pip ignores the environment."""
-    return [pin for pin in pins if call.has(*_ANEW) or not is_installed(pin, environment)]
+    return [pin for pin in pins if _is_anew(call) or not is_installed(pin, environment)]
 
 
 def is_met(call: Invocation, pin: Pin, environment: Environment) -> bool:
     """Return whether the *environment* satisfies a requirement that may admit several versions, so that pip leaves it."""
-    version = None if call.has(*_ANEW) or pin.url else environment.installed(pin.project)
+    version = None if _is_anew(call) or pin.url else environment.installed(pin.project)
     return version is not None and pin.specifier.contains(version, prereleases=True)
 
 

@@ -17,8 +17,9 @@ from pinstall.pip_cache.locator import Artifact
 from pinstall.storage import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from pinstall.inspection.build_record import BuildRecord
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
     from pinstall.pip_cache.locator import Cache
@@ -27,15 +28,18 @@ if TYPE_CHECKING:
 _MOST_PROJECTS = 1_000
 
 
-def gather(cache: Cache, pins: Iterable[Pin], *, is_shaped: bool) -> Gathered:
+def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord], bool], *, is_shaped: bool) -> Gathered:
     """Return the built wheels that pip may use for requirements of projects that no pin of the call names.
 
     If the call sets nothing that shapes builds, only keys under which pinstall has stored a build count: other wheels are
-    plain pip's, and no record shows that they were built with flags.
+    plain pip's, and no record shows that they were built with flags. *has_changed* tells whether a question that the build of a
+    record has asked has another answer now.
     """
     pinned = {pin.project: pin for pin in pins}
     named = list(dependencies.named(cache, pinned))
-    wants = [*_reached(cache, [*map(Want, pinned.values()), *named])] if is_shaped else named
+    # The answer to a question that only a build asks may have changed for a dependency, too.
+    is_open = is_shaped or any(map(has_changed, store.other_records(cache.root, {*pinned, *(w.pin.project for w in named)})))
+    wants = [*_reached(cache, [*map(Want, pinned.values()), *named])] if is_open else named
     found: dict[str, Candidate] = {}
     for want in wants:
         if want.pin.project not in pinned and not cache.call.formats.refuses(want.pin.project, is_wheel=False):

@@ -12,12 +12,17 @@ import subprocess
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pinstall.inspection import build_questions
 from pinstall.inspection.sdist_scan import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_FORMAT = 1
+    from pinstall.inspection.build_questions import Watched
+
+_FORMAT = 2
+_READABLE = (1, _FORMAT)  # 1: pinstall 0.1.0, which did not watch builds
+_UNKNOWN_CPU = "?"
 COMPILERS = ("CC", "CXX")
 # They run the compiler that follows, and add no flags.
 _LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
@@ -32,8 +37,9 @@ class Conditions(NamedTuple):
     """The conditions that shape a build, except for its source. Values of variables and settings are stored as digests.
 
     ``abi`` is the interpreter's ABI (implementation, version, flags, platform). ``libc`` is the kind and version of the C
-    library. ``compilers`` are the compilers' names and arguments by variable. ``cpu`` is a digest of the processor's features
-    if a flag asks for those of this machine. ``tools`` are the paths of the tools that the build scripts name. ``peers`` are
+    library. ``compilers`` are the compilers' names and arguments by variable. ``cpu`` lists the processor's features if a flag
+    or a build file asks for those of this machine (in records of 0.1.0: their digest). ``tools`` are the paths of the tools
+    that the build scripts name. ``peers`` are
     the installed versions of the projects that a build without isolation uses.
     """
 
@@ -51,7 +57,9 @@ class BuildRecord(NamedTuple):
     """The build record of a wheel: its sha256, the digests of its source, and how it was built.
 
     ``says`` is the scan of its sdist. ``libraries`` are the system libraries that it needed right after its build, and their
-    paths. ``seen`` is False for a wheel that pip had built without pinstall, and that pinstall adopted.
+    paths. ``seen`` is False for a wheel that pip had built without pinstall, and that pinstall adopted. ``watched`` are the
+    questions that the build asked, None if pinstall did not watch it. ``pins`` are the versions that its call pinned for the
+    build's requirements.
     """
 
     wheel: str
@@ -60,6 +68,8 @@ class BuildRecord(NamedTuple):
     conditions: Conditions = Conditions()
     libraries: Mapping[str, str] = {}
     seen: bool = True
+    watched: Watched | None = None
+    pins: Mapping[str, str] = {}
 
 
 def difference(then: Conditions, now: Conditions) -> str:
@@ -84,7 +94,14 @@ def difference(then: Conditions, now: Conditions) -> str:
         names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
         if names:
             return f"with {what}{', '.join(names)}"
-    return "for another processor" if then.cpu != now.cpu else ""
+    return "" if _serves(then.cpu, now.cpu) else "for another processor"
+
+
+def _serves(then: str, now: str) -> bool:
+    """Return whether a processor with the features *now* has all those of *then*."""
+    if then == hashed(now):  # a record of 0.1.0
+        return True
+    return set(then.split()) <= set(now.split())
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -175,38 +192,46 @@ def tools(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
     return {name: found for name in names if (found := shutil.which(name, path=path))}
 
 
-def cpu(variables: Mapping[str, str]) -> str:
-    """Return a digest of the processor's features if a flag such as ``-march=native`` asks for them; otherwise ""."""
-    if not any("native" in value for value in variables.values()):
+def unknown_cpu(now: Conditions) -> Conditions:
+    """Return the conditions of a build that may have used the features of an unknown processor."""
+    return now._replace(cpu=_UNKNOWN_CPU)
+
+
+def cpu(variables: Mapping[str, str], *, native: bool = False) -> str:
+    """Return the processor's features if a flag such as ``-march=native`` asks for them, or if *native*; otherwise ""."""
+    if not native and not any("native" in value for value in variables.values()):
         return ""
     try:
         with open(_CPU, encoding="ascii", errors="replace") as file:
             found = _CPU_FLAGS.search(file.read())
     except OSError:
         found = None
-    return hashed(found[1] if found else f"that of {platform.node()}")  # unknown processors of two hosts must differ
+    return found[1] if found else hashed(f"that of {platform.node()}")  # unknown processors of two hosts must differ
 
 
 def to_json(record: BuildRecord) -> dict[str, Any]:
     """Return the JSON document of a record."""
     says = {**record.says._asdict(), "words": sorted(record.says.words)}
     plain = {"says": says, "conditions": record.conditions._asdict(), "libraries": dict(record.libraries)}
+    plain["watched"] = build_questions.to_json(record.watched) if record.watched else {}
     return {"format": _FORMAT, **record._asdict(), **plain}
 
 
 def from_json(document: Any) -> BuildRecord | None:
     """Read a record from its JSON document; None if that is damaged or of another format."""
     try:
-        if document["format"] != _FORMAT:
+        if document["format"] not in _READABLE:
             return None
         said, conditions = dict(document["says"]), dict(document["conditions"])
         lists = {"words": frozenset(said["words"]), "tools": tuple(said["tools"]), "requires": tuple(said["requires"])}
         says = Source(**{**said, **lists})
         made = Conditions(**{**conditions, "libc": tuple(conditions["libc"])})
-        record = BuildRecord(document["wheel"], document["source"], says, made, document["libraries"], document["seen"] is True)
-        mappings = (record.source, record.libraries, made.compilers, made.variables, made.tools, made.peers)
+        watched = build_questions.from_json(document["watched"]) if document.get("watched") else None
+        seen, pins = document["seen"] is True, document.get("pins", {})
+        record = BuildRecord(document["wheel"], document["source"], says, made, document["libraries"], seen, watched, pins)
+        mappings = (record.pins, record.source, record.libraries, made.compilers, made.variables, made.tools, made.peers)
         texts = [record.wheel, made.abi, *made.libc, made.cpu, made.settings, *says.words, *says.tools, *says.requires]
         texts += [text for mapping in mappings for pair in mapping.items() for text in pair]
         return record if len(made.libc) == 2 and all(isinstance(text, str) for text in texts) else None
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         return None

@@ -106,6 +106,31 @@ _SECRET = re.compile(
     r"|(^|_)(AUTH|PASS|PAT|COOKIES?)(?=_|$)",
     re.IGNORECASE,
 )
+# Variables that no build file can mean: pip, the machine or the user sets them for everybody, or other questions cover them.
+_MEANINGLESS = _globs("""
+    PATH HOME PWD OLDPWD SHELL SHLVL _ HOST HOSTNAME MAIL EDITOR PAGER VISUAL DISPLAY TMPDIR TEMP TMP XDG_* DBUS_* SSH_*
+    TERM TERM_* COLORTERM COLUMNS LINES NO_COLOR FORCE_COLOR CLICOLOR CLICOLOR_FORCE USERPROFILE SYSTEMROOT WINDIR SYSTEMDRIVE
+    VIRTUAL_ENV VIRTUAL_ENV_* MAX_JOBS *_JOBS MAKEFLAGS MFLAGS MAKELEVEL *_PARALLEL_LEVEL *_NUM_THREADS NPROC
+    NUMBER_OF_PROCESSORS VERBOSE V SOURCE_DATE_EPOCH
+    PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONHASHSEED PYTHONIOENCODING
+    PYTHONNOUSERSITE PYTHONUSERBASE PYTHONWARNINGS PYTHONUTF8 PYTHONSAFEPATH PIP_* PINSTALL_* _PYPROJECT_HOOKS_* PEP517_*
+    HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+    CCACHE_* SCCACHE_* LD_LIBRARY_PATH SETUPTOOLS_USE_DISTUTILS _PYTHON_PROJECT_BASE ENSUREPIP_OPTIONS
+""")
+# Variables of sessions and machines, where all variables count because nobody can read the source of a build.
+_OF_SESSIONS = _globs("""
+    UV_* PYENV_* NVM_* RBENV_* SDKMAN_* JAVA_HOME* ANDROID_* GOPATH GOROOT DOTNET_* HOMEBREW_* CHOCOLATEY* LS_COLORS LESS*
+    WINDOWID INVOCATION_ID JOURNAL_STREAM KUBERNETES_* GPG_* GNOME_* KDE_* DESKTOP_* SESSION_* VTE_VERSION TMUX* STY ITERM_*
+    VSCODE_* NVIM* EMACS* INSIDE_EMACS HIST* PROMPT* ZSH* BASH* FISH* SUDO_* MANPATH INFOPATH CONDA_* MAMBA_* IMAGEOS ImageOS
+    ImageVersion DEBIAN_FRONTEND KRB5CCNAME XAUTHORITY COVERAGE_* PYTEST_* TOX_* NOX_* VIRTUALENV* WSL* container OLDPWD
+""")
+# Variables that compilers, linkers and the programs that they start read for themselves: no build asks for them.
+_OF_PROGRAMS = _globs("""
+    CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH OBJC_INCLUDE_PATH LIBRARY_PATH LD_RUN_PATH COMPILER_PATH GCC_EXEC_PREFIX
+    SDKROOT MACOSX_DEPLOYMENT_TARGET IPHONEOS_DEPLOYMENT_TARGET INCLUDE LIB LIBPATH CL _CL_ LINK _LINK_
+    NVCC_* CUDAARCHS CUDAHOSTCXX CGO_* GOFLAGS GOOS GOARCH RUSTFLAGS RUSTUP_TOOLCHAIN PKG_CONFIG_* SWIG_*
+    OMPI_CC OMPI_CXX OMPI_FC OMPI_CFLAGS OMPI_LDFLAGS MPICH_CC MPICH_CXX I_MPI_CC I_MPI_CXX
+""")
 _SHORTEST_PREFIX = 3  # letters: "PY_" would match too many variables
 
 # These tools tell where a library is, or generate code: another one on PATH may produce another wheel.
@@ -136,6 +161,7 @@ _VENDORED = _globs("vendor* third_party* third-party* thirdparty* extern* bundle
 
 # Files are searched for words instead of being parsed: names are also built (PYYAML_FORCE_%s), or are keys and keywords.
 _WORD = re.compile(rb"(?<![A-Za-z0-9_])_*+[A-Z][A-Z0-9_]++(?![A-Za-z0-9_])")
+_NATIVE = re.compile(rb"(?:-m(?:arch|cpu|tune)|target-cpu|CUDA_ARCHITECTURES\"?)[= ]\"?native|-xHost\b")
 _QUOTED = re.compile(rb"""["'](?:--)?([a-z0-9]++(?:[-_][a-z0-9]++)++)["']""")
 _CMAKE = re.compile(rb"(?i:find_package\s*+\(\s*+(\w++))|\$ENV\{(\w++)\}")
 _CRATE = re.compile(rb'"(?:lib)?([a-z0-9_-]+?)[-_]sys"')
@@ -165,7 +191,8 @@ class Source(NamedTuple):
     ``words`` are possible names of environment variables; a word that ends in ``_`` is a possible prefix of names. ``tools``
     are those of `TOOLS` that the files name. ``requires`` are the projects (normalized) in ``build-system.requires``, and
     those whose modules the build scripts import. ``compiles`` says whether the build compiles code. ``whole`` is False if a
-    limit ended the scan early: the other fields are then incomplete, and ``compiles`` is True.
+    limit ended the scan early: the other fields are then incomplete, and ``compiles`` is True. ``native`` says whether a build
+    file asks for the features of this machine's processor.
     """
 
     words: frozenset[str]
@@ -173,6 +200,7 @@ class Source(NamedTuple):
     requires: tuple[str, ...]
     compiles: bool
     whole: bool
+    native: bool = False
 
 
 def shaping(source: Source | None, project: str, environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
@@ -197,6 +225,44 @@ def shaping(source: Source | None, project: str, environ: Mapping[str, str], mor
         return name in words or name.startswith(starts)
 
     return {name: value for name, value in environ.items() if shapes(name, value)}
+
+
+def read_by_programs(environ: Mapping[str, str], more: Sequence[str], *, compiles: bool) -> dict[str, str]:
+    """Return the variables in *environ* that shape a watched build though nothing has asked for them, by name.
+
+    *more* are names or globs that the user adds.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if any(fnmatch.fnmatchcase(name, glob) for glob in more)
+        or (compiles and value and _OF_PROGRAMS.cover(name) and not _SECRET.search(name))
+    }
+
+
+def never_counts(name: str, *, of_source: bool) -> bool:
+    """Return whether a build that asks for the variable *name* does not depend on it; *of_source* if its own files ask."""
+    return _MEANINGLESS.cover(name) if of_source else _NEVER.cover(name) or _MEANINGLESS.cover(name)
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a variable or file is named like a secret."""
+    return bool(_SECRET.search(name))
+
+
+def is_of_tools(name: str) -> bool:
+    """Return whether backends or compilers read the variable *name*: an empty one counts as unset for them."""
+    return _OF_BACKENDS.cover(name) or _OF_COMPILERS.cover(name)
+
+
+def shaping_unknown(environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
+    """Return all variables in *environ* that may shape a build whose source nobody can read: all but those that never do."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if any(fnmatch.fnmatchcase(name, glob) for glob in more)
+        or not (_NEVER.cover(name) or _MEANINGLESS.cover(name) or _OF_SESSIONS.cover(name) or _SECRET.search(name))
+    }
 
 
 def _upper(name: str) -> str:
@@ -283,7 +349,7 @@ class _Reading:
         self.words: set[bytes] = set()
         self.made: set[str] = set()  # names that are derived from a file's content, and do not occur in it
         self.tools: set[str] = set()
-        self.compiles = False
+        self.compiles = self.native = False
         self.pyproject, self.whole = b"", True
         self.imports: dict[str, set[str]] = {}  # by the name of the importing module
         self.modules: set[str] = set()
@@ -316,6 +382,7 @@ class _Reading:
 
     def _learn(self, name: str, text: bytes) -> None:
         self.words.update(_WORD.findall(text))
+        self.native = self.native or bool(_NATIVE.search(text))
         self.tools.update(tool for tool in TOOLS if tool.encode() in text)
         self.tools.update("pkg-config" for spelling in _PKG_CONFIG if spelling in text)
         self.compiles = self.compiles or any(word in text for word in _COMPILED_WORDS)
@@ -343,6 +410,7 @@ class _Reading:
             tuple(sorted(projects)),
             self.compiles or not whole,
             whole,
+            self.native,
         )
 
 

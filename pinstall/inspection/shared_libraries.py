@@ -46,12 +46,14 @@ class Libraries(NamedTuple):
     """The sonames of the shared libraries that a wheel's extension modules and programs need, sorted: found, and missing.
 
     A library that another distribution provides is found only if that distribution is installed. ``places`` are the paths of
-    system libraries: those that the loader finds outside the wheel and outside all installed distributions.
+    system libraries: those that the loader finds outside the wheel and outside all installed distributions. ``renamed`` are the
+    missing ones of which the system has another version, such as libffi.so.8 for libffi.so.7: no distribution will bring them.
     """
 
     found: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     places: Mapping[str, str] = MappingProxyType({})
+    renamed: tuple[str, ...] = ()
 
 
 class _Needs(NamedTuple):
@@ -94,7 +96,22 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
         found |= _provided(needed - found, [site_packages, *path])
     packages = tuple(os.path.join(os.path.realpath(folder), "") for folder in (site_packages, *path))
     systems = {name: place for name, place in places.items() if not os.path.realpath(place).startswith(packages)}
-    return Libraries(tuple(sorted(found)), tuple(sorted(needed - found)), systems)
+    renamed = {name for name, folders in wanted if name not in found and _has_namesake(name, folders)}
+    return Libraries(tuple(sorted(found)), tuple(sorted(needed - found)), systems, tuple(sorted(renamed)))
+
+
+def _has_namesake(name: str, folders: Iterable[str]) -> bool:
+    stem, ending, _ = name.partition(".so")
+    return bool(ending and stem.startswith("lib") and named(stem[3:], folders))
+
+
+def has_library(wheel: BinaryIO) -> bool:
+    """Return whether a *wheel* has a compiled member; True if it cannot be read."""
+    try:
+        with archives.zipped(wheel) as archive:
+            return any(_is_library(info.filename) or _is_program(archive, info) for info in archive.infolist())
+    except (archives.BrokenError, archives.UnprovenError):
+        return True
 
 
 def _is_library(member: str) -> bool:
@@ -178,6 +195,20 @@ def _found(name: str, folders: Iterable[str]) -> str | None:
     named = (os.path.join(folder, name) for folder in folders)
     last = (os.path.join(folder, name) for folder in own)
     return next(filter(_fits, itertools.chain(named, known.get(name, ()), last)), None)
+
+
+def place(name: str, folders: Iterable[str]) -> str:
+    """Return the path of the library *name* that a program would load, which searches *folders* first; "" if it is missing."""
+    return _found(name, folders) or ""
+
+
+def named(stem: str, folders: Iterable[str]) -> list[str]:
+    """Return the names of the libraries ``libSTEM.so*`` that the loader and the linker find, sorted."""
+    known, own = _loader()
+    found = {name for name in known if name.startswith(f"lib{stem}.so")}
+    for folder in (*folders, *own):
+        found.update(os.path.basename(path) for path in glob.glob(f"{glob.escape(folder)}/lib{glob.escape(stem)}.so*"))
+    return sorted(found)
 
 
 @functools.cache

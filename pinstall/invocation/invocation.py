@@ -20,12 +20,14 @@ PYPI = "https://pypi.org/simple"
 class Invocation(NamedTuple):
     """A call of pip, as far as pinstall needs it.
 
-    ``lines`` are its requirements and constraints. ``locks`` are its lock files, which `unlocked` resolves for an environment.
-    ``index_urls`` is empty under ``--no-index``. ``cache_dir`` is pip's cache folder; None if the call uses no cache.
-    ``verbosity`` is the number of ``-v`` minus that of ``-q``. ``values`` are the values of all options by pip's names
-    (``dest``). ``unread`` are the sources of requirements that only pip can read.
+    ``command`` is ``install``, ``download``, ``wheel`` or ``lock``. ``lines`` are its requirements and constraints. ``locks``
+    are its lock files, which `unlocked` resolves for an environment. ``index_urls`` is empty under ``--no-index``.
+    ``cache_dir`` is pip's cache folder; None if the call uses no cache. ``verbosity`` is the number of ``-v`` minus that of
+    ``-q``. ``values`` are the values of all options by pip's names (``dest``). ``unread`` are the sources of requirements that
+    only pip can read.
     """
 
+    command: str
     lines: tuple[RequirementLine, ...]
     locks: tuple[Lock, ...]
     index_urls: tuple[str, ...]
@@ -41,23 +43,30 @@ class Invocation(NamedTuple):
         """Whether the user wants no progress bars."""
         return self.verbosity < 0 or self.values.get("progress_bar") == "off"
 
+    @property
+    def installs(self) -> bool:
+        """Whether pip installs into the environment, and takes into account what is installed there."""
+        return self.command == "install"
+
     def has(self, *dests: str) -> bool:
         """Return whether any of these options, named by ``dest``, is set."""
         return any(self.values.get(dest) for dest in dests)
 
 
-def read(argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: options.Version) -> Invocation:
-    """Read a call with the arguments *argv* to version *pip* of pip, for the environment at *prefix*.
+def read(
+    argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: options.Version, command: str = "install"
+) -> Invocation:
+    """Read a call with the arguments *argv* of a *command* of version *pip* of pip, for the environment at *prefix*.
 
     Raises `UnreadableCallError` if pip would refuse the call, or if pinstall does not know one of its options. pinstall then
     forwards the call unchanged.
     """
-    rows = tuple(options.table(pip))
+    rows = tuple(options.table(pip, command))
     parser = options.parser(iter(rows))
     isolated = "--isolated" in argv  # pip looks for it in this way, before it parses the arguments
-    defaults = pip_config.defaults(rows, environ, prefix, isolated=isolated)
+    defaults = pip_config.defaults(rows, environ, prefix, command, isolated=isolated)
     values, positional = options.parse(parser, argv, defaults)
-    return _Reading(values, pip).call(positional, environ)
+    return _Reading(values, pip).call(command, positional, environ)
 
 
 def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] | None) -> Invocation:
@@ -87,7 +96,7 @@ class _Reading:
         self.index_urls = [] if self.no_index else [first, *(values.get("extra_index_urls") or ())]
         self.find_links = [_home(link) for link in values.get("find_links") or ()]
 
-    def call(self, positional: list[str], environ: Mapping[str, str]) -> Invocation:
+    def call(self, command: str, positional: list[str], environ: Mapping[str, str]) -> Invocation:
         # pip reads constraints first, so their options come first, too.
         for path in self.values.get("constraints") or ():
             self._file(path, constraint=True)
@@ -106,6 +115,7 @@ class _Reading:
         if not self.values.get("ignore_dependencies"):
             self.lines += [found for line in self.lines if not line.constraint for found in toml_sources.dependencies(line)]
         return Invocation(
+            command,
             tuple(self.lines),
             tuple(self.locks.values()),
             tuple(self.index_urls),
@@ -179,16 +189,46 @@ def _home(link: str) -> str:
 def _cache_dir(value: str | bool | None, environ: Mapping[str, str]) -> str | None:
     if value is False or value == "":
         return None
-    folder = os.path.realpath(os.path.expanduser(value) if isinstance(value, str) else pip_config.cache_folder(environ))
-    return folder if _is_ours(folder) else None
+    folder = _folder(value, environ)
+    return folder if _is_ours(_existing(folder)) else None
+
+
+def _folder(value: str | bool | None, environ: Mapping[str, str]) -> str:
+    return os.path.realpath(os.path.expanduser(value) if isinstance(value, str) else pip_config.cache_folder(environ))
+
+
+def why_no_cache(call: Invocation, environ: Mapping[str, str]) -> str:
+    """Return why a *call* has no cache: the setting, or the user to whom the folder belongs."""
+    value = call.values.get("cache_dir")
+    if value is False or value == "":
+        return "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
+    folder = _existing(_folder(value, environ))
+    if os.geteuid() != 0:
+        return f"you must not write to {folder}, which belongs to {_owner(folder)}"
+    return f"{folder} belongs to {_owner(folder)}, and root does not use it; run the command as that user, or with sudo -H"
+
+
+def _owner(path: str) -> str:
+    import pwd
+
+    number = os.stat(path).st_uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
+def _existing(folder: str) -> str:
+    """Return *folder*, or the nearest folder above it that exists."""
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _is_ours(folder: str) -> bool:
     """Return whether pip uses this cache folder. It ignores another user's folder (``utils/filesystem.check_path_owner``)."""
     if not hasattr(os, "geteuid"):  # pragma: no cover (Windows)
         return True
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
     if os.geteuid() != 0:
         return os.access(folder, os.W_OK)
     try:

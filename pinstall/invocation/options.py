@@ -1,4 +1,4 @@
-"""The options of ``pip install``, pip 23.0 to 26.3, as one table.
+"""The options of ``pip install``, ``download``, ``wheel`` and ``lock``, pip 23.0 to 26.3, as one table.
 
 pinstall parses with the standard library's ``optparse``, as pip does. So clusters (``-qrFILE``), ``--name=value``, unambiguous
 abbreviations and ``--`` have the same meaning as in pip.
@@ -6,6 +6,7 @@ abbreviations and ``--`` have the same meaning as in pip.
 
 from __future__ import annotations
 
+import itertools
 import optparse
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -20,7 +21,9 @@ class UnreadableCallError(Exception):
 
 
 class Row(NamedTuple):
-    """One option: its spellings, its kind, and the pip versions that have it (from ``since`` to ``until``, inclusive).
+    """One option: its spellings, its kind, and the pip versions and commands that have it.
+
+    The versions are those from ``since`` to ``until``, inclusive; ``commands`` are separated by spaces.
 
     ``dest`` is pip's name of the value. ``in_file`` is True if requirements files may contain the option. ``action`` is one of
 
@@ -37,7 +40,12 @@ class Row(NamedTuple):
     since: Version = (0,)
     until: Version = (999,)
     in_file: bool = False
+    commands: str = "install download wheel lock"
 
+
+COMMANDS = ("install", "download", "wheel", "lock")
+_INSTALL = "install"
+_BUILDS = "install wheel lock"
 
 TABLE = (
     Row("-r --requirement", "list", "requirements", in_file=True),
@@ -46,43 +54,48 @@ TABLE = (
     Row("--requirements-from-script", "list", "requirements_from_scripts", since=(26, 0)),
     Row("--no-deps --no-dependencies", "flag", "ignore_dependencies"),
     Row("--only-deps --only-dependencies", "flag", "only_dependencies", since=(26, 2)),
-    Row("-e --editable", "list", "editables", in_file=True),
-    Row("--dry-run", "flag", "dry_run"),
-    Row("-t --target", "value", "target_dir"),
-    Row("--platform", "list", "platforms"),
-    Row("--python-version", "raw", "python_version"),
-    Row("--implementation", "value", "implementation"),
-    Row("--abi", "list", "abis"),
-    Row("--user", "flag", "use_user_site"),
-    Row("--no-user", "unflag", "use_user_site"),
-    Row("--root", "value", "root_path"),
-    Row("--prefix", "value", "prefix_path"),
+    Row("-e --editable", "list", "editables", in_file=True, commands=_BUILDS),
+    Row("--dry-run", "flag", "dry_run", commands=_INSTALL),
+    Row("-t --target", "value", "target_dir", commands=_INSTALL),
+    Row("--platform", "list", "platforms", commands="install download"),
+    Row("--python-version", "raw", "python_version", commands="install download"),
+    Row("--implementation", "value", "implementation", commands="install download"),
+    Row("--abi", "list", "abis", commands="install download"),
+    Row("--user", "flag", "use_user_site", commands=_INSTALL),
+    Row("--no-user", "unflag", "use_user_site", commands=_INSTALL),
+    Row("--root", "value", "root_path", commands=_INSTALL),
+    Row("--prefix", "value", "prefix_path", commands=_INSTALL),
     Row("--src --source --source-dir --source-directory", "raw", "src_dir"),
-    Row("-U --upgrade", "flag", "upgrade"),
-    Row("--upgrade-strategy", "value", "upgrade_strategy"),
-    Row("--force-reinstall", "flag", "force_reinstall"),
-    Row("-I --ignore-installed", "flag", "ignore_installed"),
+    Row("-U --upgrade", "flag", "upgrade", commands=_INSTALL),
+    Row("--upgrade-strategy", "value", "upgrade_strategy", commands=_INSTALL),
+    Row("--force-reinstall", "flag", "force_reinstall", commands=_INSTALL),
+    Row("-I --ignore-installed", "flag", "ignore_installed", commands=_INSTALL),
     Row("--ignore-requires-python", "flag", "ignore_requires_python"),
     Row("--no-build-isolation", "unflag", "build_isolation"),
     Row("--use-pep517", "flag", "use_pep517"),
     Row("--no-use-pep517", "unflag", "use_pep517", until=(25, 2)),
     Row("--check-build-dependencies", "flag", "check_build_deps"),
-    Row("--break-system-packages", "flag", "override_externally_managed", since=(23, 0, 1)),
-    Row("--config-settings", "raw", "config_settings", until=(23, 0)),
-    Row("-C --config-settings", "raw", "config_settings", since=(23, 1), in_file=True),
-    Row("--install-option", "list", "install_options", until=(23, 0), in_file=True),
-    Row("--global-option", "list", "global_options", until=(25, 2), in_file=True),
-    Row("--compile", "flag", "compile"),
-    Row("--no-compile", "unflag", "compile"),
-    Row("--no-warn-script-location", "unflag", "warn_script_location"),
-    Row("--no-warn-conflicts", "unflag", "warn_about_conflicts"),
+    Row("--break-system-packages", "flag", "override_externally_managed", since=(23, 0, 1), commands=_INSTALL),
+    Row("--config-settings", "raw", "config_settings", until=(23, 0), commands=_BUILDS),
+    Row("-C --config-settings", "raw", "config_settings", since=(23, 1), in_file=True, commands=_BUILDS),
+    Row("--install-option", "list", "install_options", until=(23, 0), in_file=True, commands=_INSTALL),
+    Row("--global-option", "list", "global_options", until=(25, 2), in_file=True, commands="install download wheel"),
+    Row("--compile", "flag", "compile", commands=_INSTALL),
+    Row("--no-compile", "unflag", "compile", commands=_INSTALL),
+    Row("--no-warn-script-location", "unflag", "warn_script_location", commands=_INSTALL),
+    Row("--no-warn-conflicts", "unflag", "warn_about_conflicts", commands=_INSTALL),
     Row("--require-hashes", "flag", "require_hashes", in_file=True),
     Row("--no-require-hashes", "flag", "no_require_hashes", since=(26, 2), in_file=True),
     Row("--progress-bar", "value", "progress_bar"),
-    Row("--root-user-action", "value", "root_user_action"),
-    Row("--report", "value", "json_report_file"),
+    Row("--root-user-action", "value", "root_user_action", commands=_INSTALL),
+    Row("--report", "value", "json_report_file", commands=_INSTALL),
     Row("--group", "raw", "dependency_groups", since=(25, 1)),
     Row("--no-clean", "flag", "no_clean"),
+    Row("-d --dest --destination-dir --destination-directory", "value", "download_dir", commands="download"),
+    Row("-w --wheel-dir", "value", "wheel_dir", commands="wheel"),
+    Row("--build-option", "list", "build_options", until=(25, 2), commands="wheel"),
+    Row("--no-verify", "flag", "no_verify", commands="wheel"),
+    Row("-o --output", "value", "output_file", commands="lock"),
     Row("--pre", "flag", "pre", in_file=True),
     Row("--all-releases", "raw", "all_releases", since=(26, 0), in_file=True),
     Row("--only-final", "raw", "only_final", since=(26, 0), in_file=True),
@@ -146,9 +159,15 @@ _OPTPARSE: dict[str, dict[str, Any]] = {
 }
 
 
-def table(pip: Version) -> Iterator[Row]:
-    """Yield the options of version *pip* of pip."""
-    return (row for row in TABLE if row.since <= pip[: len(row.since)] and pip[: len(row.until)] <= row.until)
+def table(pip: Version, command: str = "") -> Iterator[Row]:
+    """Yield the options of version *pip* of pip, for one *command* or for all."""
+    found = (row for row in TABLE if row.since <= pip[: len(row.since)] and pip[: len(row.until)] <= row.until)
+    return (row for row in found if not command or command in row.commands.split())
+
+
+def general() -> Iterator[Row]:
+    """Yield the options that pip takes before a command, too, whatever its version is."""
+    return itertools.dropwhile(lambda row: row.dest != "help", TABLE)
 
 
 def file_table(pip: Version) -> Iterator[Row]:
@@ -170,12 +189,12 @@ def parser(rows: Iterator[Row]) -> optparse.OptionParser:
     return made
 
 
-def end(arguments: Sequence[str], pip: Version) -> int:
-    """Return the index in *arguments* after all options of version *pip* of pip, and before a ``--`` that ends them.
+def end(arguments: Sequence[str], pip: Version, command: str) -> int:
+    """Return the index in the *arguments* of a pip *command* after all options, and before a ``--`` that ends them.
 
-    An unknown version, ``()``, counts as the newest. Raises `UnreadableCallError` if pip would refuse the arguments.
+    An unknown version *pip*, ``()``, counts as the newest. Raises `UnreadableCallError` if pip would refuse the arguments.
     """
-    made = parser(table(pip or (999,)))
+    made = parser(table(pip or (999,), command))
     parse(made, arguments, {})
     if "--" not in arguments:
         return len(arguments)

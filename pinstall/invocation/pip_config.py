@@ -18,8 +18,8 @@ _FALSE = ("n", "no", "f", "false", "off", "0")
 _NOT_CONFIGURATION = ("version", "help")
 
 
-def defaults(rows: Iterable[Row], environ: Mapping[str, str], prefix: str, *, isolated: bool) -> dict[str, Any]:
-    """Return the configured values of the options *rows*, by ``dest``.
+def defaults(rows: Iterable[Row], environ: Mapping[str, str], prefix: str, command: str, *, isolated: bool) -> dict[str, Any]:
+    """Return the configured values of the options *rows* of a pip *command*, by ``dest``.
 
     *prefix* is the environment's; its ``pip.conf`` is pip's "site" file. With *isolated*, pip ignores variables and the user's
     files. Raises `UnreadableCallError` for a value or file that pip would refuse.
@@ -27,7 +27,7 @@ def defaults(rows: Iterable[Row], environ: Mapping[str, str], prefix: str, *, is
     by_name = {name[2:]: row for row in rows for name in row.names.split() if name.startswith("--")}
     found: dict[str, Any] = {}
     off = False
-    for name, text in _settings(environ, prefix, isolated=isolated):
+    for name, text in _settings(environ, prefix, command, isolated=isolated):
         row = by_name.get(name)
         if row is not None and text:
             found[row.dest] = _value(row, text, found.get(row.dest))
@@ -76,9 +76,9 @@ def _count(text: str) -> int:
     raise UnreadableCallError(f"{text!r} is not a count")
 
 
-def _settings(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> Iterator[tuple[str, str]]:
-    """Yield (option name, text). Later ones override earlier ones: [global], [install], variables (in pip, a section, too)."""
-    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
+def _settings(environ: Mapping[str, str], prefix: str, command: str, *, isolated: bool) -> Iterator[tuple[str, str]]:
+    """Yield (option name, text). Later ones override earlier ones: [global], [COMMAND], variables (in pip, a section, too)."""
+    sections: dict[str, dict[str, str]] = {"global": {}, command: {}, ":env:": {}}
     for path in files(environ, prefix, isolated=isolated):
         if os.path.exists(path):
             for section, items in _read(path).items():
@@ -88,7 +88,7 @@ def _settings(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> Ite
             name = variable[4:].lower()
             if variable.startswith("PIP_") and name not in _NOT_CONFIGURATION:
                 sections[":env:"][_normalize(name)] = text
-    for section in ("global", "install", ":env:"):
+    for section in ("global", command, ":env:"):
         yield from sections[section].items()
 
 

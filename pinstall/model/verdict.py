@@ -67,6 +67,7 @@ class Evidence(NamedTuple):
     For an index page:
 
     - ``listed``: whether any index or folder of the pin's lists the pinned version or file.
+    - ``other_hashes``: whether one lists the pinned version, but none of its files has a pinned hash.
     - ``fresh``: whether pip would use the page without asking the server.
     - ``age``: the page's age in seconds.
 
@@ -86,6 +87,7 @@ class Evidence(NamedTuple):
     unreadable: str = ""
     given: frozenset[str] = frozenset()
     listed: bool = True
+    other_hashes: bool = False
     fresh: bool = False
     age: float = 0
     record: BuildRecord | None = None
@@ -165,7 +167,7 @@ def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
 
 
 def _version_of_source(pin: Pin) -> Version | None:
-    """Return the version in the file name of the sdist at the pin's URL; None if there is none."""
+    """Return the version in the file name of the sdist at the pin's URL; None without one."""
     found = label(link(pin.url).filename, pin.project) if pin.url else None
     return found.version if found else None
 
@@ -192,8 +194,19 @@ def _page(_pin: Pin, _entry: HttpEntry, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
     if evidence.fresh and not evidence.listed:
-        return Delete("stale-page", f"it is {evidence.age:.0f} s old and does not list the pinned version")
+        lists = (
+            "lists the pinned version with other hashes only" if evidence.other_hashes else "does not list the pinned version"
+        )
+        return Delete("stale-page", f"it is {_duration(evidence.age)} old and {lists}")
     return Keep()
+
+
+def _duration(seconds: float) -> str:
+    """Return a number of seconds in words that nobody takes for the status of a response, such as "404 s old"."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 _DECIDE = {"download": _download, "metadata": _metadata, "page": _page}

@@ -221,8 +221,11 @@ def _restore_http(cache: str, entry: HttpEntry) -> bool:
         return False
     _make_pip_folder(os.path.dirname(places[0]))
     note = _move_note(cache, entry.key)
-    with suppress(FileNotFoundError):
+    try:
         os.replace(store.note(entry), note)
+    except FileNotFoundError:  # an earlier pinstall gave the note another name: `sweep` must know of the move all the same
+        with open(note, "wb"):
+            pass
     # The body first, so that pip never finds a head alone.
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):
         os.replace(path, place)
@@ -355,7 +358,7 @@ def has_wheel(folder: str) -> bool:
 def touch(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     """Update a stored build's time of use, and cancel the deletion that `leave` has scheduled for its copy in pip's folder."""
     stay(cache, entry)
-    path = os.path.join(cache, FOLDER, *store.build_parts(entry.wheel_key, record.wheel), store.RECORD)
+    path = os.path.join(store.record_folder(cache, entry, record.wheel), store.RECORD)
     if os.path.realpath(path) == path:
         with suppress(OSError):
             os.utime(path)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import ORIGIN, HttpEntry, names, stamp, stamp_of
 from pinstall.pip_cache.http_entries import is_spent
-from pinstall.storage import store, view
+from pinstall.storage import build_notes, store, view
 from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
 from pinstall.storage.files import UNFINISHED
 from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, markers
@@ -52,22 +52,29 @@ def has_litter(cache: str) -> bool:
     """Return whether `sweep` may have work to do: leftovers of a killed call, or files of a call that is still running."""
     try:
         return bool(
-            markers(cache) or view.names(cache) or names(os.path.join(cache, FOLDER, UNFINISHED)) or _expired_notes(cache)
+            markers(cache)
+            or view.names(cache)
+            or build_notes.names(cache)
+            or names(os.path.join(cache, FOLDER, UNFINISHED))
+            or _expired_notes(cache)
         )
     except OSError:
         return True  # sweep will report the error
 
 
-def sweep(cache: str) -> None:
+def sweep(cache: str, *, at_once: bool = False) -> None:
     """Remove the markers, views and unfinished files of killed calls, expired spent entries, and records without a wheel.
+
+    *at_once* removes spent entries that have not expired, too: no other pip is running that may be asking about them.
 
     While a call is running, removes only the markers and views of killed ones. Raises `OSError`.
     """
     alive = live_calls(cache)
     view.sweep(cache, alive)
+    build_notes.sweep(cache, alive)
     if alive:
         return  # running calls may be writing these files
-    _clear_expired(cache)
+    _clear_spent(cache, at_once=at_once)
     unfinished = made_folder(cache, UNFINISHED)
     for name in names(unfinished):
         if keys.is_http_key(name):
@@ -117,10 +124,10 @@ def _expired_notes(cache: str) -> list[str]:
     return [path for path, modified in found if now - modified > _GRACE_PERIOD]
 
 
-def _clear_expired(cache: str) -> None:
-    """Delete the entries whose notes have expired and that are still spent or left. Raises `OSError`."""
-    made_folder(cache, SPENT)  # raises if a symbolic link is in the way
-    for note in _expired_notes(cache):
+def _clear_spent(cache: str, *, at_once: bool) -> None:
+    """Delete the entries that are still spent or left and whose notes have expired; *at_once*: all. Raises `OSError`."""
+    folder = made_folder(cache, SPENT)  # raises if a symbolic link is in the way
+    for note in [os.path.join(folder, name) for name in names(folder)] if at_once else _expired_notes(cache):
         if _clear_noted(cache, note):
             os.unlink(note)
 

@@ -11,13 +11,16 @@ import os
 import re
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from filelock import BaseFileLock
+
 FOLDER = "pinstall"
 CALLS = "calls"
+_HOLDER = "holder"
 DEFAULT_TIMEOUT = 30.0
 _LONGEST = 1e9  # 31 years
 _PATIENCE = 1.0  # seconds to wait before telling the user
@@ -50,42 +53,68 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     Waits at most *seconds*; after one second, calls *say* with a line that names the holder. Raises `LockTimeoutError`, and
     `OSError` if the cache cannot be written.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     path = os.path.join(made_folder(cache), "lock")
-    lock = FileLock(path, mode=_mode(cache), on_acquired=_sign)
+    holder = os.path.join(made_folder(cache), _HOLDER)
+    lock = _file_lock(path, mode=_mode(cache))
     try:
-        _acquire(lock.acquire, path, seconds, say)
+        _acquire(lock, holder, seconds, say)
     except Timeout as error:
-        raise LockTimeoutError(f"{_holder(path)} held the lock of pip's cache for more than {seconds:g} s") from error
+        raise LockTimeoutError(f"{_name(holder)} held the lock of pip's cache for more than {seconds:g} s") from error
+    except NotImplementedError as error:  # filelock before 4.0, on a file system without locks
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), path) from error
     try:
+        _sign(holder, _mode(cache))
         yield
     finally:
         lock.release()
 
 
-def _acquire(acquire: Callable[..., object], path: str, seconds: float, say: Callable[[str], None]) -> None:
+def _file_lock(path: str, **options: Any) -> BaseFileLock:
+    import warnings
+
+    from filelock import FileLock
+
+    # Where a file system has no locks, filelock says so, and falls back to files. `pinstall-cache doctor` tells it, too.
+    warnings.filterwarnings("ignore", "flock not supported")
+    return FileLock(path, **options)
+
+
+def _acquire(lock: BaseFileLock, holder: str, seconds: float, say: Callable[[str], None]) -> None:
     from filelock import Timeout
 
     try:
-        acquire(timeout=min(seconds, _PATIENCE), poll_interval=0.01)
+        lock.acquire(timeout=min(seconds, _PATIENCE), poll_interval=0.01)
     except Timeout:
+        _probe(lock.lock_file)
         if seconds <= _PATIENCE:
             raise
-        say(f"waiting for {_holder(path)}, which is changing pip's cache (at most {seconds:g} s, PINSTALL_LOCK_TIMEOUT)")
-        acquire(timeout=seconds - _PATIENCE)
+        say(f"waiting for {_name(holder)}, which is changing pip's cache (at most {seconds:g} s, PINSTALL_LOCK_TIMEOUT)")
+        lock.acquire(timeout=seconds - _PATIENCE)
 
 
-def _sign(descriptor: int) -> None:
-    """Write our process number to the lock file for the waiting ones; not on Windows, where a locked file cannot be read."""
-    if hasattr(os, "pwrite"):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+def _probe(path: str) -> None:
+    """Raise the `OSError` with which the file system of *path* refuses locks, for which filelock before 4.0 waits in vain."""
+    with suppress(ImportError, BlockingIOError):
+        import fcntl
+
+        with open(path, "rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _holder(path: str) -> str:
+def _sign(holder: str, mode: int) -> None:
+    """Write our process number to the file *holder* for the waiting ones: filelock before 4.0 empties the lock file itself."""
+    _remove(holder)
+    with suppress(OSError):
+        descriptor = os.open(holder, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(str(os.getpid()))
+
+
+def _name(holder: str) -> str:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(holder, encoding="ascii", errors="replace") as file:
             text = file.read(20).strip()
     except OSError:
         text = ""
@@ -98,15 +127,13 @@ def call_marker(cache: str) -> Iterator[str | None]:
 
     Yields the call's name; None if the marker cannot be made. In a read-only cache, no other pinstall moves anything either.
     """
-    from filelock import FileLock
-
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
     path = ""
     try:
         path = os.path.join(made_folder(cache, CALLS), name)
-        mark = FileLock(path, mode=_mode(cache))
+        mark = _file_lock(path, mode=_mode(cache))
         mark.acquire(timeout=1)  # another pinstall may be testing the marker (`live_calls`)
-    except OSError:
+    except (OSError, NotImplementedError):
         _remove(path)  # an unlockable marker would look like a call that never ends
         yield None
         return
@@ -135,7 +162,7 @@ def markers(cache: str) -> list[str]:
 
 def live_calls(cache: str) -> set[str]:
     """Return the names of the running calls, and remove the markers of killed ones. Raises `OSError`."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     found: set[str] = set()
     there = markers(cache)
@@ -145,9 +172,9 @@ def live_calls(cache: str) -> set[str]:
         if os.path.islink(path) or not os.path.isfile(path):
             continue
         try:
-            with FileLock(path, timeout=0):
+            with _file_lock(path, timeout=0):
                 _remove(path)
-        except (Timeout, OSError):
+        except (Timeout, OSError, NotImplementedError):
             found.add(name)
     return found
 

@@ -101,25 +101,30 @@ class Sandbox:
         with self.entered(environ):
             return pip_config.files(environ, self.prefix, isolated=isolated), pip_config.cache_folder(environ)
 
-    def read(self, argv: list[str], environ: dict[str, str], pip: options.Version) -> Invocation | UnreadableCallError:
+    def read(
+        self, argv: list[str], environ: dict[str, str], pip: options.Version, command: str = "install"
+    ) -> Invocation | UnreadableCallError:
         """Read a call as pinstall does; return the error if pinstall cannot read it."""
         try:
             with self.entered(environ):
-                return invocation.unlocked(invocation.read(argv, environ, self.prefix, pip), {}, None)
+                return invocation.unlocked(invocation.read(argv, environ, self.prefix, pip, command), {}, None)
         except UnreadableCallError as error:
             return error
 
 
-def compare(judges: Iterable[Judge], sandbox: Sandbox, argv: list[str], environ: dict[str, str] | None = None) -> None:
-    """Assert that pinstall reads a call as each pip in *judges* does."""
+def compare(
+    judges: Iterable[Judge], sandbox: Sandbox, argv: list[str], environ: dict[str, str] | None = None, command: str = "install"
+) -> None:
+    """Assert that pinstall reads the call of a *command* as each pip in *judges* does."""
     for judge in judges:
-        _compare(judge, sandbox, argv, environ)
+        if command != "lock" or judge.version >= (25, 1):
+            _compare(judge, sandbox, argv, environ, command)
 
 
-def _compare(judge: Judge, sandbox: Sandbox, argv: list[str], environ: dict[str, str] | None) -> None:
+def _compare(judge: Judge, sandbox: Sandbox, argv: list[str], environ: dict[str, str] | None, command: str) -> None:
     variables = {**sandbox.environ, **(environ or {})}
-    theirs = judge.ask("call", argv=argv, environ=variables, prefix=sandbox.prefix, folder=sandbox.folder)
-    ours = sandbox.read(argv, variables, judge.version)
+    theirs = judge.ask("call", argv=argv, environ=variables, prefix=sandbox.prefix, folder=sandbox.folder, name=command)
+    ours = sandbox.read(argv, variables, judge.version, command)
     if isinstance(ours, UnreadableCallError):
         assert theirs is None, f"pip {judge.name} reads what we refuse: {ours}"
         return
@@ -144,11 +149,11 @@ def _compare(judge: Judge, sandbox: Sandbox, argv: list[str], environ: dict[str,
 
 def _compare_values(ours: Invocation, theirs: dict[str, Any]) -> None:
     assert {name: sorted(names) for name, names in ours.formats._asdict().items()} == theirs["formats"]
-    written = [text.partition("=") for text in ours.values["config_settings"] or ()]
-    for key, held in (theirs["values"]["config_settings"] or {}).items():  # pip 23.0 keeps only the last value of a key
+    written = [text.partition("=") for text in ours.values.get("config_settings") or ()]
+    for key, held in (theirs["values"].get("config_settings") or {}).items():  # pip 23.0 keeps only the last value of a key
         expected = [value for name, _, value in written if name == key]
         assert (expected if isinstance(held, list) else expected[-1:]) == (held if isinstance(held, list) else [held])
-    assert {key for key, _, _ in written} == set(theirs["values"]["config_settings"] or {})
+    assert {key for key, _, _ in written} == set(theirs["values"].get("config_settings") or {})
     for dest, value in ours.values.items():
         if dest in _TAKEN_APART or (dest == "version" and dest not in theirs["values"]):
             continue

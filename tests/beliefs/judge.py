@@ -76,9 +76,11 @@ def _rows(options: Any) -> list[dict[str, Any]]:
     ]
 
 
-def options() -> list[dict[str, Any]]:
-    """Return all options of ``pip install``."""
-    return _rows(pip.commands.create_command("install").parser.option_list_all)
+def options(command: str) -> list[dict[str, Any]] | None:
+    """Return all options of a *command*; None if this pip does not have it."""
+    if command not in pip.commands.commands_dict:
+        return None
+    return _rows(pip.commands.create_command(command).parser.option_list_all)
 
 
 def file_options() -> list[dict[str, Any]]:
@@ -90,8 +92,8 @@ def _exit(status: int = 0, message: str | None = None) -> None:
     raise SystemExit(message or status)
 
 
-def _command(argv: list[str]) -> Any:
-    made = pip.commands.create_command("install", isolated="--isolated" in argv)
+def _command(argv: list[str], name: str) -> Any:
+    made = pip.commands.create_command(name, isolated="--isolated" in argv)
     made.parser.print_usage = lambda *_: None
     made.parser.exit = _exit
     # The parsers share these defaults and append to them, because a pip process parses only once.
@@ -104,13 +106,14 @@ def _session() -> Any:
     return pip.network__session.PipSession()
 
 
-def call(argv: list[str], environ: dict[str, str], prefix: str, folder: str) -> dict[str, Any]:
-    """Return how ``pip install ARGV`` reads its input, up to the point where it would search for anything."""
+def call(argv: list[str], environ: dict[str, str], prefix: str, folder: str, name: str = "install") -> dict[str, Any]:
+    """Return how the pip command *name* reads its input, up to the point where it would search for anything."""
     with _sandbox(environ, prefix, folder):
-        command = _command(argv)
+        command = _command(argv, name)
         defaults = _plain(command.parser.defaults)
         values, positional = command.parse_args(list(argv))
         found = {"defaults": defaults, "values": _plain(vars(values)), "verbosity": values.verbose - values.quiet}
+        values.ensure_value("editables", [])  # as `DownloadCommand.run` does
         session = _session()
         finder = command._build_package_finder(options=values, session=session)
         found["lines"] = _lines(command, values, positional, finder, session)

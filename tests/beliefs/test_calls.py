@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pinstall.invocation.options import COMMANDS
 from pinstall.pip_process import Given
 from tests.beliefs.calls import SETTINGS, Sandbox, compare
 
@@ -235,9 +236,11 @@ _URLS = st.sampled_from(["https://h/simple", "https://u:p@h/simple/", "relative"
 _VALUES = st.one_of(_URLS, st.sampled_from(["1", "0", "true", "no", "maybe", "2", "-1", "~", "k=v", ":all:", "x,y"]))
 _SWITCHES = """
     -q -v -qv -U -I -qqU --user --no-user --dry-run --no-index --no-deps --pre --upgrade --no-cache-dir --force-rein --no-input
+    --no-verify
     --isolated --no-color --require-hashes --quiet --verb --no-build-isolation --compile --no-comp --ignore-inst --prefer
 """
 _WITH_VALUE = """
+    -d -w -o --dest --wheel-dir --output --build-option
     -e -i -f -t -qf -vf --index-url --extra-index-url --find-links --cache-dir --target --root --prefix --trusted-host --log
     --proxy --cert --find --extra-i --cache --platform --abi --pyp --no-binary --only-binary --config-settings
 """
@@ -254,7 +257,8 @@ _CONFIGURED = """
 """
 _NAMES = _CONFIGURED.split()
 _ENVIRON = st.dictionaries(st.sampled_from([f"PIP_{name.replace('-', '_').upper()}" for name in _NAMES]), _VALUES, max_size=3)
-_ITEMS = st.lists(st.tuples(st.sampled_from(["global", "install", "list"]), st.sampled_from(_NAMES), _VALUES), max_size=3)
+_SECTIONS = st.sampled_from(["global", "install", "wheel", "list"])
+_ITEMS = st.lists(st.tuples(_SECTIONS, st.sampled_from(_NAMES), _VALUES), max_size=3)
 
 
 def _configuration(items: list[tuple[str, str, str]]) -> str:
@@ -265,24 +269,32 @@ def _configuration(items: list[tuple[str, str, str]]) -> str:
 
 
 @given(
+    command=st.sampled_from(["install", *COMMANDS]),
     argv=st.lists(_ARGUMENTS, max_size=5).map(lambda groups: [argument for group in groups for argument in group]),
     environ=_ENVIRON,
     site=_ITEMS,
     user=_ITEMS,
 )
-@example(argv=[], environ={"PIP_CACHE_DIR": "/x"}, site=[("global", "no-cache-dir", "1")], user=[])
+@example(command="install", argv=[], environ={"PIP_CACHE_DIR": "/x"}, site=[("global", "no-cache-dir", "1")], user=[])
 @SETTINGS
 def test_arbitrary_calls(
-    judges: list[Judge], scratch: Path, *, argv: list[str], environ: dict[str, str], site: list[Any], user: list[Any]
+    judges: list[Judge],
+    scratch: Path,
+    *,
+    command: str,
+    argv: list[str],
+    environ: dict[str, str],
+    site: list[Any],
+    user: list[Any],
 ) -> None:
     sandbox = Sandbox(scratch)
     sandbox.configure("site", _configuration(site))
     sandbox.configure("user", "")
-    compare(judges, sandbox, argv, environ)
+    compare(judges, sandbox, argv, environ, command)
     sandbox.configure("user", _configuration(user))
     # Some pips of 2025 also read values that a stronger file overrides: they may refuse such a value, and an empty value of
     # the stronger file does not hide it.
-    compare((judge for judge in judges if judge.version[0] != 25), sandbox, argv, environ)
+    compare((judge for judge in judges if judge.version[0] != 25), sandbox, argv, environ, command)
 
 
 @given(argv=st.lists(_ARGUMENTS, max_size=5).map(lambda groups: [argument for group in groups for argument in group]))

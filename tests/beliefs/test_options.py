@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pinstall.invocation import options
 
 if TYPE_CHECKING:
@@ -35,9 +37,12 @@ def _actions(row: Row) -> list[tuple[str, int]]:
     }[row.action]
 
 
-def test_the_table_has_the_options_of_pip_install(judge: Judge) -> None:
-    theirs = {" ".join(row["names"]): row for row in judge.ask("options")}
-    ours = {row.names: row for row in options.table(judge.version)}
+@pytest.mark.parametrize("command", options.COMMANDS)
+def test_the_table_has_the_options_of_each_command(judge: Judge, command: str) -> None:
+    asked = judge.ask("options", command=command)
+    assert (asked is None) == (command == "lock" and judge.version < (25, 1))
+    theirs = {" ".join(row["names"]): row for row in asked or ()}
+    ours = {row.names: row for row in options.table(judge.version, command) if theirs}
     assert sorted(ours) == sorted(theirs)
     for names, row in ours.items():
         assert (theirs[names]["action"], theirs[names]["takes"]) in _actions(row), names
@@ -65,6 +70,6 @@ def test_options_with_one_dest_have_one_action(judge: Judge) -> None:
 
 def test_no_pip_has_the_option_of_pinstall(judge: Judge) -> None:
     """Nor would a pip take ``--explain`` for an option of its own, as it takes abbreviations."""
-    names = [name for row in judge.ask("options") for name in row["names"]]
+    names = [name for row in judge.ask("options", command="install") for name in row["names"]]
     assert "--dry-run" in names
     assert [name for name in names if name.startswith("--explain")] == []

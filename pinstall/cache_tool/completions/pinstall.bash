@@ -10,12 +10,14 @@ _pinstall() {
     COMPREPLY=($(
         COMP_WORDS="pip install ${COMP_WORDS[*]:1}" COMP_CWORD=$((COMP_CWORD + 1)) PIP_AUTO_COMPLETE=1 "$pip" 2>/dev/null
     ))
+    [[ ${COMP_WORDS[COMP_CWORD]} == --* && --explain == "${COMP_WORDS[COMP_CWORD]}"* ]] && COMPREPLY+=(--explain)
+    return 0
 }
 
 _pinstall_cache() {
     local current=${COMP_WORDS[COMP_CWORD]} word command='' choices
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-        case $word in dir | info | list | remove | purge | verify | restore | prune | stats | doctor | map | completion) command=$word && break ;; esac
+        case $word in dir | info | list | show | remove | purge | verify | restore | prune | stats | doctor | map | completion) command=$word && break ;; esac
     done
     case ${COMP_WORDS[COMP_CWORD - 1]} in
         --cache-dir | --python) return ;; # a path: bash's own
@@ -26,7 +28,7 @@ _pinstall_cache() {
         completion) choices='bash fish zsh' ;;
         *)
             case $command in
-                '') choices='dir info list remove purge verify restore prune stats doctor map completion' ;;
+                '') choices='dir info list show remove purge verify restore prune stats doctor map completion' ;;
                 list) choices='--format --columns' ;;
                 verify) choices='--fix' ;;
                 prune) choices='--older-than --dry-run' ;;

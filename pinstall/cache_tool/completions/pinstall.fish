@@ -13,10 +13,11 @@ function __fish_complete_pinstall
 end
 
 complete --command pinstall --arguments '(__fish_complete_pinstall)'
+complete --command pinstall --long-option explain
 complete --command pinstall --short-option r --long-option requirement --require-parameter --force-files
 complete --command pinstall --short-option c --long-option constraint --require-parameter --force-files
 
-set -l commands dir info list remove purge verify restore prune stats doctor map completion
+set -l commands dir info list show remove purge verify restore prune stats doctor map completion
 complete --command pinstall-cache --no-files
 complete --command pinstall-cache --condition "not __fish_seen_subcommand_from $commands" --arguments "$commands"
 complete --command pinstall-cache --condition '__fish_seen_subcommand_from completion' --arguments 'bash fish zsh'

@@ -9,6 +9,7 @@ _pinstall() {
     found=(${(f)"$(
         COMP_WORDS="pip install ${words[2,-1]}" COMP_CWORD=$CURRENT PIP_AUTO_COMPLETE=1 $pip 2>/dev/null
     )"})
+    [[ $words[CURRENT] == --* ]] && found+=(--explain)
     case $words[CURRENT-1] in
         -r | --requirement | -c | --constraint) _files ;;
         *) [[ -n $found ]] && compadd -- $found || _files ;;
@@ -16,7 +17,7 @@ _pinstall() {
 }
 
 _pinstall_cache() {
-    local command=${${(M)words[2,CURRENT-1]:#(dir|info|list|remove|purge|verify|restore|prune|stats|doctor|map|completion)}[1]}
+    local command=${${(M)words[2,CURRENT-1]:#(dir|info|list|show|remove|purge|verify|restore|prune|stats|doctor|map|completion)}[1]}
     local -a choices
     case $words[CURRENT-1] in
         --cache-dir | --python | --html) _files; return ;;
@@ -26,7 +27,7 @@ _pinstall_cache() {
         completion) choices=(bash fish zsh) ;;
         *)
             case $command in
-                '') choices=(dir info list remove purge verify restore prune stats doctor map completion) ;;
+                '') choices=(dir info list show remove purge verify restore prune stats doctor map completion) ;;
                 list) choices=(--format --columns) ;;
                 verify) choices=(--fix) ;;
                 prune) choices=(--older-than --dry-run) ;;

@@ -1,0 +1,65 @@
+"""Check, after ``pip download`` or ``pip wheel`` has succeeded, that the files in its folder are those that were pinned."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pinstall.aftermath.confirm import Discrepancy
+from pinstall.inspection import integrity
+from pinstall.messages import pinned
+from pinstall.model import digest, links
+from pinstall.pip_cache import entries
+from pinstall.pip_cache.entries import LocalFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pinstall.invocation.invocation import Invocation
+    from pinstall.model.pins import Pin
+
+_FOLDERS = {"download": "download_dir", "wheel": "wheel_dir"}
+
+
+def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
+    """Compare the files in the folder of a *call* that succeeded with the *pins* of versions that it requests.
+
+    A missing file, one with another hash, and one that cannot be read to its end contradict the pin. Hashes count only for
+    ``pip download``: the wheel that is built from a pinned file has another one. Returns nothing for other commands.
+    """
+    if call.command not in _FOLDERS or call.has("only_dependencies"):
+        return []
+    folder = os.path.realpath(call.values.get(_FOLDERS[call.command]) or os.curdir)
+    wanted = [pin for pin in pins if pin.requested and pin.has_version]
+    return [found for pin in wanted for found in _compared(pin, folder, exact=call.command == "download")]
+
+
+def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
+    files = [file for file in _files(pin, folder) if not exact or _is_pinned(pin, file)]
+    if not files:
+        lacks = "has no file with a pinned hash" if exact and pin.hashes else "has no file of that version"
+        yield Discrepancy(pin, f"pip succeeded, but {folder} {lacks}: repeat the command; {pinned(pin)}", contradicts=True)
+    for file in files:
+        with entries.open_content(file) as content:
+            found = integrity.archive(content, file.filename)
+        if found.fault:
+            line = f"pip succeeded, but {file.content} is damaged: {found.fault}; {pinned(pin)}"
+            yield Discrepancy(pin, line, contradicts=found.broken or not file.filename.endswith(".whl"))
+
+
+def _files(pin: Pin, folder: str) -> Iterator[LocalFile]:
+    for name in entries.names(folder):
+        label = links.label(name, pin.project)
+        path = os.path.join(folder, name)
+        if label and pin.admits(label.version) and entries.stamp(path) is not None:
+            yield LocalFile("", path, name)
+
+
+def _is_pinned(pin: Pin, file: LocalFile) -> bool:
+    """Return whether a file has one of the pinned hashes, or none is pinned that could be compared."""
+    known = digest.known(pin.hashes)
+    if not known:
+        return True
+    with entries.open_content(file) as content:
+        found = integrity.digests(content, {d.algorithm for d in known})
+    return any(found[d.algorithm] == d.hex.lower() for d in known)

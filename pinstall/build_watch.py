@@ -1,0 +1,676 @@
+"""The runner of build steps: run one step of a build as pip would, and note its questions, which the build record keeps.
+
+pip's process starts it in place of each build step (see `watch_steps`), from a copy outside of the packages. It imports the
+standard library only, and its syntax is that of Python 3.7: it runs in whichever Python builds. Whatever fails in it, the step
+runs. Each note is appended to a file at once, so that forks and steps that end abruptly lose none. A note has no values of
+variables and no output of programs, only the names in the questions and the asking files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+
+TYPE_CHECKING = False  # the module typing would take as long as all else here
+if TYPE_CHECKING:
+    from typing import Any
+
+_TEMPORARY = "/tmp"  # noqa: S108 (where others make their folders)
+_MOST_NOTES = 2000
+_MOST_FOLDERS = 3000
+_LARGEST_FILE = 4 << 20
+# Interpreter options without a value, as pip passes them.
+_OPTIONS = ("-u", "-I", "-E", "-s", "-S", "-P", "-B")
+_WRITES = os.O_WRONLY | os.O_RDWR
+_NATIVE = re.compile(r"(?:-m(?:arch|cpu|tune)|target-cpu|CUDA_ARCHITECTURES(?::\w+)?)[= ]native|-xHost\b")
+# Modules of the standard library that ask in the name of their caller. Others ask for themselves, as tempfile does.
+_BEARERS = frozenset(
+    """
+    _collections_abc _pyio abc ast asyncio codecs collections concurrent configparser contextlib copy csv ctypes fileinput
+    fnmatch functools genericpath glob importlib io itertools json linecache ntpath operator os pathlib pkgutil plistlib
+    posixpath queue re runpy shlex shutil string subprocess tarfile threading tokenize tomllib types typing xml zipfile
+    """.split()  # noqa: SIM905 (a list would take a page)
+)
+# Programs whose own files decide what is built: the names of variables in the text of the source count, too.
+_DECIDERS = re.compile(
+    r"(?:cmake|meson|ninja|g?make|cargo|rustc|maturin|bazel|scons|waf|qmake|go|zig|node|npm|configure|.*\.sh)\d*"
+)
+_SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
+_PYTHON = re.compile(r"(?:python|pypy|pythonw)[\d.]*")
+
+
+class Watch:
+    """Notes the questions of a build step in the file *path*; *folder* is that of its source, *cache* that of pip's cache."""
+
+    def __init__(self, path: str, folder: str, cache: str) -> None:
+        self.path = path
+        self.source = (os.path.join(folder, ""), os.path.join(os.path.realpath(folder), ""))
+        self.library = os.path.dirname(os.__file__)
+        self.seen: set[Any] = set()
+        self.own: set[str] = set()  # variables that the step itself has set
+        self.made: set[str] = set()  # files and folders that the step itself has made
+        self.order: list[Any] = []
+        self.busy: set[int] = set()
+        self.decides = False
+        self.argv = sys.argv[3:]
+        self.overlays = [path for path in sys.path if "pip-build-env-" in path]
+        self.searched = (os.environ.get("PATH") or "").split(os.pathsep)
+        self.inside = self.source + self._own_folders(cache)
+
+    def _own_folders(self, cache: str) -> tuple[str, ...]:
+        """Return the beginnings of paths that no record may hold: of the interpreter, pip's temporary folders and caches."""
+        home = os.path.expanduser("~")
+        found = [self.library, cache, "/proc", "/dev", "/sys", os.path.join(home, ".cache"), os.environ.get("XDG_CACHE_HOME")]
+        found += [sys.prefix, sys.exec_prefix, *sys.path]
+        if sys.base_prefix.count("/") > 2:  # /usr and /usr/local have the libraries of the system, too
+            found.append(sys.base_prefix)
+        folders = {
+            os.path.join(place, "") for path in found if path and path != home for place in (path, os.path.realpath(path))
+        }
+        places = (os.environ.get("TMPDIR") or _TEMPORARY, _TEMPORARY)
+        temporary = {place for path in places for place in (path, os.path.realpath(path))}
+        self.temporary = re.compile("(?:{})/(?:pip-|tmp)".format("|".join(map(re.escape, temporary))))
+        return tuple(folders - {"/", "/usr/"})
+
+    def note(self, *words: Any) -> None:
+        """Append a note to the file, unless it has it. The file is not kept open: a build may close descriptors."""
+        if words in self.seen or len(self.seen) > _MOST_NOTES:
+            return
+        self.seen.add(words)
+        if len(self.seen) > _MOST_NOTES:
+            words = ("cut",)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            os.write(descriptor, (ascii(words) + "\n").encode())
+        finally:
+            os.close(descriptor)
+
+    def quietly(self, act: Any, *args: Any) -> Any:
+        """Return the result of *act*, which this thread runs without any note; None if it fails, or runs already."""
+        thread = _thread()
+        if thread in self.busy:
+            return None
+        self.busy.add(thread)
+        try:
+            return act(*args)
+        except Exception:  # noqa: BLE001 (the build goes on)
+            return None
+        finally:
+            self.busy.discard(thread)
+
+    def asker(self) -> str:
+        """Return the file that asks: its path in the source, or ``@`` and its package; "" if it asks for itself."""
+        frame: Any = sys._getframe(1)  # noqa: SLF001
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name != __file__:
+                found = self._named(name)
+                if found is not None:
+                    return found
+            frame = frame.f_back
+        return "."  # a thread of the build
+
+    def _named(self, name: str) -> str | None:  # noqa: PLR0911
+        """Return how `asker` names a file; None if its caller asks."""
+        if name.startswith("<frozen "):
+            module = name[8:-1].partition(".")[0]
+            return None if module in _BEARERS else ""
+        if name.startswith("<"):
+            return "."  # code without a file, as setup.py is for setuptools
+        if not os.path.isabs(name):
+            return name
+        for folder in self.source:
+            if name.startswith(folder):
+                return name[len(folder) :]
+        if name.endswith("_in_process.py"):
+            return ""
+        if name.startswith(self.library) and "-packages" not in name:
+            module = os.path.splitext(name[len(self.library) + 1 :])[0].replace("\\", "/").split("/")[0]
+            return None if module in _BEARERS else "@distutils" if module == "distutils" else ""
+        for folder in sys.path:
+            if folder and name.startswith(os.path.join(folder, "")):
+                parts = name[len(folder) :].strip("/").split("/")
+                return "@" + os.path.splitext(parts[0])[0]
+        return "@" + os.path.basename(name)
+
+    # What the audit hook sees.
+
+    def see(self, event: str, args: Any) -> None:
+        """Note one audit event; nothing may be raised here."""
+        act = _EVENTS.get(event)
+        if act is not None:
+            self.quietly(act, self, *args)
+
+    def see_open(self, path: Any, _mode: Any, flags: Any) -> None:
+        """Note that a file is read, there or not; remember one that is written."""
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        if not isinstance(path, str):
+            return
+        if isinstance(flags, int) and flags & _WRITES:
+            self.made.add(os.path.abspath(path))
+        elif ".dist-info" in path and path.endswith("METADATA"):
+            by = self.asker()
+            if by and not by.startswith("@"):
+                self.note("distribution", os.path.basename(os.path.dirname(path)), by)
+        else:
+            self.see_path("file", path)
+
+    def see_path(self, kind: str, path: Any) -> None:
+        """Note a question about a path, if it is neither the build's own nor the interpreter's."""
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        if not isinstance(path, str):
+            path = os.fspath(path) if hasattr(path, "__fspath__") else ""
+        if not path or (not os.path.isabs(path) and not path.startswith("..")):
+            return
+        path = os.path.normpath(os.path.abspath(path))
+        if os.path.join(path, "").startswith(self.inside) or self.temporary.match(path) or self._is_made(path):
+            return
+        if any(folder.startswith(os.path.join(path, "")) for folder in self.inside):
+            return  # a folder above one of them
+        by = self.asker()
+        if not by or (kind == "listing" and by.startswith("@")):
+            return
+        if os.path.dirname(path) in self.searched:  # a search along PATH
+            self.note("looks", os.path.basename(path), by)
+        else:
+            self.note(kind, path, by)
+
+    def _is_made(self, path: str) -> bool:
+        while path not in self.made:
+            path, last = os.path.dirname(path), path
+            if path == last:
+                return False
+        return True
+
+    def see_made(self, path: Any, *_: Any) -> None:
+        """Remember a file or folder that the step makes."""
+        if isinstance(path, (str, bytes)):
+            self.made.add(os.path.abspath(os.fsdecode(path)))
+
+    def see_listing(self, path: Any) -> None:
+        """Note that a file of the source lists a folder."""
+        self.see_path("listing", path)
+
+    def see_glob(self, pattern: Any, *_: Any) -> None:
+        """Note that a pattern of paths is expanded."""
+        self.see_path("glob", pattern)
+
+    def see_name(self, kind: str, name: str) -> None:
+        """Note a question that a name states."""
+        by = self.asker()
+        if by:
+            self.note(kind, name, by)
+
+    def see_import(self, module: str, *_: Any) -> None:
+        """Note that a file of the source imports a module, there or not."""
+        by = self.asker()
+        if by and not by.startswith("@"):
+            self.note("module", module.partition(".")[0], by)
+
+    def see_library(self, name: Any) -> None:
+        """Note that a shared library is loaded, there or not."""
+        if isinstance(name, bytes):
+            name = os.fsdecode(name)
+        if isinstance(name, str) and name:
+            if "/" in name:
+                self.see_path("file", name)
+            else:
+                self.see_name("library", name)
+
+    def see_popen(self, _executable: Any, args: Any, _cwd: Any, env: Any) -> None:
+        """Note the command of a process."""
+        self.see_command([args] if isinstance(args, (str, bytes)) else list(args), env)
+
+    def see_exec(self, path: Any, args: Any, env: Any) -> None:
+        """Note the program that replaces this process, or is started beside it."""
+        self.see_command([path, *list(args)[1:]], env)
+
+    def see_system(self, command: Any) -> None:
+        """Note the command that a shell runs."""
+        self.see_command(["sh", "-c", command], None)
+
+    def see_command(self, argv: Any, env: Any) -> None:
+        """Note the program that a command runs; of a shell's command, each program in it."""
+        by = self.asker()
+        finder = _finder()
+        if finder:
+            self.see_name("linked", finder)
+            return
+        words = [os.fsdecode(word) for word in argv]
+        if _NATIVE.search(" ".join(words)):
+            self.note("native", by)
+        name = os.path.basename(words[0])
+        if name in _SHELLS and len(words) > 2 and words[1] == "-c":
+            for command in _commands(words[2]):
+                self.see_program(command, by, env)
+        else:
+            self.see_program(words, by, env)
+
+    def see_program(self, words: list[str], by: str, env: Any) -> None:
+        """Note a program and its arguments; only its name, if its own files decide."""
+        name = os.path.basename(words[0])
+        if name in _SHELLS:
+            name = os.path.basename(words[1]) if len(words) > 1 else name
+            self.decides = True
+            self.note("decides", name, by)
+            return
+        place = self._place(words[0], env)
+        if _PYTHON.fullmatch(name) or place == sys.executable or _DECIDERS.fullmatch(name) or self._is_own(place):
+            self.decides = True
+            self.note("decides", name, by)
+        elif by:
+            asked = words[1:] if len(words) < 12 and sum(map(len, words)) < 500 else ["..."]
+            is_found = os.path.dirname(place) in self.searched and self._place(name, None) == place
+            self.note("program", name if is_found else words[0], by, tuple(asked))
+
+    def _is_own(self, place: str) -> bool:
+        """Return whether a program comes with the source or with a build requirement."""
+        return bool(place) and (place.startswith(self.source) or "pip-build-env-" in place or bool(self.temporary.match(place)))
+
+    def _place(self, name: str, env: Any) -> str:
+        if "/" in name:
+            return os.path.abspath(name)
+        path = (env or os.environ).get("PATH") or os.defpath if not isinstance(env, (list, tuple)) else os.defpath
+        return next((p for d in os.fsdecode(path).split(os.pathsep) for p in [os.path.join(d, name)] if _runs(p)), "")
+
+    def see_rmtree(self, path: Any, *_: Any) -> None:
+        """Read the files that other build systems have left, before they are removed."""
+        if self.decides and isinstance(path, (str, bytes)):
+            self.glean(os.fsdecode(path))
+
+    # What other build systems leave.
+
+    def glean(self, folder: str) -> None:
+        """Note the findings of CMake, meson and cargo, as their files below *folder* state them."""
+        for count, (here, folders, files) in enumerate(os.walk(folder)):
+            if count > _MOST_FOLDERS:
+                return
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                is_cargos = name == "output" and os.path.basename(os.path.dirname(here)) == "build"
+                if is_cargos or name in ("CMakeCache.txt", "intro-buildoptions.json", "intro-compilers.json"):
+                    self.quietly_read(os.path.join(here, name))
+
+    def quietly_read(self, path: str) -> None:
+        """Note the paths, variables and flags in a file of another build system."""
+        if os.path.getsize(path) > _LARGEST_FILE:
+            return
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+        if _NATIVE.search(text):
+            self.note("native", os.path.basename(path))
+        for name in re.findall(r"^cargo::?rerun-if-env-changed=(\w+)", text, re.MULTILINE):
+            self.note("variable", name, "@cargo")
+        for place in re.findall(r"^cargo::?rerun-if-changed=(/.+)", text, re.MULTILINE):
+            self.left_path("file", place, "@cargo")
+        for place in re.findall(r"^\w+:(?:FILEPATH|PATH)=(/.+)", text, re.MULTILINE):
+            self.left_path("place", place, "@cmake")
+
+    def left_path(self, kind: str, path: str, by: str) -> None:
+        """Note the path of a library or header that another build system has found outside of the build."""
+        own = os.path.join(path, "").startswith(self.inside) or self.temporary.match(path)
+        name = os.path.basename(path)
+        if not own and (".so" in name or not os.access(path, os.X_OK)):
+            self.note(kind, path, by)
+
+    # The mapping os.environ.
+
+    def see_variable(self, key: Any, all_keys: Any = None) -> None:
+        """Note that a variable is asked for; *all_keys* if the whole mapping is."""
+        by = self.asker()
+        if not by:
+            return
+        name = os.fsdecode(key)
+        if all_keys is not None:
+            self.order = list(all_keys)
+            self.note("all", by)
+        elif self.order and self.order[0] == key:
+            self.order.pop(0)  # "dict(os.environ)" and "os.environ.items()" take each value after its name
+        elif name not in self.own:
+            self.order = []
+            self.note("variable", name, by)
+
+    def see_which(self, name: Any, path: Any) -> None:
+        """Note that a program is looked for, on ``PATH`` or on another *path*."""
+        by = self.asker()
+        if not by or not isinstance(name, (str, bytes)) or _finder():
+            return
+        if path is None:
+            self.note("looks", os.fsdecode(name), by)
+        else:
+            for folder in os.fsdecode(path).split(os.pathsep):
+                self.see_path("place", os.path.join(folder, os.fsdecode(name)))
+
+    def end(self) -> None:
+        """Note the results of the step: its wheels, and the distributions of its build environment."""
+        if self.decides:
+            self.glean(self.source[0])
+        overlays = [path for path in self.overlays if os.path.isdir(path)]
+        for name in sorted({name for path in overlays for name in os.listdir(path) if name.endswith(".dist-info")}):
+            self.note("requirement", name)
+        if any("pip-build-env-" in path for path in [sys.prefix, *sys.path]):
+            self.note("isolated")
+        if "multiprocessing.popen_spawn_posix" in sys.modules or "multiprocessing.popen_forkserver" in sys.modules:
+            self.note("decides", "a pool of processes", "")
+        for name in _wheels(self.argv):
+            self.note("wheel", name)
+
+
+_EVENTS = {
+    "open": Watch.see_open,
+    "import": Watch.see_import,
+    "os.listdir": Watch.see_listing,
+    "os.scandir": Watch.see_listing,
+    "os.mkdir": Watch.see_made,
+    "os.rename": lambda watch, _source, target, *_: watch.see_made(target),
+    "os.symlink": lambda watch, _source, target, *_: watch.see_made(target),
+    "os.link": lambda watch, _source, target, *_: watch.see_made(target),
+    "glob.glob": Watch.see_glob,
+    "ctypes.dlopen": Watch.see_library,
+    "subprocess.Popen": Watch.see_popen,
+    "os.exec": Watch.see_exec,
+    "os.posix_spawn": Watch.see_exec,
+    "os.spawn": lambda watch, _mode, path, args, env: watch.see_exec(path, args, env),
+    "os.system": Watch.see_system,
+    "shutil.rmtree": Watch.see_rmtree,
+}
+
+
+def _thread() -> int:
+    import _thread
+
+    return _thread.get_ident()
+
+
+def _runs(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def _finder() -> str:
+    """Return the name that ``ctypes.util.find_library`` looks for, if it starts the process; else ""."""
+    frame: Any = sys._getframe(1)  # noqa: SLF001
+    while frame is not None:
+        if frame.f_code.co_name == "find_library" and frame.f_code.co_filename.endswith("util.py"):
+            return str(frame.f_locals.get("name") or "")
+        frame = frame.f_back
+    return ""
+
+
+def _commands(text: str) -> list[list[str]]:
+    """Return the words of each simple command in the text of a shell command, without assignments before the program."""
+    import shlex
+
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    found: list[list[str]] = [[]]
+    for word in lexer:
+        if word and not word.strip("();<>|&"):
+            found.append([])
+        elif found[-1] or not re.fullmatch(r"\w+=.*|[$`].*|if|then|else|fi|do|done|!|exec|\{|\}", word):
+            found[-1].append(word.strip("`"))
+    return [words for words in found if words]
+
+
+def _wheels(argv: list[str]) -> list[str]:
+    """Return the file names of the wheels that a step with the arguments *argv* has built."""
+    if len(argv) > 1 and argv[0] == "build_wheel":
+        with open(os.path.join(argv[1], "output.json"), encoding="utf-8") as file:
+            return re.findall(r'"return_val":\s*"([^"]+\.whl)"', file.read())
+    if "bdist_wheel" in argv and "-d" in argv:
+        folder = argv[argv.index("-d") + 1]
+        return [name for name in os.listdir(folder) if name.endswith(".whl")]
+    return []
+
+
+def _watched(kind: Any, watch: Watch) -> Any:
+    """Return the class of a dict that notes which of its keys are asked for; it replaces the one inside ``os.environ``."""
+
+    class Asked(dict):  # type: ignore[type-arg]
+        __slots__ = ()
+
+        def __getitem__(self, key: Any) -> Any:
+            watch.quietly(watch.see_variable, key)
+            return kind.__getitem__(self, key)
+
+        def __iter__(self) -> Any:
+            watch.quietly(watch.see_variable, "", kind.keys(self))
+            return kind.__iter__(self)
+
+        def __setitem__(self, key: Any, value: Any) -> None:
+            watch.own.add(os.fsdecode(key))
+            kind.__setitem__(self, key, value)
+
+        def __reduce__(self) -> Any:
+            return dict, (list(kind.items(self)),)
+
+    return Asked
+
+
+def _copied(watch: Watch) -> Any:
+    """Return the class of ``os.environ.copy()``: a dict that notes which of its keys are asked for."""
+
+    class Copy(dict):  # type: ignore[type-arg]
+        __slots__ = ()
+
+        def __getitem__(self, key: Any) -> Any:
+            watch.quietly(watch.see_variable, key)
+            return dict.__getitem__(self, key)
+
+        def __contains__(self, key: Any) -> bool:
+            watch.quietly(watch.see_variable, key)
+            return dict.__contains__(self, key)
+
+        def get(self, key: Any, default: Any = None) -> Any:
+            watch.quietly(watch.see_variable, key)
+            return dict.get(self, key, default)
+
+        def pop(self, key: Any, *default: Any) -> Any:
+            watch.quietly(watch.see_variable, key)
+            return dict.pop(self, key, *default)
+
+        def setdefault(self, key: Any, default: Any = None) -> Any:
+            watch.quietly(watch.see_variable, key)
+            return dict.setdefault(self, key, default)
+
+        def copy(self) -> Any:
+            return Copy(dict(self))
+
+        def __reduce__(self) -> Any:
+            return dict, (list(dict.items(self)),)
+
+    return Copy
+
+
+def _watch_environ(watch: Watch) -> None:
+    asked, copied = _watched(dict, watch), _copied(watch)
+    environ: Any = os.environ
+    data = asked(environ._data)  # noqa: SLF001 (os.environ itself stays, and so do the errors that it raises)
+    for mapping in (environ, getattr(os, "environb", environ)):
+        mapping._data = data  # noqa: SLF001
+    kind: Any = type(os.environ)
+    plain = kind.copy
+
+    def copy(self: Any) -> Any:
+        watch.busy.add(_thread())
+        try:
+            found = plain(self)
+        finally:
+            watch.busy.discard(_thread())
+        return copied(found) if self is os.environ else found
+
+    kind.copy = copy
+
+
+class _Path:
+    """A function of the module os that takes a path and tells whether it is there.
+
+    It has no ``__get__``: Python 3.8's pathlib keeps such functions in a class. It equals the function that it stands for,
+    because ``os.supports_fd`` and the like are asked for functions.
+    """
+
+    def __init__(self, act: Any, watch: Watch) -> None:
+        self.act, self.watch = act, watch
+        self.__name__, self.__doc__ = act.__name__, act.__doc__
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        if args and type(args[0]) is not int and not named.get("dir_fd"):
+            self.watch.quietly(self.watch.see_path, "place", args[0])
+        return self.act(*args, **named)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self.act
+
+    def __hash__(self) -> int:
+        return hash(self.act)
+
+    def __repr__(self) -> str:
+        return repr(self.act)
+
+    def __reduce__(self) -> Any:
+        return getattr, (os, self.__name__)
+
+
+def _watch_paths(watch: Watch) -> None:
+    import shutil
+
+    sought = shutil.which
+
+    def which(cmd: Any, mode: int = os.F_OK | os.X_OK, path: Any = None) -> Any:
+        watch.quietly(watch.see_which, cmd, path)
+        thread = _thread()
+        was_busy = thread in watch.busy
+        watch.busy.add(thread)
+        try:
+            return sought(cmd, mode, path)
+        finally:
+            if not was_busy:
+                watch.busy.discard(thread)
+
+    which.__doc__, which.__module__ = sought.__doc__, sought.__module__
+    shutil.which = which
+    for name in ("stat", "access"):
+        setattr(os, name, _Path(getattr(os, name), watch))
+
+
+def watch_steps(folder: str, program: str) -> None:
+    """In pip's process: start each build step, and each other pip, under the runner, whose text is *program*.
+
+    The runner is copied to *folder* when the first step begins. *folder* also takes the notes.
+    """
+    import subprocess
+
+    begin: Any = subprocess.Popen.__init__
+
+    def __init__(self: Any, args: Any, *more: Any, **named: Any) -> None:  # noqa: N807
+        with suppress(Exception):  # the step runs unwatched
+            args = under_watch(args, folder, program)
+        begin(self, args, *more, **named)
+
+    subprocess.Popen.__init__ = __init__  # type: ignore[method-assign]
+
+
+def under_watch(args: Any, folder: str, program: str) -> Any:
+    """Return the command *args*; if it runs a build step or another pip, with the runner before its script."""
+    if not isinstance(args, (list, tuple)) or len(args) < 3:
+        return args
+    at = 1
+    while at < len(args) - 1 and args[at] in _OPTIONS:
+        at += 1
+    script = os.path.basename(str(args[at]))
+    if script == "__pip-runner__.py":
+        mode = "pip"
+    elif script == "_in_process.py" or (script == "-c" and "setup.py" in str(args[at + 1])):
+        mode = "step"
+    else:
+        return args
+    runner = os.path.join(folder, "run.py")
+    if not os.path.isfile(runner):
+        os.makedirs(folder, exist_ok=True)
+        with open(runner + ".new", "w", encoding="utf-8") as file:
+            file.write(program)
+        os.replace(runner + ".new", runner)
+    return [*args[:at], runner, mode, *args[at:]]
+
+
+def _begin(mode: str, folder: str) -> Watch | None:
+    """Begin to watch this process; return None if only its child processes are watched."""
+    if mode == "pip":
+        with open(__file__, encoding="utf-8") as file:
+            watch_steps(folder, file.read())
+        return None
+    if not hasattr(sys, "addaudithook") or not hasattr(os.environ, "_data"):
+        return None
+    cache = os.path.dirname(os.path.dirname(os.path.dirname(folder)))
+    watch = Watch(os.path.join(folder, f"{os.getpid()}-{os.urandom(4).hex()}.notes"), os.getcwd(), cache)
+    watch.note("step", 1, os.getcwd(), os.path.expanduser("~"))
+    _watch_paths(watch)
+    _watch_environ(watch)
+    sys.addaudithook(watch.see)
+    return watch
+
+
+def _show(kind: Any, error: Any, trace: Any) -> None:
+    """Show a traceback without the frames of this file, as if the script ran by itself."""
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    sys.__excepthook__(kind, error.with_traceback(trace), trace)
+
+
+def _code(script: str, rest: list[str]) -> tuple[Any, dict[str, Any]]:
+    """Make the arguments, the path and the main module as they would be; return the code of the script and its globals."""
+    import importlib.machinery
+    import types
+
+    main = types.ModuleType("__main__")
+    space = main.__dict__
+    space["__builtins__"] = sys.modules["builtins"]
+    space.setdefault("__annotations__", {})
+    own = os.path.dirname(os.path.abspath(__file__))
+    has_own = bool(sys.path) and sys.path[0] == own
+    if script == "-c":
+        sys.argv[:] = ["-c", *rest[1:]]
+        first, text, name = "", rest[0], "<string>"
+        space["__loader__"] = importlib.machinery.BuiltinImporter
+    else:
+        sys.argv[:] = [script, *rest]
+        first, name = os.path.dirname(os.path.realpath(script)), script
+        with open(script, "rb") as file:
+            text = file.read()  # type: ignore[assignment]
+        space.update(__file__=script, __cached__=None)
+        space["__loader__"] = importlib.machinery.SourceFileLoader("__main__", script)
+    if has_own:
+        sys.path[0] = first
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv[:] = [word for at, word in enumerate(sys.orig_argv) if at not in _added()]
+    sys.modules["__main__"] = main
+    return compile(text, name, "exec", dont_inherit=True), space
+
+
+def _added() -> range:
+    """Return the places of the runner and its mode in ``sys.orig_argv``."""
+    at = sys.orig_argv.index(__file__)
+    return range(at, at + 2)
+
+
+def main() -> None:
+    """Run the script in ``sys.argv`` as if Python had been started with it."""
+    mode, script, *rest = sys.argv[1:]
+    watch = None
+    with suppress(Exception):  # the step runs unwatched
+        watch = _begin(mode, os.path.dirname(os.path.abspath(__file__)))
+    code, space = _code(script, rest)
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _show
+    try:
+        exec(code, space)  # noqa: S102 (that is its purpose)
+    finally:
+        if watch is not None:
+            watch.quietly(watch.end)
+
+
+if __name__ == "__main__":
+    main()

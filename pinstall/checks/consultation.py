@@ -1,0 +1,92 @@
+"""Check compiled wheels that pip is about to use for requirements that nobody pinned, as dependencies are.
+
+pip's process asks before it searches a folder of built wheels (`pip_child.Witness`), because only pip knows its dependencies.
+A wheel that lacks a library would be installed with status 0, and could not be imported.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import SpecifierSet
+
+from pinstall import messages
+from pinstall.checks.candidates import Candidate
+from pinstall.checks.checker import Finding
+from pinstall.inspection import integrity
+from pinstall.model.names import normalized
+from pinstall.model.pins import Pin
+from pinstall.model.verdict import Hide, not_found
+from pinstall.pip_cache import built_wheels, entries, keys
+from pinstall.storage import actions, lock, store, view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pinstall.checks.prepare import Prepared
+    from pinstall.journal import Journal
+    from pinstall.pip_cache.entries import BuiltWheel
+
+_PURE = "-none-any.whl"
+_REASON = "missing-library"
+# Seconds to wait for the lock: pip is waiting, too.
+_PATIENCE = 2.0
+
+
+def consult(prepared: Prepared, folder: str, journal: Journal) -> None:
+    """Hide the compiled wheels in *folder* that lack a library; without a view, set them aside.
+
+    *folder* is the path below ``wheels/`` that pip is about to search, in its cache or in the view. Wheels that were checked
+    before pip are not checked again. Raises `OSError`, `lock.LockTimeoutError` and the errors of `actions.set_aside`.
+    """
+    seen = {finding.entry.content for finding in journal.examined}
+    for wheel in _wheels(prepared, folder):
+        if wheel.content in seen or wheel.filename.endswith(_PURE):
+            continue
+        finding = _examined(prepared, wheel)
+        if finding and _keep_away(prepared, finding, wheel):
+            prepared.checker.prover.ledger(finding.pin.project).came_back(wheel.key, _REASON, _lacks(finding))
+            journal.examined.append(finding)
+            for level, line in messages.hidden([finding]):
+                journal.say(level, line)
+
+
+def _wheels(prepared: Prepared, folder: str) -> Iterator[BuiltWheel]:
+    key = "".join(folder.split(os.sep)[-4:])
+    own = os.path.join(prepared.cache.root, keys.wheel_path(key))
+    for project in {normalized(name.partition("-")[0]) for name in entries.names(own)}:
+        yield from built_wheels.built_under(own, key, project)
+
+
+def _examined(prepared: Prepared, wheel: BuiltWheel) -> Finding | None:
+    """Return the finding that *wheel* lacks a library; None if it lacks none, or if building it anew has not helped before."""
+    stamp = entries.stamp_of(wheel)
+    if stamp is None or wheel.label is None:
+        return None
+    with entries.open_content(wheel) as file:
+        sha256 = integrity.digests(file, ["sha256"])["sha256"]
+    builds, record = prepared.checker.builds, store.record(prepared.cache.root, wheel, sha256)
+    # Of a plain pip's wheel nobody knows which libraries are the system's: a package that comes later may bring others.
+    missing = builds.missing(wheel, record) if record else builds.renamed(wheel)
+    if not missing:
+        return None
+    project = normalized(wheel.filename.partition("-")[0])
+    pin = Pin(project, SpecifierSet(f"=={wheel.label.version}"), "", (), ("not pinned",), requested=False)
+    finding = Finding(Candidate(pin, wheel), stamp, Hide(_REASON, not_found(missing)), sha256)
+    # Building anew has not helped before.
+    is_same = _REASON in prepared.checker.prover.ledger(project).given(wheel.key, _lacks(finding))
+    return None if is_same else finding
+
+
+def _lacks(finding: Finding) -> str:
+    return finding.verdict.detail if isinstance(finding.verdict, Hide) else ""
+
+
+def _keep_away(prepared: Prepared, finding: Finding, wheel: BuiltWheel) -> bool:
+    """Keep *wheel* from pip; return whether that was done."""
+    if prepared.view:
+        view.hide(prepared.view.folder, wheel)
+        return True
+    with lock.held(prepared.cache.root, _PATIENCE, lambda _: None):
+        return actions.set_aside(prepared.cache.root, wheel, finding.stamp, finding.identity)

@@ -1,0 +1,405 @@
+"""The questions that a watched build has asked, and their answers then and now.
+
+A build fits if each question has the same answer now. An answer is a digest, or a word that tells no content: "" for what is
+not set or not there. Asking again is cheap: the stamp of a file, then its digest. Only a program that has changed is started,
+with the few arguments that make programs print what they know.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinstall.inspection import sdist_scan, shared_libraries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_LARGEST_RECORD = 32 << 10
+_LARGEST_FILE = 16 << 20
+_SECONDS = 2.0
+_LARGEST_OUTPUT = 1 << 20
+_SECRET = "secret"  # noqa: S105 (the answer that stands for one)
+# Arguments that make a program print facts, and nothing else.
+_READ_ONLY = re.compile(
+    r"--?(?:version|help|libs(?:-only-[Ll])?|static-libs|cflags|cxxflags|cppflags|ldflags|ldlibs|includes?|(?:pkg)?includedir"
+    r"(?:-server)?|(?:pkg)?libdir|bindir|prefix|exec-prefix|modversion|vernum|features|protocols|ssl-backends|variables?|configure"
+    r"|all|api-version|show(?:me)?|showme:\w+|compile_info|link_info|print-search-dirs|dumpmachine)|-V|-v"
+)
+_COMPILERS = re.compile(
+    r"(?:[\w.]+-)*(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|gfortran|f77|f95|icc|icx|icpx|ifx|nvcc|hipcc|cl|ld|lld|ar|as|ranlib)"
+    r"(?:-[\d.]+)?(?:\.exe)?"
+)
+# Programs whose answers no build depends on, or that other questions cover.
+_NEUTRAL = frozenset(
+    """
+    git hg svn sh bash dash uname ldconfig ar ranlib strip ld as nm objdump readelf file patchelf tar gzip cp mv rm mkdir rmdir
+    chmod ln cat echo printf true false test [ ldd getconf lsb_release xcrun xcode-select sysctl which env nproc hostname date
+    install_name_tool otool codesign lipo id whoami ccache sccache distcc grep sed awk sort head tail tr cut wc ls find xargs
+    cd set export command type touch pwd dirname basename sleep patch diff install expr dpkg-architecture arch sw_vers tee
+    pip pip3 uv
+    """.split()  # noqa: SIM905 (a list would take a page)
+)
+# They belong to the C library, whose kind and version count.
+_LIBC = re.compile(r"(?:lib(?:c|m|dl|pthread|rt|util|gcc_s|stdc\+\+)|ld-linux[\w-]*|libc\.musl[\w-]*)(?:\.so.*)?")
+_SECRET_FILES = re.compile(r"(?:^|/)\.?(?:netrc|pypirc|git-credentials|pip\.conf|gitconfig)$|/\.(?:ssh|gnupg|aws|docker)/")
+# Tools that the newest version of always serves: another one is no reason to build again.
+_TOOLS = frozenset(
+    """
+    setuptools wheel pip flit-core hatchling hatch-vcs poetry-core pdm-backend pbr setuptools-scm vcs-versioning packaging
+    meson-python scikit-build scikit-build-core cmake ninja meson maturin setuptools-rust pyproject-metadata pathspec
+    """.split()  # noqa: SIM905 (as above)
+)
+
+
+class Question(NamedTuple):
+    """One question of a build, and its answer.
+
+    ``kind`` tells what was asked, ``subject`` its name or path (``~/`` for the home), ``by`` the asking file (``@`` and the
+    package if it is not of the source). ``place`` and ``stamp`` are those of the file that gave the answer; ``said`` are the
+    digests of what a program printed, by its arguments.
+    """
+
+    kind: str
+    subject: str
+    by: str
+    answer: str
+    place: str = ""
+    stamp: str = ""
+    said: Mapping[str, str] = MappingProxyType({})
+
+
+class Watched(NamedTuple):
+    """The questions of a watched build.
+
+    ``decides`` are the programs whose own files decided; ``whole`` is True without any, if nothing was missed: then the text of
+    the source does not count. ``compiles`` says whether a compiler ran, ``native`` whether the build asked for the features of
+    this machine's processor. ``requires`` are the versions in its build environment; without isolation, it has the modules that
+    the build imports, without a version.
+    """
+
+    questions: tuple[Question, ...] = ()
+    whole: bool = False
+    compiles: bool = True
+    native: bool = False
+    isolated: bool = True
+    decides: tuple[str, ...] = ()
+    requires: Mapping[str, str] = MappingProxyType({})
+
+
+class World:
+    """The answers of this machine: its variables, programs, files and libraries."""
+
+    def __init__(self, environ: Mapping[str, str], own: Iterable[str] = ()) -> None:
+        """Answer with the variables *environ*; *own* are folders of the environment, whose programs do not count."""
+        self.environ = environ
+        self.home = environ.get("HOME") or os.path.expanduser("~")
+        self._own = tuple(os.path.join(folder, "") for folder in own if folder)
+
+    def asked(self, kind: str, subject: str, by: str, forms: Sequence[tuple[str, ...]] = ()) -> Question | None:
+        """Return a question with its present answer; None if a record does not need it."""
+        if kind == "program":
+            return self._program(subject, by, forms)
+        if kind in ("file", "place", "listing", "glob"):
+            subject = self._homely(subject)
+        elif kind == "library" and _LIBC.fullmatch(subject):
+            return None
+        question = Question(kind, subject, by, "")
+        answer, place, stamp = self._answer(question)
+        return question._replace(answer=answer, place=place, stamp=stamp)
+
+    def differs(self, question: Question) -> bool:
+        """Return whether a question has another answer now. Only a program that has changed is started."""
+        if question.kind == "program":
+            return self._program_differs(question)
+        answer, place, stamp = self._answer(question)
+        return answer != question.answer and not (question.stamp and (place, stamp) == (question.place, question.stamp))
+
+    def _answer(self, question: Question) -> tuple[str, str, str]:  # noqa: PLR0911 (one for each kind)
+        """Return the answer, and the place and stamp of the file that gives it. A known stamp spares reading the file."""
+        kind, subject = question.kind, question.subject
+        if kind == "variable":
+            return self._variable(subject), "", ""
+        if kind in ("library", "linked"):
+            return self._library(question)
+        path = self._path(subject)
+        if kind == "glob":
+            return _digest("\0".join(sorted(glob.glob(path)))), "", ""
+        if kind == "listing":
+            try:
+                return _digest("\0".join(sorted(os.listdir(path)))), "", ""
+            except OSError:
+                return "", "", ""
+        if kind == "place":
+            return _kind(path), "", ""
+        return self._content(path, question)
+
+    def _variable(self, name: str) -> str:
+        value = self.environ.get(name)
+        if value is None or (not value and sdist_scan.is_of_tools(name)):
+            return ""
+        return _SECRET if sdist_scan.is_secret(name) else _digest(value)
+
+    def _content(self, path: str, known: Question) -> tuple[str, str, str]:
+        stamp = _stamp(path)
+        if stamp and (path, stamp) == (self._path(known.place), known.stamp):
+            return known.answer, known.place, stamp
+        if not stamp or _SECRET_FILES.search(path) or sdist_scan.is_secret(os.path.basename(path)):
+            return _kind(path), "", ""
+        return _file_digest(path), self._homely(path), stamp
+
+    def _library(self, question: Question) -> tuple[str, str, str]:
+        folders = [folder for folder in re.split("[:;]", self.environ.get("LD_LIBRARY_PATH", "")) if folder]
+        if question.kind == "linked":
+            return _digest("\0".join(shared_libraries.named(question.subject, folders))), "", ""
+        place = shared_libraries.place(question.subject, folders)
+        return self._content(os.path.realpath(place), question) if place else ("", "", "")
+
+    def _program(self, name: str, by: str, forms: Sequence[tuple[str, ...]]) -> Question | None:
+        """Return the question about a program that was only looked for, or was run with each of *forms*."""
+        place = self._found(name)
+        runs = [form for form in forms if form]
+        if os.path.realpath(place).startswith(self._own) or place.startswith(self._own):
+            return None  # of the environment
+        if not forms:
+            return Question("program", name, by, "there" if place else "", self._homely(place))
+        if not place:
+            return Question("program", name, by, "")
+        readable = runs and len(runs) == len(forms) and all(_READ_ONLY.fullmatch(word) for form in runs for word in form)
+        said = {" ".join(form): _said(place, form, self.environ) for form in runs[:10]} if readable and len(runs) <= 10 else {}
+        return Question("program", name, by, _file_digest(place), self._homely(place), _stamp(place), said)
+
+    def _program_differs(self, question: Question) -> bool:
+        place = self._found(question.subject)
+        if not place or not question.answer:
+            return bool(place) != bool(question.answer)
+        is_same_place = place == self._path(question.place)
+        if question.answer == "there":
+            return not is_same_place
+        if is_same_place and (_stamp(place) == question.stamp or _file_digest(place) == question.answer):
+            return False
+        return not question.said or any(
+            _said(place, tuple(form.split(" ")), self.environ) != said for form, said in question.said.items()
+        )
+
+    def _found(self, name: str) -> str:
+        if "/" in name:
+            path = self._path(name)
+            return path if os.path.isfile(path) else ""
+        return shutil.which(name, path=self.environ.get("PATH", os.defpath)) or ""
+
+    def _homely(self, path: str) -> str:
+        return "~" + path[len(self.home) :] if len(self.home) > 1 and path.startswith(os.path.join(self.home, "")) else path
+
+    def _path(self, subject: str) -> str:
+        return self.home + subject[1:] if subject.startswith("~/") else subject
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def _stamp(path: str) -> str:
+    """Return size, modification time and inode of a regular file; "" for anything else."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}" if stat.S_ISREG(found.st_mode) else ""
+
+
+def _kind(path: str) -> str:
+    """Return whether *path* is a file or a folder, and of a library the file that it leads to; "" if there is nothing."""
+    if os.path.isdir(path):
+        return "folder"
+    if not os.path.exists(path):
+        return ""
+    return f"file {os.path.basename(os.path.realpath(path))}" if ".so" in os.path.basename(path) else "file"
+
+
+def _file_digest(path: str) -> str:
+    """Return the digest of a regular file; of a large one, of its size and time."""
+    stamp = _stamp(path)
+    try:
+        if not stamp or int(stamp.split(" ", maxsplit=1)[0]) > _LARGEST_FILE:
+            return _digest(stamp) if stamp else _kind(path)
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()[:32]
+    except OSError:
+        return "unreadable"
+
+
+def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    """Start *program* with the read-only arguments *form*, and return the digest of its output."""
+    if not all(_READ_ONLY.fullmatch(word) for word in form):
+        return "?"
+    try:
+        done = subprocess.run(
+            [program, *form],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            env=dict(environ),
+            check=False,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return "no answer"
+    return hashlib.sha256(done.stdout[:_LARGEST_OUTPUT]).hexdigest()[:32]
+
+
+def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
+    """Return the questions in the *notes* on a build's steps, with the answers that they have in *world*."""
+    found = [tuple(map(str, note[:3])) + note[3:4] for note in notes if note]
+    kinds = {note[0] for note in found}
+    programs, asked = _programs(found), list(_asked(found))
+    ran = [name for name, (_, forms) in programs.items() if forms and _COMPILERS.fullmatch(os.path.basename(name))]
+    decides = tuple(sorted({note[1] for note in found if note[0] == "decides" and len(note) > 1}))
+    of_source = any(note[0] == "all" and not note[1].startswith("@") for note in found if len(note) > 1)
+    compiles = bool(ran or decides)
+    # The kinds of the compilers count instead of their names.
+    covered = {("variable", name) for name in ("CC", "CXX") if compiles}
+    questions = [world.asked(kind, subject, by) for kind, subject, by in asked if (kind, subject) not in covered]
+    questions += [
+        world.asked("program", name, by, forms)
+        for name, (by, forms) in programs.items()
+        if not _COMPILERS.fullmatch(os.path.basename(name)) and os.path.basename(name) not in _NEUTRAL
+    ]
+    requires = dict(_version(note[1]) for note in found if note[0] == "requirement" and len(note) > 1)
+    isolated = "isolated" in kinds
+    if not isolated:
+        names = {_version(note[1])[0] for note in found if note[0] in _PEERS and len(note) > 1}
+        requires = dict.fromkeys(sorted(names), "")
+    made = Watched(
+        tuple(question for question in questions if question),
+        whole=not decides and not of_source and "cut" not in kinds,
+        compiles=compiles,
+        native="native" in kinds,
+        isolated=isolated,
+        decides=decides,
+        requires=requires,
+    )
+    is_small = sum(len(str(question)) for question in made.questions) <= _LARGEST_RECORD
+    return made if is_small else made._replace(questions=(), whole=False)
+
+
+_PEERS = ("module", "distribution")
+
+
+def _version(info: str) -> tuple[str, str]:
+    from pinstall.model.names import normalized
+
+    name, _, version = info.removesuffix(".dist-info").partition("-")
+    return normalized(name), version
+
+
+def _asked(notes: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, subject and asker of each question but those about programs, once."""
+    seen: set[tuple[str, str]] = set()
+    patterns = {os.path.dirname(note[1]) for note in notes if note[0] == "glob" and len(note) > 1}
+    for note in notes:
+        if note[0] not in ("variable", "file", "place", "listing", "glob", "library", "linked") or len(note) < 3:
+            continue
+        kind, subject, by = note[:3]
+        if (kind, subject) in seen or (kind == "listing" and subject in patterns):
+            continue
+        seen.add((kind, subject))
+        if kind != "variable" or not sdist_scan.never_counts(subject, of_source=not by.startswith("@")):
+            yield kind, subject, by
+
+
+def _programs(notes: Sequence[tuple[Any, ...]]) -> dict[str, tuple[str, list[tuple[str, ...]]]]:
+    """Return who asked for each program, and the arguments with which it ran; () for none, no entry for only looking."""
+    found: dict[str, tuple[str, list[tuple[str, ...]]]] = {}
+    looks = {(note[1], note[2]) for note in notes if note[0] == "looks" and len(note) > 2}
+    for name, by in sorted(looks):
+        found.setdefault(name, (by, []))
+    for note in notes:
+        if note[0] == "program" and len(note) > 3 and isinstance(note[3], tuple):
+            forms = found.setdefault(note[1], (note[2], []))[1]
+            form = tuple(map(str, note[3]))
+            if form not in forms:
+                forms.append(form)
+    return found
+
+
+def change(then: Watched, world: World) -> str:
+    """Describe the first question of a build that has another answer now, as the end of "it was built ..."; "" if none has."""
+    return next((words(question) for question in then.questions if world.differs(question)), "")
+
+
+def words(question: Question) -> str:
+    """Describe under which other condition than now a wheel was built."""
+    kind, subject, answer = question.kind, question.subject, question.answer
+    if kind == "variable":
+        return f"with different {subject}"
+    if kind in ("listing", "glob"):
+        return f"when other files were in {subject}" if kind == "listing" else f"when other files matched {subject}"
+    if not answer:
+        return f"when {subject} was not there"
+    if kind == "program" and question.said:
+        return f"when {subject} answered otherwise"
+    return f"when {subject} was another {'program' if kind == 'program' else 'one'}"
+
+
+def described(question: Question) -> str:
+    """Return one line about a question and its answer, without any value."""
+    who = question.by.removeprefix("@")
+    who = "the build" if who in ("", ".") else who
+    verb = {
+        "variable": "asked for",
+        "program": "ran" if question.answer and question.answer != "there" else "looked for",
+        "file": "read",
+        "listing": "listed",
+        "linked": "looked for the library",
+        "library": "loaded",
+    }.get(question.kind, "looked for")
+    return f"{who} {verb} {question.subject}: {_answered(question)}"
+
+
+def _answered(question: Question) -> str:
+    if question.kind == "variable":
+        return {"": "not set", _SECRET: "set, and named like a secret"}.get(question.answer, "set")
+    if question.kind in ("glob", "listing", "linked"):
+        return "known by a digest"
+    if not question.answer:
+        return "not there"
+    asked = f", asked {', '.join(sorted(question.said))}" if question.said else ""
+    return f"there{asked}"
+
+
+def to_json(watched: Watched) -> dict[str, Any]:
+    """Return the JSON document of the questions of a build."""
+    questions = [[*question[:-1], dict(question.said)] for question in watched.questions]
+    return {**watched._asdict(), "questions": questions, "requires": dict(watched.requires)}
+
+
+def from_json(document: Any) -> Watched:
+    """Read the questions of a build. A damaged document raises `TypeError`, `LookupError`, `ValueError` or `AttributeError`."""
+    questions = tuple(Question(*row)._replace(said=dict(row[-1])) for row in document["questions"])
+    flags = {name: document[name] is True for name in ("whole", "compiles", "native", "isolated")}
+    made = Watched(questions, decides=tuple(document["decides"]), requires=dict(document["requires"]), **flags)
+    texts = [text for question in questions for text in (*question[:-1], *question.said, *question.said.values())]
+    texts += [*made.decides, *made.requires, *made.requires.values()]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError
+    return made
+
+
+def moved_on(then: Watched, pins_then: Mapping[str, str], pins_now: Mapping[str, str]) -> str:
+    """Return a build requirement for which the call now pins another version than the build got; else "".
+
+    A pin that was the same then does not count: it has not shaped the build, which pip isolates.
+    """
+    for name, version in pins_now.items():
+        built_with = then.requires.get(name)
+        if built_with and then.isolated and name not in _TOOLS and version not in (built_with, pins_then.get(name)):
+            return name
+    return ""

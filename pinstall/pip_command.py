@@ -1,0 +1,82 @@
+"""The command ``pinstall-pip``: pip itself, but ``install``, ``download``, ``wheel`` and ``lock`` run as `cli` runs an install.
+
+It imports only the standard library, like `cli`. Every other command costs no more than finding the environment's pip.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from pinstall import cli, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pinstall.environment import Target
+
+# pip's completion scripts ask it for words in this way.
+_COMPLETION = "PIP_AUTO_COMPLETE"
+
+
+def script() -> NoReturn:
+    """Run pip, with pinstall's checks for the commands that read its cache."""
+    words = sys.argv[1:]
+    command, rest = _split(words) if _COMPLETION not in os.environ else ("", [])
+    if command:
+        os._exit(cli.main(rest, command))
+    try:
+        target = environment.target(words, os.environ, as_module=False)
+    except environment.NoEnvironmentError as error:
+        os._exit(cli.without_environment(error))
+    _be_pip(target)
+
+
+def _split(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the command of a call if pinstall serves it, and the other arguments; ("", []) if it does not.
+
+    pip gives the options before the command to the command's own parser (``cli/main_parser.py``).
+    """
+    index = _command_at(words)
+    with suppress(Exception):  # pinstall's own modules may be broken
+        from pinstall.invocation import options
+
+        if index < len(words) and words[index] in options.COMMANDS:
+            return words[index], [*words[:index], *words[index + 1 :]]
+    return "", []
+
+
+def _command_at(words: Sequence[str]) -> int:
+    """Return the index of the first argument that is neither a general option of pip nor the value of one."""
+    if not words or not words[0].startswith("-"):
+        return 0
+    with suppress(Exception):  # pip refuses the options
+        from pinstall.invocation import options
+
+        parser = options.parser(options.general())
+        parser.disable_interspersed_args()
+        values, rest = options.parse(parser, words, {})
+        if not (values.get("help") or values.get("version")):
+            return len(words) - len(rest)
+    return len(words)
+
+
+def _be_pip(target: Target) -> NoReturn:
+    """Continue as the pip of *target*: in this process if that is our own interpreter's, which saves a start."""
+    if target.note:
+        cli.say(target.note)
+    arguments = [*target.options, *target.words]
+    if target.runner != sys.executable:
+        command = [target.runner, "-m", "pip", *arguments]
+        if sys.platform == "win32":  # pragma: no cover (there, the shell would not wait)
+            import subprocess
+
+            os._exit(subprocess.call(command))
+        os.execv(target.runner, command)  # noqa: S606
+    import runpy
+
+    sys.argv[:] = ["pip", *arguments]
+    runpy.run_module("pip", run_name="__main__")
+    sys.exit()

@@ -1,0 +1,87 @@
+"""Read the notes that the runner of build steps takes while pip runs.
+
+watch/<call>/run.py                  the runner, `pinstall.build_watch`
+watch/<call>/<process>.notes         the notes on one build step, a line each
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.pip_cache import entries
+from pinstall.storage import lock
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_FOLDER = "watch"
+_ENDING = ".notes"
+_LARGEST = 4 << 20
+
+Note = tuple[object, ...]
+
+
+class WatchedBuild(NamedTuple):
+    """The notes on all steps of one build, in their order, and the file names of the wheels that it made."""
+
+    wheels: frozenset[str]
+    notes: tuple[Note, ...]
+
+
+def folder(cache: str, name: str) -> str:
+    """Return the folder for the notes on the builds of the call *name*. The runner makes it when the first build begins."""
+    return os.path.join(cache, lock.FOLDER, _FOLDER, name)
+
+
+def read(path: str) -> list[WatchedBuild]:
+    """Read the notes in a `folder`. Steps that ran in the same folder belong to one build."""
+    steps: dict[object, list[Note]] = {}
+    for name in sorted(entries.names(path)):
+        if name.endswith(_ENDING):
+            notes = _notes(os.path.join(path, name))
+            if notes and len(notes[0]) == 4 and notes[0][:2] == ("step", 1):
+                steps.setdefault(notes[0][2], []).extend(notes)
+    return [
+        WatchedBuild(frozenset(str(note[1]) for note in notes if note[0] == "wheel"), tuple(notes)) for notes in steps.values()
+    ]
+
+
+def _notes(path: str) -> list[Note]:
+    found: list[Note] = []
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            lines = file.read(_LARGEST).splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):  # cut when the disk was full
+            note = ast.literal_eval(line)
+            if isinstance(note, tuple) and note:
+                found.append(note)
+    return found
+
+
+def remove(path: str) -> None:
+    """Remove the notes in a `folder`."""
+    import shutil
+
+    if path:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def names(cache: str) -> list[str]:
+    """Return the names of the calls that have notes, also those of killed ones."""
+    return entries.names(os.path.join(cache, lock.FOLDER, _FOLDER))
+
+
+def sweep(cache: str, live_calls: Collection[str]) -> None:
+    """Remove the notes of all calls but *live_calls*, which are names. Raises `OSError`."""
+    found = names(cache)
+    if found:
+        lock.made_folder(cache, _FOLDER)  # raises if a symbolic link is in the way
+    for name in found:
+        if name not in live_calls:
+            remove(folder(cache, name))

@@ -1,0 +1,161 @@
+"""A watched build declares what shaped it: what it asks for counts, and what it never asks for does not. Real pips build."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import NEWEST, VERSIONS
+from tests.packages import sdist
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab import Lab
+
+# The answer is the content of the wheel.
+_SCRIPT = """
+import ctypes, os, pathlib, shutil, subprocess
+def answer():
+{code}
+pathlib.Path("content.txt").write_text(str(answer()))
+"""
+
+
+def _serve(lab: Lab, code: str) -> None:
+    index = lab.index()
+    lines = "\n".join(f"    {line}" for line in code.strip().splitlines())
+    sdist(index.root, "demo", "1.0", script=_SCRIPT.format(code=lines))
+    lab.environ["PIP_INDEX_URL"] = index.url
+
+
+def _call(lab: Lab, pip: str = NEWEST, word: str = "demo==1.0", **variables: str) -> tuple[str, bool, list[str]]:
+    """Return the answer that is installed, whether pip built, and what pinstall said."""
+    environment = lab.environment(pip)
+    done = lab.pinstall(environment, word, **variables)
+    assert done.status == 0, done
+    assert "internal error" not in done.err
+    return environment.installed("demo").partition(" ")[2], "Building wheel" in done.out, done.said
+
+
+def _program(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+_COMPUTED = 'return os.environ.get("_".join(["WITH", "gpu".upper()]), "no")'
+
+
+@pytest.mark.parametrize("pip", VERSIONS)
+def test_a_variable_whose_name_is_computed(lab: Lab, pip: str) -> None:
+    _serve(lab, _COMPUTED)
+    assert _call(lab, pip)[:2] == ("no", True)
+    content, built, said = _call(lab, pip, WITH_GPU="yes")
+    assert (content, built) == ("yes", True)
+    assert [line.partition(": ")[2].partition(";")[0] for line in said] == [
+        "it was built with different WITH_GPU (other-build)"
+    ]
+    assert _call(lab, pip, WITH_GPU="yes")[:2] == ("yes", False)
+    assert _call(lab, pip)[:2] == ("no", False)
+
+
+def test_an_unpinned_requirement_asks_its_questions_again(lab: Lab) -> None:
+    _serve(lab, _COMPUTED)
+    assert _call(lab, word="demo")[:2] == ("no", True)
+    assert _call(lab, word="demo", WITH_GPU="yes")[:2] == ("yes", True)
+    assert _call(lab, word="demo")[:2] == ("no", False)
+
+
+_ASKS = """
+found = [os.environ.copy().get("COPIED", "-"), shutil.which("demo-tool") and "tool" or "-"]
+if found[1] == "tool":
+    found.append(subprocess.check_output(["demo-tool", "--version"], text=True).strip())
+found.append("lib" if os.path.exists(os.path.expanduser("~/sdk/include.h")) else "-")
+try:
+    found.append(open(os.path.expanduser("~/.demo.cfg")).read().strip())
+except OSError:
+    found.append("-")
+if "b" in "a":
+    found.append(os.environ["DEMO_NEVER_READ"])
+return " ".join(found)
+"""
+
+
+def test_each_question_whose_answer_changes_causes_one_build(lab: Lab) -> None:
+    _serve(lab, _ASKS)
+    tools, home = lab.root / "tools", lab.root / "home"
+    path = {"PATH": f"{tools}:{lab.environ['PATH']}"}
+    assert _call(lab, **path)[:2] == ("- - - -", True)
+    assert _call(lab, **path, DEMO_NEVER_READ="1", UNRELATED="1")[:2] == ("- - - -", False)
+    _program(tools, "demo-tool", "echo 1.0")
+    content, built, said = _call(lab, **path)
+    assert (content, built, any("when demo-tool was not there" in line for line in said)) == ("- tool 1.0 - -", True, True)
+    _program(tools, "demo-tool", "# the same answer\necho 1.0")
+    assert _call(lab, **path)[:2] == ("- tool 1.0 - -", False)
+    _program(tools, "demo-tool", "echo 2.0")
+    assert _call(lab, **path)[:2] == ("- tool 2.0 - -", True)
+    (home / ".demo.cfg").write_text("set")
+    assert _call(lab, **path)[:2] == ("- tool 2.0 - set", True)
+    (home / "sdk").mkdir()
+    (home / "sdk" / "include.h").write_text("")
+    assert _call(lab, **path)[:2] == ("- tool 2.0 lib set", True)
+    assert _call(lab, **path)[:2] == ("- tool 2.0 lib set", False)
+
+
+def test_a_record_has_neither_values_nor_digests_of_secrets(lab: Lab) -> None:
+    _serve(lab, 'os.environ.get("DEMO_TOKEN"); os.environ.get("DEMO_PLACE"); return "made"')
+    assert _call(lab, DEMO_TOKEN="hunter2", DEMO_PLACE="nowhere-special")[0] == "made"
+    (record,) = lab.cache.glob("pinstall/store/builds/*/*/record.json")
+    questions = {row[1]: row[3] for row in json.loads(record.read_text())["watched"]["questions"] if row[0] == "variable"}
+    assert questions["DEMO_TOKEN"] == "secret"
+    assert len(questions["DEMO_PLACE"]) == 32
+    assert "nowhere-special" not in record.read_text()
+    assert not list((lab.cache / "pinstall").glob("watch/*"))
+    assert _call(lab, DEMO_TOKEN="another", DEMO_PLACE="nowhere-special")[1] is False
+
+
+def test_nothing_is_watched_if_the_user_says_so(lab: Lab) -> None:
+    _serve(lab, _COMPUTED)
+    assert _call(lab, PINSTALL_WATCH_BUILDS="0")[:2] == ("no", True)
+    assert _call(lab, PINSTALL_WATCH_BUILDS="0", WITH_GPU="yes")[:2] == ("no", False)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
+def test_a_library_that_appears_is_loaded_by_a_new_build(lab: Lab) -> None:
+    _serve(lab, 'try:\n    ctypes.CDLL("libdemo_rt.so.12")\nexcept OSError:\n    return "none"\nreturn "12"')
+    folder = lab.root / "lib"
+    folder.mkdir()
+    variables = {"LD_LIBRARY_PATH": str(folder)}
+    assert _call(lab, **variables)[:2] == ("none", True)
+    lab.run(["gcc", "-shared", "-o", folder / "libdemo_rt.so.12", "-x", "c", "/dev/null"])
+    content, built, said = _call(lab, **variables)
+    assert (content, built, "when libdemo_rt.so.12 was not there" in said[0]) == ("12", True, True)
+    assert _call(lab, **variables)[:2] == ("12", False)
+
+
+def test_show_prints_the_questions_in_words(lab: Lab) -> None:
+    _serve(lab, 'os.environ.get("DEMO_PLACE"); os.environ.get("DEMO_TOKEN"); shutil.which("demo-tool"); return "made"')
+    assert _call(lab, DEMO_TOKEN="hunter2")[0] == "made"
+    shown = lab.cache_tool(lab.environment(), "show", "demo").out
+    assert "  backend.py asked for DEMO_PLACE: not set\n" in shown
+    assert "  backend.py asked for DEMO_TOKEN: set, and named like a secret\n" in shown
+    assert "  backend.py looked for demo-tool: not there\n" in shown
+    assert lab.cache_tool(lab.environment(), "show", "other").out == "No build record matches.\n"
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
+def test_a_build_for_this_processor_serves_those_with_its_features(lab: Lab) -> None:
+    """No variable says "native", only a command of the build."""
+    command = 'subprocess.run(["gcc", "-march=native", "-c", "-x", "c", "/dev/null", "-o", "x.o"], check=True)'
+    _serve(lab, f'{command}\nreturn "made"')
+    assert _call(lab)[:2] == ("made", True)
+    assert _call(lab)[:2] == ("made", False)
+    (record,) = lab.cache.glob("pinstall/store/builds/*/*/record.json")
+    text = json.loads(record.read_text())
+    text["conditions"]["cpu"] += " a-feature-of-another"
+    record.write_text(json.dumps(text))
+    assert _call(lab)[1]
