@@ -37,6 +37,11 @@ _BEARERS = frozenset(
 _DECIDERS = re.compile(
     r"(?:cmake|meson|ninja|g?make|cargo|rustc|maturin|bazel|scons|waf|qmake|go|zig|node|npm|configure|.*\.sh)\d*"
 )
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+# Programs that print variables.
+_TELLERS = ("printenv", "env", "set", "export")
+_OFTEN = 50  # questions about one name, after which it is no news
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
 _PYTHON = re.compile(r"(?:python|pypy|pythonw)[\d.]*")
 
@@ -53,6 +58,7 @@ class Watch:
         self.made: set[str] = set()  # files and folders that the step itself has made
         self.order: list[Any] = []
         self.busy: set[int] = set()
+        self.times: dict[Any, int] = {}
         self.decides = False
         self.argv = sys.argv[3:]
         self.overlays = [path for path in sys.path if "pip-build-env-" in path]
@@ -86,6 +92,11 @@ class Watch:
             os.write(descriptor, (ascii(words) + "\n").encode())
         finally:
             os.close(descriptor)
+
+    def is_old(self, question: Any) -> bool:
+        """Return whether a *question* was asked so often that another time tells nothing; finding out who asks is slow."""
+        self.times[question] = times = self.times.get(question, 0) + 1
+        return times > _OFTEN
 
     def quietly(self, act: Any, *args: Any) -> Any:
         """Return the result of *act*, which this thread runs without any note; None if it fails, or runs already."""
@@ -166,6 +177,8 @@ class Watch:
             path = os.fspath(path) if hasattr(path, "__fspath__") else ""
         if not path or (not os.path.isabs(path) and not path.startswith("..")):
             return
+        if self.is_old((kind, path)):
+            return
         path = os.path.normpath(os.path.abspath(path))
         if os.path.join(path, "").startswith(self.inside) or self.temporary.match(path) or self._is_made(path):
             return
@@ -245,6 +258,8 @@ class Watch:
             self.note("native", by)
         name = os.path.basename(words[0])
         if name in _SHELLS and len(words) > 2 and words[1] == "-c":
+            for variable in _VARIABLE.findall(words[2]) if by else ():
+                self.note("variable", variable, by)
             for command in _commands(words[2]):
                 self.see_program(command, by, env)
         else:
@@ -259,6 +274,11 @@ class Watch:
             self.note("decides", name, by)
             return
         place = self._place(words[0], env)
+        for variable in words[1:] if name in _TELLERS and by else ():
+            if _NAME.fullmatch(variable):
+                self.note("variable", variable, by)
+        if name in _TELLERS and len(words) == 1:
+            self.note("all", by)
         if _PYTHON.fullmatch(name) or place == sys.executable or _DECIDERS.fullmatch(name) or self._is_own(place):
             self.decides = True
             self.note("decides", name, by)
@@ -321,6 +341,8 @@ class Watch:
 
     def see_variable(self, key: Any, all_keys: Any = None) -> None:
         """Note that a variable is asked for; *all_keys* if the whole mapping is."""
+        if all_keys is None and not self.order and self.is_old(key):
+            return
         by = self.asker()
         if not by:
             return
@@ -333,6 +355,14 @@ class Watch:
         elif name not in self.own:
             self.order = []
             self.note("variable", name, by)
+
+    def see_all(self) -> None:
+        """Note that a copy of the whole mapping is taken apart, unless the module that starts processes does it."""
+        frame: Any = sys._getframe(3)  # noqa: SLF001 (this function, `quietly`, the method of the copy, its caller)
+        if os.path.basename(frame.f_code.co_filename) not in ("subprocess.py", "os.py"):
+            by = self.asker()
+            if by:
+                self.note("all", by)
 
     def see_which(self, name: Any, path: Any) -> None:
         """Note that a program is looked for, on ``PATH`` or on another *path*."""
@@ -450,7 +480,7 @@ def _watched(kind: Any, watch: Watch) -> Any:
     return Asked
 
 
-def _copied(watch: Watch) -> Any:
+def _copied(watch: Watch) -> Any:  # noqa: C901 (each method asks)
     """Return the class of ``os.environ.copy()``: a dict that notes which of its keys are asked for."""
 
     class Copy(dict):  # type: ignore[type-arg]
@@ -476,8 +506,34 @@ def _copied(watch: Watch) -> Any:
             watch.quietly(watch.see_variable, key)
             return dict.setdefault(self, key, default)
 
+        # To take all at once asks for each: "dict(copy)" and "{**copy}" go through keys(), and a process takes items().
+
+        def __iter__(self) -> Any:
+            watch.quietly(watch.see_all)
+            return dict.__iter__(self)
+
+        def keys(self) -> Any:
+            watch.quietly(watch.see_all)
+            return dict.keys(self)
+
+        def values(self) -> Any:
+            watch.quietly(watch.see_all)
+            return dict.values(self)
+
+        def items(self) -> Any:
+            watch.quietly(watch.see_all)
+            return dict.items(self)
+
+        def __or__(self, other: Any) -> Any:
+            watch.quietly(watch.see_all)
+            return {**dict(dict.items(self)), **other}
+
+        def __ror__(self, other: Any) -> Any:
+            watch.quietly(watch.see_all)
+            return {**other, **dict(dict.items(self))}
+
         def copy(self) -> Any:
-            return Copy(dict(self))
+            return Copy(dict.items(self))
 
         def __reduce__(self) -> Any:
             return dict, (list(dict.items(self)),)
@@ -514,7 +570,8 @@ class _Path:
 
     def __init__(self, act: Any, watch: Watch) -> None:
         self.act, self.watch = act, watch
-        self.__name__, self.__doc__ = act.__name__, act.__doc__
+        for name in ("__name__", "__qualname__", "__module__", "__doc__", "__text_signature__"):
+            setattr(self, name, getattr(act, name, None))
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         if args and type(args[0]) is not int and not named.get("dir_fd"):
@@ -531,7 +588,7 @@ class _Path:
         return repr(self.act)
 
     def __reduce__(self) -> Any:
-        return getattr, (os, self.__name__)
+        return getattr, (os, self.act.__name__)
 
 
 def _watch_paths(watch: Watch) -> None:
@@ -550,7 +607,7 @@ def _watch_paths(watch: Watch) -> None:
             if not was_busy:
                 watch.busy.discard(thread)
 
-    which.__doc__, which.__module__ = sought.__doc__, sought.__module__
+    which.__doc__, which.__module__, which.__qualname__ = sought.__doc__, sought.__module__, sought.__qualname__
     shutil.which = which
     for name in ("stat", "access"):
         setattr(os, name, _Path(getattr(os, name), watch))

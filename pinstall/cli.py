@@ -248,11 +248,6 @@ def _write(descriptor: int, text: str) -> None:
         os.write(descriptor, text.encode(errors="backslashreplace"))
 
 
-def say(line: str) -> None:
-    """Print a line for the user to standard error."""
-    _say(0, line)
-
-
 def _complain(line: str) -> None:
     _say(_ERROR, line)
 

@@ -38,6 +38,12 @@ _CONTRADICTED = 90
 NOT_UNDERSTOOD = Unread("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
 
 
+_CONFIGURED_PYTHON = Unread(
+    "this call",
+    "a configuration file of pip names another Python; name it with --python or PIP_PYTHON to have it checked",
+)
+
+
 class Context(NamedTuple):
     """The inputs of a call: its variables, its environment, and the version of the pip that installs into it.
 
@@ -143,6 +149,8 @@ def _read(made: Context) -> Install:
     served = made.environment
     try:
         call = invocation.read(install.given.arguments, made.environ, served.prefix, made.pip_version, made.target.command)
+        if call.has("python") and not made.environ.get("PIP_PYTHON"):
+            return install._replace(unchecked=_CONFIGURED_PYTHON)
         tags = None if served.is_own or not call.locks else served.tags
         return install._replace(call=invocation.unlocked(call, served.markers if call.locks else {}, tags))
     except (UnreadableCallError, FileNotFoundError):  # the latter if the current folder is gone

@@ -92,8 +92,9 @@ class Witness:
         with suppress(OSError):
             with os.scandir(folder) as found:
                 names = [entry.name for entry in found]
-            if any(name.endswith(".whl") and not name.endswith("-none-any.whl") for name in names):
-                self.ask(folder)
+            is_compiled = any(name.endswith(".whl") and not name.endswith("-none-any.whl") for name in names)
+            if is_compiled and not self.ask(folder):
+                self.ask = None  # a late answer would be taken for that to the next question
 
     def see_open(self, path: Any, flags: Any) -> None:
         """Record that pip opens a file."""
@@ -243,12 +244,12 @@ class _Parent:
                 self.answered.release()
         os._exit(137)
 
-    def ask(self, folder: str) -> None:
-        """Ask about *folder*, and wait for the answer."""
+    def ask(self, folder: str) -> bool:
+        """Ask about *folder*, and wait for the answer; return whether it came."""
         import json
 
         os.write(self.tell, json.dumps(folder).encode() + b"\n")
-        self.answered.acquire(True, _PATIENCE)
+        return self.answered.acquire(True, _PATIENCE)
 
 
 def main(reading: str, telling: str, *, early: bool) -> None:

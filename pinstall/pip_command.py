@@ -11,11 +11,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from pinstall import cli, environment
+from pinstall.environment import Target
+from pinstall.pip_process import AS_SCRIPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pinstall.environment import Target
 
 # pip's completion scripts ask it for words in this way.
 _COMPLETION = "PIP_AUTO_COMPLETE"
@@ -29,9 +29,27 @@ def script() -> NoReturn:
         os._exit(cli.main(rest, command))
     try:
         target = environment.target(words, os.environ, as_module=False)
-    except environment.NoEnvironmentError as error:
-        os._exit(cli.without_environment(error))
+    except environment.NoEnvironmentError:
+        target = Target(sys.executable, sys.executable, (), tuple(words))
+        found = _pip_elsewhere()
+        if found:
+            _become([found, *words])
     _be_pip(target)
+
+
+def _pip_elsewhere() -> str:
+    """Return the ``pip`` on PATH, which serves commands that need no environment, such as ``pip help``; "" if there is none."""
+    from shutil import which
+
+    return which("pip") or ""
+
+
+def _become(command: list[str]) -> NoReturn:
+    if sys.platform == "win32":  # pragma: no cover (there, the shell would not wait)
+        import subprocess
+
+        os._exit(subprocess.call(command))
+    os.execv(command[0], command)  # noqa: S606
 
 
 def _split(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -65,16 +83,9 @@ def _command_at(words: Sequence[str]) -> int:
 
 def _be_pip(target: Target) -> NoReturn:
     """Continue as the pip of *target*: in this process if that is our own interpreter's, which saves a start."""
-    if target.note:
-        cli.say(target.note)
     arguments = [*target.options, *target.words]
     if target.runner != sys.executable:
-        command = [target.runner, "-m", "pip", *arguments]
-        if sys.platform == "win32":  # pragma: no cover (there, the shell would not wait)
-            import subprocess
-
-            os._exit(subprocess.call(command))
-        os.execv(target.runner, command)  # noqa: S606
+        _become([target.runner, "-c", AS_SCRIPT, *arguments])
     import runpy
 
     sys.argv[:] = ["pip", *arguments]

@@ -32,6 +32,11 @@ SHARED = (
     *("base64", "csv", "dataclasses", "decimal", "email.parser", "email.utils", "fnmatch", "hashlib", "hmac", "logging"),
     *("optparse", "pathlib", "platform", "random", "shlex", "shutil", "sysconfig", "urllib.parse", "zipfile"),
 )
+# Run pip as its script does. "-m pip" would import a pip from the current folder.
+AS_SCRIPT = (
+    "import os, sys; sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]; "
+    "sys.argv[0] = 'pip'; import runpy; runpy.run_module('pip', run_name='__main__')"
+)
 # The one-letter options of Python itself, for getopt (Python's getopt.c). -m ends them.
 _INTERPRETER_OPTIONS = "bBdEhiIm:OPqRsStuvVW:xX:"
 
@@ -154,6 +159,7 @@ class Pip:
                         go.write(b"\n")
                         go.flush()
             listener.wait(0)
+            list(listener.questions())  # pip has ended before it could read an answer
             with suppress(BrokenPipeError):
                 go.close()
         self.observation = _observation(listener.data)
@@ -168,7 +174,7 @@ class Pip:
         reason = self._error.strerror
         self._say(f"no further process can be started ({reason}): this one becomes pip, and checks nothing after it")
         options = _interpreter_options() if self._runner == sys.executable else []
-        os.execve(self._runner, [self._runner, *options, "-m", "pip", *arguments], {**os.environ, **variables})  # noqa: S606
+        os.execve(self._runner, [self._runner, *options, "-c", AS_SCRIPT, *arguments], {**os.environ, **variables})  # noqa: S606
 
     @contextmanager
     def _passing_signals_to(self, child: _Child) -> Iterator[None]:
@@ -255,6 +261,8 @@ def _observation(data: bytes) -> Observation | None:
     try:
         found = json.loads(data)
     except ValueError:
+        return None
+    if not isinstance(found, dict):
         return None
     fields: dict[str, Any] = {name: frozenset(value) if isinstance(value, list) else value for name, value in found.items()}
     return Observation(**fields)

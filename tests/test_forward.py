@@ -423,3 +423,9 @@ def test_messages_that_cannot_be_written_are_dropped(lab: Lab) -> None:
     stand_in(environment, "sys.exit(0)")
     done = lab.run(["sh", "-c", f"exec {environment.pinstall} --option-of-2030 2>/dev/full"])
     assert done.status == 0
+
+
+@pytest.mark.parametrize("data", [b"", b'"/folder"', b"[]", b"{", b'{"opened": []}'])
+def test_whatever_a_pip_that_died_has_reported_is_read(data: bytes) -> None:
+    found = pip_process._observation(data)
+    assert (found is None) == (b"opened" not in data)

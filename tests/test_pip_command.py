@@ -91,7 +91,7 @@ def test_a_damaged_file_that_lies_in_the_folder_is_told(lab: Lab, command: str) 
     with zipfile.ZipFile(made, "a") as archive:
         archive.writestr("more.py", "")
     done = _run(lab, environment, command, {"download": "-d", "wheel": "-w"}[command], "house", "demo==1.0")
-    assert done.status == 0
+    assert done.status == 0, done
     (line,) = done.said
     assert line.startswith(f"pip succeeded, but {made} is damaged: ")
 
@@ -112,6 +112,21 @@ def test_a_folder_without_the_pinned_file_is_told(lab: Lab) -> None:
         call = invocation.read(argv, lab.environ, str(lab.root), (26, 3), "download")
         found = wheelhouse.confirm(collect(call.lines, {}).pins, call)
         assert [line in one.line for line, one in zip(lines, found, strict=True)] == [True] * len(lines)
+
+
+def test_a_folder_in_the_home_is_found(lab: Lab) -> None:
+    _index(lab)
+    done = _run(lab, lab.environment(), "download", "--no-deps", "--dest=~/house", "demo==1.0")
+    assert (done.status, done.said) == (0, [])
+
+
+def test_a_python_in_a_configuration_file_is_not_checked(lab: Lab) -> None:
+    _index(lab)
+    environment, other = lab.environment(), lab.environment()
+    (lab.root / "pip.conf").write_text(f"[global]\npython = {other.folder}\n")
+    done = _run(lab, environment, "install", "demo==1.0", PIP_CONFIG_FILE=str(lab.root / "pip.conf"))
+    assert (done.status, environment.installed("demo"), other.installed("demo")) == (0, "", "1.0 good"), done
+    assert [line.startswith("this install was not checked: a configuration file") for line in done.said] == [True]
 
 
 def test_options_may_stand_before_the_command(lab: Lab) -> None:

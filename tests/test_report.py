@@ -141,8 +141,8 @@ def test_an_entry_that_was_restored_from_the_store(lab: Lab) -> None:
     index = lab.index()
     for version in ("1.0", "2.0"):
         wheel(index.root, "demo", version)
-    for version in ("2.0", "1.0"):
-        lab.pinstall(lab.environment(), "-i", index.url, f"demo=={version}")
+    lab.pip(lab.environment(), "-i", index.url, "demo==2.0")
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     report, _ = _report(lab, "-i", index.url, "demo==2.0")
     assert [(entry["filename"], entry["verdict"]) for entry in report["entries"] if entry["stored"] and entry["done"]] == [
         ("demo-2.0-py3-none-any.whl", "keep")

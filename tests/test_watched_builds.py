@@ -106,6 +106,28 @@ def test_each_question_whose_answer_changes_causes_one_build(lab: Lab) -> None:
     assert _call(lab, **path)[:2] == ("- tool 2.0 lib set", False)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        'return [v for k, v in os.environ.copy().items() if k.startswith("ZZQUUX_")][0]',
+        'return dict(os.environ.copy())["ZZQUUX_X"]',
+        'return {**os.environ.copy()}["ZZQUUX_X"]',
+        'return (os.environ.copy() | {"a": "b"})["ZZQUUX_X"]',
+        'return "{ZZQUUX_X}".format(**os.environ.copy())',
+        'return os.popen("echo ${ZZQUUX_X}").read().strip()',
+        'return subprocess.check_output(["printenv", "ZZ" + "QUUX_X"], text=True).strip()',
+    ],
+)
+def test_a_variable_that_is_read_in_a_roundabout_way(lab: Lab, code: str) -> None:
+    _serve(lab, code)
+    assert [_call(lab, ZZQUUX_X=value)[:2] for value in ("1", "2", "1")] == [("1", True), ("2", True), ("1", False)]
+
+
+def test_the_environment_of_a_process_is_no_question(lab: Lab) -> None:
+    _serve(lab, 'subprocess.run(["true"], env=os.environ.copy()); return "made"')
+    assert [_call(lab, OTHER=value)[:2] for value in ("1", "2")] == [("made", True), ("made", False)]
+
+
 def test_a_record_has_neither_values_nor_digests_of_secrets(lab: Lab) -> None:
     _serve(lab, 'os.environ.get("DEMO_TOKEN"); os.environ.get("DEMO_PLACE"); return "made"')
     assert _call(lab, DEMO_TOKEN="hunter2", DEMO_PLACE="nowhere-special")[0] == "made"

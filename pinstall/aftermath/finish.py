@@ -140,7 +140,7 @@ def _write(prepared: Prepared, name: str, unwanted: Sequence[OtherVersion], jour
             write_all(ledgers)
             if moved or name:
                 cleanup.prune(root, prepared.settings.store_size)
-            cleanup.sweep(root, at_once=bool(moved) and not other_pips.may_run(os.environ))
+            cleanup.sweep(root, at_once=bool(moved) and not other_pips.may_run(root))
     except (OSError, lock.LockTimeoutError):
         return
     for names in moved.values():

@@ -24,18 +24,19 @@ _FOLDERS = {"download": "download_dir", "wheel": "wheel_dir"}
 def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
     """Compare the files in the folder of a *call* that succeeded with the *pins* of versions that it requests.
 
-    A missing file, one with another hash, and one that cannot be read to its end contradict the pin. Hashes count only for
-    ``pip download``: the wheel that is built from a pinned file has another one. Returns nothing for other commands.
+    A missing file and one with another hash contradict the pin; a damaged one does not, because it may have been there
+    before. Hashes count only for ``pip download``: the wheel that is built from a pinned file has another one. Returns nothing
+    for other commands.
     """
     if call.command not in _FOLDERS or call.has("only_dependencies"):
         return []
-    folder = os.path.realpath(call.values.get(_FOLDERS[call.command]) or os.curdir)
+    folder = os.path.realpath(os.path.expanduser(call.values.get(_FOLDERS[call.command]) or os.curdir))
     wanted = [pin for pin in pins if pin.requested and pin.has_version]
     return [found for pin in wanted for found in _compared(pin, folder, exact=call.command == "download")]
 
 
 def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
-    files = [file for file in _files(pin, folder) if not exact or _is_pinned(pin, file)]
+    files = [file for file in _files(pin, folder) if (_is_pinned(pin, file) if exact else file.filename.endswith(".whl"))]
     if not files:
         lacks = "has no file with a pinned hash" if exact and pin.hashes else "has no file of that version"
         yield Discrepancy(pin, f"pip succeeded, but {folder} {lacks}: repeat the command; {pinned(pin)}", contradicts=True)
@@ -44,7 +45,7 @@ def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
             found = integrity.archive(content, file.filename)
         if found.fault:
             line = f"pip succeeded, but {file.content} is damaged: {found.fault}; {pinned(pin)}"
-            yield Discrepancy(pin, line, contradicts=found.broken or not file.filename.endswith(".whl"))
+            yield Discrepancy(pin, line, contradicts=False)
 
 
 def _files(pin: Pin, folder: str) -> Iterator[LocalFile]:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _PROC = "/proc"
-_VARIABLE = "PIP_CACHE_DIR"
-# "pip", "pip3.11", and the script with which pip starts itself in another environment.
-_PIP = re.compile(r"(pip[\d.]*(\.exe)?|__pip-runner__\.py)\Z")
-_WORDS = 4  # of a command: "python -I -m pip"
+_VARIABLE = "PIP_CACHE_DIR="
+# "pip", "pip3.11", programs that use pip, and the script with which pip starts itself in another environment.
+_PIP = re.compile(r"(pip[\d.]*(\.exe|\.pyz)?|pip-compile|pip-sync|__pip-runner__\.py)\Z")
+_WORDS = 12  # of a command: "python -I -X dev -m pip"
 
 
-def may_run(environ: Mapping[str, str]) -> bool:
-    """Return whether a pip may be running with the cache of this call, whose variables are *environ*.
+def may_run(cache: str) -> bool:
+    """Return whether another pip may be running that uses the folder *cache*.
 
     True if the system does not tell, as outside of Linux. Pips in other containers, and on other machines, are not seen.
     """
@@ -25,7 +21,7 @@ def may_run(environ: Mapping[str, str]) -> bool:
         processes = [name for name in os.listdir(_PROC) if name.isdecimal() and int(name) != os.getpid()]
     except OSError:
         return True
-    return not processes or any(_is_pip(name) and _shares_cache(name, environ) for name in processes)
+    return not processes or any(_is_pip(name) and _may_use(cache, name) for name in processes)
 
 
 def _is_pip(process: str) -> bool:
@@ -33,13 +29,12 @@ def _is_pip(process: str) -> bool:
     return any(_PIP.match(os.path.basename(word)) for word in words)
 
 
-def _shares_cache(process: str, environ: Mapping[str, str]) -> bool:
-    """Return whether a pip may use the same cache: both have the same variable, or that is not known."""
+def _may_use(cache: str, process: str) -> bool:
+    """Return whether a pip may use the folder *cache*: it does not if its variable, without an option, names another one."""
     if any(word.startswith("--cache") for word in _read(process, "cmdline")):
         return True
-    found = _read(process, "environ")
-    own = [word for word in found if word.startswith(f"{_VARIABLE}=")]
-    return not found or own == ([f"{_VARIABLE}={environ[_VARIABLE]}"] if _VARIABLE in environ else [])
+    folders = [word[len(_VARIABLE) :] for word in _read(process, "environ") if word.startswith(_VARIABLE)]
+    return not all(os.path.isabs(path) and os.path.realpath(path) != os.path.realpath(cache) for path in folders) or not folders
 
 
 def _read(process: str, name: str) -> list[str]:
