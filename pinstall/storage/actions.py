@@ -15,7 +15,19 @@ from typing import TYPE_CHECKING
 
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.built_wheels import origin_text
-from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, Entry, FileStamp, HttpEntry, names, open_content, stamp, stamp_of
+from pinstall.pip_cache.entries import (
+    ORIGIN,
+    BuiltWheel,
+    Entry,
+    FileStamp,
+    HttpEntry,
+    is_direct,
+    is_link,
+    names,
+    open_content,
+    stamp,
+    stamp_of,
+)
 from pinstall.pip_cache.http_entries import is_spent, write_spent
 from pinstall.storage import store
 from pinstall.storage.files import UNFINISHED, placed, share, write_file
@@ -148,7 +160,7 @@ def _is_unchanged(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     folder = os.path.dirname(entry.content)
     if not os.path.lexists(entry.content):
         return False
-    if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
+    if folder == cache or not is_direct(cache, folder):
         raise NotDoneError(f"{entry.content} is behind a symbolic link, which pinstall does not follow")
     if seen is None or stamp(entry.content) != seen:
         raise ChangedError(entry.filename)
@@ -219,7 +231,7 @@ def _restore_http(cache: str, entry: HttpEntry) -> bool:
     places = [os.path.join(cache, path) for path in keys.http_paths(entry.key, entry.layout)]
     if os.path.lexists(places[0]) and not is_spent(entry._replace(paths=tuple(places))):
         return False
-    _make_pip_folder(os.path.dirname(places[0]))
+    _make_pip_folder(cache, os.path.dirname(places[0]))
     note = _move_note(cache, entry.key)
     try:
         os.replace(store.note(entry), note)
@@ -268,7 +280,7 @@ def _restore_build(cache: str, entry: BuiltWheel) -> bool:
     place = os.path.join(here, entry.filename)
     if os.path.lexists(place):
         return False
-    _make_pip_folder(here)
+    _make_pip_folder(cache, here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
         _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN), entry.query)
     _copy_wheel(cache, entry, place)
@@ -299,7 +311,7 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
         _copy_wheel(cache, BuiltWheel(key, path), place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not has_wheel(here):
-        _make_pip_folder(here)
+        _make_pip_folder(cache, here)
         _copy_origin(cache, origin, os.path.join(here, ORIGIN), query=None)  # as pip itself would have written it
         _restore_build(cache, BuiltWheel(key, place))
 
@@ -310,7 +322,7 @@ def take_over(cache: str, folder: str, entry: HttpEntry) -> None:
     Ignores an `OSError`: the next call fetches the entry again.
     """
     with suppress(OSError):
-        _make_pip_folder(os.path.dirname(entry.content))
+        _make_pip_folder(cache, os.path.dirname(entry.content))
         for path in reversed(entry.paths):  # body first, so that pip never finds a head alone
             source = os.path.join(folder, os.path.relpath(path, cache))
             if stamp(source) is not None:
@@ -359,7 +371,7 @@ def touch(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     """Update a stored build's time of use, and cancel the deletion that `leave` has scheduled for its copy in pip's folder."""
     stay(cache, entry)
     path = os.path.join(cache, FOLDER, *store.build_parts(entry.wheel_key, record.wheel), store.RECORD)
-    if os.path.realpath(path) == path:
+    if is_direct(cache, path):
         with suppress(OSError):
             os.utime(path)
 
@@ -402,9 +414,9 @@ def try_unlink(path: str) -> None:
         os.unlink(path)
 
 
-def _make_pip_folder(folder: str) -> None:
+def _make_pip_folder(cache: str, folder: str) -> None:
     """Make a folder in pip's part of the cache, as pip does; raises `OSError` if a symbolic link is in the way."""
-    if os.path.realpath(folder) != folder:
+    if not is_direct(cache, folder):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
     os.makedirs(folder, exist_ok=True)
 
@@ -418,7 +430,7 @@ def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[s
     """
     kept, removed = {os.path.realpath(folder) for folder in before}, []
     for folder in sorted(infos):
-        is_half = not os.path.lexists(os.path.join(folder, "INSTALLER")) and not os.path.islink(folder)
+        is_half = not os.path.lexists(os.path.join(folder, "INSTALLER")) and not is_link(folder)
         if is_half and os.path.isdir(folder) and os.path.realpath(folder) not in kept:
             import shutil
 

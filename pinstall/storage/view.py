@@ -74,10 +74,10 @@ def fill(cache: str, folder: str, plan: ViewPlan) -> str:
     """Fill the empty *folder* with a view of *cache*, which may be read-only; return *folder*. Raises `OSError`."""
     trees = {_WHEELS: _Tree()}
     for key, shown in plan.private.items():
-        trees[_WHEELS].at(keys.wheel_path(key).split("/")[1:]).shown = shown
+        trees[_WHEELS].at(keys.wheel_path(key).split(os.path.sep)[1:]).shown = shown
     for entry in plan.absent:
         for path in keys.http_paths(entry.key, entry.layout):
-            top, *parts, name = path.split("/")
+            top, *parts, name = path.split(os.path.sep)
             trees.setdefault(top, _Tree()).at(parts).absent.add(name)
     for found in {*entries.names(cache), *trees} - {lock.FOLDER}:
         source, target = os.path.join(cache, found), os.path.join(folder, found)
@@ -121,7 +121,7 @@ def _clear(path: str) -> None:
 def hide(folder: str, wheel: BuiltWheel) -> None:
     """Remove the link to a built wheel from the view in *folder*. Raises `OSError`."""
     path = folder
-    for part in keys.wheel_path(wheel.wheel_key).split("/"):
+    for part in keys.wheel_path(wheel.wheel_key).split(os.path.sep):
         path = os.path.join(path, part)
         if os.path.islink(path):
             _unfold(path)
