@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from pinstall import cli, environment
+from pinstall import cli, environment, pip_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +26,11 @@ def script() -> NoReturn:
     words = sys.argv[1:]
     command, rest = _split(words) if _COMPLETION not in os.environ else ("", [])
     if command:
-        os._exit(cli.main(rest, command))
+        pip_process.leave(cli.main(rest, command))
     try:
         target = environment.target(words, os.environ, as_module=False)
     except environment.NoEnvironmentError as error:
-        os._exit(cli.without_environment(error))
+        pip_process.leave(cli.without_environment(error))
     _be_pip(target)
 
 
@@ -73,7 +73,7 @@ def _be_pip(target: Target) -> NoReturn:
         if sys.platform == "win32":  # pragma: no cover (there, the shell would not wait)
             import subprocess
 
-            os._exit(subprocess.call(command))
+            pip_process.leave(subprocess.call(command))
         os.execv(target.runner, command)  # noqa: S606
     import runpy
 

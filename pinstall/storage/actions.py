@@ -30,7 +30,7 @@ from pinstall.pip_cache.entries import (
 )
 from pinstall.pip_cache.http_entries import is_spent, write_spent
 from pinstall.storage import store
-from pinstall.storage.files import UNFINISHED, placed, share, write_file
+from pinstall.storage.files import UNFINISHED, placed, replace, share, write_file
 from pinstall.storage.lock import FOLDER, made_folder
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _set_aside_http(cache: str, entry: HttpEntry) -> None:
     except ValueError:  # pip cannot read the head, so no pip is asking about it
         for path in entry.paths:
             _unlink(path)
-    os.replace(note, store.note(entry._replace(paths=places)))
+    replace(note, store.note(entry._replace(paths=places)))
 
 
 def link_or_copy(cache: str, path: str, place: str) -> None:
@@ -208,7 +208,7 @@ def link_or_copy(cache: str, path: str, place: str) -> None:
             os.link(path, temporary)
         except OSError:
             shutil.copyfile(path, temporary, follow_symlinks=False)
-        os.replace(temporary, place)
+        replace(temporary, place)
     finally:
         try_unlink(temporary)  # os.replace does nothing if both names are links to one file
 
@@ -234,13 +234,13 @@ def _restore_http(cache: str, entry: HttpEntry) -> bool:
     _make_pip_folder(cache, os.path.dirname(places[0]))
     note = _move_note(cache, entry.key)
     try:
-        os.replace(store.note(entry), note)
+        replace(store.note(entry), note)
     except FileNotFoundError:  # an earlier pinstall gave the note another name: `sweep` must know of the move all the same
         with open(note, "wb"):
             pass
     # The body first, so that pip never finds a head alone.
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):
-        os.replace(path, place)
+        replace(path, place)
         try_unlink(path)  # os.replace does nothing if both names are links to one file
     try_unlink(note)
     try_unlink(_spent_note(cache, entry))
@@ -259,7 +259,7 @@ def _set_aside_build(cache: str, entry: BuiltWheel, identity: str) -> None:
     if os.path.lexists(place):  # pinstall stored it when it was built
         os.unlink(entry.content)
     else:
-        os.replace(entry.content, place)
+        replace(entry.content, place)
     if not has_wheel(here):
         try_unlink(os.path.join(here, ORIGIN))  # it describes wheels that are gone
 
@@ -305,7 +305,7 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
     if os.lstat(path).st_nlink == 1:
-        os.replace(path, place)
+        replace(path, place)
         share(place)
     else:  # the backend has kept a hard link, through which it may write
         _copy_wheel(cache, BuiltWheel(key, path), place)
@@ -333,7 +333,7 @@ def _move(source: str, path: str) -> None:
     import shutil
 
     try:
-        os.replace(source, path)
+        replace(source, path)
     except OSError as error:
         if error.errno != errno.EXDEV:  # a read-only cache has its view in a temporary folder
             raise

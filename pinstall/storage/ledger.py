@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,11 +46,20 @@ class Proof(NamedTuple):
         return stamp == self.stamp and max(stamp.modified, stamp.changed) + _TICK < self.at
 
 
+# On Windows these are devices in each folder, with any ending.
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)")
+
+
+def _safe(project: str) -> str:
+    """Return the name of a ledger without its ending; no normalized project has an underscore."""
+    return f"{project}_" if _DEVICES.fullmatch(project) else project
+
+
 class Ledger:
     """The ledger of one *project* in one *cache* folder."""
 
     def __init__(self, cache: str, project: str) -> None:
-        self.path = os.path.join(cache, FOLDER, "ledger", f"{project}.json")
+        self.path = os.path.join(cache, FOLDER, "ledger", f"{_safe(project)}.json")
         self.cache = cache
         self._proofs, self._given = _load(self.path)
         self._new: dict[str, Proof] = {}
