@@ -29,7 +29,7 @@ from tests import messages, warm
 from tests.packages import extension
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import trustme
 
@@ -128,7 +128,9 @@ class Environment:
 class Lab:
     """The world; commands run in its root, with its home and none of the caller's settings."""
 
-    def __init__(self, root: Path, pips: Path, authority: trustme.CA, seeds: Seeds | None = None) -> None:
+    def __init__(self, root: Path, pips: Path, authority: trustme.CA, seeds: Seeds | None = None, *, cold: bool = True) -> None:
+        """Make the world; if *cold*, each pinstall starts as users start it."""
+        self.cold = cold or "COVERAGE_PROCESS_START" in os.environ
         self.root, self.pips, self._authority, self._seeds = root, pips, authority, seeds
         self.cache = root / "cache"
         self._indexes: list[Index] = []
@@ -237,17 +239,24 @@ class Lab:
 
     def pip(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run bare ``pip install``; it must succeed: tests fill caches with it."""
-        arguments, environ = ["install", *map(str, words)], {**self.environ, **variables}
-        found = warm.run(self.pips / environment.version, environment.pip, arguments, self.root, environ)
-        done = _result(found) if found else self.run([environment.pip, *arguments], **variables)
+        done = self._run_warm(environment, environment.pip, ["install", *map(str, words)], variables)
         assert done.status == 0, done
         return done
 
     def pinstall(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run pinstall as installed in *environment*."""
-        done = self.run([environment.pinstall, *words], **variables)
+        if self.cold:
+            done = self.run([environment.pinstall, *words], **variables)
+        else:
+            done = self._run_warm(environment, environment.pinstall, [*map(str, words)], variables)
         _ = done.said  # whatever the test looks at
         return done
+
+    def _run_warm(self, environment: Environment, script: str, words: list[str], variables: Mapping[str, str]) -> Result:
+        """Run a script as `run` does, if possible in a process that has loaded what it imports."""
+        environ = {**self.environ, **variables}
+        found = warm.run(self.pips / environment.version, script, words, self.root, environ)
+        return _result(found) if found else self.run([script, *words], **variables)
 
     def cache_tool(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run pinstall-cache as installed in *environment*."""

@@ -53,7 +53,7 @@ _DOWN = [
     "invocation.requirements_files invocation.format_control",
     "invocation.options",
     "model.links",
-    "model.digest model.foreign_data model.names interpreter repair_advice terminal storage.disk_space",
+    "model.digest model.foreign_data model.names interpreter repair_advice terminal storage.disk_space storage.other_pips",
     "__init__ cache_tool.__init__ invocation.__init__ pip_cache.__init__ inspection.__init__",
     "aftermath.__init__ checks.__init__ model.__init__ storage.__init__",
 ]

@@ -233,7 +233,7 @@ def test_another_tool_on_the_path_causes_another_build(lab: Lab, index: Index) -
 
 def test_builds_under_two_conditions_that_give_the_same_bytes(lab: Lab, index: Index) -> None:
     """The wheel is right under both; the record of one build must not replace that of the other."""
-    script = "import time; time.localtime = lambda *_: (2026, 1, 1, 0, 0, 0, 0, 1, 0)\ntool = 'pg_config'"
+    script = "import time; time.localtime = lambda *_: (2026, 1, 1, 0, 0, 0, 0, 1, 0)\nimport shutil; shutil.which('pg_config')"
     for archive in index.root.iterdir():
         archive.unlink()
     sdist(index.root, "demo", "1.0", script=script)
@@ -619,7 +619,7 @@ def _breaking(lab: Lab, code: str) -> Environment:
 
 
 _UNREADABLE = """
-from pinstall.pip_cache import entries, http_entries as entries
+from pinstall.pip_cache import entries
 whole = entries.open_content
 def open_content(entry):
     if entry.filename.endswith(".tar.gz"):

@@ -77,6 +77,7 @@ def test_a_system_call_that_always_fails_does_not_break_the_install(lab: Lab, in
     environment, asked = _armed(lab, Fault(function, 0, error))
     done = lab.pinstall(environment, *_WORDS, **asked)
     _is_right(environment, done)
+    assert "Warning" not in done.err, "a library's words, at each call"
     assert f"{function} " in (lab.root / "log").read_text(), "the fault has occurred"
     after = lab.environment()
     _is_right(after, lab.pinstall(after, *_WORDS))

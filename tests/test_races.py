@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +19,7 @@ from tests.lab import VERSIONS, flip
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.index import Index
     from tests.lab import Environment, Lab, Result
@@ -163,7 +166,7 @@ def test_another_version_is_set_aside_while_a_pip_asks(lab: Lab, version: str, w
 
     index.meanwhile[_FILE] = meanwhile
     environment = lab.environment(version)
-    lab.pip(environment, "-i", index.url, wanted)
+    _real_pip(lab, environment, "-i", index.url, wanted)
     assert _FILE in index.unchanged
     assert [line.startswith("set aside demo-1.0-py3-none-any.whl") for line in said] == [True]
     assert environment.installed("demo") == "1.0 1.0"
@@ -214,10 +217,25 @@ def test_a_built_wheel_stays_while_a_pip_is_about_to_install_it(lab: Lab, versio
         lab.pinstall(lab.environment(version), "-i", index.url, "demo==1.0").said
     )
     environment = lab.environment(version)
-    lab.pip(environment, "-i", index.url, "demo==2.0", "last")
+    _real_pip(lab, environment, "-i", index.url, "demo==2.0", "last")
     (line,) = said
     assert line.startswith("set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: ")
     assert environment.installed("demo") == "2.0 2.0"
+
+
+def _real_pip(lab: Lab, environment: Environment, *words: str) -> None:
+    """Run a pip that others see as one."""
+    done = lab.run([environment.pip, "install", *words])
+    assert done.status == 0, done
+
+
+@contextmanager
+def _another_pip(lab: Lab, **variables: str) -> Iterator[None]:
+    """Have a process run that looks like a pip."""
+    sleep = shutil.which("sleep")
+    with subprocess.Popen(["pip", "60"], executable=sleep, env={**lab.environ, **variables}) as process:  # noqa: S607
+        yield
+        process.kill()
 
 
 def _left(lab: Lab) -> tuple[Index, Path]:
@@ -227,9 +245,22 @@ def _left(lab: Lab) -> tuple[Index, Path]:
         sdist(index.root, "demo", number)
     for number in ("1.0", "2.0"):
         lab.pip(lab.environment(), "-i", index.url, f"demo=={number}")
-    lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    with _another_pip(lab):
+        lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     (left,) = (lab.cache / "wheels").rglob("demo-2.0*.whl")
     return index, left
+
+
+def test_what_is_set_aside_leaves_at_once_if_no_other_pip_is_running(lab: Lab) -> None:
+    index = lab.index()
+    for number in ("1.0", "2.0"):
+        sdist(index.root, "demo", number)
+    lab.pip(lab.environment(), "-i", index.url, "demo")
+    with _another_pip(lab, PIP_CACHE_DIR=str(lab.root / "other")):
+        lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    assert [path.name for path in lab.wheels()] == ["demo-1.0-py3-none-any.whl"]
+    bodies = [path.read_bytes() for path in (lab.cache / "http-v2").rglob("*.body")]
+    assert (index.root / "demo-2.0.tar.gz").read_bytes() not in bodies
 
 
 def test_a_wheel_that_stays_for_a_while_is_set_aside_once(lab: Lab) -> None:

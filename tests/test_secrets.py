@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -61,3 +62,16 @@ def test_verify_removes_the_queries_that_an_older_version_stored(lab: Lab) -> No
     assert (done.status, _leaks(lab.cache / "pinstall")) == (0, [])
     assert "the query of the URL, which may be a secret, was removed from 1" in done.out
     assert _SECRET in own.read_text(), "pip's own files stay as they are"
+
+
+def test_a_build_from_a_signed_url_serves_for_other_signatures_if_its_hash_is_pinned(lab: Lab) -> None:
+    index = lab.index()
+    made = sdist(index.root, "demo", "1.0", "good")
+    digest = hashlib.sha256(made.read_bytes()).hexdigest()
+    for day, built in ((1, True), (2, False), (2, False), (3, False)):
+        environment = lab.environment()
+        requirement = f"demo @ {index.base}/files/{made.name}?X-Amz-Signature={_SECRET}{day}#sha256={digest}"
+        done = lab.pinstall(environment, "-v", requirement)
+        assert (done.status, environment.installed("demo")) == (0, "1.0 good")
+        assert ("Building wheel" in done.out) == built, (day, done)
+        assert f"{_SECRET}{day}" in str(_origin(environment))

@@ -16,7 +16,7 @@ from pinstall.model.names import normalized
 from pinstall.model.pins import project_named
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 from pinstall.pip_cache import keys
-from pinstall.storage import build_notes, cleanup, lock
+from pinstall.storage import build_notes, cleanup, lock, other_pips
 from pinstall.storage.ledger import count, write_all
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _write(prepared: Prepared, name: str, unwanted: Sequence[OtherVersion], jour
             write_all(ledgers)
             if moved or name:
                 cleanup.prune(root, prepared.settings.store_size)
-            cleanup.sweep(root)
+            cleanup.sweep(root, at_once=bool(moved) and not other_pips.may_run(os.environ))
     except (OSError, lock.LockTimeoutError):
         return
     for names in moved.values():

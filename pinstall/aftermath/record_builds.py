@@ -36,7 +36,7 @@ def builds(prepared: Prepared, name: str) -> list[str]:
         if record is None or not isinstance(entry, BuiltWheel):
             continue
         actions.touch(root, entry, record)
-        if not record.seen and store.record(root, entry.wheel_key, record.wheel) is None:
+        if not record.seen and store.record(root, entry, record.wheel) is None:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, entry, record)
     notes = _by_wheel(prepared.notes)

@@ -236,6 +236,6 @@ class Rescue:
             file.seek(0)
             if fault := integrity.archive(file, entry.filename).fault:
                 return fault, ""
-        record = store.record(self._cache.root, entry.wheel_key, sha256)
+        record = store.record(self._cache.root, entry, sha256)
         missing = self._checker.builds.missing(entry, record) if record else ()
         return "", not_found(missing) if missing else ""

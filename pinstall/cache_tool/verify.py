@@ -93,7 +93,7 @@ class Verifier:
         try:
             with entries.open_content(entry) as file:
                 sha256 = integrity.digests(file, ["sha256"])["sha256"]
-            record = store.record(self._cache.root, entry.wheel_key, sha256)
+            record = store.record(self._cache.root, entry, sha256)
             missing = self._checker.builds.missing(entry, record)
         except Exception as error:  # noqa: BLE001 (as above)
             return proven._replace(finding=proven.finding._replace(verdict=Unreadable(foreign_data.reason(error))))

@@ -66,7 +66,7 @@ class Builds:
         """
         sha256 = evidence.digests["sha256"]
         origin = built_wheels.read_origin(os.path.dirname(entry.content))
-        records = store.records(self._cache.root, entry.wheel_key, sha256)
+        records = store.records(self._cache.root, entry, sha256)
         record = records[0] if records else None
         then = dict(record.source) if record else origin.by_algorithm if origin else {}
         if pin.hashes:
@@ -77,7 +77,7 @@ class Builds:
             evidence = evidence._replace(stale=self._stale(pin.project, link, then) if link else "")
         if evidence.unproven or evidence.stale:
             return evidence
-        if record is None and store.is_recorded(self._cache.root, entry.wheel_key, sha256):
+        if record is None and store.is_recorded(self._cache.root, entry, sha256):
             return evidence._replace(other=_UNKNOWN_WAY)  # built with unknown flags: not to be adopted as plain pip's
         if record is None:
             return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._says(link, entry)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pinstall.model import links
-from pinstall.pip_cache import entries, http_entries
+from pinstall.pip_cache import built_wheels, entries, http_entries
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.locator import Artifact
 from pinstall.storage import store
@@ -75,8 +76,7 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
             own_keys.add(key)
             keys[key] = may_build
             found += [Candidate(pin, entry, file.link) for entry in cache.built(pin, file.link)]
-            kept = [build._replace(query=urlsplit(file.link.url).query) for build in store.builds(cache.root, key, pin.project)]
-            found += [Candidate(pin, build, file.link, stored=True) for build in kept]
+            found += [Candidate(pin, build, file.link, stored=True) for build in _kept_builds(cache, pin, file.link, key)]
         # A newer page may tell pip of a version that no cached page lists.
         if pin.has_version and not (located.complete and located.listed) and may_build:
             open_ended = True
@@ -84,6 +84,27 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
             keys |= {candidate.wheel_key: True for candidate in beyond}
             found += beyond
     return Gathered(tuple(found), keys, open_ended)
+
+
+def _kept_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[BuiltWheel]:
+    """Yield the builds that the store has for *link*, whose wheel *key* this is.
+
+    A signed URL has another query, and so another key, each day. If a digest is pinned, a build from a file with that digest at
+    the same URL without its query serves as well.
+    """
+    query = urlsplit(link.url).query
+    same = [build._replace(query=query) for build in store.builds(cache.root, key, pin.project)]
+    yield from same
+    pinned = {(stated.algorithm, stated.hex.lower()) for stated in (*pin.hashes, *link.digests)}
+    if same or not (pin.url and query and pinned):
+        return
+    plain = link._replace(url=urlunsplit((*urlsplit(link.url)[:3], "", "")))
+    for build in store.all_builds(cache.root, pin.project):
+        folder = os.path.dirname(build.content)
+        record, origin = store.recorded(folder), built_wheels.read_origin(folder)
+        is_same = origin is not None and (origin.url, origin.subdirectory) == (plain.url, plain.subdirectory)
+        if is_same and record is not None and record.seen and pinned & record.source.items():
+            yield build._replace(wheel_key=key, query=query)
 
 
 def _pages(pin: Pin, located: ProjectFiles) -> Iterator[Candidate]:

@@ -79,9 +79,10 @@ class Question(NamedTuple):
 class Watched(NamedTuple):
     """The questions of a watched build.
 
-    ``decides`` are the programs whose own files decided; ``whole`` is True if there are none, and nothing was missed: then the
-    text of the source does not count. ``compiles`` says whether a compiler ran, ``native`` whether the build asked for the
-    features of this machine's processor. ``requires`` are the versions in its build environment, "" if it had none.
+    ``decides`` are the programs whose own files decided; ``whole`` is True without any, if nothing was missed: then the text of
+    the source does not count. ``compiles`` says whether a compiler ran, ``native`` whether the build asked for the features of
+    this machine's processor. ``requires`` are the versions in its build environment; without isolation, it has the modules that
+    the build imports, without a version.
     """
 
     questions: tuple[Question, ...] = ()
@@ -395,7 +396,7 @@ def from_json(document: Any) -> Watched:
 def moved_on(then: Watched, pins_then: Mapping[str, str], pins_now: Mapping[str, str]) -> str:
     """Return a build requirement for which the call now pins another version than the build got; else "".
 
-    The same pin as then is no reason: it has not shaped the build, which pip isolates.
+    A pin that was the same then does not count: it has not shaped the build, which pip isolates.
     """
     for name, version in pins_now.items():
         built_with = then.requires.get(name)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from packaging.specifiers import SpecifierSet
 
 from pinstall.model import digest
-from pinstall.model.links import SDIST_ENDINGS, from_path, label, parsed
+from pinstall.model.links import SDIST_ENDINGS, from_path, label, parsed, to_path
 from pinstall.model.names import exact, normalized
 
 if TYPE_CHECKING:
@@ -187,7 +187,8 @@ def _requirement(text: str) -> tuple[str, SpecifierSet, str] | None:
 def _direct_reference(text: str) -> tuple[str, SpecifierSet, str] | None:
     """Parse a bare URL or path, whose ``#egg=`` or file name gives the project; None for any other text."""
     if _URL.match(text):
-        url = text
+        # pip resolves such a URL, and loses its fragment.
+        url = from_path(to_path(text)).url if text[:5].lower() == "file:" and "../" in text else text
     elif text.lower().endswith(_ARCHIVES) and os.path.isfile(text):
         url = from_path(text).url
     else:

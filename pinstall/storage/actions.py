@@ -370,7 +370,7 @@ def has_wheel(folder: str) -> bool:
 def touch(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     """Update a stored build's time of use, and cancel the deletion that `leave` has scheduled for its copy in pip's folder."""
     stay(cache, entry)
-    path = os.path.join(cache, FOLDER, *store.build_parts(entry.wheel_key, record.wheel), store.RECORD)
+    path = os.path.join(store.record_folder(cache, entry, record.wheel), store.RECORD)
     if is_direct(cache, path):
         with suppress(OSError):
             os.utime(path)

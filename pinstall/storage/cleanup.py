@@ -62,8 +62,10 @@ def has_litter(cache: str) -> bool:
         return True  # sweep will report the error
 
 
-def sweep(cache: str) -> None:
+def sweep(cache: str, *, at_once: bool = False) -> None:
     """Remove the markers, views and unfinished files of killed calls, expired spent entries, and records without a wheel.
+
+    *at_once* removes spent entries that have not expired, too: no other pip is running that may be asking about them.
 
     While a call is running, removes only the markers and views of killed ones. Raises `OSError`.
     """
@@ -72,7 +74,7 @@ def sweep(cache: str) -> None:
     build_notes.sweep(cache, alive)
     if alive:
         return  # running calls may be writing these files
-    _clear_expired(cache)
+    _clear_spent(cache, at_once=at_once)
     unfinished = made_folder(cache, UNFINISHED)
     for name in names(unfinished):
         if keys.is_http_key(name):
@@ -120,10 +122,10 @@ def _expired_notes(cache: str) -> list[str]:
     return [path for path, modified in found if now - modified > _GRACE_PERIOD]
 
 
-def _clear_expired(cache: str) -> None:
-    """Delete the entries whose notes have expired and that are still spent or left. Raises `OSError`."""
-    made_folder(cache, SPENT)  # raises if a symbolic link is in the way
-    for note in _expired_notes(cache):
+def _clear_spent(cache: str, *, at_once: bool) -> None:
+    """Delete the entries that are still spent or left and whose notes have expired; *at_once*: all. Raises `OSError`."""
+    folder = made_folder(cache, SPENT)  # raises if a symbolic link is in the way
+    for note in [os.path.join(folder, name) for name in names(folder)] if at_once else _expired_notes(cache):
         if _clear_noted(cache, note):
             os.unlink(note)
 

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pinstall.pip_cache.entries import is_direct
 
@@ -55,11 +55,11 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     Waits at most *seconds*; after one second, calls *say* with a line that names the holder. Raises `LockTimeoutError`, and
     `OSError` if the cache cannot be written.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     path = os.path.join(made_folder(cache), "lock")
     holder = os.path.join(made_folder(cache), _HOLDER)
-    lock = FileLock(path, mode=_mode(cache))
+    lock = _file_lock(path, mode=_mode(cache))
     try:
         _acquire(lock, holder, seconds, say)
     except Timeout as error:
@@ -71,6 +71,16 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
         yield
     finally:
         lock.release()
+
+
+def _file_lock(path: str, **options: Any) -> BaseFileLock:
+    import warnings
+
+    from filelock import FileLock
+
+    # Where a file system has no locks, filelock says so, and falls back to files. `pinstall-cache doctor` tells it, too.
+    warnings.filterwarnings("ignore", "flock not supported")
+    return FileLock(path, **options)
 
 
 def _acquire(lock: BaseFileLock, holder: str, seconds: float, say: Callable[[str], None]) -> None:
@@ -119,13 +129,11 @@ def call_marker(cache: str) -> Iterator[str | None]:
 
     Yields the call's name; None if the marker cannot be made. In a read-only cache, no other pinstall moves anything either.
     """
-    from filelock import FileLock
-
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
     path = ""
     try:
         path = os.path.join(made_folder(cache, CALLS), name)
-        mark = FileLock(path, mode=_mode(cache))
+        mark = _file_lock(path, mode=_mode(cache))
         mark.acquire(timeout=1)  # another pinstall may be testing the marker (`live_calls`)
     except (OSError, NotImplementedError):
         _remove(path)  # an unlockable marker would look like a call that never ends
@@ -156,7 +164,7 @@ def markers(cache: str) -> list[str]:
 
 def live_calls(cache: str) -> set[str]:
     """Return the names of the running calls, and remove the markers of killed ones. Raises `OSError`."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     found: set[str] = set()
     there = markers(cache)
@@ -166,7 +174,7 @@ def live_calls(cache: str) -> set[str]:
         if os.path.islink(path) or not os.path.isfile(path):
             continue
         try:
-            with FileLock(path, timeout=0):
+            with _file_lock(path, timeout=0):
                 _remove(path)
         except (Timeout, OSError, NotImplementedError):
             found.add(name)

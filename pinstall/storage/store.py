@@ -168,20 +168,25 @@ def is_kept(entry: BuiltWheel, sha256: str) -> bool:
     return os.path.basename(os.path.dirname(entry.content)) == sha256[:_ID]
 
 
-def record(cache: str, key: str, sha256: str) -> BuildRecord | None:
-    """Return the build record of the wheel with this *sha256*; None if the store has no readable one."""
-    found = recorded(os.path.join(cache, FOLDER, *build_parts(key, sha256)))
+def record_folder(cache: str, wheel: BuiltWheel, sha256: str) -> str:
+    """Return the store's folder for *wheel*, whose digest is *sha256*, and for its build records."""
+    return os.path.dirname(wheel.content) if wheel.place else os.path.join(cache, FOLDER, *build_parts(wheel.wheel_key, sha256))
+
+
+def record(cache: str, wheel: BuiltWheel, sha256: str) -> BuildRecord | None:
+    """Return the build record of *wheel*, whose digest is *sha256*; None if the store has no readable one."""
+    found = recorded(record_folder(cache, wheel, sha256))
     return found if found is not None and found.wheel == sha256 else None
 
 
-def is_recorded(cache: str, key: str, sha256: str) -> bool:
-    """Return whether the wheel with this *sha256* has a build record, readable or not."""
-    return os.path.lexists(os.path.join(cache, FOLDER, *build_parts(key, sha256), RECORD))
+def is_recorded(cache: str, wheel: BuiltWheel, sha256: str) -> bool:
+    """Return whether *wheel*, whose digest is *sha256*, has a build record, readable or not."""
+    return os.path.lexists(os.path.join(record_folder(cache, wheel, sha256), RECORD))
 
 
-def records(cache: str, key: str, sha256: str) -> list[BuildRecord]:
-    """Return all build records of the wheel with this *sha256*: builds under several conditions may give the same bytes."""
-    folder = os.path.join(cache, FOLDER, *build_parts(key, sha256))
+def records(cache: str, wheel: BuiltWheel, sha256: str) -> list[BuildRecord]:
+    """Return all build records of *wheel*, whose digest is *sha256*: several conditions may give the same bytes."""
+    folder = record_folder(cache, wheel, sha256)
     found = [recorded(folder, name) for name in sorted(filter(is_record, names(folder)), key=lambda name: name != RECORD)]
     return [record for record in found if record is not None and record.wheel == sha256]
 
@@ -194,11 +199,12 @@ def is_record(name: str) -> bool:
 def record_name(folder: str, record: BuildRecord) -> str:
     """Return the file name for a *record* in the *folder* of its build: one of its own beside a record of other conditions."""
     before = recorded(folder)
-    if before is None or before.wheel != record.wheel or before.conditions == record.conditions:
+    shape = (record.conditions, record.watched)
+    if before is None or before.wheel != record.wheel or (before.conditions, before.watched) == shape:
         return RECORD
     from pinstall.inspection import build_record
 
-    return f"{_MORE}{build_record.hashed(repr(record.conditions))[:_ID]}.json"
+    return f"{_MORE}{build_record.hashed(repr(shape))[:_ID]}.json"
 
 
 def recorded(folder: str, name: str = RECORD) -> BuildRecord | None:
