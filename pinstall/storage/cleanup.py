@@ -14,7 +14,7 @@ from pinstall.pip_cache.entries import ORIGIN, HttpEntry, is_direct, is_link, na
 from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import build_notes, store, view
 from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
-from pinstall.storage.files import UNFINISHED
+from pinstall.storage.files import UNFINISHED, replace
 from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, markers
 
 # Nanoseconds. pip waits 15 s for each answer and asks six times; with longer timeouts that users set, it may take minutes.
@@ -99,7 +99,7 @@ def _complete_move(cache: str, key: str) -> None:
     if os.path.lexists(body):
         os.unlink(body)
     elif os.path.lexists(own.content) and not os.path.lexists(own.paths[0]):
-        os.replace(own.content, body)
+        replace(own.content, body)
     elif stamp_of(own) is not None and is_spent(own):
         link_or_copy(cache, own.content, body)
     else:
