@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,12 +46,12 @@ class Proof(NamedTuple):
 
 
 # On Windows these are devices in each folder, with any ending.
-_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)")
+_DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{kind}{number}" for kind in ("com", "lpt") for number in range(10))))
 
 
 def _safe(project: str) -> str:
     """Return the name of a ledger without its ending; no normalized project has an underscore."""
-    return f"{project}_" if _DEVICES.fullmatch(project) else project
+    return f"{project}_" if project in _DEVICES else project
 
 
 class Ledger:
