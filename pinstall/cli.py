@@ -53,7 +53,7 @@ pip's own help follows.
 
 def script(*, as_module: bool = False) -> NoReturn:
     """Run `main`, and skip the interpreter's shutdown, which takes 2 % of a call and has nothing left to do."""
-    os._exit(main(as_module=as_module))
+    pip_process.leave(main(as_module=as_module))
 
 
 def main(words: Sequence[str] | None = None, command: str = "install", *, as_module: bool = False) -> int:
@@ -244,8 +244,14 @@ def _say(level: int, line: str) -> None:
 
 def _write(descriptor: int, text: str) -> None:
     """Write to the descriptor directly: a failing flush at exit would replace pip's exit status. Ignores a closed stream."""
-    with suppress(OSError):
-        os.write(descriptor, text.encode(errors="backslashreplace"))
+    stream = sys.stdout if descriptor == 1 else sys.stderr
+    data = text.encode(getattr(stream, "encoding", None) or "utf-8", errors="backslashreplace")
+    with suppress(OSError, ValueError):
+        if os.name == "nt" and hasattr(stream, "buffer"):  # a console takes UTF-8 through Python's own stream only
+            stream.buffer.write(data)
+            stream.buffer.flush()
+        else:
+            os.write(descriptor, data)
 
 
 def _complain(line: str) -> None:

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 # The conditions of builds. EXT_SUFFIX combines implementation, version, flags and platform. Pre-releases may change the ABI, so
 # their full version is included.
 _BUILD = r"""
-import os, sys, sysconfig
+import os, re, sys, sysconfig
 def build_facts():
     try:
         libc = os.confstr("CS_GNU_LIBC_VERSION").split()
     except (AttributeError, OSError, ValueError):
-        libc = [str(sysconfig.get_config_var("HOST_GNU_TYPE")).rpartition("-")[2], ""]
+        kind = str(sysconfig.get_config_var("HOST_GNU_TYPE")).rpartition("-")[2]
+        libc = [re.sub(r"^(darwin)[\d.]+$", r"\1", kind), ""]  # each patch of macOS has a number of its own
     version = "" if sys.version_info.releaselevel == "final" else sys.version
     return {
         "abi": " ".join([str(sysconfig.get_config_var("EXT_SUFFIX")), sysconfig.get_platform(), version]).strip(),

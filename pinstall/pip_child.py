@@ -36,6 +36,7 @@ class Witness:
 
         *ask* is called with each folder of compiled wheels that pip is about to search, before it does; None: nothing is.
         """
+        cache = os.path.normcase(cache)  # as pip does: on Windows, in small letters
         self.below = os.path.join(cache, "")
         self.wheels, self.ask = os.path.join(cache, "wheels", ""), ask
         self.searched: set[str] = set()

@@ -10,9 +10,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from pinstall import cli, environment
+from pinstall import cli, environment, pip_process
 from pinstall.environment import Target
-from pinstall.pip_process import AS_SCRIPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,7 @@ def script() -> NoReturn:
     words = sys.argv[1:]
     command, rest = _split(words) if _COMPLETION not in os.environ else ("", [])
     if command:
-        os._exit(cli.main(rest, command))
+        pip_process.leave(cli.main(rest, command))
     try:
         target = environment.target(words, os.environ, as_module=False)
     except environment.NoEnvironmentError:
@@ -48,7 +47,7 @@ def _become(command: list[str]) -> NoReturn:
     if sys.platform == "win32":  # pragma: no cover (there, the shell would not wait)
         import subprocess
 
-        os._exit(subprocess.call(command))
+        pip_process.leave(subprocess.call(command))
     os.execv(command[0], command)  # noqa: S606
 
 
@@ -85,7 +84,7 @@ def _be_pip(target: Target) -> NoReturn:
     """Continue as the pip of *target*: in this process if that is our own interpreter's, which saves a start."""
     arguments = [*target.options, *target.words]
     if target.runner != sys.executable:
-        _become([target.runner, "-c", AS_SCRIPT, *arguments])
+        _become([target.runner, "-c", pip_process.AS_SCRIPT, *arguments])
     import runpy
 
     sys.argv[:] = ["pip", *arguments]

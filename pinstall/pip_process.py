@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 COULD_NOT_START = 92
+_LARGEST_STATUS = 0x7FFFFFFF
 
 
 # Modules that both pip and pinstall import for an install: `_Fork` loads them once for both.
@@ -183,7 +184,7 @@ class Pip:
         def pass_on(number: int, _frame: Any) -> None:
             name = signal.Signals(number).name
             self.was_told_to_end = self.was_told_to_end or name not in ("SIGUSR1", "SIGUSR2")
-            if name not in ("SIGINT", "SIGQUIT") or not _in_foreground():
+            if name not in ("SIGINT", "SIGBREAK", "SIGQUIT") or not _in_foreground():
                 child.send_signal(number)
 
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGQUIT")
@@ -295,6 +296,12 @@ class _Fork:
     def send_signal(self, number: int, /) -> None:
         if self._status is None:
             os.kill(self._pid, number)
+
+
+def leave(status: int) -> NoReturn:
+    """End this process with *status*, without the interpreter's shutdown."""
+    # Windows states the kind of a crash as 3221225786: `os._exit` takes the same 32 bits as a signed number only.
+    os._exit(status if status <= _LARGEST_STATUS else status - (1 << 32))
 
 
 def _be_pip(reading: int, telling: int) -> NoReturn:

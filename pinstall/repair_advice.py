@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -14,14 +15,28 @@ _BOUNDED = re.compile(r"([A-Za-z0-9._-]+)\s*>=\s*([0-9.]+)\s*$")
 def command(error: Exception) -> str:
     """Return a command that repairs the packages that caused *error*; empty if pinstall's packages look sound."""
     try:
-        needed = [text for text in metadata.requires(_DISTRIBUTION) or () if ";" not in text]
+        needed = [found for text in metadata.requires(_DISTRIBUTION) or () if (found := _needed(text))]
     except metadata.PackageNotFoundError:
         return ""
     wrong = [text for text in needed if not _is_installed(text)]
     if not wrong and isinstance(error, ImportError):
         wrong = needed  # all versions are right, but a file of some package is missing
     words = [sys.executable, "-m", "pip", "install", "--force-reinstall", "--no-cache-dir", *wrong]
-    return shlex.join(words) if wrong else ""
+    return _quoted(words) if wrong else ""
+
+
+def _needed(requirement: str) -> str:
+    """Return a requirement without its marker; "" for an extra, or for another system. packaging may be the broken package."""
+    text, _, marker = requirement.partition(";")
+    return text.strip() if not marker or f"sys_platform == {sys.platform!r}" in marker.replace('"', "'") else ""
+
+
+def _quoted(words: list[str]) -> str:
+    if os.name == "nt":
+        from subprocess import list2cmdline
+
+        return list2cmdline(words)
+    return shlex.join(words)
 
 
 def _is_installed(requirement: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.invocation.pip_config import is_false
@@ -35,7 +36,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         writes=environ.get("PINSTALL_POLICY", "") in ("", "evict"),
         # A store of size 0 would delete the sound files that are moved there.
         keeps_versions=bool(wanted and not is_false(wanted)) or size == 0,
-        watches_builds=not is_false(environ.get("PINSTALL_WATCH_BUILDS") or "1"),
+        # The runner knows the paths of POSIX alone: on Windows it would take pip's temporary folders for parts of the system.
+        watches_builds=os.name != "nt" and not is_false(environ.get("PINSTALL_WATCH_BUILDS") or "1"),
         lock_timeout=lock.timeout(environ),
         store_size=size,
     )

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 # A shell's background jobs ("scripts/test &", nohup) ignore these, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-for _number in (signal.SIGQUIT, signal.SIGHUP):
-    signal.signal(_number, signal.SIG_DFL)
+for _name in ("SIGQUIT", "SIGHUP"):
+    if hasattr(signal, _name):  # not on Windows
+        signal.signal(getattr(signal, _name), signal.SIG_DFL)
 
 # How pip reaches the registry here, for the few tests that install from it: taken before it is taken away.
 _REGISTRY = {

@@ -17,7 +17,7 @@ import pytest
 from pinstall.cache_tool import inventory, map_page, tables
 from pinstall.pip_cache import scan
 from pinstall.storage import ledger, lock, statistics
-from tests.lab import NEWEST, VERSIONS, Lab, flip
+from tests.lab import NEWEST, OLDEST, Lab, flip
 from tests.packages import sdist, wheel, write_wheel
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.index import Index
     from tests.lab import Environment, Result
 
-_OLD = VERSIONS[0]
+_OLD = OLDEST
 _DAY = 86_400
 
 

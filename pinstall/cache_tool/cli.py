@@ -199,7 +199,7 @@ def _count_and_size(items: Iterable[Item]) -> str:
 
 
 def _files(folder: str) -> Iterable[str]:
-    return (os.path.join(here, name) for here, _, names in os.walk(folder) for name in names)
+    return (os.path.join(here, name) for here, _, names in entries.walk(folder) for name in names)
 
 
 def _size(path: str) -> int:

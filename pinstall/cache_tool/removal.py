@@ -92,7 +92,7 @@ def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
         if removal.busy:
             removal.stayed.append("built wheels and pinstall's store: a running pinstall may need them")
         for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [_WHEELS, *own])):
-            if os.path.islink(os.path.join(root, name)):
+            if entries.is_link(os.path.join(root, name)):
                 removal.stayed.append(f"{os.path.join(root, name)}: it is a symbolic link")
             else:
                 removal.clear(os.path.join(root, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import ExitStack
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import Given
     from pinstall.settings import Settings
+
+
+# With these, file systems and Windows refuse links.
+_NO_LINKS = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 class View(NamedTuple):
@@ -84,13 +89,17 @@ class Prepared(NamedTuple):
         return build_notes.folder(self.cache.root, self.name) if is_watched else ""
 
     def made_view(self) -> View:
-        """Make the view of the plan in the cache; in a temporary folder if the call has no marker, as in a read-only cache.
+        """Make the view of the plan in the cache; in a temporary folder if the cache is read-only, or its disk has no links.
 
         pinstall does not keep the wheels that pip builds in a temporary view. Raises `OSError`.
         """
         root, wanted = self.cache.root, self.plan.view
-        if self.name:
-            return View(view.make(root, self.name, wanted, [self.cache.http.layout.folder]), self.name)
+        if self.name:  # a call without a marker cannot write to the cache
+            try:
+                return View(view.make(root, self.name, wanted, [self.cache.http.layout.folder]), self.name)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
         from tempfile import TemporaryDirectory
 
         place = self.marker.enter_context(TemporaryDirectory(prefix="pinstall-", ignore_cleanup_errors=True))

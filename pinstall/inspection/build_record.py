@@ -132,7 +132,7 @@ def compilers(environ: Mapping[str, str], defaults: Mapping[str, str]) -> dict[s
 
 def _compiler(command: str, path: str) -> str:
     try:
-        argv = shlex.split(command)
+        argv = _words(command)
     except ValueError:
         return hashed(command)
     while argv[1:] and os.path.basename(argv[0]) in _LAUNCHERS and not argv[1].startswith("-"):
@@ -142,6 +142,13 @@ def _compiler(command: str, path: str) -> str:
     found = _which(argv[0], path)
     name = _reported(found) if found else ""
     return f"{name} with {hashed(' '.join(argv[1:]))}" if argv[1:] else name
+
+
+def _words(command: str) -> list[str]:
+    """Split a command as the system's build tools do. Raises `ValueError` for an open quotation."""
+    if os.name != "nt":
+        return shlex.split(command)
+    return [word.strip('"') for word in shlex.split(command, posix=False)]  # a backslash separates folders there
 
 
 def _which(command: str, path: str) -> str:
@@ -169,7 +176,19 @@ def _reported(path: str) -> str:
     return f"{name} by {hashlib.sha256(content).hexdigest()}" if content else name
 
 
+def _is_placeholder(path: str) -> bool:
+    """Return whether *path* is the program of macOS that opens a dialog if the developer tools are not installed."""
+    if platform.system() != "Darwin" or not path.startswith("/usr/bin/"):
+        return False
+    try:
+        return subprocess.run(["/usr/bin/xcode-select", "-p"], capture_output=True, timeout=10, check=False).returncode != 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
 def _name_of(path: str) -> str:
+    if _is_placeholder(path):
+        return os.path.basename(path)
     try:
         done = subprocess.run([path, "--version"], capture_output=True, stdin=subprocess.DEVNULL, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):

@@ -61,6 +61,7 @@ def read(
     Raises `UnreadableCallError` if pip would refuse the call, or if pinstall does not know one of its options. pinstall then
     forwards the call unchanged.
     """
+    environ = pip_config.heeded(environ, pip)
     rows = tuple(options.table(pip, command))
     parser = options.parser(iter(rows))
     isolated = "--isolated" in argv  # pip looks for it in this way, before it parses the arguments
@@ -203,6 +204,8 @@ def why_no_cache(call: Invocation, environ: Mapping[str, str]) -> str:
     if value is False or value == "":
         return "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
     folder = _existing(_folder(value, environ))
+    if not hasattr(os, "geteuid"):
+        return f"you must not write to {folder}"
     if os.geteuid() != 0:
         return f"you must not write to {folder}, which belongs to {_owner(folder)}"
     return f"{folder} belongs to {_owner(folder)}, and root does not use it; run the command as that user, or with sudo -H"

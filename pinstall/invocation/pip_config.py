@@ -115,52 +115,95 @@ def files(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> list[st
     if own == os.devnull:
         return []
     name = "pip.ini" if sys.platform == "win32" else "pip.conf"
-    user = [] if isolated or (own and os.path.exists(own)) else _user_folders(environ)
-    folders = [*_global_folders(environ), *user, prefix]
+    system = _SYSTEMS.get(sys.platform, _Linux)
+    user = [] if isolated or (own and os.path.exists(own)) else system.users(environ)
+    folders = [*system.everybodys(environ), *user, prefix]
     return [os.path.join(folder, name) for folder in folders] + ([own] if own is not None else [])
 
 
-# pip takes its folders from platformdirs. On Linux they depend on XDG variables only; elsewhere, platformdirs determines them.
-if sys.platform in ("win32", "darwin"):  # pragma: no cover
+def heeded(environ: Mapping[str, str], pip: tuple[int, ...]) -> Mapping[str, str]:
+    """Return those variables of *environ* that shape the folders of this *pip*: on macOS, only pip 26.2 and later know XDG."""
+    if sys.platform == "darwin" and pip < (26, 2):
+        return {name: value for name, value in environ.items() if not name.startswith("XDG_")}
+    return environ
 
-    def _global_folders(_environ: Mapping[str, str]) -> list[str]:
+
+# pip takes its folders from platformdirs. Except on Windows they depend on XDG variables and the home only.
+
+
+def _xdg(environ: Mapping[str, str], variable: str, default: str) -> str:
+    """Return an XDG base directory, ignoring a relative one (XDG Base Directory Specification 0.8)."""
+    folder = environ.get(variable, "").strip()
+    return folder if os.path.isabs(folder) else os.path.join(os.path.expanduser("~"), default)
+
+
+def _xdg_list(environ: Mapping[str, str], variable: str) -> list[str]:
+    bases = [base.strip() for base in environ.get(variable, "").split(os.pathsep)]
+    return [os.path.join(base, "pip") for base in bases if os.path.isabs(base)]
+
+
+class _Linux:
+    """Pip's folders on Linux and other systems like it."""
+
+    @staticmethod
+    def everybodys(environ: Mapping[str, str]) -> list[str]:
+        return [*(_xdg_list(environ, "XDG_CONFIG_DIRS") or ["/etc/xdg/pip"]), "/etc"]
+
+    @staticmethod
+    def users(environ: Mapping[str, str]) -> list[str]:
+        legacy = os.path.join(os.path.expanduser("~"), ".pip")
+        return [legacy, os.path.join(_xdg(environ, "XDG_CONFIG_HOME", ".config"), "pip")]
+
+    @staticmethod
+    def cache(environ: Mapping[str, str]) -> str:
+        return os.path.join(_xdg(environ, "XDG_CACHE_HOME", ".cache"), "pip")
+
+
+class _Mac:
+    """Pip's folders on macOS."""
+
+    @staticmethod
+    def everybodys(environ: Mapping[str, str]) -> list[str]:
+        homebrew = ["/opt/homebrew/share/pip"] if sys.base_prefix.startswith("/opt/homebrew") else []
+        return _xdg_list(environ, "XDG_DATA_DIRS") or [*homebrew, "/Library/Application Support/pip"]
+
+    @staticmethod
+    def users(environ: Mapping[str, str]) -> list[str]:
+        data = os.path.join(_xdg(environ, "XDG_DATA_HOME", "Library/Application Support"), "pip")
+        home = os.path.expanduser("~")
+        return [os.path.join(home, ".pip"), data if os.path.isdir(data) else os.path.join(home, ".config", "pip")]
+
+    @staticmethod
+    def cache(environ: Mapping[str, str]) -> str:
+        return os.path.join(_xdg(environ, "XDG_CACHE_HOME", "Library/Caches"), "pip")
+
+
+class _Windows:
+    """Pip's folders on Windows, which the system names."""
+
+    @staticmethod
+    def everybodys(_environ: Mapping[str, str]) -> list[str]:
         import platformdirs
 
-        if sys.platform == "darwin":
-            return platformdirs.site_data_dir("pip", appauthor=False, multipath=True).split(os.pathsep)
         return [platformdirs.site_config_dir("pip", appauthor=False)]
 
-    def _user_folders(_environ: Mapping[str, str]) -> list[str]:
+    @staticmethod
+    def users(_environ: Mapping[str, str]) -> list[str]:
         import platformdirs
 
-        home = os.path.expanduser("~")
-        if sys.platform == "darwin":
-            data = platformdirs.user_data_dir("pip", appauthor=False, roaming=True)
-            return [os.path.join(home, ".pip"), data if os.path.isdir(data) else os.path.join(home, ".config", "pip")]
-        return [os.path.join(home, "pip"), platformdirs.user_config_dir("pip", appauthor=False, roaming=True)]
+        own = platformdirs.user_config_dir("pip", appauthor=False, roaming=True)
+        return [os.path.join(os.path.expanduser("~"), "pip"), own]
 
-    def cache_folder(_environ: Mapping[str, str]) -> str:
-        """Return pip's default cache folder."""
+    @staticmethod
+    def cache(_environ: Mapping[str, str]) -> str:
         import platformdirs
 
         return platformdirs.user_cache_dir("pip", appauthor=False)
 
-else:
 
-    def _xdg(environ: Mapping[str, str], variable: str, default: str) -> str:
-        """Return an XDG base directory, ignoring a relative one (XDG Base Directory Specification 0.8)."""
-        folder = environ.get(variable, "").strip()
-        return folder if os.path.isabs(folder) else os.path.join(os.path.expanduser("~"), default)
+_SYSTEMS: dict[str, type[_Linux | _Mac | _Windows]] = {"darwin": _Mac, "win32": _Windows}
 
-    def _global_folders(environ: Mapping[str, str]) -> list[str]:
-        bases = [base.strip() for base in environ.get("XDG_CONFIG_DIRS", "").split(os.pathsep)]
-        bases = [base for base in bases if os.path.isabs(base)] or ["/etc/xdg"]
-        return [os.path.join(base, "pip") for base in bases] + ["/etc"]
 
-    def _user_folders(environ: Mapping[str, str]) -> list[str]:
-        legacy = os.path.join(os.path.expanduser("~"), ".pip")
-        return [legacy, os.path.join(_xdg(environ, "XDG_CONFIG_HOME", ".config"), "pip")]
-
-    def cache_folder(environ: Mapping[str, str]) -> str:
-        """Return pip's default cache folder."""
-        return os.path.join(_xdg(environ, "XDG_CACHE_HOME", ".cache"), "pip")
+def cache_folder(environ: Mapping[str, str]) -> str:
+    """Return pip's default cache folder."""
+    return _SYSTEMS.get(sys.platform, _Linux).cache(environ)

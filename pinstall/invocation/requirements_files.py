@@ -122,7 +122,10 @@ class _File:
 
 def shown(path: str) -> str:
     """Return *path* as shown to the user: relative, unless it is outside of the current folder."""
-    relative = os.path.relpath(path) if os.path.isabs(path) else path
+    try:
+        relative = os.path.relpath(path) if os.path.isabs(path) else path
+    except ValueError:  # on another drive
+        return path
     return path if relative.startswith("..") else relative
 
 

@@ -89,7 +89,9 @@ def to_path(url: str) -> str:
     """Return the local path of a ``file:`` URL (``utils/urls.url_to_path``)."""
     from urllib.request import url2pathname
 
-    return url2pathname(urlsplit(url).path)
+    parts = urlsplit(url)
+    server = parts.netloc if os.name == "nt" and parts.netloc != "localhost" else ""  # \\\\server\\share
+    return url2pathname(f"//{server}{parts.path}" if server else parts.path)
 
 
 class ParsedFilename(NamedTuple):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pinstall.model import links
 from pinstall.model.digest import Digest
 from pinstall.pip_cache import keys
-from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, names, stamp
+from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, is_link, names, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,14 +36,14 @@ def walk_built(root: str) -> Iterator[tuple[str, str]]:
             return
         try:
             with os.scandir(folder) as found:
-                folders = sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+                folders = sorted(e.name for e in found if e.is_dir(follow_symlinks=False) and not is_link(e.path))
         except OSError:
             return
         for name in folders:
-            yield from below(f"{folder}/{name}", depth - 1)
+            yield from below(os.path.join(folder, name), depth - 1)
 
     for folder in below(os.path.join(root, "wheels"), 4):
-        yield folder, "".join(folder.split("/")[-4:])
+        yield folder, "".join(folder.split(os.path.sep)[-4:])
 
 
 class Origin(NamedTuple):

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from pinstall.pip_cache import keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pinstall.model.digest import Digest
     from pinstall.model.links import ParsedFilename
     from pinstall.pip_cache.keys import Layout
 
 ORIGIN = "origin.json"
+# In the tag of a Windows reparse point: the file stands for another one. Symbolic links and junctions have it, files that a
+# cloud provider fetches on demand do not.
+_NAME_SURROGATE = 0x20000000
 
 
 class FileStamp(NamedTuple):
@@ -121,6 +126,44 @@ def stamp(path: str) -> FileStamp | None:
 def stamp_from(found: os.stat_result) -> FileStamp:
     """Return the stamp of a file from the result of `stat`."""
     return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def is_link(path: str) -> bool:
+    """Return whether *path* is a symbolic link, or a junction of Windows, which Python takes for a folder."""
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
+
+
+def is_direct(root: str, path: str) -> bool:
+    """Return whether *path*, existing or not, is the folder *root* or lies in it, with no link on the way.
+
+    Compares the parts below *root*: a whole resolved path differs on Windows by its separators, short names and letter case.
+    """
+    sep = os.path.sep
+    top, whole = (text.replace("/", sep).rstrip(sep) for text in (root, path))
+    parts = whole[len(top) + 1 :].split(sep)
+    if not (whole == top or whole.startswith(top + sep)) or os.pardir in parts:
+        return False
+    for part in ("", *parts):
+        top = os.path.join(top, part) if part else top
+        if is_link(top):
+            return False
+    return True
+
+
+def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield (folder, names of folders, other names) for all folders below *top*, then for *top*; links are among the others.
+
+    `os.walk` enters junctions before Python 3.12.
+    """
+    there = names(top)
+    folders = [name for name in there if os.path.isdir(path := os.path.join(top, name)) and not is_link(path)]
+    for name in folders:
+        yield from walk(os.path.join(top, name))
+    yield top, folders, [name for name in there if name not in folders]
 
 
 def exists(path: str) -> bool:

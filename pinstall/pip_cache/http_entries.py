@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # The fields of a response that cachecontrol writes; pip fails on any other field.
 _FIELDS = {"status", "headers", "version", "reason", "strict", "decode_content"}
+_PURE = "MSGPACK_PUREPYTHON"
 _PREFIX = b"cc=4,"
 # A head consists of headers: a larger file is not one.
 _LARGEST_METADATA = 1 << 20
@@ -167,14 +169,30 @@ class _Document(NamedTuple):
     span: Span
 
 
+def _library() -> Any:
+    """Return msgpack; on Windows without its extension module, which pip could not replace while this process uses it."""
+    if os.name != "nt" or "msgpack" in sys.modules:
+        import msgpack
+
+        return msgpack
+    given = os.environ.get(_PURE)
+    os.environ[_PURE] = "1"
+    try:
+        import msgpack
+    finally:  # builds heed the variable, too
+        del os.environ[_PURE]
+        if given is not None:
+            os.environ[_PURE] = given
+    return msgpack
+
+
 def read_head(path: str) -> Head | None:
     """Read the head of an HTTP entry from the file *path*; None if pip would ignore the file.
 
     The file is a MessagePack map (``cachecontrol/serialize.py``). The body is skipped, because it may have gigabytes. pip does
     not ignore MessagePack of another form, it fails on it: the head then has a ``fault``.
     """
-    import msgpack
-
+    msgpack = _library()
     errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:
         with open(path, "rb", opener=open_unread) as file:
@@ -204,8 +222,7 @@ def asking_head(path: str) -> bytes | None:
     This costs one request without a download if the server sent an ETag and the file has not changed. Return None if *path*
     is not a head that pip 23.3 or later wrote.
     """
-    import msgpack
-
+    msgpack = _library()
     try:
         with open(path, "rb", opener=open_unread) as file:
             data = file.read(_LARGEST_METADATA)
@@ -266,8 +283,7 @@ def _document(file: BinaryIO) -> _Document | None:
 
 
 def _unpacker(file: BinaryIO) -> Any:
-    import msgpack
-
+    msgpack = _library()
     return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA, read_size=1 << 12)
 
 
@@ -286,8 +302,7 @@ def write_spent(entry: HttpEntry, out: BinaryIO, *, lasting: bool) -> None:
     """
     import shutil
 
-    import msgpack
-
+    msgpack = _library()
     pack = msgpack.Packer().pack
     with open(entry.paths[0], "rb", opener=open_unread) as file:
         response, others, span = _read_document(file)
@@ -304,8 +319,7 @@ def write_spent(entry: HttpEntry, out: BinaryIO, *, lasting: bool) -> None:
 
 def _read_document(file: BinaryIO) -> _Document:
     """Read the first *file* of an HTTP entry; raises `ValueError` if pip did not write it."""
-    import msgpack
-
+    msgpack = _library()
     try:
         document = _document(file) if file.read(len(_PREFIX)) == _PREFIX else None
         if document and _made_head(document):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -87,7 +88,7 @@ ONE_FILE = Layout("http", ("",))  # pip before 23.3: head and body in one file
 
 def http_paths(key: str, layout: Layout) -> tuple[str, ...]:
     """Return the paths of an HTTP entry's files below the cache folder."""
-    return tuple("/".join((layout.folder, *key[:5], key)) + ending for ending in layout.endings)
+    return tuple(os.path.join(layout.folder, *key[:5], key) + ending for ending in layout.endings)
 
 
 def wheel_key(url: str, digest: Digest | None, subdirectory: str, interpreter: tuple[str, str]) -> str:
@@ -108,4 +109,4 @@ def wheel_key(url: str, digest: Digest | None, subdirectory: str, interpreter: t
 
 def wheel_path(key: str) -> str:
     """Return the path of the folder of built wheels for *key*, relative to the cache folder."""
-    return "/".join(("wheels", key[:2], key[2:4], key[4:6], key[6:]))
+    return os.path.join("wheels", key[:2], key[2:4], key[4:6], key[6:])

@@ -84,7 +84,7 @@ def built(root: str) -> Iterator[BuiltWheel | Stray]:
         there = entries.names(folder)
         for name in there:
             path = os.path.join(folder, name)
-            if name.startswith("tmp") and os.path.isdir(path) and not os.path.islink(path):
+            if name.startswith("tmp") and os.path.isdir(path) and not entries.is_link(path):
                 yield stray([path], "an unfinished build")
             elif name.endswith(".whl"):
                 yield wheel(key, path) or stray([path], "not a file name of a wheel")
@@ -106,7 +106,7 @@ def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
 
 def stray(paths: list[str], reason: str) -> Stray:
     """Return a stray of *paths*, with their total size and latest modification."""
-    inside = [os.path.join(folder, name) for path in paths for folder, _, names in os.walk(path) for name in names]
+    inside = [os.path.join(folder, name) for path in paths for folder, _, names in entries.walk(path) for name in names]
     size, modified, _ = measured((*paths, *inside))
     return Stray(tuple(paths), size, modified, reason)
 
@@ -136,13 +136,13 @@ def _measured(seen: Sequence[os.stat_result]) -> tuple[int, float, float]:
 
 def _folders(top: str) -> Iterator[tuple[str, set[str]]]:
     """Yield each folder below *top* that contains files, and their names. Symbolic links are not followed."""
-    waiting = [] if os.path.islink(top) else [top]
+    waiting = [] if entries.is_link(top) else [top]
     while waiting:
         folder, names = waiting.pop(), set()
         try:
             with os.scandir(folder) as here:
                 for entry in here:
-                    if entry.is_dir(follow_symlinks=False):
+                    if entry.is_dir(follow_symlinks=False) and not entries.is_link(entry.path):
                         waiting.append(entry.path)
                     else:
                         names.add(entry.name)
@@ -161,12 +161,12 @@ def symbolic_links(root: str) -> list[str]:
     found = []
     for part in _PARTS:
         top = os.path.join(root, part)
-        if os.path.islink(top):
+        if entries.is_link(top):
             found.append(top)
             continue
-        for folder, folders, names in os.walk(top):
-            folders[:] = [name for name in folders if os.path.join(folder, name) != os.path.join(root, _VIEWS)]
-            found += [path for name in (*folders, *names) if os.path.islink(path := os.path.join(folder, name))]
+        for folder, _, names in entries.walk(top):
+            if not os.path.join(folder, "").startswith(os.path.join(root, _VIEWS, "")):
+                found += [path for name in names if entries.is_link(path := os.path.join(folder, name))]
     return sorted(found)
 
 
@@ -175,7 +175,7 @@ def sizes(root: str) -> dict[str, int]:
     found = {}
     for part in _PARTS:
         top = os.path.join(root, part)
-        if os.path.isdir(top) and not os.path.islink(top):
-            paths = (os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names)
+        if os.path.isdir(top) and not entries.is_link(top):
+            paths = (os.path.join(folder, name) for folder, _, names in entries.walk(top) for name in names)
             found[part] = measured(paths)[0]
     return found

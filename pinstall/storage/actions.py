@@ -15,10 +15,22 @@ from typing import TYPE_CHECKING
 
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.built_wheels import origin_text
-from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, Entry, FileStamp, HttpEntry, names, open_content, stamp, stamp_of
+from pinstall.pip_cache.entries import (
+    ORIGIN,
+    BuiltWheel,
+    Entry,
+    FileStamp,
+    HttpEntry,
+    is_direct,
+    is_link,
+    names,
+    open_content,
+    stamp,
+    stamp_of,
+)
 from pinstall.pip_cache.http_entries import is_spent, write_spent
 from pinstall.storage import store
-from pinstall.storage.files import UNFINISHED, placed, share, write_file
+from pinstall.storage.files import UNFINISHED, placed, replace, share, write_file
 from pinstall.storage.lock import FOLDER, made_folder
 
 if TYPE_CHECKING:
@@ -148,7 +160,7 @@ def _is_unchanged(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     folder = os.path.dirname(entry.content)
     if not os.path.lexists(entry.content):
         return False
-    if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
+    if folder == cache or not is_direct(cache, folder):
         raise NotDoneError(f"{entry.content} is behind a symbolic link, which pinstall does not follow")
     if seen is None or stamp(entry.content) != seen:
         raise ChangedError(entry.filename)
@@ -183,7 +195,7 @@ def _set_aside_http(cache: str, entry: HttpEntry) -> None:
     except ValueError:  # pip cannot read the head, so no pip is asking about it
         for path in entry.paths:
             _unlink(path)
-    os.replace(note, store.note(entry._replace(paths=places)))
+    replace(note, store.note(entry._replace(paths=places)))
 
 
 def link_or_copy(cache: str, path: str, place: str) -> None:
@@ -196,7 +208,7 @@ def link_or_copy(cache: str, path: str, place: str) -> None:
             os.link(path, temporary)
         except OSError:
             shutil.copyfile(path, temporary, follow_symlinks=False)
-        os.replace(temporary, place)
+        replace(temporary, place)
     finally:
         try_unlink(temporary)  # os.replace does nothing if both names are links to one file
 
@@ -219,16 +231,16 @@ def _restore_http(cache: str, entry: HttpEntry) -> bool:
     places = [os.path.join(cache, path) for path in keys.http_paths(entry.key, entry.layout)]
     if os.path.lexists(places[0]) and not is_spent(entry._replace(paths=tuple(places))):
         return False
-    _make_pip_folder(os.path.dirname(places[0]))
+    _make_pip_folder(cache, os.path.dirname(places[0]))
     note = _move_note(cache, entry.key)
     try:
-        os.replace(store.note(entry), note)
+        replace(store.note(entry), note)
     except FileNotFoundError:  # an earlier pinstall gave the note another name: `sweep` must know of the move all the same
         with open(note, "wb"):
             pass
     # The body first, so that pip never finds a head alone.
     for path, place in reversed(list(zip(entry.paths, places, strict=True))):
-        os.replace(path, place)
+        replace(path, place)
         try_unlink(path)  # os.replace does nothing if both names are links to one file
     try_unlink(note)
     try_unlink(_spent_note(cache, entry))
@@ -247,7 +259,7 @@ def _set_aside_build(cache: str, entry: BuiltWheel, identity: str) -> None:
     if os.path.lexists(place):  # pinstall stored it when it was built
         os.unlink(entry.content)
     else:
-        os.replace(entry.content, place)
+        replace(entry.content, place)
     if not has_wheel(here):
         try_unlink(os.path.join(here, ORIGIN))  # it describes wheels that are gone
 
@@ -268,7 +280,7 @@ def _restore_build(cache: str, entry: BuiltWheel) -> bool:
     place = os.path.join(here, entry.filename)
     if os.path.lexists(place):
         return False
-    _make_pip_folder(here)
+    _make_pip_folder(cache, here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
         _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN), entry.query)
     _copy_wheel(cache, entry, place)
@@ -293,13 +305,13 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
     if os.lstat(path).st_nlink == 1:
-        os.replace(path, place)
+        replace(path, place)
         share(place)
     else:  # the backend has kept a hard link, through which it may write
         _copy_wheel(cache, BuiltWheel(key, path), place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not has_wheel(here):
-        _make_pip_folder(here)
+        _make_pip_folder(cache, here)
         _copy_origin(cache, origin, os.path.join(here, ORIGIN), query=None)  # as pip itself would have written it
         _restore_build(cache, BuiltWheel(key, place))
 
@@ -310,7 +322,7 @@ def take_over(cache: str, folder: str, entry: HttpEntry) -> None:
     Ignores an `OSError`: the next call fetches the entry again.
     """
     with suppress(OSError):
-        _make_pip_folder(os.path.dirname(entry.content))
+        _make_pip_folder(cache, os.path.dirname(entry.content))
         for path in reversed(entry.paths):  # body first, so that pip never finds a head alone
             source = os.path.join(folder, os.path.relpath(path, cache))
             if stamp(source) is not None:
@@ -321,7 +333,7 @@ def _move(source: str, path: str) -> None:
     import shutil
 
     try:
-        os.replace(source, path)
+        replace(source, path)
     except OSError as error:
         if error.errno != errno.EXDEV:  # a read-only cache has its view in a temporary folder
             raise
@@ -359,7 +371,7 @@ def touch(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     """Update a stored build's time of use, and cancel the deletion that `leave` has scheduled for its copy in pip's folder."""
     stay(cache, entry)
     path = os.path.join(store.record_folder(cache, entry, record.wheel), store.RECORD)
-    if os.path.realpath(path) == path:
+    if is_direct(cache, path):
         with suppress(OSError):
             os.utime(path)
 
@@ -402,9 +414,9 @@ def try_unlink(path: str) -> None:
         os.unlink(path)
 
 
-def _make_pip_folder(folder: str) -> None:
+def _make_pip_folder(cache: str, folder: str) -> None:
     """Make a folder in pip's part of the cache, as pip does; raises `OSError` if a symbolic link is in the way."""
-    if os.path.realpath(folder) != folder:
+    if not is_direct(cache, folder):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
     os.makedirs(folder, exist_ok=True)
 
@@ -418,7 +430,7 @@ def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[s
     """
     kept, removed = {os.path.realpath(folder) for folder in before}, []
     for folder in sorted(infos):
-        is_half = not os.path.lexists(os.path.join(folder, "INSTALLER")) and not os.path.islink(folder)
+        is_half = not os.path.lexists(os.path.join(folder, "INSTALLER")) and not is_link(folder)
         if is_half and os.path.isdir(folder) and os.path.realpath(folder) not in kept:
             import shutil
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from pinstall.pip_cache import keys
-from pinstall.pip_cache.entries import ORIGIN, HttpEntry, names, stamp, stamp_of
+from pinstall.pip_cache.entries import ORIGIN, HttpEntry, is_direct, is_link, names, stamp, stamp_of, walk
 from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import build_notes, store, view
 from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
-from pinstall.storage.files import UNFINISHED
+from pinstall.storage.files import UNFINISHED, replace
 from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, markers
 
 # Nanoseconds. pip waits 15 s for each answer and asks six times; with longer timeouts that users set, it may take minutes.
@@ -34,7 +34,7 @@ def prune(cache: str, bound: int) -> None:
         if excess <= 0:
             break
         folder = os.path.dirname(kept.paths[0])
-        if os.path.realpath(folder) != folder:
+        if not is_direct(cache, folder):
             continue
         for path in kept.paths:
             try_unlink(path)
@@ -81,9 +81,7 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
             _complete_move(cache, name)
         try_unlink(os.path.join(unfinished, name))
     for key, folder in store.build_folders(cache):
-        if os.path.realpath(folder) == folder and not (
-            has_wheel(folder) or has_wheel(os.path.join(cache, keys.wheel_path(key)))
-        ):
+        if is_direct(cache, folder) and not (has_wheel(folder) or has_wheel(os.path.join(cache, keys.wheel_path(key)))):
             for name in names(folder):
                 try_unlink(os.path.join(folder, name))
             _remove_empty(folder)
@@ -101,7 +99,7 @@ def _complete_move(cache: str, key: str) -> None:
     if os.path.lexists(body):
         os.unlink(body)
     elif os.path.lexists(own.content) and not os.path.lexists(own.paths[0]):
-        os.replace(own.content, body)
+        replace(own.content, body)
     elif stamp_of(own) is not None and is_spent(own):
         link_or_copy(cache, own.content, body)
     else:
@@ -139,7 +137,7 @@ def _clear_noted(cache: str, note: str) -> bool:
     if not keys.is_http_key(key):
         return True
     if wheel.endswith(".whl"):
-        return _clear_wheel(os.path.join(cache, keys.wheel_path(key), wheel), note)
+        return _clear_wheel(cache, os.path.join(cache, keys.wheel_path(key), wheel), note)
     for layout in (keys.TWO_FILES, keys.ONE_FILE):
         if layout.folder == folder:
             _clear_http(cache, key, layout)
@@ -149,12 +147,12 @@ def _clear_noted(cache: str, note: str) -> bool:
 def _clear_http(cache: str, key: str, layout: keys.Layout) -> None:
     entry = HttpEntry("other", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, layout)), layout=layout)
     folder = os.path.dirname(entry.content)
-    if os.path.realpath(folder) == folder and is_spent(entry):
+    if is_direct(cache, folder) and is_spent(entry):
         for path in entry.paths:
             try_unlink(path)
 
 
-def _clear_wheel(path: str, note: str) -> bool:
+def _clear_wheel(cache: str, path: str, note: str) -> bool:
     """Delete a wheel that `leave` has left in pip's folder, unless somebody has read it since the *note* was made.
 
     Returns False if it was read: then it stays for another period.
@@ -166,7 +164,7 @@ def _clear_wheel(path: str, note: str) -> bool:
         found = os.lstat(path)
     except (OSError, ValueError):
         return True
-    if not same or os.path.realpath(folder) != folder:
+    if not same or not is_direct(cache, folder):
         return True  # the file was replaced
     if found.st_atime_ns != found.st_mtime_ns:
         reset_access_time(path)
@@ -191,13 +189,13 @@ def clear(cache: str, path: str) -> Removed:
     Deletes nothing if *path* lies outside of the cache or behind a link. Skips files that cannot be deleted.
     """
     folder = os.path.dirname(path)
-    if os.path.realpath(folder) != folder or not f"{folder}{os.sep}".startswith(cache + os.sep):
+    if not is_direct(cache, folder):
         return Removed()
-    if not os.path.isdir(path) or os.path.islink(path):
+    if not os.path.isdir(path) or is_link(path):
         return _clear_file(path)
     files = size = 0
-    for here, folders, names_ in os.walk(path, topdown=False):
-        for name in (*names_, *(name for name in folders if os.path.islink(os.path.join(here, name)))):
+    for here, _, names_ in walk(path):
+        for name in names_:
             removed = _clear_file(os.path.join(here, name))
             files, size = files + removed.files, size + removed.size
         with suppress(OSError):
@@ -217,9 +215,9 @@ def _clear_file(path: str) -> Removed:
 def clear_empty(cache: str, folder: str) -> int:
     """Delete the empty folders below *folder* in *cache*, and *folder* itself if it is empty then; return their number."""
     count = 0
-    if os.path.realpath(folder) != folder or not folder.startswith(cache + os.sep):
+    if folder == cache or not is_direct(cache, folder):
         return count
-    for here, _, _ in os.walk(folder, topdown=False):
+    for here, _, _ in walk(folder):
         with suppress(OSError):
             os.rmdir(here)
             count += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,24 @@ if TYPE_CHECKING:
 
 # Every file is written in this folder and then renamed: `cleanup.sweep` finds the unfinished files of killed calls here.
 UNFINISHED = "unfinished"
+# Seconds to wait for a process that has just opened a file: a virus scanner, or a pip that reads a head.
+_PAUSES = (0.01, 0.05, 0.2, 0.5)
 
 
 def write_file(cache: str, path: str, text: str) -> None:
     """Write *text* to the file *path* below *cache*, whole or not at all. Raises `OSError`."""
     with placed(cache, path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def replace(source: str, target: str) -> None:
+    """Move a file to *target*, which it replaces. Raises `OSError`."""
+    for pause in _PAUSES if os.name == "nt" else ():  # there, nobody can replace a file that another process has open
+        with suppress(PermissionError):
+            os.replace(source, target)
+            return
+        time.sleep(pause)
+    os.replace(source, target)
 
 
 @contextmanager
@@ -29,7 +42,7 @@ def placed(cache: str, place: str) -> Iterator[str]:
     try:
         yield temporary
         share(temporary)
-        os.replace(temporary, place)
+        replace(temporary, place)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)

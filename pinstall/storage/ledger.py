@@ -45,11 +45,20 @@ class Proof(NamedTuple):
         return stamp == self.stamp and max(stamp.modified, stamp.changed) + _TICK < self.at
 
 
+# On Windows these are devices in each folder, with any ending.
+_DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{kind}{number}" for kind in ("com", "lpt") for number in range(10))))
+
+
+def _safe(project: str) -> str:
+    """Return the name of a ledger without its ending; no normalized project has an underscore."""
+    return f"{project}_" if project in _DEVICES else project
+
+
 class Ledger:
     """The ledger of one *project* in one *cache* folder."""
 
     def __init__(self, cache: str, project: str) -> None:
-        self.path = os.path.join(cache, FOLDER, "ledger", f"{project}.json")
+        self.path = os.path.join(cache, FOLDER, "ledger", f"{_safe(project)}.json")
         self.cache = cache
         self._proofs, self._given = _load(self.path)
         self._new: dict[str, Proof] = {}

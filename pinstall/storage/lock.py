@@ -13,6 +13,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from pinstall.pip_cache.entries import is_direct
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -189,8 +191,8 @@ def made_folder(cache: str, *parts: str) -> str:
 
     Raises `OSError`, also if a symbolic link is in the way: pinstall does not write to the folder behind it.
     """
-    folder = os.path.join(cache, FOLDER, *parts)
-    if os.path.realpath(folder) != os.path.join(os.path.realpath(cache), FOLDER, *parts):
+    folder, root = os.path.join(cache, FOLDER, *parts), os.path.realpath(cache)
+    if not is_direct(root, os.path.join(root, FOLDER, *parts)):
         raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
     if not os.path.isdir(folder):
         os.makedirs(cache, exist_ok=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,10 +73,10 @@ def fill(cache: str, folder: str, plan: ViewPlan) -> str:
     """Fill the empty *folder* with a view of *cache*, which may be read-only; return *folder*. Raises `OSError`."""
     trees = {_WHEELS: _Tree()}
     for key, shown in plan.private.items():
-        trees[_WHEELS].at(keys.wheel_path(key).split("/")[1:]).shown = shown
+        trees[_WHEELS].at(keys.wheel_path(key).split(os.path.sep)[1:]).shown = shown
     for entry in plan.absent:
         for path in keys.http_paths(entry.key, entry.layout):
-            top, *parts, name = path.split("/")
+            top, *parts, name = path.split(os.path.sep)
             trees.setdefault(top, _Tree()).at(parts).absent.add(name)
     for found in {*entries.names(cache), *trees} - {lock.FOLDER}:
         source, target = os.path.join(cache, found), os.path.join(folder, found)
@@ -111,7 +110,7 @@ def _clear(path: str) -> None:
     """Remove a part of a view, without following links."""
     import shutil
 
-    if os.path.islink(path) or not os.path.isdir(path):
+    if entries.is_link(path) or not os.path.isdir(path):
         with suppress(FileNotFoundError):
             os.unlink(path)
     else:
@@ -121,12 +120,12 @@ def _clear(path: str) -> None:
 def hide(folder: str, wheel: BuiltWheel) -> None:
     """Remove the link to a built wheel from the view in *folder*. Raises `OSError`."""
     path = folder
-    for part in keys.wheel_path(wheel.wheel_key).split("/"):
+    for part in keys.wheel_path(wheel.wheel_key).split(os.path.sep):
         path = os.path.join(path, part)
-        if os.path.islink(path):
+        if entries.is_link(path):
             _unfold(path)
     link = os.path.join(path, wheel.filename)
-    if os.path.realpath(path) == path and os.path.islink(link) and os.path.realpath(link) == wheel.content:
+    if entries.is_direct(folder, path) and os.path.lexists(link) and _shows(link, wheel.content):
         os.unlink(link)
 
 
@@ -146,11 +145,11 @@ def _unfold(path: str) -> None:
 
 def received(folder: str, layout: keys.Layout) -> Iterator[str]:
     """Yield the keys of the HTTP entries that pip has written into the view in *folder*: their bodies are not links."""
-    for here, _, found in os.walk(os.path.join(folder, layout.folder)):
+    for here, _, found in entries.walk(os.path.join(folder, layout.folder)):
         for name in found:
             if keys.is_http_key(name):
                 body = os.path.join(here, name + layout.endings[-1])
-                if entries.stamp(body) is not None or not os.path.lexists(body):
+                if not os.path.lexists(body) or _is_new(body):
                     yield name
 
 
@@ -195,20 +194,56 @@ def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
             _link(source, target)
 
 
-if sys.platform == "win32":  # pragma: no cover
+# On Windows symbolic links need a privilege: there, a view consists of junctions and of hard links. Elsewhere a hard link would
+# change the time of the last status change, by which the ledger recognises a file. Wheels are copied, because pip writes into
+# the file that it replaces there. Beside each is a hard link to the original: so `_is_new` and `_is_gone` can tell.
+_HAS_HARD_LINKS = os.name == "nt"
+_TWIN = ".shown"
 
-    def _link(source: str, target: str) -> None:
-        """Link with junctions and hard links: symbolic links need a privilege on Windows."""
-        import _winapi
 
-        if os.path.isdir(source):
-            _winapi.CreateJunction(source, target)
-        else:
-            os.link(source, target)
+def _link(source: str, target: str) -> None:
+    """Link to a file or folder of the cache. Raises `OSError`."""
+    if not _HAS_HARD_LINKS:
+        os.symlink(source, target)
+    elif os.path.isdir(source):
+        _join(source, target)
+    elif source.endswith(".whl"):
+        import shutil
 
-else:
-    # A hard link would change the time of the last status change, by which the ledger recognises a file.
-    _link = os.symlink
+        shutil.copy2(source, target)
+        os.link(source, target + _TWIN)
+    else:
+        os.link(source, target)
+
+
+def _join(source: str, target: str) -> None:
+    import _winapi
+
+    _winapi.CreateJunction(source, target)  # type: ignore[attr-defined,unused-ignore]
+
+
+def _is_new(path: str) -> bool:
+    """Return whether pip has written the file *path* of a view: it is no link of ours."""
+    found, twin = entries.stamp(path), entries.stamp(path + _TWIN) if _HAS_HARD_LINKS else None
+    if found is None or not _HAS_HARD_LINKS:
+        return found is not None
+    if path.endswith(".whl"):
+        return twin is None or (twin.size, twin.modified) != (found.size, found.modified)
+    return os.lstat(path).st_nlink == 1
+
+
+def _is_gone(path: str) -> bool:
+    """Return whether the file that a link of ours shows at *path* is gone from the cache."""
+    if _HAS_HARD_LINKS:
+        return os.path.exists(path + _TWIN) and os.lstat(path + _TWIN).st_nlink == 1 and not _is_new(path)
+    return os.path.islink(path) and not os.path.exists(path)
+
+
+def _shows(path: str, content: str) -> bool:
+    """Return whether *path* is a link of ours to the file *content*."""
+    if _HAS_HARD_LINKS:
+        return not _is_new(path) and os.path.exists(content) and os.path.samefile(path + _TWIN, content)
+    return os.path.islink(path) and os.path.realpath(path) == content
 
 
 def parts(name: str) -> tuple[str, ...]:
@@ -220,13 +255,10 @@ def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield (key, path) of each wheel that pip has built into the view *name*."""
     root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
     for folder, key in built_wheels.walk_built(root):
-        if os.path.realpath(folder) == folder:  # to Python, a junction is a folder
-            for found in entries.names(folder):
-                path = os.path.join(folder, found)
-                # On Windows the view itself consists of hard links; elsewhere a backend may have made one.
-                is_new = sys.platform != "win32" or os.lstat(path).st_nlink == 1
-                if found.endswith(".whl") and entries.stamp(path) is not None and is_new:
-                    yield key, path
+        for found in entries.names(folder) if entries.is_direct(root, folder) else ():
+            path = os.path.join(folder, found)
+            if found.endswith(".whl") and _is_new(path):
+                yield key, path
 
 
 def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
@@ -237,7 +269,7 @@ def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
     root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
     for found in entries.names(root):
         path, place = os.path.join(root, found), os.path.join(cache, found)
-        if found != _WHEELS and not os.path.lexists(place) and os.path.realpath(path) == path:
+        if found != _WHEELS and not os.path.lexists(place) and not entries.is_link(path):
             yield path, place
 
 
@@ -246,7 +278,7 @@ def forget_gone(folder: str) -> None:
     for wheels, _ in built_wheels.walk_built(folder):
         for found in entries.names(wheels):
             path = os.path.join(wheels, found)
-            if os.path.islink(path) and not os.path.exists(path):
+            if _is_gone(path):
                 os.unlink(path)
 
 
