@@ -102,7 +102,7 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
 
 def _has_namesake(name: str, folders: Iterable[str]) -> bool:
     stem, ending, _ = name.partition(".so")
-    return bool(ending and stem.startswith("lib") and named(stem[3:], folders))
+    return bool(ending) and stem.startswith("lib") and any(other != name for other in named(stem[3:], folders))
 
 
 def has_library(wheel: BinaryIO) -> bool:
