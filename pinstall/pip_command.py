@@ -37,10 +37,14 @@ def script() -> NoReturn:
 
 
 def _pip_elsewhere() -> str:
-    """Return the ``pip`` on PATH, which serves commands that need no environment, such as ``pip help``; "" if there is none."""
+    """Return the ``pip`` on PATH, which serves commands that need no environment, such as ``pip help``; "" if there is none.
+
+    It may be a link to this command.
+    """
     from shutil import which
 
-    return which("pip") or ""
+    found = which("pip") or ""
+    return "" if os.path.realpath(found) == os.path.realpath(sys.argv[0]) else found
 
 
 def _become(command: list[str]) -> NoReturn:
