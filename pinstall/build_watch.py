@@ -646,6 +646,10 @@ def under_watch(args: Any, folder: str, program: str) -> Any:
         return args
     runner = os.path.join(folder, "run.py")
     if not os.path.isfile(runner):
+        parent = os.path.dirname(folder)
+        if not os.path.isdir(parent):  # with the mode of pinstall's folder, which a group may share
+            os.mkdir(parent)
+            os.chmod(parent, os.stat(os.path.dirname(parent)).st_mode & 0o7777)
         os.makedirs(folder, exist_ok=True)
         with open(runner + ".new", "w", encoding="utf-8") as file:
             file.write(program)

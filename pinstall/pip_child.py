@@ -327,6 +327,8 @@ _SPEAKING = ("PYTHONINSPECT", "PYTHONMALLOCSTATS", "PYTHONDUMPREFS")
 def _collect_rarely() -> None:
     import gc
 
+    if not hasattr(gc, "get_threshold"):  # PyPy
+        return
     first, *others = gc.get_threshold()
     if 0 < first < _OBJECTS:  # 0: somebody has turned it off
         gc.set_threshold(_OBJECTS, *others)
