@@ -112,6 +112,7 @@ def _sign(holder: str, mode: int) -> None:
         descriptor = os.open(holder, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(descriptor, "w", encoding="ascii") as file:
             file.write(str(os.getpid()))
+        os.chmod(holder, mode)  # whatever the umask is
 
 
 def _name(holder: str) -> str:
