@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pinstall.model import links
-from pinstall.model.names import normalized
 from pinstall.model.pins import settings_by_project
 from pinstall.pip_cache import built_wheels, entries
 from pinstall.pip_cache.entries import BuiltWheel
@@ -43,7 +42,7 @@ def builds(prepared: Prepared, name: str) -> list[str]:
     built = list(view.built(root, name)) if name else list(_built_in_place(prepared, notes))
     for key, path in built:
         filename = os.path.basename(path)
-        project = normalized(filename.partition("-")[0])
+        project = links.project_of(filename)
         entry = BuiltWheel(key, path, links.label(filename, project))
         found.append(filename)
         with suppress(Exception):  # as above

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall.aftermath.survey import Survey, listed
 from pinstall.inspection import integrity
 from pinstall.model import links
-from pinstall.model.names import normalized
 from pinstall.model.verdict import not_found
 from pinstall.pip_cache import built_wheels, entries, http_entries, keys
 from pinstall.pip_cache.entries import BuiltWheel
@@ -223,7 +222,7 @@ class Rescue:
                 found = entries.stamp(path) if name.endswith(".whl") else None
                 if found is not None and (path in opened or found.size <= room):
                     room -= 0 if path in opened else found.size
-                    label = links.label(name, normalized(name.partition("-")[0]))
+                    label = links.label(name, links.project_of(name))
                     yield BuiltWheel(key, path, label)
 
     def _stored(self) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from pinstall.inspection import integrity
 from pinstall.inspection.identify import Content, identify
 from pinstall.model import foreign_data, links
-from pinstall.model.names import normalized
 from pinstall.pip_cache import built_wheels, entries, http_entries, scan
 from pinstall.pip_cache.catalogue import Catalogue, Page, is_page
 from pinstall.pip_cache.entries import BuiltWheel
@@ -222,7 +221,7 @@ def _built(entry: BuiltWheel, *, stored: bool = False) -> Item:
     size, modified, used = scan.measured([entry.content])
     if stored:  # pinstall touches the build record when it uses a stored build
         used = max(used, scan.measured([os.path.join(folder, store.RECORD)])[1])
-    project = normalized(entry.filename.partition("-")[0])
+    project = links.project_of(entry.filename)
     version = entry.label.text if entry.label else ""
     where = host(origin.url) if origin else ""
     return Item(entry, project, version, where, size, modified, used, entries.stamp(entry.content), stored)

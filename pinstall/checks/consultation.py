@@ -15,7 +15,7 @@ from pinstall import messages
 from pinstall.checks.candidates import Candidate
 from pinstall.checks.checker import Finding
 from pinstall.inspection import integrity
-from pinstall.model.names import normalized
+from pinstall.model import links
 from pinstall.model.pins import Pin
 from pinstall.model.verdict import Hide, not_found
 from pinstall.pip_cache import built_wheels, entries, keys
@@ -55,7 +55,7 @@ def consult(prepared: Prepared, folder: str, journal: Journal) -> None:
 def _wheels(prepared: Prepared, folder: str) -> Iterator[BuiltWheel]:
     key = "".join(folder.split(os.sep)[-4:])
     own = os.path.join(prepared.cache.root, keys.wheel_path(key))
-    for project in {normalized(name.partition("-")[0]) for name in entries.names(own)}:
+    for project in {links.project_of(name) for name in entries.names(own)}:
         yield from built_wheels.built_under(own, key, project)
 
 
@@ -71,7 +71,7 @@ def _examined(prepared: Prepared, wheel: BuiltWheel) -> Finding | None:
     missing = builds.missing(wheel, record) if record else builds.renamed(wheel)
     if not missing:
         return None
-    project = normalized(wheel.filename.partition("-")[0])
+    project = links.project_of(wheel.filename)
     pin = Pin(project, SpecifierSet(f"=={wheel.label.version}"), "", (), ("not pinned",), requested=False)
     finding = Finding(Candidate(pin, wheel), stamp, Hide(_REASON, not_found(missing)), sha256)
     # Building anew has not helped before.

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from pinstall.model import foreign_data, links
 from pinstall.model.digest import Digest
-from pinstall.model.names import normalized
 from pinstall.pip_cache import built_wheels, entries, http_entries, index_pages, keys
 
 if TYPE_CHECKING:
@@ -243,7 +242,7 @@ class Cache:
         found: dict[str, dict[tuple[str, str], None]] = {}
         for folder, key, names in self._leaves:
             for name in names:
-                found.setdefault(_project(name), {})[folder, key] = None
+                found.setdefault(links.project_of(name), {})[folder, key] = None
         return {project: list(folders) for project, folders in found.items()}
 
     @cached_property
@@ -255,7 +254,7 @@ class Cache:
     def idle_keys(self) -> Iterator[str]:
         """Yield the keys whose folders contain no wheel for this environment: pip may build one there."""
         for _, key, names in self._leaves:
-            labels = (links.label(name, _project(name)) for name in names)
+            labels = (links.label(name, links.project_of(name)) for name in names)
             if not any(label and self._fits(label) for label in labels):
                 yield key
 
@@ -292,11 +291,6 @@ def local_file(link: Link) -> LocalFile | None:
     path = _path(link.url)
     entry = entries.LocalFile(link.url, os.path.realpath(path) if path else "", link.filename)
     return entry if entries.stamp(entry.content) is not None else None
-
-
-def _project(filename: str) -> str:
-    """Return the project in the file name of a wheel, normalized."""
-    return normalized(filename.partition("-")[0])
 
 
 def page_url(index: str, project: str) -> str:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import links
-from pinstall.model.names import normalized
 from pinstall.pip_cache import built_wheels, entries, http_entries, keys
 from pinstall.pip_cache.entries import BuiltWheel, FileStamp, HttpEntry
 
@@ -98,7 +97,7 @@ def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
     Returns None if it does not have the name of a wheel, or is not a regular file.
     """
     name = os.path.basename(path)
-    label = links.label(name, normalized(name.partition("-")[0]))
+    label = links.label(name, links.project_of(name))
     if label is None or entries.stamp(path) is None:
         return None
     return BuiltWheel(key, path, label, place)

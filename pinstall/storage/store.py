@@ -14,7 +14,6 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import links
-from pinstall.model.names import normalized
 from pinstall.pip_cache.built_wheels import built_under
 from pinstall.pip_cache.entries import HttpEntry, names, stamp
 from pinstall.pip_cache.http_entries import read_head
@@ -231,7 +230,7 @@ def other_records(cache: str, projects: Collection[str]) -> Iterator[BuildRecord
     for _, folder in build_folders(cache):
         found = names(folder)
         wheels = [name for name in found if name.endswith(".whl")]
-        if any(normalized(name.partition("-")[0]) not in projects for name in wheels):
+        if any(links.project_of(name) not in projects for name in wheels):
             yield from filter(None, (recorded(folder, name) for name in found if is_record(name)))
 
 
