@@ -250,7 +250,7 @@ def wrong(project: Project, site: Path) -> str:
     """Return how the installed files differ from the members of the wheel, "" if they do not."""
     for name, stated in project.members.items():
         file = site / name
-        if not file.isio.BytesIO():
+        if not file.is_file():
             return f"{name} is not installed"
         if _digest(file.read_bytes()) != stated and not name.endswith("/WHEEL"):
             return f"{name} has other bytes"
