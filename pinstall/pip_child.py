@@ -31,8 +31,8 @@ class Witness:
     are the ``.dist-info`` folders that pip created.
     """
 
-    def __init__(self, cache: str, excused: list[str] | None, ask: Any) -> None:
-        """Watch the folder *cache* (resolved). If *excused* is a list, end a run once another URL or host did not answer.
+    def __init__(self, cache: str, known_failures: list[str] | None, ask: Any) -> None:
+        """Watch the folder *cache* (resolved). Given *known_failures*, end a run once another URL or host does not answer.
 
         *ask* is called with each folder of compiled wheels that pip is about to search, before it does; None: nothing is.
         """
@@ -40,9 +40,9 @@ class Witness:
         self.below = os.path.join(cache, "")
         self.wheels, self.ask = os.path.join(cache, "wheels", ""), ask
         self.searched: set[str] = set()
-        self.excused = excused
+        self.known_failures = known_failures
         # Determined before the hook is active: the first call takes a lock, and opens files.
-        self.temporary = _temporary() if excused is not None else ()
+        self.temporary = _temporary() if known_failures is not None else ()
         self.opened: set[str] = set()
         self.written: set[str] = set()
         self.silent: set[str] = set()
@@ -158,9 +158,9 @@ class Witness:
 
     def guard(self, path: str) -> None:
         """Raise `OSError` if the run is guarded and a page is missing: called before pip installs or builds anything."""
-        if self.excused is None or path.startswith(self.temporary):
+        if self.known_failures is None or path.startswith(self.temporary):
             return  # pip's own temporary folders
-        if self.lost.difference(self.excused) or self.silent.difference(self.excused):
+        if self.lost.difference(self.known_failures) or self.silent.difference(self.known_failures):
             self.stopped = True
             raise OSError(_STOPPED)
 
@@ -285,7 +285,7 @@ def main(reading: str, telling: str, *, early: bool) -> None:
             watch_builds(*orders["notes"])
     witness = None
     if orders["cache"] and hasattr(sys, "addaudithook"):
-        witness = Witness(orders["cache"], orders["excused"], parent.ask if orders["asks"] else None)
+        witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
         witness.start()
     try:
         _run()

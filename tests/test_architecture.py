@@ -13,7 +13,7 @@ import pinstall
 _ROOT = Path(pinstall.__file__).parent
 _DOWN = [
     "__main__",
-    "pip_command",
+    "pinstall_pip",
     "cli cache_tool.__main__",
     "cache_tool.cli explanation",
     "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page",

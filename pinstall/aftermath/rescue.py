@@ -103,7 +103,7 @@ class Rescue:
         return self._delete_pages(self.survey.doubtful)
 
     @property
-    def excused(self) -> list[str] | None:
+    def known_failures(self) -> list[str] | None:
         """The URLs and hosts that did not answer the first run; None if the call has only one index or ``--find-links``.
 
         With several, pip continues without an index that does not answer, and may take another project of the same name

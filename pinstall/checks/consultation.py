@@ -24,7 +24,7 @@ from pinstall.storage import actions, lock, store, view
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinstall.checks.prepare import Prepared
+    from pinstall.checks.prepare import PreparedCache
     from pinstall.journal import Journal
     from pinstall.pip_cache.entries import BuiltWheel
 
@@ -34,7 +34,7 @@ _REASON = "missing-library"
 _PATIENCE = 2.0
 
 
-def consult(prepared: Prepared, folder: str, journal: Journal) -> None:
+def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     """Hide the compiled wheels in *folder* that lack a library; without a view, set them aside.
 
     *folder* is the path below ``wheels/`` that pip is about to search, in its cache or in the view. Wheels that were checked
@@ -52,14 +52,14 @@ def consult(prepared: Prepared, folder: str, journal: Journal) -> None:
                 journal.say(level, line)
 
 
-def _wheels(prepared: Prepared, folder: str) -> Iterator[BuiltWheel]:
+def _wheels(prepared: PreparedCache, folder: str) -> Iterator[BuiltWheel]:
     key = "".join(folder.split(os.sep)[-4:])
     own = os.path.join(prepared.cache.root, keys.wheel_path(key))
     for project in {links.project_of(name) for name in entries.names(own)}:
         yield from built_wheels.built_under(own, key, project)
 
 
-def _examined(prepared: Prepared, wheel: BuiltWheel) -> Finding | None:
+def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
     """Return the finding that *wheel* lacks a library; None if it lacks none, or if building it anew has not helped before."""
     stamp = entries.stamp_of(wheel)
     if stamp is None or wheel.label is None:
@@ -83,7 +83,7 @@ def _lacks(finding: Finding) -> str:
     return finding.verdict.detail if isinstance(finding.verdict, Hide) else ""
 
 
-def _keep_away(prepared: Prepared, finding: Finding, wheel: BuiltWheel) -> bool:
+def _keep_away(prepared: PreparedCache, finding: Finding, wheel: BuiltWheel) -> bool:
     """Keep *wheel* from pip; return whether that was done."""
     if prepared.view:
         view.hide(prepared.view.folder, wheel)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pinstall.journal import Journal
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.locator import Cache
-    from pinstall.pip_process import Given
+    from pinstall.pip_process import PipCommand
     from pinstall.settings import Settings
 
 
@@ -42,11 +42,11 @@ class View(NamedTuple):
     name: str
 
 
-class Prepared(NamedTuple):
+class PreparedCache(NamedTuple):
     """A cache that is prepared for the pip of a call.
 
     ``pins`` are those that the environment does not satisfy, and ``deleted`` the findings whose entries were deleted.
-    ``given`` is the input of pip. ``marker`` holds the call's marker file until pip has ended; ``name`` is the name of the
+    ``pip_command`` starts pip. ``marker`` holds the call's marker file until pip has ended; ``name`` is the name of the
     call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache, ``changes`` is False if pinstall must
     not change the cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in
     seconds since the epoch, by the clock of the cache's file system. ``wanted`` are the versions that stay in the cache.
@@ -57,7 +57,7 @@ class Prepared(NamedTuple):
     settings: Settings
     plan: Plan
     deleted: Sequence[Finding]
-    given: Given
+    pip_command: PipCommand
     marker: ExitStack
     name: str
     view: View | None
@@ -78,12 +78,12 @@ class Prepared(NamedTuple):
         return self.changes and self.uses_cache
 
     @property
-    def watched(self) -> str:
+    def watched_folder(self) -> str:
         """The resolved path of the cache folder that this call's pip uses; "" if pip need not be watched."""
         return os.path.realpath(self.view.folder if self.view else self.cache.root) if self.is_at_work else ""
 
     @property
-    def notes(self) -> str:
+    def notes_folder(self) -> str:
         """The folder for the notes on this call's builds; "" if they are not watched."""
         is_watched = self.is_at_work and self.name and self.settings.watches_builds
         return build_notes.folder(self.cache.root, self.name) if is_watched else ""
@@ -106,19 +106,21 @@ class Prepared(NamedTuple):
         return View(view.fill(root, place, wanted), "")
 
 
-def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[str, str], journal: Journal) -> Prepared:
+def prepare(
+    cache: Cache, pins: Sequence[Pin], pip_command: PipCommand, environ: Mapping[str, str], journal: Journal
+) -> PreparedCache:
     """Check the cache entries for *pins*, remove those that do not match, and return the prepared cache."""
     settings = read_settings(environ)
     changes = settings.writes and not cache.call.has("dry_run")
     checker = Checker(cache, environ)
     made, deleted = _checked(checker, pins, settings, journal, changes=changes)
-    prepared = Prepared(
+    prepared = PreparedCache(
         checker,
         pins,
         settings,
         made,
         deleted,
-        given,
+        pip_command,
         ExitStack(),
         name="",
         view=None,
@@ -166,7 +168,7 @@ def _checked(
     return made, deleted
 
 
-def _begun(prepared: Prepared, journal: Journal) -> Prepared:
+def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:
     """Write the marker of the call, and make a view if pip needs one.
 
     Under PINSTALL_POLICY=report pinstall does not even write the marker, so other calls do not wait for this one.
@@ -180,5 +182,5 @@ def _begun(prepared: Prepared, journal: Journal) -> Prepared:
         made = prepared.made_view()
     except OSError as error:
         journal.say(ERROR, messages.without_cache(f"no filtered view of pip's cache could be made ({error.strerror})"))
-        return prepared._replace(uses_cache=False, given=prepared.given.without_cache())
-    return prepared._replace(view=made, given=prepared.given.with_cache(made.folder))
+        return prepared._replace(uses_cache=False, pip_command=prepared.pip_command.without_cache())
+    return prepared._replace(view=made, pip_command=prepared.pip_command.with_cache(made.folder))
