@@ -167,7 +167,7 @@ def _serve(target: Target, pip: Pip) -> int:
 
         journal = Journal(os.environ, _say)
         prepared = install.prepare(install.collect_context(target, os.environ), journal)
-        journal.passed("check")
+        journal.end_step("check")
         if pip.is_alone:
             prepared = install.without_view(prepared)
     except Exception as error:  # noqa: BLE001 (a bug of pinstall must not prevent an install)
@@ -183,7 +183,7 @@ def _serve(target: Target, pip: Pip) -> int:
     watch = pip_process.Watch(prepared.watched_folder, None, check_folder, prepared.notes_folder)
     status = pip.run(prepared.pip_command, while_pip_runs, watch)
     try:
-        journal.passed("pip")
+        journal.end_step("pip")
         rescue = install.survey(prepared, _status(pip, status), pip.observation)
         second = install.second_run(prepared, rescue, journal)
         if second is not None:
@@ -192,10 +192,10 @@ def _serve(target: Target, pip: Pip) -> int:
             status = pip.run(second.pip_command, lambda: None, watch)
         outcome = Outcome(_status(pip, status), rescue, second, others)
         install.take_received(prepared, outcome, journal)
-        journal.passed("heal")
+        journal.end_step("heal")
         install.finish(prepared, outcome, journal)
         status = install.confirm(prepared, status, journal)
-        journal.passed("finish")
+        journal.end_step("finish")
     except KeyboardInterrupt:
         pass  # pip has ended, and its status counts
     except Exception as error:  # noqa: BLE001 (as above)

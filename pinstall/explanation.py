@@ -154,12 +154,12 @@ class _Page:
         hashes = f", {len(pin.hashes)} hashes" if pin.hashes else ""
         yield f"{messages.pinned(pin)}{hashes}; {stands}"
         prepared = self._prepared.cache
-        if self._prepared.satisfied or pin not in self._journal.open:
+        if self._prepared.satisfied or pin not in self._journal.unsatisfied:
             yield f"{_INDENT}pip leaves it as it is, and opens no cached file for it"
         elif prepared is None:
             yield f"{_INDENT}not checked: pip uses no cache"
         else:
-            found = [finding for finding in self._journal.examined if finding.pin.project == pin.project]
+            found = [finding for finding in self._journal.findings if finding.pin.project == pin.project]
             for finding in found:
                 yield f"{_INDENT}{self._entry(finding, prepared)}"
             if not any(isinstance(f.entry, BuiltWheel) or f.entry.kind == "download" for f in found):
@@ -167,7 +167,7 @@ class _Page:
 
     def _others(self, pinned: Collection[str], prepared: PreparedCache) -> Iterator[str]:
         """Yield the lines about entries that are checked although no pin names their project."""
-        for finding in self._journal.examined:
+        for finding in self._journal.findings:
             if finding.pin.project not in pinned:
                 yield f"{finding.pin.project}, which no pin names"
                 yield f"{_INDENT}{self._entry(finding, prepared)}"
@@ -288,9 +288,9 @@ def _kept(finding: Finding, prepared: PreparedCache) -> str:
 
 def _trust(finding: Finding, entry: HttpEntry, prepared: PreparedCache) -> str:
     """Return the reason why the download or metadata file *entry* is trusted."""
-    ledger = prepared.checker.prover.ledger(finding.pin.project)
-    if given := ledger.given(entry.key, finding.identity):
-        return f"it was removed before ({', '.join(sorted(given))}), and the index served it again unchanged"
-    if entry.stated:
-        return f"its {entry.stated[0].algorithm} is what the index or URL states"
+    ledger = prepared.checker.inspector.ledger(finding.pin.project)
+    if tolerated := ledger.tolerated(entry.key, finding.identity):
+        return f"it was removed before ({', '.join(sorted(tolerated))}), and the index served it again unchanged"
+    if entry.expected:
+        return f"its {entry.expected[0].algorithm} is what the index or URL states"
     return "its hash is pinned" if finding.pin.hashes else "no hash is known; the archive is intact"

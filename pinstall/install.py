@@ -11,7 +11,7 @@ from pinstall.checks.satisfied import is_satisfied, unsatisfied
 from pinstall.interpreter import SilentPythonError
 from pinstall.invocation import invocation
 from pinstall.invocation.options import UnreadableCallError
-from pinstall.invocation.requirements_files import Unread
+from pinstall.invocation.requirements_files import UnreadSource
 from pinstall.messages import ERROR, NOTE, WARNING
 from pinstall.pip_process import PipCommand
 
@@ -35,10 +35,10 @@ _USAGE_ERROR = 2
 # Another program's distribution, which has the same import package and command names as pinstall.
 _FOREIGN = "pinstall"
 _CONTRADICTED = 90
-NOT_UNDERSTOOD = Unread("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
+NOT_UNDERSTOOD = UnreadSource("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
 
 
-_CONFIGURED_PYTHON = Unread(
+_CONFIGURED_PYTHON = UnreadSource(
     "this call",
     "a configuration file of pip names another Python; name it with --python or PIP_PYTHON to have it checked",
 )
@@ -56,9 +56,9 @@ class Context(NamedTuple):
     pip_version: tuple[int, ...]
 
     @property
-    def versionless(self) -> Unread:
+    def versionless(self) -> UnreadSource:
         """The warning that pip has no metadata: without its version, the format of its cache is unknown."""
-        return Unread(
+        return UnreadSource(
             "this call",
             f"the version of the pip of {self.target.runner} is unknown, because it has no metadata; reinstall that pip",
         )
@@ -76,7 +76,7 @@ class PreparedCall(NamedTuple):
     context: Context
     pip_command: PipCommand
     call: Invocation | None = None
-    unchecked: Unread | None = None
+    unchecked: UnreadSource | None = None
     installed_before: Mapping[str, str] = {}
     satisfied: bool = False
     cache: PreparedCache | None = None
@@ -160,7 +160,7 @@ def _read(context: Context) -> PreparedCall:
         return prepared._replace(unchecked=NOT_UNDERSTOOD)  # as a rule pip reports the error
     except SilentPythonError as error:
         is_there = os.path.exists(served.python)  # else pip reports that it is missing
-        return prepared._replace(unchecked=Unread("this call", str(error)) if is_there else None)
+        return prepared._replace(unchecked=UnreadSource("this call", str(error)) if is_there else None)
 
 
 def _checked(prepared: PreparedCall, call: Invocation, folder: str, journal: Journal) -> PreparedCall:
@@ -168,10 +168,10 @@ def _checked(prepared: PreparedCall, call: Invocation, folder: str, journal: Jou
     context = prepared.context
     found = pins(prepared)
     unmet = unsatisfied(call, found.pins, context.environment)
-    journal.open = unmet
+    journal.unsatisfied = unmet
     is_idle = not unmet and not found.loose and not call.unread  # pip will not open its cache
     if why := _obstacle(context):
-        unchecked = None if is_idle else Unread("this call", why)
+        unchecked = None if is_idle else UnreadSource("this call", why)
         prepared = prepared._replace(unchecked=unchecked, call=call._replace(cache_dir=None))
         _introduce(prepared, journal)
         return prepared

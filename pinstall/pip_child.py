@@ -32,7 +32,7 @@ class Witness:
     """
 
     def __init__(self, cache: str, known_failures: list[str] | None, ask: Any) -> None:
-        """Watch the folder *cache* (resolved). Given *known_failures*, end a run once another URL or host does not answer.
+        """Watch the folder *cache* (resolved). With *known_failures*, end a run once another URL or host does not answer.
 
         *ask* is called with each folder of compiled wheels that pip is about to search, before it does; None: nothing is.
         """

@@ -37,7 +37,7 @@ _DOWN = [
     "model.verdict",
     "inspection.build_record",
     "inspection.build_questions",
-    "inspection.identify inspection.acceptance",
+    "inspection.identify inspection.pip_checks",
     "inspection.sdist_scan inspection.integrity inspection.shared_libraries",
     "pip_cache.scan pip_cache.catalogue",
     "inspection.archives",

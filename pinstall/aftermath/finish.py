@@ -73,7 +73,7 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
 def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str, int]:
     """Return the counters of this call for `pinstall-cache stats`. A file counts as a hit once pip has succeeded with it."""
     counts = Counter({"calls": 1, "failed": int(status != 0), "built": len(journal.built)})
-    for done in journal.done:
+    for done in journal.applied:
         match done.verdict:
             case Delete(reason):
                 counts[f"removed {reason}"] += 1
@@ -85,7 +85,7 @@ def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str,
         if isinstance(finding.verdict, Hide):
             counts[f"rebuilt {finding.verdict.reason}"] += 1
     counts["set aside other-version"] += len(journal.set_aside)
-    counts["healed"] += len(journal.healed["removed"]) if journal.healed else 0
+    counts["healed"] += len(journal.repairs["removed"]) if journal.repairs else 0
     if status == 0:
         counts.update(_hits(prepared, journal))
     return {name: number for name, number in counts.items() if number}
@@ -95,7 +95,7 @@ def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
     """Count the pins whose file pip took from its cache: a built wheel, else a wheel, else another download."""
     builds = {finding.pin.project for finding in prepared.plan.used}
     sizes: dict[str, tuple[bool, int]] = {}
-    for finding in journal.examined:
+    for finding in journal.findings:
         is_hit = finding.entry.kind == "download" and isinstance(finding.verdict, Keep) and finding.stamp is not None
         if is_hit and finding.stamp is not None:
             found = (finding.entry.filename.endswith(".whl"), finding.stamp.size)
@@ -121,14 +121,14 @@ def _explain(prepared: PreparedCache, rescue: Rescue | None, status: int, journa
     prepared.cache.forget_pages()
     # Status 2 is a crash, as on a full disk, or a usage error, after which pip has requested nothing: no pin is the cause.
     pins = prepared.pins if status == FAILED else ()
-    journal.causes = causes(prepared.cache, pins, rescue.told if rescue else ())
+    journal.causes = causes(prepared.cache, pins, rescue.sent_by_servers if rescue else ())
     for line in journal.causes:
         journal.say(WARNING, line)
 
 
 def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion], journal: Journal) -> None:
     """Move *unwanted* versions to the store, write the ledgers, shrink the store and remove leftovers, if the lock is free."""
-    root, ledgers = prepared.cache.root, prepared.checker.prover.ledgers.values()
+    root, ledgers = prepared.cache.root, prepared.checker.inspector.ledgers.values()
     wanted = prepared.wanted
     if not (unwanted or name or wanted.changed or any(ledger.changed for ledger in ledgers) or cleanup.has_litter(root)):
         return
@@ -179,8 +179,8 @@ def _note_unchanged(prepared: PreparedCache) -> None:
         if again is None or not isinstance(finding.verdict, Delete):
             continue
         same = again.identity == finding.identity and isinstance(again.verdict, Delete)
-        ledger = prepared.checker.prover.ledger(finding.pin.project)
-        ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)
+        ledger = prepared.checker.inspector.ledger(finding.pin.project)
+        ledger.tolerate(finding.entry.key, finding.verdict.reason, again.identity if same else None)
 
 
 def _tell_of_other_versions(prepared: PreparedCache, status: int, journal: Journal) -> None:

@@ -35,7 +35,7 @@ def builds(prepared: PreparedCache, name: str) -> list[str]:
         if record is None or not isinstance(entry, BuiltWheel):
             continue
         actions.touch(root, entry, record)
-        if not record.seen and store.record(root, entry, record.wheel) is None:
+        if not record.observed and store.record(root, entry, record.wheel) is None:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, entry, record)
     notes = _by_wheel(prepared.notes_folder)
@@ -43,7 +43,7 @@ def builds(prepared: PreparedCache, name: str) -> list[str]:
     for key, path in built:
         filename = os.path.basename(path)
         project = links.project_of(filename)
-        entry = BuiltWheel(key, path, links.label(filename, project))
+        entry = BuiltWheel(key, path, links.parse_filename(filename, project))
         found.append(filename)
         with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()

@@ -72,7 +72,7 @@ class Rescue:
         return [*sorted(map(self.survey.name, self.survey.doubtful)), *(wheel.entry.filename for wheel in self._wheels)]
 
     @property
-    def told(self) -> frozenset[str]:
+    def sent_by_servers(self) -> frozenset[str]:
         """The keys of the entries that servers sent in this call."""
         return self.survey.used.new | self._received
 
@@ -193,7 +193,7 @@ class Rescue:
     def _difference(self, key: str, new: Survey) -> str:
         """Return how the received entry *key*, surveyed by *new*, differs from the old one; "" if that does not concern us."""
         old = self.survey
-        if key in old.used.new or not os.path.lexists(old.entry(key).content):
+        if key in old.used.new or not os.path.lexists(old.entry(key).content_path):
             return ""
         if old.is_redirect(key) or new.is_redirect(key):
             return "its redirect was outdated"
@@ -222,7 +222,7 @@ class Rescue:
                 found = entries.stamp(path) if name.endswith(".whl") else None
                 if found is not None and (path in opened or found.size <= room):
                     room -= 0 if path in opened else found.size
-                    label = links.label(name, links.project_of(name))
+                    label = links.parse_filename(name, links.project_of(name))
                     yield BuiltWheel(key, path, label)
 
     def _stored(self) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,7 @@ def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondR
             journal.say(NOTE, messages.LEFT_OUT)
         return None
     try:
-        view = prepared.view or prepared.made_view()
+        view = prepared.view or prepared.make_view()
         rescue.seal(view.folder)
     except OSError as error:
         journal.say(
@@ -52,7 +52,7 @@ def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondR
         return None
     report = Report(prepared.cache.call.values.get("json_report_file"))
     half = actions.remove_half_installed(rescue.first.infos, prepared.dist_infos)
-    journal.healed = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
+    journal.repairs = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
     journal.runs += 1
     journal.say(WARNING, messages.again(rescue.doubtful))
     return SecondRun(prepared.pip_command.with_cache(view.folder), view, rescue.known_failures, report)
@@ -64,8 +64,8 @@ def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -
     if rescue is None or second is None or status not in (0, FAILED, CRASHED):
         return
     wrong = under_lock(prepared, partial(rescue.take_received, second.view.folder, succeeded=status == 0), journal)
-    if journal.healed is not None:
-        journal.healed["removed"] = [one.name for one in wrong]
+    if journal.repairs is not None:
+        journal.repairs["removed"] = [one.name for one in wrong]
     if status:
         journal.say(NOTE, messages.NO_DIFFERENCE)
         return

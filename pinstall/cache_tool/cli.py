@@ -300,7 +300,7 @@ def _strip_queries(target: _Target) -> None:
         print(f"Files in pinstall's store: the query of the URL, which may be a secret, was removed from {len(found)}")
 
 
-def _tell(one: verify.Proven, label: str) -> None:
+def _tell(one: verify.VerifiedItem, label: str) -> None:
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
     where = " in pinstall's store" if item.stored else ""

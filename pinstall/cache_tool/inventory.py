@@ -160,13 +160,13 @@ class _Http:
         named = self._catalogue.named.get(found.entry.key)
         if named is None:
             what = _identified(found, filename)
-            entry = found.entry._replace(label=links.label(what.filename, what.project) or _label(what))
+            entry = found.entry._replace(parsed_filename=links.parse_filename(what.filename, what.project) or _label(what))
             if what.kind == "other" or not what.project:
                 entry = entry._replace(fault=entry.fault or _length_fault(found) or _emptiness(found))
             return _make_item(found, entry, what, "", stored=stored)
-        label = links.label(named.filename.removesuffix(".metadata"), named.project)
+        label = links.parse_filename(named.filename.removesuffix(".metadata"), named.project)
         what = Content(named.kind, named.filename, named.project, label.text if label else "")
-        entry = found.entry._replace(stated=named.stated, label=label)
+        entry = found.entry._replace(expected=named.stated, parsed_filename=label)
         return _make_item(found, entry, what, host(named.url), stored=stored)
 
 
@@ -174,7 +174,7 @@ def _identified(found: Found, filename: str) -> Content:
     """Identify an entry that no page lists, by its *filename* if the store has recorded one, else by its content."""
     if filename:
         project = links.project_of(filename)
-        label = links.label(filename, project)
+        label = links.parse_filename(filename, project)
         return Content("download", filename, project, label.text if label else "")
     redirect = found.head is not None and found.head.response.status not in (0, 200)
     with suppress(Exception):  # a body on which a library fails is listed as "a response"
@@ -216,15 +216,15 @@ def _make_item(found: Found, entry: HttpEntry, what: Content, origin: str, *, st
 
 
 def _built(entry: BuiltWheel, *, stored: bool = False) -> Item:
-    folder = os.path.dirname(entry.content)
+    folder = os.path.dirname(entry.content_path)
     origin = built_wheels.read_origin(folder)
-    size, modified, used = scan.measured([entry.content])
+    size, modified, used = scan.measured([entry.content_path])
     if stored:  # pinstall touches the build record when it uses a stored build
         used = max(used, scan.measured([os.path.join(folder, store.RECORD)])[1])
     project = links.project_of(entry.filename)
-    version = entry.label.text if entry.label else ""
+    version = entry.parsed_filename.text if entry.parsed_filename else ""
     where = host(origin.url) if origin else ""
-    return Item(entry, project, version, where, size, modified, used, entries.stamp(entry.content), stored)
+    return Item(entry, project, version, where, size, modified, used, entries.stamp(entry.content_path), stored)
 
 
 def _stored_builds(root: str) -> Iterator[BuiltWheel]:

@@ -88,7 +88,7 @@ class PreparedCache(NamedTuple):
         is_watched = self.is_at_work and self.name and self.settings.watches_builds
         return build_notes.folder(self.cache.root, self.name) if is_watched else ""
 
-    def made_view(self) -> View:
+    def make_view(self) -> View:
         """Make the view of the plan in the cache; in a temporary folder if the cache is read-only, or its disk has no links.
 
         pinstall does not keep the wheels that pip builds in a temporary view. Raises `OSError`.
@@ -149,16 +149,16 @@ def _checked(
 
         gathered = gathered.joined(restorable.gather(cache, pins, kept))
     findings = checker.check(gathered.candidates)
-    journal.examined += findings
+    journal.findings += findings
     is_open = gathered.open_ended or is_shaped
     made = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
     lines = list(messages.hidden(made.hidden, would=not changes))
     deleted: list[Finding] = []
     if changes:
         applied = apply_verdicts(checker, made.acts, settings.lock_timeout, journal.say)
-        journal.done += applied.acted
-        deleted = [done for done in applied.acted if isinstance(done.verdict, Delete) and not done.stored]
-        for finding, why in applied.stuck:
+        journal.applied += applied.done
+        deleted = [done for done in applied.done if isinstance(done.verdict, Delete) and not done.stored]
+        for finding, why in applied.failed:
             made = made.without(finding)
             journal.say(WARNING, messages.unseen(finding, why))
     else:
@@ -179,7 +179,7 @@ def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:
     if not (prepared.is_at_work and prepared.plan.view.needed):
         return prepared
     try:
-        made = prepared.made_view()
+        made = prepared.make_view()
     except OSError as error:
         journal.say(ERROR, messages.without_cache(f"no filtered view of pip's cache could be made ({error.strerror})"))
         return prepared._replace(uses_cache=False, pip_command=prepared.pip_command.without_cache())

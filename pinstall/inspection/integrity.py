@@ -1,6 +1,6 @@
 """Check the integrity of a file before pip uses it: its digests, the end of an archive, the RECORD of a wheel.
 
-After a failure, `acceptance` adds to these checks those that pip makes.
+After a failure, `pip_checks` adds to these checks those that pip makes.
 """
 
 from __future__ import annotations

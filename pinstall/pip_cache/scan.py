@@ -97,7 +97,7 @@ def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
     Returns None if it does not have the name of a wheel, or is not a regular file.
     """
     name = os.path.basename(path)
-    label = links.label(name, links.project_of(name))
+    label = links.parse_filename(name, links.project_of(name))
     if label is None or entries.stamp(path) is None:
         return None
     return BuiltWheel(key, path, label, place)

@@ -57,8 +57,8 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     """
     from filelock import Timeout
 
-    path = os.path.join(made_folder(cache), "lock")
-    holder = os.path.join(made_folder(cache), _HOLDER)
+    path = os.path.join(ensure_folder(cache), "lock")
+    holder = os.path.join(ensure_folder(cache), _HOLDER)
     lock = _file_lock(path, mode=_mode(cache))
     try:
         _acquire(lock, holder, seconds, say)
@@ -133,7 +133,7 @@ def call_marker(cache: str) -> Iterator[str | None]:
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
     path = ""
     try:
-        path = os.path.join(made_folder(cache, CALLS), name)
+        path = os.path.join(ensure_folder(cache, CALLS), name)
         mark = _file_lock(path, mode=_mode(cache))
         mark.acquire(timeout=1)  # another pinstall may be testing the marker (`live_calls`)
     except (OSError, NotImplementedError):
@@ -169,7 +169,7 @@ def live_calls(cache: str) -> set[str]:
 
     found: set[str] = set()
     there = markers(cache)
-    folder = made_folder(cache, CALLS) if there else ""
+    folder = ensure_folder(cache, CALLS) if there else ""
     for name in there:
         path = os.path.join(folder, name)
         if os.path.islink(path) or not os.path.isfile(path):
@@ -187,7 +187,7 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-def made_folder(cache: str, *parts: str) -> str:
+def ensure_folder(cache: str, *parts: str) -> str:
     """Make pinstall's folder in *cache*, or the folder *parts* below it, with the cache folder's mode; return its path.
 
     Raises `OSError`, also if a symbolic link is in the way: pinstall does not write to the folder behind it.

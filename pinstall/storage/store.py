@@ -164,12 +164,16 @@ def build_parts(key: str, sha256: str) -> tuple[str, ...]:
 
 def is_kept(entry: BuiltWheel, sha256: str) -> bool:
     """Return whether a built wheel in the store, whose digest now is *sha256*, is unchanged since pinstall stored it."""
-    return os.path.basename(os.path.dirname(entry.content)) == sha256[:_ID]
+    return os.path.basename(os.path.dirname(entry.content_path)) == sha256[:_ID]
 
 
 def record_folder(cache: str, wheel: BuiltWheel, sha256: str) -> str:
     """Return the store's folder for *wheel*, whose digest is *sha256*, and for its build records."""
-    return os.path.dirname(wheel.content) if wheel.place else os.path.join(cache, FOLDER, *build_parts(wheel.wheel_key, sha256))
+    return (
+        os.path.dirname(wheel.content_path)
+        if wheel.place
+        else os.path.join(cache, FOLDER, *build_parts(wheel.wheel_key, sha256))
+    )
 
 
 def record(cache: str, wheel: BuiltWheel, sha256: str) -> BuildRecord | None:

@@ -1,4 +1,4 @@
-"""Check, after pip has failed, whether pip would accept an archive for which no digest is stated.
+"""Make pip's own checks after it has failed, and tell whether pip would accept an archive for which no digest is stated.
 
 The checks are those that pip makes before and while it installs or builds a file. A wheel's RECORD is checked, too.
 """
