@@ -184,10 +184,10 @@ def pins_not_checked(source: str, reason: str) -> str:
     return f"pins in {source} were not checked: {reason}"
 
 
-def unknown_parts(found: str, version: str) -> str:
-    """Return the line that parts of pip's cache, *found* there after pip ran, are unknown to pinstall."""
+def unknown_parts(parts: str, version: str) -> str:
+    """Return the line that *parts* of pip's cache, found there after pip ran, are unknown to pinstall."""
     return (
-        f"parts of pip's cache were not checked ({found}): pip {version} is newer than this pinstall, and uses its cache "
+        f"parts of pip's cache were not checked ({parts}): pip {version} is newer than this pinstall, and uses its cache "
         "in a new way; upgrade pinstall"
     )
 

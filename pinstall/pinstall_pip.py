@@ -76,7 +76,7 @@ def _command_at(argv: Sequence[str]) -> int:
     with suppress(Exception):  # pip refuses the options
         from pinstall.invocation import options
 
-        parser = options.parser(options.general())
+        parser = options.make_parser(options.general())
         parser.disable_interspersed_args()
         values, rest = options.parse(parser, argv, {})
         if not (values.get("help") or values.get("version")):

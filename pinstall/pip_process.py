@@ -45,30 +45,30 @@ _INTERPRETER_OPTIONS = "bBdEhiIm:OPqRsStuvVW:xX:"
 class Observation(NamedTuple):
     """The actions of a pip that failed, as `pip_child.Witness` recorded them.
 
-    - ``opened``: the paths of the cache files that pip read before it wrote them.
-    - ``written``: the paths of the cache files that pip wrote.
-    - ``silent``: the hosts (host:port) that did not answer.
-    - ``lost``: the URLs for which pip got no answer, or an error.
-    - ``infos``: the ``.dist-info`` folders that pip created.
-    - ``asked``: pip asked the user a question.
-    - ``login``: a server required a login.
-    - ``streams``: pip read a pipe or standard input by name.
-    - ``nested``: pip started another pip, whose actions are unknown.
+    - ``opened_files``: the paths of the cache files that pip read before it wrote them.
+    - ``written_files``: the paths of the cache files that pip wrote.
+    - ``silent_hosts``: the hosts (host:port) that did not answer.
+    - ``lost_urls``: the URLs for which pip got no answer, or an error.
+    - ``created_dist_infos``: the ``.dist-info`` folders that pip created.
+    - ``asked_user``: pip asked the user a question.
+    - ``login_needed``: a server required a login.
+    - ``read_a_pipe``: pip read a pipe or standard input by name.
+    - ``started_pip``: pip started another pip, whose actions are unknown.
     - ``stopped``: the guard ended pip before it installed anything.
-    - ``built``: the seconds that build steps took.
+    - ``build_seconds``: the seconds that build steps took.
     """
 
-    opened: frozenset[str] = frozenset()
-    written: frozenset[str] = frozenset()
-    silent: frozenset[str] = frozenset()
-    lost: frozenset[str] = frozenset()
-    infos: frozenset[str] = frozenset()
-    asked: bool = False
-    login: bool = False
-    streams: bool = False
-    nested: bool = False
+    opened_files: frozenset[str] = frozenset()
+    written_files: frozenset[str] = frozenset()
+    silent_hosts: frozenset[str] = frozenset()
+    lost_urls: frozenset[str] = frozenset()
+    created_dist_infos: frozenset[str] = frozenset()
+    asked_user: bool = False
+    login_needed: bool = False
+    read_a_pipe: bool = False
+    started_pip: bool = False
     stopped: bool = False
-    built: float = 0.0
+    build_seconds: float = 0.0
 
 
 def _check_nothing(_folder: str) -> None:

@@ -51,7 +51,7 @@ def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondR
         )
         return None
     report = Report(prepared.cache.call.values.get("json_report_file"))
-    half = actions.remove_half_installed(rescue.first.infos, prepared.dist_infos)
+    half = actions.remove_half_installed(rescue.first.created_dist_infos, prepared.dist_infos)
     journal.repairs = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
     journal.runs += 1
     journal.say(WARNING, messages.again(rescue.doubtful))

@@ -67,9 +67,9 @@ def used(observation: Observation) -> Used:
 
     If a server confirms an entry ("not modified"), pip rewrites only its head. Such an entry counts as old.
     """
-    opened = _keys(observation.opened)
-    bodies = _keys(path for path in observation.written if path.endswith(".body"))
-    new = bodies | (_keys(observation.written) - opened)
+    opened = _keys(observation.opened_files)
+    bodies = _keys(path for path in observation.written_files if path.endswith(".body"))
+    new = bodies | (_keys(observation.written_files) - opened)
     return Used(frozenset(opened - new), frozenset(new))
 
 
@@ -96,7 +96,7 @@ class Survey:
             self._add(index_pages.remote(place).link(), links.project_of(links.Link(place).filename), recent=True)
         for key in (*self.used.old, *self.used.new):
             self._read_page(key)
-        if observation.nested:
+        if observation.started_pip:
             self._read_build_requirements()
         self._judge()
 

@@ -113,12 +113,12 @@ def prepare(
     settings = read_settings(environ)
     changes = settings.writes and not cache.call.has("dry_run")
     checker = Checker(cache, environ)
-    made, deleted = _checked(checker, pins, settings, journal, changes=changes)
+    planned, deleted = _checked(checker, pins, settings, journal, changes=changes)
     prepared = PreparedCache(
         checker,
         pins,
         settings,
-        made,
+        planned,
         deleted,
         pip_command,
         ExitStack(),
@@ -151,21 +151,21 @@ def _checked(
     findings = checker.check(gathered.candidates)
     journal.findings += findings
     is_open = gathered.open_ended or is_shaped
-    made = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
-    lines = list(messages.hidden(made.hidden, would=not changes))
+    planned = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
+    lines = list(messages.hidden(planned.hidden, would=not changes))
     deleted: list[Finding] = []
     if changes:
-        applied = apply_verdicts(checker, made.acts, settings.lock_timeout, journal.say)
+        applied = apply_verdicts(checker, planned.acts, settings.lock_timeout, journal.say)
         journal.applied += applied.done
         deleted = [done for done in applied.done if isinstance(done.verdict, Delete) and not done.stored]
         for finding, why in applied.failed:
-            made = made.without(finding)
+            planned = planned.without(finding)
             journal.say(WARNING, messages.unseen(finding, why))
     else:
-        lines = [*messages.changes(filter(plan.is_act, made.acts), would=True), *lines]
+        lines = [*messages.changes(filter(plan.is_act, planned.acts), would=True), *lines]
     for level, line in lines:
         journal.say(level, line)
-    return made, deleted
+    return planned, deleted
 
 
 def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:
@@ -179,8 +179,8 @@ def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:
     if not (prepared.is_at_work and prepared.plan.view.needed):
         return prepared
     try:
-        made = prepared.make_view()
+        new_view = prepared.make_view()
     except OSError as error:
         journal.say(ERROR, messages.without_cache(f"no filtered view of pip's cache could be made ({error.strerror})"))
         return prepared._replace(uses_cache=False, pip_command=prepared.pip_command.without_cache())
-    return prepared._replace(view=made, pip_command=prepared.pip_command.with_cache(made.folder))
+    return prepared._replace(view=new_view, pip_command=prepared.pip_command.with_cache(new_view.folder))

@@ -113,12 +113,12 @@ def hashed(value: str) -> str:
     return hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
-def settings(given: Iterable[str]) -> str:
+def settings(texts: Iterable[str]) -> str:
     """Return one digest of all config settings and build options (``key=value``); "" without any.
 
     The order of the keys does not matter; the order of the values of one key does.
     """
-    found = sorted(given, key=lambda setting: setting.partition("=")[0])
+    found = sorted(texts, key=lambda setting: setting.partition("=")[0])
     return hashed("\0".join(found)) if found else ""
 
 
@@ -196,11 +196,11 @@ def _name_of(path: str) -> str:
     return compiler_name(done.stdout.decode(errors="replace")) or os.path.basename(path)
 
 
-def compiler_name(says: str) -> str:
+def compiler_name(version_output: str) -> str:
     """Return a compiler's name, without a version, from its ``--version`` output; "" if it is not gcc or clang."""
-    first = says.partition("\n")[0]
+    first = version_output.partition("\n")[0]
     gcc = _GCC.match(first)
-    if gcc and "Free Software Foundation" in says:  # other GNU programs, such as false, name the foundation, too
+    if gcc and "Free Software Foundation" in version_output:  # other GNU programs, such as false, name the foundation, too
         return "gcc" if gcc[1] in (None, platform.machine()) else f"gcc for {gcc[1]}"
     return "clang" if "clang version" in first else ""
 

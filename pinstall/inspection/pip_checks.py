@@ -40,7 +40,7 @@ def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | N
     )
 
 
-def _wheel_fault(file: BinaryIO, content: integrity.Content, project: str, label: ParsedFilename | None) -> str:
+def _wheel_fault(file: BinaryIO, content: integrity.ArchiveCheck, project: str, label: ParsedFilename | None) -> str:
     """Check a wheel as pip does (``utils/wheel.parse_wheel``)."""
     try:
         with archives.zipped(file) as archive:

@@ -24,13 +24,13 @@ class FormatControl(NamedTuple):
     no_binary: frozenset[str] = frozenset()
     only_binary: frozenset[str] = frozenset()
 
-    def after(self, given: Iterable[tuple[str, str]]) -> FormatControl:
-        """Return the formats after the *given* options, pairs of option and value, which follow all earlier ones.
+    def after(self, later: Iterable[tuple[str, str]]) -> FormatControl:
+        """Return the formats after the *later* options, pairs of option and value, which follow all earlier ones.
 
         Raises `UnreadableCallError` for a value that pip refuses.
         """
         formats = self
-        for option, value in given:
+        for option, value in later:
             formats = formats._after_one(option, value)
         return formats
 

@@ -63,7 +63,7 @@ def read(
     """
     environ = pip_config.heeded(environ, pip)
     rows = tuple(options.table(pip, command))
-    parser = options.parser(iter(rows))
+    parser = options.make_parser(iter(rows))
     isolated = "--isolated" in argv  # pip looks for it in this way, before it parses the arguments
     defaults = pip_config.defaults(rows, environ, prefix, command, isolated=isolated)
     values, positional = options.parse(parser, argv, defaults)

@@ -80,7 +80,7 @@ def read(
     Reads regular files only: a pipe or device would be empty when pip reads it, and only pip fetches a URL.
     Raises `UnreadableCallError` if a file cannot be read, or if pip would refuse it.
     """
-    yield from _File(options.parser(options.file_table(pip))).read(path, constraint, (os.path.abspath(path),))
+    yield from _File(options.make_parser(options.file_table(pip))).read(path, constraint, (os.path.abspath(path),))
 
 
 class _File:

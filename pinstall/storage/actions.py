@@ -51,13 +51,13 @@ class ChangedError(Exception):
     """The entry has changed since pinstall checked it, so it must be checked again."""
 
 
-def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
-    """Delete *entry* if its content is still the file with the stamp *seen*.
+def delete(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
+    """Delete *entry* if its content is still the file that was verified.
 
     Returns True if the entry was deleted, False if it was gone already. Raises `NotDoneError` if it cannot be deleted, and
     `ChangedError` if the file has changed.
     """
-    if not _is_unchanged(cache, entry, seen):
+    if not _is_unchanged(cache, entry, verified_stamp):
         return False
     for path in entry.paths:
         _unlink(path)
@@ -68,29 +68,29 @@ def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
     return True
 
 
-def spend(cache: str, entry: HttpEntry, seen: FileStamp | None) -> bool:
+def spend(cache: str, entry: HttpEntry, verified_stamp: FileStamp | None) -> bool:
     """Invalidate an HTTP *entry*, but keep it usable for a plain pip that is asking the server whether the entry is current.
 
     Replaces the entry's head (its stored response headers) by a stale one with an unknown ETag: a pip that starts later
     fetches the whole response. `sweep` deletes the files afterwards. Deletes the entry at once if the head cannot be written.
     Returns and raises as `delete` does; returns False for an entry that is spent already.
     """
-    if not _is_unchanged(cache, entry, seen) or is_spent(entry):
+    if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
     try:
         _spend(cache, entry, lasting=False)
     except (OSError, ValueError):  # the disk is full, or pip cannot read the head
-        return delete(cache, entry, seen)
+        return delete(cache, entry, verified_stamp)
     return True
 
 
-def set_aside(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bool:
-    """Move *entry* from pip's cache to the store if its content is still the file with the stamp *seen*.
+def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, identity: str) -> bool:
+    """Move *entry* from pip's cache to the store if its content is still the file that was verified.
 
     *identity* is the SHA-256 of a built wheel. An HTTP entry is spent in pip's cache, not removed (see `spend`).
     Returns True if the entry was moved. Raises as `delete` does.
     """
-    if not _is_unchanged(cache, entry, seen) or is_spent(entry):
+    if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
     try:
         if isinstance(entry, BuiltWheel):
@@ -104,13 +104,13 @@ def set_aside(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -
     return True
 
 
-def leave(cache: str, entry: BuiltWheel, seen: FileStamp | None, identity: str) -> bool:
+def leave(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, identity: str) -> bool:
     """Copy a built wheel to the store, and leave the original to a plain pip that may be about to install it.
 
     `sweep` deletes the original later. *identity* is the wheel's SHA-256. Returns False if the wheel is gone, or if `leave`
     was called for it before. Raises as `delete` does.
     """
-    if not _is_unchanged(cache, entry, seen) or is_left(cache, entry):
+    if not _is_unchanged(cache, entry, verified_stamp) or is_left(cache, entry):
         return False
     try:
         there = _make_build_folder(cache, entry.wheel_key, identity, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
@@ -142,18 +142,18 @@ def _left_note(cache: str, entry: Entry) -> str:
     return os.path.join(cache, FOLDER, SPENT, f"wheels.{entry.key.partition('/')[0]}.{entry.filename}{LEFT}")
 
 
-def bring_back(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
+def bring_back(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
     """Restore *entry* from the store to pip's cache, overwriting nothing; return whether it was restored."""
     try:
-        if not _is_unchanged(cache, entry, seen):
+        if not _is_unchanged(cache, entry, verified_stamp):
             return False
         return _restore_build(cache, entry) if isinstance(entry, BuiltWheel) else _restore_http(cache, entry)
     except (OSError, NotDoneError, ChangedError):
         return False  # pip will fetch or build it
 
 
-def _is_unchanged(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
-    """Check, under the lock, that the content of *entry* still has the stamp *seen*; return False if it is gone.
+def _is_unchanged(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
+    """Check, under the lock, that the content of *entry* is still the one that was verified; return False if it is gone.
 
     Raises `ChangedError` if it has another stamp, and `NotDoneError` if it is not inside the cache folder.
     """
@@ -162,7 +162,7 @@ def _is_unchanged(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
         return False
     if folder == cache or not is_direct(cache, folder):
         raise NotDoneError(f"{entry.content_path} is behind a symbolic link, which pinstall does not follow")
-    if seen is None or stamp(entry.content_path) != seen:
+    if verified_stamp is None or stamp(entry.content_path) != verified_stamp:
         raise ChangedError(entry.filename)
     return True
 

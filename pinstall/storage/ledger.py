@@ -29,7 +29,7 @@ _LONGEST_STATISTICS = 64 << 10  # bytes: some hundred calls
 class Proof(NamedTuple):
     """The result of checking a file at the time ``at`` (nanoseconds since the epoch), when the file had this ``stamp``.
 
-    ``digests`` are by algorithm. The other fields are those of `integrity.Content`, and mean something only if ``checked``.
+    ``digests`` are by algorithm. The other fields are those of `integrity.ArchiveCheck`; they count only if ``checked``.
     """
 
     stamp: FileStamp

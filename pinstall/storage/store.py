@@ -93,7 +93,7 @@ def _recorded_filename(path: str) -> str:
         return ""
 
 
-class Kept(NamedTuple):
+class StoredEntry(NamedTuple):
     """One entry in the store: its files, their size in bytes, and the time of its last use (nanoseconds since the epoch).
 
     A build record does not count as one of the files, so that it is never pruned: pip's own folder may have a copy of the
@@ -118,7 +118,7 @@ def size(text: str) -> int | None:
     return int(bytes_) if 0 <= bytes_ <= _LARGEST else None
 
 
-def everything(cache: str) -> Iterator[Kept]:
+def everything(cache: str) -> Iterator[StoredEntry]:
     """Yield all entries in the store, without symbolic links."""
     http = os.path.join(cache, FOLDER, "store", "http")
     downloads: dict[str, list[str]] = {}
@@ -138,11 +138,11 @@ def build_folders(cache: str) -> Iterator[tuple[str, str]]:
             yield key, os.path.join(parent, key, name)
 
 
-def _kept(paths: list[str]) -> Kept:
+def _kept(paths: list[str]) -> StoredEntry:
     stamps = {path: found for path in paths if (found := stamp(path)) is not None}
     used = max((found.modified for found in stamps.values()), default=0)
     stamps = {path: found for path, found in stamps.items() if not is_record(os.path.basename(path))}
-    return Kept(tuple(stamps), sum(found.size for found in stamps.values()), used)
+    return StoredEntry(tuple(stamps), sum(found.size for found in stamps.values()), used)
 
 
 def builds_folder(cache: str, key: str) -> str:
