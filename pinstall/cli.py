@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from pinstall import __version__, environment, pip_process
+from pinstall import __version__, environment, pip_process, settings
 from pinstall.pip_process import PipCommand
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _explain(target: Target) -> int:
         from pinstall import explanation, install
         from pinstall.terminal import plain
 
-        found = explanation.explain(install.collect_context(target, os.environ), os.environ)
+        found = explanation.explain(install.collect_context(target, os.environ, settings.read(os.environ)))
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the kind is all that a message may show)
@@ -155,7 +155,7 @@ def _serve(target: Target, pip: Pip) -> int:
     typed_command = PipCommand(list(target.arguments), command=target.command, options=target.options)
     if target.arguments == ("--version",):
         return pip.run(typed_command._replace(command="--version", arguments=[]), lambda: None)
-    if os.environ.get("PINSTALL_POLICY") == "off":
+    if settings.is_off(os.environ):
         if target.note:
             _say(_NOTE, target.note)
         return pip.run(typed_command, lambda: None)
@@ -165,8 +165,9 @@ def _serve(target: Target, pip: Pip) -> int:
         from pinstall.aftermath.outcome import Outcome
         from pinstall.journal import Journal
 
-        journal = Journal(os.environ, _say)
-        prepared = install.prepare(install.collect_context(target, os.environ), journal)
+        chosen = settings.read(os.environ)
+        journal = Journal(chosen.report, _say)
+        prepared = install.prepare(install.collect_context(target, os.environ, chosen), journal)
         journal.end_step("check")
         if pip.is_alone:
             prepared = install.without_view(prepared)

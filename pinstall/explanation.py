@@ -10,7 +10,7 @@ import os
 import platform
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import __version__, install, messages
+from pinstall import __version__, install, messages, settings
 from pinstall.invocation.requirements_files import without_secrets
 from pinstall.journal import Journal
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
@@ -25,15 +25,9 @@ if TYPE_CHECKING:
     from pinstall.invocation.invocation import Invocation
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import HttpEntry
+    from pinstall.settings import Settings
 
 SOUND, CHANGES, REFUSED = 0, 1, 2
-_SETTINGS = {
-    "PINSTALL_POLICY": "evict",
-    "PINSTALL_KEEP_VERSIONS": "",
-    "PINSTALL_BUILD_VARIABLES": "",
-    "PINSTALL_STORE_SIZE": "5G",
-    "PINSTALL_LOCK_TIMEOUT": "30",
-}
 # The options whose values are shown: paths, names and numbers. Of the others, a bug report needs the names alone.
 _SHOWN = {
     *("requirements", "constraints", "build_constraints", "requirements_from_scripts", "dependency_groups", "editables"),
@@ -57,21 +51,21 @@ class Explanation(NamedTuple):
     status: int
 
 
-def explain(context: Context, environ: Mapping[str, str]) -> Explanation:
-    """Explain the call *context*, whose variables are *environ*. Changes nothing, and starts no pip."""
-    quiet = {name: value for name, value in environ.items() if name != "PINSTALL_REPORT"} | {"PINSTALL_POLICY": "report"}
-    journal = Journal(quiet, lambda *_: None)
-    prepared = install.prepare(context._replace(environ=quiet), journal)
-    page = _Page(prepared, journal, environ)
+def explain(context: Context) -> Explanation:
+    """Explain the call of *context*. Changes nothing, and starts no pip."""
+    journal = Journal("", lambda *_: None)
+    quiet = context.settings._replace(policy="report", report="")
+    prepared = install.prepare(context._replace(settings=quiet), journal)
+    page = _Page(prepared, journal, context.settings)
     lines = (*page.inputs(), "", *page.body())
     return Explanation(lines, page.status)
 
 
 class _Page:
-    """The page of a call that is *prepared* for pip, and whose findings are in the *journal*."""
+    """The page of a call that is *prepared* for pip, with the findings of the *journal* and the *settings* of the user."""
 
-    def __init__(self, prepared: PreparedCall, journal: Journal, environ: Mapping[str, str]) -> None:
-        self._prepared, self._journal, self._environ = prepared, journal, environ
+    def __init__(self, prepared: PreparedCall, journal: Journal, settings: Settings) -> None:
+        self._prepared, self._journal, self._settings = prepared, journal, settings
         self.status = SOUND
 
     def inputs(self) -> Iterator[str]:
@@ -86,15 +80,15 @@ class _Page:
         yield _row("pip", f"{pip}, run by {context.target.runner}")
         yield _row("cache", self._cache(call))
         yield _row("policy", self._policy())
-        yield from _rows("settings", _settings(self._environ))
-        for line in messages.misread(self._environ):
+        yield from _rows("settings", _settings(context.environ))
+        for setting in self._settings.invalid:
             self.status = CHANGES
-            yield _row("", line)
+            yield _row("", messages.ignored_setting(setting))
         if call is not None:
             indexes = [*map(without_secrets, call.index_urls), *(f"find-links {without_secrets(x)}" for x in call.find_links)]
             yield from _rows("indexes", indexes or ["none"])
             yield from _rows("options", _options(call) or ["none"])
-            yield _row("builds", _builds(self._prepared, self._environ))
+            yield _row("builds", _builds(self._prepared))
 
     def body(self) -> Iterator[str]:
         """Yield the lines about the pins, and about the sources that were not checked."""
@@ -140,13 +134,12 @@ class _Page:
         return f"{folder} ({'not a directory: pip runs without a cache' if os.path.lexists(folder) else 'not there yet'})"
 
     def _policy(self) -> str:
-        policy = self._environ.get("PINSTALL_POLICY") or "evict"
         meanings = {
             "evict": "evict: bad files are removed",
             "report": "report: pinstall says what it would do, and changes nothing",
             "off": "off: pinstall runs plain pip and checks nothing; below is what it would do otherwise",
         }
-        return meanings.get(policy, meanings["report"])
+        return meanings[self._settings.policy]
 
     def _pin(self, pin: Pin) -> Iterator[str]:
         version = self._prepared.installed_before.get(pin.project) or self._prepared.context.environment.installed(pin.project)
@@ -210,7 +203,7 @@ def _rows(name: str, texts: Sequence[str]) -> Iterator[str]:
 
 def _settings(environ: Mapping[str, str]) -> list[str]:
     found = []
-    for name, usual in _SETTINGS.items():
+    for name, usual in settings.DEFAULTS.items():
         value = environ.get(name, "")
         text = f"{messages.shortened(value)!a}" if value else f"not set ({usual})" if usual else "not set"
         found.append(f"{name} {text}")
@@ -230,11 +223,11 @@ def _options(call: Invocation) -> list[str]:
     return found
 
 
-def _builds(prepared: PreparedCall, environ: Mapping[str, str]) -> str:
+def _builds(prepared: PreparedCall) -> str:
     """Name the variables that shape builds, as far as they are known without a source."""
     from pinstall.inspection import sdist_scan
 
-    more = environ.get("PINSTALL_BUILD_VARIABLES", "").split()
+    environ, more = prepared.context.environ, prepared.context.settings.build_variables
     projects = ["", *(pin.project for pin in install.pins(prepared).pins)]
     names = sorted({name for project in projects for name in sdist_scan.shaping(None, project, environ, more)})
     return f"shaped by {', '.join(names)} (values not shown)" if names else "no variable that shapes builds is set"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin, Pins
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import Observation
+    from pinstall.settings import Settings
 
 # pip before 23.0 has another cache format: pinstall does not check it, and warns.
 _OLDEST_PIP = (23,)
@@ -45,13 +46,14 @@ _CONFIGURED_PYTHON = UnreadSource(
 
 
 class Context(NamedTuple):
-    """The inputs of a call: its variables, its environment, and the version of the pip that installs into it.
+    """The inputs of a call: its variables, settings and environment, and the version of the pip that installs into it.
 
     ``target`` tells how to start that pip. ``versionless`` is the warning for a pip of unknown version.
     """
 
     target: Target
     environ: Mapping[str, str]
+    settings: Settings
     environment: Environment
     pip_version: tuple[int, ...]
 
@@ -92,10 +94,10 @@ class PreparedCall(NamedTuple):
         return self.cache.notes_folder if self.cache else ""
 
 
-def collect_context(target: Target, environ: Mapping[str, str]) -> Context:
+def collect_context(target: Target, environ: Mapping[str, str], settings: Settings) -> Context:
     """Collect the inputs of a call that installs into *target*. Raises `SilentPythonError`."""
     served, runner = environment.of(target)
-    return Context(target, environ, served, runner.pip_version or ())
+    return Context(target, environ, settings, served, runner.pip_version or ())
 
 
 def prepare(context: Context, journal: Journal) -> PreparedCall:
@@ -106,8 +108,8 @@ def prepare(context: Context, journal: Journal) -> PreparedCall:
     _introduce(prepared, journal)
     if context.target.note:
         journal.say(NOTE, context.target.note)
-    for line in messages.misread(context.environ):
-        journal.say(WARNING, line)
+    for setting in context.settings.invalid:
+        journal.say(WARNING, messages.ignored_setting(setting))
     if call is None or call.cache_dir is None:
         return prepared
     if os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir):  # pip would fail at its first build
@@ -177,9 +179,11 @@ def _checked(prepared: PreparedCall, call: Invocation, folder: str, journal: Jou
         return prepared
     if is_idle:
         return prepared
+    from pinstall.checks.checker import Checker
     from pinstall.checks.prepare import prepare as prepare_cache
 
-    cache = prepare_cache(_cache(context, call, folder), unmet, prepared.pip_command, context.environ, journal)
+    checker = Checker(_cache(context, call, folder), context.environ, context.settings)
+    cache = prepare_cache(checker, unmet, prepared.pip_command, context.settings, journal)
     return prepared._replace(cache=cache, pip_command=cache.pip_command)
 
 

@@ -16,7 +16,7 @@ from pinstall.messages import ERROR, NOTE
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pinstall.aftermath.confirm import Discrepancy
     from pinstall.checks.checker import Finding
@@ -36,9 +36,9 @@ class Journal:
     options.
     """
 
-    def __init__(self, environ: Mapping[str, str], show: Callable[[int, str], None]) -> None:
-        """Begin an empty journal; *show* prints a line of a level (see `messages`)."""
-        self._path, self._show = environ.get("PINSTALL_REPORT"), show
+    def __init__(self, report: str, show: Callable[[int, str], None]) -> None:
+        """Begin an empty journal for the JSON report at the path *report*, if any; *show* prints a line of a level."""
+        self._report_path, self._show = report, show
         self.verbosity, self.is_plain = 0, False
         self.environment: dict[str, str | None] = {"python": None, "pip": None}
         self.cache: str | None = None
@@ -59,7 +59,7 @@ class Journal:
     @property
     def is_wanted(self) -> bool:
         """Whether ``PINSTALL_REPORT`` asks for a report."""
-        return bool(self._path)
+        return bool(self._report_path)
 
     def say(self, level: int, line: str) -> None:
         """Print a *line* if the call's ``-q`` and ``-v`` admit its *level*; without colours under ``--no-color``."""
@@ -80,11 +80,11 @@ class Journal:
     def write(self, status: int, pip_status: int) -> None:
         """Write the report, with pinstall's exit *status* and *pip_status*. Prints an error if that fails."""
         try:
-            with open(self._path or "", "w", encoding="utf-8") as file:
+            with open(self._report_path, "w", encoding="utf-8") as file:
                 json.dump(self._document(status, pip_status), file, indent=2)
                 file.write("\n")
         except OSError as error:
-            self.say(ERROR, f"the report {self._path} could not be written ({error.strerror})")
+            self.say(ERROR, f"the report {self._report_path} could not be written ({error.strerror})")
 
     def _document(self, status: int, pip_status: int) -> dict[str, Any]:
         done = {id(finding) for finding in self.applied}

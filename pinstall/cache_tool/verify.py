@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pinstall.cache_tool.inventory import Item
     from pinstall.pip_cache.locator import Cache
+    from pinstall.settings import Settings
 
 # No project has this name: its ledger is for entries whose project is unknown.
 _UNKNOWN_PROJECT = "_unknown"
@@ -57,9 +58,9 @@ class Verifier:
     It ignores earlier proofs in the ledger, because a disk that corrupts a file does not change its times.
     """
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str]) -> None:
-        self._cache, self._environ = cache, environ
-        self._checker = Checker(cache, environ, trust_ledger=False)
+    def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings) -> None:
+        self._cache, self._lock_timeout = cache, settings.lock_timeout
+        self._checker = Checker(cache, environ, settings, trust_ledger=False)
 
     def prove(self, items: Sequence[Item], done: Callable[[int], object]) -> list[VerifiedItem]:
         """Check *items* in parallel, skipping those that cannot be checked; call *done* with the size in bytes of each item."""
@@ -108,7 +109,7 @@ class Verifier:
         *held* takes the lock. Raises `actions.NotDoneError`, `lock.LockTimeoutError` or `OSError` if one cannot be removed.
         """
         bad = [one for one in proven if isinstance(one.finding.verdict, Delete)]
-        done, stuck = apply_verdicts(self._checker, [one.finding for one in bad], lock.timeout(self._environ), lambda *_: None)
+        done, stuck = apply_verdicts(self._checker, [one.finding for one in bad], self._lock_timeout, lambda *_: None)
         if stuck:
             raise actions.NotDoneError(stuck[0].why)
         removed = {finding.entry.content_path for finding in done}

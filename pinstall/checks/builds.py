@@ -44,11 +44,14 @@ _UNSTATED = "nothing shows that its source is unchanged, as 'name @ URL#sha256=.
 
 
 class Builds:
-    """The checks of built wheels for one call, whose pip has the variables *environ*."""
+    """The checks of built wheels for one call, whose pip has the variables *environ*.
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str], inspector: Inspector) -> None:
+    *build_variables* are names or globs of further variables that shape builds.
+    """
+
+    def __init__(self, cache: Cache, environ: Mapping[str, str], build_variables: Sequence[str], inspector: Inspector) -> None:
         self._cache, self._environ, self._inspector = cache, environ, inspector
-        self._more = environ.get("PINSTALL_BUILD_VARIABLES", "").split()
+        self._build_variables = build_variables
         values = cache.call.values
         self._options = [
             f"{dest} {value}" for dest in ("global_options", "install_options") for value in values.get(dest) or ()
@@ -185,8 +188,8 @@ class Builds:
 
     def are_shaped(self, projects: Iterable[str], settings: Iterable[tuple[str, ...]]) -> bool:
         """Return whether the call sets anything that shapes builds. Variables that only a source names are not known yet."""
-        variables = sdist_scan.shaping(None, "", self._environ, self._more)
-        own = any(sdist_scan.shaping(None, project, self._environ, self._more) != variables for project in projects)
+        variables = sdist_scan.shaping(None, "", self._environ, self._build_variables)
+        own = any(sdist_scan.shaping(None, project, self._environ, self._build_variables) != variables for project in projects)
         return bool(variables) or own or any(settings) or bool(self._options) or bool(self._build_dependencies)
 
     def _conditions(
@@ -196,13 +199,13 @@ class Builds:
         requires = (*scan.requires, *(watched.requires if watched else ()))
         if watched and watched.whole:
             scan = SourceScan(frozenset(), (), requires, compiles=watched.compiles, whole=True)
-            variables = sdist_scan.read_by_programs(self._environ, self._more, compiles=scan.compiles)
+            variables = sdist_scan.read_by_programs(self._environ, self._build_variables, compiles=scan.compiles)
         elif scan == _NOT_AT_HAND:
             scan = scan._replace(requires=requires or tuple(sorted(self._build_dependencies.keys() & _KNOWN_PEERS)))
-            variables = sdist_scan.shaping_unknown(self._environ, self._more)
+            variables = sdist_scan.shaping_unknown(self._environ, self._build_variables)
         else:
             scan = scan._replace(requires=requires)
-            variables = sdist_scan.shaping(scan, project, self._environ, self._more)
+            variables = sdist_scan.shaping(scan, project, self._environ, self._build_variables)
         native = scan.native or (watched is not None and watched.native)
         made = Conditions(
             settings=build_record.settings([*settings, *self._options, *self._constrained(scan)]),

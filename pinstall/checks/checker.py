@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import Entry, FileStamp
     from pinstall.pip_cache.locator import Cache
+    from pinstall.settings import Settings
 
 
 class Finding(NamedTuple):
@@ -56,21 +57,21 @@ class Finding(NamedTuple):
 class Checker:
     """Verifies candidates in *cache* and decides on them; its ``inspector`` remembers the digests in the ledgers."""
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str], *, trust_ledger: bool = True) -> None:
+    def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings, *, trust_ledger: bool = True) -> None:
         """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact.
 
         Then a file whose hash is not the stated one is bad even if the index sends it each time.
         """
         self.cache, self._trusts = cache, trust_ledger
         self.inspector = Inspector(cache.root, trust_ledger=trust_ledger, quiet=cache.call.is_quiet)
-        self._environ = environ
+        self._environ, self._settings = environ, settings
 
     @cached_property
     def builds(self) -> Builds:
         """The checks of built wheels, created on first use."""
         from pinstall.checks import builds
 
-        return builds.Builds(self.cache, self._environ, self.inspector)
+        return builds.Builds(self.cache, self._environ, self._settings.build_variables, self.inspector)
 
     def check(self, candidates: Sequence[Candidate]) -> list[Finding]:
         """Return the findings on *candidates*, in their order. Large downloads are read in parallel, on all cores."""

@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import messages
 from pinstall.checks import candidates, plan, unpinned_builds
-from pinstall.checks.checker import Checker
 from pinstall.checks.execute import apply_verdicts
 from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
 from pinstall.model.verdict import Delete
-from pinstall.settings import read as read_settings
 from pinstall.storage import build_notes, lock, store, view
 from pinstall.storage.wanted import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from pinstall.checks.checker import Finding
+    from pinstall.checks.checker import Checker, Finding
     from pinstall.checks.plan import Plan
     from pinstall.journal import Journal
     from pinstall.model.pins import Pin
@@ -107,12 +105,11 @@ class PreparedCache(NamedTuple):
 
 
 def prepare(
-    cache: Cache, pins: Sequence[Pin], pip_command: PipCommand, environ: Mapping[str, str], journal: Journal
+    checker: Checker, pins: Sequence[Pin], pip_command: PipCommand, settings: Settings, journal: Journal
 ) -> PreparedCache:
     """Check the cache entries for *pins*, remove those that do not match, and return the prepared cache."""
-    settings = read_settings(environ)
+    cache = checker.cache
     changes = settings.writes and not cache.call.has("dry_run")
-    checker = Checker(cache, environ)
     planned, deleted = _checked(checker, pins, settings, journal, changes=changes)
     prepared = PreparedCache(
         checker,

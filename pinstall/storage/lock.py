@@ -16,36 +16,19 @@ from typing import TYPE_CHECKING, Any
 from pinstall.pip_cache.entries import is_direct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from filelock import BaseFileLock
 
 FOLDER = "pinstall"
 CALLS = "calls"
 _HOLDER = "holder"
-DEFAULT_TIMEOUT = 30.0
-_LONGEST = 1e9  # 31 years
 _PATIENCE = 1.0  # seconds to wait before telling the user
 _MARKER = re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class LockTimeoutError(Exception):
     """Another pinstall held the lock for too long."""
-
-
-def timeout(environ: Mapping[str, str]) -> float:
-    """Return the value of ``PINSTALL_LOCK_TIMEOUT`` in seconds; 30 if it is unset or invalid."""
-    found = seconds(environ.get("PINSTALL_LOCK_TIMEOUT", ""))
-    return DEFAULT_TIMEOUT if found is None else found
-
-
-def seconds(text: str) -> float | None:
-    """Parse a number of seconds from 0 to a billion; None if *text* is anything else."""
-    try:
-        found = float(text)
-    except ValueError:
-        return None
-    return found if 0 <= found <= _LONGEST else None  # false for NaN too
 
 
 @contextmanager

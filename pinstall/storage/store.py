@@ -21,7 +21,7 @@ from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
 from pinstall.storage.lock import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.pip_cache.entries import BuiltWheel
@@ -32,9 +32,6 @@ _NOTE = ".json"
 _PROJECT = re.compile(r"[a-z0-9-]{1,100}")
 _LARGEST_RECORD = 8 << 20
 _ID = 16  # hexadecimal digits of the wheel's SHA-256
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
-_DEFAULT_BOUND = 5 << 30
-_LARGEST = (1 << 63) - 1  # no file system is larger
 
 
 def http_paths(cache: str, entry: HttpEntry) -> tuple[str, ...]:
@@ -103,19 +100,6 @@ class StoredEntry(NamedTuple):
     paths: tuple[str, ...]
     size: int
     used: int
-
-
-def bound(environ: Mapping[str, str]) -> int:
-    """Return the value of ``PINSTALL_STORE_SIZE`` in bytes; 5 GiB if it is unset or invalid."""
-    found = size(environ.get("PINSTALL_STORE_SIZE", ""))
-    return _DEFAULT_BOUND if found is None else found
-
-
-def size(text: str) -> int | None:
-    """Parse a number of bytes, with K, M, G or T for powers of 1024; None if *text* is invalid or the number too large."""
-    found = _SIZE.fullmatch(text.strip())
-    bytes_ = float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper()) if found else -1.0
-    return int(bytes_) if 0 <= bytes_ <= _LARGEST else None
 
 
 def everything(cache: str) -> Iterator[StoredEntry]:
