@@ -32,19 +32,19 @@ class NoEnvironmentError(Exception):
 class Target(NamedTuple):
     """The environment of a call: *python* is its interpreter, *runner* the interpreter whose pip installs into it.
 
-    ``options`` are the arguments that pip needs before its ``command``, ``words`` the remaining ones, which follow it. ``note``
-    is a line for the user about the choice of the environment, or "".
+    ``options`` are the arguments that pip needs before its ``command``, ``arguments`` the remaining ones, which follow it.
+    ``note`` is a line for the user about the choice of the environment, or "".
     """
 
     python: str
     runner: str
     options: tuple[str, ...]
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     command: str = "install"
     note: str = ""
 
 
-def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:
+def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:
     """Find the environment that ``pip``, typed in place of ``pinstall``, would install into.
 
     It is the first of these:
@@ -57,17 +57,17 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
     Raises `NoEnvironmentError` if a standalone pinstall finds no environment with a working Python.
     """
     own = sys.executable
-    named, rest = _without_python_option(words)
+    named, rest = _without_python_option(argv)
     if named or environ.get("PIP_PYTHON"):
         wanted = named or environ["PIP_PYTHON"]
         python = _interpreter(wanted)
         return Target(python or wanted, own, ("--python", named) if named else (), tuple(rest))
     if as_module or not _is_standalone():
-        return Target(own, own, (), tuple(words))
-    return _active(own, words, environ)
+        return Target(own, own, (), tuple(argv))
+    return _active(own, argv, environ)
 
 
-def _active(own: str, words: Sequence[str], environ: Mapping[str, str]) -> Target:
+def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target:
     """Return the target in the active environment, or in ``.venv``, for the standalone pinstall in the interpreter *own*."""
     active, note = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX"), ""
     if not active:
@@ -92,31 +92,31 @@ def _active(own: str, words: Sequence[str], environ: Mapping[str, str]) -> Targe
             f"the Python of the active environment, {active}, does not run; recreate it, or name another with --python"
         ) from error
     if has_pip:
-        return Target(python, python, (), tuple(words), note=note)
-    return Target(python, own, ("--python", python), tuple(words), note=note)
+        return Target(python, python, (), tuple(argv), note=note)
+    return Target(python, own, ("--python", python), tuple(argv), note=note)
 
 
-def _without_python_option(words: Sequence[str]) -> tuple[str, list[str]]:
+def _without_python_option(argv: Sequence[str]) -> tuple[str, list[str]]:
     """Return the value of ``--python`` (empty if not given) and the arguments without it: pip refuses it after ``install``."""
-    rest = list(words)
-    for i, word in enumerate(words):
-        if not (word in ("--", "--python") or word.startswith("--python=")) or is_value(words, i):
+    rest = list(argv)
+    for i, argument in enumerate(argv):
+        if not (argument in ("--", "--python") or argument.startswith("--python=")) or is_value(argv, i):
             continue
-        if word == "--":
+        if argument == "--":
             break
-        if word != "--python":
-            return word.partition("=")[2], rest[:i] + rest[i + 1 :]
-        if i + 1 < len(words):
-            return words[i + 1], rest[:i] + rest[i + 2 :]
+        if argument != "--python":
+            return argument.partition("=")[2], rest[:i] + rest[i + 1 :]
+        if i + 1 < len(argv):
+            return argv[i + 1], rest[:i] + rest[i + 2 :]
     return "", rest
 
 
-def is_value(words: Sequence[str], index: int) -> bool:
+def is_value(argv: Sequence[str], index: int) -> bool:
     """Return whether the argument at *index* is the value of the option before it, as in ``--report --``."""
     with suppress(Exception):  # pinstall's own modules may be broken
         from pinstall.invocation import options
 
-        return options.lacks_value(words[:index])
+        return options.lacks_value(argv[:index])
     return False
 
 

@@ -173,7 +173,7 @@ def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
     is_typed = pin.places == ("argument",) and bool(call.find_links or set(call.index_urls) - {PYPI})
     if installed is None or not pin.has_version or pin.hashes or not (installed.local or is_typed):
         return ""
-    offered: list[Version] = [file.label.version for file in cache.locate(pin).files if file.label]
+    offered: list[Version] = [file.parsed_filename.version for file in cache.locate(pin).files if file.parsed_filename]
     best = max(offered, default=installed)
     if best == installed or not best.local:
         return ""

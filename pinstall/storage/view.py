@@ -60,7 +60,7 @@ def make(cache: str, name: str, plan: ViewPlan, folders: Iterable[str]) -> str:
         os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
     if is_full(cache):  # a build of pip would fail in the view, but not without a cache
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    folder = os.path.join(lock.made_folder(cache, _VIEWS), name)
+    folder = os.path.join(lock.ensure_folder(cache, _VIEWS), name)
     os.mkdir(folder)
     try:
         return fill(cache, folder, plan)
@@ -125,7 +125,7 @@ def hide(folder: str, wheel: BuiltWheel) -> None:
         if entries.is_link(path):
             _unfold(path)
     link = os.path.join(path, wheel.filename)
-    if entries.is_direct(folder, path) and os.path.lexists(link) and _shows(link, wheel.content):
+    if entries.is_direct(folder, path) and os.path.lexists(link) and _shows(link, wheel.content_path):
         os.unlink(link)
 
 
@@ -179,8 +179,8 @@ def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
     os.mkdir(mirror)
     if tree.shown is not None:
         for entry in tree.shown:
-            _link(entry.content, os.path.join(mirror, entry.filename))
-            origin = os.path.join(os.path.dirname(entry.content), entries.ORIGIN)
+            _link(entry.content_path, os.path.join(mirror, entry.filename))
+            origin = os.path.join(os.path.dirname(entry.content_path), entries.ORIGIN)
             text = built_wheels.origin_text(origin, entry.query or None)
             if text is not None:
                 with open(os.path.join(mirror, entries.ORIGIN), "w", encoding="utf-8") as file:
@@ -291,7 +291,7 @@ def remove(cache: str, name: str) -> None:
 
 def sweep(cache: str, live_calls: Collection[str]) -> None:
     """Remove the views of all calls but *live_calls*, which are names. Raises `OSError`."""
-    lock.made_folder(cache, _VIEWS)  # raises if a symbolic link is in the way
+    lock.ensure_folder(cache, _VIEWS)  # raises if a symbolic link is in the way
     for name in names(cache):
         if name not in live_calls:
             remove(cache, name)
