@@ -45,10 +45,11 @@ class Witness:
         self.opened_files: set[str] = set()
         self.written_files: set[str] = set()
         self.silent_hosts: set[str] = set()
+        self.login_hosts: set[str] = set()
         self.lost_urls: set[str] = set()
         self.created_dist_infos: set[str] = set()
         self.moved: set[str] = set()
-        self.asked_user = self.login_needed = self.read_a_pipe = self.started_pip = self.stopped = False
+        self.asked_user = self.read_a_pipe = self.started_pip = self.stopped = False
         self.build_seconds = 0.0
         self.since: float | None = None
         self.pid = os.getpid()
@@ -151,7 +152,8 @@ class Witness:
     def hear(self, connection: Any, status: int) -> None:
         """Record an answer. A 404 counts as one: by it, an index says that it does not have the project."""
         self.silent_hosts.discard(_host(connection.host, connection.port))
-        self.login_needed = self.login_needed or status in _LOGIN_NEEDED
+        if status in _LOGIN_NEEDED:
+            self.login_hosts.add(_host(connection.host, connection.port))
         if status < 400 or status == 404:
             self.lost_urls.discard(getattr(connection, "pinstall_url", ""))
 
@@ -172,11 +174,10 @@ class Witness:
         self.end_step()
         found: dict[str, Any] = {
             name: sorted(getattr(self, name))
-            for name in ("opened_files", "written_files", "silent_hosts", "lost_urls", "created_dist_infos")
+            for name in ("opened_files", "written_files", "silent_hosts", "login_hosts", "lost_urls", "created_dist_infos")
         }
         found.update(
-            (name, getattr(self, name))
-            for name in ("asked_user", "login_needed", "read_a_pipe", "started_pip", "stopped", "build_seconds")
+            (name, getattr(self, name)) for name in ("asked_user", "read_a_pipe", "started_pip", "stopped", "build_seconds")
         )
         data = json.dumps(found).encode()
         while data:

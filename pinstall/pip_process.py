@@ -48,10 +48,10 @@ class Observation(NamedTuple):
     - ``opened_files``: the paths of the cache files that pip read before it wrote them.
     - ``written_files``: the paths of the cache files that pip wrote.
     - ``silent_hosts``: the hosts (host:port) that did not answer.
+    - ``login_hosts``: the hosts that required a login.
     - ``lost_urls``: the URLs for which pip got no answer, or an error.
     - ``created_dist_infos``: the ``.dist-info`` folders that pip created.
     - ``asked_user``: pip asked the user a question.
-    - ``login_needed``: a server required a login.
     - ``read_a_pipe``: pip read a pipe or standard input by name.
     - ``started_pip``: pip started another pip, whose actions are unknown.
     - ``stopped``: the guard ended pip before it installed anything.
@@ -61,10 +61,10 @@ class Observation(NamedTuple):
     opened_files: frozenset[str] = frozenset()
     written_files: frozenset[str] = frozenset()
     silent_hosts: frozenset[str] = frozenset()
+    login_hosts: frozenset[str] = frozenset()
     lost_urls: frozenset[str] = frozenset()
     created_dist_infos: frozenset[str] = frozenset()
     asked_user: bool = False
-    login_needed: bool = False
     read_a_pipe: bool = False
     started_pip: bool = False
     stopped: bool = False

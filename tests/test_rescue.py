@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -522,6 +523,37 @@ def test_a_host_that_does_not_answer(lab: Lab, index: Index) -> None:
     away.server.server_close()
     done = lab.pinstall(lab.environment(), "demo==1.0", "--extra-index-url", url, "--retries", "0")
     assert _not_again(done) == f"{url.split('/')[2]} did not answer"
+
+
+@pytest.mark.parametrize("trouble", ["login", "silence"])
+@pytest.mark.parametrize(("way", "word"), [("redirect", "part"), ("page", "more==1.0"), ("page", "part")])
+def test_an_outdated_redirect_or_page_leads_to_a_host_that_does_not_serve(
+    lab: Lab, index: Index, trouble: str, way: str, word: str
+) -> None:
+    """A file was on another host for a while, and the index knows that it is back."""
+    there, name = lab.index("there"), "more-1.0-py3-none-any.whl"
+    shutil.copy(index.root / name, there.root)
+    base, respond = index.base, index.respond
+    moved = (301, b"", {"Location": f"{there.base}/files/{name}", "Cache-Control": "max-age=31536000"})
+    if way == "page":
+        index.base = there.base
+        shutil.copy(index.root / "part-1.0-py3-none-any.whl", there.root)
+    else:
+        index.respond = lambda path, accept: moved if path.endswith(name) else respond(path, accept)  # type: ignore[method-assign]
+    lab.pip(lab.environment(), word)
+    for body in lab.bodies():
+        if body.read_bytes()[:2] == b"PK":
+            body.unlink()
+    index.base = base
+    index.respond = respond  # type: ignore[method-assign]
+    there.user = "somebody:secret"
+    if trouble == "silence":
+        there.server.shutdown()
+        there.server.server_close()
+    environment = lab.environment()
+    done = lab.pinstall(environment, "--retries", "0", word)
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _runs(done) == 2
 
 
 def test_the_second_run_takes_no_namesake_from_another_index(lab: Lab, index: Index) -> None:
