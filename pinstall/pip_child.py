@@ -1,7 +1,8 @@
 """The program of pip's process: run pip as the script ``pip`` does, and report pip's actions to pinstall if pip fails.
 
-It runs in a fork of pinstall's process, or as text after ``-c`` in another interpreter. So it imports the standard library
-only, and uses no syntax that is newer than Python 3.7.
+It runs in a fork of pinstall's process, or as text after ``-c`` in another interpreter. Where pip starts another pip (for
+``--python``, and to install build requirements), it runs that one's script. So it imports the standard library only, and uses
+no syntax that is newer than Python 3.7.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 # Names of open descriptors: data that is read from a pipe cannot be read again.
 _STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _LOGIN_NEEDED = (401, 407)
+_RUNNER = "__pip-runner__.py"
+_NESTED = "nested"
 _PATIENCE = 60.0  # seconds that pip waits for an answer of pinstall
 _STOPPED = (
     "pinstall ended this second run before anything was installed: an index did not answer, and without its pages pip could "
@@ -49,7 +52,8 @@ class Witness:
         self.lost_urls: set[str] = set()
         self.created_dist_infos: set[str] = set()
         self.moved: set[str] = set()
-        self.asked_user = self.read_a_pipe = self.started_pip = self.stopped = False
+        self.asked_user = self.read_a_pipe = self.stopped = False
+        self.started_pips = 0
         self.build_seconds = 0.0
         self.since: float | None = None
         self.pid = os.getpid()
@@ -127,11 +131,11 @@ class Witness:
                 self.guard(target)
 
     def see_process(self, arguments: Any) -> None:
-        """Record that pip starts a process: a build step, or another pip, which cannot be watched."""
+        """Record that pip starts a process: a build step, or another pip, which reports for itself."""
         self.end_step()
         text = " ".join(map(str, arguments)) if isinstance(arguments, (list, tuple)) else str(arguments)
-        if "__pip-runner__" in text:
-            self.started_pip = True
+        if _RUNNER in text:
+            self.started_pips += 1
         if "_in_process.py" in text or "setup.py" in text:
             self.guard("")
             self.since = time.monotonic()
@@ -165,8 +169,8 @@ class Witness:
             self.stopped = True
             raise OSError(_STOPPED)
 
-    def tell(self, descriptor: int) -> None:
-        """Write the record to *descriptor*, as JSON."""
+    def tell(self, descriptor: int, end: bytes = b"") -> None:
+        """Write the record to *descriptor*, as JSON, followed by *end*."""
         import json
 
         if os.getpid() != self.pid:
@@ -177,9 +181,9 @@ class Witness:
             for name in ("opened_files", "written_files", "silent_hosts", "login_hosts", "lost_urls", "created_dist_infos")
         }
         found.update(
-            (name, getattr(self, name)) for name in ("asked_user", "read_a_pipe", "started_pip", "stopped", "build_seconds")
+            (name, getattr(self, name)) for name in ("asked_user", "read_a_pipe", "started_pips", "stopped", "build_seconds")
         )
-        data = json.dumps(found).encode()
+        data = json.dumps(found).encode() + end
         while data:
             data = data[os.write(descriptor, data) :]
 
@@ -204,6 +208,61 @@ def watch_builds(folder: str, runner: str) -> None:
         subprocess.Popen.__init__(process, *args, **named)
 
     subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
+
+
+def watch_pips(program: str, orders: dict[str, Any], tell: int) -> None:
+    """Have each pip that this one starts run under a witness, too: *program* is the path of this file.
+
+    It reports a line to the descriptor *tell*. This process waits for it, so that the lines do not mix.
+    """
+    import json
+    import subprocess
+
+    begin: Any = subprocess.Popen.__init__
+    kept = {name: orders[name] for name in ("cache", "known_failures")}
+    told = json.dumps({**kept, "tell": tell, "program": program})
+
+    def __init__(process: Any, args: Any, *more: Any, **named: Any) -> None:  # noqa: N807 (it replaces that of Popen)
+        with suppress(Exception):  # that pip runs unwatched
+            at = next(at for at, word in enumerate(args) if os.path.basename(word) == _RUNNER)
+            at -= 2 if args[at - 1] == "pip" else 0  # the runner that watches builds, and its mode
+            args = [*args[:at], program, _NESTED, told, *args[at:]]
+            named["pass_fds"] = (*named.get("pass_fds", ()), tell)
+        begin(process, args, *more, **named)
+
+    subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
+
+
+def _be_nested(told: str, words: list[str]) -> None:
+    """Run the script *words* of another pip as if Python had been started with it; report its use of the cache.
+
+    *told* are the orders of `watch_pips`.
+    """
+    import json
+    import types
+
+    orders, script = json.loads(told), words[0]
+    os.set_inheritable(orders["tell"], False)
+    sys.argv[:] = words
+    if hasattr(sys, "orig_argv"):
+        del sys.orig_argv[-len(words) - 3 : -len(words)]
+    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        sys.path[0] = os.path.dirname(os.path.realpath(script))
+    main_module = types.ModuleType("__main__")
+    main_module.__dict__.update(__file__=script, __cached__=None, __builtins__=sys.modules["builtins"])
+    sys.modules["__main__"] = main_module
+    with open(script, "rb") as file:
+        code = compile(file.read(), script, "exec", dont_inherit=True)
+    witness = None
+    if hasattr(sys, "addaudithook"):
+        watch_pips(orders["program"], orders, orders["tell"])
+        witness = Witness(orders["cache"], orders["known_failures"], None)
+        witness.start()
+    try:
+        exec(code, main_module.__dict__)  # noqa: S102 (that is its purpose)
+    finally:
+        if witness:
+            witness.tell(orders["tell"], b"\n")
 
 
 def _host(host: Any, port: Any) -> str:
@@ -286,11 +345,14 @@ def main(reading: str, telling: str, *, early: bool) -> None:
     _thread.start_new_thread(parent.follow, ())
     os.environ.update(orders["variables"])
     sys.argv[:] = ["pip"] + orders["arguments"]
+    is_watched = orders["cache"] and hasattr(sys, "addaudithook")
+    if is_watched and sys.platform != "win32":  # there, no descriptor is passed on by its number
+        watch_pips(orders["program"], orders, tell)
     if orders["notes"]:
         with suppress(Exception):  # builds run unwatched
             watch_builds(*orders["notes"])
     witness = None
-    if orders["cache"] and hasattr(sys, "addaudithook"):
+    if is_watched:
         witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
         witness.start()
     try:
@@ -403,5 +465,7 @@ def _is_special() -> bool:
     )
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1] == _NESTED:
+    _be_nested(sys.argv[2], sys.argv[3:])
+elif __name__ == "__main__":
     main(sys.argv[1], sys.argv[2], early=sys.argv[3:] == ["early"])

@@ -78,8 +78,23 @@ def _body_of(lab: Lab, index: Index, project: str, pip: str) -> Path:
     return found
 
 
-@pytest.mark.parametrize("which", ["more", "demo"])
-def test_a_half_installed_distribution_is_installed_again(lab: Lab, index: Index, which: str) -> None:
+@pytest.mark.parametrize("pip", VERSIONS)
+def test_a_pip_that_serves_another_python_is_watched(lab: Lab, index: Index, pip: str) -> None:
+    """It starts another pip there, as pinstall does for an environment that has none (uv venv)."""
+    lab.pip(lab.environment(pip), "demo")
+    flip(_body_of(lab, index, "more", pip))
+    server, environment = lab.environment(pip), lab.environment(pip)
+    done = lab.pinstall(server, "--python", environment.python, "demo")
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _blamed(done) == "more-1.0-py3-none-any.whl (it differs from the file on the server)"
+    assert server.installed("more") == ""
+    index.forget()
+    assert lab.pinstall(server, "--python", lab.environment(pip).python, "demo").said == []
+    assert index.fetched == []
+
+
+@pytest.mark.parametrize(("which", "served"), [("more", False), ("demo", False), ("demo", True)])
+def test_a_half_installed_distribution_is_installed_again(lab: Lab, index: Index, which: str, *, served: bool) -> None:
     """pip hits a bad CRC in the middle of an install: neither a retry nor --force-reinstall repairs that."""
     index.hashes = ()
     lab.pip(lab.environment(), "demo")
@@ -88,7 +103,8 @@ def test_a_half_installed_distribution_is_installed_again(lab: Lab, index: Index
     data[data.index(b"more_padding.bin") + 1000] ^= 1  # in the content, which is stored as it is
     body.write_bytes(data)
     environment = lab.environment()
-    done = lab.pinstall(environment, which, "demo")
+    way = ["--python", environment.python] if served else []
+    done = lab.pinstall(lab.environment() if served else environment, *way, which, "demo")
     for project in ("demo", "part", "more"):
         assert environment.installed(project) == "1.0 1.0", done
     (info,) = environment.folder.glob("lib/python*/site-packages/more-1.0.dist-info")
@@ -556,7 +572,8 @@ def test_an_outdated_redirect_or_page_leads_to_a_host_that_does_not_serve(
     assert _runs(done) == 2
 
 
-def test_the_second_run_takes_no_namesake_from_another_index(lab: Lab, index: Index) -> None:
+@pytest.mark.parametrize("served", [False, True])
+def test_the_second_run_takes_no_namesake_from_another_index(lab: Lab, index: Index, *, served: bool) -> None:
     """The first index does not answer the second run, which would then take the namesake: dependency confusion."""
     wheel(index.root, "part", "1.0", requires=["more"])
     public = lab.index("public")
@@ -573,8 +590,11 @@ def test_the_second_run_takes_no_namesake_from_another_index(lab: Lab, index: In
 
     index.respond = respond_no_more  # type: ignore[method-assign]
     environment = lab.environment()
-    done = lab.pinstall(environment, "demo==1.0", "--extra-index-url", public.url, "--retries", "0")
+    way = ["--python", environment.python] if served else []
+    words = [*way, "demo==1.0", "--extra-index-url", public.url, "--retries", "0"]
+    done = lab.pinstall(lab.environment() if served else environment, *words)
     assert environment.installed("more") == "", done
+    assert _runs(done) == 2
     assert done.status == 1
     assert environment.installed("demo") == "", "nothing was installed"
     assert asked
