@@ -34,7 +34,7 @@ _DOWN = [
     "storage.store storage.ledger storage.view storage.build_notes storage.wanted",
     "storage.files",
     "storage.lock",
-    "model.verdict",
+    "model.decision",
     "inspection.build_record",
     "inspection.build_questions",
     "inspection.identify inspection.pip_checks",
@@ -53,7 +53,8 @@ _DOWN = [
     "invocation.requirements_files invocation.format_control",
     "invocation.options",
     "model.links",
-    "model.digest model.foreign_data model.names interpreter repair_advice terminal storage.disk_space storage.other_pips",
+    "model.digest model.foreign_data model.names model.verdict",
+    "interpreter repair_advice terminal storage.disk_space storage.other_pips",
     "__init__ cache_tool.__init__ invocation.__init__ pip_cache.__init__ inspection.__init__",
     "aftermath.__init__ checks.__init__ model.__init__ storage.__init__",
 ]

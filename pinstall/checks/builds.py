@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from pinstall.inspection.build_questions import Watched
     from pinstall.inspection.inspector import Inspector
+    from pinstall.model.decision import Evidence
     from pinstall.model.digest import Digest
     from pinstall.model.links import Link
     from pinstall.model.pins import Pin
-    from pinstall.model.verdict import Evidence
     from pinstall.pip_cache.entries import BuiltWheel, HttpEntry, LocalFile
     from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.locator import Cache
