@@ -142,6 +142,14 @@ def of(target: Target) -> tuple[Environment, Environment]:
     return (runner if target.runner == target.python else Environment(target.python, runner)), runner
 
 
+class Installed(NamedTuple):
+    """The ``versions`` of a project that a Python finds, their ``folder``, and whether that is the user's site folder."""
+
+    versions: list[str]
+    folder: str
+    is_users: bool
+
+
 class Environment:
     """A Python environment, given by its interpreter *python*. Each fact about it is determined when it is first needed.
 
@@ -187,6 +195,10 @@ class Environment:
     def build(self) -> dict[str, Any]:
         """The conditions of builds: ``abi``, ``libc`` (kind, version), ``compilers`` by variable; and ``site_packages``."""
         return interpreter.own_build() if self.is_own else dict(self._facts["build"])
+
+    @cached_property
+    def _sites(self) -> dict[str, Any]:
+        return interpreter.own_sites() if self.is_own else dict(self._facts["sites"])
 
     @property
     def interpreter(self) -> tuple[str, str]:
@@ -260,11 +272,7 @@ class Environment:
 
     def _dist_infos(self) -> Iterator[tuple[str, str]]:
         for folder in self.path:
-            try:
-                names = os.listdir(folder)
-            except OSError:
-                continue
-            for name in names:
+            for name in _names(folder):
                 if name.endswith(".dist-info"):
                     yield name.rpartition("-")[0].partition("-")[0], os.path.join(folder, name)
 
@@ -280,6 +288,51 @@ class Environment:
         """Return all ``.dist-info`` folders on the path."""
         return [folder for _, folder in self._dist_infos()]
 
+    def everything_installed(self) -> dict[str, Installed]:
+        """Return what the interpreter would find if it started now, by normalized project name.
+
+        It finds more than `versions` has: eggs, zip files, and folders that are new on its path. It is not asked, because its
+        start would run code that pip has just installed (`.pth` files, `sitecustomize`). One folder may have several versions
+        (--ignore-installed leaves the old .dist-info), and nothing tells which of them Python imports.
+        """
+        from importlib.metadata import distributions
+
+        found: dict[str, Installed] = {}
+        for folder in dict.fromkeys(self._path_now()):
+            here: dict[str, list[str]] = {}
+            for distribution in distributions(path=[folder]):
+                with suppress(Exception):  # metadata may hold anything
+                    here.setdefault(normalized(distribution.metadata["Name"]), []).append(distribution.metadata["Version"])
+            for name, versions in here.items():
+                found.setdefault(name, Installed([v for v in versions if v], folder, folder == self._sites["user"]))
+        return found
+
+    def _path_now(self) -> Iterator[str]:
+        """Yield the folders of the path, those that Python would add by now, and those that .pth files name (``site.py``)."""
+        yield from self.path
+        for site in self._sites["folders"]:
+            yield site
+            for name in sorted(_names(site)):
+                if name.endswith(".pth") and not name.startswith("."):
+                    yield from (os.path.normpath(os.path.join(site, line)) for line in _path_lines(os.path.join(site, name)))
+
     def forget(self) -> None:
         """Discard the list of installed distributions, because pip has changed them."""
         self.__dict__.pop("_distributions", None)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _path_lines(path: str) -> list[str]:
+    """Return the lines of a .pth file that are paths; the others are code."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read(_HEADERS).splitlines()
+    except OSError:
+        return []
+    return [line.rstrip() for line in lines if line.strip() and not line.startswith(("#", "import ", "import\t"))]
