@@ -235,7 +235,7 @@ def _builds(prepared: PreparedCall) -> str:
 
 def _unpinned(call: Invocation, pins: Sequence[Pin]) -> list[str]:
     """Return the requirements of *call* that are not among its *pins*, by name, with the place where each is stated."""
-    from pinstall.model.pins import project_named
+    from pinstall.model.names import project_named
 
     pinned = {pin.project for pin in pins}
     places = {place for pin in pins for place in pin.places}

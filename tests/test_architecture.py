@@ -52,6 +52,7 @@ _DOWN = [
     "invocation.pip_config invocation.toml_sources",
     "invocation.requirements_files invocation.format_control",
     "invocation.options",
+    "model.requirement",
     "model.links",
     "model.digest model.foreign_data model.names model.verdict",
     "interpreter repair_advice terminal storage.disk_space storage.other_pips",

@@ -16,7 +16,7 @@ from pinstall.checks import dependencies
 from pinstall.checks.dependencies import Want
 from pinstall.messages import listed, pinned
 from pinstall.model import links
-from pinstall.model.pins import project_named
+from pinstall.model.names import project_named
 from pinstall.pip_cache.locator import will_do
 from pinstall.storage.disk_space import is_full
 

@@ -12,8 +12,7 @@ from pinstall.aftermath.outcome import CRASHED, FAILED, under_lock
 from pinstall.checks.satisfied import is_installed
 from pinstall.messages import NOTE, WARNING
 from pinstall.model import links
-from pinstall.model.names import normalized
-from pinstall.model.pins import project_named
+from pinstall.model.names import normalized, project_named
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 from pinstall.pip_cache import keys
 from pinstall.storage import build_notes, cleanup, lock, other_pips

@@ -20,7 +20,7 @@ from pinstall.inspection import integrity, pip_checks
 from pinstall.inspection.identify import identify
 from pinstall.invocation import toml_sources
 from pinstall.model import digest, foreign_data, links
-from pinstall.model.pins import project_named
+from pinstall.model.names import project_named
 from pinstall.pip_cache import entries, http_entries, index_pages, keys, locator
 from pinstall.pip_cache.catalogue import is_page
 
