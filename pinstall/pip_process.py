@@ -20,11 +20,12 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
+from pinstall import exit_status
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-COULD_NOT_START = 92
 _LARGEST_STATUS = 0x7FFFFFFF
 
 
@@ -138,7 +139,7 @@ class Pip:
             self._say(
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
             )
-            return COULD_NOT_START
+            return exit_status.COULD_NOT_START
         watch = watch or Watch()
         orders = {"arguments": command.argv, "variables": dict(command.variables), **watch.orders()}
         with self._passing_signals_to(self._child), _listening_to(self._report_reader) as listener:

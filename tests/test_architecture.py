@@ -54,7 +54,7 @@ _DOWN = [
     "invocation.options",
     "model.requirement",
     "model.links",
-    "model.digest model.foreign_data model.names model.verdict",
+    "exit_status model.digest model.foreign_data model.names model.verdict",
     "interpreter repair_advice terminal storage.disk_space storage.other_pips",
     "__init__ cache_tool.__init__ invocation.__init__ pip_cache.__init__ inspection.__init__",
     "aftermath.__init__ checks.__init__ model.__init__ storage.__init__",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pinstall import messages
 from pinstall.aftermath import other_versions, record_builds
-from pinstall.aftermath.outcome import CRASHED, FAILED, under_lock
+from pinstall.aftermath.outcome import under_lock
 from pinstall.checks.satisfied import is_installed
+from pinstall.exit_status import FAILED, REFUSED_OR_CRASHED
 from pinstall.messages import NOTE, WARNING
 from pinstall.model import links
 from pinstall.model.names import normalized, project_named
@@ -58,7 +59,7 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     elif rescue is not None:
         for wrong in under_lock(prepared, rescue.clean, journal, waits=False):
             journal.say(NOTE, messages.refused(wrong.name, wrong.reason))
-    if status in (FAILED, CRASHED):
+    if status in (FAILED, REFUSED_OR_CRASHED):
         _explain(prepared, rescue, status, journal)
     unwanted = _unwanted(prepared, outcome.others) if status == 0 and prepared.uses_cache else []
     _note_wanted(prepared, status)

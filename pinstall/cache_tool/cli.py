@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pinstall import environment, messages, settings, terminal
+from pinstall import environment, exit_status, messages, settings, terminal
 from pinstall.cache_tool import arguments as command_line
 from pinstall.cache_tool import display, inventory, removal, restore, show, tables, verify
 from pinstall.cache_tool.patterns import matches
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from pinstall.cache_tool.inventory import Inventory, Item
     from pinstall.cache_tool.removal import Outcome
 
-_BAD = 1
 _PARTS = ("http-v2", "http", "wheels")
-_INTERRUPTED = 130
 _KINDS = {
     "built": "Built wheels",
     "download": "Downloads",
@@ -104,13 +102,13 @@ def main() -> int:
     except OSError as error:
         return _fail(f"pip's cache cannot be changed ({error.strerror or type(error).__name__})")
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return exit_status.INTERRUPTED
     return status
 
 
 def _fail(line: str) -> int:
     _say(messages.ERROR, f"ERROR: {line}")
-    return _BAD
+    return exit_status.BAD
 
 
 def _warn(line: str) -> None:
@@ -264,7 +262,7 @@ def _removed(outcome: Outcome) -> int:
         _warn(f"not removed: {line}")
     print(f"Files removed: {outcome.files} ({display.size(outcome.size)})")
     print(f"Directories removed: {outcome.folders}")
-    return _BAD if outcome.stayed else 0
+    return exit_status.BAD if outcome.stayed else 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -291,7 +289,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         print("To remove the bad ones and nothing else, run: pinstall-cache verify --fix")
     if arguments.fix:
         _strip_queries(target)
-    return _BAD if len(gone) < len(bad) or target.links else 0
+    return exit_status.BAD if len(gone) < len(bad) or target.links else 0
 
 
 def _strip_queries(target: _Target) -> None:
@@ -325,7 +323,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     for path in done.stayed:
         _warn(f"not restored: {path}")
     print(f"Files restored: {done.files} ({display.size(done.size)})")
-    return _BAD if bad or done.stayed else 0
+    return exit_status.BAD if bad or done.stayed else 0
 
 
 def _prune(arguments: argparse.Namespace) -> int:
@@ -384,7 +382,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
             print(terminal.plain(f"      what to do: {check.advice}"))
     bad = sum(bool(check.advice) for check in checks)
     print(f"\n{bad} of {len(checks)} need attention" if bad else "\nAll is well.")
-    return _BAD if bad else 0
+    return exit_status.BAD if bad else 0
 
 
 def _map(arguments: argparse.Namespace) -> int:
