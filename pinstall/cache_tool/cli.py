@@ -207,16 +207,27 @@ def _size(path: str) -> int:
     return stamp.size if stamp else 0
 
 
+def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
+    """Return the cache, and the items in it that match the pattern of the command."""
+    pattern, target = _pattern(arguments.patterns), _target(arguments)
+    return target, [item for item in target.take_inventory().items if matches(pattern, item)]
+
+
+def _verified(target: _Target, items: Sequence[Item]) -> tuple[verify.Verifier, list[verify.VerifiedItem]]:
+    """Verify *items*, and show the progress."""
+    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
+    with terminal.bar(sum(item.size for item in items)) as bar:
+        return verifier, verifier.verify(items, bar.update)
+
+
 def _list(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    target, items = _matching(arguments)
     if arguments.format == "json":
         print(display.document(target.root, items))
     elif arguments.format == "abspath":
         print("".join(f"{path}\n" for path in display.paths(items)), end="")
     elif not items:
-        print("Nothing cached." if pattern == "*" else "Nothing in the cache matches.")
+        print("Nothing cached." if _pattern(arguments.patterns) == "*" else "Nothing in the cache matches.")
     else:
         print("Cache contents:\n")
         print(tables.text(display.table(inventory.merged(items), arguments.columns)), end="")
@@ -224,9 +235,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if item.entry.kind == "built" and matches(pattern, item)]
+    target, items = _matching(arguments)
     wheels = [(item.entry.wheel_key, item.entry.filename) for item in items if isinstance(item.entry, entries.BuiltWheel)]
     lines = list(show.records(target.root, wheels))
     print("\n".join(lines) if lines else "No build record matches.")
@@ -239,8 +248,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     pattern = _pattern(arguments.patterns)
     if pattern == "*":
         return _purge(arguments)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    target, items = _matching(arguments)
     if not items:
         _warn(f'No matching packages for pattern "{pattern}"')
         return _removed(removal.Outcome(0, 0, 0))
@@ -266,23 +274,19 @@ def _removed(outcome: Outcome) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
-    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
-    with terminal.bar(sum(item.size for item in items)) as bar:
-        proven = verifier.prove(items, bar.update)
-    bad = [one for one in proven if one.reason]
+    target, items = _matching(arguments)
+    verifier, verified = _verified(target, items)
+    bad = [one for one in verified if one.reason]
     for one in bad:
         _tell(one, "bad")
-    print(f"Entries checked: {len(proven)} ({display.size(sum(one.item.size for one in proven))}), {len(bad)} bad")
+    print(f"Entries checked: {len(verified)} ({display.size(sum(one.item.size for one in verified))}), {len(bad)} bad")
     for reason, count in verify.by_reason(bad):
         print(f"  {reason}: {count}")
-    if len(items) > len(proven):
-        print(f"Entries not checked, because there is nothing to check them against: {len(items) - len(proven)}")
-    if os.path.isdir(target.root) and proven:
+    if len(items) > len(verified):
+        print(f"Entries not checked, because there is nothing to check them against: {len(items) - len(verified)}")
+    if os.path.isdir(target.root) and verified:
         verifier.remember()
-    gone = verifier.fix(bad, target.held()) if bad and arguments.fix else []
+    gone = verifier.fix(bad) if bad and arguments.fix else []
     if gone:
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
     elif bad:
@@ -308,13 +312,9 @@ def _tell(one: verify.VerifiedItem, label: str) -> None:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    target, items = _matching(arguments)
     lacking = restore.lacking(target.root, items)
-    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
-    with terminal.bar(sum(item.size for item in lacking)) as bar:
-        bad = [one for one in verifier.prove(lacking, bar.update) if one.reason]
+    bad = [one for one in _verified(target, lacking)[1] if one.reason]
     for one in bad:
         _tell(one, "bad, not restored")
     wrong = {one.item for one in bad}
@@ -392,11 +392,9 @@ def _map(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     found = target.take_inventory()
     items = [item for item in found.items if matches(pattern, item)]
-    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
-    with terminal.bar(sum(item.size for item in items)) as bar:
-        proven = verifier.prove(items, bar.update)
+    verified = _verified(target, items)[1]
     with open(arguments.html, "w", encoding="utf-8") as file:
-        file.write(map_page.page(target.root, inventory.merged(items), proven, found.strays if pattern == "*" else ()))
+        file.write(map_page.page(target.root, inventory.merged(items), verified, found.strays if pattern == "*" else ()))
     print(f"Wrote {arguments.html}")
     return 0
 

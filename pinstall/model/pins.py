@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pinstall.invocation.requirements_files import RequirementLine
     from pinstall.model.digest import Digest
+    from pinstall.model.requirement import Requirement
 
 _VCS = ("git", "hg", "svn", "bzr")
 _COMMIT = re.compile(r"@[0-9a-fA-F]{40}$")
@@ -63,9 +64,7 @@ class Pin(NamedTuple):
 class _Part(NamedTuple):
     """The requirement that one line states for a project."""
 
-    project: str
-    specifier: SpecifierSet
-    url: str
+    requirement: Requirement
     hashes: tuple[Digest, ...]
     line: RequirementLine
 
@@ -88,7 +87,7 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
     for line in lines:
         part = None if line.editable else _read(line, markers)
         if part is not None:
-            by_project.setdefault(part.project, []).append(part)
+            by_project.setdefault(part.requirement.project, []).append(part)
         loose = loose or (part is None and not line.constraint)
     joined = {project: _join(parts) for project, parts in by_project.items()}
     loose = loose or any(
@@ -110,21 +109,21 @@ def settings_by_project(lines: Iterable[RequirementLine]) -> dict[str, tuple[str
 def _join(parts: list[_Part]) -> Pin | None:
     specifier = SpecifierSet()
     for part in parts:
-        specifier &= part.specifier
-    urls = {part.url for part in parts if part.url}
+        specifier &= part.requirement.specifier
+    urls = {part.requirement.url for part in parts if part.requirement.url}
     hashes = tuple(dict.fromkeys(h for part in parts for h in part.hashes))
     exact = _exact(specifier)
     if len(urls) > 1 or not (urls or exact or hashes):
         return None
     if exact and not any(specifier.contains(version, prereleases=True) for version in exact):
         return None  # the lines contradict each other
-    deciding = [p for p in parts if p.url or p.hashes or _exact(p.specifier)]
+    deciding = [p for p in parts if p.requirement.url or p.hashes or _exact(p.requirement.specifier)]
     places = tuple(dict.fromkeys(part.line.place for part in deciding))
     requested = any(not part.line.constraint for part in parts)
     # pip takes the config settings from the first requirement line that names the project.
     settings = next((part.line.settings for part in parts if not part.line.constraint), ())
     locked = next((part.line.locked for part in parts if part.line.locked), "")
-    return Pin(parts[0].project, specifier, urls.pop() if urls else "", hashes, places, requested, settings, locked)
+    return Pin(parts[0].requirement.project, specifier, urls.pop() if urls else "", hashes, places, requested, settings, locked)
 
 
 def _exact(specifier: SpecifierSet) -> list[Version]:
@@ -138,7 +137,7 @@ def _read(line: RequirementLine, markers: Mapping[str, str]) -> _Part | None:
     if found is None or not _is_fixed(found.url) or not found.applies(markers):
         return None
     hashes = tuple(d for text in line.hashes if (d := digest.parse(text.lower())) is not None)
-    return _Part(found.project, found.specifier, found.url, hashes, line)
+    return _Part(found, hashes, line)
 
 
 def _is_fixed(url: str) -> bool:
