@@ -210,24 +210,24 @@ def watch_builds(folder: str, runner: str) -> None:
     subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
 
 
-def watch_pips(program: str, orders: dict[str, Any], tell: int) -> None:
+def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
     """Have each pip that this one starts run under a witness, too: *program* is the path of this file.
 
-    It reports a line to the descriptor *tell*. This process waits for it, so that the lines do not mix.
+    It reports a line to the *parent*. This process waits for it, so that the lines do not mix.
     """
     import json
     import subprocess
 
     begin: Any = subprocess.Popen.__init__
-    kept = {name: orders[name] for name in ("cache", "known_failures")}
-    told = json.dumps({**kept, "tell": tell, "program": program})
+    kept = {name: orders[name] for name in ("cache", "known_failures", "asks", "program")}
 
     def __init__(process: Any, args: Any, *more: Any, **named: Any) -> None:  # noqa: N807 (it replaces that of Popen)
         with suppress(Exception):  # that pip runs unwatched
             at = next(at for at, word in enumerate(args) if os.path.basename(word) == _RUNNER)
             at -= 2 if args[at - 1] == "pip" else 0  # the runner that watches builds, and its mode
-            args = [*args[:at], program, _NESTED, told, *args[at:]]
-            named["pass_fds"] = (*named.get("pass_fds", ()), tell)
+            ends = {"tell": parent.tell, "answers": parent.relay()}
+            args = [*args[:at], program, _NESTED, json.dumps({**kept, **ends}), *args[at:]]
+            named["pass_fds"] = (*named.get("pass_fds", ()), *ends.values())
         begin(process, args, *more, **named)
 
     subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
@@ -242,7 +242,7 @@ def _be_nested(told: str, words: list[str]) -> None:
     import types
 
     orders, script = json.loads(told), words[0]
-    os.set_inheritable(orders["tell"], False)
+    parent = _Parent(orders["answers"], orders["tell"])
     sys.argv[:] = words
     if hasattr(sys, "orig_argv"):
         del sys.orig_argv[-len(words) - 3 : -len(words)]
@@ -255,9 +255,8 @@ def _be_nested(told: str, words: list[str]) -> None:
         code = compile(file.read(), script, "exec", dont_inherit=True)
     witness = None
     if hasattr(sys, "addaudithook"):
-        watch_pips(orders["program"], orders, orders["tell"])
-        witness = Witness(orders["cache"], orders["known_failures"], None)
-        witness.start()
+        watch_pips(parent, orders["program"], orders)
+        witness = _witness(orders, parent)
     try:
         exec(code, main_module.__dict__)  # noqa: S102 (that is its purpose)
     finally:
@@ -296,9 +295,25 @@ class _Parent:
     def __init__(self, go: int, tell: int) -> None:
         import _thread
 
+        for descriptor in (go, tell):
+            os.set_inheritable(descriptor, False)
         self.go, self.tell = go, tell
         self.answered = _thread.allocate_lock()
         self.answered.acquire()
+        self.relayed: tuple[int, ...] = ()  # a pipe to a pip that this one has started, which asks in its place
+        _thread.start_new_thread(self.follow, ())
+
+    def relay(self) -> int:
+        """Pass answers on to another pip, until this one asks again; return the descriptor from which the other reads them."""
+        self.end_relay()
+        self.relayed = os.pipe()
+        return self.relayed[0]
+
+    def end_relay(self) -> None:
+        """Keep answers from now on: the other pip has ended."""
+        pipe, self.relayed = self.relayed, ()
+        for descriptor in pipe:
+            os.close(descriptor)
 
     def follow(self) -> None:
         """End pip as if it had been killed when pinstall is killed: then nobody has the descriptor open any more.
@@ -306,14 +321,18 @@ class _Parent:
         Otherwise pip would continue unnoticed, in a view that the next call may remove as a leftover.
         """
         while os.read(self.go, 1):
-            with suppress(RuntimeError):  # pip has stopped waiting
-                self.answered.release()
+            with suppress(RuntimeError, OSError):  # pip has stopped waiting
+                if self.relayed:
+                    os.write(self.relayed[1], b"\n")
+                else:
+                    self.answered.release()
         os._exit(137)
 
     def ask(self, folder: str) -> bool:
         """Ask about *folder*, and wait for the answer; return whether it came."""
         import json
 
+        self.end_relay()
         os.write(self.tell, json.dumps(folder).encode() + b"\n")
         return self.answered.acquire(True, _PATIENCE)
 
@@ -325,7 +344,6 @@ def main(reading: str, telling: str, *, early: bool) -> None:
     """
     # Like the script "pip", import from the folder of scripts first, and not from the current folder.
     sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
-    import _thread
     import json
 
     try:
@@ -342,19 +360,15 @@ def main(reading: str, telling: str, *, early: bool) -> None:
         os._exit(130)
 
     parent = _Parent(go, tell)
-    _thread.start_new_thread(parent.follow, ())
     os.environ.update(orders["variables"])
     sys.argv[:] = ["pip"] + orders["arguments"]
     is_watched = orders["cache"] and hasattr(sys, "addaudithook")
     if is_watched and sys.platform != "win32":  # there, no descriptor is passed on by its number
-        watch_pips(orders["program"], orders, tell)
+        watch_pips(parent, orders["program"], orders)
     if orders["notes"]:
         with suppress(Exception):  # builds run unwatched
             watch_builds(*orders["notes"])
-    witness = None
-    if is_watched:
-        witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
-        witness.start()
+    witness = _witness(orders, parent) if is_watched else None
     try:
         _run()
     except BaseException as end:
@@ -362,6 +376,12 @@ def main(reading: str, telling: str, *, early: bool) -> None:
             witness.tell(tell)
         _leave(end)
         raise
+
+
+def _witness(orders: dict[str, Any], parent: _Parent) -> Witness:
+    witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
+    witness.start()
+    return witness
 
 
 def _run() -> None:

@@ -433,8 +433,9 @@ def test_a_missing_library_causes_a_rebuild(lab: Lab, first: str) -> None:
     assert (content, done.said) == ("plain", [])
 
 
-def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab) -> None:
-    """Nobody has pinned it: pip asks when it finds the wheel."""
+@pytest.mark.parametrize("served", [False, True])
+def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab, *, served: bool) -> None:
+    """Nobody has pinned it: pip, or the pip that pip starts for --python, asks when it finds the wheel."""
     index = lab.index()
     lab.environ.update(PIP_INDEX_URL=index.url, build_log=str(lab.root / "built"))
     wheel(index.root, "app", "1.0", requires=["demo"])
@@ -446,7 +447,8 @@ def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab) -> None:
     assert _builds(lab) == 1
     _library(lab, "libanswer.so.2")
     environment = lab.environment()
-    done = lab.pinstall(environment, "app==1.0", **variables)
+    way = ["--python", environment.python] if served else []
+    done = lab.pinstall(lab.environment() if served else environment, *way, "app==1.0", **variables)
     assert (done.status, environment.installed("demo")) == (0, "1.0 plain"), "it imports"
     assert ["missing-library" in line for line in done.said] == [True], done
     assert lab.pinstall(lab.environment(), "app==1.0", **variables).said == []

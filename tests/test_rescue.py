@@ -78,6 +78,18 @@ def _body_of(lab: Lab, index: Index, project: str, pip: str) -> Path:
     return found
 
 
+def test_no_page_of_pips_own_check_for_a_newer_pip_causes_a_second_run(lab: Lab, index: Index) -> None:
+    wheel(index.root, "pip", "99.0")
+    environment = lab.environment()
+    lab.environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "0"
+    lab.pip(environment, "demo")
+    assert list(lab.cache.glob("selfcheck/*"))
+    for _ in range(2):
+        assert _runs(lab.pinstall(lab.environment(), "nosuch")) == 1
+        for path in lab.cache.glob("selfcheck/*"):
+            path.unlink()  # then pip reads its page again
+
+
 @pytest.mark.parametrize("pip", VERSIONS)
 def test_a_pip_that_serves_another_python_is_watched(lab: Lab, index: Index, pip: str) -> None:
     """It starts another pip there, as pinstall does for an environment that has none (uv venv)."""
@@ -428,10 +440,10 @@ def _not_again(done: Result) -> str:
     """Return the reason why pip does not run again."""
     assert done.status in (1, 2), done
     assert _runs(done) == 1
-    (line,) = [line for line in done.said if line.startswith("pip may have failed because of ")]
-    return line.partition("), but does not run again: ")[2].removesuffix(
-        "; to rule out the cache, repeat the command with --no-cache-dir"
-    )
+    (line,) = [line for line in done.said if line.startswith("pip does not run again: ")]
+    why, _, files = line.removeprefix("pip does not run again: ").partition("; these cached files may be outdated or damaged: ")
+    assert files
+    return why
 
 
 @pytest.mark.parametrize(
