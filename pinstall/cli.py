@@ -30,6 +30,13 @@ _USAGE_ERROR = 2
 _NO_ENVIRONMENT = 91
 _INTERRUPTED = 130
 
+# The commands of all pips. Not "wheel": that project is installed as often as the command is meant.
+PIP_COMMANDS = (
+    *("cache", "check", "completion", "config", "debug", "download", "freeze", "hash", "help", "index", "inspect", "install"),
+    *("list", "lock", "search", "show", "uninstall"),
+)
+_CHECKED_COMMANDS = ("download", "lock")
+
 _HELP = """pinstall: 'pip install' that checks pip's cache before pip uses it.
 
 Usage: pinstall [arguments of pip install]
@@ -75,7 +82,7 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
             _write(1, own)
             return 0
         return without_environment(error)
-    if is_short and (refusal := _refusal(target.arguments)):
+    if is_short and (refusal := _refusal(target)):
         _complain(refusal)
         return _USAGE_ERROR
     own = _own_text(target.arguments, command)
@@ -96,20 +103,31 @@ def without_environment(error: environment.NoEnvironmentError) -> int:
     return _NO_ENVIRONMENT
 
 
-def _refusal(arguments: Sequence[str]) -> str:
-    """Return why pinstall refuses *arguments* that begin with a command of pip, which it would take for a project; else ""."""
-    command = arguments[0] if arguments else ""
-    if command == "install":
-        typed, meant = (
-            f"pinstall {arguments[1]} ..." if arguments[1:] else "pinstall PROJECT",
-            "'pinstall' already means 'pip install'",
-        )
-    elif command in ("uninstall", "list"):
-        typed, meant = f"pip {command} ...", f"pinstall only installs, and 'pip {command}' needs no check of the cache"
-    else:
+def _refusal(target: Target) -> str:
+    """Return why pinstall refuses arguments that begin with a command of pip, which it would take for a project; else ""."""
+    arguments = target.arguments
+    index = next((i for i, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
+    command = arguments[index] if index < len(arguments) else ""
+    if command not in PIP_COMMANDS or environment.is_value(arguments, index):
         return ""
-    project = f"for a project of the name {command}: '{command}==VERSION' or './{command}'"
-    return f"nothing was done: {meant}; type '{typed}' ({project})"
+    rest = [*arguments[:index], *arguments[index + 1 :]]
+    if command in ("install", "cache"):
+        typed = ["pinstall" if command == "install" else "pinstall-cache", *target.options, *rest]
+    else:
+        typed = ["pinstall-pip" if command in _CHECKED_COMMANDS else "pip", *target.options, command, *rest]
+    meant = "'pinstall' already means 'pip install'" if command == "install" else "pinstall only installs"
+    project = f"'{command}==VERSION' or './{command}' installs a project of that name"
+    return f"nothing was done: {meant} ({project}); type: {_quoted(typed)}"
+
+
+def _quoted(arguments: Sequence[str]) -> str:
+    """Return *arguments* as one would type them, with URLs that show no secret."""
+    with suppress(Exception):  # pinstall's own packages may be broken
+        from pinstall.invocation.requirements_files import without_secrets
+        from pinstall.repair_advice import quoted
+
+        return quoted([without_secrets(text) if "://" in text else text for text in arguments])
+    return f"{arguments[0]} ..."
 
 
 def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
