@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, NoReturn
 
-from pinstall import __version__, environment, pip_process, settings
-from pinstall.pip_process import PipCommand
+try:
+    from contextlib import suppress
+    from functools import partial
+    from typing import TYPE_CHECKING, NoReturn
+
+    from pinstall import __version__, environment, pip_process, settings
+    from pinstall.environment import Target
+    from pinstall.pip_process import PipCommand
+except KeyboardInterrupt:  # nothing has begun that a traceback could explain
+    os._exit(130)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinstall.aftermath.other_versions import OtherVersion
-    from pinstall.environment import Target
     from pinstall.install import PreparedCall
     from pinstall.journal import Journal
     from pinstall.model.pins import Pin
@@ -61,6 +65,7 @@ pip's own help follows.
 
 def script(*, as_module: bool = False) -> NoReturn:
     """Run `main`, and skip the interpreter's shutdown, which takes 2 % of a call and has nothing left to do."""
+    pip_process.end_if_interrupted()
     pip_process.leave(main(as_module=as_module))
 
 
@@ -78,21 +83,24 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
     try:
         target = environment.target(arguments, os.environ, as_module=as_module)._replace(command=command)
     except environment.NoEnvironmentError as error:
-        if own := _own_text(arguments, command):  # often the first command after "pipx install"
+        own = _own_text(arguments, command)  # often the first command after "pipx install"
+        if arguments == ["--version"] and own:
             _write(1, own)
             return 0
-        return without_environment(error)
+        if not own:
+            return without_environment(error)
+        target = Target(sys.executable, sys.executable, (), tuple(arguments))
     if is_short and (refusal := _refusal(target)):
         _complain(refusal)
         return _USAGE_ERROR
     own = _own_text(target.arguments, command)
     if explains and not own:
         return _explain(target)
-    _write(1, own)
     # Outside of the try: in a fork that continues as pip, nothing may catch pip's exceptions.
     pip = pip_process.Pip(target.runner, _complain, early=True)
+    pip_process.raise_if_interrupted()
     try:
-        return _serve(target, pip)
+        return pip.run(_own_command(target, own), lambda: None) if own else _serve(target, pip)
     except KeyboardInterrupt:
         return _INTERRUPTED
 
@@ -168,11 +176,16 @@ def _own_text(arguments: Sequence[str], command: str) -> str:
     return f"{_HELP}\n" if arguments[:1] and arguments[0] in ("-h", "--help") else ""
 
 
+def _own_command(target: Target, text: str) -> PipCommand:
+    """Return the command of pip that prints its version or help, after *text*."""
+    if target.arguments == ("--version",):
+        return PipCommand([], command="--version", options=target.options, preface=text)
+    return PipCommand(list(target.arguments), command=target.command, options=target.options, preface=text)
+
+
 def _serve(target: Target, pip: Pip) -> int:
     """Check the cache, run pip, rescue a failure, and confirm the result. pip runs even if pinstall fails."""
     typed_command = PipCommand(list(target.arguments), command=target.command, options=target.options)
-    if target.arguments == ("--version",):
-        return pip.run(typed_command._replace(command="--version", arguments=[]), lambda: None)
     if settings.is_off(os.environ):
         if target.note:
             _say(_NOTE, target.note)

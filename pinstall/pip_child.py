@@ -258,40 +258,18 @@ class _Parent:
         return self.answered.acquire(True, _PATIENCE)
 
 
-def main(reading: str, telling: str, *, early: bool) -> None:
+def main(reading: str, telling: str, *, early: bool, unblocks: bool = False) -> None:
     """Run pip as ordered by one line of JSON from the descriptor *reading*; if pip fails, report to the descriptor *telling*.
 
-    If *early*, import pip before that line arrives. The imports take most of pip's time, and so run on another core.
+    If *early*, import pip before that line arrives. The imports take most of pip's time, and so run on another core. If
+    *unblocks*, take interrupts from now on, which end the process quietly until pip runs.
     """
-    # Like the script "pip", import from the folder of scripts first, and not from the current folder.
-    sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
-    import _thread
-    import json
-
     try:
-        go, tell = _descriptor(reading, os.O_RDONLY), _descriptor(telling, os.O_WRONLY)
-        _collect_rarely()
-        if early:
-            _import_until(go)
-        with open(go, "rb", closefd=False) as file:
-            told = file.readline()
-        if not told.endswith(b"\n"):
-            os._exit(130)
-        orders = json.loads(told.decode())
+        if unblocks:
+            _unblock_interrupts()
+        tell, witness = _prepare(reading, telling, early=early)
     except KeyboardInterrupt:
         os._exit(130)
-
-    parent = _Parent(go, tell)
-    _thread.start_new_thread(parent.follow, ())
-    os.environ.update(orders["variables"])
-    sys.argv[:] = ["pip"] + orders["arguments"]
-    if orders["notes"]:
-        with suppress(Exception):  # builds run unwatched
-            watch_builds(*orders["notes"])
-    witness = None
-    if orders["cache"] and hasattr(sys, "addaudithook"):
-        witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
-        witness.start()
     try:
         _run()
     except BaseException as end:
@@ -299,6 +277,56 @@ def main(reading: str, telling: str, *, early: bool) -> None:
             witness.tell(tell)
         _leave(end)
         raise
+
+
+def _unblock_interrupts() -> None:
+    import signal
+
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness | None]:
+    """Take the orders and follow them, up to the run of pip; return the descriptor of the report, and the witness, if any."""
+    # Like the script "pip", import from the folder of scripts first, and not from the current folder.
+    sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
+    import _thread
+    import json
+
+    go, tell = _descriptor(reading, os.O_RDONLY), _descriptor(telling, os.O_WRONLY)
+    _collect_rarely()
+    if early:
+        _import_until(go)
+    with open(go, "rb", closefd=False) as file:
+        told = file.readline()
+    if not told.endswith(b"\n"):
+        os._exit(130)
+    orders = json.loads(told.decode())
+    parent = _Parent(go, tell)
+    _thread.start_new_thread(parent.follow, ())
+    os.environ.update(orders["variables"])
+    sys.argv[:] = ["pip"] + orders["arguments"]
+    if orders["preface"] and sys.stdout is not None:
+        _print_before(orders["preface"])
+    if orders["notes"]:
+        with suppress(Exception):  # builds run unwatched
+            watch_builds(*orders["notes"])
+    if not (orders["cache"] and hasattr(sys, "addaudithook")):
+        return tell, None
+    witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
+    witness.start()
+    return tell, witness
+
+
+def _print_before(text: str) -> None:
+    """Print *text* together with what pip prints first: ``head`` closes a pipe after the first piece."""
+    stream: Any = sys.stdout
+    write = stream.write
+
+    def write_both(data: str) -> int:
+        del stream.write
+        return int(write(text + data))
+
+    stream.write = write_both
 
 
 def _run() -> None:
@@ -403,4 +431,4 @@ def _is_special() -> bool:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], early=sys.argv[3:] == ["early"])
+    main(sys.argv[1], sys.argv[2], early=sys.argv[3] == "early", unblocks=sys.argv[4:] == ["unblock"])

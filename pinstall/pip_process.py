@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 COULD_NOT_START = 92
+INTERRUPTED = 130
 _LARGEST_STATUS = 0x7FFFFFFF
 
 
@@ -131,6 +132,7 @@ class Pip:
         Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `is_alone`.
         """
         if self._child is None:
+            _print(command.preface)
             os.close(self._orders_writer)
             os.close(self._report_reader)
             if self.is_alone:
@@ -140,7 +142,8 @@ class Pip:
             )
             return COULD_NOT_START
         watch = watch or Watch()
-        orders = {"arguments": command.argv, "variables": dict(command.variables), **watch.orders()}
+        orders = {"arguments": command.argv, "variables": dict(command.variables), "preface": command.preface}
+        orders |= watch.orders()
         with self._passing_signals_to(self._child), _listening_to(self._report_reader) as listener:
             orders_pipe = open(self._orders_writer, "wb")  # noqa: SIM115 (open until pip has ended)
             with suppress(BrokenPipeError):
@@ -308,6 +311,7 @@ def _be_pip(orders_reader: int, report_writer: int) -> NoReturn:
     sys.argv[:] = ["-c"]
     # pinstall silences unraisable errors (see `cli.main`); those of pip must be shown.
     sys.excepthook, sys.unraisablehook = partial(_show_from, pip_child.__file__), sys.__unraisablehook__
+    raise_if_interrupted()
     pip_child.main(str(orders_reader), str(report_writer), early=True)
     sys.exit()
 
@@ -326,15 +330,44 @@ def _can_fork(runner: str) -> bool:
     return sys.platform == "linux" and runner == sys.executable and threading.active_count() == 1
 
 
+def end_if_interrupted() -> None:
+    """End this process quietly by Ctrl-C from now on, until `raise_if_interrupted`: nothing has begun yet."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def raise_if_interrupted() -> None:
+    """Have Ctrl-C raise `KeyboardInterrupt` again, if `end_if_interrupted` has changed that."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(_number: int, _frame: Any) -> NoReturn:
+    os._exit(INTERRUPTED)
+
+
+def _print(text: str) -> None:
+    with suppress(Exception):  # there is no standard output, or nobody reads it
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
 def _spawned(runner: str, orders_reader: int, report_writer: int, *, early: bool) -> subprocess.Popen[bytes]:
     """Start `pip_child` in the interpreter *runner*."""
     for descriptor in (orders_reader, report_writer):
         os.set_inheritable(descriptor, True)
     options = _interpreter_options() if runner == sys.executable else []
     ends = [str(_as_inherited(descriptor)) for descriptor in (orders_reader, report_writer)]
-    command = [runner, *options, "-c", _program(), *ends, *(["early"] if early else [])]
+    command = [runner, *options, "-c", _program(), *ends, "early" if early else "late"]
     # pip needs the descriptors that pinstall inherited (``-r /dev/fd/63``). Those that pinstall opened are not inheritable.
-    return subprocess.Popen(command, close_fds=False)
+    if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover (Windows)
+        return subprocess.Popen(command, close_fds=False)
+    # An interrupt waits until the child can end quietly: Python's start would end with a traceback.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        return subprocess.Popen([*command, *(["unblock"] if signal.SIGINT not in before else [])], close_fds=False)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _program() -> str:
@@ -398,6 +431,7 @@ class PipCommand(NamedTuple):
     """A command line of pip: its ``options``, its ``command`` and the ``arguments`` of that.
 
     ``variables`` are set for pip, and reach the pips that it starts, too. ``pip_version`` is empty if it is unknown.
+    pip's process prints the ``preface`` before pip's own output.
     """
 
     arguments: list[str]
@@ -405,6 +439,7 @@ class PipCommand(NamedTuple):
     variables: Mapping[str, str] = {}
     command: str = "install"
     options: tuple[str, ...] = ()
+    preface: str = ""
 
     @property
     def argv(self) -> list[str]:

@@ -117,6 +117,7 @@ def test_version_and_help_need_no_environment(lab: Lab, word: str) -> None:
     _make_standalone(ours, "pipx_metadata.json")
     done = lab.pinstall(ours, word)
     assert (done.status, done.out.startswith("pinstall"), done.err) == (0, True, "")
+    assert ("pip install [options]" in done.out) == (word == "--help"), "pip's help is that of the pip beside pinstall"
 
 
 @pytest.mark.parametrize("code", ["#!/bin/false\n", "#!/no/such/python\n"])

@@ -363,6 +363,29 @@ def test_help_into_a_closed_pipe_ends_as_with_pip(lab: Lab) -> None:
     assert (done.status, done.err.splitlines()[-1:]) == (bare.status, bare.err.splitlines()[-1:])
 
 
+@pytest.mark.parametrize("command", ["pinstall --help", "pinstall-pip install --help"])
+def test_a_reader_of_help_may_stop_after_a_line(lab: Lab, command: str) -> None:
+    done = lab.run(["bash", "-c", f"set -o pipefail; {lab.environment().folder}/bin/{command} | head -1"])
+    assert (done.status, done.err, done.out) == (0, "", "pinstall: 'pip install' that checks pip's cache before pip uses it.\n")
+
+
+_INTERRUPTS = {
+    "pinstall begins": "import pinstall.environment as e; e.target = lambda *_, **__: os.kill(os.getpid(), 2)",
+    "pip begins": "'-c' in sys.orig_argv and os.kill(os.getpid(), 2)",
+}
+
+
+@pytest.mark.parametrize("moment", _INTERRUPTS)
+def test_an_interrupt_before_pip_runs_ends_quietly(lab: Lab, moment: str) -> None:
+    """pip's process is started here, and not a copy of pinstall's, as for a second run."""
+    environment = lab.environment()
+    (site,) = environment.folder.glob("lib/python*/site-packages")
+    spawns = "import pinstall.pip_process as p; p._can_fork = lambda _: False"
+    (site / "zzz.pth").write_text(f"import os, sys; {spawns}; {_INTERRUPTS[moment]}\n")
+    done = lab.run([environment.pinstall, "demo"])
+    assert (done.status, done.out, done.err) == (130, "", "")
+
+
 @pytest.mark.parametrize(
     ("words", "typed"),
     [
