@@ -88,6 +88,12 @@ def read(environ: Mapping[str, str]) -> Settings:
     )
 
 
+def store_size_text(environ: Mapping[str, str]) -> str:
+    """Return the limit of the store as the user has written it, or the default."""
+    text = environ.get("PINSTALL_STORE_SIZE", "")
+    return DEFAULTS["PINSTALL_STORE_SIZE"] if _size(text) is None else text
+
+
 def are_set(environ: Mapping[str, str]) -> list[str]:
     """Return the names of all variables that begin as pinstall's settings do, known or not, sorted."""
     return sorted(name for name in environ if name.startswith("PINSTALL_"))

@@ -558,8 +558,10 @@ def test_the_counters_are_added_up_when_they_are_many(tmp_path: Path) -> None:
 
 
 def test_the_doctor(lab: Lab, environment: Environment) -> None:
+    before = sorted(lab.cache.rglob("*"))
     done = lab.cache_tool(environment, "doctor", PATH=f"{environment.folder}/bin:/usr/bin:/bin")
     assert (done.status, done.err) == (0, ""), done
+    assert sorted(lab.cache.rglob("*")) == before
     assert f"ok  command: {environment.pinstall}\n" in done.out
     assert [line for line in done.out.splitlines()[:-2] if not line.startswith("ok  ")] == []
     assert done.out.endswith("\nAll is well.\n")
@@ -605,6 +607,16 @@ def test_the_doctor_of_a_cache_that_is_missing_or_cannot_be_written(lab: Lab, en
     done = lab.on_read_only_cache(f"{environment.folder}/bin/pinstall-cache doctor")
     assert done.status == 1
     assert "no  writing: not possible (Read-only file system)" in done.out
+
+
+@pytest.mark.parametrize("words", ["doctor", "prune", "purge", "verify --fix", "restore"])
+def test_nothing_is_left_in_a_folder_that_is_no_cache(lab: Lab, environment: Environment, words: str) -> None:
+    folder = lab.cache.parent / "documents"
+    folder.mkdir(exist_ok=True)
+    (folder / "letter.txt").touch()
+    done = lab.cache_tool(environment, *words.split(), f"--cache-dir={folder}")
+    assert ("does not look like pip's cache" in done.out) == (words == "doctor") == (done.status == 1)
+    assert [*folder.iterdir()] == [folder / "letter.txt"]
 
 
 _DUMP = """

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pinstall.cache_tool.doctor import Check
     from pinstall.cache_tool.inventory import Inventory, Item
     from pinstall.cache_tool.removal import Outcome
+    from pinstall.environment import Environment
 
 _BAD = 1
 _PARTS = ("http-v2", "http", "wheels")
@@ -253,7 +255,7 @@ def _purge(arguments: argparse.Namespace) -> int:
     if arguments.command == "purge":
         _refuse_surplus(arguments.patterns)
     target = _target(arguments)
-    if not os.path.isdir(target.root):
+    if not scan.parts(target.root):
         _warn("No matching packages")
         return _removed(removal.Outcome(0, 0, 0))
     return _removed(removal.purge(target.root, target.held()))
@@ -331,7 +333,7 @@ def _restore(arguments: argparse.Namespace) -> int:
 def _prune(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     target = _target(arguments)
-    if not os.path.isdir(target.root):
+    if not scan.parts(target.root):
         return _removed(removal.Outcome(0, 0, 0))
     found = target.take_inventory()
     now = http_entries.now()
@@ -373,8 +375,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     checks = list(doctor.installation(os.environ))
     try:
-        served, runner = environment.of(_environment(arguments))
-        checks.append(doctor.pip(served, runner))
+        checks += _served(arguments)
         checks += doctor.cache(_target(arguments).root, os.environ)
     except (_RefusedError, SilentPythonError) as error:
         checks.append(doctor.Check("cache", f"cannot be examined: {error}", "correct that, then run this again"))
@@ -385,6 +386,22 @@ def _doctor(arguments: argparse.Namespace) -> int:
     bad = sum(bool(check.advice) for check in checks)
     print(f"\n{bad} of {len(checks)} need attention" if bad else "\nAll is well.")
     return _BAD if bad else 0
+
+
+def _served(arguments: argparse.Namespace) -> Iterator[Check]:
+    """Check the environment that a call would install into, and its pip. Raises `SilentPythonError`."""
+    from pinstall.cache_tool import doctor
+
+    served: Environment | None
+    served, runner = environment.of(_environment(arguments))
+    try:
+        note = environment.target(_selection(arguments), os.environ, as_module=False).note
+        if note:
+            yield doctor.Check("environment", note)
+    except NoEnvironmentError as error:
+        yield doctor.no_environment(error)
+        served = None
+    yield doctor.pip(served, runner)
 
 
 def _map(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,9 @@ def _kind(item: Item) -> str:
 
 
 def size(count: float) -> str:
-    """Format a number of bytes as pip does (``utils/misc.format_size``)."""
+    """Format a number of bytes as pip does (``utils/misc.format_size``), and large ones in GB."""
+    if count > 1_000_000_000:
+        return f"{count / 1_000_000_000:.1f} GB"
     if count > 1_000_000:
         return f"{count / 1_000_000:.1f} MB"
     if count > 10_000:
