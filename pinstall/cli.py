@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
     pip = pip_process.Pip(target.runner, _complain, early=True)
     pip_process.raise_if_interrupted()
     try:
-        return pip.run(_own_command(target, own), lambda: None) if own else _serve(target, pip)
+        return _show(own, target, pip) if own else _serve(target, pip)
     except KeyboardInterrupt:
         return _INTERRUPTED
 
@@ -176,11 +176,12 @@ def _own_text(arguments: Sequence[str], command: str) -> str:
     return f"{_HELP}\n" if arguments[:1] and arguments[0] in ("-h", "--help") else ""
 
 
-def _own_command(target: Target, text: str) -> PipCommand:
-    """Return the command of pip that prints its version or help, after *text*."""
-    if target.arguments == ("--version",):
-        return PipCommand([], command="--version", options=target.options, preface=text)
-    return PipCommand(list(target.arguments), command=target.command, options=target.options, preface=text)
+def _show(text: str, target: Target, pip: Pip) -> int:
+    """Print *text*, and pip's version or help after it."""
+    if not pip.has_started:
+        _write(1, text)
+    command, arguments = ("--version", []) if target.arguments == ("--version",) else (target.command, list(target.arguments))
+    return pip.run(PipCommand(arguments, command=command, options=target.options, preface=text), lambda: None)
 
 
 def _serve(target: Target, pip: Pip) -> int:

@@ -132,7 +132,6 @@ class Pip:
         Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `is_alone`.
         """
         if self._child is None:
-            _print(command.preface)
             os.close(self._orders_writer)
             os.close(self._report_reader)
             if self.is_alone:
@@ -164,6 +163,11 @@ class Pip:
                 orders_pipe.close()
         self.observation = _observation(listener.data)
         return 128 - status if status < 0 else status
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there is a process that becomes pip."""
+        return self._child is not None
 
     @property
     def is_alone(self) -> bool:
@@ -344,12 +348,6 @@ def raise_if_interrupted() -> None:
 
 def _end(_number: int, _frame: Any) -> NoReturn:
     os._exit(INTERRUPTED)
-
-
-def _print(text: str) -> None:
-    with suppress(Exception):  # there is no standard output, or nobody reads it
-        sys.stdout.write(text)
-        sys.stdout.flush()
 
 
 def _spawned(runner: str, orders_reader: int, report_writer: int, *, early: bool) -> subprocess.Popen[bytes]:
