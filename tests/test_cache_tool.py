@@ -778,18 +778,38 @@ def test_prune_removes_unusable_files_that_are_older_than_a_day(lab: Lab, index:
     assert _entries(lab, environment) == [entry for entry in before if not entry["filename"].startswith("zope_part")]
 
 
-def test_prune_dry_run_removes_nothing(lab: Lab, index: Index, environment: Environment) -> None:
+def test_prune_dry_run_lists_what_prune_removes(lab: Lab, index: Index, environment: Environment) -> None:
+    lab.pinstall(environment, "built==1.0", "demo==1.0")  # keeps a build in the store
     body = _body(lab, index, "demo-1.0-py3-none-any.whl")
     body.with_suffix("").unlink()
     os.utime(body, (0, 0))
+    own = lab.cache / "pinstall"
+    for path in (own / "calls" / f"{2**22}-01234567", own / "unfinished" / "0123", own / "views" / "1-01234567" / "http"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (lab.cache / "http-v2" / "0" / "0").mkdir(parents=True, exist_ok=True)
     before = sorted(lab.cache.rglob("*"))
-    done = lab.cache_tool(environment, "prune", "--dry-run", "--older-than=0h")
-    assert (done.status, done.err) == (0, "")
-    assert f"would remove: {body} (its headers are missing)\n" in done.out
-    assert "would remove: demo-2.0-py3-none-any.whl (last used " in done.out
+    files = [path for path in before if path.is_file()]
+    words = ("prune", "--older-than=0h")
+    foreseen = lab.cache_tool(environment, *words, "--dry-run")
+    assert (foreseen.status, foreseen.err) == (0, "")
     assert sorted(lab.cache.rglob("*")) == before
-    assert "Files removed: " in lab.cache_tool(environment, "prune", "--older-than=0h").out
+    listed = [line for line in foreseen.out.splitlines() if line.startswith("would remove: ")]
+    assert len({*listed}) == len(listed)
+    assert f"would remove: {body} (its headers are missing)" in listed
+    assert f"would remove: {own / 'unfinished' / '0123'} (left by a killed pinstall)" in listed
+    assert any(re.match("would remove: demo-2.0-py3-none-any.whl .last used .* ago.: /", line) for line in listed)
+    done = lab.cache_tool(environment, *words)
+    assert done.out.splitlines() == [
+        line.replace("that would be removed", "removed") for line in foreseen.out.splitlines() if line not in listed
+    ]
+    assert f"Files removed: {len([path for path in files if not path.exists()])} (" in done.out
     assert lab.bodies() == []
+    again = [lab.cache_tool(environment, *words, *more).out for more in (["--dry-run"], [])]
+    assert again == [
+        "Files that would be removed: 0 (0 bytes)\nDirectories that would be removed: 0\n",
+        "Files removed: 0 (0 bytes)\nDirectories removed: 0\n",
+    ]
 
 
 def test_prune_removes_entries_that_were_not_used_for_the_given_time(lab: Lab, index: Index, environment: Environment) -> None:

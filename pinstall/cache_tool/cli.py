@@ -340,16 +340,22 @@ def _prune(arguments: argparse.Namespace) -> int:
     limit = arguments.older_than
     items = [item for item in found.items if limit is not None and now - item.used > limit]
     strays = removal.unused(found.strays, now)
+    planned = removal.pruning(target.root, strays, items)
     if arguments.dry_run:
-        print("".join(f"would remove: {line}\n" for line in display.doomed(strays, items)), end="")
-    for reason in sorted({stray.reason for stray in strays}):
-        alike = [stray for stray in strays if stray.reason == reason]
+        print("".join(f"would remove: {line}\n" for line in display.doomed(planned.strays, planned.items)), end="")
+    for reason in sorted({stray.reason for stray in planned.strays}):
+        alike = [stray for stray in planned.strays if stray.reason == reason]
         print(f"not usable by pip: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
-    if items:
-        print(f"not used for that long: {_count_and_size(items)}")
+    if planned.items:
+        print(f"not used for that long: {_count_and_size(planned.items)}")
     if arguments.dry_run:
-        print(f"Files that would be removed: {display.total(strays, items)}, and what killed pinstalls have left")
-        return 0
+        for line in planned.stayed:
+            _warn(f"not removed: {line}")
+        print(f"Files that would be removed: {len(planned.files)} ({display.size(sum(planned.files.values()))})")
+        print(f"Directories that would be removed: {len(planned.folders)}")
+        return _BAD if planned.stayed else 0
+    if not (planned.files or planned.folders or items):
+        return _removed(removal.Outcome(0, 0, 0))
     return _removed(removal.prune(target.root, strays, items, target.held()))
 
 

@@ -64,13 +64,8 @@ def doomed(strays: Iterable[Stray], items: Iterable[Item]) -> Iterator[str]:
     for stray in strays:
         yield plain(f"{', '.join(stray.paths)} ({stray.reason})")
     for item in items:
-        yield f"{name(item)} (last used {age(max(0.0, http_entries.now() - item.used))} ago)"
-
-
-def total(strays: Iterable[Stray], items: Iterable[Item]) -> str:
-    """Return the number of files of *strays* and *items*, and their size."""
-    found = [*((len(stray.paths), stray.size) for stray in strays), *((len(item.entry.paths), item.size) for item in items)]
-    return f"{sum(count for count, _ in found)} ({size(sum(one for _, one in found))})"
+        unused = age(max(0.0, http_entries.now() - item.used))
+        yield f"{name(item)} (last used {unused} ago): {plain(item.entry.content_path)}"
 
 
 COLUMNS: dict[str, Callable[[Item], str]] = {
