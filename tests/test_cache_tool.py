@@ -510,6 +510,27 @@ def test_a_build_is_listed_once_and_marked_if_only_the_store_has_it(fresh: Lab) 
     assert mark.endswith("  only in store  demo-1.0-py3-none-any.whl")
 
 
+def test_restore_says_what_stays_and_list_what_is_in_both(fresh: Lab) -> None:
+    """pip's cache has a place for one build of a wheel, and for one file of a URL."""
+    lab, environment = fresh, fresh.environment()
+    _index(lab)
+    lab.pinstall(environment, "built==1.0")
+    lab.pinstall(lab.environment(), "built==1.0", "-C", "shape=other")
+    lab.pip(lab.environment(), "demo==1.0")
+    lab.pinstall(environment, "demo==2.0")
+    stored = lab.cache_tool(environment, "list", "demo==1.0").out
+    lab.time_passes()
+    lab.pip(lab.environment(), "--force-reinstall", "demo==1.0")
+    assert [text.count("only in store") for text in (stored, lab.cache_tool(environment, "list", "demo==1.0").out)] == [1, 0]
+    done = lab.cache_tool(environment, "restore")
+    assert done.status == 0
+    why = "pip's cache has another build of this wheel, and has a place for one only"
+    assert done.out.splitlines() == [
+        f"stays in pinstall's store: built-1.0-py3-none-any.whl: {why}",
+        "Entries restored: 0 (0 bytes)",
+    ]
+
+
 def test_stats_count_what_happened(fresh: Lab) -> None:
     lab, _ = fresh, _index(fresh)
     environment = lab.environment()
@@ -692,7 +713,7 @@ def test_restore_puts_back_what_was_set_aside_but_nothing_that_is_damaged(fresh:
     environment = lab.environment()
     lab.pinstall(environment, "demo==1.0", "built==1.0")
     lab.time_passes()
-    assert lab.cache_tool(environment, "restore", "zope-part").out == "Files restored: 0 (0 bytes)\n"
+    assert lab.cache_tool(environment, "restore", "zope-part").out == "Entries restored: 0 (0 bytes)\n"
     (damaged,) = (p for p in (lab.cache / "pinstall" / "store").rglob("*.body") if p.read_bytes()[:2] == b"PK")
     flip(damaged)
     done = lab.cache_tool(environment, "restore")

@@ -326,7 +326,9 @@ def _restore(arguments: argparse.Namespace) -> int:
     done = restore.restore(target.root, items, sound, target.held()) if items else restore.Restored(0, 0, ())
     for path in done.stayed:
         _warn(f"not restored: {path}")
-    print(f"Files restored: {done.files} ({display.size(done.size)})")
+    for filename, why in restore.staying(items, lacking):
+        print(terminal.plain(f"stays in pinstall's store: {filename}: {why}"))
+    print(f"Entries restored: {done.entries} ({display.size(done.size)})")
     return _BAD if bad or done.stayed else 0
 
 
