@@ -13,7 +13,7 @@ try:
     from functools import partial
     from typing import TYPE_CHECKING, NoReturn
 
-    from pinstall import __version__, environment, pip_process, settings
+    from pinstall import __version__, environment, exit_status, pip_process, settings
     from pinstall.environment import Target
     from pinstall.pip_process import PipCommand
 except KeyboardInterrupt:  # nothing has begun that a traceback could explain
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 # Levels of `messages`, whose import needs third-party packages.
 _NOTE, _ERROR = 0, -2
-_USAGE_ERROR = 2
-_NO_ENVIRONMENT = 91
-_INTERRUPTED = 130
 
 # The commands of all pips. Not "wheel": that project is installed as often as the command is meant.
 PIP_COMMANDS = (
@@ -92,7 +89,7 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
         target = Target(sys.executable, sys.executable, (), tuple(arguments))
     if is_short and (refusal := _refusal(target)):
         _complain(refusal)
-        return _USAGE_ERROR
+        return exit_status.REFUSED_OR_CRASHED
     own = _own_text(target.arguments, command)
     if explains and not own:
         return _explain(target)
@@ -102,13 +99,13 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
     try:
         return _show(own, target, pip) if own else _serve(target, pip)
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return exit_status.INTERRUPTED
 
 
 def without_environment(error: environment.NoEnvironmentError) -> int:
     """Report that no environment was found; return the exit status."""
     _complain(str(error))
-    return _NO_ENVIRONMENT
+    return exit_status.NO_ENVIRONMENT
 
 
 def _refusal(target: Target) -> str:
@@ -159,10 +156,10 @@ def _explain(target: Target) -> int:
 
         found = explanation.explain(install.collect_context(target, os.environ, settings.read(os.environ)))
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return exit_status.INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the kind is all that a message may show)
         _say_broken(error, "nothing was explained", None)
-        return 1
+        return exit_status.WOULD_CHANGE
     _write(1, "".join(f"{plain(line)}\n" for line in found.lines))
     return found.status
 
@@ -257,7 +254,7 @@ def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip
 
 def _status(pip: Pip, status: int) -> int:
     """Return 130 for a pip that was told to end, whose own *status* is 1, as after a failure; else *status*."""
-    return _INTERRUPTED if status and pip.was_told_to_end else status
+    return exit_status.INTERRUPTED if status and pip.was_told_to_end else status
 
 
 def _report(prepared: PreparedCall | None, status: int, journal: Journal) -> None:

@@ -1,7 +1,8 @@
 """The program of pip's process: run pip as the script ``pip`` does, and report pip's actions to pinstall if pip fails.
 
 It runs in a fork of pinstall's process, or as text after ``-c`` in another interpreter. So it imports the standard library
-only, and uses no syntax that is newer than Python 3.7.
+only, and uses no syntax that is newer than Python 3.7. The pips that pip starts, for ``--python`` and to install build
+requirements, run under it, too, and report in any case.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 _STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _LOGIN_NEEDED = (401, 407)
 _PATIENCE = 60.0  # seconds that pip waits for an answer of pinstall
+_NESTED = "pinstall-nested"  # marks the command line of another pip that reports
 _STOPPED = (
     "pinstall ended this second run before anything was installed: an index did not answer, and without its pages pip could "
     "take another project of the same name from another index"
@@ -49,6 +51,7 @@ class Witness:
         self.created_dist_infos: set[str] = set()
         self.moved: set[str] = set()
         self.asked_user = self.login_needed = self.read_a_pipe = self.started_pip = self.stopped = False
+        self.nested_pips = 0  # those that should report
         self.build_seconds = 0.0
         self.since: float | None = None
         self.pid = os.getpid()
@@ -126,8 +129,11 @@ class Witness:
                 self.guard(target)
 
     def see_process(self, arguments: Any) -> None:
-        """Record that pip starts a process: a build step, or another pip, which cannot be watched."""
+        """Record that pip starts a process: a build step, or another pip."""
         self.end_step()
+        if _NESTED in arguments:
+            self.nested_pips += 1
+            return
         text = " ".join(map(str, arguments)) if isinstance(arguments, (list, tuple)) else str(arguments)
         if "__pip-runner__" in text:
             self.started_pip = True
@@ -163,8 +169,8 @@ class Witness:
             self.stopped = True
             raise OSError(_STOPPED)
 
-    def tell(self, descriptor: int) -> None:
-        """Write the record to *descriptor*, as JSON."""
+    def tell(self, descriptor: int, end: bytes = b"") -> None:
+        """Write the record to *descriptor*, as JSON and *end*."""
         import json
 
         if os.getpid() != self.pid:
@@ -176,9 +182,9 @@ class Witness:
         }
         found.update(
             (name, getattr(self, name))
-            for name in ("asked_user", "login_needed", "read_a_pipe", "started_pip", "stopped", "build_seconds")
+            for name in ("asked_user", "login_needed", "read_a_pipe", "started_pip", "stopped", "build_seconds", "nested_pips")
         )
-        data = json.dumps(found).encode()
+        data = json.dumps(found).encode() + end
         while data:
             data = data[os.write(descriptor, data) :]
 
@@ -203,6 +209,36 @@ def watch_builds(folder: str, runner: str) -> None:
         subprocess.Popen.__init__(process, *args, **named)
 
     subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
+
+
+def watch_pips(parent: _Parent, program_path: str, orders: dict[str, Any]) -> None:
+    """Have the pips that pip starts run this program, at *program_path*, under the same *orders*."""
+    import json
+    import subprocess
+
+    begin: Any = subprocess.Popen.__init__
+
+    def __init__(process: Any, args: Any, *more: Any, **named: Any) -> None:  # noqa: N807 (it replaces that of Popen)
+        with suppress(Exception):  # this pip runs unwatched
+            at = _script_of_pip(args)
+            if at and named.get("close_fds", True):
+                with open(program_path, encoding="utf-8") as file:
+                    program = file.read()
+                named["pass_fds"] = (*named.get("pass_fds", ()), parent.tell, parent.relay())
+                ends = map(str, named["pass_fds"][-2:])
+                args = [*args[:at], "-c", program, _NESTED, *ends, json.dumps(orders), *args[at:]]
+        begin(process, args, *more, **named)
+
+    subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
+
+
+def _script_of_pip(args: Any) -> int:
+    """Return the place of the script in the command line of another pip; 0 if it is no such command line."""
+    names = [os.path.basename(str(one)) for one in args] if isinstance(args, (list, tuple)) else []
+    if "__pip-runner__.py" not in names[1:4]:
+        return 0
+    at = names.index("__pip-runner__.py")
+    return at - 2 if names[at - 2 : at] == ["run.py", "pip"] else at  # the runner of build steps comes first
 
 
 def _host(host: Any, port: Any) -> str:
@@ -239,6 +275,19 @@ class _Parent:
         self.go, self.tell = go, tell
         self.answered = _thread.allocate_lock()
         self.answered.acquire()
+        self.passing = -1  # the pipe to another pip, which asks in place of this one
+
+    def relay(self) -> int:
+        """Pass the answers on to another pip from now on; return the descriptor from which it reads them."""
+        self.stop_relay()
+        reading, self.passing = os.pipe()
+        return reading
+
+    def stop_relay(self) -> None:
+        """Stop passing answers on. The other pip has ended."""
+        if self.passing >= 0:
+            os.close(self.passing)
+            self.passing = -1
 
     def follow(self) -> None:
         """End pip as if it had been killed when pinstall is killed: then nobody has the descriptor open any more.
@@ -246,14 +295,19 @@ class _Parent:
         Otherwise pip would continue unnoticed, in a view that the next call may remove as a leftover.
         """
         while os.read(self.go, 1):
-            with suppress(RuntimeError):  # pip has stopped waiting
-                self.answered.release()
+            if self.passing >= 0:
+                with suppress(OSError):
+                    os.write(self.passing, b"\n")
+            else:
+                with suppress(RuntimeError):  # pip has stopped waiting
+                    self.answered.release()
         os._exit(137)
 
     def ask(self, folder: str) -> bool:
         """Ask about *folder*, and wait for the answer; return whether it came."""
         import json
 
+        self.stop_relay()
         os.write(self.tell, json.dumps(folder).encode() + b"\n")
         return self.answered.acquire(True, _PATIENCE)
 
@@ -307,14 +361,12 @@ def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness |
     sys.argv[:] = ["pip"] + orders["arguments"]
     if orders["preface"] and sys.stdout is not None:
         _print_before(orders["preface"])
+    if orders["cache"] and orders["program"]:
+        watch_pips(parent, orders["program"], {**orders, "variables": {}, "arguments": []})
     if orders["notes"]:
         with suppress(Exception):  # builds run unwatched
             watch_builds(*orders["notes"])
-    if not (orders["cache"] and hasattr(sys, "addaudithook")):
-        return tell, None
-    witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
-    witness.start()
-    return tell, witness
+    return tell, _witness(orders, parent)
 
 
 def _print_before(text: str) -> None:
@@ -327,6 +379,36 @@ def _print_before(text: str) -> None:
         return int(write(text + data))
 
     stream.write = write_both
+
+
+def _witness(orders: dict[str, Any], parent: _Parent) -> Witness | None:
+    if not orders["cache"] or not hasattr(sys, "addaudithook"):
+        return None
+    witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
+    witness.start()
+    return witness
+
+
+def be_nested(tell: int, answers: int, orders: dict[str, Any], argv: list[str]) -> None:
+    """Run the script *argv* of another pip as Python would, and report to the descriptor *tell* at its end."""
+    import _thread
+    import runpy
+
+    for descriptor in (tell, answers):
+        os.set_inheritable(descriptor, False)
+    parent = _Parent(answers, tell)
+    _thread.start_new_thread(parent.follow, ())
+    if sys.path[:1] == [""]:
+        sys.path[0] = os.path.dirname(argv[0])
+    sys.argv[:] = argv
+    if orders["cache"] and orders["program"]:
+        watch_pips(parent, orders["program"], orders)
+    witness = _witness(orders, parent)
+    try:
+        runpy.run_path(argv[0], run_name="__main__")
+    finally:
+        if witness:
+            witness.tell(tell, b"\n")
 
 
 def _run() -> None:
@@ -431,4 +513,9 @@ def _is_special() -> bool:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], early=sys.argv[3] == "early", unblocks=sys.argv[4:] == ["unblock"])
+    if sys.argv[1] == _NESTED:
+        import json
+
+        be_nested(int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4]), sys.argv[5:])
+    else:
+        main(sys.argv[1], sys.argv[2], early=sys.argv[3] == "early", unblocks=sys.argv[4:] == ["unblock"])

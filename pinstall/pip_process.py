@@ -20,12 +20,12 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
+from pinstall import exit_status
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-COULD_NOT_START = 92
-INTERRUPTED = 130
 _LARGEST_STATUS = 0x7FFFFFFF
 
 
@@ -54,7 +54,7 @@ class Observation(NamedTuple):
     - ``asked_user``: pip asked the user a question.
     - ``login_needed``: a server required a login.
     - ``read_a_pipe``: pip read a pipe or standard input by name.
-    - ``started_pip``: pip started another pip, whose actions are unknown.
+    - ``started_pip``: pip started another pip, which did not report. Else its actions are part of this record.
     - ``stopped``: the guard ended pip before it installed anything.
     - ``build_seconds``: the seconds that build steps took.
     """
@@ -93,9 +93,16 @@ class Watch(NamedTuple):
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
         asks = self.check_folder is not _check_nothing and sys.platform != "win32"  # there, the report is read at the end
-        runner = os.path.join(os.path.dirname(__file__), "build_watch.py")
-        notes = [self.notes_folder, runner] if self.notes_folder else []
-        return {"cache": self.cache_folder, "known_failures": self.known_failures, "asks": asks, "notes": notes}
+        here = os.path.dirname(__file__)
+        notes = [self.notes_folder, os.path.join(here, "build_watch.py")] if self.notes_folder else []
+        program = os.path.join(here, "pip_child.py") if sys.platform != "win32" else ""  # no descriptors are inherited there
+        return {
+            "cache": self.cache_folder,
+            "known_failures": self.known_failures,
+            "asks": asks,
+            "notes": notes,
+            "program": program,
+        }
 
 
 class Pip:
@@ -139,7 +146,7 @@ class Pip:
             self._say(
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
             )
-            return COULD_NOT_START
+            return exit_status.COULD_NOT_START
         watch = watch or Watch()
         orders = {"arguments": command.argv, "variables": dict(command.variables), "preface": command.preface}
         orders |= watch.orders()
@@ -161,7 +168,7 @@ class Pip:
             list(listener.questions())  # pip has ended before it could read an answer
             with suppress(BrokenPipeError):
                 orders_pipe.close()
-        self.observation = _observation(listener.data)
+        self.observation = _observation(listener.data, listener.nested)
         return 128 - status if status < 0 else status
 
     @property
@@ -211,6 +218,7 @@ class _Listener:
 
     def __init__(self, report_reader: int, alarm: int) -> None:
         self.data = b""
+        self.nested: list[dict[str, Any]] = []  # the reports of the pips that pip has started
         self._report_reader, self._alarm, self._pause = report_reader, alarm, 1.0
 
     def wait(self, seconds: float | None = None) -> None:
@@ -230,10 +238,17 @@ class _Listener:
                 break
 
     def questions(self) -> Iterator[str]:
-        """Yield the questions that the child has asked since the last call: each is a line, before its report."""
+        """Yield the questions that the child has asked since the last call: each is a line, before its report.
+
+        The other lines are the reports of the pips that it has started.
+        """
         while b"\n" in self.data:
             line, _, self.data = self.data.partition(b"\n")
-            yield json.loads(line)
+            message = json.loads(line)
+            if isinstance(message, dict):
+                self.nested.append(message)
+            else:
+                yield message
 
     def _read_to_the_end(self) -> None:  # pragma: no cover (Windows)
         while self._report_reader >= 0 and (chunk := os.read(self._report_reader, 1 << 16)):
@@ -261,16 +276,23 @@ def _listening_to(report_reader: int) -> Iterator[_Listener]:
             os.close(descriptor)
 
 
-def _observation(data: bytes) -> Observation | None:
-    """Parse the child's report; None if it sent none."""
+def _observation(data: bytes, nested: Sequence[dict[str, Any]] = ()) -> Observation | None:
+    """Parse the child's report, and add those of the pips that it has started; None if it sent none."""
     try:
         found = json.loads(data)
     except ValueError:
         return None
     if not isinstance(found, dict):
         return None
-    fields: dict[str, Any] = {name: frozenset(value) if isinstance(value, list) else value for name, value in found.items()}
-    return Observation(**fields)
+    started = sum(report.pop("nested_pips", 0) for report in (found, *nested))
+    fields: dict[str, Any] = {}
+    for name, value in found.items():
+        values = [value, *(report[name] for report in nested)]
+        if isinstance(value, list):
+            fields[name] = frozenset().union(*values)
+        else:
+            fields[name] = any(values) if isinstance(value, bool) else sum(values)
+    return Observation(**fields)._replace(started_pip=fields["started_pip"] or started > len(nested))
 
 
 class _Child(Protocol):
@@ -347,7 +369,7 @@ def raise_if_interrupted() -> None:
 
 
 def _end(_number: int, _frame: Any) -> NoReturn:
-    os._exit(INTERRUPTED)
+    os._exit(exit_status.INTERRUPTED)
 
 
 def _spawned(runner: str, orders_reader: int, report_writer: int, *, early: bool) -> subprocess.Popen[bytes]:

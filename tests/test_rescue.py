@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import venv
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,6 +76,39 @@ def _body_of(lab: Lab, index: Index, project: str, pip: str) -> Path:
     folder = "http-v2" if pip >= "23.3" else "http"
     (found,) = [path for path in (lab.cache / folder).rglob("*") if path.is_file() and content in path.read_bytes()]
     return found
+
+
+def _without_pip(lab: Lab, pip: str) -> Path:
+    """Make an environment as ``uv venv`` does: pinstall's own pip serves it, by another pip that it starts."""
+    folder = lab.root / f"bare-{pip}"
+    venv.create(folder, symlinks=True)
+    return folder
+
+
+@pytest.mark.parametrize("pip", VERSIONS)
+def test_a_pip_that_pip_starts_for_another_environment(lab: Lab, index: Index, pip: str) -> None:
+    index.hashes = ()
+    lab.pip(lab.environment(pip), "demo")
+    flip(_body_of(lab, index, "more", pip))
+    wheel(index.root, "part", "2.0", requires=["more==1.0"])
+    environment, bare = lab.environment(pip), _without_pip(lab, pip)
+    done = lab.pinstall(environment, "--python", bare, "demo", "part>=2")
+    assert "more-1.0-py3-none-any.whl" in _blamed(done)
+    assert {path.name for path in bare.glob("lib/python*/site-packages/*.dist-info")} == {
+        f"{name}.dist-info" for name in ("demo-1.0", "part-2.0", "more-1.0")
+    }
+
+
+def test_no_page_of_pips_own_check_for_a_newer_pip_causes_a_second_run(lab: Lab, index: Index) -> None:
+    wheel(index.root, "pip", "99.0")
+    environment = lab.environment()
+    lab.environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "0"
+    lab.pip(environment, "demo")
+    assert list(lab.cache.glob("selfcheck/*"))
+    for _ in range(2):
+        assert _runs(lab.pinstall(lab.environment(), "nosuch")) == 1
+        for path in lab.cache.glob("selfcheck/*"):
+            path.unlink()  # then pip reads its page again
 
 
 @pytest.mark.parametrize("which", ["more", "demo"])
@@ -411,10 +445,10 @@ def _not_again(done: Result) -> str:
     """Return the reason why pip does not run again."""
     assert done.status in (1, 2), done
     assert _runs(done) == 1
-    (line,) = [line for line in done.said if line.startswith("pip may have failed because of ")]
-    return line.partition("), but does not run again: ")[2].removesuffix(
-        "; to rule out the cache, repeat the command with --no-cache-dir"
-    )
+    (line,) = [line for line in done.said if line.startswith("pip does not run again: ")]
+    why, _, files = line.removeprefix("pip does not run again: ").partition("; these cached files may be outdated or damaged: ")
+    assert files
+    return why
 
 
 @pytest.mark.parametrize(

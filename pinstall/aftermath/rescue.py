@@ -135,15 +135,18 @@ class Rescue:
         it is vouched for. The caller holds the lock.
         """
         received = self._received = frozenset(view.received(folder, self._cache.http.layout))
-        worth = received if succeeded else self._worth_keeping(folder, received)
-        wrong = []
         new = self._received_survey(folder)
+        worth = (
+            received if succeeded else {key for key in received if key in new.vouched or (key in new.pages and new.offers(key))}
+        )
+        wrong = []
         for key in sorted(worth):
             if key in self._seen and self._stamps(key) != self._seen[key]:
                 continue  # another process has changed the entry
             reason = self._difference(key, new) if succeeded else ""
             if reason:
-                wrong.append(Wrong(self.survey.name(key), reason))
+                known = self.survey if key in self.survey.claims or key in self.survey.pages else new
+                wrong.append(Wrong(known.name(key), reason))
             actions.take_over(self._cache.root, folder, self.survey.entry(key))
         return wrong + (self._delete_pages(self.survey.doubtful - received) if succeeded else [])
 
@@ -180,16 +183,12 @@ class Rescue:
     def _stamps(self, key: str) -> tuple[FileStamp | None, ...]:
         return tuple(map(entries.stamp, self.survey.entry(key).paths))
 
-    def _worth_keeping(self, folder: str, received: frozenset[str]) -> frozenset[str]:
+    def _received_survey(self, folder: str) -> Survey:
+        """Survey the view in *folder*, as after a run that received what is new in it."""
         layout = self._cache.http.layout
-        paths = (os.path.join(folder, path) for key in received for path in keys.http_paths(key, layout))
-        seen = self._received_survey(folder, self._pins, paths)
-        return frozenset(key for key in received if key in seen.vouched or (key in seen.pages and seen.offers(key)))
-
-    def _received_survey(self, folder: str, pins: Iterable[Pin] = (), paths: Iterable[str] = ()) -> Survey:
-        """Survey the view in *folder*, for *pins*, as after a run that received the files at *paths*."""
+        paths = (os.path.join(folder, path) for key in self._received for path in keys.http_paths(key, layout))
         return Survey(
-            self._cache.at(folder), pins, self.first._replace(opened_files=frozenset(), written_files=frozenset(paths))
+            self._cache.at(folder), self._pins, self.first._replace(opened_files=frozenset(), written_files=frozenset(paths))
         )
 
     def _difference(self, key: str, new: Survey) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import terminal
@@ -20,7 +21,7 @@ from pinstall.inspection import integrity, pip_checks
 from pinstall.inspection.identify import identify
 from pinstall.invocation import toml_sources
 from pinstall.model import digest, foreign_data, links
-from pinstall.model.pins import project_named
+from pinstall.model.names import project_named
 from pinstall.pip_cache import entries, http_entries, index_pages, keys, locator
 from pinstall.pip_cache.catalogue import is_page
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import HttpEntry
     from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.index_pages import IndexFile
+    from pinstall.pip_cache.keys import Layout
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import Observation
 
@@ -62,32 +64,32 @@ class Used(NamedTuple):
     new: frozenset[str]
 
 
-def used(observation: Observation) -> Used:
+def used(observation: Observation, layout: Layout) -> Used:
     """Return the entries that pip used, divided into old and received ones.
 
     If a server confirms an entry ("not modified"), pip rewrites only its head. Such an entry counts as old.
     """
-    opened = _keys(observation.opened_files)
-    bodies = _keys(path for path in observation.written_files if path.endswith(".body"))
-    new = bodies | (_keys(observation.written_files) - opened)
+    opened = _keys(observation.opened_files, layout)
+    bodies = _keys((path for path in observation.written_files if path.endswith(".body")), layout)
+    new = bodies | (_keys(observation.written_files, layout) - opened)
     return Used(frozenset(opened - new), frozenset(new))
 
 
-def _keys(paths: Iterable[str]) -> set[str]:
-    names = (os.path.basename(path).removesuffix(".body") for path in paths)
-    return {name for name in names if keys.is_http_key(name)}
+def _keys(paths: Iterable[str], layout: Layout) -> set[str]:
+    """Return the keys of the HTTP entries among *paths*. The names in pip's ``selfcheck`` folder look like keys, too."""
+    named = ((path, os.path.basename(path).removesuffix(".body")) for path in paths)
+    return {key for path, key in named if keys.is_http_key(key) and path.endswith(keys.http_paths(key, layout))}
 
 
 class Survey:
     """The HTTP entries that pip ``used`` before it failed and others that a second run could use, with all claims on them.
 
-    ``claims`` are by key. ``vouched`` are the keys of the entries that are vouched for; ``dated`` are those among them for
-    which only pages from before the call vouch.
+    ``claims`` are by key.
     """
 
     def __init__(self, cache: Cache, pins: Iterable[Pin], observation: Observation) -> None:
         self._cache, self._pins = cache, tuple(pins)
-        self.used = used(observation)
+        self.used = used(observation, cache.http.layout)
         self.claims: dict[str, list[Claim]] = {}
         self._projects: dict[str, str] = {}  # the project of each index page that pip used, by key
         for pin in self._pins:
@@ -98,7 +100,6 @@ class Survey:
             self._read_page(key)
         if observation.started_pip:
             self._read_build_requirements()
-        self._judge()
 
     def entry(self, key: str) -> HttpEntry:
         """Return the entry with this *key* and the paths of its files in pip's cache, where it may be missing."""
@@ -117,8 +118,13 @@ class Survey:
 
     @property
     def doubtful(self) -> frozenset[str]:
-        """The keys of the old entries that pip used and that are not vouched for."""
-        return self.used.old - self.vouched
+        """The keys of the old entries that pip used and that are not vouched for.
+
+        At its end, pip reads its own index page to see whether it is outdated. That does not fail a call.
+        """
+        own = {key for key, project in self._projects.items() if project == "pip"}
+        is_asked_for = any(project_named(line.text) == "pip" for line in self._cache.call.lines)
+        return self.used.old - self.vouched - (set() if is_asked_for else own)
 
     def is_redirect(self, key: str) -> bool:
         """Return whether an entry is a permanent redirect, which pip follows without asking the server again."""
@@ -234,15 +240,21 @@ class Survey:
 
     # Verdicts
 
-    def _judge(self) -> None:
+    @cached_property
+    def vouched(self) -> frozenset[str]:
+        """The keys of the entries that are vouched for."""
         wanted = sorted({*self.claims, *self.used.old, *self.used.new} - self.pages)
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
             verdicts = dict(zip(wanted, pool.map(self._is_vouched, wanted), strict=True))
         finally:  # a user who interrupts pinstall need not wait for the files that are being read
             pool.shutdown(wait=False, cancel_futures=True)
-        self.vouched = frozenset(key for key, good in verdicts.items() if good)
-        self.dated = frozenset(
+        return frozenset(key for key, good in verdicts.items() if good)
+
+    @cached_property
+    def dated(self) -> frozenset[str]:
+        """The keys of the entries for which only pages from before the call vouch."""
+        return frozenset(
             key
             for key in self.vouched - self.used.new
             if not any(claim.recent and claim.digests for claim in self.claims.get(key, ()))

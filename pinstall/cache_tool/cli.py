@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pinstall import environment, messages, settings, terminal
+from pinstall import environment, exit_status, messages, settings, terminal
 from pinstall.cache_tool import arguments as command_line
 from pinstall.cache_tool import display, inventory, removal, restore, show, tables, verify
 from pinstall.cache_tool.patterns import matches
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from pinstall.cache_tool.removal import Outcome
     from pinstall.environment import Environment
 
-_BAD = 1
 _PARTS = ("http-v2", "http", "wheels")
-_INTERRUPTED = 130
 _KINDS = {
     "built": "Built wheels",
     "download": "Downloads",
@@ -106,13 +104,13 @@ def main() -> int:
     except OSError as error:
         return _fail(f"pip's cache cannot be changed ({error.strerror or type(error).__name__})")
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return exit_status.INTERRUPTED
     return status
 
 
 def _fail(line: str) -> int:
     _say(messages.ERROR, f"ERROR: {line}")
-    return _BAD
+    return exit_status.BAD
 
 
 def _warn(line: str) -> None:
@@ -211,16 +209,27 @@ def _size(path: str) -> int:
     return stamp.size if stamp else 0
 
 
+def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
+    """Return the cache, and the items in it that match the pattern of the command."""
+    pattern, target = _pattern(arguments.patterns), _target(arguments)
+    return target, [item for item in target.take_inventory().items if matches(pattern, item)]
+
+
+def _verified(target: _Target, items: Sequence[Item]) -> tuple[verify.Verifier, list[verify.VerifiedItem]]:
+    """Verify *items*, and show the progress."""
+    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
+    with terminal.bar(sum(item.size for item in items)) as bar:
+        return verifier, verifier.verify(items, bar.update)
+
+
 def _list(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    target, items = _matching(arguments)
     if arguments.format == "json":
         print(display.document(target.root, items))
     elif arguments.format == "abspath":
         print("".join(f"{path}\n" for path in display.paths(items)), end="")
     elif not items:
-        print("Nothing cached." if pattern == "*" else "Nothing in the cache matches.")
+        print("Nothing cached." if _pattern(arguments.patterns) == "*" else "Nothing in the cache matches.")
     else:
         print("Cache contents:\n")
         print(tables.text(display.table(inventory.merged(items), arguments.columns)), end="")
@@ -228,9 +237,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if item.entry.kind == "built" and matches(pattern, item)]
+    target, items = _matching(arguments)
     wheels = [(item.entry.wheel_key, item.entry.filename) for item in items if isinstance(item.entry, entries.BuiltWheel)]
     lines = list(show.records(target.root, wheels))
     print("\n".join(lines) if lines else "No build record matches.")
@@ -243,8 +250,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     pattern = _pattern(arguments.patterns)
     if pattern == "*":
         return _purge(arguments)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    target, items = _matching(arguments)
     if not items:
         _warn(f'No matching packages for pattern "{pattern}"')
         return _removed(removal.Outcome(0, 0, 0))
@@ -266,34 +272,30 @@ def _removed(outcome: Outcome) -> int:
         _warn(f"not removed: {line}")
     print(f"Files removed: {outcome.files} ({display.size(outcome.size)})")
     print(f"Directories removed: {outcome.folders}")
-    return _BAD if outcome.stayed else 0
+    return exit_status.BAD if outcome.stayed else 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
-    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
-    with terminal.bar(sum(item.size for item in items)) as bar:
-        proven = verifier.prove(items, bar.update)
-    bad = [one for one in proven if one.reason]
+    target, items = _matching(arguments)
+    verifier, verified = _verified(target, items)
+    bad = [one for one in verified if one.reason]
     for one in bad:
         _tell(one, "bad")
-    print(f"Entries checked: {len(proven)} ({display.size(sum(one.item.size for one in proven))}), {len(bad)} bad")
+    print(f"Entries checked: {len(verified)} ({display.size(sum(one.item.size for one in verified))}), {len(bad)} bad")
     for reason, count in verify.by_reason(bad):
         print(f"  {reason}: {count}")
-    if len(items) > len(proven):
-        print(f"Entries not checked, because there is nothing to check them against: {len(items) - len(proven)}")
-    if os.path.isdir(target.root) and proven:
+    if len(items) > len(verified):
+        print(f"Entries not checked, because there is nothing to check them against: {len(items) - len(verified)}")
+    if os.path.isdir(target.root) and verified:
         verifier.remember()
-    gone = verifier.fix(bad, target.held()) if bad and arguments.fix else []
+    gone = verifier.fix(bad) if bad and arguments.fix else []
     if gone:
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
     elif bad:
         print("To remove the bad ones and nothing else, run: pinstall-cache verify --fix")
     if arguments.fix:
         _strip_queries(target)
-    return _BAD if len(gone) < len(bad) or target.links else 0
+    return exit_status.BAD if len(gone) < len(bad) or target.links else 0
 
 
 def _strip_queries(target: _Target) -> None:
@@ -312,13 +314,9 @@ def _tell(one: verify.VerifiedItem, label: str) -> None:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    target, items = _matching(arguments)
     lacking = restore.lacking(target.root, items)
-    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
-    with terminal.bar(sum(item.size for item in lacking)) as bar:
-        bad = [one for one in verifier.prove(lacking, bar.update) if one.reason]
+    bad = [one for one in _verified(target, lacking)[1] if one.reason]
     for one in bad:
         _tell(one, "bad, not restored")
     wrong = {one.item for one in bad}
@@ -329,7 +327,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     for filename, why in restore.staying(items, lacking):
         print(terminal.plain(f"stays in pinstall's store: {filename}: {why}"))
     print(f"Entries restored: {done.entries} ({display.size(done.size)})")
-    return _BAD if bad or done.stayed else 0
+    return exit_status.BAD if bad or done.stayed else 0
 
 
 def _prune(arguments: argparse.Namespace) -> int:
@@ -355,7 +353,7 @@ def _prune(arguments: argparse.Namespace) -> int:
             _warn(f"not removed: {line}")
         print(f"Files that would be removed: {len(planned.files)} ({display.size(sum(planned.files.values()))})")
         print(f"Directories that would be removed: {len(planned.folders)}")
-        return _BAD if planned.stayed else 0
+        return exit_status.BAD if planned.stayed else 0
     if not (planned.files or planned.folders or items):
         return _removed(removal.Outcome(0, 0, 0))
     return _removed(removal.prune(target.root, strays, items, target.held()))
@@ -393,7 +391,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
             print(terminal.plain(f"      what to do: {check.advice}"))
     bad = sum(bool(check.advice) for check in checks)
     print(f"\n{bad} of {len(checks)} need attention" if bad else "\nAll is well.")
-    return _BAD if bad else 0
+    return exit_status.BAD if bad else 0
 
 
 def _served(arguments: argparse.Namespace) -> Iterator[Check]:
@@ -419,11 +417,9 @@ def _map(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     found = target.take_inventory()
     items = [item for item in found.items if matches(pattern, item)]
-    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
-    with terminal.bar(sum(item.size for item in items)) as bar:
-        proven = verifier.prove(items, bar.update)
+    verified = _verified(target, items)[1]
     with open(arguments.html, "w", encoding="utf-8") as file:
-        file.write(map_page.page(target.root, inventory.merged(items), proven, found.strays if pattern == "*" else ()))
+        file.write(map_page.page(target.root, inventory.merged(items), verified, found.strays if pattern == "*" else ()))
     print(f"Wrote {arguments.html}")
     return 0
 

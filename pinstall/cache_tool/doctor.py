@@ -8,10 +8,9 @@ import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from pinstall import __version__, messages, repair_advice, settings
 from pinstall.cache_tool.display import size
+from pinstall.model import requirement
 from pinstall.pip_cache import keys, scan
 from pinstall.storage import lock, probe, store
 
@@ -46,21 +45,23 @@ def installation(environ: Mapping[str, str]) -> Iterator[Check]:
 
 def _packages() -> Iterator[Check]:
     try:
-        needed = [Requirement(text) for text in metadata.requires(_DISTRIBUTION) or ()]
-    except (metadata.PackageNotFoundError, InvalidRequirement):
+        needed = [found for text in metadata.requires(_DISTRIBUTION) or () if (found := requirement.parse(text))]
+    except metadata.PackageNotFoundError:
         yield Check("packages", "pinstall is not installed as a distribution", "install pip-pinstall with pip, pipx or uv")
         return
     for need in needed:
-        if need.name == "pip" or (need.marker is not None and not need.marker.evaluate({"extra": ""})):
+        if need.project == "pip" or not need.applies({}):
             continue
         try:
-            version = metadata.version(need.name)
+            version = metadata.version(need.project)
         except metadata.PackageNotFoundError:
-            yield Check(need.name, "not installed", f"run: {repair_advice.command(ImportError())}")
+            yield Check(need.project, "not installed", f"run: {repair_advice.command(ImportError())}")
             continue
         is_right = need.specifier.contains(version, prereleases=True)
-        advice = "" if is_right else f"pinstall needs {need}; run: {repair_advice.command(ImportError())}"
-        yield Check(need.name, version, advice)
+        advice = (
+            "" if is_right else f"pinstall needs {need.project}{need.specifier}; run: {repair_advice.command(ImportError())}"
+        )
+        yield Check(need.project, version, advice)
     if any(True for _ in metadata.distributions(name=_FOREIGN)):
         yield Check(_FOREIGN, "another distribution of this name is installed", messages.FOREIGN)
 
