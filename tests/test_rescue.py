@@ -445,10 +445,10 @@ def _not_again(done: Result) -> str:
     """Return the reason why pip does not run again."""
     assert done.status in (1, 2), done
     assert _runs(done) == 1
-    (line,) = [line for line in done.said if line.startswith("pip may have failed because of ")]
-    return line.partition("), but does not run again: ")[2].removesuffix(
-        "; to rule out the cache, repeat the command with --no-cache-dir"
-    )
+    (line,) = [line for line in done.said if line.startswith("pip does not run again: ")]
+    why, _, files = line.removeprefix("pip does not run again: ").partition("; these cached files may be outdated or damaged: ")
+    assert files
+    return why
 
 
 @pytest.mark.parametrize(

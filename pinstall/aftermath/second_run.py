@@ -39,7 +39,7 @@ def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondR
     if not rescue.is_called_for:
         return None
     if why := rescue.forbidden():
-        journal.say(WARNING, messages.not_again(why, rescue.doubtful))
+        journal.say(WARNING, messages.not_again(why, rescue.doubtful, advise=not rescue.first.silent_hosts))
         if rescue.is_too_long and under_lock(prepared, rescue.leave_out, journal):
             journal.say(NOTE, messages.LEFT_OUT)
         return None
