@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from urllib.parse import urlsplit
 
 from pinstall import terminal
 from pinstall.checks import dependencies
@@ -91,6 +92,7 @@ class Survey:
         self._cache, self._pins = cache, tuple(pins)
         self.used = used(observation, cache.http.layout)
         self.claims: dict[str, list[Claim]] = {}
+        self._linked: set[str] = set()  # the hosts to which old pages link
         self._projects: dict[str, str] = {}  # the project of each index page that pip used, by key
         for pin in self._pins:
             self._add_pin(pin)
@@ -130,6 +132,13 @@ class Survey:
         """Return whether an entry is a permanent redirect, which pip follows without asking the server again."""
         head = self._head(key)
         return head is not None and head.response.status in http_entries.PERMANENT
+
+    @property
+    def old_hosts(self) -> set[str]:
+        """The hosts (host:port) to which old pages link, except those that the call itself names."""
+        call = self._cache.call
+        own = (*call.index_urls, *call.find_links, *(pin.url or pin.locked for pin in self._pins))
+        return self._linked - {_host(url) for url in own if locator.is_http(url)}
 
     def name(self, key: str) -> str:
         """Return a name of an entry that the user understands."""
@@ -208,6 +217,8 @@ class Survey:
             link = offer.link()
             if locator.is_http(link.url):
                 self._add(link, project, recent=recent)
+                if not recent:
+                    self._linked.add(_host(link.url))
 
     def _read_build_requirements(self) -> None:
         """Read the index pages of build requirements, because pip installs these with another pip, which is not watched.
@@ -339,6 +350,14 @@ def _contradicted(file: BinaryIO, stated: Iterable[list[Digest]]) -> tuple[list[
     """Return those lists of *stated* digests that the bytes of *file* contradict, and the digests of the bytes."""
     found = integrity.digests(file, {d.algorithm for known in stated for d in known})
     return [known for known in stated if digest.agree(known, found) is False], found
+
+
+def _host(url: str) -> str:
+    """Return host:port of *url*, as `Observation.silent_hosts` has it; "" for an invalid URL."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme.lower()]}"
+    return ""
 
 
 def _content_claims(entry: HttpEntry) -> Iterator[Claim]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pinstall import environment, exit_status, messages, settings, terminal
 from pinstall.cache_tool import arguments as command_line
-from pinstall.cache_tool import display, inventory, removal, restore, show, tables, verify
+from pinstall.cache_tool import copies, display, inventory, removal, restore, show, tables, verify
 from pinstall.cache_tool.patterns import matches
 from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
@@ -335,14 +335,18 @@ def _prune(arguments: argparse.Namespace) -> int:
     now = http_entries.now()
     limit = arguments.older_than
     items = [item for item in found.items if limit is not None and now - item.used > limit]
+    copied = [item for item in copies.older(found.items, now) if item not in items]
     strays = removal.unused(found.strays, now)
     if arguments.dry_run:
-        print("".join(f"would remove: {line}\n" for line in display.doomed(strays, items)), end="")
+        print("".join(f"would remove: {line}\n" for line in display.doomed(strays, copied + items)), end="")
     for reason in sorted({stray.reason for stray in strays}):
         alike = [stray for stray in strays if stray.reason == reason]
         print(f"not usable by pip: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
+    if copied:
+        print(f"older copies of a file that came from several URLs: {_count_and_size(copied)}")
     if items:
         print(f"not used for that long: {_count_and_size(items)}")
+    items += copied
     if arguments.dry_run:
         print(f"Files that would be removed: {display.total(strays, items)}, and what killed pinstalls have left")
         return 0
