@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pinstall.checks.checker import Finding
     from pinstall.model.pins import Pin
+    from pinstall.settings import InvalidSetting
 
     Say = Callable[[int, str], None]
 
@@ -37,26 +38,30 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
         if finding.stored and isinstance(finding.verdict, Keep):
             restored.append(finding)
         else:
-            yield WARNING, _evicted(finding, would=would)
+            level = NOTE if isinstance(finding.verdict, Delete) and finding.verdict.reason == "stale-page" else WARNING
+            yield level, _evicted(finding, would=would)
     if restored:
         act = "would restore" if would else "restored"
         files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
-        yield NOTE, f"{act} {files} to pip's cache: kept in pinstall's store, and needed now; {pins}"
+        yield NOTE, f"{act} {files} to pip's cache: kept in pinstall's store, and perhaps needed now; {pins}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) for the built wheels that pip rebuilds; wheels of unknown origin share one line per detail."""
+    """Yield (level, line) for the built wheels that pip does not see; wheels of unknown origin share one line per detail.
+
+    Only pip decides, later, whether it builds its own or takes a wheel that an index offers.
+    """
     unknown: dict[str, list[str]] = {}
-    act = "would rebuild" if would else "rebuilding"
+    act = "would ignore" if would else "ignoring"
     for finding in findings:
         if not isinstance(finding.verdict, Hide):
             continue
         if finding.verdict.reason == "unproven-build":
             unknown.setdefault(finding.verdict.detail, []).append(finding.entry.filename)
         else:
-            yield WARNING, f"{act} {finding.entry.filename}: {_why(finding.verdict)}; {pinned(finding.pin)}"
+            yield WARNING, f"{act} {finding.entry.filename} in pip's cache: {_why(finding.verdict)}; {pinned(finding.pin)}"
     for detail, filenames in unknown.items():
-        yield WARNING, f"{act} {listed(filenames)} once: {detail} (unproven-build)"
+        yield WARNING, f"{act} {listed(filenames)} in pip's cache: {detail} (unproven-build)"
 
 
 def unseen(finding: Finding, why: str) -> str:
@@ -69,6 +74,9 @@ def unseen(finding: Finding, why: str) -> str:
 def _evicted(finding: Finding, *, would: bool) -> str:
     verdict, what = finding.verdict, _what(finding)
     match verdict:
+        case Delete(reason="stale-page"):
+            act = f"pip would ask again for {what}: " if would else f"pip asks again for {what}: "
+            act += _why(verdict)
         case Delete():
             place = "from pinstall's store" if finding.stored else "from pip's cache"
             act = f"{'would remove' if would else 'removed'} {what} {place}: {_why(verdict)}"
@@ -99,12 +107,10 @@ def again(doubtful: Iterable[str]) -> str:
     return f"pip runs once more without cached files that may be outdated or damaged: {listed(doubtful)}"
 
 
-def not_again(why: str, doubtful: Iterable[str]) -> str:
-    """Return the line that pip does not run again, though the cache may be to blame."""
-    return (
-        f"pip may have failed because of files in its cache ({listed(doubtful)}), but does not run again: {why}; "
-        "to rule out the cache, repeat the command with --no-cache-dir"
-    )
+def not_again(why: str, doubtful: Iterable[str], *, advise: bool = True) -> str:
+    """Return the line that pip does not run again, though the cache may be to blame; *advise* a run without it or not."""
+    advice = "; --no-cache-dir would show whether they are" if advise else ""
+    return f"pip does not run again: {why}; these cached files may be outdated or damaged: {listed(doubtful)}{advice}"
 
 
 def blamed(wrong: Iterable[tuple[str, str]]) -> str:
@@ -139,29 +145,10 @@ def set_aside_versions(moved: Mapping[Pin, Sequence[str]], *, would: bool = Fals
         yield NOTE, f"{act} {listed(files)}: {why}; PINSTALL_KEEP_VERSIONS=1 keeps them in pip's cache"
 
 
-def misread(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a warning per invalid setting, naming the value that is used instead."""
-    if (value := environ.get("PINSTALL_POLICY", "")) not in ("", "evict", "report", "off"):
-        yield _invalid("PINSTALL_POLICY", value, "evict, report or off", "report")
-    if value := environ.get("PINSTALL_STORE_SIZE", ""):
-        from pinstall.storage import store
-
-        if store.size(value) is None:
-            yield _invalid("PINSTALL_STORE_SIZE", value, "e.g. 500M", "5G")
-    yield from misread_timeout(environ)
-
-
-def misread_timeout(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a warning if the timeout of the lock has an invalid value."""
-    if value := environ.get("PINSTALL_LOCK_TIMEOUT", ""):
-        from pinstall.storage import lock
-
-        if lock.seconds(value) is None:
-            yield _invalid("PINSTALL_LOCK_TIMEOUT", value, "seconds, e.g. 60", "30")
-
-
-def _invalid(setting: str, value: str, expected: str, used: str) -> str:
-    return f"ignoring invalid {setting}={shortened(value)!a} (expected {expected}); using {used}"
+def ignored_setting(setting: InvalidSetting) -> str:
+    """Return the line that a setting has an invalid value, and which value is used instead."""
+    name, value, expected, used = setting
+    return f"ignoring invalid {name}={shortened(value)!a} (expected {expected}); using {used}"
 
 
 def shortened(value: str) -> str:
@@ -184,10 +171,10 @@ def pins_not_checked(source: str, reason: str) -> str:
     return f"pins in {source} were not checked: {reason}"
 
 
-def unknown_parts(found: str, version: str) -> str:
-    """Return the line that parts of pip's cache, *found* there after pip ran, are unknown to pinstall."""
+def unknown_parts(parts: str, version: str) -> str:
+    """Return the line that *parts* of pip's cache, found there after pip ran, are unknown to pinstall."""
     return (
-        f"parts of pip's cache were not checked ({found}): pip {version} is newer than this pinstall, and uses its cache "
+        f"parts of pip's cache were not checked ({parts}): pip {version} is newer than this pinstall, and uses its cache "
         "in a new way; upgrade pinstall"
     )
 

@@ -13,11 +13,12 @@ import pinstall
 _ROOT = Path(pinstall.__file__).parent
 _DOWN = [
     "__main__",
-    "pip_command",
+    "pinstall_pip",
     "cli cache_tool.__main__",
     "cache_tool.cli explanation",
     "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page",
-    "install cache_tool.verify cache_tool.removal cache_tool.show cache_tool.restore cache_tool.display cache_tool.patterns",
+    "install cache_tool.verify cache_tool.removal cache_tool.copies cache_tool.show cache_tool.restore",
+    "cache_tool.display cache_tool.patterns",
     "cache_tool.tables",
     "aftermath.finish aftermath.wheelhouse checks.consultation",
     "aftermath.second_run cache_tool.inventory",
@@ -29,15 +30,15 @@ _DOWN = [
     "checks.dependencies messages aftermath.unknown_layout",
     "checks.checker",
     "storage.cleanup",
-    "checks.builds checks.candidates storage.actions settings",
+    "checks.builds checks.candidates storage.actions",
     "inspection.inspector storage.probe storage.statistics",
     "storage.store storage.ledger storage.view storage.build_notes storage.wanted",
     "storage.files",
     "storage.lock",
-    "model.verdict",
+    "model.decision",
     "inspection.build_record",
     "inspection.build_questions",
-    "inspection.identify inspection.acceptance",
+    "inspection.identify inspection.pip_checks",
     "inspection.sdist_scan inspection.integrity inspection.shared_libraries",
     "pip_cache.scan pip_cache.catalogue",
     "inspection.archives",
@@ -47,13 +48,15 @@ _DOWN = [
     "pip_cache.keys pip_cache.anchors",
     "checks.satisfied",
     "model.pins environment pip_process",
-    "pip_child build_watch",
+    "pip_child build_watch settings",
     "invocation.invocation",
     "invocation.pip_config invocation.toml_sources",
     "invocation.requirements_files invocation.format_control",
     "invocation.options",
+    "model.requirement",
     "model.links",
-    "model.digest model.foreign_data model.names interpreter repair_advice terminal storage.disk_space storage.other_pips",
+    "exit_status model.digest model.foreign_data model.names model.verdict",
+    "interpreter repair_advice terminal storage.disk_space storage.other_pips",
     "__init__ cache_tool.__init__ invocation.__init__ pip_cache.__init__ inspection.__init__",
     "aftermath.__init__ checks.__init__ model.__init__ storage.__init__",
 ]
@@ -123,6 +126,17 @@ def test_only_the_storage_package_moves_and_deletes() -> None:
         if isinstance(node, ast.Call) and _CHANGING.fullmatch(ast.unparse(node.func))
     }
     assert changers == _CHANGERS
+
+
+def test_one_module_reads_the_settings() -> None:
+    """Others get what it has read, so that each variable has one default and one meaning."""
+    readers = {
+        module
+        for module in _MODULES
+        for node in ast.walk(ast.parse((_ROOT / module.replace(".", "/")).with_suffix(".py").read_text()))
+        if isinstance(node, ast.Call | ast.Subscript) and re.search(r"environ\b.*'PINSTALL_[A-Z]+", ast.unparse(node))
+    }
+    assert readers == {"settings"}
 
 
 def test_the_front_door_needs_the_standard_library_alone() -> None:

@@ -11,18 +11,17 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.invocation import requirements_files
-from pinstall.invocation.format_control import Formats
+from pinstall.invocation.format_control import FormatControl
 from pinstall.invocation.options import UnreadableCallError
-from pinstall.invocation.requirements_files import RequirementLine, Unread
+from pinstall.invocation.requirements_files import RequirementLine, UnreadSource
 from pinstall.model import links
-from pinstall.model.names import normalized
+from pinstall.model.names import normalized, reference, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _LOCK = re.compile(r"pylock\.([^.]+\.)?toml")
 _EXTRAS = re.compile(r"(.+?)\s*\[([^\]]+)\]")
-_NAME_AT = re.compile(r"\s*[A-Za-z0-9][\w.-]*\s*(?:\[([^\]]*)\])?\s*@\s*(.*)")
 # PEP 723, "Reference implementation".
 _SCRIPT = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 
@@ -38,7 +37,7 @@ class Lock(NamedTuple):
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     default: bool = False
-    formats: Formats = Formats()
+    formats: FormatControl = FormatControl()
 
 
 def is_lock(path: str) -> bool:
@@ -52,16 +51,16 @@ def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
     return (found[1], tuple(extra.strip() for extra in found[2].split(","))) if found else (path, ())
 
 
-def group(path: str, name: str) -> Iterator[RequirementLine | Unread]:
+def group(path: str, name: str) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements of the dependency group *name* of the ``pyproject.toml`` at *path* (PEP 735)."""
     document = _document(path)
-    if isinstance(document, Unread):
+    if isinstance(document, UnreadSource):
         yield document
         return
     try:
         from packaging.dependency_groups import DependencyGroupResolver
     except ImportError:
-        yield Unread(
+        yield UnreadSource(
             f"group {name} of {path}",
             "reading dependency groups takes packaging 26.1 or later; upgrade packaging beside pinstall",
         )
@@ -73,12 +72,12 @@ def group(path: str, name: str) -> Iterator[RequirementLine | Unread]:
     yield from (RequirementLine(str(requirement), f"{path}, group {name}") for requirement in found)
 
 
-def script(path: str) -> Iterator[RequirementLine | Unread]:
+def script(path: str) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements in the metadata of the script at *path* (PEP 723)."""
     import tomllib
 
     data = requirements_files.regular(path)
-    if isinstance(data, Unread):
+    if isinstance(data, UnreadSource):
         yield data
         return
     try:
@@ -128,7 +127,7 @@ def _table(folder: str, name: str) -> dict[str, Any]:
 
 def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[str]:
     """Return the requirements of *extras* of project *name*; one that names other extras of the same project is expanded."""
-    from packaging.requirements import InvalidRequirement, Requirement
+    from pinstall.model import requirement
 
     by_name = {normalized(extra): _texts(texts) for extra, texts in optional.items()}
     found: list[str] = []
@@ -136,13 +135,10 @@ def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[
     while waiting:
         extra = waiting.pop(0)
         for text in by_name.get(extra, ()) if extra not in seen else ():
-            try:
-                requirement = Requirement(text)
-            except InvalidRequirement:
-                continue
-            if normalized(requirement.name) == normalized(name):
-                waiting += [normalized(other) for other in requirement.extras]
-            else:
+            needed = requirement.parse(text)
+            if needed and needed.project == normalized(name):
+                waiting += sorted(needed.extras)
+            elif needed:
                 found.append(text)
         seen.add(extra)
     return found
@@ -150,10 +146,9 @@ def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[
 
 def _folder(line: RequirementLine) -> tuple[str, tuple[str, ...]]:
     """Return the local folder that a requirement names, and its extras, as pip does; empty if it names no folder."""
-    text, _, marker = line.text.partition(";")
-    text = text.strip()
-    named = _NAME_AT.fullmatch(text)
-    path, extras = (named[2].strip(), tuple(filter(None, (named[1] or "").split(",")))) if named else without_extras(text)
+    text, marker = split_marker(line.text)
+    named = reference(text)
+    path, extras = named or without_extras(text)
     if path.lower().startswith("file:"):
         path = _local(path.partition("#")[0])
     elif named or not (line.editable or path.startswith(".") or os.sep in path or (os.altsep and os.altsep in path)):
@@ -170,14 +165,14 @@ def _local(url: str) -> str:
         return ""
 
 
-def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -> Iterator[RequirementLine | Unread]:
+def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements that a lock file selects for an environment (``pylock.toml`` specification, "Installation").
 
     *markers* and *tags* (best first) are the environment's; an empty mapping and None mean those of the running Python. Raises
     `UnreadableCallError` if pip would refuse the lock file.
     """
     document = _document(lock.path)
-    if isinstance(document, Unread):
+    if isinstance(document, UnreadSource):
         yield document
         return
     try:
@@ -186,7 +181,7 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
 
         select = Pylock.select
     except (ImportError, AttributeError):
-        yield Unread(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
+        yield UnreadSource(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
         return
 
     def from_source(project: str) -> bool:
@@ -199,7 +194,7 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
         options: dict[str, Any] = {"extras": lock.extras, "dependency_groups": groups, "environment": markers or None}
         chosen = list(select(parsed, tags=made, prefer_sdist_predicate=from_source, **options))
     except TypeError:
-        yield Unread(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
+        yield UnreadSource(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
         return
     except Exception as error:  # invalid content, selection or versions ...: pip reports it
         raise UnreadableCallError(f"{lock.path} cannot be used") from error
@@ -223,7 +218,7 @@ def _locked_line(path: str, package: Any, artifact: Any) -> RequirementLine:
 
 
 def _version(filename: str, project: str) -> str:
-    found = links.label(filename, project)
+    found = links.parse_filename(filename, project)
     return found.text if found else ""
 
 
@@ -232,11 +227,11 @@ def _beside(path: str, relative: str) -> str:
     return links.from_path(os.path.join(folder, relative)).url
 
 
-def _document(path: str) -> dict[str, Any] | Unread:
+def _document(path: str) -> dict[str, Any] | UnreadSource:
     import tomllib
 
     data = requirements_files.regular(path)
-    if isinstance(data, Unread):
+    if isinstance(data, UnreadSource):
         return data
     try:
         return tomllib.loads(data.decode())
