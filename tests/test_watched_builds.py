@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -225,9 +224,9 @@ return next(pathlib.Path("target/debug/build").glob("*/out/answer")).read_text()
 @pytest.mark.skipif(not (shutil.which("cargo") and shutil.which("rustc")), reason="Rust is not installed")
 def test_a_variable_that_the_build_script_of_a_crate_reads(lab: Lab) -> None:
     _serve(lab, _CARGO)
-    home = {**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir}  # rustup keeps compilers there; they themselves read nothing
-    sysroot = subprocess.run(["rustc", "--print", "sysroot"], env=home, capture_output=True, text=True, check=True)
-    tools = {"PATH": f"{sysroot.stdout.strip()}/bin:{_TOOLS}", "CARGO_HOME": str(lab.root / "cargo")}
+    # rustup keeps the compilers in the real home, and starts them; they themselves read nothing there.
+    sysroot = lab.run(["rustc", "--print", "sysroot"], PATH=_TOOLS, HOME=pwd.getpwuid(os.getuid()).pw_dir).out.strip()
+    tools = {"PATH": f"{sysroot}/bin:{_TOOLS}", "CARGO_HOME": str(lab.root / "cargo")}
     assert _call(lab, **tools)[:2] == ("no", True)
     assert _call(lab, **tools, WITH_GPU="yes")[:2] == ("yes", True)
     assert _call(lab, **tools)[:2] == ("no", False)
