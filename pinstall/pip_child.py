@@ -370,7 +370,7 @@ def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness |
 
 
 def _print_before(text: str) -> None:
-    """Print *text* together with what pip prints first: ``head`` closes a pipe after the first piece."""
+    """Print *text* in one piece with the first output of pip: ``head`` closes a pipe after one piece."""
     stream: Any = sys.stdout
     write = stream.write
 

@@ -117,7 +117,7 @@ class Pruning(NamedTuple):
 
 
 def pruning(root: str, strays: Iterable[Stray], items: Iterable[Item]) -> Pruning:
-    """Tell what `prune` removes of *strays* and *items*, and of the leftovers of killed calls. Changes nothing.
+    """Plan the removal of *strays*, *items* and the leftovers of killed calls. Changes nothing.
 
     Raises `OSError`.
     """
