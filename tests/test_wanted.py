@@ -40,7 +40,7 @@ def test_two_projects_with_different_pins_settle_after_the_first_time(lab: Lab) 
     index = lab.seeded(_fill)
     first = lab.pinstall(lab.environment(), "-i", index.url, *_ONE)
     assert [line.partition(":")[0] for line in first.said] == [
-        "set aside app-2.0-py3-none-any.whl, demo-2.0.tar.gz, demo-2.0-py3-none-any.whl, six-2.0-py3-none-any.whl and 1 more"
+        "set aside app-2.0-py3-none-any.whl, demo-2.0.tar.gz, demo-2.0-py3-none-any.whl, six-2.0-py3-none-any.whl and 1 more until needed"
     ]
     lab.time_passes()
     first = lab.pinstall(lab.environment(), "-i", index.url, *_TWO)
@@ -125,7 +125,7 @@ def test_each_file_is_listed_with_v_and_what_nobody_wants_any_more_is_set_aside(
     name = "six-2.0-py3-none-any.whl"
     assert done.said == [
         f"set aside {name}: another version is pinned (other-version); six==1.0 (argument)",
-        f"set aside {name}: {WHY}",
+        f"set aside {name} until needed: {WHY}",
     ]
 
 
