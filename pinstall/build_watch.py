@@ -312,7 +312,7 @@ class Watch:
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
                 is_cargos = name == "output" and os.path.basename(os.path.dirname(here)) == "build"
-                if is_cargos or name in ("CMakeCache.txt", "intro-buildoptions.json", "intro-compilers.json"):
+                if is_cargos or name in _LEFT:
                     self.quietly_read(os.path.join(here, name))
 
     def quietly_read(self, path: str) -> None:
@@ -329,6 +329,9 @@ class Watch:
             self.left_path("file", place, "@cargo")
         for place in re.findall(r"^\w+:(?:FILEPATH|PATH)=(/.+)", text, re.MULTILINE):
             self.left_path("place", place, "@cmake")
+        if os.path.basename(path) == "intro-dependencies.json":
+            for place in re.findall(r'"(/[^"]+\.so[^"/]*)"', text):
+                self.left_path("place", place, "@meson")
 
     def left_path(self, kind: str, path: str, by: str) -> None:
         """Note the path of a library or header that another build system has found outside of the build."""
@@ -390,6 +393,8 @@ class Watch:
             self.note("wheel", name)
 
 
+# What CMake and meson write about their findings.
+_LEFT = ("CMakeCache.txt", "intro-buildoptions.json", "intro-compilers.json", "intro-dependencies.json")
 _EVENTS = {
     "open": Watch.see_open,
     "import": Watch.see_import,

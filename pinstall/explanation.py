@@ -281,8 +281,7 @@ def _fate(finding: Finding, prepared: PreparedCache) -> tuple[bool, str]:
             return True, f"pinstall moves it to its store: {verdict.detail} ({verdict.reason})"
         case Hide() as verdict:
             why = f"{verdict.detail} ({verdict.reason})"
-            is_rebuilt = any(hidden is finding for hidden in prepared.plan.hidden)
-            return (True, f"pip builds its own: {why}") if is_rebuilt else (False, f"pip does not use it: {why}")
+            return any(hidden is finding for hidden in prepared.plan.hidden), f"pip does not use it: {why}"
         case Unreadable() as verdict:
             return True, f"pinstall hides it from pip: it could not be checked ({verdict.reason})"
         case Keep():

@@ -43,22 +43,25 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
     if restored:
         act = "would restore" if would else "restored"
         files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
-        yield NOTE, f"{act} {files} to pip's cache: kept in pinstall's store, and needed now; {pins}"
+        yield NOTE, f"{act} {files} to pip's cache: kept in pinstall's store, and perhaps needed now; {pins}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) for the built wheels that pip rebuilds; wheels of unknown origin share one line per detail."""
+    """Yield (level, line) for the built wheels that pip does not see; wheels of unknown origin share one line per detail.
+
+    Only pip decides, later, whether it builds its own or takes a wheel that an index offers.
+    """
     unknown: dict[str, list[str]] = {}
-    act = "would rebuild" if would else "rebuilding"
+    act = "would ignore" if would else "ignoring"
     for finding in findings:
         if not isinstance(finding.verdict, Hide):
             continue
         if finding.verdict.reason == "unproven-build":
             unknown.setdefault(finding.verdict.detail, []).append(finding.entry.filename)
         else:
-            yield WARNING, f"{act} {finding.entry.filename}: {_why(finding.verdict)}; {pinned(finding.pin)}"
+            yield WARNING, f"{act} {finding.entry.filename} in pip's cache: {_why(finding.verdict)}; {pinned(finding.pin)}"
     for detail, filenames in unknown.items():
-        yield WARNING, f"{act} {listed(filenames)} once: {detail} (unproven-build)"
+        yield WARNING, f"{act} {listed(filenames)} in pip's cache: {detail} (unproven-build)"
 
 
 def unseen(finding: Finding, why: str) -> str:

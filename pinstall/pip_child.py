@@ -1,8 +1,8 @@
 """The program of pip's process: run pip as the script ``pip`` does, and report pip's actions to pinstall if pip fails.
 
-It runs in a fork of pinstall's process, or as text after ``-c`` in another interpreter. So it imports the standard library
-only, and uses no syntax that is newer than Python 3.7. The pips that pip starts, for ``--python`` and to install build
-requirements, run under it, too, and report in any case.
+It runs in a fork of pinstall's process, or as text after ``-c`` in another interpreter. Where pip starts another pip (for
+``--python``, and to install build requirements), it runs that one's script. So it imports the standard library only, and uses
+no syntax that is newer than Python 3.7.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 # Names of open descriptors: data that is read from a pipe cannot be read again.
 _STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _LOGIN_NEEDED = (401, 407)
+_RUNNER = "__pip-runner__.py"
+_NESTED = "nested"
 _PATIENCE = 60.0  # seconds that pip waits for an answer of pinstall
-_NESTED = "pinstall-nested"  # marks the command line of another pip that reports
 _STOPPED = (
     "pinstall ended this second run before anything was installed: an index did not answer, and without its pages pip could "
     "take another project of the same name from another index"
@@ -47,11 +48,12 @@ class Witness:
         self.opened_files: set[str] = set()
         self.written_files: set[str] = set()
         self.silent_hosts: set[str] = set()
+        self.login_hosts: set[str] = set()
         self.lost_urls: set[str] = set()
         self.created_dist_infos: set[str] = set()
         self.moved: set[str] = set()
-        self.asked_user = self.login_needed = self.read_a_pipe = self.started_pip = self.stopped = False
-        self.nested_pips = 0  # those that should report
+        self.asked_user = self.read_a_pipe = self.stopped = False
+        self.started_pips = 0
         self.build_seconds = 0.0
         self.since: float | None = None
         self.pid = os.getpid()
@@ -129,14 +131,11 @@ class Witness:
                 self.guard(target)
 
     def see_process(self, arguments: Any) -> None:
-        """Record that pip starts a process: a build step, or another pip."""
+        """Record that pip starts a process: a build step, or another pip, which reports for itself."""
         self.end_step()
-        if _NESTED in arguments:
-            self.nested_pips += 1
-            return
         text = " ".join(map(str, arguments)) if isinstance(arguments, (list, tuple)) else str(arguments)
-        if "__pip-runner__" in text:
-            self.started_pip = True
+        if _RUNNER in text:
+            self.started_pips += 1
         if "_in_process.py" in text or "setup.py" in text:
             self.guard("")
             self.since = time.monotonic()
@@ -157,7 +156,8 @@ class Witness:
     def hear(self, connection: Any, status: int) -> None:
         """Record an answer. A 404 counts as one: by it, an index says that it does not have the project."""
         self.silent_hosts.discard(_host(connection.host, connection.port))
-        self.login_needed = self.login_needed or status in _LOGIN_NEEDED
+        if status in _LOGIN_NEEDED:
+            self.login_hosts.add(_host(connection.host, connection.port))
         if status < 400 or status == 404:
             self.lost_urls.discard(getattr(connection, "pinstall_url", ""))
 
@@ -170,7 +170,7 @@ class Witness:
             raise OSError(_STOPPED)
 
     def tell(self, descriptor: int, end: bytes = b"") -> None:
-        """Write the record to *descriptor*, as JSON and *end*."""
+        """Write the record to *descriptor*, as JSON, followed by *end*."""
         import json
 
         if os.getpid() != self.pid:
@@ -178,11 +178,10 @@ class Witness:
         self.end_step()
         found: dict[str, Any] = {
             name: sorted(getattr(self, name))
-            for name in ("opened_files", "written_files", "silent_hosts", "lost_urls", "created_dist_infos")
+            for name in ("opened_files", "written_files", "silent_hosts", "login_hosts", "lost_urls", "created_dist_infos")
         }
         found.update(
-            (name, getattr(self, name))
-            for name in ("asked_user", "login_needed", "read_a_pipe", "started_pip", "stopped", "build_seconds", "nested_pips")
+            (name, getattr(self, name)) for name in ("asked_user", "read_a_pipe", "started_pips", "stopped", "build_seconds")
         )
         data = json.dumps(found).encode() + end
         while data:
@@ -211,34 +210,58 @@ def watch_builds(folder: str, runner: str) -> None:
     subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
 
 
-def watch_pips(parent: _Parent, program_path: str, orders: dict[str, Any]) -> None:
-    """Have the pips that pip starts run this program, at *program_path*, under the same *orders*."""
+def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
+    """Have each pip that this one starts run under a witness, too: *program* is the path of this file.
+
+    It reports a line to the *parent*. This process waits for it, so that the lines do not mix.
+    """
     import json
     import subprocess
 
     begin: Any = subprocess.Popen.__init__
+    kept = {name: orders[name] for name in ("cache", "known_failures", "asks", "program")}
 
     def __init__(process: Any, args: Any, *more: Any, **named: Any) -> None:  # noqa: N807 (it replaces that of Popen)
-        with suppress(Exception):  # this pip runs unwatched
-            at = _script_of_pip(args)
-            if at and named.get("close_fds", True):
-                with open(program_path, encoding="utf-8") as file:
-                    program = file.read()
-                named["pass_fds"] = (*named.get("pass_fds", ()), parent.tell, parent.relay())
-                ends = map(str, named["pass_fds"][-2:])
-                args = [*args[:at], "-c", program, _NESTED, *ends, json.dumps(orders), *args[at:]]
+        with suppress(Exception):  # that pip runs unwatched
+            at = next(at for at, word in enumerate(args) if os.path.basename(word) == _RUNNER)
+            at -= 2 if args[at - 1] == "pip" else 0  # the runner that watches builds, and its mode
+            ends = {"tell": parent.tell, "answers": parent.relay()}
+            args = [*args[:at], program, _NESTED, json.dumps({**kept, **ends}), *args[at:]]
+            named["pass_fds"] = (*named.get("pass_fds", ()), *ends.values())
         begin(process, args, *more, **named)
 
     subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
 
 
-def _script_of_pip(args: Any) -> int:
-    """Return the place of the script in the command line of another pip; 0 if it is no such command line."""
-    names = [os.path.basename(str(one)) for one in args] if isinstance(args, (list, tuple)) else []
-    if "__pip-runner__.py" not in names[1:4]:
-        return 0
-    at = names.index("__pip-runner__.py")
-    return at - 2 if names[at - 2 : at] == ["run.py", "pip"] else at  # the runner of build steps comes first
+def _be_nested(told: str, words: list[str]) -> None:
+    """Run the script *words* of another pip as if Python had been started with it; report its use of the cache.
+
+    *told* are the orders of `watch_pips`.
+    """
+    import json
+    import types
+
+    orders, script = json.loads(told), words[0]
+    parent = _Parent(orders["answers"], orders["tell"])
+    sys.argv[:] = words
+    if hasattr(sys, "orig_argv"):
+        del sys.orig_argv[-len(words) - 3 : -len(words)]
+    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        sys.path[0] = os.path.dirname(os.path.realpath(script))
+    main_module = types.ModuleType("__main__")
+    main_module.__dict__.update(__file__=script, __cached__=None, __builtins__=sys.modules["builtins"])
+    sys.modules["__main__"] = main_module
+    with open(script, "rb") as file:
+        code = compile(file.read(), script, "exec", dont_inherit=True)
+    witness = None
+    if hasattr(sys, "addaudithook"):
+        watch_pips(parent, orders["program"], orders)
+        witness = _witness(orders, parent)
+    try:
+        exec(code, main_module.__dict__)  # noqa: S102 (that is its purpose)
+    finally:
+        if witness:
+            witness.tell(orders["tell"], b"\n")
 
 
 def _host(host: Any, port: Any) -> str:
@@ -272,22 +295,25 @@ class _Parent:
     def __init__(self, go: int, tell: int) -> None:
         import _thread
 
+        for descriptor in (go, tell):
+            os.set_inheritable(descriptor, False)
         self.go, self.tell = go, tell
         self.answered = _thread.allocate_lock()
         self.answered.acquire()
-        self.passing = -1  # the pipe to another pip, which asks in place of this one
+        self.relayed: tuple[int, ...] = ()  # a pipe to a pip that this one has started, which asks in its place
+        _thread.start_new_thread(self.follow, ())
 
     def relay(self) -> int:
-        """Pass the answers on to another pip from now on; return the descriptor from which it reads them."""
-        self.stop_relay()
-        reading, self.passing = os.pipe()
-        return reading
+        """Pass answers on to another pip, until this one asks again; return the descriptor from which the other reads them."""
+        self.end_relay()
+        self.relayed = os.pipe()
+        return self.relayed[0]
 
-    def stop_relay(self) -> None:
-        """Stop passing answers on. The other pip has ended."""
-        if self.passing >= 0:
-            os.close(self.passing)
-            self.passing = -1
+    def end_relay(self) -> None:
+        """Keep answers from now on: the other pip has ended."""
+        pipe, self.relayed = self.relayed, ()
+        for descriptor in pipe:
+            os.close(descriptor)
 
     def follow(self) -> None:
         """End pip as if it had been killed when pinstall is killed: then nobody has the descriptor open any more.
@@ -295,11 +321,10 @@ class _Parent:
         Otherwise pip would continue unnoticed, in a view that the next call may remove as a leftover.
         """
         while os.read(self.go, 1):
-            if self.passing >= 0:
-                with suppress(OSError):
-                    os.write(self.passing, b"\n")
-            else:
-                with suppress(RuntimeError):  # pip has stopped waiting
+            with suppress(RuntimeError, OSError):  # pip has stopped waiting
+                if self.relayed:
+                    os.write(self.relayed[1], b"\n")
+                else:
                     self.answered.release()
         os._exit(137)
 
@@ -307,7 +332,7 @@ class _Parent:
         """Ask about *folder*, and wait for the answer; return whether it came."""
         import json
 
-        self.stop_relay()
+        self.end_relay()
         os.write(self.tell, json.dumps(folder).encode() + b"\n")
         return self.answered.acquire(True, _PATIENCE)
 
@@ -343,7 +368,6 @@ def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness |
     """Take the orders and follow them, up to the run of pip; return the descriptor of the report, and the witness, if any."""
     # Like the script "pip", import from the folder of scripts first, and not from the current folder.
     sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
-    import _thread
     import json
 
     go, tell = _descriptor(reading, os.O_RDONLY), _descriptor(telling, os.O_WRONLY)
@@ -356,21 +380,21 @@ def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness |
         os._exit(130)
     orders = json.loads(told.decode())
     parent = _Parent(go, tell)
-    _thread.start_new_thread(parent.follow, ())
     os.environ.update(orders["variables"])
     sys.argv[:] = ["pip"] + orders["arguments"]
     if orders["preface"] and sys.stdout is not None:
         _print_before(orders["preface"])
-    if orders["cache"] and orders["program"]:
-        watch_pips(parent, orders["program"], {**orders, "variables": {}, "arguments": []})
+    is_watched = orders["cache"] and hasattr(sys, "addaudithook")
+    if is_watched and sys.platform != "win32":  # there, no descriptor is passed on by its number
+        watch_pips(parent, orders["program"], orders)
     if orders["notes"]:
         with suppress(Exception):  # builds run unwatched
             watch_builds(*orders["notes"])
-    return tell, _witness(orders, parent)
+    return tell, _witness(orders, parent) if is_watched else None
 
 
 def _print_before(text: str) -> None:
-    """Print *text* in one piece with the first output of pip: ``head`` closes a pipe after one piece."""
+    """Print *text* together with the first output of pip: ``head`` closes a pipe after the first piece."""
     stream: Any = sys.stdout
     write = stream.write
 
@@ -381,34 +405,10 @@ def _print_before(text: str) -> None:
     stream.write = write_both
 
 
-def _witness(orders: dict[str, Any], parent: _Parent) -> Witness | None:
-    if not orders["cache"] or not hasattr(sys, "addaudithook"):
-        return None
+def _witness(orders: dict[str, Any], parent: _Parent) -> Witness:
     witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
     witness.start()
     return witness
-
-
-def be_nested(tell: int, answers: int, orders: dict[str, Any], argv: list[str]) -> None:
-    """Run the script *argv* of another pip as Python would, and report to the descriptor *tell* at its end."""
-    import _thread
-    import runpy
-
-    for descriptor in (tell, answers):
-        os.set_inheritable(descriptor, False)
-    parent = _Parent(answers, tell)
-    _thread.start_new_thread(parent.follow, ())
-    if sys.path[:1] == [""]:
-        sys.path[0] = os.path.dirname(argv[0])
-    sys.argv[:] = argv
-    if orders["cache"] and orders["program"]:
-        watch_pips(parent, orders["program"], orders)
-    witness = _witness(orders, parent)
-    try:
-        runpy.run_path(argv[0], run_name="__main__")
-    finally:
-        if witness:
-            witness.tell(tell, b"\n")
 
 
 def _run() -> None:
@@ -489,7 +489,7 @@ def _leave(end: BaseException) -> None:
 
 
 def _without_our_frame(failed: Any) -> Any:
-    """Return what is to be shown of a function of atexit that failed."""
+    """Return the failure of a function of atexit without the frame of this module in its traceback."""
     trace = failed.exc_traceback
     if trace is None or trace.tb_frame.f_code is not _leave.__code__:
         return failed
@@ -512,10 +512,7 @@ def _is_special() -> bool:
     )
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == _NESTED:
-        import json
-
-        be_nested(int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4]), sys.argv[5:])
-    else:
-        main(sys.argv[1], sys.argv[2], early=sys.argv[3] == "early", unblocks=sys.argv[4:] == ["unblock"])
+if __name__ == "__main__" and sys.argv[1] == _NESTED:
+    _be_nested(sys.argv[2], sys.argv[3:])
+elif __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], early=sys.argv[3] == "early", unblocks=sys.argv[4:] == ["unblock"])

@@ -1,6 +1,6 @@
 """Run pip as a child process that inherits everything from pinstall, and return its exit status.
 
-Imports the standard library only.
+Imports the standard library and the exit statuses only.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Observation(NamedTuple):
     - ``opened_files``: the paths of the cache files that pip read before it wrote them.
     - ``written_files``: the paths of the cache files that pip wrote.
     - ``silent_hosts``: the hosts (host:port) that did not answer.
+    - ``login_hosts``: the hosts that required a login.
     - ``lost_urls``: the URLs for which pip got no answer, or an error.
     - ``created_dist_infos``: the ``.dist-info`` folders that pip created.
     - ``asked_user``: pip asked the user a question.
-    - ``login_needed``: a server required a login.
     - ``read_a_pipe``: pip read a pipe or standard input by name.
-    - ``started_pip``: pip started another pip, which did not report. Else its actions are part of this record.
+    - ``started_pip``: pip started another pip, whose actions are unknown (on Windows, and where it was killed).
     - ``stopped``: the guard ended pip before it installed anything.
     - ``build_seconds``: the seconds that build steps took.
     """
@@ -62,10 +62,10 @@ class Observation(NamedTuple):
     opened_files: frozenset[str] = frozenset()
     written_files: frozenset[str] = frozenset()
     silent_hosts: frozenset[str] = frozenset()
+    login_hosts: frozenset[str] = frozenset()
     lost_urls: frozenset[str] = frozenset()
     created_dist_infos: frozenset[str] = frozenset()
     asked_user: bool = False
-    login_needed: bool = False
     read_a_pipe: bool = False
     started_pip: bool = False
     stopped: bool = False
@@ -93,16 +93,10 @@ class Watch(NamedTuple):
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
         asks = self.check_folder is not _check_nothing and sys.platform != "win32"  # there, the report is read at the end
-        here = os.path.dirname(__file__)
-        notes = [self.notes_folder, os.path.join(here, "build_watch.py")] if self.notes_folder else []
-        program = os.path.join(here, "pip_child.py") if sys.platform != "win32" else ""  # no descriptors are inherited there
-        return {
-            "cache": self.cache_folder,
-            "known_failures": self.known_failures,
-            "asks": asks,
-            "notes": notes,
-            "program": program,
-        }
+        runner, program = (os.path.join(os.path.dirname(__file__), name) for name in ("build_watch.py", "pip_child.py"))
+        notes = [self.notes_folder, runner] if self.notes_folder else []
+        watched = {"cache": self.cache_folder, "known_failures": self.known_failures, "program": program}
+        return {**watched, "asks": asks, "notes": notes}
 
 
 class Pip:
@@ -218,7 +212,7 @@ class _Listener:
 
     def __init__(self, report_reader: int, alarm: int) -> None:
         self.data = b""
-        self.nested: list[dict[str, Any]] = []  # the reports of the pips that pip has started
+        self.nested: list[dict[str, Any]] = []
         self._report_reader, self._alarm, self._pause = report_reader, alarm, 1.0
 
     def wait(self, seconds: float | None = None) -> None:
@@ -240,15 +234,15 @@ class _Listener:
     def questions(self) -> Iterator[str]:
         """Yield the questions that the child has asked since the last call: each is a line, before its report.
 
-        The other lines are the reports of the pips that it has started.
+        Lines of pips that it started are their reports.
         """
         while b"\n" in self.data:
             line, _, self.data = self.data.partition(b"\n")
-            message = json.loads(line)
-            if isinstance(message, dict):
-                self.nested.append(message)
+            told = json.loads(line)
+            if isinstance(told, dict):
+                self.nested.append(told)
             else:
-                yield message
+                yield told
 
     def _read_to_the_end(self) -> None:  # pragma: no cover (Windows)
         while self._report_reader >= 0 and (chunk := os.read(self._report_reader, 1 << 16)):
@@ -276,15 +270,14 @@ def _listening_to(report_reader: int) -> Iterator[_Listener]:
             os.close(descriptor)
 
 
-def _observation(data: bytes, nested: Sequence[dict[str, Any]] = ()) -> Observation | None:
-    """Parse the child's report, and add those of the pips that it has started; None if it sent none."""
+def _observation(data: bytes, nested: Sequence[Mapping[str, Any]]) -> Observation | None:
+    """Parse the child's report, and add the *nested* ones, of pips that it started; None if it sent none."""
     try:
         found = json.loads(data)
     except ValueError:
         return None
     if not isinstance(found, dict):
         return None
-    started = sum(report.pop("nested_pips", 0) for report in (found, *nested))
     fields: dict[str, Any] = {}
     for name, value in found.items():
         values = [value, *(report[name] for report in nested)]
@@ -292,7 +285,7 @@ def _observation(data: bytes, nested: Sequence[dict[str, Any]] = ()) -> Observat
             fields[name] = frozenset().union(*values)
         else:
             fields[name] = any(values) if isinstance(value, bool) else sum(values)
-    return Observation(**fields)._replace(started_pip=fields["started_pip"] or started > len(nested))
+    return Observation(started_pip=fields.pop("started_pips", 0) > len(nested), **fields)
 
 
 class _Child(Protocol):

@@ -1,4 +1,4 @@
-"""The settings of pinstall: every ``PINSTALL_*`` variable, its default, and what is wrong with its value.
+"""The settings of pinstall: every ``PINSTALL_*`` variable, its default, and the faults of its value.
 
 No other module reads one of them. Imports the standard library only, because `cli` needs the policy in any case.
 """

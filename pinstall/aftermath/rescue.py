@@ -78,10 +78,11 @@ class Rescue:
 
     def forbidden(self) -> str:
         """Return why pip must not run again, as a text for the user; "" if it may."""
-        first, call, redirected = self.first, self._cache.call, any(map(self.survey.is_redirect, self.survey.used.old))
+        first, call = self.first, self._cache.call
+        silent = [host for host in sorted(first.silent_hosts) if not self._may_be_outdated(host)]
         reasons = (
             (first.asked_user, "it asked a question, and would ask it again"),
-            (first.login_needed, "a server asks for a login"),
+            (not all(map(self._may_be_outdated, first.login_hosts)), "a server asks for a login"),
             (
                 first.read_a_pipe or any(unread.once for unread in call.unread),
                 "it read a pipe, which can be read only once",
@@ -89,9 +90,13 @@ class Rescue:
             (call.values.get("json_report_file") in _STDOUT, "standard output would contain two reports"),
             (call.values.get("output_file") in _STDOUT, "standard output would contain two lock files"),
             (first.build_seconds > _LONG_BUILDS, f"its builds took {first.build_seconds:.0f} s, and would start over"),
-            (first.silent_hosts and not redirected, f"{', '.join(sorted(first.silent_hosts))} did not answer"),
+            (silent, f"{', '.join(silent)} did not answer"),
         )
         return next((why for applies, why in reasons if applies), "")
+
+    def _may_be_outdated(self, host: str) -> bool:
+        """Return whether an old redirect, or an old page, may have led pip to a *host* that the call does not name."""
+        return any(map(self.survey.is_redirect, self.survey.used.old)) or host in self.survey.old_hosts
 
     @property
     def is_too_long(self) -> bool:
@@ -184,7 +189,7 @@ class Rescue:
         return tuple(map(entries.stamp, self.survey.entry(key).paths))
 
     def _received_survey(self, folder: str) -> Survey:
-        """Survey the view in *folder*, as after a run that received what is new in it."""
+        """Survey the view in *folder*, as after a run that received its new entries."""
         layout = self._cache.http.layout
         paths = (os.path.join(folder, path) for key in self._received for path in keys.http_paths(key, layout))
         return Survey(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pinstall import environment, exit_status, messages, settings, terminal
 from pinstall.cache_tool import arguments as command_line
-from pinstall.cache_tool import display, inventory, removal, restore, show, tables, verify
+from pinstall.cache_tool import copies, display, inventory, removal, restore, show, tables, verify
 from pinstall.cache_tool.patterns import matches
 from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
@@ -342,15 +342,19 @@ def _prune(arguments: argparse.Namespace) -> int:
     now = http_entries.now()
     limit = arguments.older_than
     items = [item for item in found.items if limit is not None and now - item.used > limit]
+    copied = [item for item in copies.older(found.items, now) if item not in items]
     strays = removal.unused(found.strays, now)
+    items += copied
     planned = removal.pruning(target.root, strays, items)
     if arguments.dry_run:
         print("".join(f"would remove: {line}\n" for line in display.doomed(planned.strays, planned.items)), end="")
     for reason in sorted({stray.reason for stray in planned.strays}):
         alike = [stray for stray in planned.strays if stray.reason == reason]
         print(f"not usable by pip: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
-    if planned.items:
-        print(f"not used for that long: {_count_and_size(planned.items)}")
+    if copied:
+        print(f"older copies of a file that came from several URLs: {_count_and_size(copied)}")
+    if unused := [item for item in planned.items if item not in copied]:
+        print(f"not used for that long: {_count_and_size(unused)}")
     if arguments.dry_run:
         for line in planned.stayed:
             _warn(f"not removed: {line}")

@@ -81,7 +81,7 @@ def merged(items: Sequence[Item]) -> list[Item]:
 
 
 def _place(item: Item) -> tuple[str, ...]:
-    """Return the key that an entry has both in the store and in pip's own folder."""
+    """Return a key that an entry has both in the store and in pip's own folder."""
     entry = item.entry
     return (entry.wheel_key, entry.filename) if isinstance(entry, BuiltWheel) else (entry.layout.folder, entry.key)
 

@@ -117,7 +117,7 @@ class Pruning(NamedTuple):
 
 
 def pruning(root: str, strays: Iterable[Stray], items: Iterable[Item]) -> Pruning:
-    """Plan the removal of *strays*, *items* and the leftovers of killed calls. Changes nothing.
+    """List the files and folders that `prune` removes: *strays*, *items*, leftovers of killed calls. Changes nothing.
 
     Raises `OSError`.
     """
