@@ -337,38 +337,18 @@ class _Parent:
         return self.answered.acquire(True, _PATIENCE)
 
 
-def main(reading: str, telling: str, *, early: bool) -> None:
+def main(reading: str, telling: str, *, early: bool, unblocks: bool = False) -> None:
     """Run pip as ordered by one line of JSON from the descriptor *reading*; if pip fails, report to the descriptor *telling*.
 
-    If *early*, import pip before that line arrives. The imports take most of pip's time, and so run on another core.
+    If *early*, import pip before that line arrives. The imports take most of pip's time, and so run on another core. If
+    *unblocks*, take interrupts from now on, which end the process quietly until pip runs.
     """
-    # Like the script "pip", import from the folder of scripts first, and not from the current folder.
-    sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
-    import json
-
     try:
-        go, tell = _descriptor(reading, os.O_RDONLY), _descriptor(telling, os.O_WRONLY)
-        _collect_rarely()
-        if early:
-            _import_until(go)
-        with open(go, "rb", closefd=False) as file:
-            told = file.readline()
-        if not told.endswith(b"\n"):
-            os._exit(130)
-        orders = json.loads(told.decode())
+        if unblocks:
+            _unblock_interrupts()
+        tell, witness = _prepare(reading, telling, early=early)
     except KeyboardInterrupt:
         os._exit(130)
-
-    parent = _Parent(go, tell)
-    os.environ.update(orders["variables"])
-    sys.argv[:] = ["pip"] + orders["arguments"]
-    is_watched = orders["cache"] and hasattr(sys, "addaudithook")
-    if is_watched and sys.platform != "win32":  # there, no descriptor is passed on by its number
-        watch_pips(parent, orders["program"], orders)
-    if orders["notes"]:
-        with suppress(Exception):  # builds run unwatched
-            watch_builds(*orders["notes"])
-    witness = _witness(orders, parent) if is_watched else None
     try:
         _run()
     except BaseException as end:
@@ -376,6 +356,53 @@ def main(reading: str, telling: str, *, early: bool) -> None:
             witness.tell(tell)
         _leave(end)
         raise
+
+
+def _unblock_interrupts() -> None:
+    import signal
+
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness | None]:
+    """Take the orders and follow them, up to the run of pip; return the descriptor of the report, and the witness, if any."""
+    # Like the script "pip", import from the folder of scripts first, and not from the current folder.
+    sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
+    import json
+
+    go, tell = _descriptor(reading, os.O_RDONLY), _descriptor(telling, os.O_WRONLY)
+    _collect_rarely()
+    if early:
+        _import_until(go)
+    with open(go, "rb", closefd=False) as file:
+        told = file.readline()
+    if not told.endswith(b"\n"):
+        os._exit(130)
+    orders = json.loads(told.decode())
+    parent = _Parent(go, tell)
+    os.environ.update(orders["variables"])
+    sys.argv[:] = ["pip"] + orders["arguments"]
+    if orders["preface"] and sys.stdout is not None:
+        _print_before(orders["preface"])
+    is_watched = orders["cache"] and hasattr(sys, "addaudithook")
+    if is_watched and sys.platform != "win32":  # there, no descriptor is passed on by its number
+        watch_pips(parent, orders["program"], orders)
+    if orders["notes"]:
+        with suppress(Exception):  # builds run unwatched
+            watch_builds(*orders["notes"])
+    return tell, _witness(orders, parent) if is_watched else None
+
+
+def _print_before(text: str) -> None:
+    """Print *text* together with the first output of pip: ``head`` closes a pipe after the first piece."""
+    stream: Any = sys.stdout
+    write = stream.write
+
+    def write_both(data: str) -> int:
+        del stream.write
+        return int(write(text + data))
+
+    stream.write = write_both
 
 
 def _witness(orders: dict[str, Any], parent: _Parent) -> Witness:
@@ -462,7 +489,7 @@ def _leave(end: BaseException) -> None:
 
 
 def _without_our_frame(failed: Any) -> Any:
-    """Return what is to be shown of a function of atexit that failed."""
+    """Return the failure of a function of atexit without the frame of this module in its traceback."""
     trace = failed.exc_traceback
     if trace is None or trace.tb_frame.f_code is not _leave.__code__:
         return failed
@@ -488,4 +515,4 @@ def _is_special() -> bool:
 if __name__ == "__main__" and sys.argv[1] == _NESTED:
     _be_nested(sys.argv[2], sys.argv[3:])
 elif __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], early=sys.argv[3:] == ["early"])
+    main(sys.argv[1], sys.argv[2], early=sys.argv[3] == "early", unblocks=sys.argv[4:] == ["unblock"])

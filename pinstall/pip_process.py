@@ -1,6 +1,6 @@
 """Run pip as a child process that inherits everything from pinstall, and return its exit status.
 
-Imports the standard library only.
+Imports the standard library and the exit statuses only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
+from pinstall import exit_status
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-COULD_NOT_START = 92
 _LARGEST_STATUS = 0x7FFFFFFF
 
 
@@ -139,9 +140,10 @@ class Pip:
             self._say(
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
             )
-            return COULD_NOT_START
+            return exit_status.COULD_NOT_START
         watch = watch or Watch()
-        orders = {"arguments": command.argv, "variables": dict(command.variables), **watch.orders()}
+        orders = {"arguments": command.argv, "variables": dict(command.variables), "preface": command.preface}
+        orders |= watch.orders()
         with self._passing_signals_to(self._child), _listening_to(self._report_reader) as listener:
             orders_pipe = open(self._orders_writer, "wb")  # noqa: SIM115 (open until pip has ended)
             with suppress(BrokenPipeError):
@@ -162,6 +164,11 @@ class Pip:
                 orders_pipe.close()
         self.observation = _observation(listener.data, listener.nested)
         return 128 - status if status < 0 else status
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there is a process that becomes pip."""
+        return self._child is not None
 
     @property
     def is_alone(self) -> bool:
@@ -323,6 +330,7 @@ def _be_pip(orders_reader: int, report_writer: int) -> NoReturn:
     sys.argv[:] = ["-c"]
     # pinstall silences unraisable errors (see `cli.main`); those of pip must be shown.
     sys.excepthook, sys.unraisablehook = partial(_show_from, pip_child.__file__), sys.__unraisablehook__
+    raise_if_interrupted()
     pip_child.main(str(orders_reader), str(report_writer), early=True)
     sys.exit()
 
@@ -341,15 +349,38 @@ def _can_fork(runner: str) -> bool:
     return sys.platform == "linux" and runner == sys.executable and threading.active_count() == 1
 
 
+def end_if_interrupted() -> None:
+    """End this process quietly by Ctrl-C from now on, until `raise_if_interrupted`: nothing has begun yet."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def raise_if_interrupted() -> None:
+    """Have Ctrl-C raise `KeyboardInterrupt` again, if `end_if_interrupted` has changed that."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(_number: int, _frame: Any) -> NoReturn:
+    os._exit(exit_status.INTERRUPTED)
+
+
 def _spawned(runner: str, orders_reader: int, report_writer: int, *, early: bool) -> subprocess.Popen[bytes]:
     """Start `pip_child` in the interpreter *runner*."""
     for descriptor in (orders_reader, report_writer):
         os.set_inheritable(descriptor, True)
     options = _interpreter_options() if runner == sys.executable else []
     ends = [str(_as_inherited(descriptor)) for descriptor in (orders_reader, report_writer)]
-    command = [runner, *options, "-c", _program(), *ends, *(["early"] if early else [])]
+    command = [runner, *options, "-c", _program(), *ends, "early" if early else "late"]
     # pip needs the descriptors that pinstall inherited (``-r /dev/fd/63``). Those that pinstall opened are not inheritable.
-    return subprocess.Popen(command, close_fds=False)
+    if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover (Windows)
+        return subprocess.Popen(command, close_fds=False)
+    # An interrupt waits until the child can end quietly: Python's start would end with a traceback.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        return subprocess.Popen([*command, *(["unblock"] if signal.SIGINT not in before else [])], close_fds=False)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _program() -> str:
@@ -413,6 +444,7 @@ class PipCommand(NamedTuple):
     """A command line of pip: its ``options``, its ``command`` and the ``arguments`` of that.
 
     ``variables`` are set for pip, and reach the pips that it starts, too. ``pip_version`` is empty if it is unknown.
+    pip's process prints the ``preface`` before pip's own output.
     """
 
     arguments: list[str]
@@ -420,6 +452,7 @@ class PipCommand(NamedTuple):
     variables: Mapping[str, str] = {}
     command: str = "install"
     options: tuple[str, ...] = ()
+    preface: str = ""
 
     @property
     def argv(self) -> list[str]:

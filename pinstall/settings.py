@@ -1,4 +1,4 @@
-"""The settings of pinstall: every ``PINSTALL_*`` variable, its default, and what is wrong with its value.
+"""The settings of pinstall: every ``PINSTALL_*`` variable, its default, and the faults of its value.
 
 No other module reads one of them. Imports the standard library only, because `cli` needs the policy in any case.
 """
@@ -88,6 +88,12 @@ def read(environ: Mapping[str, str]) -> Settings:
     )
 
 
+def store_size_text(environ: Mapping[str, str]) -> str:
+    """Return the limit of the store as the user has written it, or the default."""
+    text = environ.get("PINSTALL_STORE_SIZE", "")
+    return DEFAULTS["PINSTALL_STORE_SIZE"] if _size(text) is None else text
+
+
 def are_set(environ: Mapping[str, str]) -> list[str]:
     """Return the names of all variables that begin as pinstall's settings do, known or not, sorted."""
     return sorted(name for name in environ if name.startswith("PINSTALL_"))
@@ -96,12 +102,23 @@ def are_set(environ: Mapping[str, str]) -> list[str]:
 def _invalid(found: Mapping[str, str]) -> Iterator[InvalidSetting]:
     if (policy := found["PINSTALL_POLICY"]) not in _POLICIES:
         yield InvalidSetting("PINSTALL_POLICY", policy, "evict, report or off", "report")
+    for name in ("PINSTALL_KEEP_VERSIONS", "PINSTALL_WATCH_BUILDS"):
+        if not _is_switch(found[name]):
+            yield InvalidSetting(name, found[name], "1 or 0", "1")
     for name, expected, parse in (
         ("PINSTALL_STORE_SIZE", "e.g. 500M", _size),
         ("PINSTALL_LOCK_TIMEOUT", "seconds, e.g. 60", _seconds),
     ):
         if parse(found[name]) is None:
             yield InvalidSetting(name, found[name], expected, DEFAULTS[name])
+
+
+def _is_switch(text: str) -> bool:
+    if text in ("", "0", "1"):
+        return True
+    from pinstall.invocation.pip_config import is_false, is_true
+
+    return is_true(text) or is_false(text)
 
 
 def _is_true(text: str) -> bool:

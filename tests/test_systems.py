@@ -105,15 +105,16 @@ def linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, s
 @pytest.mark.parametrize("is_gone", [False, True])
 def test_hard_links_of_a_view_are_not_taken_for_builds(linked: tuple[str, str, str], *, is_gone: bool) -> None:
     root, content, shown = linked
-    assert list(view.left(root, _NAME)) == []
+    folder = os.path.join(root, "pinstall", "views", _NAME)
+    assert list(view.left(root, folder)) == []
     if is_gone:
         os.unlink(content)
-    assert list(view.built(root, _NAME)) == []
-    view.forget_gone(os.path.join(root, "pinstall", "views", _NAME))
+    assert list(view.built(folder)) == []
+    view.forget_gone(folder)
     assert os.path.exists(shown) != is_gone
     kept = None if is_gone else Path(content).read_bytes()
     made = wheel(Path(shown).parent, "demo", "1.0", "built by pip")  # pip replaces what it found
-    assert list(view.built(root, _NAME)) == [(_KEY, str(made))]
+    assert list(view.built(folder)) == [(_KEY, str(made))]
     assert is_gone or Path(content).read_bytes() == kept, "pip writes into the file that it replaces"
 
 
@@ -211,7 +212,7 @@ def test_windows_commands_and_paths_keep_their_backslashes(monkeypatch: pytest.M
     with monkeypatch.context() as patched:
         patched.setattr(os, "name", "nt")
         words = build_record._words('"C:\\Program Files\\LLVM\\bin\\clang-cl.exe" /O2')
-        advice = repair_advice._quoted(["C:\\Program Files\\python.exe", "-m", "pip"])
+        advice = repair_advice.quoted(["C:\\Program Files\\python.exe", "-m", "pip"])
         shared = links.to_path("file://server/share/demo-1.0.zip")
         patched.setattr(os, "path", ntpath)
         patched.setattr(os, "getcwd", lambda: "C:\\project")

@@ -189,7 +189,7 @@ class Rescue:
         return tuple(map(entries.stamp, self.survey.entry(key).paths))
 
     def _received_survey(self, folder: str) -> Survey:
-        """Survey the view in *folder*, as after a run that received what is new in it."""
+        """Survey the view in *folder*, as after a run that received its new entries."""
         layout = self._cache.http.layout
         paths = (os.path.join(folder, path) for key in self._received for path in keys.http_paths(key, layout))
         return Survey(

@@ -12,7 +12,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 from pinstall import terminal
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pinstall.model.links import Link, ParsedFilename
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import HttpEntry
-    from pinstall.pip_cache.http_entries import Response
+    from pinstall.pip_cache.http_entries import Head
     from pinstall.pip_cache.index_pages import IndexFile
     from pinstall.pip_cache.keys import Layout
     from pinstall.pip_cache.locator import Cache
@@ -130,8 +130,8 @@ class Survey:
 
     def is_redirect(self, key: str) -> bool:
         """Return whether an entry is a permanent redirect, which pip follows without asking the server again."""
-        response = self._response(key)
-        return response is not None and response.status in http_entries.PERMANENT
+        head = self._head(key)
+        return head is not None and head.response.status in http_entries.PERMANENT
 
     @property
     def old_hosts(self) -> set[str]:
@@ -173,10 +173,10 @@ class Survey:
 
     def _read_page(self, key: str) -> bool:
         """Add the claims of an index page; return False if the entry *key* is not an index page."""
-        response = self._response(key)
-        if response is None or not is_page(response):
+        head = self._head(key)
+        if head is None or not is_page(head.response):
             return False
-        offers = self.offers(key)
+        offers = self._offers(key, head)
         project = next((name for offer in offers if (name := links.project_of(offer.filename))), "")
         self._projects[key] = project
         base = self._own_url(key, project) if project else ""
@@ -184,18 +184,21 @@ class Survey:
             self._add_offer(offer if offer.base else offer._replace(base=base), project, recent=key in self.used.new)
         return True
 
-    def _response(self, key: str) -> Response | None:
-        head = http_entries.read_head(self.entry(key).paths[0])
-        return head.response if head else None
+    def _head(self, key: str) -> Head | None:
+        return http_entries.read_head(self.entry(key).paths[0])
 
     def offers(self, key: str) -> list[IndexFile]:
         """Return the files that a cached page lists; an empty list if it cannot be read."""
-        entry, response = self._content(key), self._response(key)
-        if entry is None or response is None:
+        head = self._head(key)
+        return self._offers(key, head) if head else []
+
+    def _offers(self, key: str, head: Head) -> list[IndexFile]:
+        entry = self._content(key, head)
+        if entry is None:
             return []
         try:
             with entries.open_content(entry) as file:
-                return index_pages.parse(file.read(index_pages.LARGEST + 1), response.headers, "")
+                return index_pages.parse(file.read(index_pages.LARGEST + 1), head.response.headers, "")
         except Exception as error:  # noqa: BLE001 (a library's error for one page must not end the call)
             foreign_data.reason(error)
             return []
@@ -277,10 +280,9 @@ class Survey:
         except Exception:  # noqa: BLE001 (if a library fails on an entry, the entry is not vouched for)
             return False
 
-    def _content(self, key: str) -> HttpEntry | None:
+    def _content(self, key: str, head: Head | None = None) -> HttpEntry | None:
         """Return the entry *key* with the span of its body; None for a redirect, and for an entry that pip cannot read."""
-        entry = self.entry(key)
-        head = http_entries.read_head(entry.paths[0]) if entries.stamp(entry.paths[0]) is not None else None
+        entry, head = self.entry(key), head or self._head(key)
         if head is None or head.fault or head.unreadable or head.response.status != 200 or entries.stamp_of(entry) is None:
             return None
         return entry._replace(span=head.span if entry.layout is keys.ONE_FILE else None)
@@ -296,13 +298,11 @@ class Survey:
         stamp = entries.stamp(entry.content_path)
         size = stamp.size if stamp and not self._cache.call.is_quiet else 0
         with entries.open_content(entry) as whole, terminal.shown(whole, size, self.name(key)) as file:
-            found = integrity.digests(file, {d.algorithm for known in stated for d in known})
             if stated:
-                wrong = next((known for known in stated if digest.agree(known, found) is False), None)
-                return digest.mismatch(wrong, found, "a pin, index or URL") if wrong else ""
+                wrong, found = _contradicted(file, stated)
+                return digest.mismatch(wrong[0], found, "a pin, index or URL") if wrong else ""
             if any(claim.is_metadata for claim in claims):
                 return "no page states its hash"
-            file.seek(0)
             return (
                 pip_checks.fault(file, claims[0].filename, claims[0].project, claims[0].parsed_filename)
                 if claims
@@ -328,7 +328,8 @@ class Survey:
     def refused(self, key: str) -> str:
         """Return why pip refuses an artifact or metadata file, by the index's current digests or its content; "" if not.
 
-        A pin's own hashes do not count: the file may be the index's, and another file may be pinned.
+        Unlike for `fault`, all digests must contradict it, and a pin's own do not count: the file may be the index's, and
+        another one may be pinned.
         """
         claims = self.claims.get(key, [])
         stated = [known for claim in claims if claim.recent and (known := digest.known(claim.digests))]
@@ -339,11 +340,16 @@ class Survey:
             if not stated:
                 return "" if any(claim.digests or claim.is_metadata for claim in claims) else self.fault(key)
             with entries.open_content(entry) as file:
-                found = integrity.digests(file, {d.algorithm for known in stated for d in known})
+                wrong, found = _contradicted(file, stated)
         except OSError:
             return ""
-        wrong = [known for known in stated if digest.agree(known, found) is False]
         return digest.mismatch(wrong[0], found) if len(wrong) == len(stated) else ""
+
+
+def _contradicted(file: BinaryIO, stated: Iterable[list[Digest]]) -> tuple[list[list[Digest]], dict[str, str]]:
+    """Return those lists of *stated* digests that the bytes of *file* contradict, and the digests of the bytes."""
+    found = integrity.digests(file, {d.algorithm for known in stated for d in known})
+    return [known for known in stated if digest.agree(known, found) is False], found
 
 
 def _host(url: str) -> str:

@@ -20,16 +20,19 @@ from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
 from pinstall.invocation import invocation
 from pinstall.invocation.options import UnreadableCallError
+from pinstall.model.verdict import Delete
 from pinstall.pip_cache import entries, http_entries, scan
 from pinstall.pip_cache.locator import Cache
-from pinstall.storage import actions, lock, view
+from pinstall.storage import actions, lock, statistics, view
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pinstall.cache_tool.doctor import Check
     from pinstall.cache_tool.inventory import Inventory, Item
     from pinstall.cache_tool.removal import Outcome
+    from pinstall.environment import Environment
 
 _PARTS = ("http-v2", "http", "wheels")
 _KINDS = {
@@ -208,9 +211,12 @@ def _size(path: str) -> int:
 
 
 def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
-    """Return the cache, and the items in it that match the pattern of the command."""
+    """Return the cache, and the items in it that match the pattern of the command. Warn in pip's words if none does."""
     pattern, target = _pattern(arguments.patterns), _target(arguments)
-    return target, [item for item in target.take_inventory().items if matches(pattern, item)]
+    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    if not items and pattern != "*":
+        _warn(f'No matching packages for pattern "{pattern}"')
+    return target, items
 
 
 def _verified(target: _Target, items: Sequence[Item]) -> tuple[verify.Verifier, list[verify.VerifiedItem]]:
@@ -226,11 +232,11 @@ def _list(arguments: argparse.Namespace) -> int:
         print(display.document(target.root, items))
     elif arguments.format == "abspath":
         print("".join(f"{path}\n" for path in display.paths(items)), end="")
-    elif not items:
-        print("Nothing cached." if _pattern(arguments.patterns) == "*" else "Nothing in the cache matches.")
-    else:
+    elif items:
         print("Cache contents:\n")
         print(tables.text(display.table(inventory.merged(items), arguments.columns)), end="")
+    elif not arguments.patterns:
+        print("Nothing cached.")
     return 0
 
 
@@ -238,7 +244,8 @@ def _show(arguments: argparse.Namespace) -> int:
     target, items = _matching(arguments)
     wheels = [(item.entry.wheel_key, item.entry.filename) for item in items if isinstance(item.entry, entries.BuiltWheel)]
     lines = list(show.records(target.root, wheels))
-    print("\n".join(lines) if lines else "No build record matches.")
+    if items:
+        print("\n".join(lines) if lines else "There is no build record.")
     return 0
 
 
@@ -249,17 +256,14 @@ def _remove(arguments: argparse.Namespace) -> int:
     if pattern == "*":
         return _purge(arguments)
     target, items = _matching(arguments)
-    if not items:
-        _warn(f'No matching packages for pattern "{pattern}"')
-        return _removed(removal.Outcome(0, 0, 0))
-    return _removed(removal.remove(target.root, items, target.held()))
+    return _removed(removal.remove(target.root, items, target.held()) if items else removal.Outcome(0, 0, 0))
 
 
 def _purge(arguments: argparse.Namespace) -> int:
     if arguments.command == "purge":
         _refuse_surplus(arguments.patterns)
     target = _target(arguments)
-    if not os.path.isdir(target.root):
+    if not scan.parts(target.root):
         _warn("No matching packages")
         return _removed(removal.Outcome(0, 0, 0))
     return _removed(removal.purge(target.root, target.held()))
@@ -288,6 +292,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         verifier.remember()
     gone = verifier.fix(bad) if bad and arguments.fix else []
     if gone:
+        statistics.count_removed(target.root, [(isinstance(one.finding.verdict, Delete), one.reason) for one in gone])
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
     elif bad:
         print("To remove the bad ones and nothing else, run: pinstall-cache verify --fix")
@@ -322,14 +327,16 @@ def _restore(arguments: argparse.Namespace) -> int:
     done = restore.restore(target.root, items, sound, target.held()) if items else restore.Restored(0, 0, ())
     for path in done.stayed:
         _warn(f"not restored: {path}")
-    print(f"Files restored: {done.files} ({display.size(done.size)})")
+    for filename, why in restore.staying(items, lacking):
+        print(terminal.plain(f"stays in pinstall's store: {filename}: {why}"))
+    print(f"Entries restored: {done.entries} ({display.size(done.size)})")
     return exit_status.BAD if bad or done.stayed else 0
 
 
 def _prune(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     target = _target(arguments)
-    if not os.path.isdir(target.root):
+    if not scan.parts(target.root):
         return _removed(removal.Outcome(0, 0, 0))
     found = target.take_inventory()
     now = http_entries.now()
@@ -337,26 +344,31 @@ def _prune(arguments: argparse.Namespace) -> int:
     items = [item for item in found.items if limit is not None and now - item.used > limit]
     copied = [item for item in copies.older(found.items, now) if item not in items]
     strays = removal.unused(found.strays, now)
+    items += copied
+    planned = removal.pruning(target.root, strays, items)
     if arguments.dry_run:
-        print("".join(f"would remove: {line}\n" for line in display.doomed(strays, copied + items)), end="")
-    for reason in sorted({stray.reason for stray in strays}):
-        alike = [stray for stray in strays if stray.reason == reason]
+        print("".join(f"would remove: {line}\n" for line in display.doomed(planned.strays, planned.items)), end="")
+    for reason in sorted({stray.reason for stray in planned.strays}):
+        alike = [stray for stray in planned.strays if stray.reason == reason]
         print(f"not usable by pip: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
     if copied:
         print(f"older copies of a file that came from several URLs: {_count_and_size(copied)}")
-    if items:
-        print(f"not used for that long: {_count_and_size(items)}")
-    items += copied
+    if unused := [item for item in planned.items if item not in copied]:
+        print(f"not used for that long: {_count_and_size(unused)}")
     if arguments.dry_run:
-        print(f"Files that would be removed: {display.total(strays, items)}, and what killed pinstalls have left")
-        return 0
+        for line in planned.stayed:
+            _warn(f"not removed: {line}")
+        print(f"Files that would be removed: {len(planned.files)} ({display.size(sum(planned.files.values()))})")
+        print(f"Directories that would be removed: {len(planned.folders)}")
+        return exit_status.BAD if planned.stayed else 0
+    if not (planned.files or planned.folders or items):
+        return _removed(removal.Outcome(0, 0, 0))
     return _removed(removal.prune(target.root, strays, items, target.held()))
 
 
 def _stats(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     from pinstall.cache_tool import counters
-    from pinstall.storage import statistics
 
     target = _target(arguments)
     found = statistics.totals(target.root)
@@ -375,8 +387,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     checks = list(doctor.installation(os.environ))
     try:
-        served, runner = environment.of(_environment(arguments))
-        checks.append(doctor.pip(served, runner))
+        checks += _served(arguments)
         checks += doctor.cache(_target(arguments).root, os.environ)
     except (_RefusedError, SilentPythonError) as error:
         checks.append(doctor.Check("cache", f"cannot be examined: {error}", "correct that, then run this again"))
@@ -387,6 +398,22 @@ def _doctor(arguments: argparse.Namespace) -> int:
     bad = sum(bool(check.advice) for check in checks)
     print(f"\n{bad} of {len(checks)} need attention" if bad else "\nAll is well.")
     return exit_status.BAD if bad else 0
+
+
+def _served(arguments: argparse.Namespace) -> Iterator[Check]:
+    """Check the environment that a call would install into, and its pip. Raises `SilentPythonError`."""
+    from pinstall.cache_tool import doctor
+
+    served: Environment | None
+    served, runner = environment.of(_environment(arguments))
+    try:
+        note = environment.target(_selection(arguments), os.environ, as_module=False).note
+        if note:
+            yield doctor.Check("environment", note)
+    except NoEnvironmentError as error:
+        yield doctor.no_environment(error)
+        served = None
+    yield doctor.pip(served, runner)
 
 
 def _map(arguments: argparse.Namespace) -> int:

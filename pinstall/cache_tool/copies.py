@@ -47,7 +47,7 @@ def older(items: Iterable[Item], now: float) -> list[Item]:
 
 
 def _source(wheel: BuiltWheel) -> Hashable | None:
-    """Return what identifies the source of a wheel that was built from a URL with a query; None for other wheels."""
+    """Return a key of the source of a wheel that was built from a URL with a query; None for other wheels."""
     origin = built_wheels.read_origin(os.path.dirname(wheel.content_path))
     if origin is None or "?" not in origin.url or not origin.digests:
         return None

@@ -169,6 +169,11 @@ def symbolic_links(root: str) -> list[str]:
     return sorted(found)
 
 
+def parts(root: str) -> list[str]:
+    """Return the parts of pip's cache that are in the folder *root*."""
+    return [part for part in _PARTS if os.path.lexists(os.path.join(root, part))]
+
+
 def sizes(root: str) -> dict[str, int]:
     """Return the size in bytes of each part of the cache folder *root* that is there."""
     found = {}
