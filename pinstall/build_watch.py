@@ -98,8 +98,8 @@ class Watch:
         self.times[question] = times = self.times.get(question, 0) + 1
         return times > _OFTEN
 
-    def quietly(self, act: Any, *args: Any) -> Any:
-        """Return the result of *act*, which this thread runs without any note; None if it fails, or runs already."""
+    def guarded(self, act: Any, *args: Any) -> Any:
+        """Return the result of *act*; None if it fails, or if it belongs to another act of this thread, so that nobody asks."""
         thread = _thread()
         if thread in self.busy:
             return None
@@ -152,7 +152,7 @@ class Watch:
         """Note one audit event; nothing may be raised here."""
         act = _EVENTS.get(event)
         if act is not None:
-            self.quietly(act, self, *args)
+            self.guarded(act, self, *args)
 
     def see_open(self, path: Any, _mode: Any, flags: Any) -> None:
         """Note that a file is read, there or not; remember one that is written."""
@@ -313,9 +313,10 @@ class Watch:
             for name in files:
                 is_cargos = name == "output" and os.path.basename(os.path.dirname(here)) == "build"
                 if is_cargos or name in _LEFT:
-                    self.quietly_read(os.path.join(here, name))
+                    with suppress(OSError):
+                        self.note_findings(os.path.join(here, name))
 
-    def quietly_read(self, path: str) -> None:
+    def note_findings(self, path: str) -> None:
         """Note the paths, variables and flags in a file of another build system."""
         if os.path.getsize(path) > _LARGEST_FILE:
             return
@@ -361,7 +362,7 @@ class Watch:
 
     def see_all(self) -> None:
         """Note that a copy of the whole mapping is taken apart, unless the module that starts processes does it."""
-        frame: Any = sys._getframe(3)  # noqa: SLF001 (this function, `quietly`, the method of the copy, its caller)
+        frame: Any = sys._getframe(3)  # noqa: SLF001 (this function, `guarded`, the method of the copy, its caller)
         if os.path.basename(frame.f_code.co_filename) not in ("subprocess.py", "os.py"):
             by = self.asker()
             if by:
@@ -487,11 +488,11 @@ def _watched(kind: Any, watch: Watch) -> Any:
         __slots__ = ()
 
         def __getitem__(self, key: Any) -> Any:
-            watch.quietly(watch.see_variable, key)
+            watch.guarded(watch.see_variable, key)
             return kind.__getitem__(self, key)
 
         def __iter__(self) -> Any:
-            watch.quietly(watch.see_variable, "", kind.keys(self))
+            watch.guarded(watch.see_variable, "", kind.keys(self))
             return kind.__iter__(self)
 
         def __setitem__(self, key: Any, value: Any) -> None:
@@ -511,49 +512,49 @@ def _copied(watch: Watch) -> Any:  # noqa: C901 (each method asks)
         __slots__ = ()
 
         def __getitem__(self, key: Any) -> Any:
-            watch.quietly(watch.see_variable, key)
+            watch.guarded(watch.see_variable, key)
             return dict.__getitem__(self, key)
 
         def __contains__(self, key: Any) -> bool:
-            watch.quietly(watch.see_variable, key)
+            watch.guarded(watch.see_variable, key)
             return dict.__contains__(self, key)
 
         def get(self, key: Any, default: Any = None) -> Any:
-            watch.quietly(watch.see_variable, key)
+            watch.guarded(watch.see_variable, key)
             return dict.get(self, key, default)
 
         def pop(self, key: Any, *default: Any) -> Any:
-            watch.quietly(watch.see_variable, key)
+            watch.guarded(watch.see_variable, key)
             return dict.pop(self, key, *default)
 
         def setdefault(self, key: Any, default: Any = None) -> Any:
-            watch.quietly(watch.see_variable, key)
+            watch.guarded(watch.see_variable, key)
             return dict.setdefault(self, key, default)
 
         # To take all at once asks for each: "dict(copy)" and "{**copy}" go through keys(), and a process takes items().
 
         def __iter__(self) -> Any:
-            watch.quietly(watch.see_all)
+            watch.guarded(watch.see_all)
             return dict.__iter__(self)
 
         def keys(self) -> Any:
-            watch.quietly(watch.see_all)
+            watch.guarded(watch.see_all)
             return dict.keys(self)
 
         def values(self) -> Any:
-            watch.quietly(watch.see_all)
+            watch.guarded(watch.see_all)
             return dict.values(self)
 
         def items(self) -> Any:
-            watch.quietly(watch.see_all)
+            watch.guarded(watch.see_all)
             return dict.items(self)
 
         def __or__(self, other: Any) -> Any:
-            watch.quietly(watch.see_all)
+            watch.guarded(watch.see_all)
             return {**dict(dict.items(self)), **other}
 
         def __ror__(self, other: Any) -> Any:
-            watch.quietly(watch.see_all)
+            watch.guarded(watch.see_all)
             return {**other, **dict(dict.items(self))}
 
         def copy(self) -> Any:
@@ -599,7 +600,7 @@ class _Path:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         if args and type(args[0]) is not int and not named.get("dir_fd"):
-            self.watch.quietly(self.watch.see_path, "place", args[0])
+            self.watch.guarded(self.watch.see_path, "place", args[0])
         return self.act(*args, **named)
 
     def __eq__(self, other: object) -> bool:
@@ -621,7 +622,7 @@ def _watch_paths(watch: Watch) -> None:
     sought = shutil.which
 
     def which(cmd: Any, mode: int = os.F_OK | os.X_OK, path: Any = None) -> Any:
-        watch.quietly(watch.see_which, cmd, path)
+        watch.guarded(watch.see_which, cmd, path)
         thread = _thread()
         was_busy = thread in watch.busy
         watch.busy.add(thread)
@@ -754,7 +755,7 @@ def main() -> None:
         exec(code, space)  # noqa: S102 (that is its purpose)
     finally:
         if watch is not None:
-            watch.quietly(watch.end)
+            watch.guarded(watch.end)
 
 
 if __name__ == "__main__":

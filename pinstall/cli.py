@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_process import Pip
 
-# Levels of `messages`, whose import needs third-party packages.
+# Levels of `messages`, which calls that need nothing of pinstall do not import.
 _NOTE, _ERROR = 0, -2
 
 # The commands of all pips. Not "wheel": that project is installed as often as the command is meant.

@@ -224,8 +224,7 @@ def _rows(name: str, texts: Sequence[str]) -> Iterator[str]:
 
 def _settings(environ: Mapping[str, str]) -> list[str]:
     found = []
-    for name, usual in settings.DEFAULTS.items():
-        value = environ.get(name, "")
+    for name, value, usual in settings.listed(environ):
         text = f"{messages.shortened(value)!a}" if value else f"not set ({usual})" if usual else "not set"
         found.append(f"{name} {text}")
     return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-DEFAULTS = {
+_DEFAULTS = {
     "PINSTALL_POLICY": "evict",
     "PINSTALL_KEEP_VERSIONS": "",
     "PINSTALL_BUILD_VARIABLES": "",
@@ -26,6 +26,11 @@ _SIZE = r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?"
 _DEFAULT_SIZE, _DEFAULT_SECONDS = 5 << 30, 30.0
 _LARGEST_SIZE = (1 << 63) - 1  # no file system is larger
 _LONGEST_TIMEOUT = 1e9  # 31 years
+
+
+def listed(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the name, the value ("" if it is not set) and the default of each setting."""
+    yield from ((name, environ.get(name, ""), default) for name, default in _DEFAULTS.items())
 
 
 class InvalidSetting(NamedTuple):
@@ -67,7 +72,7 @@ def is_off(environ: Mapping[str, str]) -> bool:
 
 def read(environ: Mapping[str, str]) -> Settings:
     """Read the settings. An empty variable counts as unset."""
-    found = {name: environ.get(name) or default for name, default in DEFAULTS.items()}
+    found = {name: environ.get(name) or default for name, default in _DEFAULTS.items()}
     policy, size, seconds = (
         found["PINSTALL_POLICY"],
         _size(found["PINSTALL_STORE_SIZE"]),
@@ -91,7 +96,7 @@ def read(environ: Mapping[str, str]) -> Settings:
 def store_size_text(environ: Mapping[str, str]) -> str:
     """Return the limit of the store as the user has written it, or the default."""
     text = environ.get("PINSTALL_STORE_SIZE", "")
-    return DEFAULTS["PINSTALL_STORE_SIZE"] if _size(text) is None else text
+    return _DEFAULTS["PINSTALL_STORE_SIZE"] if _size(text) is None else text
 
 
 def are_set(environ: Mapping[str, str]) -> list[str]:
@@ -110,7 +115,7 @@ def _invalid(found: Mapping[str, str]) -> Iterator[InvalidSetting]:
         ("PINSTALL_LOCK_TIMEOUT", "seconds, e.g. 60", _seconds),
     ):
         if parse(found[name]) is None:
-            yield InvalidSetting(name, found[name], expected, DEFAULTS[name])
+            yield InvalidSetting(name, found[name], expected, _DEFAULTS[name])
 
 
 def _is_switch(text: str) -> bool:
@@ -141,7 +146,7 @@ def _seconds(text: str) -> float | None:
 
 def _size(text: str) -> int | None:
     """Parse a number of bytes, with K, M, G or T for powers of 1024; None if *text* is invalid or the number too large."""
-    if text == DEFAULTS["PINSTALL_STORE_SIZE"]:  # in most calls, and compiling the pattern takes longer than all else here
+    if text == _DEFAULTS["PINSTALL_STORE_SIZE"]:  # in most calls, and compiling the pattern takes longer than all else here
         return _DEFAULT_SIZE
     found = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE)
     bytes_ = float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper()) if found else -1.0

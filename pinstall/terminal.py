@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-# By the levels of `messages`, whose import needs third-party packages.
+# By the levels of `messages`, which calls that need nothing of pinstall do not import.
 _STYLES = {-1: "\033[33m", -2: "\033[31m"}
 _END = "\033[0m"
 # Variables that Windows terminals with support for these sequences set: Windows Terminal, and ANSICON.

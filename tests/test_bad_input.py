@@ -365,10 +365,11 @@ def test_a_head_on_which_pip_would_fail(lab: Lab, which: str, old: bytes, new: b
     index = _seed(lab)
     body = next(p for p in (lab.bodies() if which == "download" else lab.pages()) if b"demo" in p.read_bytes())
     head = body.with_name(body.stem)
-    assert old in head.read_bytes()
-    head.write_bytes(head.read_bytes().replace(old, new))
-    done = _install(lab, index)
-    assert "its stored HTTP headers are invalid (damaged)" in done.said[0]
+    for _ in range(2):  # what pip received in its place, the same bytes under a sound head, does not excuse the next fault
+        assert old in head.read_bytes()
+        head.write_bytes(head.read_bytes().replace(old, new))
+        done = _install(lab, index)
+        assert "its stored HTTP headers are invalid (damaged)" in done.said[0]
 
 
 @pytest.mark.parametrize("part", ["pinstall", "pinstall/calls", "pinstall/store", "pinstall/ledger"])

@@ -164,6 +164,8 @@ def test_markers_are_evaluated_for_the_environment() -> None:
         (["a==1", "a"], False),
         (["a==1", "."], True),
         (["a==1", "git+https://h/r#egg=b"], True),
+        (["a==1", "b; sys_platform == 'beos'"], False),
+        (["a==1", "b==2; sys_platform == 'beos'"], False),
         ([], False),
     ],
 )

@@ -47,5 +47,5 @@ def test_a_distribution_from_another_file_produces_a_notice(lab: Lab) -> None:
     lab.pip(environment, f"demo @ {one.as_uri()}")
     done = lab.pinstall(environment, f"demo @ {two.as_uri()}")
     assert done.status == 0
-    if environment.installed("demo") == "1.0 one":  # pip took it for the wanted one
-        assert [line for line in done.said if "demo" in line] != [], done
+    assert environment.installed("demo") == "1.0 one", "pip takes it for the wanted one"
+    assert [line for line in done.said if "demo" in line] != [], done

@@ -34,7 +34,7 @@ _OTHER_HASH = "its hash on the index is not one of the pinned hashes"
 
 
 class _Listed(NamedTuple):
-    """A wheel or sdist of a pinned version: its file name, the ``label`` parsed from it, and the statements of its page."""
+    """A wheel or sdist of a pinned version: its file name, the parts of that, and the statements of its page."""
 
     filename: str
     parsed_filename: ParsedFilename

@@ -200,7 +200,7 @@ class Survey:
             with entries.open_content(entry) as file:
                 return index_pages.parse(file.read(index_pages.LARGEST + 1), head.response.headers, "")
         except Exception as error:  # noqa: BLE001 (a library's error for one page must not end the call)
-            foreign_data.reason(error)
+            foreign_data.raise_if_ours(error)
             return []
 
     def _own_url(self, key: str, project: str) -> str:
@@ -277,7 +277,8 @@ class Survey:
     def _is_vouched(self, key: str) -> bool:
         try:
             return not self.fault(key)
-        except Exception:  # noqa: BLE001 (if a library fails on an entry, the entry is not vouched for)
+        except Exception as error:  # noqa: BLE001 (if a library fails on an entry, the entry is not vouched for)
+            foreign_data.raise_if_ours(error)
             return False
 
     def _content(self, key: str, head: Head | None = None) -> HttpEntry | None:

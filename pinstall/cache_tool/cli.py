@@ -290,11 +290,13 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"Entries not checked, because there is nothing to check them against: {len(items) - len(verified)}")
     if os.path.isdir(target.root) and verified:
         verifier.remember()
-    gone = verifier.fix(bad) if bad and arguments.fix else []
+    gone, failed = verifier.fix(bad) if arguments.fix else ([], [])
+    for failure in failed:
+        _warn(f"not removed: {failure.finding.entry.filename}: {failure.why}")
     if gone:
         statistics.count_removed(target.root, [(isinstance(one.finding.verdict, Delete), one.reason) for one in gone])
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
-    elif bad:
+    elif bad and not arguments.fix:
         print("To remove the bad ones and nothing else, run: pinstall-cache verify --fix")
     if arguments.fix:
         _strip_queries(target)

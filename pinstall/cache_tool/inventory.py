@@ -198,7 +198,7 @@ def _label(what: IdentifiedContent) -> links.ParsedFilename | None:
 
 
 def _length_fault(found: ScannedEntry) -> str:
-    """Return the fault of a body that is shorter or longer than the IdentifiedContent-Length in its head; "" if it is right."""
+    """Return the fault of a body that is shorter or longer than the Content-Length in its head; "" if it is right."""
     stated = found.head.response.headers.get("content-length", "") if found.head else ""
     if found.stamp is None or found.head is None or found.head.response.status != 200 or not stated.isdecimal():
         return ""

@@ -21,13 +21,14 @@ from pinstall.model.pins import Pin
 from pinstall.model.verdict import Delete, Keep, SetAside, Unreadable, not_found
 from pinstall.pip_cache import entries
 from pinstall.pip_cache.entries import BuiltWheel
-from pinstall.storage import actions, lock, store
+from pinstall.storage import lock, store
 from pinstall.storage.ledger import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pinstall.cache_tool.inventory import Item
+    from pinstall.checks.execute import Failure
     from pinstall.pip_cache.locator import Cache
     from pinstall.settings import Settings
 
@@ -105,17 +106,12 @@ class Verifier:
         verdict = SetAside("missing-library", not_found(missing))
         return verified._replace(finding=verified.finding._replace(verdict=verdict, identity=sha256))
 
-    def fix(self, verified: Iterable[VerifiedItem]) -> list[VerifiedItem]:
-        """Delete the bad items, and set aside the wheels that lack a library; return the items that were removed.
-
-        Raises `actions.NotDoneError` if one cannot be removed.
-        """
+    def fix(self, verified: Iterable[VerifiedItem]) -> tuple[list[VerifiedItem], list[Failure]]:
+        """Delete the bad items, and set aside the wheels that lack a library; return the removed ones, and the failures."""
         bad = [one for one in verified if isinstance(one.finding.verdict, Delete | SetAside)]
         applied = apply_verdicts(self._checker, [one.finding for one in bad], self._lock_timeout, lambda *_: None)
-        if applied.failed:
-            raise actions.NotDoneError(applied.failed[0].why)
         removed = {finding.entry.content_path for finding in applied.done}
-        return [one for one in bad if one.item.entry.content_path in removed]
+        return [one for one in bad if one.item.entry.content_path in removed], applied.failed
 
     def remember(self) -> None:
         """Write the proofs to the ledgers, if the lock is free and the cache is writable; else the next call checks again."""

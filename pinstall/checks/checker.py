@@ -100,7 +100,10 @@ class Checker:
         if candidate.page:
             page = page_candidate(self.cache, finding.pin, finding.entry.key)
             return self.examine(page) if page else None
-        return self.examine(candidate._replace(source=None))
+        entry = candidate.entry
+        if isinstance(entry, HttpEntry) and not candidate.stored:
+            entry = http_entries.renewed(entry)
+        return self.examine(candidate._replace(entry=entry, source=None))  # without questions about the source of a build
 
     def _artifact(self, candidate: Candidate, stamp: FileStamp | None) -> Evidence:
         entry = candidate.entry

@@ -100,7 +100,7 @@ class World:
     def __init__(self, environ: Mapping[str, str], own: Iterable[str] = ()) -> None:
         """Answer with the variables *environ*; *own* are folders of the environment, whose programs do not count."""
         self.environ = environ
-        self.home = environ.get("HOME") or os.path.expanduser("~")
+        self.home = (environ.get("HOME") or os.path.expanduser("~")).rstrip("/")
         self._own = tuple(os.path.join(folder, "") for folder in own if folder)
 
     def asked(self, kind: str, subject: str, by: str, forms: Sequence[tuple[str, ...]] = ()) -> Question | None:

@@ -284,7 +284,7 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> SourceSca
 
 
 def metadata(sdist: BinaryIO, filename: str) -> str:
-    """Return the PKG-INFO at the top of an sdist (SourceScan distribution format specification).
+    """Return the PKG-INFO at the top of an sdist (source distribution format specification).
 
     Return "" if it is missing or the archive is corrupt. Raises `OSError` if the file itself cannot be read.
     """

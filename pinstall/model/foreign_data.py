@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 
+def raise_if_ours(error: Exception) -> None:
+    """Raise *error* again if it is an `ImportError`: then pinstall's own packages are broken, and no entry is to blame."""
+    if isinstance(error, ImportError):
+        raise error
+
+
 def reason(error: Exception) -> str:
     """Return the reason why an entry is unreadable: the operating system's text for *error*, else the name of its type.
 
-    Raises the error again if it is an `ImportError`: then pinstall's own packages are broken, and no entry is to blame.
+    Raises an error that is our own (`raise_if_ours`).
     """
-    if isinstance(error, ImportError):
-        raise error
+    raise_if_ours(error)
     # Not str(error): it may contain a URL with credentials.
     return getattr(error, "strerror", None) or type(error).__name__

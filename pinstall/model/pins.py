@@ -85,10 +85,13 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
     by_project: dict[str, list[_Part]] = {}
     loose = False
     for line in lines:
-        part = None if line.editable else _read(line, markers)
-        if part is not None:
-            by_project.setdefault(part.requirement.project, []).append(part)
-        loose = loose or (part is None and not line.constraint)
+        found = None if line.editable else requirement.parse(line.text)
+        if found is not None and not found.applies(markers):
+            continue
+        if found is not None and _is_fixed(found.url):
+            by_project.setdefault(found.project, []).append(_Part(found, _hashes(line), line))
+        elif not line.constraint:
+            loose = True
     joined = {project: _join(parts) for project, parts in by_project.items()}
     loose = loose or any(
         pin is None and any(not p.line.constraint for p in by_project[project]) for project, pin in joined.items()
@@ -131,13 +134,8 @@ def _exact(specifier: SpecifierSet) -> list[Version]:
     return [version for text in texts if (version := parsed(text)) is not None]
 
 
-def _read(line: RequirementLine, markers: Mapping[str, str]) -> _Part | None:
-    """Parse one line; None if its marker does not apply, or if it cannot be a pin."""
-    found = requirement.parse(line.text)
-    if found is None or not _is_fixed(found.url) or not found.applies(markers):
-        return None
-    hashes = tuple(d for text in line.hashes if (d := digest.parse(text.lower())) is not None)
-    return _Part(found, hashes, line)
+def _hashes(line: RequirementLine) -> tuple[Digest, ...]:
+    return tuple(found for text in line.hashes if (found := digest.parse(text.lower())) is not None)
 
 
 def _is_fixed(url: str) -> bool:

@@ -186,6 +186,15 @@ def _library() -> Any:
     return msgpack
 
 
+def renewed(entry: HttpEntry) -> HttpEntry:
+    """Return *entry* with the facts that its head states now: pip may have replaced it."""
+    head = read_head(entry.paths[0])
+    if head is None:
+        return entry
+    span = head.span if entry.layout is keys.ONE_FILE else None
+    return entry._replace(fault=head.fault, unreadable=head.unreadable, span=span)
+
+
 def read_head(path: str) -> Head | None:
     """Read the head of an HTTP entry from the regular file *path*; None if there is none, or if pip would ignore the file.
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.index_pages import IndexFile
 
-_LARGEST_ORIGIN = 1 << 20
 _VCS = ("git+", "hg+", "svn+", "bzr+")
 
 
