@@ -35,6 +35,7 @@ class Index:
     file's name to the digest that JSON pages state of it. ``user`` is "name:password" that it asks for.
     ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a specifier, a reason. ``meanwhile`` maps a
     path to what is done, once, between a question for it and the answer; ``unchanged`` are the paths of which was said so.
+    ``tags`` map a path to an ETag that it has whatever its content is.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class Index:
     requests: list[str] = field(default_factory=list)
     meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
     unchanged: list[str] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -205,7 +207,7 @@ def _handler(index: Index) -> type[http.server.BaseHTTPRequestHandler]:
             else:
                 status, body, headers = index.respond(path, self.headers.get("Accept", ""))
             if "Cache-Control" in headers and status == 200:
-                headers["ETag"] = f'"{hashlib.md5(body).hexdigest()}"'
+                headers["ETag"] = index.tags.get(path) or f'"{hashlib.md5(body).hexdigest()}"'
                 if self.headers.get("If-None-Match") == headers["ETag"]:
                     status, body = 304, b""
                     index.unchanged.append(path)

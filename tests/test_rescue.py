@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.index import JSON
 from tests.lab import VERSIONS, flip
 from tests.packages import extension, sdist, wheel
 
@@ -127,9 +129,14 @@ def test_a_pip_that_serves_another_python_is_watched(lab: Lab, index: Index, pip
     assert index.fetched == []
 
 
-@pytest.mark.parametrize(("which", "served"), [("more", False), ("demo", False), ("demo", True)])
-def test_a_half_installed_distribution_is_installed_again(lab: Lab, index: Index, which: str, *, served: bool) -> None:
-    """pip hits a bad CRC in the middle of an install: neither a retry nor --force-reinstall repairs that."""
+@pytest.mark.parametrize(("which", "served", "skew"), [("more", False, 2), ("demo", False, -60), ("demo", True, 0)])
+def test_a_half_installed_distribution_is_installed_again(
+    lab: Lab, index: Index, which: str, skew: int, *, served: bool
+) -> None:
+    """pip hits a bad CRC in the middle of an install: neither a retry nor --force-reinstall repairs that.
+
+    The machine's clock may not be the file system's (NFS, virtual machines).
+    """
     index.hashes = ()
     lab.pip(lab.environment(), "demo")
     body = _body(lab, index.root / "more-1.0-py3-none-any.whl")
@@ -137,6 +144,9 @@ def test_a_half_installed_distribution_is_installed_again(lab: Lab, index: Index
     data[data.index(b"more_padding.bin") + 1000] ^= 1  # in the content, which is stored as it is
     body.write_bytes(data)
     environment = lab.environment()
+    clock = "lambda now=time.{0}: now() + {1}"
+    code = f"import time; time.time = {clock.format('time', skew)}; time.time_ns = {clock.format('time_ns', skew * 10**9)}"
+    (environment.site / "skew.pth").write_text(f"{code}\n")
     way = ["--python", environment.python] if served else []
     done = lab.pinstall(lab.environment() if served else environment, *way, which, "demo")
     for project in ("demo", "part", "more"):
@@ -340,6 +350,84 @@ def test_a_cached_redirect_to_a_missing_file(lab: Lab, index: Index) -> None:
     done = lab.pinstall(environment, "more==1.0")
     assert environment.installed("more") == "1.0 1.0", done
     assert _runs(lab.pinstall(lab.environment(), "more==1.0")) == 1
+
+
+# What a server answered for a minute, and pip keeps: the beginning of a path, and the answer.
+_YEAR = {"Cache-Control": "max-age=31536000, public"}
+_PAGE = {"Content-Type": JSON, **_YEAR}
+_OTHERS = b'{"meta": {"api-version": "1.1"}, "name": "x", "files": []}'
+_OF_A_MINUTE: dict[str, tuple[str, int, bytes, dict[str, str]]] = {
+    "nothing": ("/simple/", 200, _OTHERS, _PAGE),
+    "proxy": ("/simple/", 203, _OTHERS, _PAGE),
+    "login": ("/simple/", 200, b"<html>log in", {"Content-Type": "text/html", **_YEAR}),
+    "error": ("/simple/", 200, b'{"message": "try again"}', _PAGE),
+    "version": ("/simple/", 200, _OTHERS.replace(b"1.1", b"2.0"), _PAGE),
+    "cut": ("/simple/", 200, gzip.compress(_OTHERS)[:-9], {**_PAGE, "Content-Encoding": "gzip"}),
+    "brotli": ("/simple/", 200, b"\x8b\x02\x80x\x03", {**_PAGE, "Content-Encoding": "br"}),
+    "future": ("/simple/", 200, _OTHERS, {**_PAGE, "Date": "Fri, 01 Jan 2100 00:00:00 GMT"}),
+    "loop": ("/simple/", 301, b"", {**_YEAR, "Location": "/simple/loop/"}),
+    "circle": ("/simple/", 308, b"", {**_YEAR, "Location": "/simple/circle/?"}),
+    "tag": ("/simple/", 200, _OTHERS, {"Content-Type": JSON, "Cache-Control": "max-age=0"}),
+    "empty": ("/files/", 200, b"", _YEAR),
+    "advert": ("/files/", 203, b"<html>our Wi-Fi" + bytes(999), _YEAR),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["needs-{}", "{}==1.0"])
+def test_answers_of_a_minute(lab: Lab, index: Index, form: str) -> None:
+    """The servers are well again, and one second run does without all of the answers that pip has kept."""
+    respond = index.respond
+    bad: dict[str, tuple[int, bytes, dict[str, str]]] = {}
+    index.respond = lambda path, accept: bad.get(path) or respond(path, accept)  # type: ignore[method-assign]
+    for project, (start, status, body, headers) in _OF_A_MINUTE.items():
+        file = wheel(index.root, project, "1.0", padding=2_000)
+        wheel(index.root, f"needs-{project}", "1.0", requires=[project])
+        bad[f"{start}{project}/" if start == "/simple/" else f"{start}{file.name}"] = status, body, headers
+    index.tags["/simple/tag/"] = '"unchanged"'
+    index.hashes = ("sha256",) if form == "{}==1.0" else ()
+    for project in _OF_A_MINUTE:
+        assert lab.run([lab.environment().pip, "install", form.format(project)]).status
+    bad.clear()
+    words = [form.format(project) for project in _OF_A_MINUTE]
+    environment = lab.environment()
+    done = lab.pinstall(environment, *words)
+    for project in _OF_A_MINUTE:
+        assert environment.installed(project) == "1.0 1.0", done
+    assert _runs(done) == 2
+    index.forget()
+    assert lab.pinstall(lab.environment(), *words).said == []
+    assert index.fetched == []
+
+
+def test_constraints_from_a_url_that_have_changed(lab: Lab, index: Index) -> None:
+    """pip keeps them as long as their server allows."""
+    respond = index.respond
+    lines = {b"more": "0.5", b"part": "1.0"}
+    url = f"{index.base}/constraints.txt"
+
+    def answer(path: str, accept: str) -> tuple[int, bytes, dict[str, str]]:
+        text = b"".join(b"%s==%s\n" % (name, version.encode()) for name, version in lines.items())
+        return (200, text, {**_YEAR}) if path.endswith(".txt") else respond(path, accept)
+
+    index.respond = answer  # type: ignore[method-assign]
+    assert lab.run([lab.environment().pip, "install", "demo", "-c", url]).status == 1
+    lines[b"more"] = "1.0"
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo", "-c", url)
+    assert environment.installed("more") == "1.0 1.0", done
+
+
+def test_an_entry_that_another_program_removes_while_pip_asks(lab: Lab, index: Index) -> None:
+    """The server says that it has not changed, and pip reads what is no longer there."""
+    index.file_age = 0
+    lab.pip(lab.environment(), "demo")
+    body = _body(lab, index.root / "more-1.0-py3-none-any.whl")
+    index.meanwhile["/files/more-1.0-py3-none-any.whl"] = body.unlink
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo")
+    assert not index.meanwhile
+    assert environment.installed("more") == "1.0 1.0", done
 
 
 def test_damaged_entries_of_other_projects_are_left_alone(lab: Lab, index: Index) -> None:
