@@ -8,6 +8,7 @@ import http.server
 import json
 import ssl
 import threading
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     import trustme
 
 JSON = "application/vnd.pypi.simple.v1+json"
+# How a page may be compressed; the first word is what the server says.
+_ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda body: gzip.compress(body, mtime=0),
+    "gzip in two members": lambda body: gzip.compress(body[:20], mtime=0) + gzip.compress(body[20:], mtime=0),
+    "deflate": zlib.compress,
+    "deflate without a header": lambda body: zlib.compress(body)[2:-4],
+}
 
 
 @dataclass
@@ -31,7 +39,8 @@ class Index:
     """The files in *root*, served as a simple index; fields may be changed while it runs.
 
     ``hashes`` are the algorithms that pages state, in this order. ``page_age`` and ``file_age`` are max-age in seconds; None:
-    no caching headers at all. ``redirects`` map a path to (status, path), and have an ETag if ``tagged``; ``lies`` a
+    no caching headers at all. ``encoding`` is one of `_ENCODINGS`. Without ``metadata_hash``, pages say only that there are
+    ``.metadata`` files. ``redirects`` map a path to (status, path), and have an ETag if ``tagged``; ``lies`` a
     file's name to the digest that JSON pages state of it. ``user`` is "name:password" that it asks for.
     ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a specifier, a reason. ``meanwhile`` maps a
     path to what is done, once, between a question for it and the answer; ``unchanged`` are the paths of which was said so.
@@ -43,8 +52,9 @@ class Index:
     base: str
     hashes: tuple[str, ...] = ("sha256",)
     json: bool = True
-    gzip: bool = False
+    encoding: str = ""
     metadata: bool = False
+    metadata_hash: bool = True
     page_age: int | None = 600
     file_age: int | None = 31_536_000
     relative: bool = False
@@ -111,8 +121,8 @@ class Index:
             return 404, b"", {}
         body, content_type = self._json(project, files) if self.json and JSON in accept else self._html(files)
         headers = {"Content-Type": content_type, **self._caching(self.page_age)}
-        if self.gzip:
-            body, headers["Content-Encoding"] = gzip.compress(body, mtime=0), "gzip"
+        if self.encoding:
+            body, headers["Content-Encoding"] = _ENCODINGS[self.encoding](body), self.encoding.partition(" ")[0]
         return 200, body, headers
 
     def _files(self, project: str) -> Iterator[Path]:
@@ -137,7 +147,7 @@ class Index:
         for entry, path in zip(entries, files, strict=True):
             metadata = self._metadata(path.name)
             if metadata is not None:
-                entry["core-metadata"] = {"sha256": hashlib.sha256(metadata).hexdigest()}
+                entry["core-metadata"] = {"sha256": hashlib.sha256(metadata).hexdigest()} if self.metadata_hash else True
             entry.update(self._stated(path))
         document = {"meta": {"api-version": "1.1"}, "name": canonicalize_name(project), "versions": [], "files": entries}
         return json.dumps(document).encode(), JSON

@@ -34,7 +34,10 @@ def _sha256(path: Path) -> str:
 _PAGES: dict[str, dict[str, Any]] = {
     "json": {},
     "html": {"json": False},
-    "gzip": {"gzip": True},
+    "gzip": {"encoding": "gzip"},
+    "gzip-members": {"encoding": "gzip in two members"},
+    "deflate": {"encoding": "deflate"},
+    "raw-deflate": {"encoding": "deflate without a header"},
     "relative-links": {"relative": True, "json": False},
     "md5-alone": {"hashes": ("md5",)},
     "md5-first": {"hashes": ("md5", "sha256")},

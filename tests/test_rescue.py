@@ -418,6 +418,18 @@ def test_constraints_from_a_url_that_have_changed(lab: Lab, index: Index) -> Non
     assert environment.installed("more") == "1.0 1.0", done
 
 
+def test_a_damaged_metadata_file_whose_hash_no_page_states(lab: Lab, index: Index) -> None:
+    """Its page states only that it exists (PEP 714), so that pip resolves by what is cached."""
+    index.metadata, index.metadata_hash = True, False
+    lab.pip(lab.environment(), "demo")
+    for body in (path for path in (lab.cache / "http-v2").rglob("*.body") if path.read_bytes()[:8] == b"Metadata"):
+        body.write_bytes(body.read_bytes().replace(b"Requires-Dist: more>=1", b"Requires-Dist: mope>=1"))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo==1.0")
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _blamed(done) == "part-1.0-py3-none-any.whl.metadata (it differs from the file on the server)"
+
+
 def test_an_entry_that_another_program_removes_while_pip_asks(lab: Lab, index: Index) -> None:
     """The server says that it has not changed, and pip reads what is no longer there."""
     index.file_age = 0

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 JSON = "application/vnd.pypi.simple.v1+json"
 # The largest page on PyPI has a few megabytes. pinstall does not judge a page above this size.
 LARGEST = 32 << 20
+_MOST_MEMBERS = 100  # of a page that is packed with gzip
 _LONGEST_NUMBER = 20
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]+)")
 _METADATA_HASHES = ("sha512", "sha384", "sha256", "sha224", "sha1", "md5")
@@ -85,19 +86,39 @@ def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:
-    """Undo the Content-Encoding: pip stores the body as it came over the wire."""
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in ("gzip", "x-gzip"):
-        raise UnknownPageError(f"encoded as {encoding}")
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        content = unpacker.decompress(body, LARGEST)
-    except zlib.error as error:
-        raise DamagedPageError("it cannot be parsed") from error
-    if unpacker.unconsumed_tail:
-        raise UnknownPageError("too large")
-    if not unpacker.eof:
+    """Undo the Content-Encoding: pip stores the body as it came over the wire. Follows urllib3, which pip has."""
+    match encoding.lower():
+        case "" | "identity":
+            return body
+        case "gzip" | "x-gzip":
+            return _unpacked(body, zlib.MAX_WBITS | 16)
+        case "deflate":  # servers disagree on whether that has a header
+            try:
+                return _unpacked(body, zlib.MAX_WBITS)
+            except DamagedPageError:
+                return _unpacked(body, -zlib.MAX_WBITS)
+    raise UnknownPageError(f"encoded as {encoding}")
+
+
+def _unpacked(body: bytes, form: int) -> bytes:
+    """Decompress *body*, which may have several members; *form* is zlib's ``wbits``. What follows the last one is ignored."""
+    content, members = b"", 0
+    while body:
+        unpacker = zlib.decompressobj(form)
+        try:
+            content += unpacker.decompress(body, LARGEST + 1 - len(content))
+        except zlib.error as error:
+            if not members:
+                raise DamagedPageError("it cannot be parsed") from error
+            break
+        if unpacker.unconsumed_tail or len(content) > LARGEST:
+            raise UnknownPageError("too large")
+        if not unpacker.eof:
+            raise DamagedPageError("it is cut off")
+        body, members = unpacker.unused_data, members + 1
+        if members == _MOST_MEMBERS:  # each costs a copy of the rest
+            raise UnknownPageError("too many members")
+    if not members:
         raise DamagedPageError("it is cut off")
     return content
 
