@@ -45,6 +45,7 @@ Environment variables:
   PINSTALL_WATCH_BUILDS     0: pinstall does not watch what builds ask for
   PINSTALL_STORE_SIZE       how much pinstall may store: 500M, 2G ... (default 5G); 0: only build records
   PINSTALL_REPORT           write a JSON report of this run to this file
+  PINSTALL_SHARED_STORE     a bucket or folder with builds of other machines: s3://, gs://, az://, https:// or file:///
   PINSTALL_LOCK_TIMEOUT     seconds to wait while another pinstall changes the cache (default 30)
 
 pip's own help follows.
@@ -175,7 +176,7 @@ def _serve(target: Target, pip: Pip) -> int:
             others.update(install.other_versions(made))
 
     words = [*target.options, target.command, *made.given.arguments]
-    watch = pip_process.Watch(made.watched, None, partial(install.answer, made, journal=journal), made.notes)
+    watch = pip_process.Watch(made.watched, None, partial(install.answer, made, journal=journal), made.notes, made.sharing)
     status = pip.run(words, made.given.variables, while_pip_runs, watch)
     try:
         journal.passed("pip")

@@ -90,6 +90,12 @@ class Install(NamedTuple):
         """The folder for the notes on this call's builds; "" if they are not watched."""
         return self.prepared.notes if self.prepared else ""
 
+    @property
+    def sharing(self) -> float:
+        """The time-out in seconds of the shared store that this call asks; 0 if it asks none."""
+        shared = self.prepared.shared if self.prepared else None
+        return shared.settings.timeout if shared else 0
+
 
 def context(target: Target, environ: Mapping[str, str]) -> Context:
     """Collect the inputs of a call that installs into *target*. Raises `SilentPythonError`."""
@@ -238,6 +244,10 @@ def answer(install: Install, folder: str, journal: Journal) -> None:
         from pinstall.checks import consultation
 
         consultation.consult(install.prepared, folder, journal)
+        if install.prepared.shared is not None:
+            from pinstall.shared_store import reading
+
+            reading.supply(install.prepared, folder, journal)
 
 
 def survey(install: Install, status: int, first: Observation | None) -> Rescue | None:

@@ -48,6 +48,7 @@ class Journal:
         self.done: list[Finding] = []
         self.set_aside: list[str] = []
         self.built: list[str] = []
+        self.fetched: list[str] = []
         self.runs = 1
         self.healed: dict[str, Any] | None = None
         self.causes: list[str] = []
@@ -100,6 +101,7 @@ class Journal:
             "entries": [{**_entry(finding), "done": id(finding) in done} for finding in self.examined],
             "set_aside": self.set_aside,
             "built": self.built,
+            "fetched": self.fetched,
             "healed": self.healed,
             "causes": self.causes,
             "doubts": [

@@ -148,7 +148,18 @@ def misread(environ: Mapping[str, str]) -> Iterator[str]:
 
         if store.size(value) is None:
             yield _invalid("PINSTALL_STORE_SIZE", value, "e.g. 500M", "5G")
+    if environ.get("PINSTALL_SHARED_STORE"):
+        yield from _misread_sharing(environ)
     yield from misread_timeout(environ)
+
+
+def _misread_sharing(environ: Mapping[str, str]) -> Iterator[str]:
+    from pinstall.shared_store import configuration
+
+    if (value := environ.get(configuration.MODE, "")) not in ("", *configuration.MODES):
+        yield _invalid(configuration.MODE, value, "read or readwrite", "read")
+    if (value := environ.get(configuration.TIMEOUT, "")) and configuration.seconds(value) is None:
+        yield _invalid(configuration.TIMEOUT, value, "seconds, e.g. 60", f"{configuration.DEFAULT_TIMEOUT:g}")
 
 
 def misread_timeout(environ: Mapping[str, str]) -> Iterator[str]:

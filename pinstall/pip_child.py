@@ -97,6 +97,35 @@ class Witness:
             if is_compiled and not self.ask(folder):
                 self.ask = None  # a late answer would be taken for that to the next question
 
+    def watch_for_builds(self) -> None:
+        """Ask pinstall when pip looks for a built wheel of a source and finds none: the shared store may have it.
+
+        No audit event tells of it, but pip looks for the folder first (`os.path.isdir`), before it fetches the source.
+        """
+        is_folder = os.path.isdir
+
+        def isdir(path: Any) -> bool:
+            with suppress(Exception):
+                self.see_lack(path, sys._getframe(1))  # noqa: SLF001
+            return is_folder(path)
+
+        os.path.isdir = isdir  # type: ignore[assignment]
+
+    def see_lack(self, path: Any, frame: Any) -> None:
+        """Ask about a folder of built wheels without a wheel, if pip looks there for the build of a remote source."""
+        if self.ask is None or type(path) is not str or not path.startswith(self.wheels) or path in self.searched:
+            return
+        link = frame.f_locals.get("link")  # pip looks for downloaded wheels there, too
+        if link is None or link.is_wheel or link.is_file:
+            return
+        self.searched.add(path)
+        with suppress(OSError):
+            if any(name.endswith(".whl") for name in os.listdir(path)):
+                self.searched.discard(path)
+                return
+        if not self.ask(path):
+            self.ask = None
+
     def see_open(self, path: Any, flags: Any) -> None:
         """Record that pip opens a file."""
         if type(path) is not str:
@@ -234,6 +263,7 @@ class _Parent:
         self.go, self.tell = go, tell
         self.answered = _thread.allocate_lock()
         self.answered.acquire()
+        self.patience = _PATIENCE
 
     def follow(self) -> None:
         """End pip as if it had been killed when pinstall is killed: then nobody has the descriptor open any more.
@@ -250,7 +280,7 @@ class _Parent:
         import json
 
         os.write(self.tell, json.dumps(folder).encode() + b"\n")
-        return self.answered.acquire(True, _PATIENCE)
+        return self.answered.acquire(True, self.patience)
 
 
 def main(reading: str, telling: str, *, early: bool) -> None:
@@ -287,6 +317,10 @@ def main(reading: str, telling: str, *, early: bool) -> None:
     if orders["cache"] and hasattr(sys, "addaudithook"):
         witness = Witness(orders["cache"], orders["excused"], parent.ask if orders["asks"] else None)
         witness.start()
+        if orders["sharing"]:
+            parent.patience += orders["sharing"]
+            os.environ.pop("PINSTALL_SHARED_STORE_KEY", None)  # builds need not see the key that signs builds
+            witness.watch_for_builds()
     try:
         _run()
     except BaseException as end:

@@ -81,20 +81,22 @@ class Watch(NamedTuple):
     ``cache`` is the folder whose use is recorded; "" if none is. If ``excused`` is a list, pip is guarded: it ends before it
     installs anything if a URL or host that is not in the list did not answer. ``answer`` is called with each folder of compiled
     wheels that pip is about to search in the cache; pip waits until it returns. ``notes`` is the folder for notes on the builds
-    (`pinstall.build_watch`); "" if they are not watched.
+    (`pinstall.build_watch`); "" if they are not watched. ``sharing`` is the time-out in seconds of the shared store, which
+    pip's questions may wait for, too; 0 without one.
     """
 
     cache: str = ""
     excused: Sequence[str] | None = None
     answer: Callable[[str], None] = _is_unasked
     notes: str = ""
+    sharing: float = 0
 
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
         asks = self.answer is not _is_unasked and sys.platform != "win32"  # there, the report is read at the end
         runner = os.path.join(os.path.dirname(__file__), "build_watch.py")
         notes = [self.notes, runner] if self.notes else []
-        return {"cache": self.cache, "excused": self.excused, "asks": asks, "notes": notes}
+        return {"cache": self.cache, "excused": self.excused, "asks": asks, "notes": notes, "sharing": self.sharing}
 
 
 class Pip:

@@ -17,12 +17,14 @@ class Settings(NamedTuple):
 
     ``writes`` is False if pinstall must not write to pip's cache, as under PINSTALL_POLICY=report. ``keeps_versions`` is True
     if other versions of a pinned project stay in pip's cache. ``watches_builds`` is False if builds run
-    without the runner. ``lock_timeout`` is in seconds, ``store_size`` in bytes.
+    without the runner. ``shares`` is True if the call uses a shared store. ``lock_timeout`` is in seconds, ``store_size`` in
+    bytes.
     """
 
     writes: bool
     keeps_versions: bool
     watches_builds: bool
+    shares: bool
     lock_timeout: float
     store_size: int
 
@@ -38,6 +40,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         keeps_versions=bool(wanted and not is_false(wanted)) or size == 0,
         # The runner knows the paths of POSIX alone: on Windows it would take pip's temporary folders for parts of the system.
         watches_builds=os.name != "nt" and not is_false(environ.get("PINSTALL_WATCH_BUILDS") or "1"),
+        shares=bool(environ.get("PINSTALL_SHARED_STORE", "").strip()),
         lock_timeout=lock.timeout(environ),
         store_size=size,
     )

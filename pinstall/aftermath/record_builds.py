@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import links
 from pinstall.model.pins import settings_by_project
@@ -16,16 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pinstall.checks.prepare import Prepared
+    from pinstall.inspection.build_record import BuildRecord
     from pinstall.storage.build_notes import Note
 
 
-def builds(prepared: Prepared, name: str) -> list[str]:
+class Built(NamedTuple):
+    """A wheel that pip has built in this call, under a wheel *key*; the *record* is None if pinstall could not store it."""
+
+    key: str
+    filename: str
+    record: BuildRecord | None
+    settings: tuple[str, ...]
+
+
+def builds(prepared: Prepared, name: str) -> list[Built]:
     """Store the wheels that pip has built in the view *name*, adopt those that plain pip had built, and remove the view.
 
-    *name* is "" if the call has no view in the cache. Returns the file names of the wheels built in this call. If a wheel
+    *name* is "" if the call has no view in the cache. Returns the wheels built in this call. If a wheel
     cannot be stored, the next call builds it again.
     """
-    found: list[str] = []
+    found: list[Built] = []
     checker, root = prepared.checker, prepared.cache.root
     by_project = {pin.project: pin for pin in prepared.pins}
     settings = settings_by_project(prepared.cache.call.lines)
@@ -44,14 +54,15 @@ def builds(prepared: Prepared, name: str) -> list[str]:
         filename = os.path.basename(path)
         project = links.project_of(filename)
         entry = BuiltWheel(key, path, links.label(filename, project))
-        found.append(filename)
+        own, record = settings.get(project, ()), None
         with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()
-            record = checker.builds.record(project, settings.get(project, ()), hashes, entry, notes.get(filename, ()))
+            record = checker.builds.record(project, own, hashes, entry, notes.get(filename, ()))
             if record and name:
                 actions.keep_build(root, key, path, record)
             elif record:
                 actions.adopt(root, entry, record)
+        found.append(Built(key, filename, record, own))
     if not name:
         return found
     for path, place in view.left(root, name):

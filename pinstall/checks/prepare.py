@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import Given
     from pinstall.settings import Settings
+    from pinstall.shared_store.session import SharedStore
 
 
 # With these, file systems and Windows refuse links.
@@ -50,6 +51,7 @@ class Prepared(NamedTuple):
     call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache, ``changes`` is False if pinstall must
     not change the cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in
     seconds since the epoch, by the clock of the cache's file system. ``wanted`` are the versions that stay in the cache.
+    ``shared`` is the shared store; None without one.
     """
 
     checker: Checker
@@ -66,6 +68,7 @@ class Prepared(NamedTuple):
     dist_infos: Sequence[str]
     began: float
     wanted: Wanted
+    shared: SharedStore | None = None
 
     @property
     def cache(self) -> Cache:
@@ -127,6 +130,7 @@ def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[st
         dist_infos=cache.environment.folders(),
         began=time.time(),
         wanted=Wanted(cache.root),
+        shared=_shared_store(environ) if changes and settings.shares else None,
     )
     return _begun(prepared, journal)
 
@@ -148,7 +152,8 @@ def _checked(
         gathered = gathered.joined(restorable.gather(cache, pins, kept))
     findings = checker.check(gathered.candidates)
     journal.examined += findings
-    is_open = gathered.open_ended or is_shaped
+    # A build that is fetched while pip runs is for this call's pip alone, so it needs a view.
+    is_open = gathered.open_ended or is_shaped or (changes and settings.shares)
     made = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
     lines = list(messages.hidden(made.hidden, would=not changes))
     deleted: list[Finding] = []
@@ -164,6 +169,13 @@ def _checked(
     for level, line in lines:
         journal.say(level, line)
     return made, deleted
+
+
+def _shared_store(environ: Mapping[str, str]) -> SharedStore | None:
+    from pinstall.shared_store import configuration, session
+
+    found = configuration.read(environ)
+    return session.SharedStore(found, environ) if found else None
 
 
 def _begun(prepared: Prepared, journal: Journal) -> Prepared:

@@ -97,9 +97,12 @@ class Watched(NamedTuple):
 class World:
     """The answers of this machine: its variables, programs, files and libraries."""
 
-    def __init__(self, environ: Mapping[str, str], own: Iterable[str] = ()) -> None:
-        """Answer with the variables *environ*; *own* are folders of the environment, whose programs do not count."""
-        self.environ = environ
+    def __init__(self, environ: Mapping[str, str], own: Iterable[str] = (), *, starts_programs: bool = True) -> None:
+        """Answer with the variables *environ*; *own* are folders of the environment, whose programs do not count.
+
+        Without *starts_programs*, a program whose file differs counts as changed: no record from elsewhere may start one.
+        """
+        self.environ, self._starts_programs = environ, starts_programs
         self.home = environ.get("HOME") or os.path.expanduser("~")
         self._own = tuple(os.path.join(folder, "") for folder in own if folder)
 
@@ -185,7 +188,7 @@ class World:
             return not is_same_place
         if is_same_place and (_stamp(place) == question.stamp or _file_digest(place) == question.answer):
             return False
-        return not question.said or any(
+        return not (question.said and self._starts_programs) or any(
             _said(place, tuple(form.split(" ")), self.environ) != said for form, said in question.said.items()
         )
 

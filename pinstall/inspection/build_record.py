@@ -59,7 +59,7 @@ class BuildRecord(NamedTuple):
     ``says`` is the scan of its sdist. ``libraries`` are the system libraries that it needed right after its build, and their
     paths. ``seen`` is False for a wheel that pip had built without pinstall, and that pinstall adopted. ``watched`` are the
     questions that the build asked, None if pinstall did not watch it. ``pins`` are the versions that its call pinned for the
-    build's requirements.
+    build's requirements. ``fetched`` is the shared store that the build came from, "" if this machine built it.
     """
 
     wheel: str
@@ -70,6 +70,7 @@ class BuildRecord(NamedTuple):
     seen: bool = True
     watched: Watched | None = None
     pins: Mapping[str, str] = {}
+    fetched: str = ""
 
 
 def difference(then: Conditions, now: Conditions) -> str:
@@ -246,10 +247,11 @@ def from_json(document: Any) -> BuildRecord | None:
         says = Source(**{**said, **lists})
         made = Conditions(**{**conditions, "libc": tuple(conditions["libc"])})
         watched = build_questions.from_json(document["watched"]) if document.get("watched") else None
-        seen, pins = document["seen"] is True, document.get("pins", {})
-        record = BuildRecord(document["wheel"], document["source"], says, made, document["libraries"], seen, watched, pins)
+        seen, pins, fetched = document["seen"] is True, document.get("pins", {}), document.get("fetched", "")
+        libraries = document["libraries"]
+        record = BuildRecord(document["wheel"], document["source"], says, made, libraries, seen, watched, pins, fetched)
         mappings = (record.pins, record.source, record.libraries, made.compilers, made.variables, made.tools, made.peers)
-        texts = [record.wheel, made.abi, *made.libc, made.cpu, made.settings, *says.words, *says.tools, *says.requires]
+        texts = [record.wheel, fetched, made.abi, *made.libc, made.cpu, made.settings, *says.words, *says.tools, *says.requires]
         texts += [text for mapping in mappings for pair in mapping.items() for text in pair]
         return record if len(made.libc) == 2 and all(isinstance(text, str) for text in texts) else None
     except (LookupError, TypeError, ValueError, AttributeError):
