@@ -11,14 +11,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from pinstall import __version__, environment, pip_process
+from pinstall import __version__, environment, pip_process, settings
+from pinstall.pip_process import PipCommand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinstall.aftermath.other_versions import OtherVersion
     from pinstall.environment import Target
-    from pinstall.install import Install
+    from pinstall.install import PreparedCall
     from pinstall.journal import Journal
     from pinstall.model.pins import Pin
     from pinstall.pip_process import Pip
@@ -57,28 +58,28 @@ def script(*, as_module: bool = False) -> NoReturn:
     pip_process.leave(main(as_module=as_module))
 
 
-def main(words: Sequence[str] | None = None, command: str = "install", *, as_module: bool = False) -> int:
-    """Serve a call of a pip *command* with the arguments *words* (default: those of the process); return its exit status.
+def main(argv: Sequence[str] | None = None, command: str = "install", *, as_module: bool = False) -> int:
+    """Serve a call of a pip *command* with the arguments *argv* (default: those of the process); return its exit status.
 
     It is pip's, or 2 if the first argument is a command of pip, 90 if pip succeeded but the environment contradicts a pin, 91
     without an environment to install into, 92 if pip could not be started, and 130 if the call was interrupted before pip ran.
     """
     # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
-    is_short = words is None  # "pinstall ARGUMENTS", not "pinstall-pip COMMAND ARGUMENTS"
-    words = sys.argv[1:] if words is None else words
-    given, explains = _without_explain(words) if command == "install" else (list(words), False)
+    is_short = argv is None  # "pinstall ARGUMENTS", not "pinstall-pip COMMAND ARGUMENTS"
+    argv = sys.argv[1:] if argv is None else argv
+    arguments, explains = _without_explain(argv) if command == "install" else (list(argv), False)
     try:
-        target = environment.target(given, os.environ, as_module=as_module)._replace(command=command)
+        target = environment.target(arguments, os.environ, as_module=as_module)._replace(command=command)
     except environment.NoEnvironmentError as error:
-        if own := _own_words(given, command):  # often the first command after "pipx install"
+        if own := _own_text(arguments, command):  # often the first command after "pipx install"
             _write(1, own)
             return 0
         return without_environment(error)
-    if is_short and (refusal := _refusal(target.words)):
+    if is_short and (refusal := _refusal(target.arguments)):
         _complain(refusal)
         return _USAGE_ERROR
-    own = _own_words(target.words, command)
+    own = _own_text(target.arguments, command)
     if explains and not own:
         return _explain(target)
     _write(1, own)
@@ -96,11 +97,14 @@ def without_environment(error: environment.NoEnvironmentError) -> int:
     return _NO_ENVIRONMENT
 
 
-def _refusal(words: Sequence[str]) -> str:
-    """Return why pinstall refuses *words* that were meant for pip, whose command name would be taken for a project; else ""."""
-    command = words[0] if words else ""
+def _refusal(arguments: Sequence[str]) -> str:
+    """Return why pinstall refuses *arguments* that begin with a command of pip, which it would take for a project; else ""."""
+    command = arguments[0] if arguments else ""
     if command == "install":
-        typed, meant = f"pinstall {words[1]} ..." if words[1:] else "pinstall PROJECT", "'pinstall' already means 'pip install'"
+        typed, meant = (
+            f"pinstall {arguments[1]} ..." if arguments[1:] else "pinstall PROJECT",
+            "'pinstall' already means 'pip install'",
+        )
     elif command in ("uninstall", "list"):
         typed, meant = f"pip {command} ...", f"pinstall only installs, and 'pip {command}' needs no check of the cache"
     else:
@@ -109,17 +113,17 @@ def _refusal(words: Sequence[str]) -> str:
     return f"nothing was done: {meant}; type '{typed}' ({project})"
 
 
-def _without_explain(words: Sequence[str]) -> tuple[list[str], bool]:
+def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
     """Return the arguments without pinstall's own option ``--explain``, and whether it was given.
 
     It is no option behind a ``--``, or as the value of another option.
     """
-    for index, word in enumerate(words):
-        if word == "--":
+    for index, argument in enumerate(argv):
+        if argument == "--":
             break
-        if word == "--explain" and not environment.is_value(words, index):
-            return [*words[:index], *words[index + 1 :]], True
-    return list(words), False
+        if argument == "--explain" and not environment.is_value(argv, index):
+            return [*argv[:index], *argv[index + 1 :]], True
+    return list(argv), False
 
 
 def _explain(target: Target) -> int:
@@ -128,7 +132,7 @@ def _explain(target: Target) -> int:
         from pinstall import explanation, install
         from pinstall.terminal import plain
 
-        found = explanation.explain(install.context(target, os.environ), os.environ)
+        found = explanation.explain(install.collect_context(target, os.environ, settings.read(os.environ)))
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the kind is all that a message may show)
@@ -138,83 +142,83 @@ def _explain(target: Target) -> int:
     return found.status
 
 
-def _own_words(words: Sequence[str], command: str) -> str:
+def _own_text(arguments: Sequence[str], command: str) -> str:
     """Return the text that pinstall prints before pip's version or help; "" if the call asks for neither."""
     if command != "install":
         return ""
-    if list(words) == ["--version"]:
+    if list(arguments) == ["--version"]:
         return f"pinstall {__version__} from {os.path.dirname(__file__)}\n"
-    return f"{_HELP}\n" if words[:1] and words[0] in ("-h", "--help") else ""
+    return f"{_HELP}\n" if arguments[:1] and arguments[0] in ("-h", "--help") else ""
 
 
 def _serve(target: Target, pip: Pip) -> int:
     """Check the cache, run pip, rescue a failure, and confirm the result. pip runs even if pinstall fails."""
-    if target.words == ("--version",):
-        return pip.run([*target.options, "--version"], {}, lambda: None)
-    if os.environ.get("PINSTALL_POLICY") == "off":
+    typed_command = PipCommand(list(target.arguments), command=target.command, options=target.options)
+    if target.arguments == ("--version",):
+        return pip.run(typed_command._replace(command="--version", arguments=[]), lambda: None)
+    if settings.is_off(os.environ):
         if target.note:
             _say(_NOTE, target.note)
-        return pip.run([*target.options, target.command, *target.words], {}, lambda: None)
-    journal = made = None
+        return pip.run(typed_command, lambda: None)
+    journal = prepared = None
     try:
         from pinstall import install
         from pinstall.aftermath.outcome import Outcome
         from pinstall.journal import Journal
 
-        journal = Journal(os.environ, _say)
-        made = install.prepare(install.context(target, os.environ), journal)
-        journal.passed("check")
+        chosen = settings.read(os.environ)
+        journal = Journal(chosen.report, _say)
+        prepared = install.prepare(install.collect_context(target, os.environ, chosen), journal)
+        journal.end_step("check")
         if pip.is_alone:
-            made = install.unwatched(made)
+            prepared = install.without_view(prepared)
     except Exception as error:  # noqa: BLE001 (a bug of pinstall must not prevent an install)
-        return _without_us(error, target, pip, journal)
+        return _without_us(error, typed_command, target, pip, journal)
     others: dict[Pin, list[OtherVersion]] = {}
 
     def while_pip_runs() -> None:
         with suppress(Exception):  # a later step or the next call repeats it
-            install.load_the_rest(made)
-            others.update(install.other_versions(made))
+            install.load_the_rest(prepared)
+            others.update(install.other_versions(prepared))
 
-    words = [*target.options, target.command, *made.given.arguments]
-    watch = pip_process.Watch(made.watched, None, partial(install.answer, made, journal=journal), made.notes, made.sharing)
-    status = pip.run(words, made.given.variables, while_pip_runs, watch)
+    check_folder = partial(install.check_folder, prepared, journal=journal)
+    watch = pip_process.Watch(prepared.watched_folder, None, check_folder, prepared.notes_folder, prepared.sharing)
+    status = pip.run(prepared.pip_command, while_pip_runs, watch)
     try:
-        journal.passed("pip")
-        rescue = install.survey(made, _status(pip, status), pip.observation)
-        second = install.second_run(made, rescue, journal)
+        journal.end_step("pip")
+        rescue = install.survey(prepared, _status(pip, status), pip.observation)
+        second = install.second_run(prepared, rescue, journal)
         if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
-            words = [*target.options, target.command, *second.given.arguments]
-            watch = pip_process.Watch(second.watched, second.excused, notes=made.notes)
-            status = pip.run(words, second.given.variables, lambda: None, watch)
+            watch = pip_process.Watch(second.watched_folder, second.known_failures, notes_folder=prepared.notes_folder)
+            status = pip.run(second.pip_command, lambda: None, watch)
         outcome = Outcome(_status(pip, status), rescue, second, others)
-        install.take_received(made, outcome, journal)
-        journal.passed("heal")
-        install.finish(made, outcome, journal)
-        status = install.confirm(made, status, journal)
-        journal.passed("finish")
+        install.take_received(prepared, outcome, journal)
+        journal.end_step("heal")
+        install.finish(prepared, outcome, journal)
+        status = install.confirm(prepared, status, journal)
+        journal.end_step("finish")
     except KeyboardInterrupt:
         pass  # pip has ended, and its status counts
     except Exception as error:  # noqa: BLE001 (as above)
         _say_broken(error, "what pinstall learned from this run is lost", journal)
-    _report(made, status, journal)
+    _report(prepared, status, journal)
     return status
 
 
-def _without_us(error: Exception, target: Target, pip: Pip, journal: Journal | None) -> int:
+def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip: Pip, journal: Journal | None) -> int:
     """Run pip without its cache, which pinstall could not check because of the *error*."""
     version: tuple[int, ...] = ()
     with suppress(Exception):
         version = environment.of(target)[1].pip_version or ()
-    asked = pip_process.Given(list(target.words), version, command=target.command)
-    given = asked.without_cache()
-    is_sure = given.arguments != asked.arguments
+    command = typed_command._replace(pip_version=version).without_cache()
+    is_sure = command.arguments != typed_command.arguments
     _say_broken(
         error,
         "running pip with --no-cache-dir" if is_sure else "running pip without its cache, unless the command names one",
         journal,
     )
-    status = pip.run([*target.options, target.command, *given.arguments], given.variables, lambda: None)
+    status = pip.run(command, lambda: None)
     if journal is not None:
         _report(None, status, journal)
     return status
@@ -225,11 +229,11 @@ def _status(pip: Pip, status: int) -> int:
     return _INTERRUPTED if status and pip.was_told_to_end else status
 
 
-def _report(made: Install | None, status: int, journal: Journal) -> None:
+def _report(prepared: PreparedCall | None, status: int, journal: Journal) -> None:
     try:
         from pinstall import install
 
-        install.report(made, status, journal)
+        install.report(prepared, status, journal)
     except Exception as error:  # noqa: BLE001 (as above)
         _say_broken(error, "no report was written", journal)
 

@@ -32,19 +32,19 @@ class NoEnvironmentError(Exception):
 class Target(NamedTuple):
     """The environment of a call: *python* is its interpreter, *runner* the interpreter whose pip installs into it.
 
-    ``options`` are the arguments that pip needs before its ``command``, ``words`` the remaining ones, which follow it. ``note``
-    is a line for the user about the choice of the environment, or "".
+    ``options`` are the arguments that pip needs before its ``command``, ``arguments`` the remaining ones, which follow it.
+    ``note`` is a line for the user about the choice of the environment, or "".
     """
 
     python: str
     runner: str
     options: tuple[str, ...]
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     command: str = "install"
     note: str = ""
 
 
-def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:
+def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:
     """Find the environment that ``pip``, typed in place of ``pinstall``, would install into.
 
     It is the first of these:
@@ -57,17 +57,17 @@ def target(words: Sequence[str], environ: Mapping[str, str], *, as_module: bool)
     Raises `NoEnvironmentError` if a standalone pinstall finds no environment with a working Python.
     """
     own = sys.executable
-    named, rest = _without_python_option(words)
+    named, rest = _without_python_option(argv)
     if named or environ.get("PIP_PYTHON"):
         wanted = named or environ["PIP_PYTHON"]
         python = _interpreter(wanted)
         return Target(python or wanted, own, ("--python", named) if named else (), tuple(rest))
     if as_module or not _is_standalone():
-        return Target(own, own, (), tuple(words))
-    return _active(own, words, environ)
+        return Target(own, own, (), tuple(argv))
+    return _active(own, argv, environ)
 
 
-def _active(own: str, words: Sequence[str], environ: Mapping[str, str]) -> Target:
+def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target:
     """Return the target in the active environment, or in ``.venv``, for the standalone pinstall in the interpreter *own*."""
     active, note = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX"), ""
     if not active:
@@ -92,31 +92,31 @@ def _active(own: str, words: Sequence[str], environ: Mapping[str, str]) -> Targe
             f"the Python of the active environment, {active}, does not run; recreate it, or name another with --python"
         ) from error
     if has_pip:
-        return Target(python, python, (), tuple(words), note=note)
-    return Target(python, own, ("--python", python), tuple(words), note=note)
+        return Target(python, python, (), tuple(argv), note=note)
+    return Target(python, own, ("--python", python), tuple(argv), note=note)
 
 
-def _without_python_option(words: Sequence[str]) -> tuple[str, list[str]]:
+def _without_python_option(argv: Sequence[str]) -> tuple[str, list[str]]:
     """Return the value of ``--python`` (empty if not given) and the arguments without it: pip refuses it after ``install``."""
-    rest = list(words)
-    for i, word in enumerate(words):
-        if not (word in ("--", "--python") or word.startswith("--python=")) or is_value(words, i):
+    rest = list(argv)
+    for i, argument in enumerate(argv):
+        if not (argument in ("--", "--python") or argument.startswith("--python=")) or is_value(argv, i):
             continue
-        if word == "--":
+        if argument == "--":
             break
-        if word != "--python":
-            return word.partition("=")[2], rest[:i] + rest[i + 1 :]
-        if i + 1 < len(words):
-            return words[i + 1], rest[:i] + rest[i + 2 :]
+        if argument != "--python":
+            return argument.partition("=")[2], rest[:i] + rest[i + 1 :]
+        if i + 1 < len(argv):
+            return argv[i + 1], rest[:i] + rest[i + 2 :]
     return "", rest
 
 
-def is_value(words: Sequence[str], index: int) -> bool:
+def is_value(argv: Sequence[str], index: int) -> bool:
     """Return whether the argument at *index* is the value of the option before it, as in ``--report --``."""
     with suppress(Exception):  # pinstall's own modules may be broken
         from pinstall.invocation import options
 
-        return options.lacks_value(words[:index])
+        return options.lacks_value(argv[:index])
     return False
 
 
@@ -140,6 +140,14 @@ def of(target: Target) -> tuple[Environment, Environment]:
     """Return the environment that a call installs into, and the environment whose pip runs."""
     runner = Environment(target.runner)
     return (runner if target.runner == target.python else Environment(target.python, runner)), runner
+
+
+class Installed(NamedTuple):
+    """The ``versions`` of a project that a Python finds, their ``folder``, and whether that is the user's site folder."""
+
+    versions: list[str]
+    folder: str
+    is_users: bool
 
 
 class Environment:
@@ -187,6 +195,10 @@ class Environment:
     def build(self) -> dict[str, Any]:
         """The conditions of builds: ``abi``, ``libc`` (kind, version), ``compilers`` by variable; and ``site_packages``."""
         return interpreter.own_build() if self.is_own else dict(self._facts["build"])
+
+    @cached_property
+    def _sites(self) -> dict[str, Any]:
+        return interpreter.own_sites() if self.is_own else dict(self._facts["sites"])
 
     @property
     def interpreter(self) -> tuple[str, str]:
@@ -260,11 +272,7 @@ class Environment:
 
     def _dist_infos(self) -> Iterator[tuple[str, str]]:
         for folder in self.path:
-            try:
-                names = os.listdir(folder)
-            except OSError:
-                continue
-            for name in names:
+            for name in _names(folder):
                 if name.endswith(".dist-info"):
                     yield name.rpartition("-")[0].partition("-")[0], os.path.join(folder, name)
 
@@ -280,6 +288,51 @@ class Environment:
         """Return all ``.dist-info`` folders on the path."""
         return [folder for _, folder in self._dist_infos()]
 
+    def everything_installed(self) -> dict[str, Installed]:
+        """Return what the interpreter would find if it started now, by normalized project name.
+
+        It finds more than `versions` has: eggs, zip files, and folders that are new on its path. It is not asked, because its
+        start would run code that pip has just installed (`.pth` files, `sitecustomize`). One folder may have several versions
+        (--ignore-installed leaves the old .dist-info), and nothing tells which of them Python imports.
+        """
+        from importlib.metadata import distributions
+
+        found: dict[str, Installed] = {}
+        for folder in dict.fromkeys(self._path_now()):
+            here: dict[str, list[str]] = {}
+            for distribution in distributions(path=[folder]):
+                with suppress(Exception):  # metadata may hold anything
+                    here.setdefault(normalized(distribution.metadata["Name"]), []).append(distribution.metadata["Version"])
+            for name, versions in here.items():
+                found.setdefault(name, Installed([v for v in versions if v], folder, folder == self._sites["user"]))
+        return found
+
+    def _path_now(self) -> Iterator[str]:
+        """Yield the folders of the path, those that Python would add by now, and those that .pth files name (``site.py``)."""
+        yield from self.path
+        for site in self._sites["folders"]:
+            yield site
+            for name in sorted(_names(site)):
+                if name.endswith(".pth") and not name.startswith("."):
+                    yield from (os.path.normpath(os.path.join(site, line)) for line in _path_lines(os.path.join(site, name)))
+
     def forget(self) -> None:
         """Discard the list of installed distributions, because pip has changed them."""
         self.__dict__.pop("_distributions", None)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _path_lines(path: str) -> list[str]:
+    """Return the lines of a .pth file that are paths; the others are code."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read(_HEADERS).splitlines()
+    except OSError:
+        return []
+    return [line.rstrip() for line in lines if line.strip() and not line.startswith(("#", "import ", "import\t"))]

@@ -10,7 +10,7 @@ import os
 import platform
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import __version__, install, messages
+from pinstall import __version__, install, messages, settings
 from pinstall.invocation.requirements_files import without_secrets
 from pinstall.journal import Journal
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
@@ -20,20 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pinstall.checks.checker import Finding
-    from pinstall.checks.prepare import Prepared
-    from pinstall.install import Context, Install
+    from pinstall.checks.prepare import PreparedCache
+    from pinstall.install import Context, PreparedCall
     from pinstall.invocation.invocation import Invocation
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import HttpEntry
+    from pinstall.settings import Settings
 
 SOUND, CHANGES, REFUSED = 0, 1, 2
-_SETTINGS = {
-    "PINSTALL_POLICY": "evict",
-    "PINSTALL_KEEP_VERSIONS": "",
-    "PINSTALL_BUILD_VARIABLES": "",
-    "PINSTALL_STORE_SIZE": "5G",
-    "PINSTALL_LOCK_TIMEOUT": "30",
-}
 # The options whose values are shown: paths, names and numbers. Of the others, a bug report needs the names alone.
 _SHOWN = {
     *("requirements", "constraints", "build_constraints", "requirements_from_scripts", "dependency_groups", "editables"),
@@ -57,53 +51,53 @@ class Explanation(NamedTuple):
     status: int
 
 
-def explain(made: Context, environ: Mapping[str, str]) -> Explanation:
-    """Explain the call *made*, whose variables are *environ*. Changes nothing, and starts no pip."""
-    quiet = {name: value for name, value in environ.items() if name != "PINSTALL_REPORT"} | {"PINSTALL_POLICY": "report"}
-    journal = Journal(quiet, lambda *_: None)
-    ready = install.prepare(made._replace(environ=quiet), journal)
-    page = _Page(ready, journal, environ)
+def explain(context: Context) -> Explanation:
+    """Explain the call of *context*. Changes nothing, and starts no pip."""
+    journal = Journal("", lambda *_: None)
+    quiet = context.settings._replace(policy="report", report="")
+    prepared = install.prepare(context._replace(settings=quiet), journal)
+    page = _Page(prepared, journal, context.settings)
     lines = (*page.inputs(), "", *page.body())
     return Explanation(lines, page.status)
 
 
 class _Page:
-    """The page of a call that is *ready* for pip, and whose findings are in the *journal*."""
+    """The page of a call that is *prepared* for pip, with the findings of the *journal* and the *settings* of the user."""
 
-    def __init__(self, ready: Install, journal: Journal, environ: Mapping[str, str]) -> None:
-        self._ready, self._journal, self._environ = ready, journal, environ
+    def __init__(self, prepared: PreparedCall, journal: Journal, settings: Settings) -> None:
+        self._prepared, self._journal, self._settings = prepared, journal, settings
         self.status = SOUND
 
     def inputs(self) -> Iterator[str]:
         """Yield the lines about everything but the pins."""
-        made, call = self._ready.context, self._ready.call
+        context, call = self._prepared.context, self._prepared.call
         yield f"pinstall {__version__} explains a call. It has installed and changed nothing."
         yield ""
-        yield _row("environment", f"{made.environment.python} ({self._python()})")
-        if made.target.note:
-            yield _row("", made.target.note)
-        pip = ".".join(map(str, made.pip_version)) or "of unknown version"
-        yield _row("pip", f"{pip}, run by {made.target.runner}")
+        yield _row("environment", f"{context.environment.python} ({self._python()})")
+        if context.target.note:
+            yield _row("", context.target.note)
+        pip = ".".join(map(str, context.pip_version)) or "of unknown version"
+        yield _row("pip", f"{pip}, run by {context.target.runner}")
         yield _row("cache", self._cache(call))
         yield _row("policy", self._policy())
-        yield from _rows("settings", _settings(self._environ))
-        for line in messages.misread(self._environ):
+        yield from _rows("settings", _settings(context.environ))
+        for setting in self._settings.invalid:
             self.status = CHANGES
-            yield _row("", line)
+            yield _row("", messages.ignored_setting(setting))
         if call is not None:
             indexes = [*map(without_secrets, call.index_urls), *(f"find-links {without_secrets(x)}" for x in call.find_links)]
             yield from _rows("indexes", indexes or ["none"])
             yield from _rows("options", _options(call) or ["none"])
-            yield _row("builds", _builds(self._ready, self._environ))
+            yield _row("builds", _builds(self._prepared))
 
     def body(self) -> Iterator[str]:
         """Yield the lines about the pins, and about the sources that were not checked."""
-        call = self._ready.call
+        call = self._prepared.call
         if call is None:
             self.status = REFUSED
             yield f"not checked: {self._unreadable()}"
             return
-        found = install.pins(self._ready)
+        found = install.pins(self._prepared)
         for pin in found.pins:
             yield from self._pin(pin)
         if names := _unpinned(call, found.pins):
@@ -112,20 +106,20 @@ class _Page:
         for unread in self._journal.unread:
             self.status = CHANGES
             yield f"not checked: {unread.source}: {unread.reason}"
-        if self._ready.prepared:
-            yield from self._others({pin.project for pin in found.pins}, self._ready.prepared)
-            yield from self._after(self._ready.prepared)
+        if self._prepared.cache:
+            yield from self._others({pin.project for pin in found.pins}, self._prepared.cache)
+            yield from self._after(self._prepared.cache)
 
     def _unreadable(self) -> str:
-        unchecked = self._ready.unchecked
+        unchecked = self._prepared.unchecked
         if unchecked is None or unchecked is install.NOT_UNDERSTOOD:
             return "a file or folder is missing, or an option or setting is wrong or newer than this pinstall; pip tells which"
         return unchecked.reason
 
     def _python(self) -> str:
         version, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
-        if not self._ready.context.environment.is_own and self._ready.call is not None:
-            theirs = self._ready.context.environment.markers.get("python_full_version", "unknown")
+        if not self._prepared.context.environment.is_own and self._prepared.call is not None:
+            theirs = self._prepared.context.environment.markers.get("python_full_version", "unknown")
             return f"Python {theirs}; pinstall runs on Python {version}; {system}"
         return f"Python {version}; {system}"
 
@@ -140,39 +134,38 @@ class _Page:
         return f"{folder} ({'not a directory: pip runs without a cache' if os.path.lexists(folder) else 'not there yet'})"
 
     def _policy(self) -> str:
-        policy = self._environ.get("PINSTALL_POLICY") or "evict"
         meanings = {
             "evict": "evict: bad files are removed",
             "report": "report: pinstall says what it would do, and changes nothing",
             "off": "off: pinstall runs plain pip and checks nothing; below is what it would do otherwise",
         }
-        return meanings.get(policy, meanings["report"])
+        return meanings[self._settings.policy]
 
     def _pin(self, pin: Pin) -> Iterator[str]:
-        version = self._ready.before.get(pin.project) or self._ready.context.environment.installed(pin.project)
+        version = self._prepared.installed_before.get(pin.project) or self._prepared.context.environment.installed(pin.project)
         stands = f"installed: {version}" if version else "not installed"
         hashes = f", {len(pin.hashes)} hashes" if pin.hashes else ""
         yield f"{messages.pinned(pin)}{hashes}; {stands}"
-        prepared = self._ready.prepared
-        if self._ready.satisfied or pin not in self._journal.open:
+        prepared = self._prepared.cache
+        if self._prepared.satisfied or pin not in self._journal.unsatisfied:
             yield f"{_INDENT}pip leaves it as it is, and opens no cached file for it"
         elif prepared is None:
             yield f"{_INDENT}not checked: pip uses no cache"
         else:
-            found = [finding for finding in self._journal.examined if finding.pin.project == pin.project]
+            found = [finding for finding in self._journal.findings if finding.pin.project == pin.project]
             for finding in found:
                 yield f"{_INDENT}{self._entry(finding, prepared)}"
             if not any(isinstance(f.entry, BuiltWheel) or f.entry.kind == "download" for f in found):
                 yield f"{_INDENT}no file of it is in the cache: pip downloads it, or builds it from a local source"
 
-    def _others(self, pinned: Collection[str], prepared: Prepared) -> Iterator[str]:
+    def _others(self, pinned: Collection[str], prepared: PreparedCache) -> Iterator[str]:
         """Yield the lines about entries that are checked although no pin names their project."""
-        for finding in self._journal.examined:
+        for finding in self._journal.findings:
             if finding.pin.project not in pinned:
                 yield f"{finding.pin.project}, which no pin names"
                 yield f"{_INDENT}{self._entry(finding, prepared)}"
 
-    def _entry(self, finding: Finding, prepared: Prepared) -> str:
+    def _entry(self, finding: Finding, prepared: PreparedCache) -> str:
         is_change, fate = _fate(finding, prepared)
         if is_change:
             self.status = CHANGES
@@ -181,7 +174,7 @@ class _Page:
         name = finding.entry.filename if kind in finding.entry.filename else f"{kind} {finding.entry.filename}"
         return f"{name}{where}: {fate}"
 
-    def _after(self, prepared: Prepared) -> Iterator[str]:
+    def _after(self, prepared: PreparedCache) -> Iterator[str]:
         """Yield the lines about the view, and about the files of other versions."""
         yield ""
         view = prepared.plan.view
@@ -210,8 +203,10 @@ def _rows(name: str, texts: Sequence[str]) -> Iterator[str]:
 
 def _settings(environ: Mapping[str, str]) -> list[str]:
     found = []
-    for name, usual in _SETTINGS.items():
+    for name, usual in settings.DEFAULTS.items():
         value = environ.get(name, "")
+        if value and name in settings.SECRET:
+            value = "set"
         text = f"{messages.shortened(value)!a}" if value else f"not set ({usual})" if usual else "not set"
         found.append(f"{name} {text}")
     return found
@@ -230,12 +225,12 @@ def _options(call: Invocation) -> list[str]:
     return found
 
 
-def _builds(ready: Install, environ: Mapping[str, str]) -> str:
+def _builds(prepared: PreparedCall) -> str:
     """Name the variables that shape builds, as far as they are known without a source."""
     from pinstall.inspection import sdist_scan
 
-    more = environ.get("PINSTALL_BUILD_VARIABLES", "").split()
-    projects = ["", *(pin.project for pin in install.pins(ready).pins)]
+    environ, more = prepared.context.environ, prepared.context.settings.build_variables
+    projects = ["", *(pin.project for pin in install.pins(prepared).pins)]
     names = sorted({name for project in projects for name in sdist_scan.shaping(None, project, environ, more)})
     return f"shaped by {', '.join(names)} (values not shown)" if names else "no variable that shapes builds is set"
 
@@ -256,7 +251,7 @@ def _unpinned(call: Invocation, pins: Sequence[Pin]) -> list[str]:
     return found
 
 
-def _fate(finding: Finding, prepared: Prepared) -> tuple[bool, str]:
+def _fate(finding: Finding, prepared: PreparedCache) -> tuple[bool, str]:
     """Return whether pinstall would keep the entry from pip, and the fate of the entry with its reason."""
     match finding.verdict:
         case Delete() as verdict:
@@ -273,7 +268,7 @@ def _fate(finding: Finding, prepared: Prepared) -> tuple[bool, str]:
             return False, _kept(finding, prepared)
 
 
-def _kept(finding: Finding, prepared: Prepared) -> str:
+def _kept(finding: Finding, prepared: PreparedCache) -> str:
     if (page := finding.candidate.page) is not None:
         is_used = prepared.cache.uses_unasked(page, finding.pin.project)
         return "pip uses it without asking the index" if is_used else "pip asks the index whether it has changed"
@@ -286,11 +281,11 @@ def _kept(finding: Finding, prepared: Prepared) -> str:
     return f"{act}: {_trust(finding, finding.entry, prepared)}"
 
 
-def _trust(finding: Finding, entry: HttpEntry, prepared: Prepared) -> str:
+def _trust(finding: Finding, entry: HttpEntry, prepared: PreparedCache) -> str:
     """Return the reason why the download or metadata file *entry* is trusted."""
-    ledger = prepared.checker.prover.ledger(finding.pin.project)
-    if given := ledger.given(entry.key, finding.identity):
-        return f"it was removed before ({', '.join(sorted(given))}), and the index served it again unchanged"
-    if entry.stated:
-        return f"its {entry.stated[0].algorithm} is what the index or URL states"
+    ledger = prepared.checker.inspector.ledger(finding.pin.project)
+    if tolerated := ledger.tolerated(entry.key, finding.identity):
+        return f"it was removed before ({', '.join(sorted(tolerated))}), and the index served it again unchanged"
+    if entry.expected:
+        return f"its {entry.expected[0].algorithm} is what the index or URL states"
     return "its hash is pinned" if finding.pin.hashes else "no hash is known; the archive is intact"

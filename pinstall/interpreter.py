@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import Any, NamedTuple
+from typing import Any
 
 # The conditions of builds. EXT_SUFFIX combines implementation, version, flags and platform. Pre-releases may change the ABI, so
 # their full version is included.
@@ -31,6 +31,15 @@ def build_facts():
     }
 """
 
+# The folders whose .pth files count, whether they exist yet or not, and the user's, which may not be one of them.
+_SITES = r"""
+def site_facts():
+    import site
+    user = getattr(site, "getusersitepackages", str)()
+    folders = getattr(site, "getsitepackages", list)()
+    return {"folders": folders + [user] * bool(getattr(site, "ENABLE_USER_SITE", None)), "user": user}
+"""
+
 # Composed as in pip (``utils/compatibility_tags.get_supported``): for PyPy, packaging's sys_tags() returns different tags.
 _TAGS = r"""
 def tags():
@@ -40,8 +49,8 @@ def tags():
 """
 
 # The markers are those of the dependency specifiers specification. argv holds the folder of the pip that installs ("": the one
-# on the interpreter's path), the folder of pinstall's packaging, for a pip without a vendored copy, and the code of _BUILD and
-# _TAGS. A sitecustomize may print, so only the last line of the output counts.
+# on the interpreter's path), the folder of pinstall's packaging, for a pip without a vendored copy, and the code of _BUILD,
+# _SITES and _TAGS. A sitecustomize may print, so only the last line of the output counts.
 _ASK = r"""
 import sys
 sys.path[:] = [p for p in sys.path if p]
@@ -56,7 +65,7 @@ facts = {"prefix": sys.prefix, "path": list(sys.path), "executable": sys.executa
     "python_full_version": platform.python_version(), "platform_python_implementation": platform.python_implementation(),
     "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}}
 exec(sys.argv[3] + sys.argv[4])
-facts["build"] = build_facts()
+facts.update(build=build_facts(), sites=site_facts())
 try:
     pips = [sys.argv[1]] if sys.argv[1] else [os.path.join(folder, "pip") for folder in sys.path]
     brought = [os.path.join(pip, "_vendor") for pip in pips]
@@ -68,26 +77,6 @@ except Exception as error:
     facts["untagged"] = type(error).__name__
 print()
 print(json.dumps(facts))
-"""
-
-# The installed versions by normalized name. The first folder on the path that has a project counts. One folder may have several
-# versions (--ignore-installed leaves the old .dist-info), and nothing tells which of them Python imports. Fails on Python 3.7,
-# which has no importlib.metadata.
-_INSTALLED = r"""
-import json, re, site, sys
-sys.path[:] = [p for p in sys.path if p]
-from importlib.metadata import distributions
-found = {}
-for distribution in distributions():
-    head = distribution.metadata
-    if head and head.get("Name") and head.get("Version"):
-        folder = str(distribution.locate_file(""))
-        first, versions = found.setdefault(re.sub(r"[-_.]+", "-", head["Name"]).lower(), (folder, []))
-        if first == folder:
-            versions.append(head["Version"])
-print()
-user = getattr(site, "getusersitepackages", str)()
-print(json.dumps({name: [versions, folder, folder == user] for name, (folder, versions) in found.items()}))
 """
 
 
@@ -105,20 +94,7 @@ def facts(python: str, pip: str) -> dict[str, Any]:
 
     ours = find_spec("packaging")
     folder = os.path.dirname(os.path.dirname(ours.origin)) if ours and ours.origin else ""
-    return _answer(python, _ASK, pip, folder, _BUILD, _TAGS)
-
-
-class Installed(NamedTuple):
-    """The ``versions`` of a project that a Python finds, their ``folder``, and whether that is the user's site folder."""
-
-    versions: list[str]
-    folder: str
-    is_users: bool
-
-
-def installed(python: str) -> dict[str, Installed]:
-    """Return the distributions that *python* finds, by normalized project name. Raises `SilentPythonError`."""
-    return {name: Installed(*found) for name, found in _answer(python, _INSTALLED).items()}
+    return _answer(python, _ASK, pip, folder, _BUILD + _SITES, _TAGS)
 
 
 def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
@@ -135,6 +111,11 @@ def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
 def own_build() -> dict[str, Any]:
     """Return the build conditions of the running interpreter."""
     return dict(_run(_BUILD)["build_facts"]())
+
+
+def own_sites() -> dict[str, Any]:
+    """Return the running interpreter's ``folders`` of .pth files, and the ``user``'s site folder."""
+    return dict(_run(_SITES)["site_facts"]())
 
 
 def own_tags() -> list[str]:

@@ -1,8 +1,8 @@
 """The journal of a call: its events, in their order.
 
 It is the one object that collects the events of a call. The JSON report (``PINSTALL_REPORT``, docs/report.md) is made from it,
-without secrets. Other mutable objects keep results of reading (`Environment`, `Cache`, `Prover` with its `Ledger` objects) or
-run the child process (`Pip`).
+without secrets. Other mutable objects keep results of reading (`Environment`, `Cache`, `Inspector` with its `Ledger` objects)
+or run the child process (`Pip`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pinstall.messages import ERROR, NOTE
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pinstall.aftermath.confirm import Discrepancy
     from pinstall.checks.checker import Finding
-    from pinstall.invocation.requirements_files import Unread
+    from pinstall.invocation.requirements_files import UnreadSource
     from pinstall.model.pins import Pin
 
 _FORMAT = 1
@@ -30,27 +30,28 @@ _VERDICTS = {Keep: "keep", Hide: "hide", SetAside: "hide", Delete: "delete", Unr
 class Journal:
     """The events of a call, and the lines that pinstall printed.
 
-    ``examined`` are all findings, ``done`` those that changed the cache. ``open`` are those of ``pins`` that the environment
-    did not satisfy before pip ran. ``runs`` counts the runs of pip; ``healed`` has the results of the second one. ``causes``
-    are the proven causes of a failure. The other attributes are further facts for the report, and the call's output options.
+    ``findings`` are all findings, ``applied`` those that changed the cache. ``unsatisfied`` are those of ``pins`` that the
+    environment did not satisfy before pip ran. ``runs`` counts the runs of pip; ``repairs`` has the results of the second one.
+    ``causes`` are the proven causes of a failure. The other attributes are further facts for the report, and the call's output
+    options.
     """
 
-    def __init__(self, environ: Mapping[str, str], show: Callable[[int, str], None]) -> None:
-        """Begin an empty journal; *show* prints a line of a level (see `messages`)."""
-        self._path, self._show = environ.get("PINSTALL_REPORT"), show
+    def __init__(self, report: str, show: Callable[[int, str], None]) -> None:
+        """Begin an empty journal for the JSON report at the path *report*, if any; *show* prints a line of a level."""
+        self._report_path, self._show = report, show
         self.verbosity, self.is_plain = 0, False
         self.environment: dict[str, str | None] = {"python": None, "pip": None}
         self.cache: str | None = None
         self.pins: Sequence[Pin] = ()
-        self.open: Sequence[Pin] = ()
-        self.unread: Sequence[Unread] = ()
-        self.examined: list[Finding] = []
-        self.done: list[Finding] = []
+        self.unsatisfied: Sequence[Pin] = ()
+        self.unread: Sequence[UnreadSource] = ()
+        self.findings: list[Finding] = []
+        self.applied: list[Finding] = []
         self.set_aside: list[str] = []
         self.built: list[str] = []
         self.fetched: list[str] = []
         self.runs = 1
-        self.healed: dict[str, Any] | None = None
+        self.repairs: dict[str, Any] | None = None
         self.causes: list[str] = []
         self.discrepancies: list[Discrepancy] = []
         self._said: list[str] = []
@@ -59,7 +60,7 @@ class Journal:
     @property
     def is_wanted(self) -> bool:
         """Whether ``PINSTALL_REPORT`` asks for a report."""
-        return bool(self._path)
+        return bool(self._report_path)
 
     def say(self, level: int, line: str) -> None:
         """Print a *line* if the call's ``-q`` and ``-v`` admit its *level*; without colours under ``--no-color``."""
@@ -71,7 +72,7 @@ class Journal:
         """Add a *line* to the report that was printed already."""
         self._said.append(line)
 
-    def passed(self, step: str) -> None:
+    def end_step(self, step: str) -> None:
         """Add the time since the last step to that of *step*."""
         now = time.monotonic()
         self._seconds[step] = self._seconds.get(step, 0) + now - self._clock
@@ -80,14 +81,14 @@ class Journal:
     def write(self, status: int, pip_status: int) -> None:
         """Write the report, with pinstall's exit *status* and *pip_status*. Prints an error if that fails."""
         try:
-            with open(self._path or "", "w", encoding="utf-8") as file:
+            with open(self._report_path, "w", encoding="utf-8") as file:
                 json.dump(self._document(status, pip_status), file, indent=2)
                 file.write("\n")
         except OSError as error:
-            self.say(ERROR, f"the report {self._path} could not be written ({error.strerror})")
+            self.say(ERROR, f"the report {self._report_path} could not be written ({error.strerror})")
 
     def _document(self, status: int, pip_status: int) -> dict[str, Any]:
-        done = {id(finding) for finding in self.done}
+        done = {id(finding) for finding in self.applied}
         return {
             "format": _FORMAT,
             "pinstall": __version__,
@@ -96,13 +97,13 @@ class Journal:
             "tries": self.runs,
             "environment": self.environment,
             "cache": self.cache,
-            "pins": [{**_pin(pin), "satisfied": pin not in self.open} for pin in self.pins],
+            "pins": [{**_pin(pin), "satisfied": pin not in self.unsatisfied} for pin in self.pins],
             "not_checked": [{"source": unread.source, "reason": unread.reason} for unread in self.unread],
-            "entries": [{**_entry(finding), "done": id(finding) in done} for finding in self.examined],
+            "entries": [{**_entry(finding), "done": id(finding) in done} for finding in self.findings],
             "set_aside": self.set_aside,
             "built": self.built,
             "fetched": self.fetched,
-            "healed": self.healed,
+            "healed": self.repairs,
             "causes": self.causes,
             "doubts": [
                 {"project": found.pin.project, "line": found.line, "contradicts": found.contradicts}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pinstall.checks.checker import Finding
     from pinstall.model.pins import Pin
+    from pinstall.settings import InvalidSetting
 
     Say = Callable[[int, str], None]
 
@@ -139,40 +140,10 @@ def set_aside_versions(moved: Mapping[Pin, Sequence[str]], *, would: bool = Fals
         yield NOTE, f"{act} {listed(files)}: {why}; PINSTALL_KEEP_VERSIONS=1 keeps them in pip's cache"
 
 
-def misread(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a warning per invalid setting, naming the value that is used instead."""
-    if (value := environ.get("PINSTALL_POLICY", "")) not in ("", "evict", "report", "off"):
-        yield _invalid("PINSTALL_POLICY", value, "evict, report or off", "report")
-    if value := environ.get("PINSTALL_STORE_SIZE", ""):
-        from pinstall.storage import store
-
-        if store.size(value) is None:
-            yield _invalid("PINSTALL_STORE_SIZE", value, "e.g. 500M", "5G")
-    if environ.get("PINSTALL_SHARED_STORE"):
-        yield from _misread_sharing(environ)
-    yield from misread_timeout(environ)
-
-
-def _misread_sharing(environ: Mapping[str, str]) -> Iterator[str]:
-    from pinstall.shared_store import configuration
-
-    if (value := environ.get(configuration.MODE, "")) not in ("", *configuration.MODES):
-        yield _invalid(configuration.MODE, value, "read or readwrite", "read")
-    if (value := environ.get(configuration.TIMEOUT, "")) and configuration.seconds(value) is None:
-        yield _invalid(configuration.TIMEOUT, value, "seconds, e.g. 60", f"{configuration.DEFAULT_TIMEOUT:g}")
-
-
-def misread_timeout(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a warning if the timeout of the lock has an invalid value."""
-    if value := environ.get("PINSTALL_LOCK_TIMEOUT", ""):
-        from pinstall.storage import lock
-
-        if lock.seconds(value) is None:
-            yield _invalid("PINSTALL_LOCK_TIMEOUT", value, "seconds, e.g. 60", "30")
-
-
-def _invalid(setting: str, value: str, expected: str, used: str) -> str:
-    return f"ignoring invalid {setting}={shortened(value)!a} (expected {expected}); using {used}"
+def ignored_setting(setting: InvalidSetting) -> str:
+    """Return the line that a setting has an invalid value, and which value is used instead."""
+    name, value, expected, used = setting
+    return f"ignoring invalid {name}={shortened(value)!a} (expected {expected}); using {used}"
 
 
 def shortened(value: str) -> str:
@@ -195,10 +166,10 @@ def pins_not_checked(source: str, reason: str) -> str:
     return f"pins in {source} were not checked: {reason}"
 
 
-def unknown_parts(found: str, version: str) -> str:
-    """Return the line that parts of pip's cache, *found* there after pip ran, are unknown to pinstall."""
+def unknown_parts(parts: str, version: str) -> str:
+    """Return the line that *parts* of pip's cache, found there after pip ran, are unknown to pinstall."""
     return (
-        f"parts of pip's cache were not checked ({found}): pip {version} is newer than this pinstall, and uses its cache "
+        f"parts of pip's cache were not checked ({parts}): pip {version} is newer than this pinstall, and uses its cache "
         "in a new way; upgrade pinstall"
     )
 

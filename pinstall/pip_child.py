@@ -26,13 +26,12 @@ _STOPPED = (
 class Witness:
     """Records pip's actions by an audit hook, which adds no frame to tracebacks and notices every way to open a file.
 
-    ``opened`` are the cache files that pip read before it wrote them, ``written`` those that it wrote. ``silent`` are the hosts
-    (host:port) that were asked and have not answered. ``lost`` are the URLs for which pip got no answer, or an error. ``infos``
-    are the ``.dist-info`` folders that pip created.
+    The attributes are those of `pip_process.Observation`: files of the cache, hosts (host:port) and URLs without an answer,
+    ``.dist-info`` folders.
     """
 
-    def __init__(self, cache: str, excused: list[str] | None, ask: Any) -> None:
-        """Watch the folder *cache* (resolved). If *excused* is a list, end a run once another URL or host did not answer.
+    def __init__(self, cache: str, known_failures: list[str] | None, ask: Any) -> None:
+        """Watch the folder *cache* (resolved). With *known_failures*, end a run once another URL or host does not answer.
 
         *ask* is called with each folder of compiled wheels that pip is about to search, before it does; None: nothing is.
         """
@@ -40,17 +39,17 @@ class Witness:
         self.below = os.path.join(cache, "")
         self.wheels, self.ask = os.path.join(cache, "wheels", ""), ask
         self.searched: set[str] = set()
-        self.excused = excused
+        self.known_failures = known_failures
         # Determined before the hook is active: the first call takes a lock, and opens files.
-        self.temporary = _temporary() if excused is not None else ()
-        self.opened: set[str] = set()
-        self.written: set[str] = set()
-        self.silent: set[str] = set()
-        self.lost: set[str] = set()
-        self.infos: set[str] = set()
+        self.temporary = _temporary() if known_failures is not None else ()
+        self.opened_files: set[str] = set()
+        self.written_files: set[str] = set()
+        self.silent_hosts: set[str] = set()
+        self.lost_urls: set[str] = set()
+        self.created_dist_infos: set[str] = set()
         self.moved: set[str] = set()
-        self.asked = self.login = self.streams = self.nested = self.stopped = False
-        self.built = 0.0
+        self.asked_user = self.login_needed = self.read_a_pipe = self.started_pip = self.stopped = False
+        self.build_seconds = 0.0
         self.since: float | None = None
         self.pid = os.getpid()
 
@@ -77,11 +76,11 @@ class Witness:
         elif event == "subprocess.Popen":
             self.see_process(args[1])
         elif event == "socket.getaddrinfo":
-            self.silent.add(_host(args[0], args[1]))
+            self.silent_hosts.add(_host(args[0], args[1]))
         elif event == "http.client.send":
             self.see_request(args[0], args[1])
         elif event == "builtins.input":
-            self.asked = True
+            self.asked_user = True
         elif event == "os.listdir":
             self.see_search(args[0])
 
@@ -133,16 +132,16 @@ class Witness:
         writes = type(flags) is int and flags & _WRITES
         if path.startswith(self.below):
             # The event precedes the opening: the file may not exist.
-            if not writes and path not in self.written and os.path.lexists(path):
-                self.opened.add(path)
+            if not writes and path not in self.written_files and os.path.lexists(path):
+                self.opened_files.add(path)
         elif path.startswith(("/dev/", "/proc/")):
-            self.asked = self.asked or path == "/dev/tty"
-            self.streams = self.streams or (path.startswith(_STREAMS) and not os.path.isfile(path))
+            self.asked_user = self.asked_user or path == "/dev/tty"
+            self.read_a_pipe = self.read_a_pipe or (path.startswith(_STREAMS) and not os.path.isfile(path))
         elif writes and "__pycache__" not in path:
             self.guard(path)
             folder = os.path.dirname(path)
             if folder.endswith(".dist-info") and folder not in self.moved:
-                self.infos.add(folder)
+                self.created_dist_infos.add(folder)
         self.end_step()
 
     def see_rename(self, source: Any, target: Any) -> None:
@@ -151,7 +150,7 @@ class Witness:
             self.moved.add(source)
         if type(target) is str:
             if target.startswith(self.below):
-                self.written.add(target)
+                self.written_files.add(target)
             elif "__pycache__" not in target:
                 self.guard(target)
 
@@ -160,7 +159,7 @@ class Witness:
         self.end_step()
         text = " ".join(map(str, arguments)) if isinstance(arguments, (list, tuple)) else str(arguments)
         if "__pip-runner__" in text:
-            self.nested = True
+            self.started_pip = True
         if "_in_process.py" in text or "setup.py" in text:
             self.guard("")
             self.since = time.monotonic()
@@ -168,7 +167,7 @@ class Witness:
     def end_step(self) -> None:
         """Add the time of a build step. It has ended at the next event: while it runs, pip only reads its output."""
         if self.since is not None:
-            self.built += time.monotonic() - self.since
+            self.build_seconds += time.monotonic() - self.since
             self.since = None
 
     def see_request(self, connection: Any, data: Any) -> None:
@@ -176,20 +175,20 @@ class Witness:
         if isinstance(data, bytes) and data[:4] == b"GET ":
             url = _host(connection.host, connection.port) + data[4:].split(b" ", 1)[0].decode("ascii", "replace")
             connection.pinstall_url = url
-            self.lost.add(url)
+            self.lost_urls.add(url)
 
     def hear(self, connection: Any, status: int) -> None:
         """Record an answer. A 404 counts as one: by it, an index says that it does not have the project."""
-        self.silent.discard(_host(connection.host, connection.port))
-        self.login = self.login or status in _LOGIN_NEEDED
+        self.silent_hosts.discard(_host(connection.host, connection.port))
+        self.login_needed = self.login_needed or status in _LOGIN_NEEDED
         if status < 400 or status == 404:
-            self.lost.discard(getattr(connection, "pinstall_url", ""))
+            self.lost_urls.discard(getattr(connection, "pinstall_url", ""))
 
     def guard(self, path: str) -> None:
         """Raise `OSError` if the run is guarded and a page is missing: called before pip installs or builds anything."""
-        if self.excused is None or path.startswith(self.temporary):
+        if self.known_failures is None or path.startswith(self.temporary):
             return  # pip's own temporary folders
-        if self.lost.difference(self.excused) or self.silent.difference(self.excused):
+        if self.lost_urls.difference(self.known_failures) or self.silent_hosts.difference(self.known_failures):
             self.stopped = True
             raise OSError(_STOPPED)
 
@@ -200,8 +199,14 @@ class Witness:
         if os.getpid() != self.pid:
             return  # a fork of pip
         self.end_step()
-        found: dict[str, Any] = {name: sorted(getattr(self, name)) for name in ("opened", "written", "silent", "lost", "infos")}
-        found.update((name, getattr(self, name)) for name in ("asked", "login", "streams", "nested", "stopped", "built"))
+        found: dict[str, Any] = {
+            name: sorted(getattr(self, name))
+            for name in ("opened_files", "written_files", "silent_hosts", "lost_urls", "created_dist_infos")
+        }
+        found.update(
+            (name, getattr(self, name))
+            for name in ("asked_user", "login_needed", "read_a_pipe", "started_pip", "stopped", "build_seconds")
+        )
         data = json.dumps(found).encode()
         while data:
             data = data[os.write(descriptor, data) :]
@@ -309,17 +314,18 @@ def main(reading: str, telling: str, *, early: bool) -> None:
     parent = _Parent(go, tell)
     _thread.start_new_thread(parent.follow, ())
     os.environ.update(orders["variables"])
+    for name in orders["secrets"]:
+        os.environ.pop(name, None)
     sys.argv[:] = ["pip"] + orders["arguments"]
     if orders["notes"]:
         with suppress(Exception):  # builds run unwatched
             watch_builds(*orders["notes"])
     witness = None
     if orders["cache"] and hasattr(sys, "addaudithook"):
-        witness = Witness(orders["cache"], orders["excused"], parent.ask if orders["asks"] else None)
+        witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
         witness.start()
         if orders["sharing"]:
             parent.patience += orders["sharing"]
-            os.environ.pop("PINSTALL_SHARED_STORE_KEY", None)  # builds need not see the key that signs builds
             witness.watch_for_builds()
     try:
         _run()

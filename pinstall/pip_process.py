@@ -45,58 +45,60 @@ _INTERPRETER_OPTIONS = "bBdEhiIm:OPqRsStuvVW:xX:"
 class Observation(NamedTuple):
     """The actions of a pip that failed, as `pip_child.Witness` recorded them.
 
-    - ``opened``: the paths of the cache files that pip read before it wrote them.
-    - ``written``: the paths of the cache files that pip wrote.
-    - ``silent``: the hosts (host:port) that did not answer.
-    - ``lost``: the URLs for which pip got no answer, or an error.
-    - ``infos``: the ``.dist-info`` folders that pip created.
-    - ``asked``: pip asked the user a question.
-    - ``login``: a server required a login.
-    - ``streams``: pip read a pipe or standard input by name.
-    - ``nested``: pip started another pip, whose actions are unknown.
+    - ``opened_files``: the paths of the cache files that pip read before it wrote them.
+    - ``written_files``: the paths of the cache files that pip wrote.
+    - ``silent_hosts``: the hosts (host:port) that did not answer.
+    - ``lost_urls``: the URLs for which pip got no answer, or an error.
+    - ``created_dist_infos``: the ``.dist-info`` folders that pip created.
+    - ``asked_user``: pip asked the user a question.
+    - ``login_needed``: a server required a login.
+    - ``read_a_pipe``: pip read a pipe or standard input by name.
+    - ``started_pip``: pip started another pip, whose actions are unknown.
     - ``stopped``: the guard ended pip before it installed anything.
-    - ``built``: the seconds that build steps took.
+    - ``build_seconds``: the seconds that build steps took.
     """
 
-    opened: frozenset[str] = frozenset()
-    written: frozenset[str] = frozenset()
-    silent: frozenset[str] = frozenset()
-    lost: frozenset[str] = frozenset()
-    infos: frozenset[str] = frozenset()
-    asked: bool = False
-    login: bool = False
-    streams: bool = False
-    nested: bool = False
+    opened_files: frozenset[str] = frozenset()
+    written_files: frozenset[str] = frozenset()
+    silent_hosts: frozenset[str] = frozenset()
+    lost_urls: frozenset[str] = frozenset()
+    created_dist_infos: frozenset[str] = frozenset()
+    asked_user: bool = False
+    login_needed: bool = False
+    read_a_pipe: bool = False
+    started_pip: bool = False
     stopped: bool = False
-    built: float = 0.0
+    build_seconds: float = 0.0
 
 
-def _is_unasked(_folder: str) -> None:
+def _check_nothing(_folder: str) -> None:
     pass
 
 
 class Watch(NamedTuple):
     """How pip's process is watched.
 
-    ``cache`` is the folder whose use is recorded; "" if none is. If ``excused`` is a list, pip is guarded: it ends before it
-    installs anything if a URL or host that is not in the list did not answer. ``answer`` is called with each folder of compiled
-    wheels that pip is about to search in the cache; pip waits until it returns. ``notes`` is the folder for notes on the builds
-    (`pinstall.build_watch`); "" if they are not watched. ``sharing`` is the time-out in seconds of the shared store, which
-    pip's questions may wait for, too; 0 without one.
+    ``cache_folder`` is the folder whose use is recorded; "" if none is. If ``known_failures`` is a list, pip is guarded: it
+    ends before it installs anything if a URL or host that is not in the list did not answer. ``check_folder`` is called with
+    each folder of compiled wheels that pip is about to search in the cache; pip waits until it returns. ``notes_folder`` is for
+    the notes on the builds (`pinstall.build_watch`); "" if they are not watched. ``sharing`` is the time-out in seconds of the
+    shared store, which pip asks for the builds that it lacks; 0 without one.
     """
 
-    cache: str = ""
-    excused: Sequence[str] | None = None
-    answer: Callable[[str], None] = _is_unasked
-    notes: str = ""
+    cache_folder: str = ""
+    known_failures: Sequence[str] | None = None
+    check_folder: Callable[[str], None] = _check_nothing
+    notes_folder: str = ""
     sharing: float = 0
 
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
-        asks = self.answer is not _is_unasked and sys.platform != "win32"  # there, the report is read at the end
+        asks = self.check_folder is not _check_nothing and sys.platform != "win32"  # there, the report is read at the end
         runner = os.path.join(os.path.dirname(__file__), "build_watch.py")
-        notes = [self.notes, runner] if self.notes else []
-        return {"cache": self.cache, "excused": self.excused, "asks": asks, "notes": notes, "sharing": self.sharing}
+        notes = [self.notes_folder, runner] if self.notes_folder else []
+        told = {"cache": self.cache_folder, "known_failures": self.known_failures, "asks": asks, "notes": notes}
+        # Builds need not see the key that signs builds.
+        return {**told, "sharing": self.sharing, "secrets": ["PINSTALL_SHARED_STORE_KEY"] if self.sharing else []}
 
 
 class Pip:
@@ -109,62 +111,58 @@ class Pip:
         self.observation: Observation | None = None
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # under SIG_IGN, the kernel discards pip's exit status
-        reading, self._go = map(_above_the_streams, os.pipe())
-        self._told, telling = map(_above_the_streams, os.pipe())
+        orders_reader, self._orders_writer = map(_above_the_streams, os.pipe())
+        self._report_reader, report_writer = map(_above_the_streams, os.pipe())
         self._child: _Child | None
         try:
-            self._child = _Fork() if early and _can_fork(runner) else _spawned(runner, reading, telling, early=early)
+            self._child = (
+                _Fork() if early and _can_fork(runner) else _spawned(runner, orders_reader, report_writer, early=early)
+            )
         except OSError as error:
             self._child, self._error = None, error
         if isinstance(self._child, _Fork) and self._child.is_pip:  # outside of any try: nothing must catch pip's exceptions
-            os.close(self._go)
-            os.close(self._told)
-            _be_pip(reading, telling)
-        os.close(reading)
-        os.close(telling)
+            os.close(self._orders_writer)
+            os.close(self._report_reader)
+            _be_pip(orders_reader, report_writer)
+        os.close(orders_reader)
+        os.close(report_writer)
 
-    def run(
-        self,
-        arguments: Sequence[str],
-        variables: Mapping[str, str],
-        meanwhile: Callable[[], None],
-        watch: Watch | None = None,
-    ) -> int:
-        """Let pip run with *arguments* and the environment *variables*, and wait for it. Call *meanwhile* once while it runs.
+    def run(self, command: PipCommand, while_pip_runs: Callable[[], None], watch: Watch | None = None) -> int:
+        """Let pip run *command*, and wait for it. Call *while_pip_runs* once in the meantime.
 
         If pip fails, ``observation`` records its use of the cache that is watched.
 
         Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `is_alone`.
         """
         if self._child is None:
-            os.close(self._go)
-            os.close(self._told)
+            os.close(self._orders_writer)
+            os.close(self._report_reader)
             if self.is_alone:
-                self._become(arguments, variables)
+                self._become(command)
             self._say(
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
             )
             return COULD_NOT_START
         watch = watch or Watch()
-        orders = {"arguments": list(arguments), "variables": dict(variables), **watch.orders()}
-        with self._passing_signals_to(self._child), _listening_to(self._told) as listener:
-            go = open(self._go, "wb")  # noqa: SIM115 (open until pip has ended)
+        orders = {"arguments": command.argv, "variables": dict(command.variables), **watch.orders()}
+        with self._passing_signals_to(self._child), _listening_to(self._report_reader) as listener:
+            orders_pipe = open(self._orders_writer, "wb")  # noqa: SIM115 (open until pip has ended)
             with suppress(BrokenPipeError):
-                go.write(json.dumps(orders).encode() + b"\n")
-                go.flush()
-            meanwhile()
+                orders_pipe.write(json.dumps(orders).encode() + b"\n")
+                orders_pipe.flush()
+            while_pip_runs()
             while (status := self._child.poll()) is None:
                 listener.wait()
                 for folder in listener.questions():
                     with suppress(Exception):  # the wheels there are used unchecked
-                        watch.answer(folder)
+                        watch.check_folder(folder)
                     with suppress(BrokenPipeError):
-                        go.write(b"\n")
-                        go.flush()
+                        orders_pipe.write(b"\n")
+                        orders_pipe.flush()
             listener.wait(0)
             list(listener.questions())  # pip has ended before it could read an answer
             with suppress(BrokenPipeError):
-                go.close()
+                orders_pipe.close()
         self.observation = _observation(listener.data)
         return 128 - status if status < 0 else status
 
@@ -173,11 +171,12 @@ class Pip:
         """Whether the system allows no child process: then `run` does not return, because this process becomes pip."""
         return self._child is None and self._error.errno in (errno.EAGAIN, errno.ENOMEM)
 
-    def _become(self, arguments: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+    def _become(self, command: PipCommand) -> NoReturn:
         reason = self._error.strerror
         self._say(f"no further process can be started ({reason}): this one becomes pip, and checks nothing after it")
         options = _interpreter_options() if self._runner == sys.executable else []
-        os.execve(self._runner, [self._runner, *options, "-c", AS_SCRIPT, *arguments], {**os.environ, **variables})  # noqa: S606
+        argv = [self._runner, *options, "-c", AS_SCRIPT, *command.argv]
+        os.execve(self._runner, argv, {**os.environ, **command.variables})  # noqa: S606
 
     @contextmanager
     def _passing_signals_to(self, child: _Child) -> Iterator[None]:
@@ -207,24 +206,24 @@ class _Listener:
     arrives just before: pinstall would pass it on only after pip has ended.
     """
 
-    def __init__(self, told: int, alarm: int) -> None:
+    def __init__(self, report_reader: int, alarm: int) -> None:
         self.data = b""
-        self._told, self._alarm, self._pause = told, alarm, 1.0
+        self._report_reader, self._alarm, self._pause = report_reader, alarm, 1.0
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until the child reports or may have ended, or a signal arrives; at most *seconds*, by default one second."""
         if sys.platform == "win32":  # pragma: no cover (select does not take pipes there, and signals interrupt reading)
             self._read_to_the_end()
             return
-        sources = [self._alarm, *([self._told] if self._told >= 0 else [])]
+        sources = [self._alarm, *([self._report_reader] if self._report_reader >= 0 else [])]
         ready, _, _ = select.select(sources, [], [], self._pause if seconds is None else seconds)
         if self._alarm in ready:
             os.read(self._alarm, 512)
-        while self._told in ready and select.select([self._told], [], [], 0)[0]:
-            if chunk := os.read(self._told, 1 << 16):
+        while self._report_reader in ready and select.select([self._report_reader], [], [], 0)[0]:
+            if chunk := os.read(self._report_reader, 1 << 16):
                 self.data += chunk
             else:
-                self._told, self._pause = -1, 0.001  # the child ends in a moment
+                self._report_reader, self._pause = -1, 0.001  # the child ends in a moment
                 break
 
     def questions(self) -> Iterator[str]:
@@ -234,28 +233,28 @@ class _Listener:
             yield json.loads(line)
 
     def _read_to_the_end(self) -> None:  # pragma: no cover (Windows)
-        while self._told >= 0 and (chunk := os.read(self._told, 1 << 16)):
+        while self._report_reader >= 0 and (chunk := os.read(self._report_reader, 1 << 16)):
             self.data += chunk
-        self._told = -1
+        self._report_reader = -1
         time.sleep(0.001)
 
 
 @contextmanager
-def _listening_to(told: int) -> Iterator[_Listener]:
-    """Yield a listener to the pipe *told*, which also wakes for signals; close the pipe afterwards."""
+def _listening_to(report_reader: int) -> Iterator[_Listener]:
+    """Yield a listener to the pipe *report_reader*, which also wakes for signals; close the pipe afterwards."""
     if sys.platform == "win32":  # pragma: no cover
-        yield _Listener(told, -1)
-        os.close(told)
+        yield _Listener(report_reader, -1)
+        os.close(report_reader)
         return
     alarm, ringing = map(_above_the_streams, os.pipe())
     for descriptor in (alarm, ringing):
         os.set_blocking(descriptor, False)
     before = signal.set_wakeup_fd(ringing, warn_on_full_buffer=False)
     try:
-        yield _Listener(told, alarm)
+        yield _Listener(report_reader, alarm)
     finally:
         signal.set_wakeup_fd(before)
-        for descriptor in (alarm, ringing, told):
+        for descriptor in (alarm, ringing, report_reader):
             os.close(descriptor)
 
 
@@ -306,14 +305,14 @@ def leave(status: int) -> NoReturn:
     os._exit(status if status <= _LARGEST_STATUS else status - (1 << 32))
 
 
-def _be_pip(reading: int, telling: int) -> NoReturn:
-    """Continue as pip in a copy of this process. The orders come from descriptor *reading*, the report goes to *telling*."""
+def _be_pip(orders_reader: int, report_writer: int) -> NoReturn:
+    """Continue as pip in a copy of this process: take orders from one descriptor, and write the report to the other."""
     from pinstall import pip_child
 
     sys.argv[:] = ["-c"]
     # pinstall silences unraisable errors (see `cli.main`); those of pip must be shown.
     sys.excepthook, sys.unraisablehook = partial(_show_from, pip_child.__file__), sys.__unraisablehook__
-    pip_child.main(str(reading), str(telling), early=True)
+    pip_child.main(str(orders_reader), str(report_writer), early=True)
     sys.exit()
 
 
@@ -331,12 +330,12 @@ def _can_fork(runner: str) -> bool:
     return sys.platform == "linux" and runner == sys.executable and threading.active_count() == 1
 
 
-def _spawned(runner: str, reading: int, telling: int, *, early: bool) -> subprocess.Popen[bytes]:
+def _spawned(runner: str, orders_reader: int, report_writer: int, *, early: bool) -> subprocess.Popen[bytes]:
     """Start `pip_child` in the interpreter *runner*."""
-    for descriptor in (reading, telling):
+    for descriptor in (orders_reader, report_writer):
         os.set_inheritable(descriptor, True)
     options = _interpreter_options() if runner == sys.executable else []
-    ends = [str(_as_inherited(descriptor)) for descriptor in (reading, telling)]
+    ends = [str(_as_inherited(descriptor)) for descriptor in (orders_reader, report_writer)]
     command = [runner, *options, "-c", _program(), *ends, *(["early"] if early else [])]
     # pip needs the descriptors that pinstall inherited (``-r /dev/fd/63``). Those that pinstall opened are not inheritable.
     return subprocess.Popen(command, close_fds=False)
@@ -399,29 +398,35 @@ def _in_foreground() -> bool:
         os.close(terminal)
 
 
-class Given(NamedTuple):
-    """The input of a run of pip: ``arguments`` after its command, and ``variables``, which also reach the pips that it starts.
+class PipCommand(NamedTuple):
+    """A command line of pip: its ``options``, its ``command`` and the ``arguments`` of that.
 
-    ``pip`` is the version of pip; empty if unknown.
+    ``variables`` are set for pip, and reach the pips that it starts, too. ``pip_version`` is empty if it is unknown.
     """
 
     arguments: list[str]
-    pip: tuple[int, ...] = ()
+    pip_version: tuple[int, ...] = ()
     variables: Mapping[str, str] = {}
     command: str = "install"
+    options: tuple[str, ...] = ()
 
-    def with_cache(self, folder: str) -> Given:
+    @property
+    def argv(self) -> list[str]:
+        """All arguments of pip."""
+        return [*self.options, self.command, *self.arguments]
+
+    def with_cache(self, folder: str) -> PipCommand:
         """Return a copy that makes pip use the cache in *folder*.
 
         If only the variable can be set (see `_with`), a ``--cache-dir`` of the call overrides it.
         """
         return self._with(["--cache-dir", folder], {"PIP_CACHE_DIR": folder})
 
-    def without_cache(self) -> Given:
+    def without_cache(self) -> PipCommand:
         """Return a copy that makes pip use no cache; with the same limit as `with_cache`."""
         return self._with(["--no-cache-dir"], {"PIP_NO_CACHE_DIR": "1"})
 
-    def _with(self, option: list[str], variables: Mapping[str, str]) -> Given:
+    def _with(self, option: list[str], variables: Mapping[str, str]) -> PipCommand:
         """Insert *option* after all other options, so that it overrides them, and set *variables*.
 
         If the end of the options is unknown, the arguments stay as they are: *option* could become the value of another option,
@@ -431,6 +436,6 @@ class Given(NamedTuple):
         with suppress(Exception):  # pip may refuse the arguments, or pinstall's own modules may be broken
             from pinstall.invocation import options
 
-            end = options.end(arguments, self.pip, self.command)
-        words = arguments if end is None else [*arguments[:end], *option, *arguments[end:]]
-        return self._replace(arguments=words, variables=variables)
+            end = options.end(arguments, self.pip_version, self.command)
+        extended = arguments if end is None else [*arguments[:end], *option, *arguments[end:]]
+        return self._replace(arguments=extended, variables=variables)

@@ -21,8 +21,8 @@ def command(error: Exception) -> str:
     wrong = [text for text in needed if not _is_installed(text)]
     if not wrong and isinstance(error, ImportError):
         wrong = needed  # all versions are right, but a file of some package is missing
-    words = [sys.executable, "-m", "pip", "install", "--force-reinstall", "--no-cache-dir", *wrong]
-    return _quoted(words) if wrong else ""
+    argv = [sys.executable, "-m", "pip", "install", "--force-reinstall", "--no-cache-dir", *wrong]
+    return _quoted(argv) if wrong else ""
 
 
 def _needed(requirement: str) -> str:
@@ -31,12 +31,12 @@ def _needed(requirement: str) -> str:
     return text.strip() if not marker or f"sys_platform == {sys.platform!r}" in marker.replace('"', "'") else ""
 
 
-def _quoted(words: list[str]) -> str:
+def _quoted(argv: list[str]) -> str:
     if os.name == "nt":
         from subprocess import list2cmdline
 
-        return list2cmdline(words)
-    return shlex.join(words)
+        return list2cmdline(argv)
+    return shlex.join(argv)
 
 
 def _is_installed(requirement: str) -> bool:

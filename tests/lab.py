@@ -70,7 +70,7 @@ _SPAWN = "import pinstall.pip_process; pinstall.pip_process._can_fork = lambda r
 _SCRIPTS = {
     "pinstall": "pinstall.cli",
     "pinstall-cache": "pinstall.cache_tool.__main__",
-    "pinstall-pip": "pinstall.pip_command",
+    "pinstall-pip": "pinstall.pinstall_pip",
     "pip": "pip._internal.cli.main",
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pinstall.inspection.build_record import BuildRecord
-from pinstall.inspection.sdist_scan import Source
+from pinstall.inspection.sdist_scan import SourceScan
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import BuiltWheel, Entry, HttpEntry, stamp
 from pinstall.pip_cache.http_entries import is_there
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _KEY = "ab" * 28
-_RECORD = BuildRecord("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
+_RECORD = BuildRecord("f" * 64, {}, SourceScan(frozenset(), (), (), compiles=False, whole=True))
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +96,9 @@ def test_delete_removes_all_files_of_an_entry_and_returns_false_the_second_time(
     tmp_path: Path, make: Callable[[Path], Entry]
 ) -> None:
     entry = make(tmp_path)
-    assert actions.delete(str(tmp_path), entry, stamp(entry.content))
+    assert actions.delete(str(tmp_path), entry, stamp(entry.content_path))
     assert not any(os.path.exists(path) for path in entry.paths)
-    assert not actions.delete(str(tmp_path), entry, stamp(entry.content))
+    assert not actions.delete(str(tmp_path), entry, stamp(entry.content_path))
 
 
 @pytest.mark.parametrize("recorded", [True, False])
@@ -106,9 +106,9 @@ def test_deleting_a_stored_build_deletes_its_origin_and_record(tmp_path: Path, *
     entry = _built(tmp_path)
     if recorded:
         actions.adopt(str(tmp_path), entry, _RECORD)
-    actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    actions.set_aside(str(tmp_path), entry, stamp(entry.content_path), "f" * 64)
     kept = _in_store(tmp_path, entry)
-    assert actions.delete(str(tmp_path), kept, stamp(kept.content))
+    assert actions.delete(str(tmp_path), kept, stamp(kept.content_path))
     assert _files(tmp_path) == {}
 
 
@@ -118,19 +118,19 @@ def test_origin_json_stays_while_the_folder_has_another_wheel(
 ) -> None:
     entry, other = _built(tmp_path), _built(tmp_path, "demo-1.0-cp311-cp311-any.whl")
     act, *identity = words
-    assert act(str(tmp_path), entry, stamp(entry.content), *identity)
-    assert sorted(os.listdir(os.path.dirname(entry.content))) == [other.filename, "origin.json"]
+    assert act(str(tmp_path), entry, stamp(entry.content_path), *identity)
+    assert sorted(os.listdir(os.path.dirname(entry.content_path))) == [other.filename, "origin.json"]
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_set_aside_and_bring_back_restore_the_original_files(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path)
     before = _files(tmp_path)
-    assert actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    assert actions.set_aside(str(tmp_path), entry, stamp(entry.content_path), "f" * 64)
     assert not is_there(entry)
-    assert not actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    assert not actions.set_aside(str(tmp_path), entry, stamp(entry.content_path), "f" * 64)
     kept = _in_store(tmp_path, entry)
-    assert actions.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert actions.bring_back(str(tmp_path), kept, stamp(kept.content_path))
     after = {path: data for path, data in _files(tmp_path).items() if "/builds/" not in str(path)}  # builds stay in the store
     assert after == before
 
@@ -140,11 +140,11 @@ def test_the_store_records_the_file_name_of_a_download(tmp_path: Path, make: Cal
     """The download can be restored even if the file with the name is lost."""
     entry = make(tmp_path)
     before = _files(tmp_path)
-    actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    actions.set_aside(str(tmp_path), entry, stamp(entry.content_path), "f" * 64)
     kept = _in_store(tmp_path, entry)
     assert [(found.paths, name) for found, name in store.downloads(str(tmp_path))] == [(kept.paths, "demo-1.0.tar.gz")]
     os.unlink(kept.paths[0] + ".demo.json")
-    assert actions.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert actions.bring_back(str(tmp_path), kept, stamp(kept.content_path))
     assert _files(tmp_path) == before
 
 
@@ -152,7 +152,7 @@ def test_setting_aside_a_build_that_the_store_has_only_removes_it_from_the_cache
     entry = _built(tmp_path)
     actions.adopt(str(tmp_path), entry, _RECORD)
     before = _files(tmp_path / "pinstall")
-    assert actions.set_aside(str(tmp_path), entry, stamp(entry.content), _RECORD.wheel)
+    assert actions.set_aside(str(tmp_path), entry, stamp(entry.content_path), _RECORD.wheel)
     assert _files(tmp_path / "pinstall") == before
     assert _files(tmp_path / "wheels") == {}
 
@@ -164,8 +164,8 @@ def test_setting_aside_a_build_that_the_store_has_only_removes_it_from_the_cache
 )
 def test_an_origin_json_that_is_too_large_or_not_an_object_is_not_copied(tmp_path: Path, origin: bytes, *, kept: bool) -> None:
     entry = _built(tmp_path)
-    Path(entry.content).with_name("origin.json").write_bytes(origin)
-    assert actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    Path(entry.content_path).with_name("origin.json").write_bytes(origin)
+    assert actions.set_aside(str(tmp_path), entry, stamp(entry.content_path), "f" * 64)
     found = {os.path.basename(path): data for path, data in _files(tmp_path).items()}
     assert found == {entry.filename: b"wheel"} | ({"origin.json": origin} if kept else {})
 
@@ -176,36 +176,36 @@ def test_an_entry_that_cannot_be_restored_stays_in_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Entry], call: str
 ) -> None:
     entry = make(tmp_path)
-    actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    actions.set_aside(str(tmp_path), entry, stamp(entry.content_path), "f" * 64)
     kept = _in_store(tmp_path, entry)
     before = _files(tmp_path)
     _failing(call, 28, monkeypatch)
-    assert not actions.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert not actions.bring_back(str(tmp_path), kept, stamp(kept.content_path))
     assert _files(tmp_path) == before
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_bring_back_does_not_write_through_a_symbolic_link(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path / "cache")
-    actions.set_aside(str(tmp_path / "cache"), entry, stamp(entry.content), "f" * 64)
+    actions.set_aside(str(tmp_path / "cache"), entry, stamp(entry.content_path), "f" * 64)
     kept = _in_store(tmp_path / "cache", entry)
-    top = tmp_path / "cache" / os.path.relpath(entry.content, tmp_path / "cache").partition("/")[0]
+    top = tmp_path / "cache" / os.path.relpath(entry.content_path, tmp_path / "cache").partition("/")[0]
     top.rename(tmp_path / "elsewhere")
     top.symlink_to(tmp_path / "elsewhere")
     before = _tree(tmp_path)
-    assert not actions.bring_back(str(tmp_path / "cache"), kept, stamp(kept.content))
+    assert not actions.bring_back(str(tmp_path / "cache"), kept, stamp(kept.content_path))
     assert _tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("make", _MAKERS, ids=_IDS)
 def test_bring_back_overwrites_nothing(tmp_path: Path, make: Callable[[Path], Entry]) -> None:
     entry = make(tmp_path)
-    actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    actions.set_aside(str(tmp_path), entry, stamp(entry.content_path), "f" * 64)
     kept = _in_store(tmp_path, entry)
     os.makedirs(os.path.dirname(entry.paths[0]), exist_ok=True)
     with open(entry.paths[0], "wb") as file:
         file.write(b"pip was faster")
-    assert not actions.bring_back(str(tmp_path), kept, stamp(kept.content))
+    assert not actions.bring_back(str(tmp_path), kept, stamp(kept.content_path))
     with open(entry.paths[0], "rb") as file:
         assert file.read() == b"pip was faster"
 
@@ -215,8 +215,8 @@ def test_a_file_that_changed_after_the_check_is_neither_deleted_nor_moved(
     tmp_path: Path, make: Callable[[Path], Entry]
 ) -> None:
     entry = make(tmp_path)
-    seen = stamp(entry.content)
-    with open(entry.content, "ab") as file:
+    seen = stamp(entry.content_path)
+    with open(entry.content_path, "ab") as file:
         file.write(b"more")
     before = _files(tmp_path)
     with pytest.raises(actions.ChangedError, match=entry.filename):
@@ -234,7 +234,7 @@ def test_an_entry_behind_a_symbolic_link_is_not_deleted(tmp_path: Path, make: Ca
     before = _files(tmp_path / "elsewhere")
     for cache in (tmp_path / "cache", tmp_path / "another"):
         with pytest.raises(actions.NotDoneError, match=" is behind a symbolic link"):
-            actions.delete(str(cache), entry, stamp(entry.content))
+            actions.delete(str(cache), entry, stamp(entry.content_path))
     assert _files(tmp_path / "elsewhere") == before
 
 
@@ -254,7 +254,7 @@ def test_a_failing_deletion_raises_an_error_with_the_reason(
     before = _files(tmp_path)
     _failing("unlink", error, monkeypatch)
     with pytest.raises(actions.NotDoneError, match=f"could not be removed .*{os.strerror(error)}"):
-        actions.delete(str(tmp_path), entry, stamp(entry.content))
+        actions.delete(str(tmp_path), entry, stamp(entry.content_path))
     assert _files(tmp_path) == before
 
 
@@ -264,8 +264,8 @@ def test_a_file_that_exists_after_its_deletion_raises_an_error(
 ) -> None:
     entry = make(tmp_path)
     monkeypatch.setattr(os, "unlink", lambda _: None)
-    with pytest.raises(actions.NotDoneError, match=f"{re.escape(entry.content)} is still"):
-        actions.delete(str(tmp_path), entry, stamp(entry.content))
+    with pytest.raises(actions.NotDoneError, match=f"{re.escape(entry.content_path)} is still"):
+        actions.delete(str(tmp_path), entry, stamp(entry.content_path))
 
 
 @pytest.mark.parametrize("call", ["replace", "makedirs"])
@@ -276,8 +276,8 @@ def test_a_failing_move_leaves_the_entry_in_the_cache(
     entry = make(tmp_path)
     before = _files(tmp_path)
     _failing(call, 28, monkeypatch)
-    with pytest.raises(actions.NotDoneError, match=f"{re.escape(entry.content)} could not be moved .*{os.strerror(28)}"):
-        actions.set_aside(str(tmp_path), entry, stamp(entry.content), "f" * 64)
+    with pytest.raises(actions.NotDoneError, match=f"{re.escape(entry.content_path)} could not be moved .*{os.strerror(28)}"):
+        actions.set_aside(str(tmp_path), entry, stamp(entry.content_path), "f" * 64)
     assert _files(tmp_path) == before
 
 
@@ -290,7 +290,7 @@ def test_a_move_that_was_killed_halfway_leaves_no_half_entry(
     cache, entry = str(tmp_path), _http(tmp_path)
     before = {os.path.basename(path): data for path, data in _files(tmp_path).items()}
     if back:
-        actions.set_aside(cache, entry, stamp(entry.content), "f" * 64)
+        actions.set_aside(cache, entry, stamp(entry.content_path), "f" * 64)
     found = _in_store(tmp_path, entry) if back else entry
     real, last = os.replace, (entry.paths if back else store.http_paths(cache, entry))[half]
 
@@ -302,9 +302,9 @@ def test_a_move_that_was_killed_halfway_leaves_no_half_entry(
     with monkeypatch.context() as patched, suppress(actions.NotDoneError):
         patched.setattr(os, "replace", killed)
         if back:
-            assert not actions.bring_back(cache, found, stamp(found.content))
+            assert not actions.bring_back(cache, found, stamp(found.content_path))
         else:
-            actions.set_aside(cache, found, stamp(found.content), "f" * 64)
+            actions.set_aside(cache, found, stamp(found.content_path), "f" * 64)
     assert is_there(entry) is not back
     cleanup.sweep(cache)
     assert not cleanup.has_litter(cache)
@@ -336,12 +336,12 @@ def test_sweep_joins_the_halves_of_a_download_or_deletes_them(tmp_path: Path, fo
 def _notes_through(cache: Path, link: Callable[[str], None]) -> None:
     entry = _http(cache)
     link(f"pinstall/unfinished/{_KEY}")
-    assert actions.set_aside(str(cache), entry, stamp(entry.content), "f" * 64)
+    assert actions.set_aside(str(cache), entry, stamp(entry.content_path), "f" * 64)
 
 
 def _adopts(cache: Path, link: Callable[[str], None]) -> None:
     entry = _built(cache)
-    link(os.path.relpath(entry.content, cache))
+    link(os.path.relpath(entry.content_path, cache))
     actions.adopt(str(cache), entry, _RECORD)
 
 
@@ -545,14 +545,14 @@ def test_an_adopted_wheel_is_copied_to_the_store_and_stays_in_pips_folder(tmp_pa
     entry = _built(tmp_path)
     actions.adopt(str(tmp_path), entry, _RECORD)
     (kept,) = store.builds(str(tmp_path), _KEY, "demo")
-    assert not os.path.samefile(kept.content, entry.content), "pips before 25.3 may write into what they replace"
-    there, here = (_files(Path(os.path.dirname(found.content))) for found in (kept, entry))
+    assert not os.path.samefile(kept.content_path, entry.content_path), "pips before 25.3 may write into what they replace"
+    there, here = (_files(Path(os.path.dirname(found.content_path))) for found in (kept, entry))
     assert store.record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
     del there["record.json"]
     assert there == here == {"demo-1.0-py3-none-any.whl": b"wheel", "origin.json": b"{}"}
-    before = stamp(kept.content)
+    before = stamp(kept.content_path)
     actions.adopt(str(tmp_path), entry, _RECORD)
-    assert stamp(kept.content) == before, "the wheel is not copied again"
+    assert stamp(kept.content_path) == before, "the wheel is not copied again"
 
 
 @pytest.mark.parametrize("others", [[], ["demo-1.0-cp311-cp311-any.whl"]])

@@ -13,7 +13,7 @@ import pinstall
 _ROOT = Path(pinstall.__file__).parent
 _DOWN = [
     "__main__",
-    "pip_command",
+    "pinstall_pip",
     "cli cache_tool.__main__",
     "cache_tool.cli explanation",
     "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page cache_tool.shared",
@@ -32,7 +32,7 @@ _DOWN = [
     "checks.dependencies messages aftermath.unknown_layout",
     "checks.checker",
     "storage.cleanup",
-    "checks.builds checks.candidates storage.actions settings",
+    "checks.builds checks.candidates storage.actions",
     "inspection.inspector storage.probe storage.statistics",
     "shared_store.documents",
     "shared_store.layout",
@@ -42,7 +42,7 @@ _DOWN = [
     "model.verdict",
     "inspection.build_record",
     "inspection.build_questions",
-    "inspection.identify inspection.acceptance",
+    "inspection.identify inspection.pip_checks",
     "inspection.sdist_scan inspection.integrity inspection.shared_libraries",
     "pip_cache.scan pip_cache.catalogue",
     "inspection.archives",
@@ -50,10 +50,10 @@ _DOWN = [
     "pip_cache.http_entries pip_cache.index_pages pip_cache.built_wheels",
     "pip_cache.entries",
     "pip_cache.keys pip_cache.anchors",
-    "shared_store.remote shared_store.configuration",
+    "shared_store.remote",
     "checks.satisfied",
     "model.pins environment pip_process",
-    "pip_child build_watch",
+    "pip_child build_watch settings",
     "invocation.invocation",
     "invocation.pip_config invocation.toml_sources",
     "invocation.requirements_files invocation.format_control",
@@ -130,6 +130,17 @@ def test_only_the_storage_package_moves_and_deletes() -> None:
         if isinstance(node, ast.Call) and _CHANGING.fullmatch(ast.unparse(node.func))
     }
     assert changers == _CHANGERS
+
+
+def test_one_module_reads_the_settings() -> None:
+    """Others get what it has read, so that each variable has one default and one meaning."""
+    readers = {
+        module
+        for module in _MODULES
+        for node in ast.walk(ast.parse((_ROOT / module.replace(".", "/")).with_suffix(".py").read_text()))
+        if isinstance(node, ast.Call | ast.Subscript) and re.search(r"environ\b.*'PINSTALL_[A-Z]+", ast.unparse(node))
+    }
+    assert readers == {"settings"}
 
 
 def test_the_front_door_needs_the_standard_library_alone() -> None:

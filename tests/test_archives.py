@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinstall.inspection import archives, integrity, sdist_scan, shared_libraries
-from pinstall.inspection.integrity import Content
+from pinstall.inspection.integrity import ArchiveCheck
 from tests.packages import write_wheel
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _wheel(
     return packed.getvalue()
 
 
-def _read_all(data: bytes, ending: str = ".whl") -> Content:
+def _read_all(data: bytes, ending: str = ".whl") -> ArchiveCheck:
     """Read an archive with every function that reads archives, and return the result of the integrity check."""
     name = f"demo-1.0{ending}"
     if ending == ".whl":
@@ -99,7 +99,7 @@ def test_a_decompression_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyP
         ".tar.xz": lzma.compress(tar),
     }.items():
         with _within(10):
-            assert _read_all(data, ending) == Content(None)
+            assert _read_all(data, ending) == ArchiveCheck(None)
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
@@ -108,7 +108,7 @@ def test_a_large_archive_is_not_taken_for_a_bomb(ending: str, monkeypatch: pytes
     content = random.Random(1).randbytes(_MEGABYTE) * 2  # noqa: S311
     tar = _tar_header("demo-1.0/x", size=len(content)) + content + bytes(1024)
     data = bytearray(_wheel({"x": content}) if ending == ".zip" else gzip.compress(tar))
-    assert _read_all(bytes(data), ending) == Content(None)
+    assert _read_all(bytes(data), ending) == ArchiveCheck(None)
     data[_MEGABYTE] ^= 1
     assert _read_all(bytes(data), ending).fault
 
@@ -123,7 +123,7 @@ def _tar_header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> byte
 def test_a_huge_tar_header_is_not_read_to_its_end(kind: bytes) -> None:
     packed = gzip.compress(_tar_header("x", kind, 40 * _MEGABYTE) + bytes(40 * _MEGABYTE))
     with _within(10):
-        assert _read_all(packed, ".tar.gz") == Content(None)
+        assert _read_all(packed, ".tar.gz") == ArchiveCheck(None)
 
 
 def test_deeply_nested_tar_headers_are_reported_as_damage() -> None:
@@ -146,7 +146,7 @@ def test_the_number_of_members_kept_in_memory_is_bounded(monkeypatch: pytest.Mon
     monkeypatch.setattr(integrity, "_MOST_MEMBERS", 50)
     packed = _tar_header("demo-1.0/x") * 20_000
     with _within(4):
-        assert integrity.archive(io.BytesIO(packed), "demo-1.0.tar") == Content(None)
+        assert integrity.archive(io.BytesIO(packed), "demo-1.0.tar") == ArchiveCheck(None)
         assert integrity.archive(io.BytesIO(gzip.compress(packed)[:-9]), "demo-1.0.tar.gz").fault
 
 
@@ -156,7 +156,7 @@ def test_a_central_directory_of_a_million_members_is_not_read() -> None:
     data = directory + b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, len(directory), 0, 0)
     counting = _Counting(data)
     with _within(40):
-        assert integrity.archive(counting, "demo-1.0-py3-none-any.whl") == Content(None)
+        assert integrity.archive(counting, "demo-1.0-py3-none-any.whl") == ArchiveCheck(None)
     assert counting.taken < 20 * _MEGABYTE
 
 
@@ -175,7 +175,7 @@ def test_member_names_do_not_lead_to_other_files(tmp_path: Path, name: str, monk
     monkeypatch.chdir(tmp_path)
     write_wheel(tmp_path / "demo.whl", {name: b"x", f"{_INFO}/METADATA": _METADATA}, _INFO)
     data = (tmp_path / "demo.whl").read_bytes()
-    assert _read_all(data) == Content(None, "demo", "1.0")
+    assert _read_all(data) == ArchiveCheck(None, "demo", "1.0")
     assert [path.name for path in tmp_path.rglob("*")] == ["demo.whl"]
 
 
@@ -189,7 +189,7 @@ def test_overlapping_members_count_each_time_they_are_read(monkeypatch: pytest.M
     packed = bytes(data[:start]) + row * 2_000
     packed += b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 2_000, 2_000, 2_000 * len(row), start, 0)
     assert end > start
-    assert _read_all(packed) == Content(None)
+    assert _read_all(packed) == ArchiveCheck(None)
 
 
 @pytest.mark.parametrize(("kind", "megabytes"), [(zipfile.ZIP_STORED, 4), (zipfile.ZIP_DEFLATED, 4), (zipfile.ZIP_LZMA, 12)])
@@ -198,7 +198,7 @@ def test_a_member_is_read_in_pieces(kind: int, megabytes: int) -> None:
     chosen = random.Random(1)  # noqa: S311
     data = _wheel({"x": b"".join(bytes(10_000) + chosen.randbytes(400) for _ in range(500))}, kind)
     with _within(megabytes):
-        assert integrity.archive(io.BytesIO(data), "demo-1.0.zip") == Content(None)
+        assert integrity.archive(io.BytesIO(data), "demo-1.0.zip") == ArchiveCheck(None)
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
@@ -215,7 +215,7 @@ def test_an_encrypted_wheel_is_not_proven_damaged() -> None:
         at = -1
         while (at := data.find(magic, at + 1)) >= 0:
             data[at + flags] |= 1
-    assert _read_all(bytes(data)) == Content(None)
+    assert _read_all(bytes(data)) == ArchiveCheck(None)
 
 
 def test_a_record_that_is_no_table_is_damage() -> None:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from pinstall.inspection import build_record
 from pinstall.inspection.build_record import BuildRecord, Conditions, difference
-from pinstall.inspection.sdist_scan import Source
+from pinstall.inspection.sdist_scan import SourceScan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SAYS = Source(frozenset({"A_B", "C_"}), ("pg_config",), ("numpy",), compiles=True, whole=True)
+_SAYS = SourceScan(frozenset({"A_B", "C_"}), ("pg_config",), ("numpy",), compiles=True, whole=True)
 _THEN = Conditions(
     abi=".cpython-311-x86_64-linux-gnu.so linux-x86_64",
     libc=("glibc", "2.36"),
@@ -29,7 +29,7 @@ _THEN = Conditions(
     variables={"CFLAGS": "1"},
     tools={"pg_config": "/usr/bin/pg_config"},
     cpu="sse2 avx",
-    peers={"numpy": "2.0"},
+    build_dependencies={"numpy": "2.0"},
 )
 
 
@@ -50,7 +50,7 @@ _THEN = Conditions(
         ({"variables": {"CFLAGS": "1", "LDFLAGS": "2"}}, "with different LDFLAGS"),
         ({"tools": {"pg_config": "/opt/pg/bin/pg_config"}}, "with another pg_config"),
         ({"tools": {}}, "with another pg_config"),
-        ({"peers": {"numpy": "1.26"}}, "with another version of numpy"),
+        ({"build_dependencies": {"numpy": "1.26"}}, "with another version of numpy"),
         ({"cpu": "sse2 avx avx2"}, ""),
         ({"cpu": "sse2 avx2"}, "for another processor"),
     ],
@@ -188,7 +188,7 @@ def test_a_record_contains_no_values_of_variables_or_settings() -> None:
 
 # `Libraries` has a read-only mapping of places by default, which has to be written as JSON, too.
 _LIBRARIES = MappingProxyType({"libz.so.1": "/lib/libz.so.1"})
-_RECORD = BuildRecord("0" * 64, {"sha256": "1" * 64}, _SAYS, _THEN, _LIBRARIES, seen=False)
+_RECORD = BuildRecord("0" * 64, {"sha256": "1" * 64}, _SAYS, _THEN, _LIBRARIES, observed=False)
 
 
 def test_a_record_survives_writing_and_reading() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from pathlib import Path
+import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +15,11 @@ from pinstall.environment import Environment
 from pinstall.invocation import invocation
 from pinstall.model import pins
 from pinstall.pip_cache.locator import Cache
-from tests import messages
 from tests.packages import project, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pinstall.aftermath.confirm import Discrepancy
     from tests.index import Index
@@ -48,6 +49,13 @@ def _confirm(lab: Lab, made: Made, *words: str, before: Mapping[str, str]) -> li
     """Check the environment *made* against the call *words*, without running pip."""
     environment = Environment(made.python)
     call = invocation.read(words, lab.environ, environment.prefix, _PIP)
+    found = pins.collect(call.lines, environment.markers).pins
+    return confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call)
+
+
+def _confirmed(lab: Lab, environment: Environment, before: Mapping[str, str]) -> list[Discrepancy]:
+    """Check the *environment*, of which something is known already, for demo 1.0."""
+    call = invocation.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
     found = pins.collect(call.lines, environment.markers).pins
     return confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call)
 
@@ -173,25 +181,57 @@ def test_egg_info_files_and_folders_are_read(lab: Lab, file: str, version: str) 
 
 @pytest.mark.parametrize("shadowed", [True, False])
 def test_a_folder_that_is_new_on_the_path_is_found(lab: Lab, index: Index, shadowed: bool) -> None:
-    """An example is the user site, which pip creates when it first needs it."""
-    made, user = lab.environment(), lab.root / "user"
+    """Examples are the user site, which pip creates when it first needs it, and the .pth file of an editable install."""
+    made, other = lab.environment(), lab.root / "other"
     if shadowed:
         lab.pip(made, "demo==2.0")
     environment = Environment(made.python)
     before = environment.versions()
-    _put(user, "1.0")
-    (_site(made) / "user.pth").write_text(f"import sys; sys.path.insert(0, {str(user)!r})\n")
+    _put(other, "1.0")
+    (_site(made) / "other.pth").write_text(f"# a comment\n{other}\n")
     environment.forget()
-    call = invocation.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
-    found = pins.collect(call.lines, environment.markers).pins
-    assert confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call) == []
+    found = _confirmed(lab, environment, before)
+    assert [line.line for line in found if f"finds demo 2.0 in {_site(made)}" not in line.line] == []
+    assert bool(found) == shadowed
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_user_site_is_found_where_python_uses_it(
+    lab: Lab, index: Index, monkeypatch: pytest.MonkeyPatch, enabled: bool
+) -> None:
+    """pip creates it when it first needs it, so that it was not on the path when the call began."""
+    made = lab.environment()
+    monkeypatch.setenv("HOME", str(lab.root / "home"))
+    if enabled:
+        config = made.folder / "pyvenv.cfg"
+        config.write_text(config.read_text().replace("packages = false", "packages = true"))
+    environment = Environment(made.python)
+    before = environment.versions()
+    version = "python{}.{}".format(*sys.version_info[:2])
+    _put(lab.root / "home" / ".local" / "lib" / version / "site-packages", "1.0")
+    environment.forget()
+    assert bool(_confirmed(lab, environment, before)) != enabled
+
+
+def test_no_code_of_what_was_installed_runs_after_pip(lab: Lab, index: Index) -> None:
+    """The start of an interpreter would run it: .pth files, sitecustomize, usercustomize."""
+    made, first, ran = lab.environment(), lab.root / "first", lab.root / "ran"
+    _put(first, "2.0")
+    code = f"open({str(ran)!r}, 'a').write(__name__)\n"
+    with zipfile.ZipFile(wheel(index.root, "demo", "3.0"), "a") as archive:
+        for name, text in {"sitecustomize.py": code, "usercustomize.py": code, "demo.pth": f"import os; {code}"}.items():
+            archive.writestr(name, text)
+    done = lab.pinstall(made, "demo==3.0", PYTHONPATH=str(first))
+    assert (done.status, len(done.said)) == (90, 1)
+    assert (_site(made) / "demo.pth").exists()
+    assert not ran.exists()
 
 
 def test_a_folder_earlier_on_the_path_hides_the_pinned_version(lab: Lab, index: Index) -> None:
     made, first = lab.environment(), lab.root / "first"
     lab.pip(made, "demo==1.0")
     _put(first, "2.0")
-    (_site(made) / "first.pth").write_text(f"import sys; sys.path.insert(0, {str(first)!r})\n")
+    (_site(made) / "first.pth").write_text(f"import sys; sys.path.insert(0, {str(first)!r})\n")  # before the call
     (line,) = _contradictions(lab, made, "demo==1.0")
     assert f" demo 2.0 in {first}: that folder hides the environment; remove it from Python's path, or delete " in line
 
@@ -221,19 +261,6 @@ def test_a_second_dist_info_folder_is_no_contradiction(lab: Lab, index: Index) -
     _put(_site(made), "3.0")
     (said,) = _contradictions(lab, made, "demo==1.0")
     assert "finds demo 2.0 and 3.0 in " in said or "finds demo 3.0 and 2.0 in " in said
-
-
-def test_an_interpreter_that_does_not_answer_produces_a_notice(lab: Lab) -> None:
-    made = lab.environment()
-    environment = Environment(made.python)
-    call = invocation.read(["demo==1.0"], lab.environ, environment.prefix, _PIP)
-    found = pins.collect(call.lines, environment.markers).pins
-    Path(made.python).unlink()
-    (doubt,) = confirm(found, {}, environment, Cache(str(lab.cache), call, environment, _PIP), call)
-    assert not doubt.contradicts
-    why = f"{made.python} does not answer; check that this Python runs"
-    assert doubt.line == f"whether demo is installed as pinned was not checked: {why}"
-    messages.hold(doubt.line, messages.OURS)
 
 
 # Pins that the call requests, and pins that it does not.

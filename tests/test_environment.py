@@ -226,7 +226,7 @@ def test_a_python_that_does_not_answer_raises(tmp_path: Path, code: str) -> None
 )
 def test_the_python_option_is_removed_from_the_arguments(arguments: list[str], rest: list[str], named: str) -> None:
     found = target(arguments, {}, as_module=False)
-    assert list(found.words) == rest
+    assert list(found.arguments) == rest
     assert found.options == (("--python", named) if named else ())
     assert found.python == (named or sys.executable)
 

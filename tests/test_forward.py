@@ -255,7 +255,7 @@ def test_pythonpath_also_applies_to_pip(lab: Lab) -> None:
 def test_a_missing_interpreter_is_reported_with_status_92(tmp_path: Path) -> None:
     said: list[str] = []
     python = str(tmp_path / "python")
-    assert pip_process.Pip(python, said.append).run(["install"], {}, lambda: None) == 92
+    assert pip_process.Pip(python, said.append).run(pip_process.PipCommand([]), lambda: None) == 92
     assert said == [f"pip could not be started: {python} cannot be run (No such file or directory); recreate the environment"]
 
 
@@ -303,17 +303,17 @@ def test_where_no_process_can_be_started_pinstall_becomes_pip(lab: Lab, *, is_da
     ids=str,
 )
 def test_the_option_against_the_cache_follows_all_other_options(arguments: list[str], expected: list[str]) -> None:
-    given = pip_process.Given(arguments).without_cache()
-    assert (given.arguments, given.variables) == (expected, {"PIP_NO_CACHE_DIR": "1"})
+    command = pip_process.PipCommand(arguments).without_cache()
+    assert (command.arguments, command.variables) == (expected, {"PIP_NO_CACHE_DIR": "1"})
 
 
 @pytest.mark.parametrize("arguments", [["a", "--report"], ["--no-such", "--", "a"], ["a", "-r"], ["a", "--no"]], ids=str)
 def test_arguments_that_are_not_understood_stay_unchanged(arguments: list[str]) -> None:
     """An inserted option could become the value of another one, or a requirement."""
-    given = pip_process.Given(arguments).without_cache()
-    assert (given.arguments, given.variables) == (arguments, {"PIP_NO_CACHE_DIR": "1"})
-    given = pip_process.Given(arguments).with_cache("folder")
-    assert (given.arguments, given.variables) == (arguments, {"PIP_CACHE_DIR": "folder"})
+    command = pip_process.PipCommand(arguments).without_cache()
+    assert (command.arguments, command.variables) == (arguments, {"PIP_NO_CACHE_DIR": "1"})
+    command = pip_process.PipCommand(arguments).with_cache("folder")
+    assert (command.arguments, command.variables) == (arguments, {"PIP_CACHE_DIR": "folder"})
 
 
 @pytest.mark.parametrize("pip", VERSIONS)

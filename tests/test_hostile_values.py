@@ -61,7 +61,7 @@ _PAGE = "https://host/simple/demo/"
 def _use(link: Link) -> None:
     """Do with a link all that is done with links."""
     assert isinstance(hash(link), int)
-    assert isinstance(links.label(link.filename, "demo"), links.ParsedFilename | None)
+    assert isinstance(links.parse_filename(link.filename, "demo"), links.ParsedFilename | None)
     keys.wheel_key(link.url, link.digests[0] if link.digests else None, link.subdirectory, ("cp", "311"))
     locator.pypi_digest(link.url)
     if locator.is_http(link.url):
@@ -76,7 +76,7 @@ _SUPPORTING = Environment(sys.executable)
 def _read(filename: str) -> None:
     """Do with a file name all that is done with those of pages and of the cache."""
     for project in ("demo", normalized(filename.partition("-")[0])):
-        label = links.label(filename, project)
+        label = links.parse_filename(filename, project)
         if label is not None:
             assert isinstance(_SUPPORTING.supports(label.tags), bool)
             assert isinstance(label.ignored_by((26, 3)), bool)
@@ -237,7 +237,7 @@ def test_any_origin(tmp_path: Path, document: Any) -> None:
 _RECORD = json.loads(
     json.dumps(
         build_record.to_json(
-            BuildRecord("a" * 64, {"sha256": "b"}, sdist_scan.Source(frozenset({"A"}), ("t",), ("r",), True, True))
+            BuildRecord("a" * 64, {"sha256": "b"}, sdist_scan.SourceScan(frozenset({"A"}), ("t",), ("r",), True, True))
         )
     )
 )
@@ -256,7 +256,7 @@ def test_any_record(field: tuple[str, str], value: Any) -> None:
     record = build_record.from_json(document)
     if record is not None:
         build_record.difference(record.conditions, Conditions(libc=("glibc", "2.3")))
-        sdist_scan.shaping(record.says, "demo", {"A": "1"}, ())
+        sdist_scan.shaping(record.source_scan, "demo", {"A": "1"}, ())
         assert json.dumps(build_record.to_json(record))
 
 

@@ -36,7 +36,7 @@ def _digests(path: Path, algorithms: list[str]) -> dict[str, str]:
         return integrity.digests(file, algorithms)
 
 
-def _archive(path: Path) -> integrity.Content:
+def _archive(path: Path) -> integrity.ArchiveCheck:
     with open_content(_entry(path)) as file:
         return integrity.archive(file, path.name)
 
@@ -107,7 +107,7 @@ def test_arbitrary_damage_raises_no_error(tmp_path: Path, ending: str, data: byt
 
 
 def test_an_unknown_kind_of_file_has_no_fault() -> None:
-    assert integrity.archive(io.BytesIO(b"MZ"), "demo-1.0.exe") == integrity.Content(None)
+    assert integrity.archive(io.BytesIO(b"MZ"), "demo-1.0.exe") == integrity.ArchiveCheck(None)
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_opening_a_fifo_does_not_block(tmp_path: Path) -> None:
 
 def test_name_and_version_come_from_the_metadata_of_a_wheel(tmp_path: Path) -> None:
     path = wheel(tmp_path, "Demo-Name", "1.0", inside="2.0")
-    assert _archive(path) == integrity.Content(None, "demo-name", "2.0")
+    assert _archive(path) == integrity.ArchiveCheck(None, "demo-name", "2.0")
 
 
 @pytest.mark.parametrize("ending", _ENDINGS)
@@ -159,7 +159,7 @@ def _hashed(algorithm: str, end: str = "") -> str:
     return f"demo/__init__.py,{algorithm}={base64.urlsafe_b64encode(made.digest()).rstrip(b'=').decode()}{end},6"
 
 
-def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.Content:
+def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.ArchiveCheck:
     """Check a wheel whose RECORD, the last of its files, has *rows* and those of the other files."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -188,7 +188,7 @@ def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.Co
 )
 def test_a_wheel_that_matches_its_record_has_no_fault(rows: list[str]) -> None:
     """RECORD may list itself and its signatures, but need not; a hash of an unknown algorithm proves nothing."""
-    assert _recorded(rows) == integrity.Content(None, "demo", "1.0")
+    assert _recorded(rows) == integrity.ArchiveCheck(None, "demo", "1.0")
 
 
 @pytest.mark.parametrize(
@@ -202,18 +202,18 @@ def test_a_wheel_that_matches_its_record_has_no_fault(rows: list[str]) -> None:
     ],
 )
 def test_a_wheel_that_differs_from_its_record_has_a_fault(rows: list[str], fault: str) -> None:
-    assert _recorded(rows) == integrity.Content(fault, "demo", "1.0")
+    assert _recorded(rows) == integrity.ArchiveCheck(fault, "demo", "1.0")
 
 
 def test_a_wheel_without_a_record_has_a_fault() -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(_METADATA, _FILES[_METADATA])
-    assert integrity.wheel(packed) == integrity.Content("it has no RECORD file")
+    assert integrity.wheel(packed) == integrity.ArchiveCheck("it has no RECORD file")
 
 
 def test_a_wheel_without_name_and_version_has_no_fault() -> None:
-    assert _recorded([_hashed("sha256")], {**_FILES, _METADATA: b"Summary: nothing\n"}) == integrity.Content(None, "", "")
+    assert _recorded([_hashed("sha256")], {**_FILES, _METADATA: b"Summary: nothing\n"}) == integrity.ArchiveCheck(None, "", "")
 
 
 def test_top_level_names_of_a_wheel() -> None:

@@ -58,15 +58,15 @@ def test_a_proof_made_right_after_the_files_change_is_not_used(tmp_path: Path, f
 
 def test_a_returned_entry_is_recognised_by_reason_and_identity(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path), "demo")
-    ledger.came_back("key", "wrong-hash", "sha256:1")
+    ledger.tolerate("key", "wrong-hash", "sha256:1")
     ledger.write()
     again = Ledger(str(tmp_path), "demo")
-    assert again.given("key", "sha256:1") == {"wrong-hash"}
-    assert again.given("key", "sha256:2") == frozenset()
-    again.came_back("key", "wrong-hash", None)
-    assert again.given("key", "sha256:1") == frozenset()
+    assert again.tolerated("key", "sha256:1") == {"wrong-hash"}
+    assert again.tolerated("key", "sha256:2") == frozenset()
+    again.tolerate("key", "wrong-hash", None)
+    assert again.tolerated("key", "sha256:1") == frozenset()
     again.write()
-    assert Ledger(str(tmp_path), "demo").given("key", "sha256:1") == frozenset()
+    assert Ledger(str(tmp_path), "demo").tolerated("key", "sha256:1") == frozenset()
 
 
 def test_two_writers_keep_each_others_proofs(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
+from pinstall import settings
 from pinstall.storage import cleanup, lock
 from tests.lab import flip
 from tests.packages import wheel
@@ -105,11 +106,11 @@ def test_only_one_call_holds_the_lock(tmp_path: Path) -> None:
     ("text", "seconds"), [("5", 5), ("0.5", 0.5), ("-1", 30), ("", 30), ("soon", 30), ("nan", 30), ("inf", 30), ("1e9", 1e9)]
 )
 def test_an_invalid_timeout_means_the_default(text: str, seconds: float) -> None:
-    assert lock.timeout({"PINSTALL_LOCK_TIMEOUT": text}) == seconds
+    assert settings.read({"PINSTALL_LOCK_TIMEOUT": text}).lock_timeout == seconds
 
 
 def test_the_default_timeout_is_30_seconds() -> None:
-    assert lock.timeout({}) == 30
+    assert settings.read({}).lock_timeout == 30
 
 
 def test_a_call_is_marked_as_running_until_it_ends(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_folders_that_exist_keep_their_modes(tmp_path: Path) -> None:
     cache.chmod(0o770)
     (cache / "pinstall").mkdir()
     (cache / "pinstall").chmod(0o775)
-    lock.made_folder(str(cache), "store", "http")
+    lock.ensure_folder(str(cache), "store", "http")
     modes = [(cache / path).stat().st_mode & 0o777 for path in ("pinstall", "pinstall/store", "pinstall/store/http")]
     assert modes == [0o775, 0o770, 0o770]
 

@@ -62,12 +62,12 @@ def _http(lab: Lab, version: str) -> http_entries.HttpCache:
 
 def _spent(lab: Lab, entry: entries.HttpEntry) -> None:
     with lock.held(str(lab.cache), 5, print):
-        assert actions.spend(str(lab.cache), entry, entries.stamp(entry.content))
+        assert actions.spend(str(lab.cache), entry, entries.stamp(entry.content_path))
 
 
 def _set_aside(lab: Lab, entry: entries.HttpEntry) -> None:
     with lock.held(str(lab.cache), 5, print):
-        assert actions.set_aside(str(lab.cache), entry, entries.stamp(entry.content), "")
+        assert actions.set_aside(str(lab.cache), entry, entries.stamp(entry.content_path), "")
 
 
 def _and_back(lab: Lab, entry: entries.HttpEntry) -> None:
@@ -75,7 +75,7 @@ def _and_back(lab: Lab, entry: entries.HttpEntry) -> None:
     kept = store.http_entry(str(lab.cache), entry)
     assert kept is not None
     with lock.held(str(lab.cache), 5, print):
-        assert actions.bring_back(str(lab.cache), kept, entries.stamp(kept.content))
+        assert actions.bring_back(str(lab.cache), kept, entries.stamp(kept.content_path))
 
 
 @pytest.mark.parametrize("act", [_spent, _set_aside])
@@ -194,7 +194,7 @@ def test_not_modified_renews_a_damaged_download_only_for_the_pip_that_asked(lab:
     """The pip that asked fails, as it would without pinstall. The next one, even a plain pip, receives the index's file."""
     index = lab.seeded(_filled(version))
     entry = _entry(lab, index, version, _FILE)
-    flip(Path(entry.content))
+    flip(Path(entry.content_path))
     index.meanwhile[_FILE] = lambda: _spent(lab, entry)
     done = lab.run([lab.environment(version).pip, "install", "-i", index.url, "demo==1.0"])
     assert (done.status, _FILE in index.unchanged) == (1, True), "as without pinstall"
@@ -306,7 +306,7 @@ def test_pinstall_cache_ignores_spent_entries(lab: Lab) -> None:
     _spent(lab, entry)
     environment = lab.environment()
     listed = lab.cache_tool(environment, "list", "--format", "abspath", "demo==1.0").out
-    assert entry.content not in listed.splitlines()
+    assert entry.content_path not in listed.splitlines()
     assert lab.cache_tool(environment, "verify").status == 0
     assert lab.cache_tool(environment, "prune").out.startswith("Files removed: 0"), "a pip may be asking"
     for path in entry.paths:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pinstall.checks import satisfied
-from pinstall.invocation.format_control import Formats
+from pinstall.invocation.format_control import FormatControl
 from pinstall.invocation.invocation import PYPI, Invocation
-from pinstall.invocation.requirements_files import RequirementLine, Unread
+from pinstall.invocation.requirements_files import RequirementLine, UnreadSource
 from pinstall.model.pins import collect
 from tests.lab import VERSIONS
 from tests.packages import wheel
@@ -27,7 +27,7 @@ class _Environment:
 
 
 def _call(*lines: RequirementLine, **changes: Any) -> Invocation:
-    return Invocation("install", lines, (), (PYPI,), (), "/cache", 0, {}, Formats(), ())._replace(**changes)
+    return Invocation("install", lines, (), (PYPI,), (), "/cache", 0, {}, FormatControl(), ())._replace(**changes)
 
 
 _SATISFIED = [
@@ -72,7 +72,7 @@ def test_other_calls(lines: list[RequirementLine]) -> None:
     [
         {"index_urls": (PYPI, "https://h/simple")},
         {"find_links": ("/links",)},
-        {"unread": (Unread("/dev/fd/63", "a pipe"),)},
+        {"unread": (UnreadSource("/dev/fd/63", "a pipe"),)},
         {"values": {"force_reinstall": True}},
         {"values": {"target_dir": "x"}},
         {"values": {"upgrade": True}},

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 import pytest
 from moto.server import ThreadedMotoServer
 
+from pinstall import settings
 from pinstall.inspection import build_questions
 from pinstall.inspection.build_questions import Question, World
-from pinstall.shared_store import configuration, layout
+from pinstall.shared_store import documents, layout
 from pinstall.shared_store.remote import RemoteObject
 from tests.packages import sdist, wheel
 from tests.shared_stores import Answer, Machine, Proxy, environment_with_extra
@@ -417,7 +418,7 @@ def test_a_record_from_elsewhere_starts_no_program(tmp_path: Path) -> None:
     ],
 )
 def test_a_place_has_no_secrets(url: str, place: str) -> None:
-    assert configuration.SharedSettings(url).place == place
+    assert settings.SharedStoreSettings(url).place == place
 
 
 def test_the_settings() -> None:
@@ -426,9 +427,11 @@ def test_the_settings() -> None:
         "PINSTALL_SHARED_STORE_MODE": "write",
         "PINSTALL_SHARED_STORE_TIMEOUT": "-1",
     }
-    assert configuration.read(names) == ("s3://b/p", False, 10.0)
-    assert configuration.read({"PINSTALL_SHARED_STORE": " "}) is None
-    assert configuration.signing_key({"PINSTALL_SHARED_STORE_KEY": _KEY}) == _KEY.encode()
+    found = settings.read(names)
+    assert found.shared_store == ("s3://b/p", False, "", "", 10.0)
+    assert [invalid.name for invalid in found.invalid] == list(names)[1:]
+    assert settings.read({"PINSTALL_SHARED_STORE": " "}).shared_store is None
+    assert documents.signing_key(settings.SharedStoreSettings("s3://b", key=f"{_KEY}\n")) == _KEY.encode()
 
 
 def test_objects_that_are_not_ours_are_left_alone() -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinstall.inspection import archives, sdist_scan
-from pinstall.inspection.sdist_scan import Source
+from pinstall.inspection.sdist_scan import SourceScan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,17 +49,17 @@ def _sdist(files: dict[str, str], ending: str = ".tar.gz") -> bytes:
     return _PACKERS[ending](packed.getvalue())
 
 
-def _read_bytes(data: bytes, filename: str = "demo-1.0.tar.gz", packages: tuple[str, ...] = ("demo",)) -> Source | None:
+def _read_bytes(data: bytes, filename: str = "demo-1.0.tar.gz", packages: tuple[str, ...] = ("demo",)) -> SourceScan | None:
     return sdist_scan.read(io.BytesIO(data), filename, packages)
 
 
-def _read(files: dict[str, str], packages: tuple[str, ...] = ("demo",)) -> Source:
+def _read(files: dict[str, str], packages: tuple[str, ...] = ("demo",)) -> SourceScan:
     found = _read_bytes(_sdist(files), packages=packages)
     assert found is not None
     return found
 
 
-def _shaping(found: Source | None, *names: str, project: str = "foreign") -> set[str]:
+def _shaping(found: SourceScan | None, *names: str, project: str = "foreign") -> set[str]:
     return set(sdist_scan.shaping(found, project, dict.fromkeys(names, "1"), ()))
 
 
@@ -337,7 +337,7 @@ _FILES = {
 @pytest.mark.parametrize("ending", _ENDINGS)
 def test_every_kind_of_archive_is_read(ending: str) -> None:
     found = _read_bytes(_sdist(_FILES, ending), f"demo-1.0{ending}")
-    assert found == Source(frozenset({"WITH_FROBS"}), (), ("numpy", "setuptools"), compiles=True, whole=True)
+    assert found == SourceScan(frozenset({"WITH_FROBS"}), (), ("numpy", "setuptools"), compiles=True, whole=True)
 
 
 @pytest.mark.parametrize("filename", ["demo-1.0.whl", "demo-1.0.exe", "demo"])
@@ -450,8 +450,8 @@ _ENVIRON = st.dictionaries(_NAME, st.sampled_from(["", "1"]), max_size=12)
 _WORDS = st.frozensets(_NAME | st.text("AB_", max_size=5), max_size=8)
 
 
-def _says(words: frozenset[str]) -> Source:
-    return Source(words, (), (), compiles=True, whole=True)
+def _says(words: frozenset[str]) -> SourceScan:
+    return SourceScan(words, (), (), compiles=True, whole=True)
 
 
 @given(environ=_ENVIRON, fewer=_WORDS, more=_WORDS)

@@ -19,7 +19,7 @@ import pytest
 
 from pinstall.inspection import build_record
 from pinstall.inspection.build_record import BuildRecord
-from pinstall.inspection.sdist_scan import Source
+from pinstall.inspection.sdist_scan import SourceScan
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import BuiltWheel, Entry, HttpEntry, stamp
 from pinstall.pip_cache.http_entries import is_spent
@@ -35,7 +35,7 @@ _ROUNDS = int(os.environ.get("PINSTALL_TEST_ROUNDS", "2"))
 _HERE = Path(__file__).parent.parent
 _HEAD = b"cc=4,\x81\xa8response\x83\xa4body\xc4\x00\xa6status\xcc\xc8\xa7headers\x80"
 _KEYS = {name: f"{number:02x}" * 28 for number, name in enumerate(("cached", "stored", "built", "kept", "new", "other"), 1)}
-_RECORD = BuildRecord("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
+_RECORD = BuildRecord("f" * 64, {}, SourceScan(frozenset(), (), (), compiles=False, whole=True))
 _DEAD = "1-00000000"
 _BODY = b"body" * 3000
 _PROOF = ledger.Proof(stamp(__file__), 0, {"sha256": "a" * 64})  # type: ignore[arg-type]
@@ -63,9 +63,9 @@ def _make_cache(cache: Path) -> None:
         Path(body).write_bytes(_BODY)
     Path(_download(cache, "stored").paths[0] + ".json").write_text("{}")
     for name in ("built", "kept", "other"):
-        made = wheel(Path(_built(cache, name).content).parent, "demo", "1.0", padding=5000)
+        made = wheel(Path(_built(cache, name).content_path).parent, "demo", "1.0", padding=5000)
         made.with_name("origin.json").write_text("{}")
-    Path(_built(cache, "kept").content).with_name("record.json").write_text(json.dumps(build_record.to_json(_RECORD)))
+    Path(_built(cache, "kept").content_path).with_name("record.json").write_text(json.dumps(build_record.to_json(_RECORD)))
     fresh = wheel(cache / "pinstall" / "views" / _DEAD / keys.wheel_path(_KEYS["new"]), "demo", "1.0", "new")
     fresh.with_name("origin.json").write_text("{}")
     for name in ("demo", "other"):
@@ -86,7 +86,7 @@ def _acted(act: Callable[..., object], entry: Callable[[Path, str], Entry], name
     def do(cache: Path) -> None:
         found = entry(cache, name)
         with lock.held(str(cache), 5, print):
-            act(str(cache), found, stamp(found.content), *more)
+            act(str(cache), found, stamp(found.content_path), *more)
 
     return do
 

@@ -9,8 +9,7 @@ from filelock import FileLock
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pinstall import messages
-from pinstall.storage import lock, store
+from pinstall import messages, settings
 from tests.lab import flip
 from tests.packages import sdist, wheel
 
@@ -160,9 +159,10 @@ def test_an_empty_setting_counts_as_unset(lab: Lab, setting: str) -> None:
 @given(st.one_of(st.text(), st.from_regex(r"\A[0-9]*\.?[0-9]*(e[0-9]+)?[ ]?[KMGTkmgt]?\Z"), st.integers().map(str)))
 @example("8388608T")
 def test_any_text_gives_a_number_within_bounds(text: str) -> None:
-    assert 0 <= store.bound({"PINSTALL_STORE_SIZE": text}) < 1 << 63
-    assert 0 <= lock.timeout({"PINSTALL_LOCK_TIMEOUT": text}) <= 1e9
-    assert all(len(line) < 200 and line.isprintable() for line in messages.misread({"PINSTALL_STORE_SIZE": text}))
+    found = settings.read({"PINSTALL_STORE_SIZE": text, "PINSTALL_LOCK_TIMEOUT": text})
+    assert 0 <= found.store_size < 1 << 63
+    assert 0 <= found.lock_timeout <= 1e9
+    assert all(len(line) < 200 and line.isprintable() for line in map(messages.ignored_setting, found.invalid))
 
 
 def test_a_constraint_on_a_project_that_is_not_installed_moves_nothing(lab: Lab) -> None:

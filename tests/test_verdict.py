@@ -101,14 +101,14 @@ _CASES: list[tuple[str, Pin, Entry, Evidence, Any]] = [
         "is what the world gives",
         _pin(),
         _entry("download", _sha(_A)),
-        Evidence({"sha256": _B}, given=frozenset({"wrong-hash"})),
+        Evidence({"sha256": _B}, tolerated=frozenset({"wrong-hash"})),
         Keep,
     ),
     (
         "came back for another reason",
         _pin(),
         _entry("download", _sha(_A)),
-        Evidence({"sha256": _B}, given=frozenset({"damaged"})),
+        Evidence({"sha256": _B}, tolerated=frozenset({"damaged"})),
         "wrong-hash",
     ),
 ]
@@ -174,22 +174,28 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
         "unproven",
         _pin(),
         _entry("built"),
-        _BUILT._replace(unproven=True, stale="x"),
+        _BUILT._replace(unproven=True, stale_source="x"),
         Hide("unproven-build", "no record shows that the cached wheel was built from the pinned file"),
     ),
-    ("stale", _pin(), _entry("built"), _BUILT._replace(stale="it changed", other="x"), Hide("stale-source", "it changed")),
+    (
+        "stale",
+        _pin(),
+        _entry("built"),
+        _BUILT._replace(stale_source="it changed", build_difference="x"),
+        Hide("stale-source", "it changed"),
+    ),
     (
         "other",
         _pin(),
         _entry("built"),
-        _BUILT._replace(other="with CC=x", missing=("y",)),
+        _BUILT._replace(build_difference="with CC=x", missing_libraries=("y",)),
         Hide("other-build", "it was built with CC=x"),
     ),
     (
         "missing",
         _pin(),
         _entry("built"),
-        _BUILT._replace(missing=("a", "b")),
+        _BUILT._replace(missing_libraries=("a", "b")),
         Hide("missing-library", "it needs a, b, which is not found on this system"),
     ),
     ("page, broken", _pin(), _entry("page"), Evidence(fault="cut off"), Delete("damaged", "cut off")),
@@ -228,7 +234,7 @@ _EVIDENCE = st.builds(
     fault=st.sampled_from([None, "cut off"]),
     name=st.sampled_from(["demo", "omed"]),
     version=st.sampled_from(["1.0", "2.0", ""]),
-    given=st.frozensets(st.sampled_from(["wrong-hash", "damaged", "mislabelled", "stale-page"])),
+    tolerated=st.frozensets(st.sampled_from(["wrong-hash", "damaged", "mislabelled", "stale-page"])),
     listed=st.booleans(),
     fresh=st.booleans(),
 )
@@ -248,7 +254,7 @@ def test_nothing_goes_that_is_stated_and_whole(
 def test_no_reason_is_given_twice(kind: str, stated: list[Digest], hashes: list[Digest], evidence: Evidence) -> None:
     verdict = decide(_pin(*hashes), _entry(kind, *stated), evidence)
     if isinstance(verdict, Delete):
-        again = decide(_pin(*hashes), _entry(kind, *stated), evidence._replace(given=frozenset({verdict.reason})))
+        again = decide(_pin(*hashes), _entry(kind, *stated), evidence._replace(tolerated=frozenset({verdict.reason})))
         assert isinstance(again, Keep)
 
 

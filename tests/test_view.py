@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pinstall.inspection.build_record import BuildRecord
-from pinstall.inspection.sdist_scan import Source
+from pinstall.inspection.sdist_scan import SourceScan
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.keys import wheel_path
 from pinstall.storage import actions, lock, view
@@ -70,7 +70,7 @@ def test_a_shown_wheel_is_a_link_and_does_not_count_as_built(cache: Path) -> Non
     entry = _entry(cache, _KEYS[1])
     folder = view.make(str(cache), _NAME, ViewPlan({_KEYS[0]: [entry]}), ["http-v2"])
     shown = os.path.join(folder, wheel_path(_KEYS[0]), entry.filename)
-    assert os.path.samefile(shown, entry.content)
+    assert os.path.samefile(shown, entry.content_path)
     assert list(view.built(str(cache), _NAME)) == []
 
 
@@ -148,7 +148,7 @@ def test_dangling_links_to_wheels_are_removed(cache: Path) -> None:
     plan = ViewPlan({_KEYS[0]: [_entry(cache, _KEYS[0])], _KEYS[1]: [_entry(cache, _KEYS[1])]})
     folder = view.make(str(cache), _NAME, plan, ["http-v2"])
     made = wheel(Path(folder, wheel_path(_KEYS[0])), "other", "1.0")
-    os.unlink(_entry(cache, _KEYS[0]).content)
+    os.unlink(_entry(cache, _KEYS[0]).content_path)
     view.forget_gone(folder)
     left = [sorted(os.listdir(os.path.join(folder, wheel_path(key)))) for key in _KEYS[:2]]
     assert left == [["origin.json", made.name], ["demo-1.0-py3-none-any.whl", "origin.json"]]
@@ -194,7 +194,7 @@ def test_a_view_that_cannot_be_completed_is_removed(cache: Path, monkeypatch: py
     assert os.listdir(cache / "pinstall" / "views") == []
 
 
-_RECORD = BuildRecord("f" * 64, {}, Source(frozenset(), (), (), compiles=False, whole=True))
+_RECORD = BuildRecord("f" * 64, {}, SourceScan(frozenset(), (), (), compiles=False, whole=True))
 
 
 def test_a_build_is_stored_on_a_file_system_without_hard_links(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

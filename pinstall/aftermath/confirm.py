@@ -1,8 +1,8 @@
 """Check, after pip has succeeded, that the environment has the pinned distributions.
 
-A name or version counts as a contradiction only if the environment's own interpreter reports it too. Versions are compared by
-PyPA's version specifiers specification. If pip has left a distribution as it was, another origin (PEP 610) or local version
-than the pinned one produces a notice.
+A name or version counts as a contradiction only if the environment's interpreter would find it if it started now. Versions are
+compared by PyPA's version specifiers specification. If pip has left a distribution as it was, another origin (PEP 610) or local
+version than the pinned one produces a notice.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pinstall import interpreter
-from pinstall.interpreter import SilentPythonError
 from pinstall.invocation.invocation import PYPI
 from pinstall.invocation.requirements_files import without_secrets
-from pinstall.messages import listed, pinned
+from pinstall.messages import pinned
 from pinstall.model import digest, links
 from pinstall.model.digest import Digest
 from pinstall.pip_cache.locator import is_vcs
@@ -26,8 +24,7 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
-    from pinstall.environment import Environment
-    from pinstall.interpreter import Installed
+    from pinstall.environment import Environment, Installed
     from pinstall.invocation.invocation import Invocation
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.locator import Cache
@@ -96,17 +93,10 @@ def _satisfies(pin: Pin, version: str | None) -> bool:
 
 
 def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discrepancy]:
-    """Return the *suspects* that the environment's own interpreter does not satisfy either.
-
-    The interpreter finds more than `Environment` does: eggs, zip files, and folders that pip has just created (the user site).
-    """
+    """Return the *suspects* that are not satisfied by anything that the environment's interpreter would find."""
     if not suspects:
         return []
-    try:
-        installed = interpreter.installed(environment.python)
-    except SilentPythonError as error:
-        line = f"whether {listed(pin.project for pin in suspects)} is installed as pinned was not checked: {error}"
-        return [Discrepancy(suspects[0], line, contradicts=False)]
+    installed = environment.everything_installed()
     found = [(pin, installed.get(pin.project)) for pin in suspects]
     return [
         Discrepancy(pin, _contradiction(pin, other, environment), contradicts=True)
@@ -183,7 +173,7 @@ def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
     is_typed = pin.places == ("argument",) and bool(call.find_links or set(call.index_urls) - {PYPI})
     if installed is None or not pin.has_version or pin.hashes or not (installed.local or is_typed):
         return ""
-    offered: list[Version] = [file.label.version for file in cache.locate(pin).files if file.label]
+    offered: list[Version] = [file.parsed_filename.version for file in cache.locate(pin).files if file.parsed_filename]
     best = max(offered, default=installed)
     if best == installed or not best.local:
         return ""

@@ -38,7 +38,7 @@ class _Listed(NamedTuple):
     """A wheel or sdist of a pinned version: its file name, the ``label`` parsed from it, and the statements of its page."""
 
     filename: str
-    label: ParsedFilename
+    parsed_filename: ParsedFilename
     digests: tuple[Digest, ...]
     requires_python: str = ""
 
@@ -83,7 +83,7 @@ def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
     """
     stated: list[list[Pin]] = []
     for file in cache.locate(pin).files:
-        built = cache.built(pin, file.link) if file.label is None or not file.label.tags else ()
+        built = cache.built(pin, file.link) if file.parsed_filename is None or not file.parsed_filename.tags else ()
         for entry in (*cache.downloads(file), *built):
             if entry.kind == "metadata" or entry.filename.endswith(".whl"):
                 wants = dependencies.of(entry, Want(pin), cache.environment.markers)
@@ -133,7 +133,7 @@ def _are_pages_current(cache: Cache, pin: Pin, received: Collection[str]) -> boo
 
 def _unlisted(pin: Pin, located: ProjectFiles) -> str:
     offers = (*(offer for page in located.pages for offer in page.offers), *located.others)
-    labels = (links.label(offer.filename, pin.project) for offer in offers)
+    labels = (links.parse_filename(offer.filename, pin.project) for offer in offers)
     versions = sorted({label.version for label in labels if label}, reverse=True)
     if not versions:
         return "no index or --find-links folder lists any wheel or sdist of this project"
@@ -144,21 +144,21 @@ def _unlisted(pin: Pin, located: ProjectFiles) -> str:
 
 def _rank(cache: Cache, pin: Pin, file: _Listed) -> tuple[bool, bool, bool]:
     """Return a key that sorts the likeliest file first: with a pinned hash, then for this environment."""
-    return not will_do(pin, file.digests), not cache.usable(file.label), not file.label.tags
+    return not will_do(pin, file.digests), not cache.usable(file.parsed_filename), not file.parsed_filename.tags
 
 
 def _files(pin: Pin, located: ProjectFiles) -> Iterator[_Listed]:
     """Yield the listed files of the pinned version: those of pages for any environment, those of folders for this one."""
     seen = set()
     for offer in (offer for page in located.pages for offer in page.offers):
-        label = links.label(offer.filename, pin.project)
+        label = links.parse_filename(offer.filename, pin.project)
         if label and pin.admits(label.version):
             link = offer.link()
             seen.add(link)
             yield _Listed(offer.filename, label, link.digests, _requires_python(offer.file))
     for file in located.files:
-        if file.label and file.link not in seen:
-            yield _Listed(file.link.filename, file.label, file.link.digests)
+        if file.parsed_filename and file.link not in seen:
+            yield _Listed(file.link.filename, file.parsed_filename, file.link.digests)
 
 
 def _requires_python(stated: dict[str, Any]) -> str:
@@ -191,9 +191,9 @@ def _refusal(cache: Cache, pin: Pin, file: _Listed) -> str:
     Being yanked does not count: for a pin, pip takes a yanked file if the version has no other suitable file (PEP 592).
     """
     call, environment = cache.call, cache.environment
-    if option := call.formats.refuses(pin.project, is_wheel=bool(file.label.tags)):
+    if option := call.formats.refuses(pin.project, is_wheel=bool(file.parsed_filename.tags)):
         return f"excluded by {option}"
-    if not cache.usable(file.label):
+    if not cache.usable(file.parsed_filename):
         return _OTHER_TAGS
     python = _python(environment)
     if call.has("ignore_requires_python", "python_version") or _fits(file.requires_python, python):

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from pinstall.aftermath.other_versions import OtherVersion
     from pinstall.aftermath.outcome import Outcome
     from pinstall.aftermath.rescue import Rescue
-    from pinstall.checks.prepare import Prepared
+    from pinstall.checks.prepare import PreparedCache
     from pinstall.journal import Journal
     from pinstall.model.pins import Pin
 
 _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 
 
-def other_versions_now(prepared: Prepared) -> dict[Pin, list[OtherVersion]]:
+def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]:
     """Find, while pip runs, the other versions of the pins whose index pages are all cached."""
     if not prepared.is_at_work or prepared.settings.keeps_versions:
         return {}
@@ -41,7 +41,7 @@ def other_versions_now(prepared: Prepared) -> dict[Pin, list[OtherVersion]]:
     return {pin: other_versions.find(prepared.cache, pin, prepared.wanted) for pin in pins}
 
 
-def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
+def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     """Tidy the cache after pip. It never waits for the lock: a later call does the steps that are skipped now."""
     status, rescue, built = outcome.status, outcome.rescue, list[Built]()
     view = outcome.second.view if outcome.second else prepared.view
@@ -51,7 +51,7 @@ def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
             _look_for_unknown_layout(prepared, name, journal)
         built = record_builds.builds(prepared, name)
         journal.built = [wheel.filename for wheel in built]
-    build_notes.remove(prepared.notes)
+    build_notes.remove(prepared.notes_folder)
     prepared.marker.close()
     if not prepared.changes:
         _tell_of_other_versions(prepared, status, journal)
@@ -76,10 +76,10 @@ def finish(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
         statistics.compact(prepared.cache.root)
 
 
-def _counts(prepared: Prepared, status: int, journal: Journal) -> dict[str, int]:
+def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str, int]:
     """Return the counters of this call for `pinstall-cache stats`. A file counts as a hit once pip has succeeded with it."""
     counts = Counter({"calls": 1, "failed": int(status != 0), "built": len(journal.built)})
-    for done in journal.done:
+    for done in journal.applied:
         match done.verdict:
             case Delete(reason):
                 counts[f"removed {reason}"] += 1
@@ -91,17 +91,17 @@ def _counts(prepared: Prepared, status: int, journal: Journal) -> dict[str, int]
         if isinstance(finding.verdict, Hide):
             counts[f"rebuilt {finding.verdict.reason}"] += 1
     counts["set aside other-version"] += len(journal.set_aside)
-    counts["healed"] += len(journal.healed["removed"]) if journal.healed else 0
+    counts["healed"] += len(journal.repairs["removed"]) if journal.repairs else 0
     if status == 0:
         counts.update(_hits(prepared, journal))
     return {name: number for name, number in counts.items() if number}
 
 
-def _hits(prepared: Prepared, journal: Journal) -> Counter[str]:
+def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
     """Count the pins whose file pip took from its cache: a built wheel, else a wheel, else another download."""
     builds = {finding.pin.project for finding in prepared.plan.used}
     sizes: dict[str, tuple[bool, int]] = {}
-    for finding in journal.examined:
+    for finding in journal.findings:
         is_hit = finding.entry.kind == "download" and isinstance(finding.verdict, Keep) and finding.stamp is not None
         if is_hit and finding.stamp is not None:
             found = (finding.entry.filename.endswith(".whl"), finding.stamp.size)
@@ -111,7 +111,7 @@ def _hits(prepared: Prepared, journal: Journal) -> Counter[str]:
     return Counter({"built hits": len(builds), "download hits": len(downloads), "bytes": sum(downloads), "missed": missed})
 
 
-def _look_for_unknown_layout(prepared: Prepared, name: str, journal: Journal) -> None:
+def _look_for_unknown_layout(prepared: PreparedCache, name: str, journal: Journal) -> None:
     from pinstall.aftermath import unknown_layout
 
     cache = prepared.cache
@@ -121,20 +121,20 @@ def _look_for_unknown_layout(prepared: Prepared, name: str, journal: Journal) ->
         journal.say(WARNING, messages.unknown_parts(found, version))
 
 
-def _explain(prepared: Prepared, rescue: Rescue | None, status: int, journal: Journal) -> None:
+def _explain(prepared: PreparedCache, rescue: Rescue | None, status: int, journal: Journal) -> None:
     from pinstall.aftermath.explain import causes
 
     prepared.cache.forget_pages()
     # Status 2 is a crash, as on a full disk, or a usage error, after which pip has requested nothing: no pin is the cause.
     pins = prepared.pins if status == FAILED else ()
-    journal.causes = causes(prepared.cache, pins, rescue.told if rescue else ())
+    journal.causes = causes(prepared.cache, pins, rescue.sent_by_servers if rescue else ())
     for line in journal.causes:
         journal.say(WARNING, line)
 
 
-def _write(prepared: Prepared, name: str, unwanted: Sequence[OtherVersion], journal: Journal) -> None:
+def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion], journal: Journal) -> None:
     """Move *unwanted* versions to the store, write the ledgers, shrink the store and remove leftovers, if the lock is free."""
-    root, ledgers = prepared.cache.root, prepared.checker.prover.ledgers.values()
+    root, ledgers = prepared.cache.root, prepared.checker.inspector.ledgers.values()
     wanted = prepared.wanted
     if not (unwanted or name or wanted.changed or any(ledger.changed for ledger in ledgers) or cleanup.has_litter(root)):
         return
@@ -155,7 +155,7 @@ def _write(prepared: Prepared, name: str, unwanted: Sequence[OtherVersion], jour
         journal.say(level, line)
 
 
-def _note_wanted(prepared: Prepared, status: int) -> None:
+def _note_wanted(prepared: PreparedCache, status: int) -> None:
     """Note the versions that this call pins, and those that pip has installed for its pins, as wanted.
 
     What pip installed for an unpinned requirement alone counts only if pinstall had to restore it: then two projects need two
@@ -178,18 +178,18 @@ def _note_wanted(prepared: Prepared, status: int) -> None:
             prepared.wanted.add(project, version)
 
 
-def _note_unchanged(prepared: Prepared) -> None:
+def _note_unchanged(prepared: PreparedCache) -> None:
     """Remember deleted entries that pip received or built again unchanged and accepted: pinstall does not delete them again."""
     for finding in prepared.deleted:
         again = prepared.checker.again(finding)
         if again is None or not isinstance(finding.verdict, Delete):
             continue
         same = again.identity == finding.identity and isinstance(again.verdict, Delete)
-        ledger = prepared.checker.prover.ledger(finding.pin.project)
-        ledger.came_back(finding.entry.key, finding.verdict.reason, again.identity if same else None)
+        ledger = prepared.checker.inspector.ledger(finding.pin.project)
+        ledger.tolerate(finding.entry.key, finding.verdict.reason, again.identity if same else None)
 
 
-def _tell_of_other_versions(prepared: Prepared, status: int, journal: Journal) -> None:
+def _tell_of_other_versions(prepared: PreparedCache, status: int, journal: Journal) -> None:
     """Print the other versions that pinstall would set aside, if pip succeeded."""
     would: dict[Pin, list[str]] = {}
     for other in _unwanted(prepared, {}) if status == 0 and prepared.uses_cache else ():
@@ -198,7 +198,7 @@ def _tell_of_other_versions(prepared: Prepared, status: int, journal: Journal) -
         journal.say(level, line)
 
 
-def _unwanted(prepared: Prepared, found: Mapping[Pin, list[OtherVersion]]) -> list[OtherVersion]:
+def _unwanted(prepared: PreparedCache, found: Mapping[Pin, list[OtherVersion]]) -> list[OtherVersion]:
     """Return the cached other versions of the pins that this call installed."""
     if prepared.settings.keeps_versions:
         return []

@@ -38,7 +38,7 @@ def find(cache: Cache, pin: Pin, wanted: Wanted) -> list[OtherVersion]:
 
 def _find(cache: Cache, pin: Pin, wanted: Wanted) -> Iterator[OtherVersion]:
     for entry in candidates.other_versions(cache, pin):
-        stamp = entries.stamp(entry.content)
+        stamp = entries.stamp(entry.content_path)
         is_left = isinstance(entry, BuiltWheel) and actions.is_left(cache.root, entry)
         if stamp is None or is_left or is_wanted(pin, entry, wanted):
             continue
@@ -51,7 +51,7 @@ def _find(cache: Cache, pin: Pin, wanted: Wanted) -> Iterator[OtherVersion]:
 
 def is_wanted(pin: Pin, entry: Entry, wanted: Wanted) -> bool:
     """Return whether a call has lately pinned the version of *entry*, which is one of *pin*'s project."""
-    return entry.label is not None and wanted.has(pin.project, entry.label.version)
+    return entry.parsed_filename is not None and wanted.has(pin.project, entry.parsed_filename.version)
 
 
 def _digest(entry: Entry) -> str:

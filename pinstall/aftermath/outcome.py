@@ -14,28 +14,29 @@ if TYPE_CHECKING:
     from pinstall.aftermath.install_report import Report
     from pinstall.aftermath.other_versions import OtherVersion
     from pinstall.aftermath.rescue import Rescue, Wrong
-    from pinstall.checks.prepare import Prepared, View
+    from pinstall.checks.prepare import PreparedCache, View
     from pinstall.journal import Journal
     from pinstall.model.pins import Pin
-    from pinstall.pip_process import Given
+    from pinstall.pip_process import PipCommand
 
 FAILED = 1
 CRASHED = 2  # or a usage error: pip has one status for both
 
 
 class SecondRun(NamedTuple):
-    """The second run of pip: its input (``given``), its ``view``, and the ``excused`` URLs and hosts (`Rescue.excused`).
+    """The second run of pip.
 
+    ``view`` is what it sees of the cache. ``known_failures`` are the failures that it may repeat (`Rescue.known_failures`).
     ``report`` is the installation report of the first run.
     """
 
-    given: Given
+    pip_command: PipCommand
     view: View
-    excused: list[str] | None
+    known_failures: list[str] | None
     report: Report
 
     @property
-    def watched(self) -> str:
+    def watched_folder(self) -> str:
         """The resolved path of the cache folder that pip uses."""
         return os.path.realpath(self.view.folder)
 
@@ -53,7 +54,7 @@ class Outcome(NamedTuple):
     others: Mapping[Pin, list[OtherVersion]] = {}
 
 
-def under_lock(prepared: Prepared, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True) -> list[Wrong]:
+def under_lock(prepared: PreparedCache, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True) -> list[Wrong]:
     """Return the result of *act* under the lock; an empty list if the cache cannot be changed.
 
     If *waits*, wait for the lock as long as the settings allow, and warn if that was not enough. Otherwise a later call does

@@ -15,7 +15,7 @@ from pinstall.storage import actions, build_notes, store, view
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pinstall.checks.prepare import Prepared
+    from pinstall.checks.prepare import PreparedCache
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.storage.build_notes import Note
 
@@ -29,7 +29,7 @@ class Built(NamedTuple):
     settings: tuple[str, ...]
 
 
-def builds(prepared: Prepared, name: str) -> list[Built]:
+def builds(prepared: PreparedCache, name: str) -> list[Built]:
     """Store the wheels that pip has built in the view *name*, adopt those that plain pip had built, and remove the view.
 
     *name* is "" if the call has no view in the cache. Returns the wheels built in this call. If a wheel
@@ -45,15 +45,15 @@ def builds(prepared: Prepared, name: str) -> list[Built]:
         if record is None or not isinstance(entry, BuiltWheel):
             continue
         actions.touch(root, entry, record)
-        if not record.seen and store.record(root, entry, record.wheel) is None:
+        if not record.observed and store.record(root, entry, record.wheel) is None:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, entry, record)
-    notes = _by_wheel(prepared.notes)
+    notes = _by_wheel(prepared.notes_folder)
     built = list(view.built(root, name)) if name else list(_built_in_place(prepared, notes))
     for key, path in built:
         filename = os.path.basename(path)
         project = links.project_of(filename)
-        entry = BuiltWheel(key, path, links.label(filename, project))
+        entry = BuiltWheel(key, path, links.parse_filename(filename, project))
         own, record = settings.get(project, ()), None
         with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()
@@ -80,7 +80,7 @@ def _by_wheel(folder: str) -> dict[str, list[Note]]:
     return found
 
 
-def _built_in_place(prepared: Prepared, notes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _built_in_place(prepared: PreparedCache, notes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield (key, path) of each watched wheel that pip has built into its own cache, because the call has no view."""
     for folder, key in built_wheels.walk_built(prepared.cache.root) if notes else ():
         for name in entries.names(folder):

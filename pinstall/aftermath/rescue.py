@@ -72,7 +72,7 @@ class Rescue:
         return [*sorted(map(self.survey.name, self.survey.doubtful)), *(wheel.entry.filename for wheel in self._wheels)]
 
     @property
-    def told(self) -> frozenset[str]:
+    def sent_by_servers(self) -> frozenset[str]:
         """The keys of the entries that servers sent in this call."""
         return self.survey.used.new | self._received
 
@@ -80,30 +80,30 @@ class Rescue:
         """Return why pip must not run again, as a text for the user; "" if it may."""
         first, call, redirected = self.first, self._cache.call, any(map(self.survey.is_redirect, self.survey.used.old))
         reasons = (
-            (first.asked, "it asked a question, and would ask it again"),
-            (first.login, "a server asks for a login"),
+            (first.asked_user, "it asked a question, and would ask it again"),
+            (first.login_needed, "a server asks for a login"),
             (
-                first.streams or any(unread.once for unread in call.unread),
+                first.read_a_pipe or any(unread.once for unread in call.unread),
                 "it read a pipe, which can be read only once",
             ),
             (call.values.get("json_report_file") in _STDOUT, "standard output would contain two reports"),
             (call.values.get("output_file") in _STDOUT, "standard output would contain two lock files"),
-            (first.built > _LONG_BUILDS, f"its builds took {first.built:.0f} s, and would start over"),
-            (first.silent and not redirected, f"{', '.join(sorted(first.silent))} did not answer"),
+            (first.build_seconds > _LONG_BUILDS, f"its builds took {first.build_seconds:.0f} s, and would start over"),
+            (first.silent_hosts and not redirected, f"{', '.join(sorted(first.silent_hosts))} did not answer"),
         )
         return next((why for applies, why in reasons if applies), "")
 
     @property
     def is_too_long(self) -> bool:
         """Whether long builds forbid a second run; then the next call should ask the servers again (`leave_out`)."""
-        return self.first.built > _LONG_BUILDS
+        return self.first.build_seconds > _LONG_BUILDS
 
     def leave_out(self) -> list[Wrong]:
         """Invalidate the pages and redirects that nothing vouches for: the next call fetches them. Needs the lock."""
         return self._delete_pages(self.survey.doubtful)
 
     @property
-    def excused(self) -> list[str] | None:
+    def known_failures(self) -> list[str] | None:
         """The URLs and hosts that did not answer the first run; None if the call has only one index or ``--find-links``.
 
         With several, pip continues without an index that does not answer, and may take another project of the same name
@@ -111,7 +111,7 @@ class Rescue:
         """
         call = self._cache.call
         several = len(call.index_urls) + len(call.find_links) > 1
-        return sorted(self.first.lost | self.first.silent) if several else None
+        return sorted(self.first.lost_urls | self.first.silent_hosts) if several else None
 
     def seal(self, folder: str) -> None:
         """Limit the view in *folder* to the entries that are vouched for or that the first run received. Raises `OSError`."""
@@ -188,12 +188,14 @@ class Rescue:
 
     def _received_survey(self, folder: str, pins: Iterable[Pin] = (), paths: Iterable[str] = ()) -> Survey:
         """Survey the view in *folder*, for *pins*, as after a run that received the files at *paths*."""
-        return Survey(self._cache.at(folder), pins, self.first._replace(opened=frozenset(), written=frozenset(paths)))
+        return Survey(
+            self._cache.at(folder), pins, self.first._replace(opened_files=frozenset(), written_files=frozenset(paths))
+        )
 
     def _difference(self, key: str, new: Survey) -> str:
         """Return how the received entry *key*, surveyed by *new*, differs from the old one; "" if that does not concern us."""
         old = self.survey
-        if key in old.used.new or not os.path.lexists(old.entry(key).content):
+        if key in old.used.new or not os.path.lexists(old.entry(key).content_path):
             return ""
         if old.is_redirect(key) or new.is_redirect(key):
             return "its redirect was outdated"
@@ -214,15 +216,15 @@ class Rescue:
                 yield _BadWheel(entry, entries.stamp_of(entry), damage, missing)
 
     def _used_wheels(self) -> Iterator[BuiltWheel]:
-        opened = {os.path.realpath(path) for path in self.first.opened if path.endswith(".whl")}
-        room = _MOST_WHEELS if self.first.nested else 0
+        opened = {os.path.realpath(path) for path in self.first.opened_files if path.endswith(".whl")}
+        room = _MOST_WHEELS if self.first.started_pip else 0
         for folder, key in (*built_wheels.walk_built(self._cache.root), *self._stored()):
             for name in entries.names(folder):
                 path = os.path.join(folder, name)
                 found = entries.stamp(path) if name.endswith(".whl") else None
                 if found is not None and (path in opened or found.size <= room):
                     room -= 0 if path in opened else found.size
-                    label = links.label(name, links.project_of(name))
+                    label = links.parse_filename(name, links.project_of(name))
                     yield BuiltWheel(key, path, label)
 
     def _stored(self) -> Iterator[tuple[str, str]]:

@@ -17,12 +17,12 @@ from pinstall.storage import actions
 
 if TYPE_CHECKING:
     from pinstall.aftermath.outcome import Outcome
-    from pinstall.checks.prepare import Prepared
+    from pinstall.checks.prepare import PreparedCache
     from pinstall.journal import Journal
     from pinstall.pip_process import Observation
 
 
-def survey(prepared: Prepared, status: int, first: Observation | None) -> Rescue | None:
+def survey(prepared: PreparedCache, status: int, first: Observation | None) -> Rescue | None:
     """Inspect the cache entries that a pip used before it ended with *status*.
 
     None if it neither failed nor crashed, if it was not watched, or if pinstall must not change the cache.
@@ -33,7 +33,7 @@ def survey(prepared: Prepared, status: int, first: Observation | None) -> Rescue
     return Rescue(prepared.checker, prepared.pins, first)
 
 
-def decide(prepared: Prepared, rescue: Rescue, journal: Journal) -> SecondRun | None:
+def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondRun | None:
     """Prepare the second run if the cache may be to blame and nothing forbids it; else return None."""
     if not rescue.is_called_for:
         return None
@@ -43,7 +43,7 @@ def decide(prepared: Prepared, rescue: Rescue, journal: Journal) -> SecondRun | 
             journal.say(NOTE, messages.LEFT_OUT)
         return None
     try:
-        view = prepared.view or prepared.made_view()
+        view = prepared.view or prepared.make_view()
         rescue.seal(view.folder)
     except OSError as error:
         journal.say(
@@ -51,21 +51,21 @@ def decide(prepared: Prepared, rescue: Rescue, journal: Journal) -> SecondRun | 
         )
         return None
     report = Report(prepared.cache.call.values.get("json_report_file"))
-    half = actions.remove_half_installed(rescue.first.infos, prepared.dist_infos)
-    journal.healed = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
+    half = actions.remove_half_installed(rescue.first.created_dist_infos, prepared.dist_infos)
+    journal.repairs = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
     journal.runs += 1
     journal.say(WARNING, messages.again(rescue.doubtful))
-    return SecondRun(prepared.given.with_cache(view.folder), view, rescue.excused, report)
+    return SecondRun(prepared.pip_command.with_cache(view.folder), view, rescue.known_failures, report)
 
 
-def take_received(prepared: Prepared, outcome: Outcome, journal: Journal) -> None:
+def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     """Move the entries that the second run received to the cache, and report the old entries that were wrong."""
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
     if rescue is None or second is None or status not in (0, FAILED, CRASHED):
         return
     wrong = under_lock(prepared, partial(rescue.take_received, second.view.folder, succeeded=status == 0), journal)
-    if journal.healed is not None:
-        journal.healed["removed"] = [one.name for one in wrong]
+    if journal.repairs is not None:
+        journal.repairs["removed"] = [one.name for one in wrong]
     if status:
         journal.say(NOTE, messages.NO_DIFFERENCE)
         return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall import terminal
 from pinstall.checks import dependencies
 from pinstall.checks.dependencies import Want
-from pinstall.inspection import acceptance, integrity
+from pinstall.inspection import integrity, pip_checks
 from pinstall.inspection.identify import identify
 from pinstall.invocation import toml_sources
 from pinstall.model import digest, foreign_data, links
@@ -48,7 +48,7 @@ class Claim(NamedTuple):
     """
 
     filename: str
-    label: ParsedFilename | None
+    parsed_filename: ParsedFilename | None
     project: str
     digests: tuple[Digest, ...]
     recent: bool
@@ -67,9 +67,9 @@ def used(observation: Observation) -> Used:
 
     If a server confirms an entry ("not modified"), pip rewrites only its head. Such an entry counts as old.
     """
-    opened = _keys(observation.opened)
-    bodies = _keys(path for path in observation.written if path.endswith(".body"))
-    new = bodies | (_keys(observation.written) - opened)
+    opened = _keys(observation.opened_files)
+    bodies = _keys(path for path in observation.written_files if path.endswith(".body"))
+    new = bodies | (_keys(observation.written_files) - opened)
     return Used(frozenset(opened - new), frozenset(new))
 
 
@@ -96,7 +96,7 @@ class Survey:
             self._add(index_pages.remote(place).link(), links.project_of(links.Link(place).filename), recent=True)
         for key in (*self.used.old, *self.used.new):
             self._read_page(key)
-        if observation.nested:
+        if observation.started_pip:
             self._read_build_requirements()
         self._judge()
 
@@ -143,7 +143,7 @@ class Survey:
 
     def _add(self, link: Link, project: str, *, recent: bool) -> None:
         """Add the claims of *link* on the cached file and on its ``.metadata`` file, if they are in the cache."""
-        label = links.label(link.filename, project)
+        label = links.parse_filename(link.filename, project)
         stated = link.digests + locator.pypi_digest(link.url)
         self._add_claim(link.url, Claim(link.filename, label, project, stated, recent or bool(locator.pypi_digest(link.url))))
         if link.metadata is not None:
@@ -194,7 +194,7 @@ class Survey:
         return ""
 
     def _add_offer(self, offer: IndexFile, project: str, *, recent: bool) -> None:
-        label = links.label(offer.filename, project)
+        label = links.parse_filename(offer.filename, project)
         if label is not None and self._cache.usable(label):
             link = offer.link()
             if locator.is_http(link.url):
@@ -227,7 +227,7 @@ class Survey:
 
     def _needs(self, key: str, markers: dict[str, str]) -> list[Want]:
         claim, entry = self.claims[key][0], self._content(key)
-        if claim.is_metadata or claim.label is None or entry is None:
+        if claim.is_metadata or claim.parsed_filename is None or entry is None:
             return []
         wanted = dependencies.want(claim.project, "", markers)
         return dependencies.of(entry._replace(kind="download", filename=claim.filename), wanted, markers) if wanted else []
@@ -270,7 +270,7 @@ class Survey:
         claims = self.claims.get(key) or list(_content_claims(entry))
         stated = [known for claim in claims if (known := digest.known(claim.digests))]
         stated += [known for pin in self._pins if claims and (known := self._pinned(pin, claims[0]))]
-        stamp = entries.stamp(entry.content)
+        stamp = entries.stamp(entry.content_path)
         size = stamp.size if stamp and not self._cache.call.is_quiet else 0
         with entries.open_content(entry) as whole, terminal.shown(whole, size, self.name(key)) as file:
             found = integrity.digests(file, {d.algorithm for known in stated for d in known})
@@ -281,7 +281,7 @@ class Survey:
                 return "no page states its hash"
             file.seek(0)
             return (
-                acceptance.fault(file, claims[0].filename, claims[0].project, claims[0].label)
+                pip_checks.fault(file, claims[0].filename, claims[0].project, claims[0].parsed_filename)
                 if claims
                 else "it is not an archive"
             )
@@ -289,7 +289,7 @@ class Survey:
     def _pinned(self, pin: Pin, claim: Claim) -> list[Digest]:
         """Return the pin's hashes if the pin admits the file that *claim* is about, else an empty list."""
         applies = pin.project == claim.project and not claim.is_metadata
-        if not applies or (claim.label is not None and not pin.url and not pin.admits(claim.label.version)):
+        if not applies or (claim.parsed_filename is not None and not pin.url and not pin.admits(claim.parsed_filename.version)):
             return []
         return digest.known(pin.hashes)
 
@@ -337,7 +337,7 @@ def listed(offers: Iterable[IndexFile], cache: Cache) -> set[tuple[str, str]]:
     """Return the statements of a page on each file that this call could use, to compare two versions of the page."""
     found = set()
     for offer in offers:
-        label = links.label(offer.filename, links.project_of(offer.filename))
+        label = links.parse_filename(offer.filename, links.project_of(offer.filename))
         if label is not None and cache.usable(label):
             found.add((offer.filename, repr(offer.file)))
     return found

@@ -46,7 +46,7 @@ def _changed(folder: str) -> float:
 def is_first(root: str, version: str) -> bool:
     """Return whether this is the first warning about this *version* of pip in the cache *root*, and remember the warning."""
     try:
-        path = os.path.join(lock.made_folder(root, "told"), f"pip-{version}")
+        path = os.path.join(lock.ensure_folder(root, "told"), f"pip-{version}")
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except FileExistsError:
         return False

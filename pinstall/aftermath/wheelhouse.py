@@ -44,13 +44,13 @@ def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
         with entries.open_content(file) as content:
             found = integrity.archive(content, file.filename)
         if found.fault:
-            line = f"pip succeeded, but {file.content} is damaged: {found.fault}; {pinned(pin)}"
+            line = f"pip succeeded, but {file.content_path} is damaged: {found.fault}; {pinned(pin)}"
             yield Discrepancy(pin, line, contradicts=False)
 
 
 def _files(pin: Pin, folder: str) -> Iterator[LocalFile]:
     for name in entries.names(folder):
-        label = links.label(name, pin.project)
+        label = links.parse_filename(name, pin.project)
         path = os.path.join(folder, name)
         if label and pin.admits(label.version) and entries.stamp(path) is not None:
             yield LocalFile("", path, name)

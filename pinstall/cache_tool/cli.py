@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pinstall import environment, messages, terminal
+from pinstall import environment, messages, settings, terminal
 from pinstall.cache_tool import arguments as command_line
 from pinstall.cache_tool import display, inventory, removal, restore, show, tables, verify
 from pinstall.cache_tool.patterns import matches
@@ -71,11 +71,13 @@ class _Target:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the lock of the cache; on a full disk, continue without it. Raises `LockTimeoutError` and `OSError`."""
-        for line in messages.misread_timeout(os.environ):
-            _warn(line)
+        chosen = settings.read(os.environ)
+        for setting in chosen.invalid:
+            if setting.name == "PINSTALL_LOCK_TIMEOUT":
+                _warn(messages.ignored_setting(setting))
         with ExitStack() as stack:
             try:
-                stack.enter_context(lock.held(self.root, lock.timeout(os.environ), _warn))
+                stack.enter_context(lock.held(self.root, chosen.lock_timeout, _warn))
             except OSError as error:
                 # On a full disk the lock file cannot be created, so nobody holds the lock, and the command may free space.
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -269,7 +271,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     pattern = _pattern(arguments.patterns)
     target = _target(arguments)
     items = [item for item in target.take_inventory().items if matches(pattern, item)]
-    verifier = verify.Verifier(target.cache, os.environ)
+    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
     with terminal.bar(sum(item.size for item in items)) as bar:
         proven = verifier.prove(items, bar.update)
     bad = [one for one in proven if one.reason]
@@ -300,7 +302,7 @@ def _strip_queries(target: _Target) -> None:
         print(f"Files in pinstall's store: the query of the URL, which may be a secret, was removed from {len(found)}")
 
 
-def _tell(one: verify.Proven, label: str) -> None:
+def _tell(one: verify.VerifiedItem, label: str) -> None:
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
     where = " in pinstall's store" if item.stored else ""
@@ -312,7 +314,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     items = [item for item in target.take_inventory().items if matches(pattern, item)]
     lacking = restore.lacking(target.root, items)
-    verifier = verify.Verifier(target.cache, os.environ)
+    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
     with terminal.bar(sum(item.size for item in lacking)) as bar:
         bad = [one for one in verifier.prove(lacking, bar.update) if one.reason]
     for one in bad:
@@ -392,7 +394,7 @@ def _map(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     found = target.take_inventory()
     items = [item for item in found.items if matches(pattern, item)]
-    verifier = verify.Verifier(target.cache, os.environ)
+    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
     with terminal.bar(sum(item.size for item in items)) as bar:
         proven = verifier.prove(items, bar.update)
     with open(arguments.html, "w", encoding="utf-8") as file:
@@ -408,7 +410,7 @@ def _shared(arguments: argparse.Namespace) -> int:
     from pinstall.cache_tool import shared
 
     try:
-        work = shared.Upkeep(os.environ)
+        work = shared.Upkeep(settings.read(os.environ).shared_store)
         ways = {"list": work.listed, "verify": work.verified}
         found = ways[action]() if action in ways else work.pruned(arguments.older_than, dry_run=arguments.dry_run)
         for line in found:

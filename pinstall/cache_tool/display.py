@@ -86,7 +86,7 @@ COLUMNS: dict[str, Callable[[Item], str]] = {
 
 def paths(items: Iterable[Item]) -> list[str]:
     """Return the sorted paths of the items' content files (bodies and wheels)."""
-    return sorted(plain(item.entry.content) for item in items)
+    return sorted(plain(item.entry.content_path) for item in items)
 
 
 def document(root: str, items: Iterable[Item]) -> str:

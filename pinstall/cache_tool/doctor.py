@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from pinstall import __version__, messages, repair_advice
+from pinstall import __version__, messages, repair_advice, settings
 from pinstall.cache_tool.display import size
 from pinstall.pip_cache import keys, scan
 from pinstall.storage import lock, probe, store
@@ -90,13 +90,13 @@ def pip(environment: Environment, runner: Environment) -> Check:
 
 
 def _settings(environ: Mapping[str, str]) -> Iterator[Check]:
-    wrong = list(messages.misread(environ))
-    for line in wrong:
-        yield Check("settings", line, "correct the variable")
-    names = sorted(name for name in environ if name.startswith("PINSTALL_"))
-    if environ.get("PINSTALL_POLICY") == "off":
+    invalid = settings.read(environ).invalid
+    for setting in invalid:
+        yield Check("settings", messages.ignored_setting(setting), "correct the variable")
+    names = settings.are_set(environ)
+    if settings.is_off(environ):
         yield Check("settings", "PINSTALL_POLICY=off: nothing is checked", "unset it to have the cache checked")
-    elif not wrong:
+    elif not invalid:
         yield Check("settings", f"set: {', '.join(names)}" if names else "none is set")
 
 
@@ -193,4 +193,4 @@ def _writing(root: str) -> Iterator[Check]:
 
 def _store(root: str, environ: Mapping[str, str]) -> Check:
     used = sum(kept.size for kept in store.everything(root))
-    return Check("store", f"{size(used)} of at most {size(store.bound(environ))} (PINSTALL_STORE_SIZE)")
+    return Check("store", f"{size(used)} of at most {size(settings.read(environ).store_size)} (PINSTALL_STORE_SIZE)")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from pinstall.inspection import integrity
-from pinstall.inspection.identify import Content, identify
+from pinstall.inspection.identify import IdentifiedContent, identify
 from pinstall.model import foreign_data, links
 from pinstall.pip_cache import built_wheels, entries, http_entries, scan
 from pinstall.pip_cache.catalogue import Catalogue, Page, is_page
 from pinstall.pip_cache.entries import BuiltWheel
-from pinstall.pip_cache.scan import Found, Stray
+from pinstall.pip_cache.scan import ScannedEntry, Stray
 from pinstall.storage import store
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def take(root: str, indexes: Sequence[str]) -> Inventory:
     from_store = [(scan.found(entry), filename) for entry, filename in store.downloads(root)]
     built = [*scan.built(root)]
     strays = [stray for stray in (*cached, *built) if isinstance(stray, Stray)]
-    found = [entry for entry in cached if isinstance(entry, Found)]
+    found = [entry for entry in cached if isinstance(entry, ScannedEntry)]
     strays += [Stray(f.entry.paths, f.size, f.modified, "pip ignores its headers") for f in found if f.head is None]
     items = [_built(entry) for entry in built if isinstance(entry, BuiltWheel)]
     items += [_built(entry, stored=True) for entry in _stored_builds(root)]
@@ -115,7 +115,9 @@ def host(url: str) -> str:
 class _Http:
     """The HTTP entries of the cache and of the store, identified by the index pages among them."""
 
-    def __init__(self, cached: Sequence[Found], from_store: Sequence[tuple[Found, str]], indexes: Sequence[str]) -> None:
+    def __init__(
+        self, cached: Sequence[ScannedEntry], from_store: Sequence[tuple[ScannedEntry, str]], indexes: Sequence[str]
+    ) -> None:
         self._cached, self._from_store = cached, from_store
         responses = {f.entry.key: f.head.response for f in cached if f.head}
         redirects = {
@@ -136,7 +138,7 @@ class _Http:
         found += [self._page(page, listing, known) for page, listing in read]
         return found
 
-    def _read(self, page: Found) -> Page | None:
+    def _read(self, page: ScannedEntry) -> Page | None:
         if page.head is None or page.stamp is None or page.entry.fault:
             return None
         try:
@@ -144,7 +146,7 @@ class _Http:
         except Exception as error:  # noqa: BLE001 (a library's error for one page must not end the list)
             return Page(unreadable=foreign_data.reason(error))
 
-    def _page(self, page: Found, listing: Page | None, known: set[str]) -> Item:
+    def _page(self, page: ScannedEntry, listing: Page | None, known: set[str]) -> Item:
         if page.entry.key in self._catalogue.named:  # a server may send a file with the content type of a page
             return self._item(page)
         project, url = (listing.project, listing.url) if listing else ("", "")
@@ -154,44 +156,44 @@ class _Http:
         unreadable = page.entry.unreadable or (listing.unreadable if listing else "")
         name = f"index page of {project}" if project else "an index page"
         entry = page.entry._replace(fault=fault, unreadable=unreadable)
-        return _make_item(page, entry, Content("page", name, project), host(url))
+        return _make_item(page, entry, IdentifiedContent("page", name, project), host(url))
 
-    def _item(self, found: Found, filename: str = "", *, stored: bool = False) -> Item:
+    def _item(self, found: ScannedEntry, filename: str = "", *, stored: bool = False) -> Item:
         named = self._catalogue.named.get(found.entry.key)
         if named is None:
             what = _identified(found, filename)
-            entry = found.entry._replace(label=links.label(what.filename, what.project) or _label(what))
+            entry = found.entry._replace(parsed_filename=links.parse_filename(what.filename, what.project) or _label(what))
             if what.kind == "other" or not what.project:
                 entry = entry._replace(fault=entry.fault or _length_fault(found) or _emptiness(found))
             return _make_item(found, entry, what, "", stored=stored)
-        label = links.label(named.filename.removesuffix(".metadata"), named.project)
-        what = Content(named.kind, named.filename, named.project, label.text if label else "")
-        entry = found.entry._replace(stated=named.stated, label=label)
+        label = links.parse_filename(named.filename.removesuffix(".metadata"), named.project)
+        what = IdentifiedContent(named.kind, named.filename, named.project, label.text if label else "")
+        entry = found.entry._replace(expected=named.stated, parsed_filename=label)
         return _make_item(found, entry, what, host(named.url), stored=stored)
 
 
-def _identified(found: Found, filename: str) -> Content:
+def _identified(found: ScannedEntry, filename: str) -> IdentifiedContent:
     """Identify an entry that no page lists, by its *filename* if the store has recorded one, else by its content."""
     if filename:
         project = links.project_of(filename)
-        label = links.label(filename, project)
-        return Content("download", filename, project, label.text if label else "")
+        label = links.parse_filename(filename, project)
+        return IdentifiedContent("download", filename, project, label.text if label else "")
     redirect = found.head is not None and found.head.response.status not in (0, 200)
     with suppress(Exception):  # a body on which a library fails is listed as "a response"
         if not redirect and found.stamp is not None and not found.entry.fault:
             with entries.open_content(found.entry) as file:
                 what = identify(file)
             return what._replace(filename=what.filename or "a response")
-    return Content("other", "a redirect" if redirect else "a response")
+    return IdentifiedContent("other", "a redirect" if redirect else "a response")
 
 
-def _label(what: Content) -> links.ParsedFilename | None:
+def _label(what: IdentifiedContent) -> links.ParsedFilename | None:
     version = links.parsed(what.version)
     return links.ParsedFilename(what.version, version) if version is not None else None
 
 
-def _length_fault(found: Found) -> str:
-    """Return the fault of a body that is shorter or longer than the Content-Length in its head; "" if it is right."""
+def _length_fault(found: ScannedEntry) -> str:
+    """Return the fault of a body that is shorter or longer than the IdentifiedContent-Length in its head; "" if it is right."""
     stated = found.head.response.headers.get("content-length", "") if found.head else ""
     if found.stamp is None or found.head is None or found.head.response.status != 200 or not stated.isdecimal():
         return ""
@@ -199,7 +201,7 @@ def _length_fault(found: Found) -> str:
     return f"it has {length} of {stated[:20]} bytes" if str(length) != stated.lstrip("0").zfill(1) else ""
 
 
-def _emptiness(found: Found) -> str:
+def _emptiness(found: ScannedEntry) -> str:
     """Return the fault of a body that a crash of the system left without content: no artifact and no page begins with zeros."""
     if found.stamp is None or found.head is None or found.head.response.status != 200:
         return ""
@@ -209,22 +211,22 @@ def _emptiness(found: Found) -> str:
     return ""
 
 
-def _make_item(found: Found, entry: HttpEntry, what: Content, origin: str, *, stored: bool = False) -> Item:
+def _make_item(found: ScannedEntry, entry: HttpEntry, what: IdentifiedContent, origin: str, *, stored: bool = False) -> Item:
     entry = entry._replace(kind=what.kind, filename=what.filename)
     times = (found.modified, found.used)
     return Item(entry, what.project, what.version, origin, found.size, *times, found.stamp, stored)
 
 
 def _built(entry: BuiltWheel, *, stored: bool = False) -> Item:
-    folder = os.path.dirname(entry.content)
+    folder = os.path.dirname(entry.content_path)
     origin = built_wheels.read_origin(folder)
-    size, modified, used = scan.measured([entry.content])
+    size, modified, used = scan.measured([entry.content_path])
     if stored:  # pinstall touches the build record when it uses a stored build
         used = max(used, scan.measured([os.path.join(folder, store.RECORD)])[1])
     project = links.project_of(entry.filename)
-    version = entry.label.text if entry.label else ""
+    version = entry.parsed_filename.text if entry.parsed_filename else ""
     where = host(origin.url) if origin else ""
-    return Item(entry, project, version, where, size, modified, used, entries.stamp(entry.content), stored)
+    return Item(entry, project, version, where, size, modified, used, entries.stamp(entry.content_path), stored)
 
 
 def _stored_builds(root: str) -> Iterator[BuiltWheel]:

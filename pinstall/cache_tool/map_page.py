@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pinstall.cache_tool.inventory import Item
-    from pinstall.cache_tool.verify import Proven
+    from pinstall.cache_tool.verify import VerifiedItem
     from pinstall.pip_cache.scan import Stray
 
 _TEMPLATE = os.path.join(os.path.dirname(__file__), "map.html")
@@ -27,10 +27,10 @@ _AGES = ((1, "today"), (7, "this week"), (30, "this month"), (180, "this half-ye
 _OLDER = "older"
 
 
-def page(root: str, items: Sequence[Item], proven: Iterable[Proven], strays: Iterable[Stray]) -> str:
+def page(root: str, items: Sequence[Item], proven: Iterable[VerifiedItem], strays: Iterable[Stray]) -> str:
     """Return the page of the cache at *root*: its *items*, of which those in *proven* were verified, and its *strays*."""
-    health = {one.item.entry.content: one.reason or "sound" for one in proven}
-    entries = [_entry(item, health.get(item.entry.content, "not checked")) for item in items]
+    health = {one.item.entry.content_path: one.reason or "sound" for one in proven}
+    entries = [_entry(item, health.get(item.entry.content_path, "not checked")) for item in items]
     entries += [_stray(stray) for stray in strays]
     data = {"cache": root, "pinstall": __version__, "entries": entries, "ages": [*(name for _, name in _AGES), _OLDER]}
     with open(_TEMPLATE, encoding="utf-8") as file:

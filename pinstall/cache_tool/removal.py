@@ -52,16 +52,16 @@ class _Removal:
         """Delete one item, with the files that describe only it."""
         entry = item.entry
         if self.busy and (isinstance(entry, BuiltWheel) or item.stored):
-            self.stayed.append(f"{entry.content}: a running pinstall may need it")
+            self.stayed.append(f"{entry.content_path}: a running pinstall may need it")
             return
         try:
             if actions.delete(self.root, entry, item.stamp):
                 self._files, self._size = self._files + len(entry.paths), self._size + item.size
         except actions.ChangedError:
-            self.stayed.append(f"{entry.content}: it is being changed, or is not a regular file")
+            self.stayed.append(f"{entry.content_path}: it is being changed, or is not a regular file")
         except actions.NotDoneError as error:
             self.stayed.append(str(error))
-        folder = os.path.dirname(entry.content)
+        folder = os.path.dirname(entry.content_path)
         if isinstance(entry, BuiltWheel) and entries.names(folder) == [entries.ORIGIN]:
             self.clear(os.path.join(folder, entries.ORIGIN))
         if not isinstance(entry, BuiltWheel) and item.stored:

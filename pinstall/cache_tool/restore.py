@@ -50,7 +50,7 @@ def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: Abs
             if isinstance(item.entry, BuiltWheel) and not item.stored:
                 actions.stay(root, item.entry)
         done = [item for item in sound if actions.bring_back(root, item.entry, item.stamp)]
-    stayed = tuple(item.entry.content for item in sound if item not in done and not _is_back(root, item))
+    stayed = tuple(item.entry.content_path for item in sound if item not in done and not _is_back(root, item))
     return Restored(sum(len(item.entry.paths) for item in done), sum(item.size for item in done), stayed)
 
 

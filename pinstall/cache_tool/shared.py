@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.cache_tool import display
 from pinstall.invocation.requirements_files import without_secrets
-from pinstall.shared_store import configuration, documents, layout
-from pinstall.shared_store.configuration import KeyUnusableError
-from pinstall.shared_store.documents import RefusedError
+from pinstall.shared_store import documents, layout
+from pinstall.shared_store.documents import KeyUnusableError, RefusedError
 from pinstall.shared_store.reading import LARGEST_WHEEL, fetched_fault
 from pinstall.shared_store.remote import ObjectError, Remote, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from pinstall.settings import SharedStoreSettings
     from pinstall.shared_store.layout import SharedBuild
 
 # A machine that is uploading writes the wheel first.
@@ -38,14 +38,13 @@ class Row(NamedTuple):
 
 
 class Upkeep:
-    """The work on the shared store that the variables *environ* name."""
+    """The work on the shared store of these *settings*."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: SharedStoreSettings | None) -> None:
         """Open the store. Raises `FAILURES`, as the other methods do."""
-        settings = configuration.read(environ)
         if settings is None:
-            raise RemoteError(f"{configuration.URL} is not set")
-        self._key = configuration.signing_key(environ)
+            raise RemoteError("PINSTALL_SHARED_STORE is not set")
+        self._key = documents.signing_key(settings)
         self.place, self.is_bad = settings.place, False
         self._remote = Remote(settings.url, max(_TIMEOUT, settings.timeout))
 

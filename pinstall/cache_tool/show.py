@@ -30,13 +30,13 @@ def records(cache: str, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
 def _lines(filename: str, record: BuildRecord) -> Iterator[str]:
     yield f"{filename} ({record.wheel[:12]})"
     made, watched = record.conditions, record.watched
-    way = "watched" if watched else "built by pip in a call of pinstall" if record.seen else "built by plain pip"
+    way = "watched" if watched else "built by pip in a call of pinstall" if record.observed else "built by plain pip"
     if watched and not watched.whole:
         way += f", but {', '.join(watched.decides) or 'a part of it'} could not be"
     yield f"  {way}"
     yield from (f"  compiled by {name}: {compiler}" for name, compiler in made.compilers.items() if compiler)
     yield from (f"  {name}: set" for name in made.variables)
-    yield from (f"  built with {name} {version}" for name, version in made.peers.items())
+    yield from (f"  built with {name} {version}" for name, version in made.build_dependencies.items())
     yield from (f"  needs {name}, found at {place}" for name, place in record.libraries.items())
     if made.cpu:
         yield f"  for processors with: {made.cpu}"

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
     from pinstall.cache_tool.inventory import Item
     from pinstall.pip_cache.locator import Cache
+    from pinstall.settings import Settings
 
 # No project has this name: its ledger is for entries whose project is unknown.
 _UNKNOWN_PROJECT = "_unknown"
 
 
-class Proven(NamedTuple):
+class VerifiedItem(NamedTuple):
     """An item and its verdict, which is `Unreadable` if it could not be checked."""
 
     item: Item
@@ -57,19 +58,19 @@ class Verifier:
     It ignores earlier proofs in the ledger, because a disk that corrupts a file does not change its times.
     """
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str]) -> None:
-        self._cache, self._environ = cache, environ
-        self._checker = Checker(cache, environ, trust_ledger=False)
+    def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings) -> None:
+        self._cache, self._lock_timeout = cache, settings.lock_timeout
+        self._checker = Checker(cache, environ, settings, trust_ledger=False)
 
-    def prove(self, items: Sequence[Item], done: Callable[[int], object]) -> list[Proven]:
+    def prove(self, items: Sequence[Item], done: Callable[[int], object]) -> list[VerifiedItem]:
         """Check *items* in parallel, skipping those that cannot be checked; call *done* with the size in bytes of each item."""
         # A ledger belongs to one project and must be used by one thread.
         projects = [list(group) for _, group in groupby(sorted(items, key=_project), _project)]
 
-        def prove(project: list[Item]) -> list[Proven]:
+        def prove(project: list[Item]) -> list[VerifiedItem]:
             found = []
             for item in project:
-                found += [Proven(item, self._look(item))] if _is_checkable(item) else []
+                found += [VerifiedItem(item, self._look(item))] if _is_checkable(item) else []
                 done(item.size)
             return found
 
@@ -85,7 +86,7 @@ class Verifier:
         except Exception as error:  # noqa: BLE001 (a library's error for one file must not end the check of the others)
             return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)), "")
 
-    def _with_libraries(self, proven: Proven) -> Proven:
+    def _with_libraries(self, proven: VerifiedItem) -> VerifiedItem:
         """Replace the verdict on a wheel that pip has built if it does not find a library that it needs."""
         entry = proven.item.entry
         if not isinstance(entry, BuiltWheel):
@@ -102,21 +103,21 @@ class Verifier:
         verdict = SetAside("missing-library", not_found(missing))
         return proven._replace(finding=proven.finding._replace(verdict=verdict, identity=sha256))
 
-    def fix(self, proven: Iterable[Proven], held: AbstractContextManager[None]) -> list[Proven]:
+    def fix(self, proven: Iterable[VerifiedItem], held: AbstractContextManager[None]) -> list[VerifiedItem]:
         """Delete the bad items, and set aside the wheels that lack a library; return the items that were removed.
 
         *held* takes the lock. Raises `actions.NotDoneError`, `lock.LockTimeoutError` or `OSError` if one cannot be removed.
         """
         bad = [one for one in proven if isinstance(one.finding.verdict, Delete)]
-        done, stuck = apply_verdicts(self._checker, [one.finding for one in bad], lock.timeout(self._environ), lambda *_: None)
+        done, stuck = apply_verdicts(self._checker, [one.finding for one in bad], self._lock_timeout, lambda *_: None)
         if stuck:
             raise actions.NotDoneError(stuck[0].why)
-        removed = {finding.entry.content for finding in done}
+        removed = {finding.entry.content_path for finding in done}
         lacking = [one for one in proven if isinstance(one.finding.verdict, SetAside)]
         if lacking:
             with held:
-                removed |= {one.item.entry.content for one in lacking if self._set_aside(one.finding)}
-        return [one for one in (*bad, *lacking) if one.item.entry.content in removed]
+                removed |= {one.item.entry.content_path for one in lacking if self._set_aside(one.finding)}
+        return [one for one in (*bad, *lacking) if one.item.entry.content_path in removed]
 
     def _set_aside(self, finding: Finding) -> bool:
         try:
@@ -128,12 +129,12 @@ class Verifier:
         """Write the proofs to the ledgers, if the lock is free and the cache is writable; else the next call checks again."""
         try:
             with lock.held(self._cache.root, 0, lambda _: None):
-                write_all(self._checker.prover.ledgers.values())
+                write_all(self._checker.inspector.ledgers.values())
         except (OSError, lock.LockTimeoutError):
             return
 
 
-def by_reason(proven: Iterable[Proven]) -> Iterator[tuple[str, int]]:
+def by_reason(proven: Iterable[VerifiedItem]) -> Iterator[tuple[str, int]]:
     """Yield (reason, number of items), sorted by reason."""
     reasons = sorted(one.reason for one in proven)
     yield from ((reason, len(list(group))) for reason, group in groupby(reasons))
@@ -150,8 +151,8 @@ def _is_checkable(item: Item) -> bool:
         return True
     if entry.kind == "other":
         return bool(entry.fault or entry.unreadable)
-    return entry.kind != "download" or bool(entry.stated or entry.label or not item.project or entry.fault)
+    return entry.kind != "download" or bool(entry.expected or entry.parsed_filename or not item.project or entry.fault)
 
 
-def _is_own_build(proven: Proven) -> bool:
+def _is_own_build(proven: VerifiedItem) -> bool:
     return isinstance(proven.item.entry, BuiltWheel) and not proven.item.stored and isinstance(proven.finding.verdict, Keep)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pinstall.inspection import build_questions, build_record, integrity, sdist_scan
 from pinstall.inspection.build_record import BuildRecord, Conditions
-from pinstall.inspection.inspector import Reading, Wanted
-from pinstall.inspection.sdist_scan import Source
+from pinstall.inspection.inspector import Reading, RequiredProof
+from pinstall.inspection.sdist_scan import SourceScan
 from pinstall.inspection.shared_libraries import Libraries, has_library, libraries
 from pinstall.invocation import requirements_files
 from pinstall.invocation.options import UnreadableCallError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pinstall.inspection.build_questions import Watched
-    from pinstall.inspection.inspector import Prover
+    from pinstall.inspection.inspector import Inspector
     from pinstall.model.digest import Digest
     from pinstall.model.links import Link
     from pinstall.model.pins import Pin
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pinstall.storage.build_notes import Note
 
 # The source is not available, so its build may compile code.
-_NOT_AT_HAND = Source(frozenset(), (), (), compiles=True, whole=False)
+_NOT_AT_HAND = SourceScan(frozenset(), (), (), compiles=True, whole=False)
 # Projects that extensions are built against, if a source that nobody can read is built without isolation.
 _KNOWN_PEERS = {"numpy", "torch", "mpi4py", "cython", "cffi", "pybind11", "nanobind", "tensorflow", "jax", "jaxlib", "cupy"}
 _UNCOMPILED = "without an extension module, perhaps because there was no compiler, and its source has code to compile"
@@ -45,11 +45,14 @@ _UNSTATED = "nothing shows that its source is unchanged, as 'name @ URL#sha256=.
 
 
 class Builds:
-    """The checks of built wheels for one call, whose pip has the variables *environ*."""
+    """The checks of built wheels for one call, whose pip has the variables *environ*.
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str], prover: Prover) -> None:
-        self._cache, self._environ, self._prover = cache, environ, prover
-        self._more = environ.get("PINSTALL_BUILD_VARIABLES", "").split()
+    *build_variables* are names or globs of further variables that shape builds.
+    """
+
+    def __init__(self, cache: Cache, environ: Mapping[str, str], build_variables: Sequence[str], inspector: Inspector) -> None:
+        self._cache, self._environ, self._inspector = cache, environ, inspector
+        self._build_variables = build_variables
         values = cache.call.values
         self._options = [
             f"{dest} {value}" for dest in ("global_options", "install_options") for value in values.get(dest) or ()
@@ -57,8 +60,8 @@ class Builds:
         self._options += [f"constraint {_content(path)}" for path in values.get("build_constraints") or ()]
         self._constraints = _constraints(environ, cache.pip)
         # The versions before pip changes them.
-        self._peers = cache.environment.versions() if values.get("build_isolation") is False else {}
-        self._sources: dict[str, Source] = {}
+        self._build_dependencies = cache.environment.versions() if values.get("build_isolation") is False else {}
+        self._sources: dict[str, SourceScan] = {}
 
     def evidence(self, pin: Pin, entry: BuiltWheel, link: Link | None, evidence: Evidence) -> Evidence:
         """Add to the *evidence* on a built wheel whether its source and its build conditions are those of this call.
@@ -66,7 +69,7 @@ class Builds:
         *link* leads to its source; None if only the ``origin.json`` beside the wheel states the source. Raises `OSError`.
         """
         sha256 = evidence.digests["sha256"]
-        origin = built_wheels.read_origin(os.path.dirname(entry.content))
+        origin = built_wheels.read_origin(os.path.dirname(entry.content_path))
         records = store.records(self._cache.root, entry, sha256)
         record = records[0] if records else None
         then = dict(record.source) if record else origin.by_algorithm if origin else {}
@@ -74,17 +77,19 @@ class Builds:
             evidence = evidence._replace(unproven=not _is_proven(pin, then, record))
         else:
             link = link or (self._cache.source_of(entry.wheel_key, origin) if origin else None)
-            evidence = evidence._replace(stale=self._stale(pin.project, link, then) if link else "")
-        if evidence.unproven or evidence.stale:
+            evidence = evidence._replace(stale_source=self._stale(pin.project, link, then) if link else "")
+        if evidence.unproven or evidence.stale_source:
             return evidence
         if record is None and store.is_recorded(self._cache.root, entry, sha256):
-            return evidence._replace(other=_UNKNOWN_WAY)  # built with unknown flags: not to be adopted as plain pip's
+            return evidence._replace(
+                build_difference=_UNKNOWN_WAY
+            )  # built with unknown flags: not to be adopted as plain pip's
         if record is None:
-            return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._says(link, entry)))
+            return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._scan_of(link, entry)))
         differences = {self._difference(pin, known): known for known in reversed(records)}
         other = next((text for text in ("", *differences) if text in differences), "")
         record = differences[other]
-        return evidence._replace(record=record, other=other, missing=self.missing(entry, record))
+        return evidence._replace(record=record, build_difference=other, missing_libraries=self.missing(entry, record))
 
     def objection(self, pin: Pin, key: str, origin: Origin, record: BuildRecord) -> str:
         """Return why a build of another machine is not what this call would build under the wheel *key*; "" if it is.
@@ -107,7 +112,7 @@ class Builds:
     def _difference(self, pin: Pin, known: BuildRecord) -> str:
         """Describe how a build of this call would differ from the one that *known* records; "" if it would not."""
         watched = known.watched
-        now = self._conditions(pin.project, pin.settings, known.says, watched)
+        now = self._conditions(pin.project, pin.settings, known.source_scan, watched)
         if difference := build_record.difference(known.conditions, now):
             return difference
         if watched is None:
@@ -159,21 +164,21 @@ class Builds:
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
         """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built.
 
-        ``other`` names a setting of this call that would shape the build, and so forbids the adoption; "" without one.
+        ``build_difference`` names a setting of this call that would shape the build, which forbids the adoption; else "".
         """
-        now = self._conditions(pin.project, pin.settings, record.says)
-        plain = now._replace(settings="", variables={}, peers={}, cpu="")
-        if record.says.compiles:
+        now = self._conditions(pin.project, pin.settings, record.source_scan)
+        plain = now._replace(settings="", variables={}, build_dependencies={}, cpu="")
+        if record.source_scan.compiles:
             defaults = self._cache.environment.build["compilers"]
             plain = plain._replace(compilers=build_record.compilers({"PATH": self._environ.get("PATH", "")}, defaults))
         needs = self._libraries(entry)
-        if record.says.native:
+        if record.source_scan.native:
             plain = build_record.unknown_cpu(plain)
         other = build_record.difference(plain, now)
-        if not other and record.says.compiles and record.says.whole and not self._is_compiled(entry):
+        if not other and record.source_scan.compiles and record.source_scan.whole and not self._is_compiled(entry):
             other = _UNCOMPILED
-        adopted = record._replace(conditions=now, libraries=needs.places, seen=False)
-        return evidence._replace(record=adopted, other=other, missing=needs.missing)
+        adopted = record._replace(conditions=now, libraries=needs.places, observed=False)
+        return evidence._replace(record=adopted, build_difference=other, missing_libraries=needs.missing)
 
     def _is_compiled(self, entry: BuiltWheel) -> bool:
         with entries.open_content(entry) as file:
@@ -196,48 +201,52 @@ class Builds:
             return None
         key = entry.wheel_key
         for own_key in (entry.key, entry._replace(place=store.build_parts(key, sha256)[-1]).key) if content.fault else ():
-            self._prover.ledger(project).came_back(own_key, "damaged", content.fault)
-        origin = built_wheels.read_origin(os.path.dirname(entry.content))
+            self._inspector.ledger(project).tolerate(own_key, "damaged", content.fault)
+        origin = built_wheels.read_origin(os.path.dirname(entry.content_path))
         link = links.Link(origin.url) if origin else None
-        says = self._says(link, entry)
+        scan = self._scan_of(link, entry)
         then = origin.by_algorithm if origin else {}
         source = self._source(link) if link and {d.algorithm for d in hashes} - then.keys() else None
         if source is not None:  # origin.json has only the index's digest, not the pin's
             with entries.open_content(source) as file:
                 then |= integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
         watched = build_questions.learn(notes, self._world) if notes else None
-        conditions = self._conditions(project, settings, says, watched)
+        conditions = self._conditions(project, settings, scan, watched)
         pins = {name: version for name, version in self._versions.items() if watched and name in watched.requires}
-        return BuildRecord(sha256, then, says, conditions, self._libraries(entry).places, watched=watched, pins=pins)
+        return BuildRecord(sha256, then, scan, conditions, self._libraries(entry).places, watched=watched, pins=pins)
 
     def are_shaped(self, projects: Iterable[str], settings: Iterable[tuple[str, ...]]) -> bool:
         """Return whether the call sets anything that shapes builds. Variables that only a source names are not known yet."""
-        variables = sdist_scan.shaping(None, "", self._environ, self._more)
-        own = any(sdist_scan.shaping(None, project, self._environ, self._more) != variables for project in projects)
-        return bool(variables) or own or any(settings) or bool(self._options) or bool(self._peers)
+        variables = sdist_scan.shaping(None, "", self._environ, self._build_variables)
+        own = any(sdist_scan.shaping(None, project, self._environ, self._build_variables) != variables for project in projects)
+        return bool(variables) or own or any(settings) or bool(self._options) or bool(self._build_dependencies)
 
-    def _conditions(self, project: str, settings: tuple[str, ...], says: Source, watched: Watched | None = None) -> Conditions:
+    def _conditions(
+        self, project: str, settings: tuple[str, ...], scan: SourceScan, watched: Watched | None = None
+    ) -> Conditions:
         """Return the conditions of this call. The text of the source counts as far as the build was not *watched*."""
-        requires = (*says.requires, *(watched.requires if watched else ()))
+        requires = (*scan.requires, *(watched.requires if watched else ()))
         if watched and watched.whole:
-            says = Source(frozenset(), (), requires, compiles=watched.compiles, whole=True)
-            variables = sdist_scan.read_by_programs(self._environ, self._more, compiles=says.compiles)
-        elif says == _NOT_AT_HAND:
-            says = says._replace(requires=requires or tuple(sorted(self._peers.keys() & _KNOWN_PEERS)))
-            variables = sdist_scan.shaping_unknown(self._environ, self._more)
+            scan = SourceScan(frozenset(), (), requires, compiles=watched.compiles, whole=True)
+            variables = sdist_scan.read_by_programs(self._environ, self._build_variables, compiles=scan.compiles)
+        elif scan == _NOT_AT_HAND:
+            scan = scan._replace(requires=requires or tuple(sorted(self._build_dependencies.keys() & _KNOWN_PEERS)))
+            variables = sdist_scan.shaping_unknown(self._environ, self._build_variables)
         else:
-            says = says._replace(requires=requires)
-            variables = sdist_scan.shaping(says, project, self._environ, self._more)
-        native = says.native or (watched is not None and watched.native)
+            scan = scan._replace(requires=requires)
+            variables = sdist_scan.shaping(scan, project, self._environ, self._build_variables)
+        native = scan.native or (watched is not None and watched.native)
         made = Conditions(
-            settings=build_record.settings([*settings, *self._options, *self._constrained(says)]),
+            settings=build_record.settings([*settings, *self._options, *self._constrained(scan)]),
             variables={
                 name: build_record.hashed(value) for name, value in variables.items() if name not in build_record.COMPILERS
             },
-            tools=build_record.tools(says.tools, self._environ),
-            peers={name: self._peers[name] for name in says.requires if name in self._peers},
+            tools=build_record.tools(scan.tools, self._environ),
+            build_dependencies={
+                name: self._build_dependencies[name] for name in scan.requires if name in self._build_dependencies
+            },
         )
-        if not says.compiles:
+        if not scan.compiles:
             return made._replace(cpu=build_record.cpu({}, native=native))
         here = self._cache.environment.build
         kind, version = here["libc"]
@@ -246,8 +255,8 @@ class Builds:
             abi=here["abi"], libc=(kind, version), compilers=compilers, cpu=build_record.cpu(variables, native=native)
         )
 
-    def _constrained(self, says: Source) -> Iterator[str]:
-        for name in says.requires:
+    def _constrained(self, scan: SourceScan) -> Iterator[str]:
+        for name in scan.requires:
             if name in self._constraints:
                 yield f"constraint {self._constraints[name]}"
 
@@ -287,11 +296,11 @@ class Builds:
         return (None, None) if found[0].fault or found[0].unreadable else found[:2]
 
     def _sha256(self, project: str, entry: HttpEntry | LocalFile) -> str | None:
-        stamp = entries.stamp(entry.content)
+        stamp = entries.stamp(entry.content_path)
         with _of_its_source():
-            return self._prover.proof(Reading(project, entry, stamp, Wanted())).digests["sha256"] if stamp else None
+            return self._inspector.proof(Reading(project, entry, stamp, RequiredProof())).digests["sha256"] if stamp else None
 
-    def _says(self, link: Link | None, wheel: BuiltWheel) -> Source:
+    def _scan_of(self, link: Link | None, wheel: BuiltWheel) -> SourceScan:
         """Return the scan of the source of a wheel, `_NOT_AT_HAND` if no source is available. Raises `OSError`."""
         if link is None:
             return _NOT_AT_HAND
@@ -304,9 +313,9 @@ class Builds:
         if not locator.is_http(link.url):
             return locator.local_file(link)
         entry = self._download(link)[0]
-        return entry if entry and entries.stamp(entry.content) is not None else None
+        return entry if entry and entries.stamp(entry.content_path) is not None else None
 
-    def _read(self, link: Link, wheel: BuiltWheel) -> Source | None:
+    def _read(self, link: Link, wheel: BuiltWheel) -> SourceScan | None:
         entry = self._source(link)
         if entry is None:
             return None
@@ -324,7 +333,7 @@ class Builds:
 
 def _is_proven(pin: Pin, then: Mapping[str, str], record: BuildRecord | None) -> bool:
     """Return whether pinstall saw a wheel being built from a file with the digests *then*, of which one is pinned."""
-    return record is not None and record.seen and any(then.get(d.algorithm) == d.hex for d in pin.hashes)
+    return record is not None and record.observed and any(then.get(d.algorithm) == d.hex for d in pin.hashes)
 
 
 @contextmanager

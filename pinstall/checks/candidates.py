@@ -100,10 +100,10 @@ def _kept_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[Built
         return
     plain = link._replace(url=urlunsplit((*urlsplit(link.url)[:3], "", "")))
     for build in store.all_builds(cache.root, pin.project):
-        folder = os.path.dirname(build.content)
+        folder = os.path.dirname(build.content_path)
         record, origin = store.recorded(folder), built_wheels.read_origin(folder)
         is_same = origin is not None and (origin.url, origin.subdirectory) == (plain.url, plain.subdirectory)
-        if is_same and record is not None and record.seen and pinned & record.source.items():
+        if is_same and record is not None and record.observed and pinned & record.source.items():
             yield build._replace(wheel_key=key, query=query)
 
 
@@ -144,7 +144,7 @@ def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
     """Yield the downloads and built wheels of other versions of *pin*'s project that this environment's pip could use."""
     located = cache.locate(pin)
     for offer in located.others:
-        file = Artifact(offer.link(), links.label(offer.filename, pin.project))
+        file = Artifact(offer.link(), links.parse_filename(offer.filename, pin.project))
         yield from cache.downloads(file)
         if is_source(file):
             yield from cache.built(pin, file.link)
@@ -154,11 +154,11 @@ def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
 
 def is_source(file: Artifact) -> bool:
     """Return whether pip has to build a file, because it is not a wheel."""
-    return file.label is None or not file.label.tags
+    return file.parsed_filename is None or not file.parsed_filename.tags
 
 
 def _is_pinned(pin: Pin, entry: Entry) -> bool:
-    return entry.label is not None and pin.admits(entry.label.version)
+    return entry.parsed_filename is not None and pin.admits(entry.parsed_filename.version)
 
 
 def _files(located: ProjectFiles) -> tuple[Artifact, ...]:

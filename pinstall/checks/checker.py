@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.checks.candidates import page_candidate
-from pinstall.inspection.inspector import Prover, Reading, Wanted
+from pinstall.inspection.inspector import Inspector, Reading, RequiredProof
 from pinstall.model import digest, foreign_data
 from pinstall.model.verdict import Evidence, Verdict, decide
 from pinstall.pip_cache import entries, http_entries
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import Entry, FileStamp
     from pinstall.pip_cache.locator import Cache
+    from pinstall.settings import Settings
 
 
 class Finding(NamedTuple):
@@ -54,28 +55,28 @@ class Finding(NamedTuple):
 
 
 class Checker:
-    """Verifies candidates in *cache* and decides on them; its ``prover`` remembers the digests in the ledgers."""
+    """Verifies candidates in *cache* and decides on them; its ``inspector`` remembers the digests in the ledgers."""
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str], *, trust_ledger: bool = True) -> None:
+    def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings, *, trust_ledger: bool = True) -> None:
         """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact.
 
         Then a file whose hash is not the stated one is bad even if the index sends it each time.
         """
         self.cache, self._trusts = cache, trust_ledger
-        self.prover = Prover(cache.root, anew=not trust_ledger, quiet=cache.call.is_quiet)
-        self._environ = environ
+        self.inspector = Inspector(cache.root, trust_ledger=trust_ledger, quiet=cache.call.is_quiet)
+        self._environ, self._settings = environ, settings
 
     @cached_property
     def builds(self) -> Builds:
         """The checks of built wheels, created on first use."""
         from pinstall.checks import builds
 
-        return builds.Builds(self.cache, self._environ, self.prover)
+        return builds.Builds(self.cache, self._environ, self._settings.build_variables, self.inspector)
 
     def check(self, candidates: Sequence[Candidate]) -> list[Finding]:
         """Return the findings on *candidates*, in their order. Large downloads are read in parallel, on all cores."""
         large = [(c, stamp) for c in candidates if _is_download(c) and (stamp := entries.stamp_of(c.entry))]
-        self.prover.begin(Reading(c.pin.project, c.entry, stamp, _wanted(c)) for c, stamp in large)
+        self.inspector.begin(Reading(c.pin.project, c.entry, stamp, _required_proof(c)) for c, stamp in large)
         return [self.examine(candidate) for candidate in candidates]
 
     def examine(self, candidate: Candidate) -> Finding:
@@ -84,8 +85,8 @@ class Checker:
         stamp = entries.stamp_of(entry)
         evidence = self._page(candidate, stamp) if candidate.page else self._artifact(candidate, stamp)
         identity = evidence.identity(entry)
-        given = self.prover.ledger(pin.project).given(entry.key, identity)
-        evidence = evidence._replace(given=given if self._trusts else given - {"wrong-hash"})
+        tolerated = self.inspector.ledger(pin.project).tolerated(entry.key, identity)
+        evidence = evidence._replace(tolerated=tolerated if self._trusts else tolerated - {"wrong-hash"})
         if isinstance(entry, BuiltWheel) and self._trusts:
             evidence = self._with_build(candidate, entry, evidence)
         return Finding(candidate, stamp, decide(pin, entry, evidence), identity, evidence.record)
@@ -93,7 +94,7 @@ class Checker:
     def again(self, finding: Finding) -> Finding | None:
         """Return a new finding on the same entry; None if the entry is gone."""
         candidate = finding.candidate
-        if not (entries.exists(finding.entry.content) if finding.stored else http_entries.is_there(finding.entry)):
+        if not (entries.exists(finding.entry.content_path) if finding.stored else http_entries.is_there(finding.entry)):
             return None
         if candidate.page:
             page = page_candidate(self.cache, finding.pin, finding.entry.key)
@@ -102,7 +103,7 @@ class Checker:
 
     def _artifact(self, candidate: Candidate, stamp: FileStamp | None) -> Evidence:
         entry = candidate.entry
-        evidence = self._with_bytes(candidate, stamp, Evidence(), _wanted(candidate))
+        evidence = self._with_bytes(candidate, stamp, Evidence(), _required_proof(candidate))
         if not isinstance(entry, BuiltWheel):
             return evidence
         if candidate.stored and evidence.digests and not store.is_kept(entry, evidence.digests["sha256"]):
@@ -111,7 +112,7 @@ class Checker:
 
     def _with_build(self, candidate: Candidate, wheel: BuiltWheel, evidence: Evidence) -> Evidence:
         """Add to the *evidence* on a built wheel the facts about its source and its build (`Builds.evidence`)."""
-        if evidence.fault and "damaged" in evidence.given:
+        if evidence.fault and "damaged" in evidence.tolerated:
             evidence = evidence._replace(fault=None)  # its backend makes every wheel with this fault, and pip accepts it
         if evidence.unreadable or evidence.fault:
             return evidence
@@ -132,12 +133,12 @@ class Checker:
             age=page.response.age(http_entries.now()),
         )
         is_suspect = not page.unreadable and (page.fault or not candidate.listed)
-        return self._with_bytes(candidate, stamp, evidence, Wanted()) if is_suspect else evidence
+        return self._with_bytes(candidate, stamp, evidence, RequiredProof()) if is_suspect else evidence
 
     def _is_listed_otherwise(self, pin: Pin) -> bool:
         return bool(pin.hashes) and self.cache.locate(pin._replace(hashes=())).listed
 
-    def _with_bytes(self, candidate: Candidate, stamp: FileStamp | None, evidence: Evidence, wanted: Wanted) -> Evidence:
+    def _with_bytes(self, candidate: Candidate, stamp: FileStamp | None, evidence: Evidence, wanted: RequiredProof) -> Evidence:
         """Add to *evidence* the digests, the faults, and the name and version that the entry's bytes contain."""
         entry = candidate.entry
         if isinstance(entry, HttpEntry) and entry.unreadable:
@@ -145,7 +146,7 @@ class Checker:
         if stamp is None:
             return evidence._replace(unreadable="it is not a regular file")
         try:
-            known = self.prover.proof(Reading(candidate.pin.project, entry, stamp, wanted))
+            known = self.inspector.proof(Reading(candidate.pin.project, entry, stamp, wanted))
         except Exception as error:  # noqa: BLE001 (an error for one entry must not end the call)
             return evidence._replace(unreadable=foreign_data.reason(error))
         return evidence._replace(
@@ -160,11 +161,11 @@ def _is_download(candidate: Candidate) -> bool:
     return candidate.entry.kind in ("download", "metadata") and not candidate.stored
 
 
-def _wanted(candidate: Candidate) -> Wanted:
+def _required_proof(candidate: Candidate) -> RequiredProof:
     """Return the facts that the verdict on an artifact or metadata file needs."""
     pin, entry = candidate.pin, candidate.entry
     if isinstance(entry, BuiltWheel):  # its build record is found by its SHA-256; the pin's hashes are those of the source
-        return Wanted(checked=True)
-    stated = digest.known(entry.stated)
+        return RequiredProof(checked=True)
+    stated = digest.known(entry.expected)
     algorithms = {stated[0].algorithm} if stated else {d.algorithm for d in digest.known(pin.hashes)}
-    return Wanted(frozenset(algorithms or {"sha256"}), checked=entry.kind == "download" and not stated)
+    return RequiredProof(frozenset(algorithms or {"sha256"}), checked=entry.kind == "download" and not stated)

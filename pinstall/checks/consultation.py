@@ -24,7 +24,7 @@ from pinstall.storage import actions, lock, store, view
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinstall.checks.prepare import Prepared
+    from pinstall.checks.prepare import PreparedCache
     from pinstall.journal import Journal
     from pinstall.pip_cache.entries import BuiltWheel
 
@@ -34,35 +34,35 @@ _REASON = "missing-library"
 _PATIENCE = 2.0
 
 
-def consult(prepared: Prepared, folder: str, journal: Journal) -> None:
+def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     """Hide the compiled wheels in *folder* that lack a library; without a view, set them aside.
 
     *folder* is the path below ``wheels/`` that pip is about to search, in its cache or in the view. Wheels that were checked
     before pip are not checked again. Raises `OSError`, `lock.LockTimeoutError` and the errors of `actions.set_aside`.
     """
-    seen = {finding.entry.content for finding in journal.examined}
+    seen = {finding.entry.content_path for finding in journal.findings}
     for wheel in _wheels(prepared, folder):
-        if wheel.content in seen or wheel.filename.endswith(_PURE):
+        if wheel.content_path in seen or wheel.filename.endswith(_PURE):
             continue
         finding = _examined(prepared, wheel)
         if finding and _keep_away(prepared, finding, wheel):
-            prepared.checker.prover.ledger(finding.pin.project).came_back(wheel.key, _REASON, _lacks(finding))
-            journal.examined.append(finding)
+            prepared.checker.inspector.ledger(finding.pin.project).tolerate(wheel.key, _REASON, _lacks(finding))
+            journal.findings.append(finding)
             for level, line in messages.hidden([finding]):
                 journal.say(level, line)
 
 
-def _wheels(prepared: Prepared, folder: str) -> Iterator[BuiltWheel]:
+def _wheels(prepared: PreparedCache, folder: str) -> Iterator[BuiltWheel]:
     key = "".join(folder.split(os.sep)[-4:])
     own = os.path.join(prepared.cache.root, keys.wheel_path(key))
     for project in {links.project_of(name) for name in entries.names(own)}:
         yield from built_wheels.built_under(own, key, project)
 
 
-def _examined(prepared: Prepared, wheel: BuiltWheel) -> Finding | None:
+def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
     """Return the finding that *wheel* lacks a library; None if it lacks none, or if building it anew has not helped before."""
     stamp = entries.stamp_of(wheel)
-    if stamp is None or wheel.label is None:
+    if stamp is None or wheel.parsed_filename is None:
         return None
     with entries.open_content(wheel) as file:
         sha256 = integrity.digests(file, ["sha256"])["sha256"]
@@ -72,10 +72,10 @@ def _examined(prepared: Prepared, wheel: BuiltWheel) -> Finding | None:
     if not missing:
         return None
     project = links.project_of(wheel.filename)
-    pin = Pin(project, SpecifierSet(f"=={wheel.label.version}"), "", (), ("not pinned",), requested=False)
+    pin = Pin(project, SpecifierSet(f"=={wheel.parsed_filename.version}"), "", (), ("not pinned",), requested=False)
     finding = Finding(Candidate(pin, wheel), stamp, Hide(_REASON, not_found(missing)), sha256)
     # Building anew has not helped before.
-    is_same = _REASON in prepared.checker.prover.ledger(project).given(wheel.key, _lacks(finding))
+    is_same = _REASON in prepared.checker.inspector.ledger(project).tolerated(wheel.key, _lacks(finding))
     return None if is_same else finding
 
 
@@ -83,7 +83,7 @@ def _lacks(finding: Finding) -> str:
     return finding.verdict.detail if isinstance(finding.verdict, Hide) else ""
 
 
-def _keep_away(prepared: Prepared, finding: Finding, wheel: BuiltWheel) -> bool:
+def _keep_away(prepared: PreparedCache, finding: Finding, wheel: BuiltWheel) -> bool:
     """Keep *wheel* from pip; return whether that was done."""
     if prepared.view:
         view.hide(prepared.view.folder, wheel)

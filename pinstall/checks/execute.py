@@ -28,10 +28,10 @@ class Failure(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """The findings that were applied (``acted``), and the failures, whose entries must be hidden from pip (``stuck``)."""
+    """The findings that were applied (``done``), and the failures, whose entries must be hidden from pip (``failed``)."""
 
-    acted: list[Finding]
-    stuck: list[Failure]
+    done: list[Finding]
+    failed: list[Failure]
 
 
 def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Applied:
@@ -40,17 +40,19 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
     An entry that cannot be restored from the store is not a failure: pip fetches or builds it again.
     """
     todo = list(findings)
-    settled = Applied([], [])
+    applied = Applied([], [])
     for finding in todo:
         if isinstance(finding.verdict, Unreadable) and not finding.stored:
-            settled.stuck.append(Failure(finding, f"{finding.entry.content} could not be checked ({finding.verdict.reason})"))
+            applied.failed.append(
+                Failure(finding, f"{finding.entry.content_path} could not be checked ({finding.verdict.reason})")
+            )
     why = ""
     for _ in range(_ATTEMPTS):
         todo = [finding for finding in todo if is_act(finding)]
         if not todo:
             break
         try:
-            changed = _under_lock(checker.cache.root, todo, settled, seconds, say)
+            changed = _under_lock(checker.cache.root, todo, applied, seconds, say)
         except lock.LockTimeoutError as error:
             why = str(error)
             break
@@ -60,12 +62,12 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
         todo = [again for finding in changed if (again := checker.again(finding)) is not None]
     for finding in todo:
         if is_act(finding) and not finding.stored:
-            settled.stuck.append(Failure(finding, why or f"another process keeps changing {finding.entry.content}"))
-    return settled
+            applied.failed.append(Failure(finding, why or f"another process keeps changing {finding.entry.content_path}"))
+    return applied
 
 
-def _under_lock(root: str, findings: list[Finding], settled: Applied, seconds: float, say: Say) -> list[Finding]:
-    """Apply the verdicts, and add the results to *settled*; return the findings whose entries have changed since.
+def _under_lock(root: str, findings: list[Finding], applied: Applied, seconds: float, say: Say) -> list[Finding]:
+    """Apply the verdicts, and add the results to *applied*; return the findings whose entries have changed since.
 
     Raises as `lock.held`.
     """
@@ -79,9 +81,9 @@ def _under_lock(root: str, findings: list[Finding], settled: Applied, seconds: f
                 except actions.ChangedError:
                     changed.append(finding)
                 except actions.NotDoneError as error:
-                    settled.stuck.append(Failure(finding, str(error)))
+                    applied.failed.append(Failure(finding, str(error)))
     finally:
-        settled.acted.extend(done)
+        applied.done.extend(done)
         for level, line in messages.changes(done):
             say(level, line)
     return changed

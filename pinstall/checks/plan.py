@@ -78,7 +78,7 @@ def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
         return _Choice(acts, [], [], None)
     own = [finding for finding in findings if not finding.stored and isinstance(finding.verdict, Keep | Hide)]
     fits = [finding for finding in findings if isinstance(finding.verdict, Keep)]
-    fits = [finding for finding in fits if finding.record and finding.record.seen] or fits
+    fits = [finding for finding in fits if finding.record and finding.record.observed] or fits
     chosen = list({finding.entry.filename: finding for finding in reversed(fits)}.values())
     entries = _wheels(chosen)
     if not chosen:
@@ -86,7 +86,7 @@ def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
     if not own:
         # pip's own folder is empty, so these are restored there. The view shows them even if a plain pip fills it first.
         return _Choice([*acts, *chosen], chosen, [], entries)
-    is_same = {finding.entry.content for finding in chosen} == {finding.entry.content for finding in own}
+    is_same = {finding.entry.content_path for finding in chosen} == {finding.entry.content_path for finding in own}
     return _Choice(acts, chosen, [], None if is_same else entries)
 
 

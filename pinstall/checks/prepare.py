@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import messages
 from pinstall.checks import candidates, plan, unpinned_builds
-from pinstall.checks.checker import Checker
 from pinstall.checks.execute import apply_verdicts
 from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
 from pinstall.model.verdict import Delete
-from pinstall.settings import read as read_settings
 from pinstall.storage import build_notes, lock, store, view
 from pinstall.storage.wanted import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from pinstall.checks.checker import Finding
+    from pinstall.checks.checker import Checker, Finding
     from pinstall.checks.plan import Plan
     from pinstall.journal import Journal
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.locator import Cache
-    from pinstall.pip_process import Given
+    from pinstall.pip_process import PipCommand
     from pinstall.settings import Settings
     from pinstall.shared_store.session import SharedStore
 
@@ -43,11 +41,11 @@ class View(NamedTuple):
     name: str
 
 
-class Prepared(NamedTuple):
+class PreparedCache(NamedTuple):
     """A cache that is prepared for the pip of a call.
 
     ``pins`` are those that the environment does not satisfy, and ``deleted`` the findings whose entries were deleted.
-    ``given`` is the input of pip. ``marker`` holds the call's marker file until pip has ended; ``name`` is the name of the
+    ``pip_command`` starts pip. ``marker`` holds the call's marker file until pip has ended; ``name`` is the name of the
     call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache, ``changes`` is False if pinstall must
     not change the cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in
     seconds since the epoch, by the clock of the cache's file system. ``wanted`` are the versions that stay in the cache.
@@ -59,7 +57,7 @@ class Prepared(NamedTuple):
     settings: Settings
     plan: Plan
     deleted: Sequence[Finding]
-    given: Given
+    pip_command: PipCommand
     marker: ExitStack
     name: str
     view: View | None
@@ -81,17 +79,17 @@ class Prepared(NamedTuple):
         return self.changes and self.uses_cache
 
     @property
-    def watched(self) -> str:
+    def watched_folder(self) -> str:
         """The resolved path of the cache folder that this call's pip uses; "" if pip need not be watched."""
         return os.path.realpath(self.view.folder if self.view else self.cache.root) if self.is_at_work else ""
 
     @property
-    def notes(self) -> str:
+    def notes_folder(self) -> str:
         """The folder for the notes on this call's builds; "" if they are not watched."""
         is_watched = self.is_at_work and self.name and self.settings.watches_builds
         return build_notes.folder(self.cache.root, self.name) if is_watched else ""
 
-    def made_view(self) -> View:
+    def make_view(self) -> View:
         """Make the view of the plan in the cache; in a temporary folder if the cache is read-only, or its disk has no links.
 
         pinstall does not keep the wheels that pip builds in a temporary view. Raises `OSError`.
@@ -109,19 +107,20 @@ class Prepared(NamedTuple):
         return View(view.fill(root, place, wanted), "")
 
 
-def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[str, str], journal: Journal) -> Prepared:
+def prepare(
+    checker: Checker, pins: Sequence[Pin], pip_command: PipCommand, settings: Settings, journal: Journal
+) -> PreparedCache:
     """Check the cache entries for *pins*, remove those that do not match, and return the prepared cache."""
-    settings = read_settings(environ)
+    cache = checker.cache
     changes = settings.writes and not cache.call.has("dry_run")
-    checker = Checker(cache, environ)
-    made, deleted = _checked(checker, pins, settings, journal, changes=changes)
-    prepared = Prepared(
+    planned, deleted = _checked(checker, pins, settings, journal, changes=changes)
+    prepared = PreparedCache(
         checker,
         pins,
         settings,
-        made,
+        planned,
         deleted,
-        given,
+        pip_command,
         ExitStack(),
         name="",
         view=None,
@@ -130,7 +129,7 @@ def prepare(cache: Cache, pins: Sequence[Pin], given: Given, environ: Mapping[st
         dist_infos=cache.environment.folders(),
         began=time.time(),
         wanted=Wanted(cache.root),
-        shared=_shared_store(environ) if changes and settings.shares else None,
+        shared=_shared_store(settings) if changes else None,
     )
     return _begun(prepared, journal)
 
@@ -151,34 +150,35 @@ def _checked(
 
         gathered = gathered.joined(restorable.gather(cache, pins, kept))
     findings = checker.check(gathered.candidates)
-    journal.examined += findings
+    journal.findings += findings
     # A build that is fetched while pip runs is for this call's pip alone, so it needs a view.
-    is_open = gathered.open_ended or is_shaped or (changes and settings.shares)
-    made = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
-    lines = list(messages.hidden(made.hidden, would=not changes))
+    is_open = gathered.open_ended or is_shaped or (changes and settings.shared_store is not None)
+    planned = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
+    lines = list(messages.hidden(planned.hidden, would=not changes))
     deleted: list[Finding] = []
     if changes:
-        applied = apply_verdicts(checker, made.acts, settings.lock_timeout, journal.say)
-        journal.done += applied.acted
-        deleted = [done for done in applied.acted if isinstance(done.verdict, Delete) and not done.stored]
-        for finding, why in applied.stuck:
-            made = made.without(finding)
+        applied = apply_verdicts(checker, planned.acts, settings.lock_timeout, journal.say)
+        journal.applied += applied.done
+        deleted = [done for done in applied.done if isinstance(done.verdict, Delete) and not done.stored]
+        for finding, why in applied.failed:
+            planned = planned.without(finding)
             journal.say(WARNING, messages.unseen(finding, why))
     else:
-        lines = [*messages.changes(filter(plan.is_act, made.acts), would=True), *lines]
+        lines = [*messages.changes(filter(plan.is_act, planned.acts), would=True), *lines]
     for level, line in lines:
         journal.say(level, line)
-    return made, deleted
+    return planned, deleted
 
 
-def _shared_store(environ: Mapping[str, str]) -> SharedStore | None:
-    from pinstall.shared_store import configuration, session
+def _shared_store(settings: Settings) -> SharedStore | None:
+    if settings.shared_store is None:
+        return None
+    from pinstall.shared_store.session import SharedStore
 
-    found = configuration.read(environ)
-    return session.SharedStore(found, environ) if found else None
+    return SharedStore(settings.shared_store)
 
 
-def _begun(prepared: Prepared, journal: Journal) -> Prepared:
+def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:
     """Write the marker of the call, and make a view if pip needs one.
 
     Under PINSTALL_POLICY=report pinstall does not even write the marker, so other calls do not wait for this one.
@@ -189,8 +189,8 @@ def _begun(prepared: Prepared, journal: Journal) -> Prepared:
     if not (prepared.is_at_work and prepared.plan.view.needed):
         return prepared
     try:
-        made = prepared.made_view()
+        new_view = prepared.make_view()
     except OSError as error:
         journal.say(ERROR, messages.without_cache(f"no filtered view of pip's cache could be made ({error.strerror})"))
-        return prepared._replace(uses_cache=False, given=prepared.given.without_cache())
-    return prepared._replace(view=made, given=prepared.given.with_cache(made.folder))
+        return prepared._replace(uses_cache=False, pip_command=prepared.pip_command.without_cache())
+    return prepared._replace(view=new_view, pip_command=prepared.pip_command.with_cache(new_view.folder))

@@ -46,7 +46,7 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
         seen.add(identity)
         newest = _newest(cache, want.pin, is_kept=want.pin.project in kept)
         if any(candidate.stored for candidate in newest) and want.pin.project in kept:
-            found |= {c.entry.content: c for c in newest if c.stored or isinstance(c.entry, BuiltWheel)}
+            found |= {c.entry.content_path: c for c in newest if c.stored or isinstance(c.entry, BuiltWheel)}
         waiting += [needed for needed in _needed(cache, want, newest) if needed.pin.project not in pinned]
     wheel_keys = {c.entry.wheel_key: True for c in found.values() if isinstance(c.entry, BuiltWheel)}
     return Gathered(tuple(found.values()), wheel_keys, open_ended=False)
@@ -68,7 +68,7 @@ def _newest(cache: Cache, pin: Pin, *, is_kept: bool) -> list[Candidate]:
     """Return the files that pip's cache and the store have of the newest version that *pin* admits."""
     by_version: dict[Version | None, list[Artifact]] = {}
     for file in _listed(cache, pin):
-        by_version.setdefault(file.label.version if file.label else None, []).append(file)
+        by_version.setdefault(file.parsed_filename.version if file.parsed_filename else None, []).append(file)
     for version in sorted(by_version, key=lambda v: (v is not None, v), reverse=True)[:_MOST_VERSIONS]:
         if found := [candidate for file in by_version[version] for candidate in _files(cache, pin, file)]:
             return found
@@ -78,9 +78,9 @@ def _newest(cache: Cache, pin: Pin, *, is_kept: bool) -> list[Candidate]:
 def _listed(cache: Cache, pin: Pin) -> Iterator[Artifact]:
     """Yield the files on cached pages and in folders that pip may choose for *pin*."""
     located = cache.locate(pin)
-    yield from (file for file in located.files if _may_choose(cache, pin, file.label))
+    yield from (file for file in located.files if _may_choose(cache, pin, file.parsed_filename))
     for offer in located.others:
-        label = links.label(offer.filename, pin.project)
+        label = links.parse_filename(offer.filename, pin.project)
         if label and _may_choose(cache, pin, label):
             yield Artifact(offer.link(), label)
 
@@ -101,7 +101,7 @@ def _files(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
         yield from (Candidate(pin, entry, file.link) for entry in own)
         if not any(not actions.is_left(cache.root, entry) for entry in own):
             kept = store.builds(cache.root, cache.wheel_key(file.link), pin.project)
-            yield from (Candidate(pin, e, file.link, stored=True) for e in kept if cache.usable(e.label))
+            yield from (Candidate(pin, e, file.link, stored=True) for e in kept if cache.usable(e.parsed_filename))
     yield from candidates.downloads(cache, pin, file)
 
 
@@ -110,10 +110,10 @@ def _unlisted(cache: Cache, pin: Pin) -> list[Candidate]:
     found: dict[Version, list[Candidate]] = {}
     for entry, filename in store.downloads(cache.root, pin.project):
         kind, ending = ("metadata", ".metadata") if filename.endswith(".metadata") else ("download", "")
-        label = links.label(filename.removesuffix(ending), pin.project)
+        label = links.parse_filename(filename.removesuffix(ending), pin.project)
         own = entry._replace(paths=tuple(f"{cache.root}/{path}" for path in keys.http_paths(entry.key, entry.layout)))
         if label is None or not (cache.usable(label) and _may_choose(cache, pin, label)) or http_entries.is_there(own):
             continue
-        kept = Candidate(pin, entry._replace(kind=kind, filename=filename, label=label), stored=True)
+        kept = Candidate(pin, entry._replace(kind=kind, filename=filename, parsed_filename=label), stored=True)
         found.setdefault(label.version, []).append(kept)
     return found[max(found)] if found else []

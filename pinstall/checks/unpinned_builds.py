@@ -44,7 +44,7 @@ def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord
     for want in wants:
         if want.pin.project not in pinned and not cache.call.formats.refuses(want.pin.project, is_wheel=False):
             for candidate in _builds(cache, want.pin, everywhere=is_shaped):
-                found.setdefault(candidate.entry.content, candidate)
+                found.setdefault(candidate.entry.content_path, candidate)
     return Gathered(tuple(found.values()), {c.wheel_key: True for c in found.values()}, open_ended=False)
 
 
@@ -66,9 +66,9 @@ def _reached(cache: Cache, wants: list[Want]) -> Iterator[Want]:
 def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry]:
     """Yield the cached downloads of the versions that *pin* admits."""
     located = cache.locate(pin)
-    others = (Artifact(offer.link(), links.label(offer.filename, pin.project)) for offer in located.others)
+    others = (Artifact(offer.link(), links.parse_filename(offer.filename, pin.project)) for offer in located.others)
     for file in (*located.files, *others):
-        if file.label is None or pin.admits(file.label.version):
+        if file.parsed_filename is None or pin.admits(file.parsed_filename.version):
             yield from cache.downloads(file)
 
 
@@ -84,4 +84,4 @@ def _builds(cache: Cache, pin: Pin, *, everywhere: bool) -> Iterator[Candidate]:
 
 
 def _fits(cache: Cache, pin: Pin, entry: BuiltWheel) -> bool:
-    return entry.label is not None and pin.admits(entry.label.version) and cache.is_ours(entry)
+    return entry.parsed_filename is not None and pin.admits(entry.parsed_filename.version) and cache.is_ours(entry)

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.inspection import build_questions
-from pinstall.inspection.sdist_scan import Source
+from pinstall.inspection.sdist_scan import SourceScan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,8 +39,8 @@ class Conditions(NamedTuple):
     ``abi`` is the interpreter's ABI (implementation, version, flags, platform). ``libc`` is the kind and version of the C
     library. ``compilers`` are the compilers' names and arguments by variable. ``cpu`` lists the processor's features if a flag
     or a build file asks for those of this machine (in records of 0.1.0: their digest). ``tools`` are the paths of the tools
-    that the build scripts name. ``peers`` are
-    the installed versions of the projects that a build without isolation uses.
+    that the build scripts name. ``build_dependencies`` are the installed versions of the projects that a build without
+    isolation uses.
     """
 
     abi: str = ""
@@ -50,24 +50,24 @@ class Conditions(NamedTuple):
     settings: str = ""
     variables: Mapping[str, str] = {}
     tools: Mapping[str, str] = {}
-    peers: Mapping[str, str] = {}
+    build_dependencies: Mapping[str, str] = {}
 
 
 class BuildRecord(NamedTuple):
     """The build record of a wheel: its sha256, the digests of its source, and how it was built.
 
-    ``says`` is the scan of its sdist. ``libraries`` are the system libraries that it needed right after its build, and their
-    paths. ``seen`` is False for a wheel that pip had built without pinstall, and that pinstall adopted. ``watched`` are the
-    questions that the build asked, None if pinstall did not watch it. ``pins`` are the versions that its call pinned for the
-    build's requirements. ``fetched`` is the shared store that the build came from, "" if this machine built it.
+    ``source_scan`` is the scan of its sdist. ``libraries`` are the system libraries that it needed right after its build, and
+    their paths. ``observed`` is False for a wheel that pip had built without pinstall, and that pinstall adopted. ``watched``
+    are the questions that the build asked, None if pinstall did not watch it. ``pins`` are the versions that its call pinned
+    for the build's requirements. ``fetched`` is the shared store that the build came from, "" if this machine built it.
     """
 
     wheel: str
     source: Mapping[str, str]
-    says: Source
+    source_scan: SourceScan
     conditions: Conditions = Conditions()
     libraries: Mapping[str, str] = {}
-    seen: bool = True
+    observed: bool = True
     watched: Watched | None = None
     pins: Mapping[str, str] = {}
     fetched: str = ""
@@ -90,7 +90,7 @@ def difference(then: Conditions, now: Conditions) -> str:
         ("different ", then.compilers, now.compilers),
         ("different ", then.variables, now.variables),
         ("another ", then.tools, now.tools),
-        ("another version of ", then.peers, now.peers),
+        ("another version of ", then.build_dependencies, now.build_dependencies),
     ):
         names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
         if names:
@@ -114,12 +114,12 @@ def hashed(value: str) -> str:
     return hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
-def settings(given: Iterable[str]) -> str:
+def settings(texts: Iterable[str]) -> str:
     """Return one digest of all config settings and build options (``key=value``); "" without any.
 
     The order of the keys does not matter; the order of the values of one key does.
     """
-    found = sorted(given, key=lambda setting: setting.partition("=")[0])
+    found = sorted(texts, key=lambda setting: setting.partition("=")[0])
     return hashed("\0".join(found)) if found else ""
 
 
@@ -197,11 +197,11 @@ def _name_of(path: str) -> str:
     return compiler_name(done.stdout.decode(errors="replace")) or os.path.basename(path)
 
 
-def compiler_name(says: str) -> str:
+def compiler_name(version_output: str) -> str:
     """Return a compiler's name, without a version, from its ``--version`` output; "" if it is not gcc or clang."""
-    first = says.partition("\n")[0]
+    first = version_output.partition("\n")[0]
     gcc = _GCC.match(first)
-    if gcc and "Free Software Foundation" in says:  # other GNU programs, such as false, name the foundation, too
+    if gcc and "Free Software Foundation" in version_output:  # other GNU programs, such as false, name the foundation, too
         return "gcc" if gcc[1] in (None, platform.machine()) else f"gcc for {gcc[1]}"
     return "clang" if "clang version" in first else ""
 
@@ -230,11 +230,25 @@ def cpu(variables: Mapping[str, str], *, native: bool = False) -> str:
 
 
 def to_json(record: BuildRecord) -> dict[str, Any]:
-    """Return the JSON document of a record."""
-    says = {**record.says._asdict(), "words": sorted(record.says.words)}
-    plain = {"says": says, "conditions": record.conditions._asdict(), "libraries": dict(record.libraries)}
-    plain["watched"] = build_questions.to_json(record.watched) if record.watched else {}
-    return {"format": _FORMAT, **record._asdict(), **plain}
+    """Return the JSON document of a record. Its names are those of pinstall 0.1.0, whose records stay valid."""
+    conditions = record.conditions._asdict()
+    conditions["peers"] = conditions.pop("build_dependencies")
+    return {
+        "format": _FORMAT,
+        "wheel": record.wheel,
+        "source": record.source,
+        "says": {**record.source_scan._asdict(), "words": sorted(record.source_scan.words)},
+        "conditions": conditions,
+        "libraries": dict(record.libraries),
+        "seen": record.observed,
+        "watched": build_questions.to_json(record.watched) if record.watched else {},
+        "pins": record.pins,
+        "fetched": record.fetched,
+    }
+
+
+def _mappings(conditions: Conditions) -> tuple[Mapping[str, str], ...]:
+    return conditions.compilers, conditions.variables, conditions.tools, conditions.build_dependencies
 
 
 def from_json(document: Any) -> BuildRecord | None:
@@ -242,17 +256,19 @@ def from_json(document: Any) -> BuildRecord | None:
     try:
         if document["format"] not in _READABLE:
             return None
-        said, conditions = dict(document["says"]), dict(document["conditions"])
+        said, stated = dict(document["says"]), dict(document["conditions"])
         lists = {"words": frozenset(said["words"]), "tools": tuple(said["tools"]), "requires": tuple(said["requires"])}
-        says = Source(**{**said, **lists})
-        made = Conditions(**{**conditions, "libc": tuple(conditions["libc"])})
+        scan = SourceScan(**{**said, **lists})
+        conditions = Conditions(build_dependencies=stated.pop("peers"), **{**stated, "libc": tuple(stated["libc"])})
         watched = build_questions.from_json(document["watched"]) if document.get("watched") else None
-        seen, pins, fetched = document["seen"] is True, document.get("pins", {}), document.get("fetched", "")
-        libraries = document["libraries"]
-        record = BuildRecord(document["wheel"], document["source"], says, made, libraries, seen, watched, pins, fetched)
-        mappings = (record.pins, record.source, record.libraries, made.compilers, made.variables, made.tools, made.peers)
-        texts = [record.wheel, fetched, made.abi, *made.libc, made.cpu, made.settings, *says.words, *says.tools, *says.requires]
+        observed, pins, fetched = document["seen"] is True, document.get("pins", {}), document.get("fetched", "")
+        record = BuildRecord(
+            document["wheel"], document["source"], scan, conditions, document["libraries"], observed, watched, pins, fetched
+        )
+        mappings = (pins, record.source, record.libraries, *_mappings(conditions))
+        texts = [record.wheel, fetched, *conditions.libc, *scan.words, *scan.tools, *scan.requires]
+        texts += [conditions.abi, conditions.cpu, conditions.settings]
         texts += [text for mapping in mappings for pair in mapping.items() for text in pair]
-        return record if len(made.libc) == 2 and all(isinstance(text, str) for text in texts) else None
+        return record if len(conditions.libc) == 2 and all(isinstance(text, str) for text in texts) else None
     except (LookupError, TypeError, ValueError, AttributeError):
         return None

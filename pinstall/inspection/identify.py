@@ -20,7 +20,7 @@ _HEAD = 1 << 12
 _ARCHIVES = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".tar.gz", b"BZh": ".tar.bz2", b"\xfd7zXZ\x00": ".tar.xz"}
 
 
-class Content(NamedTuple):
+class IdentifiedContent(NamedTuple):
     """An identified body: ``kind`` is the kind of its entry; ``filename`` is composed of name and version, as far as known."""
 
     kind: str
@@ -29,7 +29,7 @@ class Content(NamedTuple):
     version: str = ""
 
 
-def identify(body: BinaryIO) -> Content:
+def identify(body: BinaryIO) -> IdentifiedContent:
     """Identify *body* by its first bytes, and by the name and version in its metadata.
 
     The kind is ``download``, ``metadata`` or ``other``. Raises `OSError` if *body* cannot be read.
@@ -39,10 +39,10 @@ def identify(body: BinaryIO) -> Content:
         return _named("metadata", head.decode(errors="replace"), ".metadata")
     ending = next((ending for magic, ending in _ARCHIVES.items() if head.startswith(magic)), None)
     if ending is None:
-        return Content("other")
+        return IdentifiedContent("other")
     if ending == ".zip" and (found := _wheel(body)):
         name, version = found
-        return Content("download", f"{name}-{version}.whl", normalized(name), version.replace("_", "-"))
+        return IdentifiedContent("download", f"{name}-{version}.whl", normalized(name), version.replace("_", "-"))
     body.seek(0)
     return _named("download", sdist_scan.metadata(body, ending), ending)
 
@@ -65,9 +65,9 @@ def _fields(metadata: str) -> Iterator[str]:
             yield text
 
 
-def _named(kind: str, metadata: str, ending: str) -> Content:
+def _named(kind: str, metadata: str, ending: str) -> IdentifiedContent:
     fields = list(_fields(metadata))
     if len(fields) != 2:
-        return Content(kind, f"unknown{ending}")
+        return IdentifiedContent(kind, f"unknown{ending}")
     name, version = fields
-    return Content(kind, f"{name}-{version}{ending}", normalized(name), version)
+    return IdentifiedContent(kind, f"{name}-{version}{ending}", normalized(name), version)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LARGE = 8 << 20
 
 
-class Wanted(NamedTuple):
+class RequiredProof(NamedTuple):
     """The required proof of a file: digests of these algorithms and, if ``checked``, whether its structure is sound."""
 
     algorithms: frozenset[str] = frozenset({"sha256"})
@@ -38,15 +38,15 @@ class Reading(NamedTuple):
     project: str
     entry: Entry | LocalFile
     stamp: FileStamp
-    wanted: Wanted
+    wanted: RequiredProof
 
 
-class Prover:
-    """Prove entries in the cache folder *root*, and remember the proofs in the ``ledgers`` of their projects."""
+class Inspector:
+    """Inspect entries in the cache folder *root*, and remember the proofs in the ``ledgers`` of their projects."""
 
-    def __init__(self, root: str, *, anew: bool, quiet: bool) -> None:
-        """Read every file again, ignoring the ledgers, if *anew*; show no progress if *quiet*."""
-        self._root, self._anew, self._quiet = root, anew, quiet
+    def __init__(self, root: str, *, trust_ledger: bool, quiet: bool) -> None:
+        """Without *trust_ledger*, read every file again; show no progress if *quiet*."""
+        self._root, self._trusts, self._quiet = root, trust_ledger, quiet
         self.ledgers: dict[str, Ledger] = {}
         self._begun: dict[Reading, Future[Proof]] = {}
 
@@ -82,7 +82,7 @@ class Prover:
         return known
 
     def _remembered(self, reading: Reading) -> Proof | None:
-        known = None if self._anew else self.ledger(reading.project).proof(reading.entry.key, reading.stamp)
+        known = self.ledger(reading.project).proof(reading.entry.key, reading.stamp) if self._trusts else None
         return known if known is not None and reading.wanted.answered_by(known) else None
 
     def _read(self, reading: Reading) -> Proof:
@@ -94,6 +94,6 @@ class Prover:
                 file.seek(0)
                 content = integrity.archive(file, entry.filename)
                 proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)
-        if entries.stamp(entry.content) != stamp:
+        if entries.stamp(entry.content_path) != stamp:
             raise OSError(0, "it changed while pinstall read it")
         return proof

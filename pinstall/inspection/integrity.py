@@ -1,6 +1,6 @@
 """Check the integrity of a file before pip uses it: its digests, the end of an archive, the RECORD of a wheel.
 
-After a failure, `acceptance` adds to these checks those that pip makes.
+After a failure, `pip_checks` adds to these checks those that pip makes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_MEMBERS = 20_000  # of a tar: tarfile keeps all of them in memory
 _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 
 
-class Content(NamedTuple):
+class ArchiveCheck(NamedTuple):
     """The result of reading an archive: its fault (None: sound, or not judged), and name (normalized) and version if known.
 
     ``broken``: it is a wheel that cannot be read to its end, so that pip fails on it.
@@ -49,15 +49,15 @@ def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
     return {name: made.hexdigest() for name, made in hashes.items()}
 
 
-def archive(file: BinaryIO, filename: str) -> Content:
+def archive(file: BinaryIO, filename: str) -> ArchiveCheck:
     """Read an artifact, whose kind *filename* tells, to its end. Raises `OSError` if the file itself cannot be read."""
     if filename.endswith(".whl"):
         return wheel(file)
     if filename.endswith(".zip"):
-        return Content(_fault(_walk_zip, file))
+        return ArchiveCheck(_fault(_walk_zip, file))
     if filename.endswith(SDIST_ENDINGS) or _is_packed(file):
-        return Content(_fault(_walk_tar, file))
-    return Content(None)
+        return ArchiveCheck(_fault(_walk_tar, file))
+    return ArchiveCheck(None)
 
 
 def _is_packed(file: BinaryIO) -> bool:
@@ -99,32 +99,32 @@ def _walk_zip(file: BinaryIO) -> None:
                 pass
 
 
-def wheel(file: BinaryIO) -> Content:
+def wheel(file: BinaryIO) -> ArchiveCheck:
     """Compare a wheel with its RECORD, and read its name and version (Binary distribution format specification)."""
     try:
         with archives.zipped(file) as archive_:
             return _wheel(archive_)
     except archives.BrokenError as error:
-        return Content(f"it is not a readable wheel: {error}", broken=True)
+        return ArchiveCheck(f"it is not a readable wheel: {error}", broken=True)
     except archives.UnprovenError:
-        return Content(None)
+        return ArchiveCheck(None)
 
 
-def _wheel(archive_: zipfile.ZipFile) -> Content:
+def _wheel(archive_: zipfile.ZipFile) -> ArchiveCheck:
     members = {info.filename: info for info in archive_.infolist() if info.filename and not info.is_dir()}
     info = _info(members)
     from email.parser import HeaderParser
 
     if f"{info}/RECORD" not in members:
-        return Content("it has no RECORD file")
+        return ArchiveCheck("it has no RECORD file")
     metadata = HeaderParser().parsestr(_small(archive_, members[f"{info}/METADATA"]))
     name, version = normalized(metadata["Name"] or ""), (metadata["Version"] or "").strip()
     try:
         rows = list(csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))))
     except csv.Error:
-        return Content("its RECORD file cannot be parsed")
+        return ArchiveCheck("its RECORD file cannot be parsed")
     recorded = {row[0]: row[1] for row in rows if len(row) == 3}
-    return Content(_record_fault(archive_, members, recorded, info), name, version)
+    return ArchiveCheck(_record_fault(archive_, members, recorded, info), name, version)
 
 
 def metadata(file: BinaryIO) -> str:

@@ -185,7 +185,7 @@ _PROJECTS = {
 }
 
 
-class Source(NamedTuple):
+class SourceScan(NamedTuple):
     """The result of scanning an sdist's build files.
 
     ``words`` are possible names of environment variables; a word that ends in ``_`` is a possible prefix of names. ``tools``
@@ -203,7 +203,7 @@ class Source(NamedTuple):
     native: bool = False
 
 
-def shaping(source: Source | None, project: str, environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
+def shaping(source: SourceScan | None, project: str, environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
     """Return the variables in *environ* that shape a build of *project* (normalized), by name.
 
     *source* is None if the sdist is not available: only the variables of the toolchain and the project's own count then. The
@@ -269,7 +269,7 @@ def _upper(name: str) -> str:
     return name.upper().replace("-", "_")
 
 
-def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | None:
+def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> SourceScan | None:
     """Scan the build files of *sdist*; return None if it is not a readable sdist.
 
     *filename* tells its archive format. *packages* are the top-level names of the wheel that is built from it: their code is
@@ -281,7 +281,7 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> Source | 
 
 
 def metadata(sdist: BinaryIO, filename: str) -> str:
-    """Return the PKG-INFO at the top of an sdist (Source distribution format specification).
+    """Return the PKG-INFO at the top of an sdist (SourceScan distribution format specification).
 
     Return "" if it is missing or the archive is corrupt. Raises `OSError` if the file itself cannot be read.
     """
@@ -396,7 +396,7 @@ class _Reading:
             for package, variable in ((found.decode(), name.decode()) for found, name in _CMAKE.findall(text)):
                 self.made |= {variable} if variable else {f"{package}_ROOT", f"{package}_DIR", f"{package.upper()}_ROOT"}
 
-    def source(self, *, whole: bool) -> Source:
+    def source(self, *, whole: bool) -> SourceScan:
         """Return the result of the scan; *whole* says whether all files were taken."""
         whole = whole and self.whole
         requires, scripts = _build_system(self.pyproject)
@@ -404,7 +404,7 @@ class _Reading:
         standard = sys.stdlib_module_names - _PROJECTS.keys()
         foreign = {name for name in imported - standard if not name.startswith("_")}
         projects = {normalized(_PROJECTS.get(name, name)) for name in requires | foreign}
-        return Source(
+        return SourceScan(
             frozenset(word.decode() for word in self.words) | self.made,
             tuple(sorted(self.tools)),
             tuple(sorted(projects)),

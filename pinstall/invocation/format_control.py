@@ -14,7 +14,7 @@ _NO_BINARY, _ONLY_BINARY = "--no-binary", "--only-binary"
 _ALL, _NONE = ":all:", ":none:"
 
 
-class Formats(NamedTuple):
+class FormatControl(NamedTuple):
     """The projects whose wheels pip refuses (``no_binary``), and those whose sdists it refuses (``only_binary``).
 
     Either may contain ``:all:``. They do not apply to a URL or path that a requirement names: pip takes that file, and builds
@@ -24,17 +24,17 @@ class Formats(NamedTuple):
     no_binary: frozenset[str] = frozenset()
     only_binary: frozenset[str] = frozenset()
 
-    def after(self, given: Iterable[tuple[str, str]]) -> Formats:
-        """Return the formats after the *given* options, pairs of option and value, which follow all earlier ones.
+    def after(self, later: Iterable[tuple[str, str]]) -> FormatControl:
+        """Return the formats after the *later* options, pairs of option and value, which follow all earlier ones.
 
         Raises `UnreadableCallError` for a value that pip refuses.
         """
         formats = self
-        for option, value in given:
+        for option, value in later:
             formats = formats._after_one(option, value)
         return formats
 
-    def _after_one(self, option: str, value: str) -> Formats:
+    def _after_one(self, option: str, value: str) -> FormatControl:
         if value.startswith("-"):
             raise UnreadableCallError(f"{option} has no value")
         target, other = set(self.no_binary), set(self.only_binary)
@@ -53,7 +53,7 @@ class Formats(NamedTuple):
                 target.add(normalized(name))
                 other.discard(normalized(name))
         no_binary, only_binary = (other, target) if option == _ONLY_BINARY else (target, other)
-        return Formats(frozenset(no_binary), frozenset(only_binary))
+        return FormatControl(frozenset(no_binary), frozenset(only_binary))
 
     def refuses(self, project: str, *, is_wheel: bool) -> str:
         """Return the option by which pip refuses wheels, or sdists, of *project* (normalized); empty if it takes them.

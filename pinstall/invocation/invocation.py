@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.invocation import options, pip_config, requirements_files, toml_sources
-from pinstall.invocation.format_control import Formats
+from pinstall.invocation.format_control import FormatControl
 from pinstall.invocation.options import UnreadableCallError
-from pinstall.invocation.requirements_files import FormatOptions, OptionLine, RequirementLine, Unread
+from pinstall.invocation.requirements_files import FormatOptions, OptionLine, RequirementLine, UnreadSource
 from pinstall.invocation.toml_sources import Lock
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Invocation(NamedTuple):
     cache_dir: str | None
     verbosity: int
     values: dict[str, Any]
-    formats: Formats
-    unread: tuple[Unread, ...]
+    formats: FormatControl
+    unread: tuple[UnreadSource, ...]
 
     @property
     def is_quiet(self) -> bool:
@@ -63,7 +63,7 @@ def read(
     """
     environ = pip_config.heeded(environ, pip)
     rows = tuple(options.table(pip, command))
-    parser = options.parser(iter(rows))
+    parser = options.make_parser(iter(rows))
     isolated = "--isolated" in argv  # pip looks for it in this way, before it parses the arguments
     defaults = pip_config.defaults(rows, environ, prefix, command, isolated=isolated)
     values, positional = options.parse(parser, argv, defaults)
@@ -75,7 +75,7 @@ def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] |
     found = [line for lock in call.locks for line in toml_sources.locked(lock, markers, tags)]
     lines = tuple(line for line in found if isinstance(line, RequirementLine))
     return call._replace(
-        lines=call.lines + lines, unread=(*call.unread, *(u for u in found if isinstance(u, Unread))), locks=()
+        lines=call.lines + lines, unread=(*call.unread, *(u for u in found if isinstance(u, UnreadSource))), locks=()
     )
 
 
@@ -85,11 +85,11 @@ class _Reading:
     def __init__(self, values: dict[str, Any], pip: options.Version) -> None:
         self.values, self.pip = values, pip
         self.lines: list[RequirementLine] = []
-        self.unread: list[Unread] = []
+        self.unread: list[UnreadSource] = []
         self.locks: dict[str, Lock] = {}
         self.groups: list[tuple[str, str]] = []
         self.files: list[str] = []  # requirements files and `locks`, in pip's order
-        self.formats = Formats().after(values.get("format_control") or ())
+        self.formats = FormatControl().after(values.get("format_control") or ())
         self._sort()
         self.no_index = bool(values.get("no_index"))
         index_url = values.get("index_url")
@@ -156,12 +156,12 @@ class _Reading:
     def _file(self, path: str, *, constraint: bool) -> None:
         self._take(requirements_files.read(path, constraint=constraint, pip=self.pip))
 
-    def _take(self, found: Iterator[RequirementLine | OptionLine | FormatOptions | Unread]) -> None:
+    def _take(self, found: Iterator[RequirementLine | OptionLine | FormatOptions | UnreadSource]) -> None:
         for item in found:
             match item:
                 case RequirementLine():
                     self.lines.append(item)
-                case Unread():
+                case UnreadSource():
                     self.unread.append(item)
                 case OptionLine():
                     self._option_line(item)

@@ -140,8 +140,8 @@ TABLE = (
 HASH = Row("--hash", "raw", "hashes", in_file=True)
 
 
-def _pair(option: Any, _written: str, value: str, made: Any) -> None:
-    made.values.ensure_value(option.dest, []).append((option.get_opt_string(), value))
+def _pair(option: Any, _written: str, value: str, parser: Any) -> None:
+    parser.values.ensure_value(option.dest, []).append((option.get_opt_string(), value))
 
 
 _OPTPARSE: dict[str, dict[str, Any]] = {
@@ -181,12 +181,12 @@ class _Parser(optparse.OptionParser):
         raise UnreadableCallError(msg)
 
 
-def parser(rows: Iterator[Row]) -> optparse.OptionParser:
+def make_parser(rows: Iterator[Row]) -> optparse.OptionParser:
     """Return an optparse parser for *rows* that raises `UnreadableCallError` where pip would print its usage and exit."""
-    made = _Parser(usage=optparse.SUPPRESS_USAGE, add_help_option=False)
+    parser = _Parser(usage=optparse.SUPPRESS_USAGE, add_help_option=False)
     for row in rows:
-        made.add_option(*row.names.split(), dest=row.dest, **_OPTPARSE[row.action])
-    return made
+        parser.add_option(*row.names.split(), dest=row.dest, **_OPTPARSE[row.action])
+    return parser
 
 
 def end(arguments: Sequence[str], pip: Version, command: str) -> int:
@@ -194,38 +194,40 @@ def end(arguments: Sequence[str], pip: Version, command: str) -> int:
 
     An unknown version *pip*, ``()``, counts as the newest. Raises `UnreadableCallError` if pip would refuse the arguments.
     """
-    made = parser(table(pip or (999,), command))
-    parse(made, arguments, {})
+    parser = make_parser(table(pip or (999,), command))
+    parse(parser, arguments, {})
     if "--" not in arguments:
         return len(arguments)
     # optparse stops at a "--" that ends the options, and leaves the arguments after it in ``rargs``: at least the "" that is
     # added here. If the "--" is the value of an option instead, optparse reads to the end, and nothing is left.
-    parse(made, [*arguments, ""], {})
-    return len(arguments) - len(made.rargs) if made.rargs else len(arguments)
+    parse(parser, [*arguments, ""], {})
+    return len(arguments) - len(parser.rargs) if parser.rargs else len(arguments)
 
 
 def lacks_value(arguments: Sequence[str]) -> bool:
     """Return whether the last of *arguments* is an option that still needs a value, for the newest pip."""
     if not arguments or not arguments[-1].startswith("-"):
         return False
-    made = parser(table((999,)))
+    parser = make_parser(table((999,)))
     try:
-        parse(made, arguments, {})
+        parse(parser, arguments, {})
     except UnreadableCallError:
         try:
-            parse(made, [*arguments, "0"], {})
+            parse(parser, [*arguments, "0"], {})
         except UnreadableCallError:
             return False
         return True
     return False
 
 
-def parse(made: optparse.OptionParser, arguments: Sequence[str], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def parse(
+    parser: optparse.OptionParser, arguments: Sequence[str], defaults: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """Parse *arguments* as pip does, with the configured values as *defaults*.
 
     Returns the values by ``dest``, and the positional arguments. A list is appended to the configured one; any other value
     replaces the configured one, as in pip (``cli/parser.py``). Raises `UnreadableCallError` if pip would refuse the arguments.
     """
     fresh = {dest: list(value) if isinstance(value, list) else value for dest, value in defaults.items()}
-    values, positional = made.parse_args(list(arguments), optparse.Values({**made.defaults, **fresh}))
+    values, positional = parser.parse_args(list(arguments), optparse.Values({**parser.defaults, **fresh}))
     return vars(values), positional

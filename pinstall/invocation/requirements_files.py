@@ -64,7 +64,7 @@ class FormatOptions(NamedTuple):
     pairs: list[tuple[str, str]]
 
 
-class Unread(NamedTuple):
+class UnreadSource(NamedTuple):
     """A source of requirements that only pip can read, and the reason. ``once`` is True if it can be read only once."""
 
     source: str
@@ -74,13 +74,13 @@ class Unread(NamedTuple):
 
 def read(
     path: str, *, constraint: bool, pip: options.Version
-) -> Iterator[RequirementLine | OptionLine | FormatOptions | Unread]:
+) -> Iterator[RequirementLine | OptionLine | FormatOptions | UnreadSource]:
     """Yield the lines of the file *path*, with the lines of a nested file in the place of the option that names it.
 
     Reads regular files only: a pipe or device would be empty when pip reads it, and only pip fetches a URL.
     Raises `UnreadableCallError` if a file cannot be read, or if pip would refuse it.
     """
-    yield from _File(options.parser(options.file_table(pip))).read(path, constraint, (os.path.abspath(path),))
+    yield from _File(options.make_parser(options.file_table(pip))).read(path, constraint, (os.path.abspath(path),))
 
 
 class _File:
@@ -91,9 +91,9 @@ class _File:
 
     def read(
         self, path: str, constraint: bool, open_files: tuple[str, ...]
-    ) -> Iterator[RequirementLine | OptionLine | FormatOptions | Unread]:
+    ) -> Iterator[RequirementLine | OptionLine | FormatOptions | UnreadSource]:
         data = regular(path)
-        if isinstance(data, Unread):
+        if isinstance(data, UnreadSource):
             yield data
             return
         for number, text in _logical_lines(_decode(data)):
@@ -139,18 +139,20 @@ def without_secrets(url: str) -> str:
     return _SECRETS.sub("", url)
 
 
-def regular(path: str) -> bytes | Unread:
-    """Return the content of a regular file at *path*, which may be a ``file:`` URL; `Unread` for any other source.
+def regular(path: str) -> bytes | UnreadSource:
+    """Return the content of a regular file at *path*, which may be a ``file:`` URL; `UnreadSource` for any other source.
 
     Raises `UnreadableCallError` if the file cannot be read.
     """
     try:
         if is_url(path):
             if urlsplit(path).scheme.lower() != "file":
-                return Unread(without_secrets(path), "pinstall reads no URLs; download it and name the file to have it checked")
+                return UnreadSource(
+                    without_secrets(path), "pinstall reads no URLs; download it and name the file to have it checked"
+                )
             path = links.to_path(path)
         if not stat.S_ISREG(os.stat(path).st_mode):
-            return Unread(
+            return UnreadSource(
                 path, "it is a pipe or device, which can be read only once; save it to a file to have it checked", once=True
             )
         with open(path, "rb") as file:

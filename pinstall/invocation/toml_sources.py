@@ -11,9 +11,9 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.invocation import requirements_files
-from pinstall.invocation.format_control import Formats
+from pinstall.invocation.format_control import FormatControl
 from pinstall.invocation.options import UnreadableCallError
-from pinstall.invocation.requirements_files import RequirementLine, Unread
+from pinstall.invocation.requirements_files import RequirementLine, UnreadSource
 from pinstall.model import links
 from pinstall.model.names import normalized
 
@@ -38,7 +38,7 @@ class Lock(NamedTuple):
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     default: bool = False
-    formats: Formats = Formats()
+    formats: FormatControl = FormatControl()
 
 
 def is_lock(path: str) -> bool:
@@ -52,16 +52,16 @@ def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
     return (found[1], tuple(extra.strip() for extra in found[2].split(","))) if found else (path, ())
 
 
-def group(path: str, name: str) -> Iterator[RequirementLine | Unread]:
+def group(path: str, name: str) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements of the dependency group *name* of the ``pyproject.toml`` at *path* (PEP 735)."""
     document = _document(path)
-    if isinstance(document, Unread):
+    if isinstance(document, UnreadSource):
         yield document
         return
     try:
         from packaging.dependency_groups import DependencyGroupResolver
     except ImportError:
-        yield Unread(
+        yield UnreadSource(
             f"group {name} of {path}",
             "reading dependency groups takes packaging 26.1 or later; upgrade packaging beside pinstall",
         )
@@ -73,12 +73,12 @@ def group(path: str, name: str) -> Iterator[RequirementLine | Unread]:
     yield from (RequirementLine(str(requirement), f"{path}, group {name}") for requirement in found)
 
 
-def script(path: str) -> Iterator[RequirementLine | Unread]:
+def script(path: str) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements in the metadata of the script at *path* (PEP 723)."""
     import tomllib
 
     data = requirements_files.regular(path)
-    if isinstance(data, Unread):
+    if isinstance(data, UnreadSource):
         yield data
         return
     try:
@@ -170,14 +170,14 @@ def _local(url: str) -> str:
         return ""
 
 
-def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -> Iterator[RequirementLine | Unread]:
+def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements that a lock file selects for an environment (``pylock.toml`` specification, "Installation").
 
     *markers* and *tags* (best first) are the environment's; an empty mapping and None mean those of the running Python. Raises
     `UnreadableCallError` if pip would refuse the lock file.
     """
     document = _document(lock.path)
-    if isinstance(document, Unread):
+    if isinstance(document, UnreadSource):
         yield document
         return
     try:
@@ -186,7 +186,7 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
 
         select = Pylock.select
     except (ImportError, AttributeError):
-        yield Unread(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
+        yield UnreadSource(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
         return
 
     def from_source(project: str) -> bool:
@@ -199,7 +199,7 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
         options: dict[str, Any] = {"extras": lock.extras, "dependency_groups": groups, "environment": markers or None}
         chosen = list(select(parsed, tags=made, prefer_sdist_predicate=from_source, **options))
     except TypeError:
-        yield Unread(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
+        yield UnreadSource(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
         return
     except Exception as error:  # invalid content, selection or versions ...: pip reports it
         raise UnreadableCallError(f"{lock.path} cannot be used") from error
@@ -223,7 +223,7 @@ def _locked_line(path: str, package: Any, artifact: Any) -> RequirementLine:
 
 
 def _version(filename: str, project: str) -> str:
-    found = links.label(filename, project)
+    found = links.parse_filename(filename, project)
     return found.text if found else ""
 
 
@@ -232,11 +232,11 @@ def _beside(path: str, relative: str) -> str:
     return links.from_path(os.path.join(folder, relative)).url
 
 
-def _document(path: str) -> dict[str, Any] | Unread:
+def _document(path: str) -> dict[str, Any] | UnreadSource:
     import tomllib
 
     data = requirements_files.regular(path)
-    if isinstance(data, Unread):
+    if isinstance(data, UnreadSource):
         return data
     try:
         return tomllib.loads(data.decode())

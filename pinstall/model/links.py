@@ -97,21 +97,21 @@ def to_path(url: str) -> str:
 class ParsedFilename(NamedTuple):
     """The data in a file name: the version (``text`` as written, ``version`` parsed) and a wheel's tags.
 
-    ``tags`` have the form ``cp311-cp311-linux_x86_64``. ``until`` is the first pip version that ignores a file of this name,
-    which older versions accept as a wheel; empty if all versions accept it.
+    ``tags`` have the form ``cp311-cp311-linux_x86_64``. ``ignored_since`` is the first pip version that ignores a file of this
+    name, which older versions accept as a wheel; empty if all versions accept it.
     """
 
     text: str
     version: Version
     tags: str = ""
-    until: tuple[int, ...] = ()
+    ignored_since: tuple[int, ...] = ()
 
     def ignored_by(self, pip: tuple[int, ...]) -> bool:
         """Return whether version *pip* of pip ignores files of this name, on index pages and in folders alike."""
-        return bool(self.until) and pip >= self.until
+        return bool(self.ignored_since) and pip >= self.ignored_since
 
 
-def label(filename: str, project: str) -> ParsedFilename | None:
+def parse_filename(filename: str, project: str) -> ParsedFilename | None:
     """Parse the file name of a wheel or sdist of *project* (normalized); None if it is neither, or of another project."""
     if filename.endswith(".whl"):
         parts = filename[:-4].split("-")
@@ -121,7 +121,7 @@ def label(filename: str, project: str) -> ParsedFilename | None:
             return None  # an empty tag, or a build tag that does not begin with a digit
         text, tags = parts[1].replace("_", "-"), "-".join(parts[-3:])
         # pip 25.3 and later ignore names with two underscores in the project, or an underscore for a dash in the version.
-        until = (25, 3) if "__" in parts[0] or parsed(parts[1]) is None else _tags_until(tags)
+        until = (25, 3) if "__" in parts[0] or parsed(parts[1]) is None else _tags_ignored_since(tags)
     else:
         ending = next((e for e in SDIST_ENDINGS if filename.endswith(e)), None)
         if ending is None:
@@ -139,7 +139,7 @@ def project_of(filename: str) -> str:
 
 
 @cache
-def _tags_until(tags: str) -> tuple[int, ...]:
+def _tags_ignored_since(tags: str) -> tuple[int, ...]:
     """Return the first pip version that ignores these *tags*: a tag is empty, or an interpreter is not an identifier."""
     interpreters, *others = (part.split(".") for part in tags.split("-"))
     return () if all(map(str.isidentifier, interpreters)) and all(map(all, others)) else (26, 3)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from packaging.specifiers import SpecifierSet
 
 from pinstall.model import digest
-from pinstall.model.links import SDIST_ENDINGS, from_path, label, parsed, to_path
+from pinstall.model.links import SDIST_ENDINGS, from_path, parse_filename, parsed, to_path
 from pinstall.model.names import exact, normalized
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _direct_reference(text: str) -> tuple[str, SpecifierSet, str] | None:
 def _project(filename: str) -> str:
     if filename.endswith(".whl"):
         project = normalized(filename.partition("-")[0])
-        return project if label(filename, project) else ""
+        return project if parse_filename(filename, project) else ""
     from packaging.utils import parse_sdist_filename
 
     return parse_sdist_filename(filename)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import digest
-from pinstall.model.links import label, link, parsed
+from pinstall.model.links import link, parse_filename, parsed
 from pinstall.pip_cache.entries import HttpEntry
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Evidence(NamedTuple):
     - ``fault``: the defect of its structure; None if it has none, or if the structure was not checked.
     - ``name`` (normalized), ``version``: as stated inside the archive.
     - ``unreadable``: why the entry could not be read.
-    - ``given``: the reasons for which it was deleted before and came back unchanged. It is the file that the index serves.
+    - ``tolerated``: the reasons for which it was deleted before and came back unchanged. It is the file that the index serves.
 
     For an index page:
 
@@ -75,9 +75,9 @@ class Evidence(NamedTuple):
 
     - ``record``: its build record. For a wheel that plain pip built: the record that a build by this call would get.
     - ``unproven``: True if nobody observed that it was built from a file that the pin's hashes name.
-    - ``stale``: why it may have been built from another file than its source is now.
-    - ``other``: the build condition that was different when it was built.
-    - ``missing``: the shared libraries that it needs and does not find.
+    - ``stale_source``: why it may have been built from another file than its source is now.
+    - ``build_difference``: the build condition that was different when it was built.
+    - ``missing_libraries``: the shared libraries that it needs and does not find.
     """
 
     digests: Mapping[str, str] = {}
@@ -85,16 +85,16 @@ class Evidence(NamedTuple):
     name: str = ""
     version: str = ""
     unreadable: str = ""
-    given: frozenset[str] = frozenset()
+    tolerated: frozenset[str] = frozenset()
     listed: bool = True
     other_hashes: bool = False
     fresh: bool = False
     age: float = 0
     record: BuildRecord | None = None
     unproven: bool = False
-    stale: str = ""
-    other: str = ""
-    missing: tuple[str, ...] = ()
+    stale_source: str = ""
+    build_difference: str = ""
+    missing_libraries: tuple[str, ...] = ()
 
     def identity(self, entry: Entry) -> str:
         """Return a key that recognises *entry* if it returns unchanged: a digest of its bytes.
@@ -111,7 +111,7 @@ def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
     if evidence.unreadable:
         return Unreadable(evidence.unreadable)
     verdict = _http(pin, entry, evidence) if isinstance(entry, HttpEntry) else _built(pin, entry, evidence)
-    if isinstance(verdict, Delete) and verdict.reason in evidence.given:
+    if isinstance(verdict, Delete) and verdict.reason in evidence.tolerated:
         return Keep()
     return verdict
 
@@ -121,9 +121,9 @@ def _http(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
 
 
 def _download(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
-    stated = digest.agree(entry.stated, evidence.digests)
+    stated = digest.agree(entry.expected, evidence.digests)
     if stated is False:
-        return Delete("wrong-hash", digest.mismatch(entry.stated, evidence.digests))
+        return Delete("wrong-hash", digest.mismatch(entry.expected, evidence.digests))
     if stated is None and pin.hashes and pinned(pin, evidence):
         return Keep()
     if stated is None and pin.hashes and not evidence.fault:
@@ -137,7 +137,10 @@ def _download(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
 
 def _is_labelled(pin: Pin, entry: Entry, evidence: Evidence) -> bool:
     """Return whether name and version inside the archive are those of its file name, and the project is the pin's."""
-    return entry.label is not None and (evidence.name, parsed(evidence.version)) == (pin.project, entry.label.version)
+    return entry.parsed_filename is not None and (evidence.name, parsed(evidence.version)) == (
+        pin.project,
+        entry.parsed_filename.version,
+    )
 
 
 def pinned(pin: Pin, evidence: Evidence) -> bool:
@@ -146,8 +149,8 @@ def pinned(pin: Pin, evidence: Evidence) -> bool:
 
 
 def _metadata(_pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
-    if digest.agree(entry.stated, evidence.digests) is False:
-        return Delete("wrong-hash", digest.mismatch(entry.stated, evidence.digests))
+    if digest.agree(entry.expected, evidence.digests) is False:
+        return Delete("wrong-hash", digest.mismatch(entry.expected, evidence.digests))
     return Keep()
 
 
@@ -156,19 +159,19 @@ def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
         return Delete("damaged", evidence.fault)
     if not evidence.name:
         return Hide("unproven-build", "its contents cannot be read")
-    if entry.label is None or not _is_labelled(pin, entry, evidence):
+    if entry.parsed_filename is None or not _is_labelled(pin, entry, evidence):
         return Delete("mislabelled", f"it contains {evidence.name} {evidence.version}")
-    if pin.has_version and not pin.admits(entry.label.version):
+    if pin.has_version and not pin.admits(entry.parsed_filename.version):
         return Delete("mislabelled", "it is another version in the folder of the pinned one")
     source = _version_of_source(pin)
-    if source is not None and source.public != entry.label.version.public:
-        return Delete("mislabelled", f"it is version {entry.label.version}, and its source is {source}")
+    if source is not None and source.public != entry.parsed_filename.version.public:
+        return Delete("mislabelled", f"it is version {entry.parsed_filename.version}, and its source is {source}")
     return _fitting(evidence)
 
 
 def _version_of_source(pin: Pin) -> Version | None:
     """Return the version in the file name of the sdist at the pin's URL; None without one."""
-    found = label(link(pin.url).filename, pin.project) if pin.url else None
+    found = parse_filename(link(pin.url).filename, pin.project) if pin.url else None
     return found.version if found else None
 
 
@@ -176,12 +179,12 @@ def _fitting(evidence: Evidence) -> Verdict:
     """Decide whether a sound built wheel is the one that this call would build now."""
     if evidence.unproven:
         return Hide("unproven-build", "no record shows that the cached wheel was built from the pinned file")
-    if evidence.stale:
-        return Hide("stale-source", evidence.stale)
-    if evidence.other:
-        return Hide("other-build", f"it was built {evidence.other}")
-    if evidence.missing:
-        return Hide("missing-library", not_found(evidence.missing))
+    if evidence.stale_source:
+        return Hide("stale-source", evidence.stale_source)
+    if evidence.build_difference:
+        return Hide("other-build", f"it was built {evidence.build_difference}")
+    if evidence.missing_libraries:
+        return Hide("missing-library", not_found(evidence.missing_libraries))
     return Keep()
 
 

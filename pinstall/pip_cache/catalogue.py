@@ -29,7 +29,7 @@ _ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")
 _PAGE_TYPES = (index_pages.JSON, "application/vnd.pypi.simple.v1+html", "text/html")
 
 
-class Named(NamedTuple):
+class IdentifiedUrl(NamedTuple):
     """An identified HTTP entry: its kind, URL, file name and project, and the digests that pages state for it."""
 
     kind: str
@@ -64,7 +64,7 @@ class Catalogue:
     """
 
     def __init__(self, wanted: Iterable[str], redirects: Mapping[str, str], indexes: Sequence[str]) -> None:
-        self.named: dict[str, Named] = {}
+        self.named: dict[str, IdentifiedUrl] = {}
         self._wanted, self._redirects, self._indexes = frozenset(wanted), redirects, indexes
 
     def read(self, entry: HttpEntry, response: Response) -> Page:
@@ -105,7 +105,7 @@ class Catalogue:
         for found in self._behind(keys.request_url(url)):
             key = keys.http_key(found)
             if key in self._wanted and key not in self._redirects:
-                before = self.named.get(key, Named(kind, found, filename, project))
+                before = self.named.get(key, IdentifiedUrl(kind, found, filename, project))
                 self.named[key] = before._replace(stated=tuple(dict.fromkeys(before.stated + stated)))
 
     def _add(self, offer: IndexFile, project: str) -> None:

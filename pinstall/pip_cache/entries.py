@@ -43,24 +43,24 @@ class HttpEntry(NamedTuple):
 
     ``kind`` is ``download``, ``metadata``, ``page`` or, of an unknown URL, ``other``. ``key`` names the entry within pip's
     cache, also while it is in the store. ``paths`` are its files in the order in which they have to be deleted: the head
-    before the body. ``stated`` are the digests that the body must have; ``label`` is its parsed file name. ``layout`` is
-    that of the pip in use, and ``span`` the part of the last file that is the body (None: the whole file). ``fault`` says why
-    pip would fail on the head; ``unreadable`` says why the entry cannot be judged.
+    before the body. ``expected`` are the digests that the body must have. ``layout`` is that of the pip in use, and ``span``
+    the part of the last file that is the body (None: the whole file). ``fault`` says why pip would fail on the head;
+    ``unreadable`` says why the entry cannot be judged.
     """
 
     kind: str
     key: str
     paths: tuple[str, ...]
     filename: str = ""
-    stated: tuple[Digest, ...] = ()
-    label: ParsedFilename | None = None
+    expected: tuple[Digest, ...] = ()
+    parsed_filename: ParsedFilename | None = None
     layout: Layout = keys.TWO_FILES
     span: Span | None = None
     fault: str = ""
     unreadable: str = ""
 
     @property
-    def content(self) -> str:
+    def content_path(self) -> str:
         """The path of the file with the body."""
         return self.paths[-1]
 
@@ -68,14 +68,14 @@ class HttpEntry(NamedTuple):
 class BuiltWheel(NamedTuple):
     """A wheel that pip has built, in a folder of pip's cache or of the store.
 
-    ``wheel_key`` is the key under which pip looks for it, ``content`` its path, and ``label`` its parsed file name.
-    ``place`` is the name of its folder in the store, below the key; "" in pip's own folder. ``query`` is that of the URL of
-    its source, which the store does not keep because it may be a secret; "" if this call does not know it.
+    ``wheel_key`` is the key under which pip looks for it, ``content_path`` its path. ``place`` is the name of
+    its folder in the store, below the key; "" in pip's own folder. ``query`` is that of the URL of its source, which the store
+    does not keep because it may be a secret; "" if this call does not know it.
     """
 
     wheel_key: str
-    content: str
-    label: ParsedFilename | None = None
+    content_path: str
+    parsed_filename: ParsedFilename | None = None
     place: str = ""
     query: str = ""
 
@@ -87,7 +87,7 @@ class BuiltWheel(NamedTuple):
     @property
     def filename(self) -> str:
         """The name of the wheel."""
-        return os.path.basename(self.content)
+        return os.path.basename(self.content_path)
 
     @property
     def key(self) -> str:
@@ -97,17 +97,17 @@ class BuiltWheel(NamedTuple):
     @property
     def paths(self) -> tuple[str, ...]:
         """The file that has to be deleted."""
-        return (self.content,)
+        return (self.content_path,)
 
 
 class LocalFile(NamedTuple):
-    """An archive in a folder of the user, who may have made symbolic links to it; ``content`` is the path behind them.
+    """An archive in a folder of the user, who may have made symbolic links to it; ``content_path`` is the path behind them.
 
     ``key`` is the URL that leads to it.
     """
 
     key: str
-    content: str
+    content_path: str
     filename: str
 
 
@@ -177,16 +177,16 @@ def stamp_of(entry: Entry) -> FileStamp | None:
     None if the content, or a file that pip reads with it (the head, ``origin.json``), is not a regular file.
     """
     is_built = isinstance(entry, BuiltWheel)
-    beside = [os.path.join(os.path.dirname(entry.content), ORIGIN)] if is_built else list(entry.paths[:-1])
+    beside = [os.path.join(os.path.dirname(entry.content_path), ORIGIN)] if is_built else list(entry.paths[:-1])
     if any(exists(path) and stamp(path) is None for path in beside):
         return None
-    return stamp(entry.content)
+    return stamp(entry.content_path)
 
 
 def open_content(entry: Entry | LocalFile) -> BinaryIO:
     """Open the content of *entry*. Raises `OSError` if it cannot be opened, or is a symbolic link."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = os.fdopen(open_unread(entry.content, flags), "rb")
+    file = os.fdopen(open_unread(entry.content_path, flags), "rb")
     span = entry.span if isinstance(entry, HttpEntry) else None
     return file if span is None else cast("BinaryIO", io.BufferedReader(_Part(file, span)))
 

@@ -83,7 +83,7 @@ def _is_usual(date: str) -> bool:
 
 def is_there(entry: Entry) -> bool:
     """Return whether pip would find *entry*: its content exists, and its head is not spent."""
-    return exists(entry.content) and not is_spent(entry)
+    return exists(entry.content_path) and not is_spent(entry)
 
 
 def is_spent(entry: Entry) -> bool:
@@ -104,7 +104,7 @@ class HttpCache:
         Cached permanent redirects are followed. *kind*, *stated* and *label* become those of the entry.
         """
         found = self.find(link.url)
-        return found[0]._replace(kind=kind, filename=link.filename, stated=stated, label=label) if found else None
+        return found[0]._replace(kind=kind, filename=link.filename, expected=stated, parsed_filename=label) if found else None
 
     def find(self, url: str) -> tuple[HttpEntry, Response, str] | None:
         """Return the entry for *url*, its response, and its URL after redirects; None if pip would ask the server.

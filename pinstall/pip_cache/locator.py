@@ -50,7 +50,7 @@ class Artifact(NamedTuple):
     """An artifact that a page, a folder or a URL offers, and its parsed file name (None: it is of another form)."""
 
     link: Link
-    label: ParsedFilename | None
+    parsed_filename: ParsedFilename | None
 
 
 class ProjectFiles(NamedTuple):
@@ -93,15 +93,15 @@ class Cache:
     def _locate(self, pin: Pin) -> ProjectFiles:
         if pin.url or pin.locked:
             link = index_pages.remote(pin.url or pin.locked).link()
-            file = Artifact(link, links.label(link.filename, pin.project))
-            return ProjectFiles((), (file,) if self.usable(file.label) else (), (), complete=True, listed=True)
+            file = Artifact(link, links.parse_filename(link.filename, pin.project))
+            return ProjectFiles((), (file,) if self.usable(file.parsed_filename) else (), (), complete=True, listed=True)
         pages = [self._page(url, pin.project) for url in self._page_urls(pin.project)]
         found = tuple(page for page in pages if page is not None)
         pinned: dict[Artifact, None] = {}
         others = []
         admitted: dict[str, bool] = {}  # pages list each version many times
         for offer in itertools.chain(*(page.offers for page in found), self._local(pin.project)):
-            label = links.label(offer.filename, pin.project)
+            label = links.parse_filename(offer.filename, pin.project)
             if label is None or label.ignored_by(self.pip):
                 continue
             if label.text not in admitted:
@@ -111,7 +111,7 @@ class Cache:
             elif self.usable(label) and "-" not in label.text:  # demo-2-1.tar.gz may be demo 2.post1 or demo-2 1
                 others.append(offer)
         listed = any(will_do(pin, file.link.digests) for file in pinned)
-        files = tuple(file for file in pinned if self.usable(file.label))
+        files = tuple(file for file in pinned if self.usable(file.parsed_filename))
         return ProjectFiles(found, files, tuple(others), None not in pages, listed)
 
     def forget_pages(self) -> None:
@@ -138,7 +138,7 @@ class Cache:
 
     def _read_page(self, url: str, project: str) -> Page | None:
         found = self.http.find(url)
-        if found is None or links.label(links.Link(url).filename, project):
+        if found is None or links.parse_filename(links.Link(url).filename, project):
             return None  # pip asks the server, or the URL is that of an archive in --find-links
         entry, response, own_url = found
         page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
@@ -187,7 +187,7 @@ class Cache:
     def downloads(self, file: Artifact) -> Iterator[HttpEntry]:
         """Yield the cached HTTP entries of one artifact: its download and its ``.metadata`` file."""
         for kind, link, stated in _requests(file):
-            entry = self.http.entry(kind, link, stated, file.label)
+            entry = self.http.entry(kind, link, stated, file.parsed_filename)
             if entry is not None:
                 yield entry
 
@@ -195,7 +195,7 @@ class Cache:
         """Yield the wheels in pip's cache that were built from *source* and that the environment's pip could install."""
         key = self.wheel_key(source)
         found = built_wheels.built_under(os.path.join(self.root, keys.wheel_path(key)), key, pin.project)
-        yield from (entry for entry in found if self.usable(entry.label))
+        yield from (entry for entry in found if self.usable(entry.parsed_filename))
 
     def may_be_built(self, pin: Pin, located: ProjectFiles) -> bool:
         """Return whether pip may build *pin* from source.
@@ -205,7 +205,11 @@ class Cache:
         refuses = self.call.formats.refuses
         if not pin.url and refuses(pin.project, is_wheel=False):  # pip builds an sdist from a URL in spite of --only-binary
             return False
-        wheels = [file for file in located.files if file.label and file.label.tags and will_do(pin, file.link.digests)]
+        wheels = [
+            file
+            for file in located.files
+            if file.parsed_filename and file.parsed_filename.tags and will_do(pin, file.link.digests)
+        ]
         if wheels and not refuses(pin.project, is_wheel=True) and not self._for_another:
             return False
         return not (located.complete and located.listed) or len(located.files) > len(wheels)
@@ -214,7 +218,7 @@ class Cache:
         """Yield the HTTP entries that pip would create for one artifact, whether they exist or not."""
         for kind, link, stated in _requests(file):
             entry = self.http.place(link.url)
-            yield entry._replace(kind=kind, filename=link.filename, stated=stated, label=file.label)
+            yield entry._replace(kind=kind, filename=link.filename, expected=stated, parsed_filename=file.parsed_filename)
 
     def wheel_key(self, link: Link) -> str:
         """Return the key under which pip stores wheels that it builds from *link* for the environment's interpreter."""
@@ -254,7 +258,7 @@ class Cache:
     def idle_keys(self) -> Iterator[str]:
         """Yield the keys whose folders contain no wheel for this environment: pip may build one there."""
         for _, key, names in self._leaves:
-            labels = (links.label(name, links.project_of(name)) for name in names)
+            labels = (links.parse_filename(name, links.project_of(name)) for name in names)
             if not any(label and self._fits(label) for label in labels):
                 yield key
 
@@ -264,11 +268,11 @@ class Cache:
         It does if the key that follows from the wheel's ``origin.json`` is the key of its folder. Without an ``origin.json``
         the wheel's Python tag decides.
         """
-        if entry.label is None or not self._fits(entry.label):
+        if entry.parsed_filename is None or not self._fits(entry.parsed_filename):
             return False
-        origin = built_wheels.read_origin(os.path.dirname(entry.content))
+        origin = built_wheels.read_origin(os.path.dirname(entry.content_path))
         if origin is None:
-            return "".join(self.environment.interpreter) in entry.label.tags.split("-")[0].split(".")
+            return "".join(self.environment.interpreter) in entry.parsed_filename.tags.split("-")[0].split(".")
         return self.source_of(entry.wheel_key, origin) is not None
 
     def source_of(self, wheel_key: str, origin: Origin) -> Link | None:
@@ -290,7 +294,7 @@ def local_file(link: Link) -> LocalFile | None:
         return None
     path = _path(link.url)
     entry = entries.LocalFile(link.url, os.path.realpath(path) if path else "", link.filename)
-    return entry if entries.stamp(entry.content) is not None else None
+    return entry if entries.stamp(entry.content_path) is not None else None
 
 
 def page_url(index: str, project: str) -> str:

@@ -22,7 +22,7 @@ _BODY = ".body"
 SPENT = "removed by pinstall, but left for a while for a pip that was running"
 
 
-class Found(NamedTuple):
+class ScannedEntry(NamedTuple):
     """An HTTP entry that the walk found: its head (None: pip ignores the entry) and the total size of its files in bytes.
 
     ``modified`` is the time when pip stored it, ``used`` the time when it was last read (both in seconds since the epoch).
@@ -45,7 +45,7 @@ class Stray(NamedTuple):
     reason: str
 
 
-def http(root: str) -> Iterator[Found | Stray]:
+def http(root: str) -> Iterator[ScannedEntry | Stray]:
     """Yield the HTTP entries and strays in the cache folder *root*, in both layouts."""
     for layout in (keys.TWO_FILES, keys.ONE_FILE):
         top = os.path.join(root, layout.folder)
@@ -66,7 +66,7 @@ def http(root: str) -> Iterator[Found | Stray]:
                     yield stray([*paths], SPENT) if is_spent else entry
 
 
-def found(entry: HttpEntry) -> Found:
+def found(entry: HttpEntry) -> ScannedEntry:
     """Read the head and the file states of an HTTP entry. Nothing is read if a file is missing or not a regular file."""
     seen = _seen(entry.paths)
     regular = len(seen) == len(entry.paths) and all(stat.S_ISREG(one.st_mode) for one in seen)
@@ -74,7 +74,7 @@ def found(entry: HttpEntry) -> Found:
     if head is not None:
         span = head.span if entry.layout is keys.ONE_FILE else None
         entry = entry._replace(fault=head.fault, unreadable=head.unreadable, span=span)
-    return Found(entry, head, entries.stamp_from(seen[-1]) if regular else None, *_measured(seen))
+    return ScannedEntry(entry, head, entries.stamp_from(seen[-1]) if regular else None, *_measured(seen))
 
 
 def built(root: str) -> Iterator[BuiltWheel | Stray]:
@@ -97,7 +97,7 @@ def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
     Returns None if it does not have the name of a wheel, or is not a regular file.
     """
     name = os.path.basename(path)
-    label = links.label(name, links.project_of(name))
+    label = links.parse_filename(name, links.project_of(name))
     if label is None or entries.stamp(path) is None:
         return None
     return BuiltWheel(key, path, label, place)

@@ -15,14 +15,22 @@ from pinstall.pip_cache import built_wheels
 if TYPE_CHECKING:
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.pip_cache.built_wheels import Origin
+    from pinstall.settings import SharedStoreSettings
 
 LARGEST = 32 << 10
 _FORMAT = 1
+# Shorter keys can be guessed from one signed record.
+_SHORTEST_KEY = 16
+_LONGEST_KEY = 4096
 # Part of what is signed: a key that is used for something else, too, signs nothing that counts here.
 _PURPOSE = b"pinstall shared store 1\n"
 _FILENAME = re.compile(r"[A-Za-z0-9_.+!-]{1,200}\.whl")
 _DIGEST = re.compile("[0-9a-f]{64}")
 _ORIGIN_KEYS = ("url", "subdirectory", "archive_info", "vcs_info")
+
+
+class KeyUnusableError(Exception):
+    """The signing key cannot be used; pinstall then uses no shared store, instead of one without signatures."""
 
 
 class RefusedError(Exception):
@@ -48,6 +56,22 @@ class SharedRecord(NamedTuple):
         found = built_wheels.parsed_origin(json.loads(self.origin_text))
         assert found is not None  # noqa: S101 (`opened` has looked)
         return found
+
+
+def signing_key(settings: SharedStoreSettings) -> bytes:
+    """Return the key that signs records; empty if none is set. Raises `KeyUnusableError`."""
+    text = settings.key.encode(errors="surrogateescape")
+    if settings.key_file:
+        try:
+            with open(settings.key_file, "rb") as file:
+                text = file.read(_LONGEST_KEY)
+        except OSError as error:
+            raise KeyUnusableError(f"PINSTALL_SHARED_STORE_KEY_FILE cannot be read ({error.strerror})") from error
+    elif not text:
+        return b""
+    if len(text.strip()) < _SHORTEST_KEY:
+        raise KeyUnusableError(f"the signing key has fewer than {_SHORTEST_KEY} characters")
+    return text.strip()
 
 
 def sealed(shared: SharedRecord, key: bytes) -> bytes:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-    from pinstall.checks.prepare import Prepared
+    from pinstall.checks.prepare import PreparedCache
     from pinstall.journal import Journal
     from pinstall.shared_store.documents import SharedRecord
     from pinstall.shared_store.layout import SharedBuild
@@ -46,7 +46,7 @@ class _Offer(NamedTuple):
     pin: Pin
 
 
-def supply(prepared: Prepared, folder: str, journal: Journal) -> None:
+def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     """Put a build of the shared store into *folder*, in which pip is about to look for a built wheel, if one fits the call.
 
     *folder* is the path below ``wheels/`` in pip's view. A failure costs one line, and pip builds.
@@ -71,7 +71,7 @@ def supply(prepared: Prepared, folder: str, journal: Journal) -> None:
         shared.waited = begun
 
 
-def _offers(prepared: Prepared, remote: Remote, key: str, journal: Journal) -> Iterator[_Offer]:
+def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal) -> Iterator[_Offer]:
     """Yield the builds under *key* that fit the call, the oldest first, so that all machines take the same one."""
     shared = prepared.shared
     assert shared is not None  # noqa: S101 (for mypy)
@@ -93,7 +93,7 @@ def _offers(prepared: Prepared, remote: Remote, key: str, journal: Journal) -> I
         shared.warn(journal.say, f"ignoring builds of the shared store {shared.settings.place}: {why}")
 
 
-def _readable(prepared: Prepared, builds: Iterable[SharedBuild]) -> list[SharedBuild]:
+def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild]) -> list[SharedBuild]:
     """Return the builds whose records are worth reading, the oldest first, and not too many."""
     here = prepared.cache.environment.build
     platforms = {layout.ANY, layout.platform_of(here["abi"], here["libc"][0])}
@@ -116,12 +116,12 @@ def _is_known(root: str, build: SharedBuild, found: SharedRecord) -> bool:
     return actions.has_wheel(folder) and found.record in records
 
 
-def _pin(prepared: Prepared, found: SharedRecord) -> Pin | None:
+def _pin(prepared: PreparedCache, found: SharedRecord) -> Pin | None:
     """Return the pin that a build is for, or one to its version if no pin names the project; None if it is mislabelled."""
-    label = links.label(found.filename, found.project)
+    label = links.parse_filename(found.filename, found.project)
     if label is None:
         return None
-    source = links.label(links.Link(found.origin.url).filename, found.project)
+    source = links.parse_filename(links.Link(found.origin.url).filename, found.project)
     if source is not None and source.version.public != label.version.public:
         return None
     pinned = next((pin for pin in prepared.pins if pin.project == found.project), None)
@@ -130,7 +130,7 @@ def _pin(prepared: Prepared, found: SharedRecord) -> Pin | None:
     return pinned or Pin(found.project, exact, "", (), ("not pinned",), requested=False, settings=settings)
 
 
-def _taken(prepared: Prepared, remote: Remote, offer: _Offer, journal: Journal) -> BuiltWheel | None:
+def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Journal) -> BuiltWheel | None:
     """Fetch a wheel into pinstall's store, and check it there like any other; None if it is not to be used."""
     root, shared, build, found = prepared.cache.root, prepared.shared, offer.build, offer.shared
     assert shared is not None  # noqa: S101 (for mypy)
@@ -138,7 +138,7 @@ def _taken(prepared: Prepared, remote: Remote, offer: _Offer, journal: Journal) 
     if shutil.disk_usage(root).free < _ROOM * build.wheel.size:
         shared.warn(journal.say, f"{found.filename} is not fetched from the shared store: the disk is too full")
         return None
-    temporary = os.path.join(lock.made_folder(root, UNFINISHED), os.urandom(8).hex())
+    temporary = os.path.join(lock.ensure_folder(root, UNFINISHED), os.urandom(8).hex())
     try:
         with open(temporary, "w+b") as file:
             fault = fetched_fault(remote, build.wheel, file, found)
@@ -149,7 +149,7 @@ def _taken(prepared: Prepared, remote: Remote, offer: _Offer, journal: Journal) 
         path = actions.keep_fetched(root, fetched, found.filename, found.record, found.origin_text)
     finally:
         actions.try_unlink(temporary)
-    label = links.label(found.filename, found.project)
+    label = links.parse_filename(found.filename, found.project)
     return _accepted(prepared, offer, BuiltWheel(build.key, path, label, build.wheel_id), journal)
 
 
@@ -163,21 +163,21 @@ def fetched_fault(remote: Remote, wheel: RemoteObject, file: BinaryIO, found: Sh
     if integrity.digests(file, ["sha256"])["sha256"] != found.record.wheel:
         return "its digest is not that of its record"
     file.seek(0)
-    content, label = integrity.wheel(file), links.label(found.filename, found.project)
+    content, label = integrity.wheel(file), links.parse_filename(found.filename, found.project)
     if content.fault or not content.name:
         return content.fault or "its contents cannot be checked within bounds"
     is_labelled = label is not None and (content.name, links.parsed(content.version)) == (found.project, label.version)
     return "" if is_labelled else f"it contains {content.name} {content.version}"
 
 
-def _accepted(prepared: Prepared, offer: _Offer, wheel: BuiltWheel, journal: Journal) -> BuiltWheel | None:
+def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal: Journal) -> BuiltWheel | None:
     """Return a wheel of the store if the checks before pip would have let pip use it, too."""
     shared, checker = prepared.shared, prepared.checker
     assert shared is not None  # noqa: S101 (for mypy)
     source = prepared.cache.source_of(wheel.wheel_key, offer.shared.origin)
     finding = checker.examine(Candidate(offer.pin, wheel, source, stored=True))
     if isinstance(finding.verdict, Keep) and prepared.cache.is_ours(wheel):
-        journal.examined.append(finding)
+        journal.findings.append(finding)
         return wheel
     if isinstance(finding.verdict, Delete):
         actions.delete(prepared.cache.root, wheel, entries.stamp_of(wheel))

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from pinstall.messages import WARNING
 from pinstall.model import foreign_data
-from pinstall.shared_store import configuration
-from pinstall.shared_store.configuration import KeyUnusableError
+from pinstall.shared_store import documents
+from pinstall.shared_store.documents import KeyUnusableError
 from pinstall.shared_store.remote import Remote, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pinstall.messages import Say
-    from pinstall.shared_store.configuration import SharedSettings
+    from pinstall.settings import SharedStoreSettings
 
 
 class SharedStore:
@@ -26,8 +26,8 @@ class SharedStore:
     giving a build; their sum is bounded by the time-out.
     """
 
-    def __init__(self, settings: SharedSettings, environ: Mapping[str, str]) -> None:
-        self.settings, self.environ = settings, environ
+    def __init__(self, settings: SharedStoreSettings) -> None:
+        self.settings = settings
         self.is_off = False
         self.waited = 0.0
         self.told: set[str] = set()
@@ -38,12 +38,12 @@ class SharedStore:
     def key(self) -> bytes:
         """The key that signs records; empty if none is set. Raises `KeyUnusableError`."""
         if self._key is None:
-            self._key = configuration.signing_key(self.environ)
+            self._key = documents.signing_key(self.settings)
         return self._key
 
     @contextmanager
     def asked(self, say: Say, instead: str) -> Iterator[Remote]:
-        """Yield the store, to be used within the time-out. A failure costs one line, which names the consequence (*instead*)."""
+        """Yield the store, to be used within the time-out. A failure costs one line, which tells what happens *instead*."""
         try:
             yield self._opened()
         except (RemoteError, KeyUnusableError) as error:

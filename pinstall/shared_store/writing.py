@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pinstall.aftermath.record_builds import Built
-    from pinstall.checks.prepare import Prepared
+    from pinstall.checks.prepare import PreparedCache
     from pinstall.inspection.build_questions import Question
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.journal import Journal
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LOCAL = ("/home/", "/Users/", "/root/", "/tmp/", "/var/tmp/", "/run/user/")  # noqa: S108 (nothing is written there)
 
 
-def send(prepared: Prepared, builds: Iterable[Built], journal: Journal) -> None:
+def send(prepared: PreparedCache, builds: Iterable[Built], journal: Journal) -> None:
     """Upload the *builds* that may be shared. A failure costs one line."""
     shared = prepared.shared
     if shared is None or not shared.settings.writes:
@@ -41,7 +41,7 @@ def send(prepared: Prepared, builds: Iterable[Built], journal: Journal) -> None:
         if shared.is_off or built.record is None:
             continue
         folder = os.path.join(store.builds_folder(prepared.cache.root, built.key), built.record.wheel[:16])
-        if why := objection(built, built.record, folder, shared.environ):
+        if why := objection(built, built.record, folder, os.environ):
             journal.say(DETAIL, f"{built.filename} is not put into the shared store {place}: {why}")
             continue
         with shared.asked(journal.say, f"{built.filename} stays on this machine") as remote, shared.waiting():
@@ -54,7 +54,7 @@ def objection(built: Built, record: BuildRecord, folder: str, environ: Mapping[s
     origin = built_wheels.read_origin(folder)
     if origin is None or not (is_http(origin.url) or is_vcs(origin.url)) or "file:" in origin.url:
         return "its source is local"
-    if record.watched is None or record.fetched or not record.seen:
+    if record.watched is None or record.fetched or not record.observed:
         return "its build was not watched"
     if not (record.watched.questions or record.watched.whole):
         return "its build asked too much"

@@ -31,7 +31,7 @@ from pinstall.pip_cache.entries import (
 from pinstall.pip_cache.http_entries import is_spent, write_spent
 from pinstall.storage import store
 from pinstall.storage.files import UNFINISHED, placed, replace, share, write_file
-from pinstall.storage.lock import FOLDER, made_folder
+from pinstall.storage.lock import FOLDER, ensure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,46 +51,46 @@ class ChangedError(Exception):
     """The entry has changed since pinstall checked it, so it must be checked again."""
 
 
-def delete(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
-    """Delete *entry* if its content is still the file with the stamp *seen*.
+def delete(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
+    """Delete *entry* if its content is still the file that was verified.
 
     Returns True if the entry was deleted, False if it was gone already. Raises `NotDoneError` if it cannot be deleted, and
     `ChangedError` if the file has changed.
     """
-    if not _is_unchanged(cache, entry, seen):
+    if not _is_unchanged(cache, entry, verified_stamp):
         return False
     for path in entry.paths:
         _unlink(path)
     _check_gone(entry)
-    if isinstance(entry, BuiltWheel) and entry.content.startswith(os.path.join(cache, FOLDER, "")):
-        for name in (ORIGIN, *filter(store.is_record, names(os.path.dirname(entry.content)))):
-            try_unlink(os.path.join(os.path.dirname(entry.content), name))
+    if isinstance(entry, BuiltWheel) and entry.content_path.startswith(os.path.join(cache, FOLDER, "")):
+        for name in (ORIGIN, *filter(store.is_record, names(os.path.dirname(entry.content_path)))):
+            try_unlink(os.path.join(os.path.dirname(entry.content_path), name))
     return True
 
 
-def spend(cache: str, entry: HttpEntry, seen: FileStamp | None) -> bool:
+def spend(cache: str, entry: HttpEntry, verified_stamp: FileStamp | None) -> bool:
     """Invalidate an HTTP *entry*, but keep it usable for a plain pip that is asking the server whether the entry is current.
 
     Replaces the entry's head (its stored response headers) by a stale one with an unknown ETag: a pip that starts later
     fetches the whole response. `sweep` deletes the files afterwards. Deletes the entry at once if the head cannot be written.
     Returns and raises as `delete` does; returns False for an entry that is spent already.
     """
-    if not _is_unchanged(cache, entry, seen) or is_spent(entry):
+    if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
     try:
         _spend(cache, entry, lasting=False)
     except (OSError, ValueError):  # the disk is full, or pip cannot read the head
-        return delete(cache, entry, seen)
+        return delete(cache, entry, verified_stamp)
     return True
 
 
-def set_aside(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -> bool:
-    """Move *entry* from pip's cache to the store if its content is still the file with the stamp *seen*.
+def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, identity: str) -> bool:
+    """Move *entry* from pip's cache to the store if its content is still the file that was verified.
 
     *identity* is the SHA-256 of a built wheel. An HTTP entry is spent in pip's cache, not removed (see `spend`).
     Returns True if the entry was moved. Raises as `delete` does.
     """
-    if not _is_unchanged(cache, entry, seen) or is_spent(entry):
+    if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
     try:
         if isinstance(entry, BuiltWheel):
@@ -98,29 +98,29 @@ def set_aside(cache: str, entry: Entry, seen: FileStamp | None, identity: str) -
         else:
             _set_aside_http(cache, entry)
     except OSError as error:
-        raise NotDoneError(f"{entry.content} could not be moved ({error.strerror})") from error
+        raise NotDoneError(f"{entry.content_path} could not be moved ({error.strerror})") from error
     if not is_spent(entry):
         _check_gone(entry)
     return True
 
 
-def leave(cache: str, entry: BuiltWheel, seen: FileStamp | None, identity: str) -> bool:
+def leave(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, identity: str) -> bool:
     """Copy a built wheel to the store, and leave the original to a plain pip that may be about to install it.
 
     `sweep` deletes the original later. *identity* is the wheel's SHA-256. Returns False if the wheel is gone, or if `leave`
     was called for it before. Raises as `delete` does.
     """
-    if not _is_unchanged(cache, entry, seen) or is_left(cache, entry):
+    if not _is_unchanged(cache, entry, verified_stamp) or is_left(cache, entry):
         return False
     try:
-        there = _make_build_folder(cache, entry.wheel_key, identity, os.path.join(os.path.dirname(entry.content), ORIGIN))
+        there = _make_build_folder(cache, entry.wheel_key, identity, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
         if not os.path.lexists(os.path.join(there, entry.filename)):  # pinstall stored it when it was built
             _copy_wheel(cache, entry, os.path.join(there, entry.filename))
-        reset_access_time(entry.content)
-        made_folder(cache, SPENT)
-        write_file(cache, _left_note(cache, entry), fingerprint(entry.content))
+        reset_access_time(entry.content_path)
+        ensure_folder(cache, SPENT)
+        write_file(cache, _left_note(cache, entry), fingerprint(entry.content_path))
     except OSError as error:
-        raise NotDoneError(f"{entry.content} could not be moved ({error.strerror})") from error
+        raise NotDoneError(f"{entry.content_path} could not be moved ({error.strerror})") from error
     return True
 
 
@@ -133,7 +133,7 @@ def is_left(cache: str, entry: Entry) -> bool:
     """Return whether `leave` has marked a built wheel in pip's cache for later deletion."""
     try:
         with open(_left_note(cache, entry), encoding="ascii") as file:
-            return file.read(100) == fingerprint(entry.content)
+            return file.read(100) == fingerprint(entry.content_path)
     except (OSError, ValueError):
         return False
 
@@ -142,27 +142,27 @@ def _left_note(cache: str, entry: Entry) -> str:
     return os.path.join(cache, FOLDER, SPENT, f"wheels.{entry.key.partition('/')[0]}.{entry.filename}{LEFT}")
 
 
-def bring_back(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
+def bring_back(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
     """Restore *entry* from the store to pip's cache, overwriting nothing; return whether it was restored."""
     try:
-        if not _is_unchanged(cache, entry, seen):
+        if not _is_unchanged(cache, entry, verified_stamp):
             return False
         return _restore_build(cache, entry) if isinstance(entry, BuiltWheel) else _restore_http(cache, entry)
     except (OSError, NotDoneError, ChangedError):
         return False  # pip will fetch or build it
 
 
-def _is_unchanged(cache: str, entry: Entry, seen: FileStamp | None) -> bool:
-    """Check, under the lock, that the content of *entry* still has the stamp *seen*; return False if it is gone.
+def _is_unchanged(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
+    """Check, under the lock, that the content of *entry* is still the one that was verified; return False if it is gone.
 
     Raises `ChangedError` if it has another stamp, and `NotDoneError` if it is not inside the cache folder.
     """
-    folder = os.path.dirname(entry.content)
-    if not os.path.lexists(entry.content):
+    folder = os.path.dirname(entry.content_path)
+    if not os.path.lexists(entry.content_path):
         return False
     if folder == cache or not is_direct(cache, folder):
-        raise NotDoneError(f"{entry.content} is behind a symbolic link, which pinstall does not follow")
-    if seen is None or stamp(entry.content) != seen:
+        raise NotDoneError(f"{entry.content_path} is behind a symbolic link, which pinstall does not follow")
+    if verified_stamp is None or stamp(entry.content_path) != verified_stamp:
         raise ChangedError(entry.filename)
     return True
 
@@ -178,13 +178,13 @@ def _unlink(path: str) -> None:
 
 def _check_gone(entry: Entry) -> None:
     if any(os.path.lexists(path) for path in entry.paths):
-        raise NotDoneError(f"{entry.content} is still there after its removal")
+        raise NotDoneError(f"{entry.content_path} is still there after its removal")
 
 
 def _set_aside_http(cache: str, entry: HttpEntry) -> None:
     """Link or copy the files of an HTTP entry into the store, and spend the entry in pip's cache."""
     places = store.http_paths(cache, entry)
-    made_folder(cache, "store", "http")
+    ensure_folder(cache, "store", "http")
     note = _move_note(cache, entry.key)
     write_file(cache, note, json.dumps({"filename": entry.filename}))
     # The body first: the store has the entry once its head is there.
@@ -202,7 +202,7 @@ def link_or_copy(cache: str, path: str, place: str) -> None:
     """Hard-link the file *path* to *place*, or copy it if links are impossible. pip never writes into an existing HTTP file."""
     import shutil
 
-    temporary = os.path.join(made_folder(cache, UNFINISHED), os.urandom(8).hex())
+    temporary = os.path.join(ensure_folder(cache, UNFINISHED), os.urandom(8).hex())
     try:
         try:
             os.link(path, temporary)
@@ -217,7 +217,7 @@ def _spend(cache: str, entry: HttpEntry, *, lasting: bool) -> None:
     """Replace the head of *entry* by a spent one and note the time. Raises `OSError`; `ValueError` for an unreadable head."""
     if stamp_of(entry) is None:
         raise ValueError("not a regular file")
-    made_folder(cache, SPENT)
+    ensure_folder(cache, SPENT)
     write_file(cache, _spent_note(cache, entry), "")
     with placed(cache, entry.paths[0]) as temporary, open(temporary, "wb") as file:
         write_spent(entry, file, lasting=lasting)
@@ -249,17 +249,17 @@ def _restore_http(cache: str, entry: HttpEntry) -> bool:
 
 def _move_note(cache: str, key: str) -> str:
     """Return the path of the note that an HTTP entry is being moved: if pinstall is killed, `sweep` completes or undoes it."""
-    return os.path.join(made_folder(cache, UNFINISHED), key)
+    return os.path.join(ensure_folder(cache, UNFINISHED), key)
 
 
 def _set_aside_build(cache: str, entry: BuiltWheel, identity: str) -> None:
-    here = os.path.dirname(entry.content)
+    here = os.path.dirname(entry.content_path)
     there = _make_build_folder(cache, entry.wheel_key, identity, os.path.join(here, ORIGIN))
     place = os.path.join(there, entry.filename)
     if os.path.lexists(place):  # pinstall stored it when it was built
-        os.unlink(entry.content)
+        os.unlink(entry.content_path)
     else:
-        replace(entry.content, place)
+        replace(entry.content_path, place)
     if not has_wheel(here):
         try_unlink(os.path.join(here, ORIGIN))  # it describes wheels that are gone
 
@@ -269,7 +269,7 @@ def _make_build_folder(cache: str, key: str, sha256: str, origin: str) -> str:
 
     The copy lacks the query of the URL.
     """
-    there = made_folder(cache, *store.build_parts(key, sha256))
+    there = ensure_folder(cache, *store.build_parts(key, sha256))
     _copy_origin(cache, origin, os.path.join(there, ORIGIN), query="")
     return there
 
@@ -282,7 +282,7 @@ def _restore_build(cache: str, entry: BuiltWheel) -> bool:
         return False
     _make_pip_folder(cache, here)
     if not os.path.lexists(os.path.join(here, ORIGIN)):
-        _copy_origin(cache, os.path.join(os.path.dirname(entry.content), ORIGIN), os.path.join(here, ORIGIN), entry.query)
+        _copy_origin(cache, os.path.join(os.path.dirname(entry.content_path), ORIGIN), os.path.join(here, ORIGIN), entry.query)
     _copy_wheel(cache, entry, place)
     return True
 
@@ -322,7 +322,7 @@ def take_over(cache: str, folder: str, entry: HttpEntry) -> None:
     Ignores an `OSError`: the next call fetches the entry again.
     """
     with suppress(OSError):
-        _make_pip_folder(cache, os.path.dirname(entry.content))
+        _make_pip_folder(cache, os.path.dirname(entry.content_path))
         for path in reversed(entry.paths):  # body first, so that pip never finds a head alone
             source = os.path.join(folder, os.path.relpath(path, cache))
             if stamp(source) is not None:
@@ -343,7 +343,7 @@ def _move(source: str, path: str) -> None:
 def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     """Copy a wheel that plain pip built to the store, with a build *record*; pip's folder keeps it. Raises `OSError`."""
     key = entry.wheel_key
-    there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content), ORIGIN))
+    there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
         _copy_wheel(cache, entry, os.path.join(there, entry.filename))
     write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
@@ -355,11 +355,11 @@ def keep_fetched(cache: str, entry: BuiltWheel, filename: str, record: BuildReco
     *record* is its build record, and *origin* the text of its origin.json. The wheel comes last, so that no other call finds it
     without its record. Raises `OSError`.
     """
-    there = made_folder(cache, *store.build_parts(entry.wheel_key, record.wheel))
+    there = ensure_folder(cache, *store.build_parts(entry.wheel_key, record.wheel))
     write_file(cache, os.path.join(there, ORIGIN), origin)
     write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
     path = os.path.join(there, filename)
-    replace(entry.content, path)
+    replace(entry.content_path, path)
     share(path)
     return path
 

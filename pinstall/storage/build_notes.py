@@ -81,7 +81,7 @@ def sweep(cache: str, live_calls: Collection[str]) -> None:
     """Remove the notes of all calls but *live_calls*, which are names. Raises `OSError`."""
     found = names(cache)
     if found:
-        lock.made_folder(cache, _FOLDER)  # raises if a symbolic link is in the way
+        lock.ensure_folder(cache, _FOLDER)  # raises if a symbolic link is in the way
     for name in found:
         if name not in live_calls:
             remove(folder(cache, name))

@@ -15,7 +15,7 @@ from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import build_notes, store, view
 from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
 from pinstall.storage.files import UNFINISHED, replace
-from pinstall.storage.lock import CALLS, FOLDER, live_calls, made_folder, markers
+from pinstall.storage.lock import CALLS, FOLDER, ensure_folder, live_calls, markers
 
 # Nanoseconds. pip waits 15 s for each answer and asks six times; with longer timeouts that users set, it may take minutes.
 _GRACE_PERIOD = 900_000_000_000
@@ -75,7 +75,7 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
     if alive:
         return  # running calls may be writing these files
     _clear_spent(cache, at_once=at_once)
-    unfinished = made_folder(cache, UNFINISHED)
+    unfinished = ensure_folder(cache, UNFINISHED)
     for name in names(unfinished):
         if keys.is_http_key(name):
             _complete_move(cache, name)
@@ -98,10 +98,10 @@ def _complete_move(cache: str, key: str) -> None:
         return
     if os.path.lexists(body):
         os.unlink(body)
-    elif os.path.lexists(own.content) and not os.path.lexists(own.paths[0]):
-        replace(own.content, body)
+    elif os.path.lexists(own.content_path) and not os.path.lexists(own.paths[0]):
+        replace(own.content_path, body)
     elif stamp_of(own) is not None and is_spent(own):
-        link_or_copy(cache, own.content, body)
+        link_or_copy(cache, own.content_path, body)
     else:
         os.unlink(head)
 
@@ -124,7 +124,7 @@ def _expired_notes(cache: str) -> list[str]:
 
 def _clear_spent(cache: str, *, at_once: bool) -> None:
     """Delete the entries that are still spent or left and whose notes have expired; *at_once*: all. Raises `OSError`."""
-    folder = made_folder(cache, SPENT)  # raises if a symbolic link is in the way
+    folder = ensure_folder(cache, SPENT)  # raises if a symbolic link is in the way
     for note in [os.path.join(folder, name) for name in names(folder)] if at_once else _expired_notes(cache):
         if _clear_noted(cache, note):
             os.unlink(note)
@@ -146,7 +146,7 @@ def _clear_noted(cache: str, note: str) -> bool:
 
 def _clear_http(cache: str, key: str, layout: keys.Layout) -> None:
     entry = HttpEntry("other", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, layout)), layout=layout)
-    folder = os.path.dirname(entry.content)
+    folder = os.path.dirname(entry.content_path)
     if is_direct(cache, folder) and is_spent(entry):
         for path in entry.paths:
             try_unlink(path)

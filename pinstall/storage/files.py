@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pinstall.pip_cache.entries import stamp
-from pinstall.storage.lock import made_folder
+from pinstall.storage.lock import ensure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def replace(source: str, target: str) -> None:
 @contextmanager
 def placed(cache: str, place: str) -> Iterator[str]:
     """Yield the path of a temporary file, then rename the file to *place*; if anything fails, delete it and raise."""
-    temporary = os.path.join(made_folder(cache, UNFINISHED), os.urandom(8).hex())
+    temporary = os.path.join(ensure_folder(cache, UNFINISHED), os.urandom(8).hex())
     try:
         yield temporary
         share(temporary)

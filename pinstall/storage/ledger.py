@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.pip_cache.entries import FileStamp, stamp
 from pinstall.storage.files import share, write_file
-from pinstall.storage.lock import FOLDER, made_folder
+from pinstall.storage.lock import FOLDER, ensure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ _LONGEST_STATISTICS = 64 << 10  # bytes: some hundred calls
 class Proof(NamedTuple):
     """The result of checking a file at the time ``at`` (nanoseconds since the epoch), when the file had this ``stamp``.
 
-    ``digests`` are by algorithm. The other fields are those of `integrity.Content`, and mean something only if ``checked``.
+    ``digests`` are by algorithm. The other fields are those of `integrity.ArchiveCheck`; they count only if ``checked``.
     """
 
     stamp: FileStamp
@@ -60,9 +60,9 @@ class Ledger:
     def __init__(self, cache: str, project: str) -> None:
         self.path = os.path.join(cache, FOLDER, "ledger", f"{_safe(project)}.json")
         self.cache = cache
-        self._proofs, self._given = _load(self.path)
+        self._proofs, self._tolerated = _load(self.path)
         self._new: dict[str, Proof] = {}
-        self._new_given: dict[str, dict[str, str]] = {}
+        self._new_tolerated: dict[str, dict[str, str]] = {}
 
     def proof(self, key: str, stamp: FileStamp) -> Proof | None:
         """Return the proof of the entry *key* if it is valid for a file with this *stamp*, else None."""
@@ -75,33 +75,33 @@ class Ledger:
         """Remember a *proof* of the entry *key*; `write` saves it."""
         self._new[key] = proof
 
-    def given(self, key: str, identity: str) -> frozenset[str]:
+    def tolerated(self, key: str, identity: str) -> frozenset[str]:
         """Return the reasons for which pinstall removed the entry *key* before pip fetched it again with this *identity*."""
-        given = {**self._given.get(key, {}), **self._new_given.get(key, {})}
-        return frozenset(reason for reason, known in given.items() if known == identity)
+        tolerated = {**self._tolerated.get(key, {}), **self._new_tolerated.get(key, {})}
+        return frozenset(reason for reason, known in tolerated.items() if known == identity)
 
-    def came_back(self, key: str, reason: str, identity: str | None) -> None:
-        """Remember that pip has fetched the entry *key*, which pinstall removed for *reason*, again, unchanged.
+    def tolerate(self, key: str, reason: str, identity: str | None) -> None:
+        """Never remove the entry *key* for *reason* again: pip has fetched it unchanged after pinstall removed it for that.
 
         *identity* is that of its content. None forgets the reason: the entry is gone, or the new one is good.
         """
-        self._new_given.setdefault(key, {})[reason] = identity or ""
+        self._new_tolerated.setdefault(key, {})[reason] = identity or ""
 
     @property
     def changed(self) -> bool:
         """Whether the ledger has unsaved changes."""
-        return bool(self._new or self._new_given)
+        return bool(self._new or self._new_tolerated)
 
     def write(self) -> None:
         """Merge the changes into the file on disk; the caller holds the lock. Raises `OSError`."""
-        proofs, given = _load(self.path)
+        proofs, tolerated = _load(self.path)
         proofs |= self._new
-        for key, reasons in self._new_given.items():
-            given[key] = {r: i for r, i in {**given.get(key, {}), **reasons}.items() if i}
-        text = json.dumps({"format": _FORMAT, "proofs": proofs, "given": {k: v for k, v in given.items() if v}})
-        made_folder(self.cache, "ledger")
+        for key, reasons in self._new_tolerated.items():
+            tolerated[key] = {r: i for r, i in {**tolerated.get(key, {}), **reasons}.items() if i}
+        text = json.dumps({"format": _FORMAT, "proofs": proofs, "given": {k: v for k, v in tolerated.items() if v}})
+        ensure_folder(self.cache, "ledger")
         write_file(self.cache, self.path, text)
-        self._new, self._new_given = {}, {}
+        self._new, self._new_tolerated = {}, {}
 
 
 def write_all(ledgers: Iterable[Ledger]) -> None:
@@ -123,7 +123,7 @@ def count(cache: str, counts: Mapping[str, int]) -> bool:
     be written, or a symbolic link in the way, keeps no counters.
     """
     with suppress(OSError):
-        made_folder(cache)
+        ensure_folder(cache)
         path = statistics_path(cache)
         with open(path, "a", encoding="utf-8", opener=_no_link) as file:
             is_new = not file.tell()
@@ -150,10 +150,12 @@ def _load(path: str) -> tuple[dict[str, Proof], dict[str, dict[str, str]]]:
         if document["format"] != _FORMAT:
             return {}, {}
         proofs = {key: _proof(value) for key, value in document["proofs"].items()}
-        given = {key: {r: i for r, i in reasons.items() if isinstance(i, str)} for key, reasons in document["given"].items()}
+        tolerated = {
+            key: {r: i for r, i in reasons.items() if isinstance(i, str)} for key, reasons in document["given"].items()
+        }
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}, {}
-    return proofs, given
+    return proofs, tolerated
 
 
 def _proof(value: Any) -> Proof:

@@ -16,36 +16,19 @@ from typing import TYPE_CHECKING, Any
 from pinstall.pip_cache.entries import is_direct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from filelock import BaseFileLock
 
 FOLDER = "pinstall"
 CALLS = "calls"
 _HOLDER = "holder"
-DEFAULT_TIMEOUT = 30.0
-_LONGEST = 1e9  # 31 years
 _PATIENCE = 1.0  # seconds to wait before telling the user
 _MARKER = re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class LockTimeoutError(Exception):
     """Another pinstall held the lock for too long."""
-
-
-def timeout(environ: Mapping[str, str]) -> float:
-    """Return the value of ``PINSTALL_LOCK_TIMEOUT`` in seconds; 30 if it is unset or invalid."""
-    found = seconds(environ.get("PINSTALL_LOCK_TIMEOUT", ""))
-    return DEFAULT_TIMEOUT if found is None else found
-
-
-def seconds(text: str) -> float | None:
-    """Parse a number of seconds from 0 to a billion; None if *text* is anything else."""
-    try:
-        found = float(text)
-    except ValueError:
-        return None
-    return found if 0 <= found <= _LONGEST else None  # false for NaN too
 
 
 @contextmanager
@@ -57,8 +40,8 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     """
     from filelock import Timeout
 
-    path = os.path.join(made_folder(cache), "lock")
-    holder = os.path.join(made_folder(cache), _HOLDER)
+    path = os.path.join(ensure_folder(cache), "lock")
+    holder = os.path.join(ensure_folder(cache), _HOLDER)
     lock = _file_lock(path, mode=_mode(cache))
     try:
         _acquire(lock, holder, seconds, say)
@@ -133,7 +116,7 @@ def call_marker(cache: str) -> Iterator[str | None]:
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
     path = ""
     try:
-        path = os.path.join(made_folder(cache, CALLS), name)
+        path = os.path.join(ensure_folder(cache, CALLS), name)
         mark = _file_lock(path, mode=_mode(cache))
         mark.acquire(timeout=1)  # another pinstall may be testing the marker (`live_calls`)
     except (OSError, NotImplementedError):
@@ -169,7 +152,7 @@ def live_calls(cache: str) -> set[str]:
 
     found: set[str] = set()
     there = markers(cache)
-    folder = made_folder(cache, CALLS) if there else ""
+    folder = ensure_folder(cache, CALLS) if there else ""
     for name in there:
         path = os.path.join(folder, name)
         if os.path.islink(path) or not os.path.isfile(path):
@@ -187,7 +170,7 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-def made_folder(cache: str, *parts: str) -> str:
+def ensure_folder(cache: str, *parts: str) -> str:
     """Make pinstall's folder in *cache*, or the folder *parts* below it, with the cache folder's mode; return its path.
 
     Raises `OSError`, also if a symbolic link is in the way: pinstall does not write to the folder behind it.

@@ -28,7 +28,7 @@ def excludes(cache: str) -> bool:
 
 def failing(cache: str) -> list[str]:
     """Return the operations that fail in *cache*, with the error of each. Raises `OSError` if no file can be written there."""
-    folder = lock.made_folder(cache, UNFINISHED)
+    folder = lock.ensure_folder(cache, UNFINISHED)
     path = os.path.join(folder, os.urandom(8).hex())
     with open(path, "wb"):
         pass

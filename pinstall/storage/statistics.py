@@ -66,6 +66,6 @@ def compact(cache: str) -> None:
 
 def reset(cache: str) -> None:
     """Set all counters to zero. Raises `OSError`, also if a symbolic link is in the way."""
-    lock.made_folder(cache)
+    lock.ensure_folder(cache)
     if os.path.lexists(statistics_path(cache)):
         write_file(cache, statistics_path(cache), "")

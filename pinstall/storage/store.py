@@ -21,7 +21,7 @@ from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
 from pinstall.storage.lock import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.pip_cache.entries import BuiltWheel
@@ -32,9 +32,6 @@ _NOTE = ".json"
 _PROJECT = re.compile(r"[a-z0-9-]{1,100}")
 _LARGEST_RECORD = 8 << 20
 _ID = 16  # hexadecimal digits of the wheel's SHA-256
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
-_DEFAULT_BOUND = 5 << 30
-_LARGEST = (1 << 63) - 1  # no file system is larger
 
 
 def http_paths(cache: str, entry: HttpEntry) -> tuple[str, ...]:
@@ -93,7 +90,7 @@ def _recorded_filename(path: str) -> str:
         return ""
 
 
-class Kept(NamedTuple):
+class StoredEntry(NamedTuple):
     """One entry in the store: its files, their size in bytes, and the time of its last use (nanoseconds since the epoch).
 
     A build record does not count as one of the files, so that it is never pruned: pip's own folder may have a copy of the
@@ -105,20 +102,7 @@ class Kept(NamedTuple):
     used: int
 
 
-def bound(environ: Mapping[str, str]) -> int:
-    """Return the value of ``PINSTALL_STORE_SIZE`` in bytes; 5 GiB if it is unset or invalid."""
-    found = size(environ.get("PINSTALL_STORE_SIZE", ""))
-    return _DEFAULT_BOUND if found is None else found
-
-
-def size(text: str) -> int | None:
-    """Parse a number of bytes, with K, M, G or T for powers of 1024; None if *text* is invalid or the number too large."""
-    found = _SIZE.fullmatch(text.strip())
-    bytes_ = float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper()) if found else -1.0
-    return int(bytes_) if 0 <= bytes_ <= _LARGEST else None
-
-
-def everything(cache: str) -> Iterator[Kept]:
+def everything(cache: str) -> Iterator[StoredEntry]:
     """Yield all entries in the store, without symbolic links."""
     http = os.path.join(cache, FOLDER, "store", "http")
     downloads: dict[str, list[str]] = {}
@@ -138,11 +122,11 @@ def build_folders(cache: str) -> Iterator[tuple[str, str]]:
             yield key, os.path.join(parent, key, name)
 
 
-def _kept(paths: list[str]) -> Kept:
+def _kept(paths: list[str]) -> StoredEntry:
     stamps = {path: found for path in paths if (found := stamp(path)) is not None}
     used = max((found.modified for found in stamps.values()), default=0)
     stamps = {path: found for path, found in stamps.items() if not is_record(os.path.basename(path))}
-    return Kept(tuple(stamps), sum(found.size for found in stamps.values()), used)
+    return StoredEntry(tuple(stamps), sum(found.size for found in stamps.values()), used)
 
 
 def builds_folder(cache: str, key: str) -> str:
@@ -164,12 +148,16 @@ def build_parts(key: str, sha256: str) -> tuple[str, ...]:
 
 def is_kept(entry: BuiltWheel, sha256: str) -> bool:
     """Return whether a built wheel in the store, whose digest now is *sha256*, is unchanged since pinstall stored it."""
-    return os.path.basename(os.path.dirname(entry.content)) == sha256[:_ID]
+    return os.path.basename(os.path.dirname(entry.content_path)) == sha256[:_ID]
 
 
 def record_folder(cache: str, wheel: BuiltWheel, sha256: str) -> str:
     """Return the store's folder for *wheel*, whose digest is *sha256*, and for its build records."""
-    return os.path.dirname(wheel.content) if wheel.place else os.path.join(cache, FOLDER, *build_parts(wheel.wheel_key, sha256))
+    return (
+        os.path.dirname(wheel.content_path)
+        if wheel.place
+        else os.path.join(cache, FOLDER, *build_parts(wheel.wheel_key, sha256))
+    )
 
 
 def record(cache: str, wheel: BuiltWheel, sha256: str) -> BuildRecord | None:

@@ -60,7 +60,7 @@ def make(cache: str, name: str, plan: ViewPlan, folders: Iterable[str]) -> str:
         os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
     if is_full(cache):  # a build of pip would fail in the view, but not without a cache
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    folder = os.path.join(lock.made_folder(cache, _VIEWS), name)
+    folder = os.path.join(lock.ensure_folder(cache, _VIEWS), name)
     os.mkdir(folder)
     try:
         return fill(cache, folder, plan)
@@ -121,7 +121,7 @@ def hide(folder: str, wheel: BuiltWheel) -> None:
     """Remove the link to a built wheel from the view in *folder*. Raises `OSError`."""
     path = _unfolded(folder, wheel.wheel_key)
     link = os.path.join(path, wheel.filename)
-    if entries.is_direct(folder, path) and os.path.lexists(link) and _shows(link, wheel.content):
+    if entries.is_direct(folder, path) and os.path.lexists(link) and _shows(link, wheel.content_path):
         os.unlink(link)
 
 
@@ -194,7 +194,12 @@ def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
     os.mkdir(mirror)
     if tree.shown is not None:
         for entry in tree.shown:
-            _show(entry, mirror)
+            _link(entry.content_path, os.path.join(mirror, entry.filename))
+            origin = os.path.join(os.path.dirname(entry.content_path), entries.ORIGIN)
+            text = built_wheels.origin_text(origin, entry.query or None)
+            if text is not None:
+                with open(os.path.join(mirror, entries.ORIGIN), "w", encoding="utf-8") as file:
+                    file.write(text)  # no link: pip overwrites it in place
         return
     for name in {*entries.names(original), *tree.below} - tree.absent:
         source, target = os.path.join(original, name), os.path.join(mirror, name)
@@ -206,8 +211,8 @@ def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
 
 def _show(wheel: BuiltWheel, folder: str) -> None:
     """Link a built wheel into a real *folder* of a view, with the origin.json beside it. Raises `OSError`."""
-    _link(wheel.content, os.path.join(folder, wheel.filename))
-    origin = os.path.join(os.path.dirname(wheel.content), entries.ORIGIN)
+    _link(wheel.content_path, os.path.join(folder, wheel.filename))
+    origin = os.path.join(os.path.dirname(wheel.content_path), entries.ORIGIN)
     text = built_wheels.origin_text(origin, wheel.query or None)
     if text is not None:
         with open(os.path.join(folder, entries.ORIGIN), "w", encoding="utf-8") as file:
@@ -311,7 +316,7 @@ def remove(cache: str, name: str) -> None:
 
 def sweep(cache: str, live_calls: Collection[str]) -> None:
     """Remove the views of all calls but *live_calls*, which are names. Raises `OSError`."""
-    lock.made_folder(cache, _VIEWS)  # raises if a symbolic link is in the way
+    lock.ensure_folder(cache, _VIEWS)  # raises if a symbolic link is in the way
     for name in names(cache):
         if name not in live_calls:
             remove(cache, name)

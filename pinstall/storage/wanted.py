@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pinstall.model import links
 from pinstall.pip_cache.entries import stamp
 from pinstall.storage.files import write_file
-from pinstall.storage.lock import FOLDER, made_folder
+from pinstall.storage.lock import FOLDER, ensure_folder
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -60,7 +60,7 @@ class Wanted:
         for project, versions in self._new.items():
             known[project] = {**known.get(project, {}), **versions}
         kept = {name: {text: at for text, at in found.items() if at > limit} for name, found in known.items()}
-        made_folder(self._cache)
+        ensure_folder(self._cache)
         document = {"format": _FORMAT, "wanted": {name: found for name, found in kept.items() if found}}
         write_file(self._cache, self._path, json.dumps(document))
         self._new = {}

@@ -65,7 +65,7 @@ def test_a_download_is_two_files_under_the_key_of_its_url(lab: Lab, pip: str, us
     found = _find(lab, pip, _wheel_url(index))
     assert found is not None
     entry, response, _ = found
-    assert [str(path) for path in lab.bodies()] == [entry.content]
+    assert [str(path) for path in lab.bodies()] == [entry.content_path]
     assert _content(entry) == made.read_bytes()
     assert (response.status, response.headers["cache-control"]) == (200, "max-age=31536000, public")
 
@@ -79,7 +79,7 @@ def test_pip_reuses_a_download_even_if_it_is_corrupt(lab: Lab, pip: str) -> None
     found = _find(lab, pip, _wheel_url(index))
     assert found is not None
     assert _content(found[0]) == made.read_bytes()
-    flip(Path(found[0].content))
+    flip(Path(found[0].content_path))
     index.forget()
     done = lab.run([lab.environment(pip).pip, "install", "-i", index.url, "demo"])
     assert done.status != 0

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pinstall.invocation.options import COMMANDS
-from pinstall.pip_process import Given
+from pinstall.pip_process import PipCommand
 from tests.beliefs.calls import SETTINGS, Sandbox, compare
 
 if TYPE_CHECKING:
@@ -310,8 +310,8 @@ def test_setting_the_cache_folder_changes_nothing_else(judges: list[Judge], scra
         before = judge.ask("call", argv=argv, **places)
         if before is None:
             continue
-        given = Given(argv, judge.version).with_cache("/view")
-        after = judge.ask("call", argv=given.arguments, **places)
+        command = PipCommand(argv, judge.version).with_cache("/view")
+        after = judge.ask("call", argv=command.arguments, **places)
         assert after["values"].pop("cache_dir") == "/view"
         before["values"].pop("cache_dir")
         assert (after["values"], after["lines"]) == (before["values"], before["lines"])

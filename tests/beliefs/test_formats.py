@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pinstall.invocation.format_control import Formats
+from pinstall.invocation.format_control import FormatControl
 from pinstall.invocation.options import UnreadableCallError
 from tests.beliefs.calls import SETTINGS, Sandbox, compare
 
@@ -37,7 +37,7 @@ def test_arbitrary_options_in_any_order(judges: list[Judge], *, options: list[tu
     for judge in judges:
         theirs = judge.ask("formats", given=options, project=project)
         try:
-            ours = Formats().after(options)
+            ours = FormatControl().after(options)
         except UnreadableCallError:
             assert theirs is None, judge.name
             continue

@@ -214,7 +214,7 @@ _NAMES: list[tuple[str, str]] = [
 
 
 def _same_label(judges: list[Judge], filename: str, project: str) -> None:
-    label = links.label(filename, project)
+    label = links.parse_filename(filename, project)
     for judge in judges if filename.endswith(".whl") else judges[-1:]:
         ours = label if label and not label.ignored_by(judge.version) else None
         theirs = judge.ask("label", filename=filename, project=project)

@@ -1,4 +1,4 @@
-"""Check, after pip has failed, whether pip would accept an archive for which no digest is stated.
+"""Make pip's own checks after it has failed, and tell whether pip would accept an archive for which no digest is stated.
 
 The checks are those that pip makes before and while it installs or builds a file. A wheel's RECORD is checked, too.
 """
@@ -40,7 +40,7 @@ def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | N
     )
 
 
-def _wheel_fault(file: BinaryIO, content: integrity.Content, project: str, label: ParsedFilename | None) -> str:
+def _wheel_fault(file: BinaryIO, content: integrity.ArchiveCheck, project: str, label: ParsedFilename | None) -> str:
     """Check a wheel as pip does (``utils/wheel.parse_wheel``)."""
     try:
         with archives.zipped(file) as archive:

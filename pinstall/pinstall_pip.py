@@ -22,17 +22,17 @@ _COMPLETION = "PIP_AUTO_COMPLETE"
 
 def script() -> NoReturn:
     """Run pip, with pinstall's checks for the commands that read its cache."""
-    words = sys.argv[1:]
-    command, rest = _split(words) if _COMPLETION not in os.environ else ("", [])
+    argv = sys.argv[1:]
+    command, rest = _split(argv) if _COMPLETION not in os.environ else ("", [])
     if command:
         pip_process.leave(cli.main(rest, command))
     try:
-        target = environment.target(words, os.environ, as_module=False)
+        target = environment.target(argv, os.environ, as_module=False)
     except environment.NoEnvironmentError:
-        target = Target(sys.executable, sys.executable, (), tuple(words))
+        target = Target(sys.executable, sys.executable, (), tuple(argv))
         found = _pip_elsewhere()
         if found:
-            _become([found, *words])
+            _become([found, *argv])
     _be_pip(target)
 
 
@@ -55,38 +55,38 @@ def _become(command: list[str]) -> NoReturn:
     os.execv(command[0], command)  # noqa: S606
 
 
-def _split(words: Sequence[str]) -> tuple[str, list[str]]:
+def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
     """Return the command of a call if pinstall serves it, and the other arguments; ("", []) if it does not.
 
     pip gives the options before the command to the command's own parser (``cli/main_parser.py``).
     """
-    index = _command_at(words)
+    index = _command_at(argv)
     with suppress(Exception):  # pinstall's own modules may be broken
         from pinstall.invocation import options
 
-        if index < len(words) and words[index] in options.COMMANDS:
-            return words[index], [*words[:index], *words[index + 1 :]]
+        if index < len(argv) and argv[index] in options.COMMANDS:
+            return argv[index], [*argv[:index], *argv[index + 1 :]]
     return "", []
 
 
-def _command_at(words: Sequence[str]) -> int:
+def _command_at(argv: Sequence[str]) -> int:
     """Return the index of the first argument that is neither a general option of pip nor the value of one."""
-    if not words or not words[0].startswith("-"):
+    if not argv or not argv[0].startswith("-"):
         return 0
     with suppress(Exception):  # pip refuses the options
         from pinstall.invocation import options
 
-        parser = options.parser(options.general())
+        parser = options.make_parser(options.general())
         parser.disable_interspersed_args()
-        values, rest = options.parse(parser, words, {})
+        values, rest = options.parse(parser, argv, {})
         if not (values.get("help") or values.get("version")):
-            return len(words) - len(rest)
-    return len(words)
+            return len(argv) - len(rest)
+    return len(argv)
 
 
 def _be_pip(target: Target) -> NoReturn:
     """Continue as the pip of *target*: in this process if that is our own interpreter's, which saves a start."""
-    arguments = [*target.options, *target.words]
+    arguments = [*target.options, *target.arguments]
     if target.runner != sys.executable:
         _become([target.runner, "-c", pip_process.AS_SCRIPT, *arguments])
     import runpy
