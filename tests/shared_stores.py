@@ -7,6 +7,8 @@ import http.server
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests.lab import NEWEST
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from urllib.parse import SplitResult
@@ -43,9 +45,9 @@ class Machine:
         return Installed(environment.installed("demo").partition(" ")[2], way, done.said)
 
 
-def environment_with_extra(lab: Lab) -> Environment:
+def environment_with_extra(lab: Lab, pip: str = NEWEST) -> Environment:
     """Make an environment in which pinstall has the extra "shared"."""
-    made = lab.environment()
+    made = lab.environment(pip)
     for module in EXTRA:
         found = __import__(module).__file__
         assert found

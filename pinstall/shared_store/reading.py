@@ -52,7 +52,7 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     *folder* is the path below ``wheels/`` in pip's view. A failure costs one line, and pip builds.
     """
     shared, seen = prepared.shared, prepared.view
-    if shared is None or shared.is_off or seen is None or not seen.name:
+    if shared is None or shared.is_off or seen is None or not seen.name or actions.has_wheel(folder):
         return
     key = "".join(folder.split(os.sep)[-4:])
     begun = shared.waited
@@ -110,10 +110,12 @@ def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild]) -> list[Sh
 
 
 def _is_known(root: str, build: SharedBuild, found: SharedRecord) -> bool:
-    """Return whether an earlier call has fetched this build: the store has it, and it does not fit."""
+    """Return whether this machine has the build: then it does not fit, or pip would have found it."""
     folder = os.path.join(store.builds_folder(root, build.key), build.wheel_id)
     records = (store.recorded(folder, name) for name in entries.names(folder) if store.is_record(name))
-    return actions.has_wheel(folder) and found.record in records
+    place = found.record.fetched
+    known = (documents.portable(record)._replace(fetched=place) for record in records if record)
+    return actions.has_wheel(folder) and found.record in known
 
 
 def _pin(prepared: PreparedCache, found: SharedRecord) -> Pin | None:
