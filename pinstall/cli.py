@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, NoReturn
 
-from pinstall import __version__, environment, pip_process, settings
-from pinstall.pip_process import PipCommand
+try:
+    from contextlib import suppress
+    from functools import partial
+    from typing import TYPE_CHECKING, NoReturn
+
+    from pinstall import __version__, environment, exit_status, pip_process, settings
+    from pinstall.environment import Target
+    from pinstall.pip_process import PipCommand
+except KeyboardInterrupt:  # nothing has begun that a traceback could explain
+    os._exit(130)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinstall.aftermath.other_versions import OtherVersion
-    from pinstall.environment import Target
     from pinstall.install import PreparedCall
     from pinstall.journal import Journal
     from pinstall.model.pins import Pin
@@ -26,9 +30,13 @@ if TYPE_CHECKING:
 
 # Levels of `messages`, whose import needs third-party packages.
 _NOTE, _ERROR = 0, -2
-_USAGE_ERROR = 2
-_NO_ENVIRONMENT = 91
-_INTERRUPTED = 130
+
+# The commands of all pips. Not "wheel": that project is installed as often as the command is meant.
+PIP_COMMANDS = (
+    *("cache", "check", "completion", "config", "debug", "download", "freeze", "hash", "help", "index", "inspect", "install"),
+    *("list", "lock", "search", "show", "uninstall"),
+)
+_CHECKED_COMMANDS = ("download", "lock")
 
 _HELP = """pinstall: 'pip install' that checks pip's cache before pip uses it.
 
@@ -55,6 +63,7 @@ pip's own help follows.
 
 def script(*, as_module: bool = False) -> NoReturn:
     """Run `main`, and skip the interpreter's shutdown, which takes 2 % of a call and has nothing left to do."""
+    pip_process.end_if_interrupted()
     pip_process.leave(main(as_module=as_module))
 
 
@@ -72,45 +81,59 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
     try:
         target = environment.target(arguments, os.environ, as_module=as_module)._replace(command=command)
     except environment.NoEnvironmentError as error:
-        if own := _own_text(arguments, command):  # often the first command after "pipx install"
+        own = _own_text(arguments, command)  # often the first command after "pipx install"
+        if arguments == ["--version"] and own:
             _write(1, own)
             return 0
-        return without_environment(error)
-    if is_short and (refusal := _refusal(target.arguments)):
+        if not own:
+            return without_environment(error)
+        target = Target(sys.executable, sys.executable, (), tuple(arguments))
+    if is_short and (refusal := _refusal(target)):
         _complain(refusal)
-        return _USAGE_ERROR
+        return exit_status.REFUSED_OR_CRASHED
     own = _own_text(target.arguments, command)
     if explains and not own:
         return _explain(target)
-    _write(1, own)
     # Outside of the try: in a fork that continues as pip, nothing may catch pip's exceptions.
     pip = pip_process.Pip(target.runner, _complain, early=True)
+    pip_process.raise_if_interrupted()
     try:
-        return _serve(target, pip)
+        return _show(own, target, pip) if own else _serve(target, pip)
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return exit_status.INTERRUPTED
 
 
 def without_environment(error: environment.NoEnvironmentError) -> int:
     """Report that no environment was found; return the exit status."""
     _complain(str(error))
-    return _NO_ENVIRONMENT
+    return exit_status.NO_ENVIRONMENT
 
 
-def _refusal(arguments: Sequence[str]) -> str:
-    """Return why pinstall refuses *arguments* that begin with a command of pip, which it would take for a project; else ""."""
-    command = arguments[0] if arguments else ""
-    if command == "install":
-        typed, meant = (
-            f"pinstall {arguments[1]} ..." if arguments[1:] else "pinstall PROJECT",
-            "'pinstall' already means 'pip install'",
-        )
-    elif command in ("uninstall", "list"):
-        typed, meant = f"pip {command} ...", f"pinstall only installs, and 'pip {command}' needs no check of the cache"
-    else:
+def _refusal(target: Target) -> str:
+    """Return why pinstall refuses arguments that begin with a command of pip, which it would take for a project; else ""."""
+    arguments = target.arguments
+    index = next((i for i, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
+    command = arguments[index] if index < len(arguments) else ""
+    if command not in PIP_COMMANDS or environment.is_value(arguments, index):
         return ""
-    project = f"for a project of the name {command}: '{command}==VERSION' or './{command}'"
-    return f"nothing was done: {meant}; type '{typed}' ({project})"
+    rest = [*arguments[:index], *arguments[index + 1 :]]
+    if command in ("install", "cache"):
+        typed = ["pinstall" if command == "install" else "pinstall-cache", *target.options, *rest]
+    else:
+        typed = ["pinstall-pip" if command in _CHECKED_COMMANDS else "pip", *target.options, command, *rest]
+    meant = "'pinstall' already means 'pip install'" if command == "install" else "pinstall only installs"
+    project = f"'{command}==VERSION' or './{command}' installs a project of that name"
+    return f"nothing was done: {meant} ({project}); type: {_quoted(typed)}"
+
+
+def _quoted(arguments: Sequence[str]) -> str:
+    """Return *arguments* as one would type them, with URLs that show no secret."""
+    with suppress(Exception):  # pinstall's own packages may be broken
+        from pinstall.invocation.requirements_files import without_secrets
+        from pinstall.repair_advice import quoted
+
+        return quoted([without_secrets(text) if "://" in text else text for text in arguments])
+    return f"{arguments[0]} ..."
 
 
 def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
@@ -134,10 +157,10 @@ def _explain(target: Target) -> int:
 
         found = explanation.explain(install.collect_context(target, os.environ, settings.read(os.environ)))
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return exit_status.INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the kind is all that a message may show)
         _say_broken(error, "nothing was explained", None)
-        return 1
+        return exit_status.WOULD_CHANGE
     _write(1, "".join(f"{plain(line)}\n" for line in found.lines))
     return found.status
 
@@ -151,11 +174,17 @@ def _own_text(arguments: Sequence[str], command: str) -> str:
     return f"{_HELP}\n" if arguments[:1] and arguments[0] in ("-h", "--help") else ""
 
 
+def _show(text: str, target: Target, pip: Pip) -> int:
+    """Print *text*, and pip's version or help after it."""
+    if not pip.has_started:
+        _write(1, text)
+    command, arguments = ("--version", []) if target.arguments == ("--version",) else (target.command, list(target.arguments))
+    return pip.run(PipCommand(arguments, command=command, options=target.options, preface=text), lambda: None)
+
+
 def _serve(target: Target, pip: Pip) -> int:
     """Check the cache, run pip, rescue a failure, and confirm the result. pip runs even if pinstall fails."""
     typed_command = PipCommand(list(target.arguments), command=target.command, options=target.options)
-    if target.arguments == ("--version",):
-        return pip.run(typed_command._replace(command="--version", arguments=[]), lambda: None)
     if settings.is_off(os.environ):
         if target.note:
             _say(_NOTE, target.note)
@@ -226,7 +255,7 @@ def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip
 
 def _status(pip: Pip, status: int) -> int:
     """Return 130 for a pip that was told to end, whose own *status* is 1, as after a failure; else *status*."""
-    return _INTERRUPTED if status and pip.was_told_to_end else status
+    return exit_status.INTERRUPTED if status and pip.was_told_to_end else status
 
 
 def _report(prepared: PreparedCall | None, status: int, journal: Journal) -> None:

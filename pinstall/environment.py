@@ -289,7 +289,7 @@ class Environment:
         return [folder for _, folder in self._dist_infos()]
 
     def everything_installed(self) -> dict[str, Installed]:
-        """Return what the interpreter would find if it started now, by normalized project name.
+        """Return the distributions that the interpreter would find if it started now, by normalized project name.
 
         It finds more than `versions` has: eggs, zip files, and folders that are new on its path. It is not asked, because its
         start would run code that pip has just installed (`.pth` files, `sitecustomize`). One folder may have several versions

@@ -10,7 +10,7 @@ import os
 import platform
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import __version__, install, messages, settings
+from pinstall import __version__, exit_status, install, messages, settings
 from pinstall.invocation.requirements_files import without_secrets
 from pinstall.journal import Journal
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import HttpEntry
     from pinstall.settings import Settings
 
-SOUND, CHANGES, REFUSED = 0, 1, 2
 # The options whose values are shown: paths, names and numbers. Of the others, a bug report needs the names alone.
 _SHOWN = {
     *("requirements", "constraints", "build_constraints", "requirements_from_scripts", "dependency_groups", "editables"),
@@ -66,7 +65,7 @@ class _Page:
 
     def __init__(self, prepared: PreparedCall, journal: Journal, settings: Settings) -> None:
         self._prepared, self._journal, self._settings = prepared, journal, settings
-        self.status = SOUND
+        self.status = 0
 
     def inputs(self) -> Iterator[str]:
         """Yield the lines about everything but the pins."""
@@ -82,7 +81,7 @@ class _Page:
         yield _row("policy", self._policy())
         yield from _rows("settings", _settings(context.environ))
         for setting in self._settings.invalid:
-            self.status = CHANGES
+            self.status = exit_status.WOULD_CHANGE
             yield _row("", messages.ignored_setting(setting))
         if call is not None:
             indexes = [*map(without_secrets, call.index_urls), *(f"find-links {without_secrets(x)}" for x in call.find_links)]
@@ -94,7 +93,7 @@ class _Page:
         """Yield the lines about the pins, and about the sources that were not checked."""
         call = self._prepared.call
         if call is None:
-            self.status = REFUSED
+            self.status = exit_status.REFUSED_OR_CRASHED
             yield f"not checked: {self._unreadable()}"
             return
         found = install.pins(self._prepared)
@@ -104,7 +103,7 @@ class _Page:
             yield f"not pinned, or not for this environment: {messages.listed(names)}"
             yield f"{_INDENT}as a rule, their cached files are checked only after pip has failed"
         for unread in self._journal.unread:
-            self.status = CHANGES
+            self.status = exit_status.WOULD_CHANGE
             yield f"not checked: {unread.source}: {unread.reason}"
         if self._prepared.cache:
             yield from self._others({pin.project for pin in found.pins}, self._prepared.cache)
@@ -168,7 +167,7 @@ class _Page:
     def _entry(self, finding: Finding, prepared: PreparedCache) -> str:
         is_change, fate = _fate(finding, prepared)
         if is_change:
-            self.status = CHANGES
+            self.status = exit_status.WOULD_CHANGE
         kind = messages.KINDS[finding.entry.kind]
         where = " in pinstall's store" if finding.stored else ""
         name = finding.entry.filename if kind in finding.entry.filename else f"{kind} {finding.entry.filename}"
@@ -237,7 +236,7 @@ def _builds(prepared: PreparedCall) -> str:
 
 def _unpinned(call: Invocation, pins: Sequence[Pin]) -> list[str]:
     """Return the requirements of *call* that are not among its *pins*, by name, with the place where each is stated."""
-    from pinstall.model.pins import project_named
+    from pinstall.model.names import project_named
 
     pinned = {pin.project for pin in pins}
     places = {place for pin in pins for place in pin.places}
@@ -260,8 +259,7 @@ def _fate(finding: Finding, prepared: PreparedCache) -> tuple[bool, str]:
             return True, f"pinstall moves it to its store: {verdict.detail} ({verdict.reason})"
         case Hide() as verdict:
             why = f"{verdict.detail} ({verdict.reason})"
-            is_rebuilt = any(hidden is finding for hidden in prepared.plan.hidden)
-            return (True, f"pip builds its own: {why}") if is_rebuilt else (False, f"pip does not use it: {why}")
+            return any(hidden is finding for hidden in prepared.plan.hidden), f"pip does not use it: {why}"
         case Unreadable() as verdict:
             return True, f"pinstall hides it from pip: it could not be checked ({verdict.reason})"
         case Keep():

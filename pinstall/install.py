@@ -6,7 +6,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import environment, messages
+from pinstall import environment, exit_status, messages
 from pinstall.checks.satisfied import is_satisfied, unsatisfied
 from pinstall.interpreter import SilentPythonError
 from pinstall.invocation import invocation
@@ -32,10 +32,8 @@ if TYPE_CHECKING:
 
 # pip before 23.0 has another cache format: pinstall does not check it, and warns.
 _OLDEST_PIP = (23,)
-_USAGE_ERROR = 2
 # Another program's distribution, which has the same import package and command names as pinstall.
 _FOREIGN = "pinstall"
-_CONTRADICTED = 90
 NOT_UNDERSTOOD = UnreadSource("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
 
 
@@ -291,7 +289,7 @@ def finish(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
     unchecked, call, status = prepared.unchecked, prepared.call, outcome.status
     if unchecked and (status == 0 or unchecked not in (NOT_UNDERSTOOD, prepared.context.versionless)):
         journal.say(WARNING, messages.install_not_checked(unchecked.reason))
-    if call is not None and call.cache_dir is not None and status != _USAGE_ERROR:
+    if call is not None and call.cache_dir is not None and status != exit_status.REFUSED_OR_CRASHED:
         for unread in call.unread:
             journal.say(WARNING, messages.pins_not_checked(unread.source, unread.reason))
     if prepared.cache is not None:
@@ -328,11 +326,11 @@ def _confirm_folder(prepared: PreparedCall, call: Invocation, status: int, journ
 def _say_discrepancies(journal: Journal, status: int) -> int:
     for found in journal.discrepancies:
         journal.say(ERROR if found.contradicts else WARNING, found.line)
-    return _CONTRADICTED if any(found.contradicts for found in journal.discrepancies) else status
+    return exit_status.CONTRADICTED if any(found.contradicts for found in journal.discrepancies) else status
 
 
 def report(prepared: PreparedCall | None, status: int, journal: Journal) -> None:
     """Write the JSON report if ``PINSTALL_REPORT`` asks for one."""
     if journal.is_wanted:
         journal.pins = pins(prepared).pins if prepared else ()
-        journal.write(status, 0 if status == _CONTRADICTED else status)
+        journal.write(status, 0 if status == exit_status.CONTRADICTED else status)

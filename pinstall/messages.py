@@ -38,26 +38,30 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
         if finding.stored and isinstance(finding.verdict, Keep):
             restored.append(finding)
         else:
-            yield WARNING, _evicted(finding, would=would)
+            level = NOTE if isinstance(finding.verdict, Delete) and finding.verdict.reason == "stale-page" else WARNING
+            yield level, _evicted(finding, would=would)
     if restored:
         act = "would restore" if would else "restored"
         files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
-        yield NOTE, f"{act} {files} to pip's cache: kept in pinstall's store, and needed now; {pins}"
+        yield NOTE, f"{act} {files} to pip's cache: kept in pinstall's store, and perhaps needed now; {pins}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) for the built wheels that pip rebuilds; wheels of unknown origin share one line per detail."""
+    """Yield (level, line) for the built wheels that pip does not see; wheels of unknown origin share one line per detail.
+
+    Only pip decides, later, whether it builds its own or takes a wheel that an index offers.
+    """
     unknown: dict[str, list[str]] = {}
-    act = "would rebuild" if would else "rebuilding"
+    act = "would ignore" if would else "ignoring"
     for finding in findings:
         if not isinstance(finding.verdict, Hide):
             continue
         if finding.verdict.reason == "unproven-build":
             unknown.setdefault(finding.verdict.detail, []).append(finding.entry.filename)
         else:
-            yield WARNING, f"{act} {finding.entry.filename}: {_why(finding.verdict)}; {pinned(finding.pin)}"
+            yield WARNING, f"{act} {finding.entry.filename} in pip's cache: {_why(finding.verdict)}; {pinned(finding.pin)}"
     for detail, filenames in unknown.items():
-        yield WARNING, f"{act} {listed(filenames)} once: {detail} (unproven-build)"
+        yield WARNING, f"{act} {listed(filenames)} in pip's cache: {detail} (unproven-build)"
 
 
 def unseen(finding: Finding, why: str) -> str:
@@ -70,6 +74,9 @@ def unseen(finding: Finding, why: str) -> str:
 def _evicted(finding: Finding, *, would: bool) -> str:
     verdict, what = finding.verdict, _what(finding)
     match verdict:
+        case Delete(reason="stale-page"):
+            act = f"pip would ask again for {what}: " if would else f"pip asks again for {what}: "
+            act += _why(verdict)
         case Delete():
             place = "from pinstall's store" if finding.stored else "from pip's cache"
             act = f"{'would remove' if would else 'removed'} {what} {place}: {_why(verdict)}"
@@ -100,12 +107,10 @@ def again(doubtful: Iterable[str]) -> str:
     return f"pip runs once more without cached files that may be outdated or damaged: {listed(doubtful)}"
 
 
-def not_again(why: str, doubtful: Iterable[str]) -> str:
-    """Return the line that pip does not run again, though the cache may be to blame."""
-    return (
-        f"pip may have failed because of files in its cache ({listed(doubtful)}), but does not run again: {why}; "
-        "to rule out the cache, repeat the command with --no-cache-dir"
-    )
+def not_again(why: str, doubtful: Iterable[str], *, advise: bool = True) -> str:
+    """Return the line that pip does not run again, though the cache may be to blame; *advise* a run without it or not."""
+    advice = "; --no-cache-dir would show whether they are" if advise else ""
+    return f"pip does not run again: {why}; these cached files may be outdated or damaged: {listed(doubtful)}{advice}"
 
 
 def blamed(wrong: Iterable[tuple[str, str]]) -> str:

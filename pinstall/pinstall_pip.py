@@ -22,6 +22,7 @@ _COMPLETION = "PIP_AUTO_COMPLETE"
 
 def script() -> NoReturn:
     """Run pip, with pinstall's checks for the commands that read its cache."""
+    pip_process.end_if_interrupted()
     argv = sys.argv[1:]
     command, rest = _split(argv) if _COMPLETION not in os.environ else ("", [])
     if command:
@@ -91,6 +92,7 @@ def _be_pip(target: Target) -> NoReturn:
         _become([target.runner, "-c", pip_process.AS_SCRIPT, *arguments])
     import runpy
 
+    pip_process.raise_if_interrupted()
     sys.argv[:] = ["pip", *arguments]
     runpy.run_module("pip", run_name="__main__")
     sys.exit()

@@ -1,7 +1,8 @@
 """The program of pip's process: run pip as the script ``pip`` does, and report pip's actions to pinstall if pip fails.
 
-It runs in a fork of pinstall's process, or as text after ``-c`` in another interpreter. So it imports the standard library
-only, and uses no syntax that is newer than Python 3.7.
+It runs in a fork of pinstall's process, or as text after ``-c`` in another interpreter. Where pip starts another pip (for
+``--python``, and to install build requirements), it runs that one's script. So it imports the standard library only, and uses
+no syntax that is newer than Python 3.7.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 # Names of open descriptors: data that is read from a pipe cannot be read again.
 _STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _LOGIN_NEEDED = (401, 407)
+_RUNNER = "__pip-runner__.py"
+_NESTED = "nested"
 _PATIENCE = 60.0  # seconds that pip waits for an answer of pinstall
 _STOPPED = (
     "pinstall ended this second run before anything was installed: an index did not answer, and without its pages pip could "
@@ -45,10 +48,12 @@ class Witness:
         self.opened_files: set[str] = set()
         self.written_files: set[str] = set()
         self.silent_hosts: set[str] = set()
+        self.login_hosts: set[str] = set()
         self.lost_urls: set[str] = set()
         self.created_dist_infos: set[str] = set()
         self.moved: set[str] = set()
-        self.asked_user = self.login_needed = self.read_a_pipe = self.started_pip = self.stopped = False
+        self.asked_user = self.read_a_pipe = self.stopped = False
+        self.started_pips = 0
         self.build_seconds = 0.0
         self.since: float | None = None
         self.pid = os.getpid()
@@ -155,11 +160,11 @@ class Witness:
                 self.guard(target)
 
     def see_process(self, arguments: Any) -> None:
-        """Record that pip starts a process: a build step, or another pip, which cannot be watched."""
+        """Record that pip starts a process: a build step, or another pip, which reports for itself."""
         self.end_step()
         text = " ".join(map(str, arguments)) if isinstance(arguments, (list, tuple)) else str(arguments)
-        if "__pip-runner__" in text:
-            self.started_pip = True
+        if _RUNNER in text:
+            self.started_pips += 1
         if "_in_process.py" in text or "setup.py" in text:
             self.guard("")
             self.since = time.monotonic()
@@ -180,7 +185,8 @@ class Witness:
     def hear(self, connection: Any, status: int) -> None:
         """Record an answer. A 404 counts as one: by it, an index says that it does not have the project."""
         self.silent_hosts.discard(_host(connection.host, connection.port))
-        self.login_needed = self.login_needed or status in _LOGIN_NEEDED
+        if status in _LOGIN_NEEDED:
+            self.login_hosts.add(_host(connection.host, connection.port))
         if status < 400 or status == 404:
             self.lost_urls.discard(getattr(connection, "pinstall_url", ""))
 
@@ -192,8 +198,8 @@ class Witness:
             self.stopped = True
             raise OSError(_STOPPED)
 
-    def tell(self, descriptor: int) -> None:
-        """Write the record to *descriptor*, as JSON."""
+    def tell(self, descriptor: int, end: bytes = b"") -> None:
+        """Write the record to *descriptor*, as JSON, followed by *end*."""
         import json
 
         if os.getpid() != self.pid:
@@ -201,13 +207,12 @@ class Witness:
         self.end_step()
         found: dict[str, Any] = {
             name: sorted(getattr(self, name))
-            for name in ("opened_files", "written_files", "silent_hosts", "lost_urls", "created_dist_infos")
+            for name in ("opened_files", "written_files", "silent_hosts", "login_hosts", "lost_urls", "created_dist_infos")
         }
         found.update(
-            (name, getattr(self, name))
-            for name in ("asked_user", "login_needed", "read_a_pipe", "started_pip", "stopped", "build_seconds")
+            (name, getattr(self, name)) for name in ("asked_user", "read_a_pipe", "started_pips", "stopped", "build_seconds")
         )
-        data = json.dumps(found).encode()
+        data = json.dumps(found).encode() + end
         while data:
             data = data[os.write(descriptor, data) :]
 
@@ -232,6 +237,60 @@ def watch_builds(folder: str, runner: str) -> None:
         subprocess.Popen.__init__(process, *args, **named)
 
     subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
+
+
+def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
+    """Have each pip that this one starts run under a witness, too: *program* is the path of this file.
+
+    It reports a line to the *parent*. This process waits for it, so that the lines do not mix.
+    """
+    import json
+    import subprocess
+
+    begin: Any = subprocess.Popen.__init__
+    kept = {name: orders[name] for name in ("cache", "known_failures", "asks", "program", "sharing")}
+
+    def __init__(process: Any, args: Any, *more: Any, **named: Any) -> None:  # noqa: N807 (it replaces that of Popen)
+        with suppress(Exception):  # that pip runs unwatched
+            at = next(at for at, word in enumerate(args) if os.path.basename(word) == _RUNNER)
+            at -= 2 if args[at - 1] == "pip" else 0  # the runner that watches builds, and its mode
+            ends = {"tell": parent.tell, "answers": parent.relay()}
+            args = [*args[:at], program, _NESTED, json.dumps({**kept, **ends}), *args[at:]]
+            named["pass_fds"] = (*named.get("pass_fds", ()), *ends.values())
+        begin(process, args, *more, **named)
+
+    subprocess.Popen.__init__ = __init__  # type: ignore[assignment,method-assign]
+
+
+def _be_nested(told: str, words: list[str]) -> None:
+    """Run the script *words* of another pip as if Python had been started with it; report its use of the cache.
+
+    *told* are the orders of `watch_pips`.
+    """
+    import json
+    import types
+
+    orders, script = json.loads(told), words[0]
+    parent = _Parent(orders["answers"], orders["tell"])
+    sys.argv[:] = words
+    if hasattr(sys, "orig_argv"):
+        del sys.orig_argv[-len(words) - 3 : -len(words)]
+    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        sys.path[0] = os.path.dirname(os.path.realpath(script))
+    main_module = types.ModuleType("__main__")
+    main_module.__dict__.update(__file__=script, __cached__=None, __builtins__=sys.modules["builtins"])
+    sys.modules["__main__"] = main_module
+    with open(script, "rb") as file:
+        code = compile(file.read(), script, "exec", dont_inherit=True)
+    witness = None
+    if hasattr(sys, "addaudithook"):
+        watch_pips(parent, orders["program"], orders)
+        witness = _witness(orders, parent)
+    try:
+        exec(code, main_module.__dict__)  # noqa: S102 (that is its purpose)
+    finally:
+        if witness:
+            witness.tell(orders["tell"], b"\n")
 
 
 def _host(host: Any, port: Any) -> str:
@@ -265,10 +324,26 @@ class _Parent:
     def __init__(self, go: int, tell: int) -> None:
         import _thread
 
+        for descriptor in (go, tell):
+            os.set_inheritable(descriptor, False)
         self.go, self.tell = go, tell
         self.answered = _thread.allocate_lock()
         self.answered.acquire()
         self.patience = _PATIENCE
+        self.relayed: tuple[int, ...] = ()  # a pipe to a pip that this one has started, which asks in its place
+        _thread.start_new_thread(self.follow, ())
+
+    def relay(self) -> int:
+        """Pass answers on to another pip, until this one asks again; return the descriptor from which the other reads them."""
+        self.end_relay()
+        self.relayed = os.pipe()
+        return self.relayed[0]
+
+    def end_relay(self) -> None:
+        """Keep answers from now on: the other pip has ended."""
+        pipe, self.relayed = self.relayed, ()
+        for descriptor in pipe:
+            os.close(descriptor)
 
     def follow(self) -> None:
         """End pip as if it had been killed when pinstall is killed: then nobody has the descriptor open any more.
@@ -276,57 +351,34 @@ class _Parent:
         Otherwise pip would continue unnoticed, in a view that the next call may remove as a leftover.
         """
         while os.read(self.go, 1):
-            with suppress(RuntimeError):  # pip has stopped waiting
-                self.answered.release()
+            with suppress(RuntimeError, OSError):  # pip has stopped waiting
+                if self.relayed:
+                    os.write(self.relayed[1], b"\n")
+                else:
+                    self.answered.release()
         os._exit(137)
 
     def ask(self, folder: str) -> bool:
         """Ask about *folder*, and wait for the answer; return whether it came."""
         import json
 
+        self.end_relay()
         os.write(self.tell, json.dumps(folder).encode() + b"\n")
         return self.answered.acquire(True, self.patience)
 
 
-def main(reading: str, telling: str, *, early: bool) -> None:
+def main(reading: str, telling: str, *, early: bool, unblocks: bool = False) -> None:
     """Run pip as ordered by one line of JSON from the descriptor *reading*; if pip fails, report to the descriptor *telling*.
 
-    If *early*, import pip before that line arrives. The imports take most of pip's time, and so run on another core.
+    If *early*, import pip before that line arrives. The imports take most of pip's time, and so run on another core. If
+    *unblocks*, take interrupts from now on, which end the process quietly until pip runs.
     """
-    # Like the script "pip", import from the folder of scripts first, and not from the current folder.
-    sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
-    import _thread
-    import json
-
     try:
-        go, tell = _descriptor(reading, os.O_RDONLY), _descriptor(telling, os.O_WRONLY)
-        _collect_rarely()
-        if early:
-            _import_until(go)
-        with open(go, "rb", closefd=False) as file:
-            told = file.readline()
-        if not told.endswith(b"\n"):
-            os._exit(130)
-        orders = json.loads(told.decode())
+        if unblocks:
+            _unblock_interrupts()
+        tell, witness = _prepare(reading, telling, early=early)
     except KeyboardInterrupt:
         os._exit(130)
-
-    parent = _Parent(go, tell)
-    _thread.start_new_thread(parent.follow, ())
-    os.environ.update(orders["variables"])
-    for name in orders["secrets"]:
-        os.environ.pop(name, None)
-    sys.argv[:] = ["pip"] + orders["arguments"]
-    if orders["notes"]:
-        with suppress(Exception):  # builds run unwatched
-            watch_builds(*orders["notes"])
-    witness = None
-    if orders["cache"] and hasattr(sys, "addaudithook"):
-        witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
-        witness.start()
-        if orders["sharing"]:
-            parent.patience += orders["sharing"]
-            witness.watch_for_builds()
     try:
         _run()
     except BaseException as end:
@@ -334,6 +386,64 @@ def main(reading: str, telling: str, *, early: bool) -> None:
             witness.tell(tell)
         _leave(end)
         raise
+
+
+def _unblock_interrupts() -> None:
+    import signal
+
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness | None]:
+    """Take the orders and follow them, up to the run of pip; return the descriptor of the report, and the witness, if any."""
+    # Like the script "pip", import from the folder of scripts first, and not from the current folder.
+    sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
+    import json
+
+    go, tell = _descriptor(reading, os.O_RDONLY), _descriptor(telling, os.O_WRONLY)
+    _collect_rarely()
+    if early:
+        _import_until(go)
+    with open(go, "rb", closefd=False) as file:
+        told = file.readline()
+    if not told.endswith(b"\n"):
+        os._exit(130)
+    orders = json.loads(told.decode())
+    parent = _Parent(go, tell)
+    os.environ.update(orders["variables"])
+    for name in orders["secrets"]:
+        os.environ.pop(name, None)
+    sys.argv[:] = ["pip"] + orders["arguments"]
+    if orders["preface"] and sys.stdout is not None:
+        _print_before(orders["preface"])
+    is_watched = orders["cache"] and hasattr(sys, "addaudithook")
+    if is_watched and sys.platform != "win32":  # there, no descriptor is passed on by its number
+        watch_pips(parent, orders["program"], orders)
+    if orders["notes"]:
+        with suppress(Exception):  # builds run unwatched
+            watch_builds(*orders["notes"])
+    return tell, _witness(orders, parent) if is_watched else None
+
+
+def _print_before(text: str) -> None:
+    """Print *text* together with the first output of pip: ``head`` closes a pipe after the first piece."""
+    stream: Any = sys.stdout
+    write = stream.write
+
+    def write_both(data: str) -> int:
+        del stream.write
+        return int(write(text + data))
+
+    stream.write = write_both
+
+
+def _witness(orders: dict[str, Any], parent: _Parent) -> Witness:
+    witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
+    witness.start()
+    if orders["sharing"]:
+        parent.patience += orders["sharing"]
+        witness.watch_for_builds()
+    return witness
 
 
 def _run() -> None:
@@ -414,7 +524,7 @@ def _leave(end: BaseException) -> None:
 
 
 def _without_our_frame(failed: Any) -> Any:
-    """Return what is to be shown of a function of atexit that failed."""
+    """Return the failure of a function of atexit without the frame of this module in its traceback."""
     trace = failed.exc_traceback
     if trace is None or trace.tb_frame.f_code is not _leave.__code__:
         return failed
@@ -437,5 +547,7 @@ def _is_special() -> bool:
     )
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], early=sys.argv[3:] == ["early"])
+if __name__ == "__main__" and sys.argv[1] == _NESTED:
+    _be_nested(sys.argv[2], sys.argv[3:])
+elif __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], early=sys.argv[3] == "early", unblocks=sys.argv[4:] == ["unblock"])

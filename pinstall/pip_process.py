@@ -1,6 +1,6 @@
 """Run pip as a child process that inherits everything from pinstall, and return its exit status.
 
-Imports the standard library only.
+Imports the standard library and the exit statuses only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
+from pinstall import exit_status
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-COULD_NOT_START = 92
 _LARGEST_STATUS = 0x7FFFFFFF
 
 
@@ -48,12 +49,12 @@ class Observation(NamedTuple):
     - ``opened_files``: the paths of the cache files that pip read before it wrote them.
     - ``written_files``: the paths of the cache files that pip wrote.
     - ``silent_hosts``: the hosts (host:port) that did not answer.
+    - ``login_hosts``: the hosts that required a login.
     - ``lost_urls``: the URLs for which pip got no answer, or an error.
     - ``created_dist_infos``: the ``.dist-info`` folders that pip created.
     - ``asked_user``: pip asked the user a question.
-    - ``login_needed``: a server required a login.
     - ``read_a_pipe``: pip read a pipe or standard input by name.
-    - ``started_pip``: pip started another pip, whose actions are unknown.
+    - ``started_pip``: pip started another pip, whose actions are unknown (on Windows, and where it was killed).
     - ``stopped``: the guard ended pip before it installed anything.
     - ``build_seconds``: the seconds that build steps took.
     """
@@ -61,10 +62,10 @@ class Observation(NamedTuple):
     opened_files: frozenset[str] = frozenset()
     written_files: frozenset[str] = frozenset()
     silent_hosts: frozenset[str] = frozenset()
+    login_hosts: frozenset[str] = frozenset()
     lost_urls: frozenset[str] = frozenset()
     created_dist_infos: frozenset[str] = frozenset()
     asked_user: bool = False
-    login_needed: bool = False
     read_a_pipe: bool = False
     started_pip: bool = False
     stopped: bool = False
@@ -94,11 +95,12 @@ class Watch(NamedTuple):
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
         asks = self.check_folder is not _check_nothing and sys.platform != "win32"  # there, the report is read at the end
-        runner = os.path.join(os.path.dirname(__file__), "build_watch.py")
+        runner, program = (os.path.join(os.path.dirname(__file__), name) for name in ("build_watch.py", "pip_child.py"))
         notes = [self.notes_folder, runner] if self.notes_folder else []
-        told = {"cache": self.cache_folder, "known_failures": self.known_failures, "asks": asks, "notes": notes}
+        watched = {"cache": self.cache_folder, "known_failures": self.known_failures, "program": program}
         # Builds need not see the key that signs builds.
-        return {**told, "sharing": self.sharing, "secrets": ["PINSTALL_SHARED_STORE_KEY"] if self.sharing else []}
+        secrets = ["PINSTALL_SHARED_STORE_KEY"] if self.sharing else []
+        return {**watched, "asks": asks, "notes": notes, "sharing": self.sharing, "secrets": secrets}
 
 
 class Pip:
@@ -142,9 +144,10 @@ class Pip:
             self._say(
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
             )
-            return COULD_NOT_START
+            return exit_status.COULD_NOT_START
         watch = watch or Watch()
-        orders = {"arguments": command.argv, "variables": dict(command.variables), **watch.orders()}
+        orders = {"arguments": command.argv, "variables": dict(command.variables), "preface": command.preface}
+        orders |= watch.orders()
         with self._passing_signals_to(self._child), _listening_to(self._report_reader) as listener:
             orders_pipe = open(self._orders_writer, "wb")  # noqa: SIM115 (open until pip has ended)
             with suppress(BrokenPipeError):
@@ -163,8 +166,13 @@ class Pip:
             list(listener.questions())  # pip has ended before it could read an answer
             with suppress(BrokenPipeError):
                 orders_pipe.close()
-        self.observation = _observation(listener.data)
+        self.observation = _observation(listener.data, listener.nested)
         return 128 - status if status < 0 else status
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there is a process that becomes pip."""
+        return self._child is not None
 
     @property
     def is_alone(self) -> bool:
@@ -208,6 +216,7 @@ class _Listener:
 
     def __init__(self, report_reader: int, alarm: int) -> None:
         self.data = b""
+        self.nested: list[dict[str, Any]] = []
         self._report_reader, self._alarm, self._pause = report_reader, alarm, 1.0
 
     def wait(self, seconds: float | None = None) -> None:
@@ -227,10 +236,17 @@ class _Listener:
                 break
 
     def questions(self) -> Iterator[str]:
-        """Yield the questions that the child has asked since the last call: each is a line, before its report."""
+        """Yield the questions that the child has asked since the last call: each is a line, before its report.
+
+        Lines of pips that it started are their reports.
+        """
         while b"\n" in self.data:
             line, _, self.data = self.data.partition(b"\n")
-            yield json.loads(line)
+            told = json.loads(line)
+            if isinstance(told, dict):
+                self.nested.append(told)
+            else:
+                yield told
 
     def _read_to_the_end(self) -> None:  # pragma: no cover (Windows)
         while self._report_reader >= 0 and (chunk := os.read(self._report_reader, 1 << 16)):
@@ -258,16 +274,22 @@ def _listening_to(report_reader: int) -> Iterator[_Listener]:
             os.close(descriptor)
 
 
-def _observation(data: bytes) -> Observation | None:
-    """Parse the child's report; None if it sent none."""
+def _observation(data: bytes, nested: Sequence[Mapping[str, Any]]) -> Observation | None:
+    """Parse the child's report, and add the *nested* ones, of pips that it started; None if it sent none."""
     try:
         found = json.loads(data)
     except ValueError:
         return None
     if not isinstance(found, dict):
         return None
-    fields: dict[str, Any] = {name: frozenset(value) if isinstance(value, list) else value for name, value in found.items()}
-    return Observation(**fields)
+    fields: dict[str, Any] = {}
+    for name, value in found.items():
+        values = [value, *(report[name] for report in nested)]
+        if isinstance(value, list):
+            fields[name] = frozenset().union(*values)
+        else:
+            fields[name] = any(values) if isinstance(value, bool) else sum(values)
+    return Observation(started_pip=fields.pop("started_pips", 0) > len(nested), **fields)
 
 
 class _Child(Protocol):
@@ -312,6 +334,7 @@ def _be_pip(orders_reader: int, report_writer: int) -> NoReturn:
     sys.argv[:] = ["-c"]
     # pinstall silences unraisable errors (see `cli.main`); those of pip must be shown.
     sys.excepthook, sys.unraisablehook = partial(_show_from, pip_child.__file__), sys.__unraisablehook__
+    raise_if_interrupted()
     pip_child.main(str(orders_reader), str(report_writer), early=True)
     sys.exit()
 
@@ -330,15 +353,38 @@ def _can_fork(runner: str) -> bool:
     return sys.platform == "linux" and runner == sys.executable and threading.active_count() == 1
 
 
+def end_if_interrupted() -> None:
+    """End this process quietly by Ctrl-C from now on, until `raise_if_interrupted`: nothing has begun yet."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def raise_if_interrupted() -> None:
+    """Have Ctrl-C raise `KeyboardInterrupt` again, if `end_if_interrupted` has changed that."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(_number: int, _frame: Any) -> NoReturn:
+    os._exit(exit_status.INTERRUPTED)
+
+
 def _spawned(runner: str, orders_reader: int, report_writer: int, *, early: bool) -> subprocess.Popen[bytes]:
     """Start `pip_child` in the interpreter *runner*."""
     for descriptor in (orders_reader, report_writer):
         os.set_inheritable(descriptor, True)
     options = _interpreter_options() if runner == sys.executable else []
     ends = [str(_as_inherited(descriptor)) for descriptor in (orders_reader, report_writer)]
-    command = [runner, *options, "-c", _program(), *ends, *(["early"] if early else [])]
+    command = [runner, *options, "-c", _program(), *ends, "early" if early else "late"]
     # pip needs the descriptors that pinstall inherited (``-r /dev/fd/63``). Those that pinstall opened are not inheritable.
-    return subprocess.Popen(command, close_fds=False)
+    if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover (Windows)
+        return subprocess.Popen(command, close_fds=False)
+    # An interrupt waits until the child can end quietly: Python's start would end with a traceback.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        return subprocess.Popen([*command, *(["unblock"] if signal.SIGINT not in before else [])], close_fds=False)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _program() -> str:
@@ -402,6 +448,7 @@ class PipCommand(NamedTuple):
     """A command line of pip: its ``options``, its ``command`` and the ``arguments`` of that.
 
     ``variables`` are set for pip, and reach the pips that it starts, too. ``pip_version`` is empty if it is unknown.
+    pip's process prints the ``preface`` before pip's own output.
     """
 
     arguments: list[str]
@@ -409,6 +456,7 @@ class PipCommand(NamedTuple):
     variables: Mapping[str, str] = {}
     command: str = "install"
     options: tuple[str, ...] = ()
+    preface: str = ""
 
     @property
     def argv(self) -> list[str]:

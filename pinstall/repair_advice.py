@@ -22,7 +22,7 @@ def command(error: Exception) -> str:
     if not wrong and isinstance(error, ImportError):
         wrong = needed  # all versions are right, but a file of some package is missing
     argv = [sys.executable, "-m", "pip", "install", "--force-reinstall", "--no-cache-dir", *wrong]
-    return _quoted(argv) if wrong else ""
+    return quoted(argv) if wrong else ""
 
 
 def _needed(requirement: str) -> str:
@@ -31,7 +31,8 @@ def _needed(requirement: str) -> str:
     return text.strip() if not marker or f"sys_platform == {sys.platform!r}" in marker.replace('"', "'") else ""
 
 
-def _quoted(argv: list[str]) -> str:
+def quoted(argv: list[str]) -> str:
+    """Return *argv* as one types it into the shell of this system."""
     if os.name == "nt":
         from subprocess import list2cmdline
 

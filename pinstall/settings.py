@@ -1,4 +1,4 @@
-"""The settings of pinstall: every ``PINSTALL_*`` variable, its default, and what is wrong with its value.
+"""The settings of pinstall: every ``PINSTALL_*`` variable, its default, and the faults of its value.
 
 No other module reads one of them. Imports the standard library only, because `cli` needs the policy in any case.
 """
@@ -133,6 +133,12 @@ def _shared_store(found: Mapping[str, str]) -> SharedStoreSettings | None:
         key_file=found["PINSTALL_SHARED_STORE_KEY_FILE"],
         timeout=_DEFAULT_SHARED_SECONDS if seconds is None else seconds,
     )
+
+
+def store_size_text(environ: Mapping[str, str]) -> str:
+    """Return the limit of the store as the user has written it, or the default."""
+    text = environ.get("PINSTALL_STORE_SIZE", "")
+    return DEFAULTS["PINSTALL_STORE_SIZE"] if _size(text) is None else text
 
 
 def are_set(environ: Mapping[str, str]) -> list[str]:

@@ -122,7 +122,7 @@ def test_a_wheel_of_plain_pip_is_rebuilt_once_if_flags_are_set(lab: Lab, index: 
     content, done = _pinstall(lab, **FLAGS_ONE)
     assert content == "one"
     assert [line.partition(";")[0] for line in done.said] == [
-        f"rebuilding {lab.wheels()[0].name}: it was built with different CFLAGS (other-build)"
+        f"ignoring {lab.wheels()[0].name} in pip's cache: it was built with different CFLAGS (other-build)"
     ], "it may have been built with any flags"
     assert _pinstall(lab, **FLAGS_ONE)[0] == "one"
     assert _pinstall(lab)[0] == "plain"
@@ -309,7 +309,7 @@ def test_a_hash_pin_accepts_only_a_recorded_build(lab: Lab, index: Index, hashes
     lab.pip(lab.environment(), "demo==1.0")
     content, done = _pinstall(lab, "-r", "r.txt")
     assert content == "plain"
-    assert done.said == [f"rebuilding {lab.wheels()[0].name} once: {_UNPROVEN}"]
+    assert done.said == [f"ignoring {lab.wheels()[0].name} in pip's cache: {_UNPROVEN}"]
     content, done = _pinstall(lab, "-r", "r.txt")
     assert (content, done.said) == ("plain", [])
     assert _builds(lab) == (3 if hashes == ("md5",) else 2), "pip does not know that the source has the pinned hash"
@@ -330,7 +330,7 @@ def test_unproven_builds_share_one_message(lab: Lab) -> None:
     (lab.root / "r.txt").write_text("".join(lines))
     done = lab.pinstall(lab.environment(), "-i", index.url, "-r", "r.txt")
     names = ", ".join(f"demo{number}-1.0-py3-none-any.whl" for number in range(4))
-    assert done.said == [f"rebuilding {names} and 2 more once: {_UNPROVEN}"]
+    assert done.said == [f"ignoring {names} and 2 more in pip's cache: {_UNPROVEN}"]
 
 
 def _sources(lab: Lab, index: Index, content: str) -> dict[str, str]:
@@ -433,8 +433,9 @@ def test_a_missing_library_causes_a_rebuild(lab: Lab, first: str) -> None:
     assert (content, done.said) == ("plain", [])
 
 
-def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab) -> None:
-    """Nobody has pinned it: pip asks when it finds the wheel."""
+@pytest.mark.parametrize("served", [False, True])
+def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab, *, served: bool) -> None:
+    """Nobody has pinned it: pip, or the pip that pip starts for --python, asks when it finds the wheel."""
     index = lab.index()
     lab.environ.update(PIP_INDEX_URL=index.url, build_log=str(lab.root / "built"))
     wheel(index.root, "app", "1.0", requires=["demo"])
@@ -446,7 +447,8 @@ def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab) -> None:
     assert _builds(lab) == 1
     _library(lab, "libanswer.so.2")
     environment = lab.environment()
-    done = lab.pinstall(environment, "app==1.0", **variables)
+    way = ["--python", environment.python] if served else []
+    done = lab.pinstall(lab.environment() if served else environment, *way, "app==1.0", **variables)
     assert (done.status, environment.installed("demo")) == (0, "1.0 plain"), "it imports"
     assert ["missing-library" in line for line in done.said] == [True], done
     assert lab.pinstall(lab.environment(), "app==1.0", **variables).said == []
@@ -500,7 +502,7 @@ def test_a_dry_run_and_the_report_policy_only_announce_a_rebuild(lab: Lab, index
     before = sorted(path for path in lab.cache.rglob("*") if path.is_file())
     environment = lab.environment()
     done = lab.pinstall(environment, "demo==1.0", *words, **FLAGS_ONE, PINSTALL_POLICY="evict" if words else "report")
-    assert [line.partition(": ")[0] for line in done.said] == [f"would rebuild {lab.wheels()[0].name}"]
+    assert [line.partition(": ")[0] for line in done.said] == [f"would ignore {lab.wheels()[0].name} in pip's cache"]
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before
 
 
@@ -603,7 +605,7 @@ def test_a_damaged_record_is_not_taken_for_a_missing_one(lab: Lab, index: Index,
     content, done = _pinstall(lab)
     assert (content, _builds(lab)) == ("plain", 2)
     assert [line.partition(";")[0] for line in done.said] == [
-        f"rebuilding {lab.wheels()[0].name}: {_NOBODY_KNOWS} (other-build)"
+        f"ignoring {lab.wheels()[0].name} in pip's cache: {_NOBODY_KNOWS} (other-build)"
     ]
     content, done = _pinstall(lab)
     assert (content, _builds(lab), done.said) == ("plain", 2, [])

@@ -510,6 +510,27 @@ def test_a_build_is_listed_once_and_marked_if_only_the_store_has_it(fresh: Lab) 
     assert mark.endswith("  only in store  demo-1.0-py3-none-any.whl")
 
 
+def test_restore_says_what_stays_and_list_what_is_in_both(fresh: Lab) -> None:
+    """pip's cache has a place for one build of a wheel, and for one file of a URL."""
+    lab, environment = fresh, fresh.environment()
+    _index(lab)
+    lab.pinstall(environment, "built==1.0")
+    lab.pinstall(lab.environment(), "built==1.0", "-C", "shape=other")
+    lab.pip(lab.environment(), "demo==1.0")
+    lab.pinstall(environment, "demo==2.0")
+    stored = lab.cache_tool(environment, "list", "demo==1.0").out
+    lab.time_passes()
+    lab.pip(lab.environment(), "--force-reinstall", "demo==1.0")
+    assert [text.count("only in store") for text in (stored, lab.cache_tool(environment, "list", "demo==1.0").out)] == [1, 0]
+    done = lab.cache_tool(environment, "restore")
+    assert done.status == 0
+    why = "pip's cache has another build of this wheel, and has a place for one only"
+    assert done.out.splitlines() == [
+        f"stays in pinstall's store: built-1.0-py3-none-any.whl: {why}",
+        "Entries restored: 0 (0 bytes)",
+    ]
+
+
 def test_stats_count_what_happened(fresh: Lab) -> None:
     lab, _ = fresh, _index(fresh)
     environment = lab.environment()
@@ -558,8 +579,10 @@ def test_the_counters_are_added_up_when_they_are_many(tmp_path: Path) -> None:
 
 
 def test_the_doctor(lab: Lab, environment: Environment) -> None:
+    before = sorted(lab.cache.rglob("*"))
     done = lab.cache_tool(environment, "doctor", PATH=f"{environment.folder}/bin:/usr/bin:/bin")
     assert (done.status, done.err) == (0, ""), done
+    assert sorted(lab.cache.rglob("*")) == before
     assert f"ok  command: {environment.pinstall}\n" in done.out
     assert [line for line in done.out.splitlines()[:-2] if not line.startswith("ok  ")] == []
     assert done.out.endswith("\nAll is well.\n")
@@ -605,6 +628,16 @@ def test_the_doctor_of_a_cache_that_is_missing_or_cannot_be_written(lab: Lab, en
     done = lab.on_read_only_cache(f"{environment.folder}/bin/pinstall-cache doctor")
     assert done.status == 1
     assert "no  writing: not possible (Read-only file system)" in done.out
+
+
+@pytest.mark.parametrize("words", ["doctor", "prune", "purge", "verify --fix", "restore"])
+def test_nothing_is_left_in_a_folder_that_is_no_cache(lab: Lab, environment: Environment, words: str) -> None:
+    folder = lab.cache.parent / "documents"
+    folder.mkdir(exist_ok=True)
+    (folder / "letter.txt").touch()
+    done = lab.cache_tool(environment, *words.split(), f"--cache-dir={folder}")
+    assert ("does not look like pip's cache" in done.out) == (words == "doctor") == (done.status == 1)
+    assert [*folder.iterdir()] == [folder / "letter.txt"]
 
 
 _DUMP = """
@@ -680,7 +713,7 @@ def test_restore_puts_back_what_was_set_aside_but_nothing_that_is_damaged(fresh:
     environment = lab.environment()
     lab.pinstall(environment, "demo==1.0", "built==1.0")
     lab.time_passes()
-    assert lab.cache_tool(environment, "restore", "zope-part").out == "Files restored: 0 (0 bytes)\n"
+    assert lab.cache_tool(environment, "restore", "zope-part").out == "Entries restored: 0 (0 bytes)\n"
     (damaged,) = (p for p in (lab.cache / "pinstall" / "store").rglob("*.body") if p.read_bytes()[:2] == b"PK")
     flip(damaged)
     done = lab.cache_tool(environment, "restore")
@@ -766,18 +799,38 @@ def test_prune_removes_unusable_files_that_are_older_than_a_day(lab: Lab, index:
     assert _entries(lab, environment) == [entry for entry in before if not entry["filename"].startswith("zope_part")]
 
 
-def test_prune_dry_run_removes_nothing(lab: Lab, index: Index, environment: Environment) -> None:
+def test_prune_dry_run_lists_what_prune_removes(lab: Lab, index: Index, environment: Environment) -> None:
+    lab.pinstall(environment, "built==1.0", "demo==1.0")  # keeps a build in the store
     body = _body(lab, index, "demo-1.0-py3-none-any.whl")
     body.with_suffix("").unlink()
     os.utime(body, (0, 0))
+    own = lab.cache / "pinstall"
+    for path in (own / "calls" / f"{2**22}-01234567", own / "unfinished" / "0123", own / "views" / "1-01234567" / "http"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (lab.cache / "http-v2" / "0" / "0").mkdir(parents=True, exist_ok=True)
     before = sorted(lab.cache.rglob("*"))
-    done = lab.cache_tool(environment, "prune", "--dry-run", "--older-than=0h")
-    assert (done.status, done.err) == (0, "")
-    assert f"would remove: {body} (its headers are missing)\n" in done.out
-    assert "would remove: demo-2.0-py3-none-any.whl (last used " in done.out
+    files = [path for path in before if path.is_file()]
+    words = ("prune", "--older-than=0h")
+    foreseen = lab.cache_tool(environment, *words, "--dry-run")
+    assert (foreseen.status, foreseen.err) == (0, "")
     assert sorted(lab.cache.rglob("*")) == before
-    assert "Files removed: " in lab.cache_tool(environment, "prune", "--older-than=0h").out
+    listed = [line for line in foreseen.out.splitlines() if line.startswith("would remove: ")]
+    assert len({*listed}) == len(listed)
+    assert f"would remove: {body} (its headers are missing)" in listed
+    assert f"would remove: {own / 'unfinished' / '0123'} (left by a killed pinstall)" in listed
+    assert any(re.match("would remove: demo-2.0-py3-none-any.whl .last used .* ago.: /", line) for line in listed)
+    done = lab.cache_tool(environment, *words)
+    assert done.out.splitlines() == [
+        line.replace("that would be removed", "removed") for line in foreseen.out.splitlines() if line not in listed
+    ]
+    assert f"Files removed: {len([path for path in files if not path.exists()])} (" in done.out
     assert lab.bodies() == []
+    again = [lab.cache_tool(environment, *words, *more).out for more in (["--dry-run"], [])]
+    assert again == [
+        "Files that would be removed: 0 (0 bytes)\nDirectories that would be removed: 0\n",
+        "Files removed: 0 (0 bytes)\nDirectories removed: 0\n",
+    ]
 
 
 def test_prune_removes_entries_that_were_not_used_for_the_given_time(lab: Lab, index: Index, environment: Environment) -> None:

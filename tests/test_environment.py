@@ -97,6 +97,11 @@ def test_a_standalone_tool_without_an_active_environment_stops(lab: Lab, index: 
     assert not _has(ours.folder)
     done = lab.cache_tool(ours, "dir")
     assert (done.status, done.out, done.err) == (0, f"{lab.cache}\n", ""), "it needs none"
+    done = lab.cache_tool(ours, "doctor")
+    assert "no  environment: there is no environment to install into: " in done.out
+    assert "      what to do: activate an environment, or name one with --python\n" in done.out
+    assert f"ok  pip: 26.3, run by {ours.python}; its cache is examined\n" in done.out
+    assert done.status == 1
 
 
 @pytest.mark.parametrize("with_pip", [True, False])
@@ -117,6 +122,7 @@ def test_version_and_help_need_no_environment(lab: Lab, word: str) -> None:
     _make_standalone(ours, "pipx_metadata.json")
     done = lab.pinstall(ours, word)
     assert (done.status, done.out.startswith("pinstall"), done.err) == (0, True, "")
+    assert ("pip install [options]" in done.out) == (word == "--help"), "pip's help is that of the pip beside pinstall"
 
 
 @pytest.mark.parametrize("code", ["#!/bin/false\n", "#!/no/such/python\n"])

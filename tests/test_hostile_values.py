@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +164,13 @@ _PACKED = st.recursive(
 _HEAD = st.dictionaries(
     st.sampled_from(["date", "Date", "expires", "cache-control", "location"]), st.sampled_from(_DATES) | _PACKED, max_size=5
 )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no FIFOs in folders")
+def test_a_head_that_is_a_fifo_is_not_opened(tmp_path: Path) -> None:
+    """Opening it would wait for a writer."""
+    os.mkfifo(tmp_path / "head")
+    assert http_entries.read_head(str(tmp_path / "head")) is None
 
 
 @given(headers=_HEAD | _PACKED, status=_PACKED | st.sampled_from([200, 301]), body=_PACKED, tail=st.binary(max_size=30))

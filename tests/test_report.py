@@ -109,7 +109,7 @@ def test_a_half_installed_distribution(lab: Lab) -> None:
 
 def test_the_cause_of_a_failure(lab: Lab) -> None:
     index = lab.index()
-    wheel(index.root, "demo", "2.0")
+    wheel(index.root, "demo", "1.0", tag="cp39-cp39-win_amd64")
     report, done = _report(lab, "-i", index.url, "demo==1.0")
     assert done.status == 1
     assert (report["healed"], report["tries"]) == (None, 1), "the page is new"

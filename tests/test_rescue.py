@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -77,8 +78,35 @@ def _body_of(lab: Lab, index: Index, project: str, pip: str) -> Path:
     return found
 
 
-@pytest.mark.parametrize("which", ["more", "demo"])
-def test_a_half_installed_distribution_is_installed_again(lab: Lab, index: Index, which: str) -> None:
+def test_no_page_of_pips_own_check_for_a_newer_pip_causes_a_second_run(lab: Lab, index: Index) -> None:
+    wheel(index.root, "pip", "99.0")
+    environment = lab.environment()
+    lab.environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "0"
+    lab.pip(environment, "demo")
+    assert list(lab.cache.glob("selfcheck/*"))
+    for _ in range(2):
+        assert _runs(lab.pinstall(lab.environment(), "nosuch")) == 1
+        for path in lab.cache.glob("selfcheck/*"):
+            path.unlink()  # then pip reads its page again
+
+
+@pytest.mark.parametrize("pip", VERSIONS)
+def test_a_pip_that_serves_another_python_is_watched(lab: Lab, index: Index, pip: str) -> None:
+    """It starts another pip there, as pinstall does for an environment that has none (uv venv)."""
+    lab.pip(lab.environment(pip), "demo")
+    flip(_body_of(lab, index, "more", pip))
+    server, environment = lab.environment(pip), lab.environment(pip)
+    done = lab.pinstall(server, "--python", environment.python, "demo")
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _blamed(done) == "more-1.0-py3-none-any.whl (it differs from the file on the server)"
+    assert server.installed("more") == ""
+    index.forget()
+    assert lab.pinstall(server, "--python", lab.environment(pip).python, "demo").said == []
+    assert index.fetched == []
+
+
+@pytest.mark.parametrize(("which", "served"), [("more", False), ("demo", False), ("demo", True)])
+def test_a_half_installed_distribution_is_installed_again(lab: Lab, index: Index, which: str, *, served: bool) -> None:
     """pip hits a bad CRC in the middle of an install: neither a retry nor --force-reinstall repairs that."""
     index.hashes = ()
     lab.pip(lab.environment(), "demo")
@@ -87,7 +115,8 @@ def test_a_half_installed_distribution_is_installed_again(lab: Lab, index: Index
     data[data.index(b"more_padding.bin") + 1000] ^= 1  # in the content, which is stored as it is
     body.write_bytes(data)
     environment = lab.environment()
-    done = lab.pinstall(environment, which, "demo")
+    way = ["--python", environment.python] if served else []
+    done = lab.pinstall(lab.environment() if served else environment, *way, which, "demo")
     for project in ("demo", "part", "more"):
         assert environment.installed(project) == "1.0 1.0", done
     (info,) = environment.folder.glob("lib/python*/site-packages/more-1.0.dist-info")
@@ -411,10 +440,10 @@ def _not_again(done: Result) -> str:
     """Return the reason why pip does not run again."""
     assert done.status in (1, 2), done
     assert _runs(done) == 1
-    (line,) = [line for line in done.said if line.startswith("pip may have failed because of ")]
-    return line.partition("), but does not run again: ")[2].removesuffix(
-        "; to rule out the cache, repeat the command with --no-cache-dir"
-    )
+    (line,) = [line for line in done.said if line.startswith("pip does not run again: ")]
+    why, _, files = line.removeprefix("pip does not run again: ").partition("; these cached files may be outdated or damaged: ")
+    assert files
+    return why
 
 
 @pytest.mark.parametrize(
@@ -524,7 +553,39 @@ def test_a_host_that_does_not_answer(lab: Lab, index: Index) -> None:
     assert _not_again(done) == f"{url.split('/')[2]} did not answer"
 
 
-def test_the_second_run_takes_no_namesake_from_another_index(lab: Lab, index: Index) -> None:
+@pytest.mark.parametrize("trouble", ["login", "silence"])
+@pytest.mark.parametrize(("way", "word"), [("redirect", "part"), ("page", "more==1.0"), ("page", "part")])
+def test_an_outdated_redirect_or_page_leads_to_a_host_that_does_not_serve(
+    lab: Lab, index: Index, trouble: str, way: str, word: str
+) -> None:
+    """A file was on another host for a while, and the index knows that it is back."""
+    there, name = lab.index("there"), "more-1.0-py3-none-any.whl"
+    shutil.copy(index.root / name, there.root)
+    base, respond = index.base, index.respond
+    moved = (301, b"", {"Location": f"{there.base}/files/{name}", "Cache-Control": "max-age=31536000"})
+    if way == "page":
+        index.base = there.base
+        shutil.copy(index.root / "part-1.0-py3-none-any.whl", there.root)
+    else:
+        index.respond = lambda path, accept: moved if path.endswith(name) else respond(path, accept)  # type: ignore[method-assign]
+    lab.pip(lab.environment(), word)
+    for body in lab.bodies():
+        if body.read_bytes()[:2] == b"PK":
+            body.unlink()
+    index.base = base
+    index.respond = respond  # type: ignore[method-assign]
+    there.user = "somebody:secret"
+    if trouble == "silence":
+        there.server.shutdown()
+        there.server.server_close()
+    environment = lab.environment()
+    done = lab.pinstall(environment, "--retries", "0", word)
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _runs(done) == 2
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_the_second_run_takes_no_namesake_from_another_index(lab: Lab, index: Index, *, served: bool) -> None:
     """The first index does not answer the second run, which would then take the namesake: dependency confusion."""
     wheel(index.root, "part", "1.0", requires=["more"])
     public = lab.index("public")
@@ -541,8 +602,11 @@ def test_the_second_run_takes_no_namesake_from_another_index(lab: Lab, index: In
 
     index.respond = respond_no_more  # type: ignore[method-assign]
     environment = lab.environment()
-    done = lab.pinstall(environment, "demo==1.0", "--extra-index-url", public.url, "--retries", "0")
+    way = ["--python", environment.python] if served else []
+    words = [*way, "demo==1.0", "--extra-index-url", public.url, "--retries", "0"]
+    done = lab.pinstall(lab.environment() if served else environment, *words)
     assert environment.installed("more") == "", done
+    assert _runs(done) == 2
     assert done.status == 1
     assert environment.installed("demo") == "", "nothing was installed"
     assert asked

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.lab import VERSIONS
-from tests.packages import sdist
+from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,3 +77,34 @@ def test_a_build_from_a_signed_url_serves_for_other_signatures_if_its_hash_is_pi
         assert (done.status, environment.installed("demo")) == (0, "1.0 good")
         assert ("Building wheel" in done.out) == built, (day, done)
         assert f"{_SECRET}{day}" in str(_origin(environment))
+
+
+def test_prune_removes_older_copies_of_a_file_from_signed_urls(lab: Lab) -> None:
+    """The download is behind a redirect whose target has another query each time; the sdist is built once for each query."""
+    index, environment = lab.index(), lab.environment()
+    made, built = wheel(index.root, "ready", "1.0"), sdist(index.root, "demo", "1.0")
+    for day in "123":
+        index.redirects[f"/files/{made.name}"] = (302, f"/files/signed/{made.name}?X-Amz-Signature={day}")
+        lab.pip(
+            lab.environment(), "-i", index.url, "ready==1.0", f"demo @ {index.base}/files/{built.name}?X-Amz-Signature={day}"
+        )
+    other = wheel(index.root, "other", "1.0")
+    for mirror in ("", "mirror/"):
+        lab.pip(lab.environment(), f"other @ {index.base}/files/{mirror}{other.name}")
+
+    def copies() -> dict[str, int]:
+        bodies = Counter(body.read_bytes() for body in lab.bodies())
+        return {path.name: bodies[path.read_bytes()] for path in (made, built, other)} | {"builds": len(lab.wheels())}
+
+    before = {made.name: 3, built.name: 3, other.name: 2, "builds": 3}
+    assert copies() == before
+    assert (lab.cache_tool(environment, "prune").status, copies()) == (0, before), "somebody may be using them"
+    for number, path in enumerate(path for path in lab.cache.rglob("*") if path.is_file()):
+        os.utime(path, (path.stat().st_mtime - 200_000 - number,) * 2)
+    (used,) = (path for path in lab.wheels() if path == max(lab.wheels(), key=lambda wheel: wheel.stat().st_mtime))
+    done = lab.cache_tool(environment, "prune", "--dry-run")
+    assert "older copies of a file that came from several URLs: 7 (" in done.out
+    assert (lab.cache_tool(environment, "prune").status, copies()) == (0, dict.fromkeys(before, 1))
+    assert lab.wheels() == [used]
+    done = lab.pinstall(lab.environment(), "-i", index.url, "ready==1.0")
+    assert (done.status, done.said) == (0, [])

@@ -100,6 +100,9 @@ def test_a_build_is_fetched_by_another_machine_and_another_flag_is_built(lab: La
     for pip in VERSIONS[:-1]:
         machine = Machine(lab, pip, PINSTALL_SHARED_STORE_MODE="read")
         assert machine.install(environment=environment_with_extra(lab, pip))[:2] == ("no", "fetched"), pip
+    served, machine = lab.environment(), Machine(lab, "serving")
+    done = lab.pinstall(environment_with_extra(lab), "--python", served.python, "demo==1.0", **machine.variables)
+    assert ("pinstall: fetched " in done.err, served.installed("demo")) == (True, "1.0 no"), done
     fetched = f"fetched demo-1.0-py3-none-any.whl from the shared store {bucket}: another machine has built the same"
     assert two.install() == ("no", "fetched", [fetched])
     assert two.install()[:2] == ("no", "")
@@ -155,6 +158,7 @@ def test_a_reader_with_a_key_takes_what_is_signed_with_it(lab: Lab, folder: Path
     why = "its record is not signed with the key of this machine"
     content, way, said = signed.install()
     assert (content, way, said[0].partition(": ")[2]) == ("no", "built", why)
+    assert len(list(folder.rglob("*.json"))) == 2
     assert Machine(lab, "same", PINSTALL_SHARED_STORE_KEY=_KEY).install()[1] == "fetched"
     assert Machine(lab, "other", PINSTALL_SHARED_STORE_KEY=_OTHER_KEY, PINSTALL_SHARED_STORE_MODE="").install()[1] == "built"
     for variables in ({"PINSTALL_SHARED_STORE_KEY": "short"}, {"PINSTALL_SHARED_STORE_KEY_FILE": "/nowhere"}):
@@ -203,7 +207,7 @@ def _fill(folder: Path, lab: Lab) -> int:
     (folder / "hostile" / "wrong.whl").write_bytes(right[:-1] + b"\2")
     (record,) = (path for path in folder.rglob("*.json") if path.parent == good.parent)
     stem = record.name.partition("-")[0]
-    shape = record.stem.rpartition("-")[2]
+    shape = record.stem.partition("-")[2].partition("-")[2]
     hostile = sorted((folder / "hostile").glob("*.json"))
     for path in hostile:
         digest = json.loads(json.loads(path.read_text())["record"])["record"]["wheel"]
@@ -260,7 +264,7 @@ def _endless(method: str, path: str) -> Answer | None:
     """Answer with a page of a listing that never ends, of builds that nobody has."""
     if method != "GET":
         return None
-    names = (f"{path.count('x')}{number:08}-{number:016x}-{number:016x}.json" for number in range(1000))
+    names = (f"{path.count('x')}{number:08}-{number:016x}-{number:016x}-{number:08x}.json" for number in range(1000))
     return Answer(200, _LISTING.format(time.monotonic_ns(), "".join(map(_OBJECT.format, names))).encode())
 
 
@@ -466,7 +470,9 @@ def test_the_settings() -> None:
 
 
 def test_objects_that_are_not_ours_are_left_alone() -> None:
-    names = [f"builds-1/aa/bb/{'a' * 56}/any00000-{'1' * 16}-{'2' * 16}{end}" for end in (".json", ".whl", ".txt", "")]
+    names = [
+        f"builds-1/aa/bb/{'a' * 56}/any00000-{'1' * 16}-{'2' * 16}-{'0' * 8}{end}" for end in (".json", ".whl", ".txt", "")
+    ]
     objects = [RemoteObject(path, 1, 0.0) for path in (*names, "README", "builds-1/x.json", "../" + names[0])]
     (build,) = layout.paired(objects).values()
     assert (build.name, build.record, build.wheel) == (names[3], objects[0], objects[1])

@@ -211,7 +211,7 @@ def test_windows_commands_and_paths_keep_their_backslashes(monkeypatch: pytest.M
     with monkeypatch.context() as patched:
         patched.setattr(os, "name", "nt")
         words = build_record._words('"C:\\Program Files\\LLVM\\bin\\clang-cl.exe" /O2')
-        advice = repair_advice._quoted(["C:\\Program Files\\python.exe", "-m", "pip"])
+        advice = repair_advice.quoted(["C:\\Program Files\\python.exe", "-m", "pip"])
         shared = links.to_path("file://server/share/demo-1.0.zip")
         patched.setattr(os, "path", ntpath)
         patched.setattr(os, "getcwd", lambda: "C:\\project")

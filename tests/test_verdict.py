@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
+from pinstall.model.decision import Evidence, decide
 from pinstall.model.digest import Digest
 from pinstall.model.links import ParsedFilename, parsed
 from pinstall.model.pins import Pin
-from pinstall.model.verdict import Delete, Evidence, Hide, Keep, SetAside, Unreadable, decide
+from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 from pinstall.pip_cache import locator
 from pinstall.pip_cache.entries import BuiltWheel, Entry, HttpEntry
 

@@ -16,7 +16,7 @@ from pinstall.checks import dependencies
 from pinstall.checks.dependencies import Want
 from pinstall.messages import listed, pinned
 from pinstall.model import links
-from pinstall.model.pins import project_named
+from pinstall.model.names import project_named
 from pinstall.pip_cache.locator import will_do
 from pinstall.storage.disk_space import is_full
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.locator import Cache, ProjectFiles
 
-_VERSIONS_SHOWN = 3
 _OTHER_TAGS = "for other Python versions or platforms"
 _OTHER_HASH = "its hash on the index is not one of the pinned hashes"
 
@@ -109,7 +108,7 @@ def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:
         return ""
     located = cache.locate(pin)
     if not cache.locate(pin._replace(hashes=())).listed:
-        return _unlisted(pin, located)
+        return ""  # pip itself lists the versions that there are
     files = sorted(_files(pin, located), key=lambda file: _rank(cache, pin, file))
     if not files:  # for folders, only installable files are known
         return f"all wheels of this version are {_OTHER_TAGS}"
@@ -129,17 +128,6 @@ def _are_pages_current(cache: Cache, pin: Pin, received: Collection[str]) -> boo
         and not any(page.fault or page.unreadable for page in located.pages)
         and len(sent) == len(located.pages)
     )
-
-
-def _unlisted(pin: Pin, located: ProjectFiles) -> str:
-    offers = (*(offer for page in located.pages for offer in page.offers), *located.others)
-    labels = (links.parse_filename(offer.filename, pin.project) for offer in offers)
-    versions = sorted({label.version for label in labels if label}, reverse=True)
-    if not versions:
-        return "no index or --find-links folder lists any wheel or sdist of this project"
-    older = f" and {more} older" if (more := len(versions) - _VERSIONS_SHOWN) > 0 else ""
-    newest = ", ".join(map(str, versions[:_VERSIONS_SHOWN]))
-    return f"no index or --find-links folder lists a wheel or sdist of this version, only of {newest}{older}"
 
 
 def _rank(cache: Cache, pin: Pin, file: _Listed) -> tuple[bool, bool, bool]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from pinstall import messages
 from pinstall.aftermath import other_versions, record_builds
-from pinstall.aftermath.outcome import CRASHED, FAILED, under_lock
+from pinstall.aftermath.outcome import under_lock
 from pinstall.aftermath.record_builds import Built
 from pinstall.checks.satisfied import is_installed
+from pinstall.exit_status import FAILED, REFUSED_OR_CRASHED
 from pinstall.messages import NOTE, WARNING
 from pinstall.model import links
-from pinstall.model.names import normalized
-from pinstall.model.pins import project_named
+from pinstall.model.names import normalized, project_named
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 from pinstall.pip_cache import keys
 from pinstall.storage import build_notes, cleanup, lock, other_pips
@@ -61,7 +61,7 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     elif rescue is not None:
         for wrong in under_lock(prepared, rescue.clean, journal, waits=False):
             journal.say(NOTE, messages.refused(wrong.name, wrong.reason))
-    if status in (FAILED, CRASHED):
+    if status in (FAILED, REFUSED_OR_CRASHED):
         _explain(prepared, rescue, status, journal)
     if prepared.shared is not None and built:
         from pinstall.shared_store import writing

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """The report that the first run of pip wrote to *path*; empty if *path* is None or has no readable report."""
+    """The report that the first run of pip wrote to *path*; empty without a *path* or a readable report."""
 
     def __init__(self, path: str | None) -> None:
         """Read the report before the second run overwrites it."""

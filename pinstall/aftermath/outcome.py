@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_process import PipCommand
 
-FAILED = 1
-CRASHED = 2  # or a usage error: pip has one status for both
-
 
 class SecondRun(NamedTuple):
     """The second run of pip.

@@ -78,10 +78,11 @@ class Rescue:
 
     def forbidden(self) -> str:
         """Return why pip must not run again, as a text for the user; "" if it may."""
-        first, call, redirected = self.first, self._cache.call, any(map(self.survey.is_redirect, self.survey.used.old))
+        first, call = self.first, self._cache.call
+        silent = [host for host in sorted(first.silent_hosts) if not self._may_be_outdated(host)]
         reasons = (
             (first.asked_user, "it asked a question, and would ask it again"),
-            (first.login_needed, "a server asks for a login"),
+            (not all(map(self._may_be_outdated, first.login_hosts)), "a server asks for a login"),
             (
                 first.read_a_pipe or any(unread.once for unread in call.unread),
                 "it read a pipe, which can be read only once",
@@ -89,9 +90,13 @@ class Rescue:
             (call.values.get("json_report_file") in _STDOUT, "standard output would contain two reports"),
             (call.values.get("output_file") in _STDOUT, "standard output would contain two lock files"),
             (first.build_seconds > _LONG_BUILDS, f"its builds took {first.build_seconds:.0f} s, and would start over"),
-            (first.silent_hosts and not redirected, f"{', '.join(sorted(first.silent_hosts))} did not answer"),
+            (silent, f"{', '.join(silent)} did not answer"),
         )
         return next((why for applies, why in reasons if applies), "")
+
+    def _may_be_outdated(self, host: str) -> bool:
+        """Return whether an old redirect, or an old page, may have led pip to a *host* that the call does not name."""
+        return any(map(self.survey.is_redirect, self.survey.used.old)) or host in self.survey.old_hosts
 
     @property
     def is_too_long(self) -> bool:
@@ -135,15 +140,18 @@ class Rescue:
         it is vouched for. The caller holds the lock.
         """
         received = self._received = frozenset(view.received(folder, self._cache.http.layout))
-        worth = received if succeeded else self._worth_keeping(folder, received)
-        wrong = []
         new = self._received_survey(folder)
+        worth = (
+            received if succeeded else {key for key in received if key in new.vouched or (key in new.pages and new.offers(key))}
+        )
+        wrong = []
         for key in sorted(worth):
             if key in self._seen and self._stamps(key) != self._seen[key]:
                 continue  # another process has changed the entry
             reason = self._difference(key, new) if succeeded else ""
             if reason:
-                wrong.append(Wrong(self.survey.name(key), reason))
+                known = self.survey if key in self.survey.claims or key in self.survey.pages else new
+                wrong.append(Wrong(known.name(key), reason))
             actions.take_over(self._cache.root, folder, self.survey.entry(key))
         return wrong + (self._delete_pages(self.survey.doubtful - received) if succeeded else [])
 
@@ -180,16 +188,12 @@ class Rescue:
     def _stamps(self, key: str) -> tuple[FileStamp | None, ...]:
         return tuple(map(entries.stamp, self.survey.entry(key).paths))
 
-    def _worth_keeping(self, folder: str, received: frozenset[str]) -> frozenset[str]:
+    def _received_survey(self, folder: str) -> Survey:
+        """Survey the view in *folder*, as after a run that received its new entries."""
         layout = self._cache.http.layout
-        paths = (os.path.join(folder, path) for key in received for path in keys.http_paths(key, layout))
-        seen = self._received_survey(folder, self._pins, paths)
-        return frozenset(key for key in received if key in seen.vouched or (key in seen.pages and seen.offers(key)))
-
-    def _received_survey(self, folder: str, pins: Iterable[Pin] = (), paths: Iterable[str] = ()) -> Survey:
-        """Survey the view in *folder*, for *pins*, as after a run that received the files at *paths*."""
+        paths = (os.path.join(folder, path) for key in self._received for path in keys.http_paths(key, layout))
         return Survey(
-            self._cache.at(folder), pins, self.first._replace(opened_files=frozenset(), written_files=frozenset(paths))
+            self._cache.at(folder), self._pins, self.first._replace(opened_files=frozenset(), written_files=frozenset(paths))
         )
 
     def _difference(self, key: str, new: Survey) -> str:

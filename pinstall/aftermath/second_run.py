@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from pinstall import messages
 from pinstall.aftermath.install_report import Report
-from pinstall.aftermath.outcome import CRASHED, FAILED, SecondRun, under_lock
+from pinstall.aftermath.outcome import SecondRun, under_lock
 from pinstall.aftermath.rescue import Rescue
+from pinstall.exit_status import FAILED, REFUSED_OR_CRASHED
 from pinstall.messages import NOTE, WARNING
 from pinstall.storage import actions
 
@@ -27,7 +28,7 @@ def survey(prepared: PreparedCache, status: int, first: Observation | None) -> R
 
     None if it neither failed nor crashed, if it was not watched, or if pinstall must not change the cache.
     """
-    if not prepared.is_at_work or first is None or status not in (FAILED, CRASHED):
+    if not prepared.is_at_work or first is None or status not in (FAILED, REFUSED_OR_CRASHED):
         return None
     prepared.cache.forget_pages()
     return Rescue(prepared.checker, prepared.pins, first)
@@ -38,7 +39,7 @@ def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondR
     if not rescue.is_called_for:
         return None
     if why := rescue.forbidden():
-        journal.say(WARNING, messages.not_again(why, rescue.doubtful))
+        journal.say(WARNING, messages.not_again(why, rescue.doubtful, advise=not rescue.first.silent_hosts))
         if rescue.is_too_long and under_lock(prepared, rescue.leave_out, journal):
             journal.say(NOTE, messages.LEFT_OUT)
         return None
@@ -61,7 +62,7 @@ def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondR
 def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     """Move the entries that the second run received to the cache, and report the old entries that were wrong."""
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
-    if rescue is None or second is None or status not in (0, FAILED, CRASHED):
+    if rescue is None or second is None or status not in (0, FAILED, REFUSED_OR_CRASHED):
         return
     wrong = under_lock(prepared, partial(rescue.take_received, second.view.folder, succeeded=status == 0), journal)
     if journal.repairs is not None:

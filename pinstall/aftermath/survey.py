@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from urllib.parse import urlsplit
 
 from pinstall import terminal
 from pinstall.checks import dependencies
@@ -20,7 +22,7 @@ from pinstall.inspection import integrity, pip_checks
 from pinstall.inspection.identify import identify
 from pinstall.invocation import toml_sources
 from pinstall.model import digest, foreign_data, links
-from pinstall.model.pins import project_named
+from pinstall.model.names import project_named
 from pinstall.pip_cache import entries, http_entries, index_pages, keys, locator
 from pinstall.pip_cache.catalogue import is_page
 
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from pinstall.model.links import Link, ParsedFilename
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import HttpEntry
-    from pinstall.pip_cache.http_entries import Response
+    from pinstall.pip_cache.http_entries import Head
     from pinstall.pip_cache.index_pages import IndexFile
+    from pinstall.pip_cache.keys import Layout
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import Observation
 
@@ -62,33 +65,34 @@ class Used(NamedTuple):
     new: frozenset[str]
 
 
-def used(observation: Observation) -> Used:
+def used(observation: Observation, layout: Layout) -> Used:
     """Return the entries that pip used, divided into old and received ones.
 
     If a server confirms an entry ("not modified"), pip rewrites only its head. Such an entry counts as old.
     """
-    opened = _keys(observation.opened_files)
-    bodies = _keys(path for path in observation.written_files if path.endswith(".body"))
-    new = bodies | (_keys(observation.written_files) - opened)
+    opened = _keys(observation.opened_files, layout)
+    bodies = _keys((path for path in observation.written_files if path.endswith(".body")), layout)
+    new = bodies | (_keys(observation.written_files, layout) - opened)
     return Used(frozenset(opened - new), frozenset(new))
 
 
-def _keys(paths: Iterable[str]) -> set[str]:
-    names = (os.path.basename(path).removesuffix(".body") for path in paths)
-    return {name for name in names if keys.is_http_key(name)}
+def _keys(paths: Iterable[str], layout: Layout) -> set[str]:
+    """Return the keys of the HTTP entries among *paths*. The names in pip's ``selfcheck`` folder look like keys, too."""
+    named = ((path, os.path.basename(path).removesuffix(".body")) for path in paths)
+    return {key for path, key in named if keys.is_http_key(key) and path.endswith(keys.http_paths(key, layout))}
 
 
 class Survey:
     """The HTTP entries that pip ``used`` before it failed and others that a second run could use, with all claims on them.
 
-    ``claims`` are by key. ``vouched`` are the keys of the entries that are vouched for; ``dated`` are those among them for
-    which only pages from before the call vouch.
+    ``claims`` are by key.
     """
 
     def __init__(self, cache: Cache, pins: Iterable[Pin], observation: Observation) -> None:
         self._cache, self._pins = cache, tuple(pins)
-        self.used = used(observation)
+        self.used = used(observation, cache.http.layout)
         self.claims: dict[str, list[Claim]] = {}
+        self._linked: set[str] = set()  # the hosts to which old pages link
         self._projects: dict[str, str] = {}  # the project of each index page that pip used, by key
         for pin in self._pins:
             self._add_pin(pin)
@@ -98,7 +102,6 @@ class Survey:
             self._read_page(key)
         if observation.started_pip:
             self._read_build_requirements()
-        self._judge()
 
     def entry(self, key: str) -> HttpEntry:
         """Return the entry with this *key* and the paths of its files in pip's cache, where it may be missing."""
@@ -117,13 +120,25 @@ class Survey:
 
     @property
     def doubtful(self) -> frozenset[str]:
-        """The keys of the old entries that pip used and that are not vouched for."""
-        return self.used.old - self.vouched
+        """The keys of the old entries that pip used and that are not vouched for.
+
+        At its end, pip reads its own index page to see whether it is outdated. That does not fail a call.
+        """
+        own = {key for key, project in self._projects.items() if project == "pip"}
+        is_asked_for = any(project_named(line.text) == "pip" for line in self._cache.call.lines)
+        return self.used.old - self.vouched - (set() if is_asked_for else own)
 
     def is_redirect(self, key: str) -> bool:
         """Return whether an entry is a permanent redirect, which pip follows without asking the server again."""
-        response = self._response(key)
-        return response is not None and response.status in http_entries.PERMANENT
+        head = self._head(key)
+        return head is not None and head.response.status in http_entries.PERMANENT
+
+    @property
+    def old_hosts(self) -> set[str]:
+        """The hosts (host:port) to which old pages link, except those that the call itself names."""
+        call = self._cache.call
+        own = (*call.index_urls, *call.find_links, *(pin.url or pin.locked for pin in self._pins))
+        return self._linked - {_host(url) for url in own if locator.is_http(url)}
 
     def name(self, key: str) -> str:
         """Return a name of an entry that the user understands."""
@@ -158,10 +173,10 @@ class Survey:
 
     def _read_page(self, key: str) -> bool:
         """Add the claims of an index page; return False if the entry *key* is not an index page."""
-        response = self._response(key)
-        if response is None or not is_page(response):
+        head = self._head(key)
+        if head is None or not is_page(head.response):
             return False
-        offers = self.offers(key)
+        offers = self._offers(key, head)
         project = next((name for offer in offers if (name := links.project_of(offer.filename))), "")
         self._projects[key] = project
         base = self._own_url(key, project) if project else ""
@@ -169,18 +184,21 @@ class Survey:
             self._add_offer(offer if offer.base else offer._replace(base=base), project, recent=key in self.used.new)
         return True
 
-    def _response(self, key: str) -> Response | None:
-        head = http_entries.read_head(self.entry(key).paths[0])
-        return head.response if head else None
+    def _head(self, key: str) -> Head | None:
+        return http_entries.read_head(self.entry(key).paths[0])
 
     def offers(self, key: str) -> list[IndexFile]:
         """Return the files that a cached page lists; an empty list if it cannot be read."""
-        entry, response = self._content(key), self._response(key)
-        if entry is None or response is None:
+        head = self._head(key)
+        return self._offers(key, head) if head else []
+
+    def _offers(self, key: str, head: Head) -> list[IndexFile]:
+        entry = self._content(key, head)
+        if entry is None:
             return []
         try:
             with entries.open_content(entry) as file:
-                return index_pages.parse(file.read(index_pages.LARGEST + 1), response.headers, "")
+                return index_pages.parse(file.read(index_pages.LARGEST + 1), head.response.headers, "")
         except Exception as error:  # noqa: BLE001 (a library's error for one page must not end the call)
             foreign_data.reason(error)
             return []
@@ -199,6 +217,8 @@ class Survey:
             link = offer.link()
             if locator.is_http(link.url):
                 self._add(link, project, recent=recent)
+                if not recent:
+                    self._linked.add(_host(link.url))
 
     def _read_build_requirements(self) -> None:
         """Read the index pages of build requirements, because pip installs these with another pip, which is not watched.
@@ -234,15 +254,21 @@ class Survey:
 
     # Verdicts
 
-    def _judge(self) -> None:
+    @cached_property
+    def vouched(self) -> frozenset[str]:
+        """The keys of the entries that are vouched for."""
         wanted = sorted({*self.claims, *self.used.old, *self.used.new} - self.pages)
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
             verdicts = dict(zip(wanted, pool.map(self._is_vouched, wanted), strict=True))
         finally:  # a user who interrupts pinstall need not wait for the files that are being read
             pool.shutdown(wait=False, cancel_futures=True)
-        self.vouched = frozenset(key for key, good in verdicts.items() if good)
-        self.dated = frozenset(
+        return frozenset(key for key, good in verdicts.items() if good)
+
+    @cached_property
+    def dated(self) -> frozenset[str]:
+        """The keys of the entries for which only pages from before the call vouch."""
+        return frozenset(
             key
             for key in self.vouched - self.used.new
             if not any(claim.recent and claim.digests for claim in self.claims.get(key, ()))
@@ -254,10 +280,9 @@ class Survey:
         except Exception:  # noqa: BLE001 (if a library fails on an entry, the entry is not vouched for)
             return False
 
-    def _content(self, key: str) -> HttpEntry | None:
+    def _content(self, key: str, head: Head | None = None) -> HttpEntry | None:
         """Return the entry *key* with the span of its body; None for a redirect, and for an entry that pip cannot read."""
-        entry = self.entry(key)
-        head = http_entries.read_head(entry.paths[0]) if entries.stamp(entry.paths[0]) is not None else None
+        entry, head = self.entry(key), head or self._head(key)
         if head is None or head.fault or head.unreadable or head.response.status != 200 or entries.stamp_of(entry) is None:
             return None
         return entry._replace(span=head.span if entry.layout is keys.ONE_FILE else None)
@@ -273,13 +298,11 @@ class Survey:
         stamp = entries.stamp(entry.content_path)
         size = stamp.size if stamp and not self._cache.call.is_quiet else 0
         with entries.open_content(entry) as whole, terminal.shown(whole, size, self.name(key)) as file:
-            found = integrity.digests(file, {d.algorithm for known in stated for d in known})
             if stated:
-                wrong = next((known for known in stated if digest.agree(known, found) is False), None)
-                return digest.mismatch(wrong, found, "a pin, index or URL") if wrong else ""
+                wrong, found = _contradicted(file, stated)
+                return digest.mismatch(wrong[0], found, "a pin, index or URL") if wrong else ""
             if any(claim.is_metadata for claim in claims):
                 return "no page states its hash"
-            file.seek(0)
             return (
                 pip_checks.fault(file, claims[0].filename, claims[0].project, claims[0].parsed_filename)
                 if claims
@@ -305,7 +328,8 @@ class Survey:
     def refused(self, key: str) -> str:
         """Return why pip refuses an artifact or metadata file, by the index's current digests or its content; "" if not.
 
-        A pin's own hashes do not count: the file may be the index's, and another file may be pinned.
+        Unlike for `fault`, all digests must contradict it, and a pin's own do not count: the file may be the index's, and
+        another one may be pinned.
         """
         claims = self.claims.get(key, [])
         stated = [known for claim in claims if claim.recent and (known := digest.known(claim.digests))]
@@ -316,11 +340,24 @@ class Survey:
             if not stated:
                 return "" if any(claim.digests or claim.is_metadata for claim in claims) else self.fault(key)
             with entries.open_content(entry) as file:
-                found = integrity.digests(file, {d.algorithm for known in stated for d in known})
+                wrong, found = _contradicted(file, stated)
         except OSError:
             return ""
-        wrong = [known for known in stated if digest.agree(known, found) is False]
         return digest.mismatch(wrong[0], found) if len(wrong) == len(stated) else ""
+
+
+def _contradicted(file: BinaryIO, stated: Iterable[list[Digest]]) -> tuple[list[list[Digest]], dict[str, str]]:
+    """Return those lists of *stated* digests that the bytes of *file* contradict, and the digests of the bytes."""
+    found = integrity.digests(file, {d.algorithm for known in stated for d in known})
+    return [known for known in stated if digest.agree(known, found) is False], found
+
+
+def _host(url: str) -> str:
+    """Return host:port of *url*, as `Observation.silent_hosts` has it; "" for an invalid URL."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme.lower()]}"
+    return ""
 
 
 def _content_claims(entry: HttpEntry) -> Iterator[Claim]:

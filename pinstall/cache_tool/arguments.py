@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     proof.add_argument("--fix", action="store_true", help="remove the entries that are proven to be bad, and nothing else")
     add("restore", "move what pinstall has set aside back to pip's cache, as before you uninstall it", pattern="[PATTERN]")
     _add_prune(add("prune", "remove unusable files: incomplete entries, interrupted builds, leftovers of killed pinstalls"))
-    counters = add("stats", "show how often the cache served, and what pinstall removed, rebuilt and spared")
+    counters = add("stats", "show how often the cache served, and what pinstall removed, hid and spared")
     counters.add_argument("--zero", action="store_true", help="set all counters to zero")
     _add_shared(add("shared", "list, verify or prune the builds of the shared store (PINSTALL_SHARED_STORE)"))
     add("doctor", "check the installation and the cache, and say what to do")

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pinstall import environment, messages, settings, terminal
+from pinstall import environment, exit_status, messages, settings, terminal
 from pinstall.cache_tool import arguments as command_line
-from pinstall.cache_tool import display, inventory, removal, restore, show, tables, verify
+from pinstall.cache_tool import copies, display, inventory, removal, restore, show, tables, verify
 from pinstall.cache_tool.patterns import matches
 from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pinstall.cache_tool.doctor import Check
     from pinstall.cache_tool.inventory import Inventory, Item
     from pinstall.cache_tool.removal import Outcome
+    from pinstall.environment import Environment
 
-_BAD = 1
 _PARTS = ("http-v2", "http", "wheels")
-_INTERRUPTED = 130
 _KINDS = {
     "built": "Built wheels",
     "download": "Downloads",
@@ -104,13 +104,13 @@ def main() -> int:
     except OSError as error:
         return _fail(f"pip's cache cannot be changed ({error.strerror or type(error).__name__})")
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return exit_status.INTERRUPTED
     return status
 
 
 def _fail(line: str) -> int:
     _say(messages.ERROR, f"ERROR: {line}")
-    return _BAD
+    return exit_status.BAD
 
 
 def _warn(line: str) -> None:
@@ -209,16 +209,27 @@ def _size(path: str) -> int:
     return stamp.size if stamp else 0
 
 
+def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
+    """Return the cache, and the items in it that match the pattern of the command."""
+    pattern, target = _pattern(arguments.patterns), _target(arguments)
+    return target, [item for item in target.take_inventory().items if matches(pattern, item)]
+
+
+def _verified(target: _Target, items: Sequence[Item]) -> tuple[verify.Verifier, list[verify.VerifiedItem]]:
+    """Verify *items*, and show the progress."""
+    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
+    with terminal.bar(sum(item.size for item in items)) as bar:
+        return verifier, verifier.verify(items, bar.update)
+
+
 def _list(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    target, items = _matching(arguments)
     if arguments.format == "json":
         print(display.document(target.root, items))
     elif arguments.format == "abspath":
         print("".join(f"{path}\n" for path in display.paths(items)), end="")
     elif not items:
-        print("Nothing cached." if pattern == "*" else "Nothing in the cache matches.")
+        print("Nothing cached." if _pattern(arguments.patterns) == "*" else "Nothing in the cache matches.")
     else:
         print("Cache contents:\n")
         print(tables.text(display.table(inventory.merged(items), arguments.columns)), end="")
@@ -226,9 +237,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if item.entry.kind == "built" and matches(pattern, item)]
+    target, items = _matching(arguments)
     wheels = [(item.entry.wheel_key, item.entry.filename) for item in items if isinstance(item.entry, entries.BuiltWheel)]
     lines = list(show.records(target.root, wheels))
     print("\n".join(lines) if lines else "No build record matches.")
@@ -241,8 +250,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     pattern = _pattern(arguments.patterns)
     if pattern == "*":
         return _purge(arguments)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    target, items = _matching(arguments)
     if not items:
         _warn(f'No matching packages for pattern "{pattern}"')
         return _removed(removal.Outcome(0, 0, 0))
@@ -253,7 +261,7 @@ def _purge(arguments: argparse.Namespace) -> int:
     if arguments.command == "purge":
         _refuse_surplus(arguments.patterns)
     target = _target(arguments)
-    if not os.path.isdir(target.root):
+    if not scan.parts(target.root):
         _warn("No matching packages")
         return _removed(removal.Outcome(0, 0, 0))
     return _removed(removal.purge(target.root, target.held()))
@@ -264,34 +272,30 @@ def _removed(outcome: Outcome) -> int:
         _warn(f"not removed: {line}")
     print(f"Files removed: {outcome.files} ({display.size(outcome.size)})")
     print(f"Directories removed: {outcome.folders}")
-    return _BAD if outcome.stayed else 0
+    return exit_status.BAD if outcome.stayed else 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
-    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
-    with terminal.bar(sum(item.size for item in items)) as bar:
-        proven = verifier.prove(items, bar.update)
-    bad = [one for one in proven if one.reason]
+    target, items = _matching(arguments)
+    verifier, verified = _verified(target, items)
+    bad = [one for one in verified if one.reason]
     for one in bad:
         _tell(one, "bad")
-    print(f"Entries checked: {len(proven)} ({display.size(sum(one.item.size for one in proven))}), {len(bad)} bad")
+    print(f"Entries checked: {len(verified)} ({display.size(sum(one.item.size for one in verified))}), {len(bad)} bad")
     for reason, count in verify.by_reason(bad):
         print(f"  {reason}: {count}")
-    if len(items) > len(proven):
-        print(f"Entries not checked, because there is nothing to check them against: {len(items) - len(proven)}")
-    if os.path.isdir(target.root) and proven:
+    if len(items) > len(verified):
+        print(f"Entries not checked, because there is nothing to check them against: {len(items) - len(verified)}")
+    if os.path.isdir(target.root) and verified:
         verifier.remember()
-    gone = verifier.fix(bad, target.held()) if bad and arguments.fix else []
+    gone = verifier.fix(bad) if bad and arguments.fix else []
     if gone:
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
     elif bad:
         print("To remove the bad ones and nothing else, run: pinstall-cache verify --fix")
     if arguments.fix:
         _strip_queries(target)
-    return _BAD if len(gone) < len(bad) or target.links else 0
+    return exit_status.BAD if len(gone) < len(bad) or target.links else 0
 
 
 def _strip_queries(target: _Target) -> None:
@@ -310,13 +314,9 @@ def _tell(one: verify.VerifiedItem, label: str) -> None:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    pattern = _pattern(arguments.patterns)
-    target = _target(arguments)
-    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    target, items = _matching(arguments)
     lacking = restore.lacking(target.root, items)
-    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
-    with terminal.bar(sum(item.size for item in lacking)) as bar:
-        bad = [one for one in verifier.prove(lacking, bar.update) if one.reason]
+    bad = [one for one in _verified(target, lacking)[1] if one.reason]
     for one in bad:
         _tell(one, "bad, not restored")
     wrong = {one.item for one in bad}
@@ -324,30 +324,42 @@ def _restore(arguments: argparse.Namespace) -> int:
     done = restore.restore(target.root, items, sound, target.held()) if items else restore.Restored(0, 0, ())
     for path in done.stayed:
         _warn(f"not restored: {path}")
-    print(f"Files restored: {done.files} ({display.size(done.size)})")
-    return _BAD if bad or done.stayed else 0
+    for filename, why in restore.staying(items, lacking):
+        print(terminal.plain(f"stays in pinstall's store: {filename}: {why}"))
+    print(f"Entries restored: {done.entries} ({display.size(done.size)})")
+    return exit_status.BAD if bad or done.stayed else 0
 
 
 def _prune(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     target = _target(arguments)
-    if not os.path.isdir(target.root):
+    if not scan.parts(target.root):
         return _removed(removal.Outcome(0, 0, 0))
     found = target.take_inventory()
     now = http_entries.now()
     limit = arguments.older_than
     items = [item for item in found.items if limit is not None and now - item.used > limit]
+    copied = [item for item in copies.older(found.items, now) if item not in items]
     strays = removal.unused(found.strays, now)
+    items += copied
+    planned = removal.pruning(target.root, strays, items)
     if arguments.dry_run:
-        print("".join(f"would remove: {line}\n" for line in display.doomed(strays, items)), end="")
-    for reason in sorted({stray.reason for stray in strays}):
-        alike = [stray for stray in strays if stray.reason == reason]
+        print("".join(f"would remove: {line}\n" for line in display.doomed(planned.strays, planned.items)), end="")
+    for reason in sorted({stray.reason for stray in planned.strays}):
+        alike = [stray for stray in planned.strays if stray.reason == reason]
         print(f"not usable by pip: {reason}: {len(alike)} ({display.size(sum(stray.size for stray in alike))})")
-    if items:
-        print(f"not used for that long: {_count_and_size(items)}")
+    if copied:
+        print(f"older copies of a file that came from several URLs: {_count_and_size(copied)}")
+    if unused := [item for item in planned.items if item not in copied]:
+        print(f"not used for that long: {_count_and_size(unused)}")
     if arguments.dry_run:
-        print(f"Files that would be removed: {display.total(strays, items)}, and what killed pinstalls have left")
-        return 0
+        for line in planned.stayed:
+            _warn(f"not removed: {line}")
+        print(f"Files that would be removed: {len(planned.files)} ({display.size(sum(planned.files.values()))})")
+        print(f"Directories that would be removed: {len(planned.folders)}")
+        return exit_status.BAD if planned.stayed else 0
+    if not (planned.files or planned.folders or items):
+        return _removed(removal.Outcome(0, 0, 0))
     return _removed(removal.prune(target.root, strays, items, target.held()))
 
 
@@ -373,8 +385,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     checks = list(doctor.installation(os.environ))
     try:
-        served, runner = environment.of(_environment(arguments))
-        checks.append(doctor.pip(served, runner))
+        checks += _served(arguments)
         checks += doctor.cache(_target(arguments).root, os.environ)
     except (_RefusedError, SilentPythonError) as error:
         checks.append(doctor.Check("cache", f"cannot be examined: {error}", "correct that, then run this again"))
@@ -384,7 +395,23 @@ def _doctor(arguments: argparse.Namespace) -> int:
             print(terminal.plain(f"      what to do: {check.advice}"))
     bad = sum(bool(check.advice) for check in checks)
     print(f"\n{bad} of {len(checks)} need attention" if bad else "\nAll is well.")
-    return _BAD if bad else 0
+    return exit_status.BAD if bad else 0
+
+
+def _served(arguments: argparse.Namespace) -> Iterator[Check]:
+    """Check the environment that a call would install into, and its pip. Raises `SilentPythonError`."""
+    from pinstall.cache_tool import doctor
+
+    served: Environment | None
+    served, runner = environment.of(_environment(arguments))
+    try:
+        note = environment.target(_selection(arguments), os.environ, as_module=False).note
+        if note:
+            yield doctor.Check("environment", note)
+    except NoEnvironmentError as error:
+        yield doctor.no_environment(error)
+        served = None
+    yield doctor.pip(served, runner)
 
 
 def _map(arguments: argparse.Namespace) -> int:
@@ -394,11 +421,9 @@ def _map(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     found = target.take_inventory()
     items = [item for item in found.items if matches(pattern, item)]
-    verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
-    with terminal.bar(sum(item.size for item in items)) as bar:
-        proven = verifier.prove(items, bar.update)
+    verified = _verified(target, items)[1]
     with open(arguments.html, "w", encoding="utf-8") as file:
-        file.write(map_page.page(target.root, inventory.merged(items), proven, found.strays if pattern == "*" else ()))
+        file.write(map_page.page(target.root, inventory.merged(items), verified, found.strays if pattern == "*" else ()))
     print(f"Wrote {arguments.html}")
     return 0
 
@@ -417,7 +442,7 @@ def _shared(arguments: argparse.Namespace) -> int:
             print(terminal.plain(line))
     except shared.FAILURES as error:
         raise _RefusedError(f"the shared store cannot be used: {error}") from None
-    return _BAD if work.is_bad else 0
+    return exit_status.BAD if work.is_bad else 0
 
 
 def _completion(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pinstall.storage.statistics import Totals
 
-_REASONS = ("removed", "set aside", "rebuilt")
+_REASONS = {"removed": "Removed", "set aside": "Set aside", "rebuilt": "Builds not used"}  # their titles
 
 
 def since(totals: Totals) -> str:
@@ -45,7 +45,7 @@ def _rows(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     yield "Built by pip", number("built")
     yield "Restored from the store", number("restored")
     yield "Healed by a second run", number("healed")
-    for act in _REASONS:
+    for act, title in _REASONS.items():
         reasons = {name.removeprefix(f"{act} "): count for name, count in sorted(counts.items()) if name.startswith(f"{act} ")}
-        yield act.capitalize(), sum(reasons.values())
+        yield title, sum(reasons.values())
         yield from ((f"  {reason}", count) for reason, count in reasons.items())

@@ -30,7 +30,9 @@ def _kind(item: Item) -> str:
 
 
 def size(count: float) -> str:
-    """Format a number of bytes as pip does (``utils/misc.format_size``)."""
+    """Format a number of bytes as pip does (``utils/misc.format_size``), and large ones in GB."""
+    if count > 1_000_000_000:
+        return f"{count / 1_000_000_000:.1f} GB"
     if count > 1_000_000:
         return f"{count / 1_000_000:.1f} MB"
     if count > 10_000:
@@ -62,13 +64,8 @@ def doomed(strays: Iterable[Stray], items: Iterable[Item]) -> Iterator[str]:
     for stray in strays:
         yield plain(f"{', '.join(stray.paths)} ({stray.reason})")
     for item in items:
-        yield f"{name(item)} (last used {age(max(0.0, http_entries.now() - item.used))} ago)"
-
-
-def total(strays: Iterable[Stray], items: Iterable[Item]) -> str:
-    """Return the number of files of *strays* and *items*, and their size."""
-    found = [*((len(stray.paths), stray.size) for stray in strays), *((len(item.entry.paths), item.size) for item in items)]
-    return f"{sum(count for count, _ in found)} ({size(sum(one for _, one in found))})"
+        unused = age(max(0.0, http_entries.now() - item.used))
+        yield f"{name(item)} (last used {unused} ago): {plain(item.entry.content_path)}"
 
 
 COLUMNS: dict[str, Callable[[Item], str]] = {

@@ -8,21 +8,21 @@ import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from pinstall import __version__, messages, repair_advice, settings
 from pinstall.cache_tool.display import size
+from pinstall.model import requirement
 from pinstall.pip_cache import keys, scan
 from pinstall.storage import lock, probe, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pinstall.environment import Environment
+    from pinstall.environment import Environment, NoEnvironmentError
 
 _DISTRIBUTION, _FOREIGN = "pip-pinstall", "pinstall"
 _OLDEST_PIP = (23,)
 _LITTLE_SPACE = 500_000_000
+_NEW_CACHE = {"selfcheck", "selfcheck.json"}  # pip writes there when it looks for a newer pip
 # Their locks and links depend on the server and the mount options.
 _ON_NETWORKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "ceph")
 
@@ -45,21 +45,23 @@ def installation(environ: Mapping[str, str]) -> Iterator[Check]:
 
 def _packages() -> Iterator[Check]:
     try:
-        needed = [Requirement(text) for text in metadata.requires(_DISTRIBUTION) or ()]
-    except (metadata.PackageNotFoundError, InvalidRequirement):
+        needed = [found for text in metadata.requires(_DISTRIBUTION) or () if (found := requirement.parse(text))]
+    except metadata.PackageNotFoundError:
         yield Check("packages", "pinstall is not installed as a distribution", "install pip-pinstall with pip, pipx or uv")
         return
     for need in needed:
-        if need.name == "pip" or (need.marker is not None and not need.marker.evaluate({"extra": ""})):
+        if need.project == "pip" or not need.applies({}):
             continue
         try:
-            version = metadata.version(need.name)
+            version = metadata.version(need.project)
         except metadata.PackageNotFoundError:
-            yield Check(need.name, "not installed", f"run: {repair_advice.command(ImportError())}")
+            yield Check(need.project, "not installed", f"run: {repair_advice.command(ImportError())}")
             continue
         is_right = need.specifier.contains(version, prereleases=True)
-        advice = "" if is_right else f"pinstall needs {need}; run: {repair_advice.command(ImportError())}"
-        yield Check(need.name, version, advice)
+        advice = (
+            "" if is_right else f"pinstall needs {need.project}{need.specifier}; run: {repair_advice.command(ImportError())}"
+        )
+        yield Check(need.project, version, advice)
     if any(True for _ in metadata.distributions(name=_FOREIGN)):
         yield Check(_FOREIGN, "another distribution of this name is installed", messages.FOREIGN)
 
@@ -75,11 +77,20 @@ def _command(environ: Mapping[str, str]) -> Check:
     return Check("command", f"the shell runs another pinstall, {found}", f"to run this one, type {own}, or correct the PATH")
 
 
-def pip(environment: Environment, runner: Environment) -> Check:
-    """Check the pip of *runner*, which installs into *environment*."""
+def no_environment(error: NoEnvironmentError) -> Check:
+    """Return that pinstall finds no environment to install into."""
+    state, _, advice = str(error).rpartition("; ")
+    return Check("environment", state, advice)
+
+
+def pip(environment: Environment | None, runner: Environment) -> Check:
+    """Check the pip of *runner*, which installs into *environment*; into none if it is None."""
     found = runner.pip_version
-    served = "" if environment is runner else f", run by {runner.python}"
-    state = f"{'.'.join(map(str, found)) if found else 'of unknown version'}, installs into {environment.python}{served}"
+    state = ".".join(map(str, found)) if found else "of unknown version"
+    if environment is None:
+        state += f", run by {runner.python}; its cache is examined"
+    else:
+        state += f", installs into {environment.python}" + ("" if environment is runner else f", run by {runner.python}")
     if not found:
         return Check("pip", state, "reinstall pip: its metadata is missing, so the format of its cache is unknown")
     if found < _OLDEST_PIP:
@@ -101,11 +112,18 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def cache(root: str, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Check the cache folder *root*. Writes and removes a few empty files in pinstall's own folder there."""
+    """Check the cache folder *root*. Makes a folder with a few empty files there, and removes it."""
     if not os.path.isdir(root):
         is_file = os.path.lexists(root)
         yield Check(
             "cache", f"{root} {'is not a directory' if is_file else 'is not there yet'}", "move it away" if is_file else ""
+        )
+        return
+    if not scan.parts(root) and not _NEW_CACHE.issuperset(os.listdir(root)):
+        yield Check(
+            "cache",
+            f"{root} does not look like pip's cache: it has neither http-v2, http nor wheels",
+            "name pip's cache folder by --cache-dir or PIP_CACHE_DIR",
         )
         return
     yield Check("cache", f"{root}, {_owner(root)}, {_measure(root)}")
@@ -166,8 +184,9 @@ def _space(root: str) -> Check:
 def _writing(root: str) -> Iterator[Check]:
     """Check whether the cache can be written, whether locks and links work, and whether another pinstall is running."""
     try:
-        failing = probe.failing(root)
-        excludes = probe.excludes(root)
+        with probe.folder(root) as folder:
+            failing, excludes = probe.failing(folder), probe.excludes(folder)
+        probe.hold_lock(root)
     except lock.LockTimeoutError as error:
         yield Check("lock", str(error), "wait for that process, or end it")
         return
@@ -193,4 +212,4 @@ def _writing(root: str) -> Iterator[Check]:
 
 def _store(root: str, environ: Mapping[str, str]) -> Check:
     used = sum(kept.size for kept in store.everything(root))
-    return Check("store", f"{size(used)} of at most {size(settings.read(environ).store_size)} (PINSTALL_STORE_SIZE)")
+    return Check("store", f"{size(used)} of at most {settings.store_size_text(environ)} (PINSTALL_STORE_SIZE)")

@@ -75,24 +75,29 @@ def take(root: str, indexes: Sequence[str]) -> Inventory:
 
 
 def merged(items: Sequence[Item]) -> list[Item]:
-    """Return *items* without the stored builds that pip's own folder has as well."""
-    own = {_build(item): item for item in items if not item.stored}
-    return [item for item in items if not (item.stored and _is_copy(item, own.get(_build(item))))]
+    """Return *items* without the stored files that pip's own folders have as well."""
+    own = {_place(item): item for item in items if not item.stored}
+    return [item for item in items if not (item.stored and _is_copy(item, own.get(_place(item))))]
 
 
-def _build(item: Item) -> tuple[str, str, int]:
-    key = item.entry.wheel_key if isinstance(item.entry, BuiltWheel) else item.entry.key
-    return key, item.entry.filename, item.size
+def _place(item: Item) -> tuple[str, ...]:
+    """Return a key that an entry has both in the store and in pip's own folder."""
+    entry = item.entry
+    return (entry.wheel_key, entry.filename) if isinstance(entry, BuiltWheel) else (entry.layout.folder, entry.key)
 
 
 def _is_copy(stored: Item, own: Item | None) -> bool:
-    if own is None or not isinstance(stored.entry, BuiltWheel):
+    if own is None or stored.size != own.size:
         return False
     if stored.stamp and own.stamp and stored.stamp.inode == own.stamp.inode:
         return True
     try:
         with entries.open_content(own.entry) as file:
-            return store.is_kept(stored.entry, integrity.digests(file, ["sha256"])["sha256"])
+            digest = integrity.digests(file, ["sha256"])["sha256"]
+        if isinstance(stored.entry, BuiltWheel):
+            return store.is_kept(stored.entry, digest)
+        with entries.open_content(stored.entry) as file:
+            return integrity.digests(file, ["sha256"])["sha256"] == digest
     except OSError:
         return False
 

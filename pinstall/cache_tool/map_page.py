@@ -27,9 +27,9 @@ _AGES = ((1, "today"), (7, "this week"), (30, "this month"), (180, "this half-ye
 _OLDER = "older"
 
 
-def page(root: str, items: Sequence[Item], proven: Iterable[VerifiedItem], strays: Iterable[Stray]) -> str:
-    """Return the page of the cache at *root*: its *items*, of which those in *proven* were verified, and its *strays*."""
-    health = {one.item.entry.content_path: one.reason or "sound" for one in proven}
+def page(root: str, items: Sequence[Item], verified: Iterable[VerifiedItem], strays: Iterable[Stray]) -> str:
+    """Return the page of the cache at *root*: its *items*, of which those in *verified* were verified, and its *strays*."""
+    health = {one.item.entry.content_path: one.reason or "sound" for one in verified}
     entries = [_entry(item, health.get(item.entry.content_path, "not checked")) for item in items]
     entries += [_stray(stray) for stray in strays]
     data = {"cache": root, "pinstall": __version__, "entries": entries, "ages": [*(name for _, name in _AGES), _OLDER]}

@@ -14,7 +14,7 @@ from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, cleanup, lock, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from pinstall.cache_tool.inventory import Item
@@ -24,6 +24,7 @@ _HTTP = tuple(layout.folder for layout in (keys.ONE_FILE, keys.TWO_FILES))
 _WHEELS = "wheels"
 # Seconds. A younger file may belong to a running pip; no build takes longer.
 _YOUNG = 86_400
+_IN_USE = "a running pinstall may need it"
 
 
 class Outcome(NamedTuple):
@@ -51,8 +52,8 @@ class _Removal:
     def item(self, item: Item) -> None:
         """Delete one item, with the files that describe only it."""
         entry = item.entry
-        if self.busy and (isinstance(entry, BuiltWheel) or item.stored):
-            self.stayed.append(f"{entry.content_path}: a running pinstall may need it")
+        if self.busy and _may_be_in_use(item):
+            self.stayed.append(f"{entry.content_path}: {_IN_USE}")
             return
         try:
             if actions.delete(self.root, entry, item.stamp):
@@ -69,10 +70,13 @@ class _Removal:
 
     def outcome(self) -> Outcome:
         """Delete the empty folders, and return the outcome of the removal."""
-        folders = [os.path.join(self.root, name) for name in (*_HTTP, _WHEELS)]
-        folders.append(os.path.join(self.root, lock.FOLDER, "store"))
-        emptied = sum(cleanup.clear_empty(self.root, folder) for folder in folders)
+        emptied = sum(cleanup.clear_empty(self.root, folder) for folder in _tops(self.root))
         return Outcome(self._files, self._size, emptied, tuple(self.stayed))
+
+
+def _tops(root: str) -> list[str]:
+    """Return the folders below which empty folders are deleted."""
+    return [*(os.path.join(root, name) for name in (*_HTTP, _WHEELS)), os.path.join(root, lock.FOLDER, "store")]
 
 
 def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> Outcome:
@@ -99,9 +103,80 @@ def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
         return removal.outcome()
 
 
-def prune(root: str, strays: Sequence[Stray], items: Iterable[Item], held: AbstractContextManager[None]) -> Outcome:
+class Pruning(NamedTuple):
+    """The ``strays`` and ``items`` that `prune` removes, all ``files`` with their sizes, and the ``folders`` that get empty.
+
+    ``stayed`` has a line for each item that cannot be removed now.
+    """
+
+    strays: tuple[Stray, ...]
+    items: tuple[Item, ...]
+    files: Mapping[str, int]
+    folders: tuple[str, ...]
+    stayed: tuple[str, ...]
+
+
+def pruning(root: str, strays: Iterable[Stray], items: Iterable[Item]) -> Pruning:
+    """List the files and folders that `prune` removes: *strays*, *items*, leftovers of killed calls. Changes nothing.
+
+    Raises `OSError`.
+    """
+    busy = bool(lock.live_calls(root, clears=False))
+    kept = [item for item in items if busy and _may_be_in_use(item)]
+    gone = [item for item in items if item not in kept]
+    found = [*strays]
+    known = {path for stray in found for path in stray.paths}
+    doomed = {path for stray in found for path in _inside(stray.paths)}
+    doomed |= {path for item in gone for path in (*item.entry.paths, *_beside(item))}
+    doomed |= {path for item in gone for path in _orphans(item, doomed)}
+    for paths, reason in cleanup.leftovers(root, doomed):
+        left = [path for path in paths if path not in known]
+        found += [scan.stray(left, reason)] if left else []
+        doomed |= {*_inside(left)}
+    sizes = {path: os.lstat(path).st_size for path in sorted(doomed) if os.path.lexists(path)}
+    folders = [folder for top in _tops(root) for folder in cleanup.emptied(root, top, doomed)]
+    folders += [here for s in found for path in s.paths if path not in folders for here in cleanup.emptied(root, path, doomed)]
+    stayed = tuple(f"{item.entry.content_path}: {_IN_USE}" for item in kept)
+    return Pruning(tuple(found), tuple(gone), sizes, tuple(dict.fromkeys(folders)), stayed)
+
+
+def _inside(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the files among *paths*, and those in the folders among them."""
+    for path in paths:
+        if os.path.isdir(path) and not entries.is_link(path):
+            yield from (os.path.join(here, name) for here, _, names in entries.walk(path) for name in names)
+        else:
+            yield path
+
+
+def _beside(item: Item) -> list[str]:
+    """Return the files in pinstall's store that describe only this *item*."""
+    entry = item.entry
+    if not item.stored:
+        return []
+    if not isinstance(entry, BuiltWheel):
+        return [store.note(entry)]
+    folder = os.path.dirname(entry.content_path)
+    return [os.path.join(folder, name) for name in (entries.ORIGIN, *filter(store.is_record, entries.names(folder)))]
+
+
+def _orphans(item: Item, doomed: Collection[str]) -> list[str]:
+    """Return the ``origin.json`` beside a wheel in pip's own folder if no other file is left there."""
+    folder = os.path.dirname(item.entry.content_path)
+    if item.stored or not isinstance(item.entry, BuiltWheel):
+        return []
+    left = [name for name in entries.names(folder) if os.path.join(folder, name) not in doomed]
+    return [os.path.join(folder, entries.ORIGIN)] if left == [entries.ORIGIN] else []
+
+
+def _may_be_in_use(item: Item) -> bool:
+    return isinstance(item.entry, BuiltWheel) or item.stored
+
+
+def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: AbstractContextManager[None]) -> Outcome:
     """Remove *items*, the *strays* that have not changed, and leftovers of killed calls. See `remove`."""
     with held:
+        planned = pruning(root, strays, items)
         removal = _Removal(root)
         for stray in strays:
             if scan.stray(list(stray.paths), stray.reason) == stray:
@@ -111,7 +186,10 @@ def prune(root: str, strays: Sequence[Stray], items: Iterable[Item], held: Abstr
             removal.item(item)
         with suppress(OSError):  # `sweep` makes folders, which fails if the disk is still full
             cleanup.sweep(root)
-        return removal.outcome()
+        removal.outcome()
+        gone = [size for path, size in planned.files.items() if not os.path.lexists(path)]
+        folders = [path for path in planned.folders if not os.path.lexists(path)]
+        return Outcome(len(gone), sum(gone), len(folders), tuple(removal.stayed))
 
 
 def unused(strays: Iterable[Stray], now: float) -> list[Stray]:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinstall.cache_tool import inventory
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import actions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from pinstall.cache_tool.inventory import Item
 
 
 class Restored(NamedTuple):
-    """The number and the ``size`` in bytes of the restored files; ``stayed`` are the paths of those that are still missing."""
+    """The number and the ``size`` in bytes of the restored ``entries``; ``stayed`` are the paths of those that are missing."""
 
-    files: int
+    entries: int
     size: int
     stayed: tuple[str, ...]
 
@@ -51,7 +52,16 @@ def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: Abs
                 actions.stay(root, item.entry)
         done = [item for item in sound if actions.bring_back(root, item.entry, item.stamp)]
     stayed = tuple(item.entry.content_path for item in sound if item not in done and not _is_back(root, item))
-    return Restored(sum(len(item.entry.paths) for item in done), sum(item.size for item in done), stayed)
+    return Restored(len(done), sum(item.size for item in done), stayed)
+
+
+def staying(items: Sequence[Item], lacking: Collection[Item]) -> Iterator[tuple[str, str]]:
+    """Yield (file name, reason) for each of the stored *items* that are not in pip's cache, and are not *lacking* there."""
+    for item in inventory.merged(items):
+        if item.stored and item not in lacking:
+            is_built = isinstance(item.entry, BuiltWheel)
+            kind = "another build of this wheel" if is_built else "another file from the same URL"
+            yield item.entry.filename, f"pip's cache has {kind}, and has a place for one only"
 
 
 def _is_back(root: str, item: Item) -> bool:

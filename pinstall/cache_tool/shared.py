@@ -115,7 +115,7 @@ class Upkeep:
         except (RefusedError, ObjectError) as error:
             return row._replace(fault=str(error))
         row = row._replace(filename=found.filename, source=without_secrets(found.origin.url))
-        if layout.name(found.key, found.record) != build.name:
+        if layout.name(found.key, found.record, build.signer) != build.name:
             return row._replace(fault="its record belongs to another build")
         if build.wheel is None or build.wheel.size > LARGEST_WHEEL:
             return row._replace(fault="its wheel is missing or too large")

@@ -1,4 +1,7 @@
-"""Verify every entry of the cache, with the checks that a pinstall call makes, but without pins."""
+"""Verify every entry of the cache, with the checks that a pinstall call makes, but without pins.
+
+Candidates become findings and are applied as for a call. Only the plan is left out: it chooses among builds for one pip.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,6 @@ from pinstall.storage.ledger import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from pinstall.cache_tool.inventory import Item
     from pinstall.pip_cache.locator import Cache
@@ -62,23 +64,23 @@ class Verifier:
         self._cache, self._lock_timeout = cache, settings.lock_timeout
         self._checker = Checker(cache, environ, settings, trust_ledger=False)
 
-    def prove(self, items: Sequence[Item], done: Callable[[int], object]) -> list[VerifiedItem]:
+    def verify(self, items: Sequence[Item], done: Callable[[int], object]) -> list[VerifiedItem]:
         """Check *items* in parallel, skipping those that cannot be checked; call *done* with the size in bytes of each item."""
         # A ledger belongs to one project and must be used by one thread.
         projects = [list(group) for _, group in groupby(sorted(items, key=_project), _project)]
 
-        def prove(project: list[Item]) -> list[VerifiedItem]:
+        def verify_project(project: list[Item]) -> list[VerifiedItem]:
             found = []
             for item in project:
-                found += [VerifiedItem(item, self._look(item))] if _is_checkable(item) else []
+                found += [VerifiedItem(item, self._finding(item))] if _is_checkable(item) else []
                 done(item.size)
             return found
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            proven = [one for found in pool.map(prove, projects) for one in found]
-        return [self._with_libraries(one) if _is_own_build(one) else one for one in proven]
+            verified = [one for found in pool.map(verify_project, projects) for one in found]
+        return [self._with_libraries(one) if _is_own_build(one) else one for one in verified]
 
-    def _look(self, item: Item) -> Finding:
+    def _finding(self, item: Item) -> Finding:
         pin = Pin(_project(item), SpecifierSet(), "", (), ("pinstall-cache",), requested=False)
         candidate = Candidate(pin, item.entry, stored=item.stored)
         try:
@@ -86,44 +88,34 @@ class Verifier:
         except Exception as error:  # noqa: BLE001 (a library's error for one file must not end the check of the others)
             return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)), "")
 
-    def _with_libraries(self, proven: VerifiedItem) -> VerifiedItem:
+    def _with_libraries(self, verified: VerifiedItem) -> VerifiedItem:
         """Replace the verdict on a wheel that pip has built if it does not find a library that it needs."""
-        entry = proven.item.entry
+        entry = verified.item.entry
         if not isinstance(entry, BuiltWheel):
-            return proven
+            return verified
         try:
             with entries.open_content(entry) as file:
                 sha256 = integrity.digests(file, ["sha256"])["sha256"]
             record = store.record(self._cache.root, entry, sha256)
             missing = self._checker.builds.missing(entry, record)
         except Exception as error:  # noqa: BLE001 (as above)
-            return proven._replace(finding=proven.finding._replace(verdict=Unreadable(foreign_data.reason(error))))
+            return verified._replace(finding=verified.finding._replace(verdict=Unreadable(foreign_data.reason(error))))
         if not missing:
-            return proven
+            return verified
         verdict = SetAside("missing-library", not_found(missing))
-        return proven._replace(finding=proven.finding._replace(verdict=verdict, identity=sha256))
+        return verified._replace(finding=verified.finding._replace(verdict=verdict, identity=sha256))
 
-    def fix(self, proven: Iterable[VerifiedItem], held: AbstractContextManager[None]) -> list[VerifiedItem]:
+    def fix(self, verified: Iterable[VerifiedItem]) -> list[VerifiedItem]:
         """Delete the bad items, and set aside the wheels that lack a library; return the items that were removed.
 
-        *held* takes the lock. Raises `actions.NotDoneError`, `lock.LockTimeoutError` or `OSError` if one cannot be removed.
+        Raises `actions.NotDoneError` if one cannot be removed.
         """
-        bad = [one for one in proven if isinstance(one.finding.verdict, Delete)]
-        done, stuck = apply_verdicts(self._checker, [one.finding for one in bad], self._lock_timeout, lambda *_: None)
-        if stuck:
-            raise actions.NotDoneError(stuck[0].why)
-        removed = {finding.entry.content_path for finding in done}
-        lacking = [one for one in proven if isinstance(one.finding.verdict, SetAside)]
-        if lacking:
-            with held:
-                removed |= {one.item.entry.content_path for one in lacking if self._set_aside(one.finding)}
-        return [one for one in (*bad, *lacking) if one.item.entry.content_path in removed]
-
-    def _set_aside(self, finding: Finding) -> bool:
-        try:
-            return actions.set_aside(self._cache.root, finding.entry, finding.stamp, finding.identity)
-        except actions.ChangedError:
-            return False
+        bad = [one for one in verified if isinstance(one.finding.verdict, Delete | SetAside)]
+        applied = apply_verdicts(self._checker, [one.finding for one in bad], self._lock_timeout, lambda *_: None)
+        if applied.failed:
+            raise actions.NotDoneError(applied.failed[0].why)
+        removed = {finding.entry.content_path for finding in applied.done}
+        return [one for one in bad if one.item.entry.content_path in removed]
 
     def remember(self) -> None:
         """Write the proofs to the ledgers, if the lock is free and the cache is writable; else the next call checks again."""
@@ -134,9 +126,9 @@ class Verifier:
             return
 
 
-def by_reason(proven: Iterable[VerifiedItem]) -> Iterator[tuple[str, int]]:
+def by_reason(verified: Iterable[VerifiedItem]) -> Iterator[tuple[str, int]]:
     """Yield (reason, number of items), sorted by reason."""
-    reasons = sorted(one.reason for one in proven)
+    reasons = sorted(one.reason for one in verified)
     yield from ((reason, len(list(group))) for reason, group in groupby(reasons))
 
 
@@ -154,5 +146,7 @@ def _is_checkable(item: Item) -> bool:
     return entry.kind != "download" or bool(entry.expected or entry.parsed_filename or not item.project or entry.fault)
 
 
-def _is_own_build(proven: VerifiedItem) -> bool:
-    return isinstance(proven.item.entry, BuiltWheel) and not proven.item.stored and isinstance(proven.finding.verdict, Keep)
+def _is_own_build(verified: VerifiedItem) -> bool:
+    return (
+        isinstance(verified.item.entry, BuiltWheel) and not verified.item.stored and isinstance(verified.finding.verdict, Keep)
+    )

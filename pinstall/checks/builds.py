@@ -16,7 +16,8 @@ from pinstall.invocation import requirements_files
 from pinstall.invocation.options import UnreadableCallError
 from pinstall.invocation.requirements_files import RequirementLine
 from pinstall.model import digest, links
-from pinstall.model.pins import collect, project_named
+from pinstall.model.names import project_named
+from pinstall.model.pins import collect
 from pinstall.pip_cache import built_wheels, entries, http_entries, locator
 from pinstall.storage import store
 
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
     from pinstall.inspection.build_questions import Watched
     from pinstall.inspection.inspector import Inspector
+    from pinstall.model.decision import Evidence
     from pinstall.model.digest import Digest
     from pinstall.model.links import Link
     from pinstall.model.pins import Pin
-    from pinstall.model.verdict import Evidence
     from pinstall.pip_cache.built_wheels import Origin
     from pinstall.pip_cache.entries import BuiltWheel, HttpEntry, LocalFile
     from pinstall.pip_cache.http_entries import Response
@@ -145,7 +146,7 @@ class Builds:
     def _versions(self) -> dict[str, str]:
         """The versions that the call pins, by project."""
         pins = collect(self._cache.call.lines, self._cache.environment.markers).pins
-        return {pin.project: str(pin.specifier).lstrip("=") for pin in pins if pin.has_version}
+        return {pin.project: str(pin.version) for pin in pins if pin.has_version}
 
     def missing(self, entry: BuiltWheel, record: BuildRecord | None) -> tuple[str, ...]:
         """Return the libraries that existed right after the build and that the wheel no longer finds.

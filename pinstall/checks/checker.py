@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall.checks.candidates import page_candidate
 from pinstall.inspection.inspector import Inspector, Reading, RequiredProof
 from pinstall.model import digest, foreign_data
-from pinstall.model.verdict import Evidence, Verdict, decide
+from pinstall.model.decision import Evidence, decide
 from pinstall.pip_cache import entries, http_entries
 from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
 from pinstall.storage import store
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pinstall.checks.candidates import Candidate
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.model.pins import Pin
+    from pinstall.model.verdict import Verdict
     from pinstall.pip_cache.entries import Entry, FileStamp
     from pinstall.pip_cache.locator import Cache
     from pinstall.settings import Settings

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from packaging.requirements import Requirement
-
 from pinstall.inspection import integrity
-from pinstall.model.names import normalized
+from pinstall.model import requirement
 from pinstall.model.pins import Pin
 from pinstall.pip_cache import entries
 from pinstall.pip_cache.entries import HttpEntry
@@ -31,15 +29,10 @@ def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
 
     Returns None if *text* is invalid, or if its marker is false for the environment's *markers* with each of the *extras*.
     """
-    try:
-        requirement = Requirement(text)
-        marker = requirement.marker
-        if marker and not any(marker.evaluate({**markers, "extra": extra}) for extra in ("", *extras)):
-            return None
-    except Exception:  # noqa: BLE001 (versions of packaging differ in what they raise: KeyError, InvalidVersion, RecursionError ...)
+    found = requirement.parse(text)
+    if found is None or not found.applies(markers, extras):
         return None
-    pin = Pin(normalized(requirement.name), requirement.specifier, requirement.url or "", (), (place,), requested=True)
-    return Want(pin, frozenset(normalized(extra) for extra in requirement.extras))
+    return Want(Pin(found.project, found.specifier, found.url, (), (place,), requested=True), found.extras)
 
 
 def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Want]:

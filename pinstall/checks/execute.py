@@ -52,7 +52,7 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
         if not todo:
             break
         try:
-            changed = _under_lock(checker.cache.root, todo, applied, seconds, say)
+            changed = _apply_once(checker.cache.root, todo, applied, seconds, say)
         except lock.LockTimeoutError as error:
             why = str(error)
             break
@@ -66,8 +66,8 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
     return applied
 
 
-def _under_lock(root: str, findings: list[Finding], applied: Applied, seconds: float, say: Say) -> list[Finding]:
-    """Apply the verdicts, and add the results to *applied*; return the findings whose entries have changed since.
+def _apply_once(root: str, findings: list[Finding], applied: Applied, seconds: float, say: Say) -> list[Finding]:
+    """Apply the verdicts under the lock, and add the results to *applied*; return the findings whose entries have changed.
 
     Raises as `lock.held`.
     """

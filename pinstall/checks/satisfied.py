@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinstall.invocation.invocation import PYPI
-from pinstall.model.names import exact
+from pinstall.model.names import exact, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +41,7 @@ def _is_anew(call: Invocation) -> bool:
 
 def _exact(line: RequirementLine) -> tuple[str, str] | None:
     """Return name and version of an exact pin, else None. Ignores its marker: the installed version satisfies it anyway."""
-    return None if line.editable or line.hashes or line.locked else exact(line.text.partition(";")[0].strip())
+    return None if line.editable or line.hashes or line.locked else exact(split_marker(line.text)[0])
 
 
 def unsatisfied(call: Invocation, pins: Iterable[Pin], environment: Environment) -> list[Pin]:

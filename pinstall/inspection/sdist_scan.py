@@ -216,7 +216,7 @@ def shaping(source: SourceScan | None, project: str, environ: Mapping[str, str],
     starts = tuple(prefix for prefix in prefixes if len(prefix.strip("_")) >= _SHORTEST_PREFIX)
 
     def shapes(name: str, value: str) -> bool:
-        if any(fnmatch.fnmatchcase(name, glob) for glob in more):
+        if _is_added(name, more):
             return True
         if _NEVER.cover(name) or _SECRET.search(name):
             return False
@@ -227,6 +227,11 @@ def shaping(source: SourceScan | None, project: str, environ: Mapping[str, str],
     return {name: value for name, value in environ.items() if shapes(name, value)}
 
 
+def _is_added(name: str, more: Sequence[str]) -> bool:
+    """Return whether the names or globs *more*, which the user adds, cover the variable *name*."""
+    return any(fnmatch.fnmatchcase(name, glob) for glob in more)
+
+
 def read_by_programs(environ: Mapping[str, str], more: Sequence[str], *, compiles: bool) -> dict[str, str]:
     """Return the variables in *environ* that shape a watched build though nothing has asked for them, by name.
 
@@ -235,8 +240,7 @@ def read_by_programs(environ: Mapping[str, str], more: Sequence[str], *, compile
     return {
         name: value
         for name, value in environ.items()
-        if any(fnmatch.fnmatchcase(name, glob) for glob in more)
-        or (compiles and value and _OF_PROGRAMS.cover(name) and not _SECRET.search(name))
+        if _is_added(name, more) or (compiles and value and _OF_PROGRAMS.cover(name) and not _SECRET.search(name))
     }
 
 
@@ -260,8 +264,7 @@ def shaping_unknown(environ: Mapping[str, str], more: Sequence[str]) -> dict[str
     return {
         name: value
         for name, value in environ.items()
-        if any(fnmatch.fnmatchcase(name, glob) for glob in more)
-        or not (_NEVER.cover(name) or _MEANINGLESS.cover(name) or _OF_SESSIONS.cover(name) or _SECRET.search(name))
+        if _is_added(name, more) or not (never_counts(name, of_source=False) or _OF_SESSIONS.cover(name) or is_secret(name))
     }
 
 

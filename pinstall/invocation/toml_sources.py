@@ -15,14 +15,13 @@ from pinstall.invocation.format_control import FormatControl
 from pinstall.invocation.options import UnreadableCallError
 from pinstall.invocation.requirements_files import RequirementLine, UnreadSource
 from pinstall.model import links
-from pinstall.model.names import normalized
+from pinstall.model.names import normalized, reference, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _LOCK = re.compile(r"pylock\.([^.]+\.)?toml")
 _EXTRAS = re.compile(r"(.+?)\s*\[([^\]]+)\]")
-_NAME_AT = re.compile(r"\s*[A-Za-z0-9][\w.-]*\s*(?:\[([^\]]*)\])?\s*@\s*(.*)")
 # PEP 723, "Reference implementation".
 _SCRIPT = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 
@@ -128,7 +127,7 @@ def _table(folder: str, name: str) -> dict[str, Any]:
 
 def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[str]:
     """Return the requirements of *extras* of project *name*; one that names other extras of the same project is expanded."""
-    from packaging.requirements import InvalidRequirement, Requirement
+    from pinstall.model import requirement
 
     by_name = {normalized(extra): _texts(texts) for extra, texts in optional.items()}
     found: list[str] = []
@@ -136,13 +135,10 @@ def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[
     while waiting:
         extra = waiting.pop(0)
         for text in by_name.get(extra, ()) if extra not in seen else ():
-            try:
-                requirement = Requirement(text)
-            except InvalidRequirement:
-                continue
-            if normalized(requirement.name) == normalized(name):
-                waiting += [normalized(other) for other in requirement.extras]
-            else:
+            needed = requirement.parse(text)
+            if needed and needed.project == normalized(name):
+                waiting += sorted(needed.extras)
+            elif needed:
                 found.append(text)
         seen.add(extra)
     return found
@@ -150,10 +146,9 @@ def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[
 
 def _folder(line: RequirementLine) -> tuple[str, tuple[str, ...]]:
     """Return the local folder that a requirement names, and its extras, as pip does; empty if it names no folder."""
-    text, _, marker = line.text.partition(";")
-    text = text.strip()
-    named = _NAME_AT.fullmatch(text)
-    path, extras = (named[2].strip(), tuple(filter(None, (named[1] or "").split(",")))) if named else without_extras(text)
+    text, marker = split_marker(line.text)
+    named = reference(text)
+    path, extras = named or without_extras(text)
     if path.lower().startswith("file:"):
         path = _local(path.partition("#")[0])
     elif named or not (line.editable or path.startswith(".") or os.sep in path or (os.altsep and os.altsep in path)):

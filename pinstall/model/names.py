@@ -1,10 +1,17 @@
-"""Project names, and requirements of a name and a version. Parsed without packaging, whose imports take 30 ms."""
+"""Project names, and the parts of a requirement's text that need no packaging, whose imports take 30 ms.
+
+`model.requirement` parses the whole text.
+"""
 
 from __future__ import annotations
 
 import re
 
 _SEPARATORS = re.compile(r"[-_.]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+URL = re.compile(r"(https?|file|ftp|(git|hg|svn|bzr)(\+\w+)?):", re.IGNORECASE)
+# name[extras] @ URL, or as pip takes it, a path.
+_REFERENCE = re.compile(r"\s*[A-Za-z0-9][\w.-]*\s*(?:\[([^\]]*)\])?\s*@\s*(.*)")
 # name[extras]==version, with the version in its normalized form.
 _EXACT = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*"
@@ -25,3 +32,21 @@ def exact(text: str) -> tuple[str, str] | None:
     """
     found = _EXACT.fullmatch(text)
     return (normalized(found[1]), found[2]) if found else None
+
+
+def split_marker(text: str) -> tuple[str, str]:
+    """Split a requirement from its marker as pip does (``req/constructors.py``); the marker is "" without one."""
+    requirement, _, marker = text.partition("; " if URL.match(text) else ";")
+    return requirement.strip(), marker.strip()
+
+
+def project_named(text: str) -> str:
+    """Return the normalized project name at the start of a requirement; "" if the text does not start with a name."""
+    found = _NAME.match(text)
+    return normalized(found[0]) if found else ""
+
+
+def reference(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the URL or path of a requirement ``name[extras] @ URL`` without marker, and the extras; None for another form."""
+    found = _REFERENCE.fullmatch(text)
+    return (found[2].strip(), tuple(filter(None, (found[1] or "").split(",")))) if found else None

@@ -1,21 +1,11 @@
-"""Decide the fate of a cache entry: a pure function of pin, entry and evidence."""
+"""The verdicts on cache entries. `model.decision` reaches them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall.model import digest
-from pinstall.model.links import link, parse_filename, parsed
-from pinstall.pip_cache.entries import HttpEntry
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from packaging.version import Version
-
-    from pinstall.inspection.build_record import BuildRecord
-    from pinstall.model.pins import Pin
-    from pinstall.pip_cache.entries import BuiltWheel, Entry
+    from collections.abc import Iterable
 
 
 class Keep(NamedTuple):
@@ -55,161 +45,6 @@ class Unreadable(NamedTuple):
 Verdict = Keep | Hide | SetAside | Delete | Unreadable
 
 
-class Evidence(NamedTuple):
-    """The observations of one cache entry.
-
-    - ``digests``: the digests of its bytes, by algorithm.
-    - ``fault``: the defect of its structure; None if it has none, or if the structure was not checked.
-    - ``name`` (normalized), ``version``: as stated inside the archive.
-    - ``unreadable``: why the entry could not be read.
-    - ``tolerated``: the reasons for which it was deleted before and came back unchanged. It is the file that the index serves.
-
-    For an index page:
-
-    - ``listed``: whether any index or folder of the pin's lists the pinned version or file.
-    - ``other_hashes``: whether one lists the pinned version, but none of its files has a pinned hash.
-    - ``fresh``: whether pip would use the page without asking the server.
-    - ``age``: the page's age in seconds.
-
-    For a built wheel:
-
-    - ``record``: its build record. For a wheel that plain pip built: the record that a build by this call would get.
-    - ``unproven``: True if nobody observed that it was built from a file that the pin's hashes name.
-    - ``stale_source``: why it may have been built from another file than its source is now.
-    - ``build_difference``: the build condition that was different when it was built.
-    - ``missing_libraries``: the shared libraries that it needs and does not find.
-    """
-
-    digests: Mapping[str, str] = {}
-    fault: str | None = None
-    name: str = ""
-    version: str = ""
-    unreadable: str = ""
-    tolerated: frozenset[str] = frozenset()
-    listed: bool = True
-    other_hashes: bool = False
-    fresh: bool = False
-    age: float = 0
-    record: BuildRecord | None = None
-    unproven: bool = False
-    stale_source: str = ""
-    build_difference: str = ""
-    missing_libraries: tuple[str, ...] = ()
-
-    def identity(self, entry: Entry) -> str:
-        """Return a key that recognises *entry* if it returns unchanged: a digest of its bytes.
-
-        For a built wheel, the key is its defect, or its name and version: two builds of one source may differ in their bytes.
-        """
-        if entry.kind == "built":
-            return self.fault or f"{self.name} {self.version}"
-        return next((f"{name}:{value}" for name, value in sorted(self.digests.items())), "")
-
-
-def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
-    """Return the verdict on *entry* for *pin*: only proof deletes an entry, and never twice for the same reason."""
-    if evidence.unreadable:
-        return Unreadable(evidence.unreadable)
-    verdict = _http(pin, entry, evidence) if isinstance(entry, HttpEntry) else _built(pin, entry, evidence)
-    if isinstance(verdict, Delete) and verdict.reason in evidence.tolerated:
-        return Keep()
-    return verdict
-
-
-def _http(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
-    return Delete("damaged", entry.fault) if entry.fault else _DECIDE[entry.kind](pin, entry, evidence)
-
-
-def _download(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
-    stated = digest.agree(entry.expected, evidence.digests)
-    if stated is False:
-        return Delete("wrong-hash", digest.mismatch(entry.expected, evidence.digests))
-    if stated is None and pin.hashes and pinned(pin, evidence):
-        return Keep()
-    if stated is None and pin.hashes and not evidence.fault:
-        return SetAside("other-file", "its hash is not one of the pinned hashes")
-    if stated is None and evidence.fault:
-        return Delete("damaged", evidence.fault)
-    if stated is None and evidence.name and not _is_labelled(pin, entry, evidence):
-        return Delete("mislabelled", f"it contains {evidence.name} {evidence.version}")
-    return Keep()
-
-
-def _is_labelled(pin: Pin, entry: Entry, evidence: Evidence) -> bool:
-    """Return whether name and version inside the archive are those of its file name, and the project is the pin's."""
-    return entry.parsed_filename is not None and (evidence.name, parsed(evidence.version)) == (
-        pin.project,
-        entry.parsed_filename.version,
-    )
-
-
-def pinned(pin: Pin, evidence: Evidence) -> bool:
-    """Return whether an observed digest is one of the pin's hashes."""
-    return any(evidence.digests.get(d.algorithm) == d.hex.lower() for d in pin.hashes)
-
-
-def _metadata(_pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
-    if digest.agree(entry.expected, evidence.digests) is False:
-        return Delete("wrong-hash", digest.mismatch(entry.expected, evidence.digests))
-    return Keep()
-
-
-def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
-    if evidence.fault:
-        return Delete("damaged", evidence.fault)
-    if not evidence.name:
-        return Hide("unproven-build", "its contents cannot be read")
-    if entry.parsed_filename is None or not _is_labelled(pin, entry, evidence):
-        return Delete("mislabelled", f"it contains {evidence.name} {evidence.version}")
-    if pin.has_version and not pin.admits(entry.parsed_filename.version):
-        return Delete("mislabelled", "it is another version in the folder of the pinned one")
-    source = _version_of_source(pin)
-    if source is not None and source.public != entry.parsed_filename.version.public:
-        return Delete("mislabelled", f"it is version {entry.parsed_filename.version}, and its source is {source}")
-    return _fitting(evidence)
-
-
-def _version_of_source(pin: Pin) -> Version | None:
-    """Return the version in the file name of the sdist at the pin's URL; None without one."""
-    found = parse_filename(link(pin.url).filename, pin.project) if pin.url else None
-    return found.version if found else None
-
-
-def _fitting(evidence: Evidence) -> Verdict:
-    """Decide whether a sound built wheel is the one that this call would build now."""
-    if evidence.unproven:
-        return Hide("unproven-build", "no record shows that the cached wheel was built from the pinned file")
-    if evidence.stale_source:
-        return Hide("stale-source", evidence.stale_source)
-    if evidence.build_difference:
-        return Hide("other-build", f"it was built {evidence.build_difference}")
-    if evidence.missing_libraries:
-        return Hide("missing-library", not_found(evidence.missing_libraries))
-    return Keep()
-
-
 def not_found(libraries: Iterable[str]) -> str:
     """Return the sentence that the dynamic loader does not find shared *libraries* that a wheel needs."""
     return f"it needs {', '.join(libraries)}, which is not found on this system"
-
-
-def _page(_pin: Pin, _entry: HttpEntry, evidence: Evidence) -> Verdict:
-    if evidence.fault:
-        return Delete("damaged", evidence.fault)
-    if evidence.fresh and not evidence.listed:
-        lists = (
-            "lists the pinned version with other hashes only" if evidence.other_hashes else "does not list the pinned version"
-        )
-        return Delete("stale-page", f"it is {_duration(evidence.age)} old and {lists}")
-    return Keep()
-
-
-def _duration(seconds: float) -> str:
-    """Return a number of seconds in words that nobody takes for the status of a response, such as "404 s old"."""
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
-
-
-_DECIDE = {"download": _download, "metadata": _metadata, "page": _page}

@@ -88,7 +88,7 @@ def is_there(entry: Entry) -> bool:
 
 def is_spent(entry: Entry) -> bool:
     """Return whether *entry* is an HTTP entry with a spent head (see `write_spent`)."""
-    head = read_head(entry.paths[0]) if isinstance(entry, HttpEntry) and stamp(entry.paths[0]) is not None else None
+    head = read_head(entry.paths[0]) if isinstance(entry, HttpEntry) else None
     return head is not None and head.response.spent
 
 
@@ -117,7 +117,7 @@ class HttpCache:
             whole = all(os.path.exists(path) for path in entry.paths)
             if whole and stamp(entry.paths[0]) is None:
                 return entry, Response(0, {}), url
-            head = read_head(entry.paths[0]) if stamp(entry.paths[0]) is not None else None
+            head = read_head(entry.paths[0])
             if head is None or head.response.spent:
                 return None  # pip asks the server; for a file that is not a head it also logs "deserialization failed"
             if head.response.status in PERMANENT and not head.fault:
@@ -187,11 +187,13 @@ def _library() -> Any:
 
 
 def read_head(path: str) -> Head | None:
-    """Read the head of an HTTP entry from the file *path*; None if pip would ignore the file.
+    """Read the head of an HTTP entry from the regular file *path*; None if there is none, or if pip would ignore the file.
 
     The file is a MessagePack map (``cachecontrol/serialize.py``). The body is skipped, because it may have gigabytes. pip does
     not ignore MessagePack of another form, it fails on it: the head then has a ``fault``.
     """
+    if stamp(path) is None:  # opening a FIFO would block
+        return None
     msgpack = _library()
     errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:

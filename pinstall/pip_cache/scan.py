@@ -169,6 +169,11 @@ def symbolic_links(root: str) -> list[str]:
     return sorted(found)
 
 
+def parts(root: str) -> list[str]:
+    """Return the parts of pip's cache that the folder *root* has; empty if it is no cache, or a new one."""
+    return [part for part in _PARTS if os.path.lexists(os.path.join(root, part))]
+
+
 def sizes(root: str) -> dict[str, int]:
     """Return the size in bytes of each part of the cache folder *root* that is there."""
     found = {}

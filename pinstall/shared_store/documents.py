@@ -121,5 +121,10 @@ def portable(record: BuildRecord) -> BuildRecord:
     return record._replace(watched=record.watched._replace(questions=questions))
 
 
+def signer(key: bytes) -> str:
+    """Return eight hexadecimal digits that identify a signing key in names; zeros without one."""
+    return _signature("signer", key)[:8] if key else "0" * 8
+
+
 def _signature(text: str, key: bytes) -> str:
     return hmac.new(key, _PURPOSE + text.encode(), hashlib.sha256).hexdigest()

@@ -1,11 +1,12 @@
 """The names of the objects in a shared store.
 
-builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>.json      a build record, with what it says of its wheel
-builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>.whl       the wheel
+builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>-<signer>.json      a build record, with what it says of its wheel
+builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>-<signer>.whl       the wheel
 
 The key is that of pip's built wheels, a hash, so that the names spread evenly over a bucket's partitions; k1 and k2 are its
 first bytes. The platform tells other platforms that they need not read the record. Wheel and shape begin the digests of the
-wheel and of the conditions of its build: machines that build at once write other objects, unless they write the same.
+wheel and of the conditions of its build: machines that build at once write other objects, unless they write the same. The
+signer identifies the key that has signed the record, so that no unsigned record takes the name of a signed one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 TOP = "builds-1/"
 RECORD, WHEEL = ".json", ".whl"
 ANY = "any00000"
-_NAME = re.compile(r"builds-1/[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{56})/((?:[0-9a-f]{8}|any00000)-([0-9a-f]{16})-[0-9a-f]{16})")
+_NAME = re.compile(
+    r"builds-1/[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{56})/((?:[0-9a-f]{8}|any00000)-([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{8})"
+)
 
 
 class SharedBuild(NamedTuple):
@@ -45,7 +48,12 @@ class SharedBuild(NamedTuple):
     @property
     def wheel_id(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 that the wheel is to have."""
-        return self.name.split("-")[-2]
+        return self.name.split("-")[-3]
+
+    @property
+    def signer(self) -> str:
+        """The key that has signed the record, as `documents.signer` names it."""
+        return self.name.split("-")[-1]
 
 
 def folder(key: str) -> str:
@@ -53,11 +61,11 @@ def folder(key: str) -> str:
     return f"{TOP}{key[:2]}/{key[2:4]}/{key}/"
 
 
-def name(key: str, record: BuildRecord) -> str:
+def name(key: str, record: BuildRecord, signer: str) -> str:
     """Return the path of the objects of a build, without their endings. The *record* is that of its `SharedRecord`."""
     document = build_record.to_json(record)
     shape = build_record.hashed(json.dumps([document["conditions"], document["watched"]], sort_keys=True))[:16]
-    return f"{folder(key)}{platform(record.conditions)}-{record.wheel[:16]}-{shape}"
+    return f"{folder(key)}{platform(record.conditions)}-{record.wheel[:16]}-{shape}-{signer}"
 
 
 def platform(conditions: Conditions) -> str:

@@ -76,11 +76,12 @@ def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal)
     shared = prepared.shared
     assert shared is not None  # noqa: S101 (for mypy)
     refused: dict[str, None] = {}
-    for build in _readable(prepared, layout.paired(remote.objects(layout.folder(key))).values()):
+    signer = documents.signer(shared.key) if shared.key else ""
+    for build in _readable(prepared, layout.paired(remote.objects(layout.folder(key))).values(), signer):
         assert build.record is not None  # noqa: S101 (for mypy)
         try:
             found = documents.opened(remote.read(build.record.path, documents.LARGEST), shared.key)
-            if found.key != key or layout.name(key, found.record) != build.name:
+            if found.key != key or layout.name(key, found.record, build.signer) != build.name:
                 raise RefusedError("its record belongs to another build")
         except (RefusedError, ObjectError) as error:
             refused[str(error)] = None
@@ -93,8 +94,8 @@ def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal)
         shared.warn(journal.say, f"ignoring builds of the shared store {shared.settings.place}: {why}")
 
 
-def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild]) -> list[SharedBuild]:
-    """Return the builds whose records are worth reading, the oldest first, and not too many."""
+def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild], signer: str) -> list[SharedBuild]:
+    """Return the builds whose records are worth reading: those by *signer* first, the oldest first, and not too many."""
     here = prepared.cache.environment.build
     platforms = {layout.ANY, layout.platform_of(here["abi"], here["libc"][0])}
     found = [
@@ -106,7 +107,9 @@ def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild]) -> list[Sh
         and build.record.size <= documents.LARGEST
         and build.wheel.size <= LARGEST_WHEEL
     ]
-    return sorted(found, key=lambda build: (build.record.modified if build.record else 0, build.name))[:_MOST_RECORDS]
+    return sorted(found, key=lambda build: (build.signer != signer, build.record.modified if build.record else 0, build.name))[
+        :_MOST_RECORDS
+    ]
 
 
 def _is_known(root: str, build: SharedBuild, found: SharedRecord) -> bool:

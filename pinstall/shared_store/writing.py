@@ -107,7 +107,7 @@ def _send(remote: Remote, built: Built, record: BuildRecord, folder: str, key: b
     document = documents.sealed(SharedRecord(built.key, built.filename, origin or "{}", record), key)
     if os.path.getsize(path) > LARGEST_WHEEL or len(document) > documents.LARGEST:
         raise RemoteError("the wheel or its record is too large")
-    name = layout.name(built.key, record)
+    name = layout.name(built.key, record, documents.signer(key))
     with open(path, "rb") as file:
         remote.create(name + layout.WHEEL, file.read())
     remote.create(name + layout.RECORD, document)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import ORIGIN, HttpEntry, is_direct, is_link, names, stamp, stamp_of, walk
@@ -16,6 +16,9 @@ from pinstall.storage import build_notes, store, view
 from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
 from pinstall.storage.files import UNFINISHED, replace
 from pinstall.storage.lock import CALLS, FOLDER, ensure_folder, live_calls, markers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
 
 # Nanoseconds. pip waits 15 s for each answer and asks six times; with longer timeouts that users set, it may take minutes.
 _GRACE_PERIOD = 900_000_000_000
@@ -87,6 +90,42 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
             _remove_empty(folder)
 
 
+def leftovers(cache: str, doomed: Collection[str]) -> Iterator[tuple[list[str], str]]:
+    """Yield the files and folders that `sweep` would remove, and why, if the files *doomed* were gone. Raises `OSError`."""
+    alive = live_calls(cache, clears=False)
+    own = os.path.join(cache, FOLDER)
+    killed = [os.path.join(own, CALLS, name) for name in markers(cache)]
+    killed += [os.path.join(own, view.VIEWS, name) for name in view.names(cache)]
+    killed += [build_notes.folder(cache, name) for name in build_notes.names(cache)]
+    if not alive:
+        killed += [os.path.join(own, UNFINISHED, name) for name in names(os.path.join(own, UNFINISHED))]
+    yield from (([path], "left by a killed pinstall") for path in killed if os.path.basename(path) not in alive)
+    if alive:
+        return
+    for note in _expired_notes(cache):
+        paths = _noted(cache, note)
+        if paths is not None:
+            yield [*paths, note], "left for pips that were running"
+    for key, folder in store.build_folders(cache):
+        places = (folder, os.path.join(cache, keys.wheel_path(key)))
+        wheels = {os.path.join(place, name) for place in places for name in names(place) if name.endswith(".whl")}
+        rest = [path for name in names(folder) if (path := os.path.join(folder, name)) not in doomed]
+        if rest and is_direct(cache, folder) and wheels.issubset(doomed):
+            yield rest, "a build record without a wheel"
+
+
+def emptied(cache: str, folder: str, doomed: Collection[str]) -> list[str]:
+    """Return the folders that `clear_empty` would delete in *folder* if the files *doomed* were gone."""
+    found: dict[str, None] = {}
+    if folder == cache or not is_direct(cache, folder) or not os.path.isdir(folder):
+        return []
+    for here, folders, others in walk(folder):
+        is_kept = any(os.path.join(here, name) not in doomed for name in others)
+        if not is_kept and all(os.path.join(here, name) in found for name in folders):
+            found[here] = None
+    return list(found)
+
+
 def _complete_move(cache: str, key: str) -> None:
     """Complete an HTTP entry that a killed call has half moved to the store, with the body in pip's folder.
 
@@ -132,30 +171,44 @@ def _clear_spent(cache: str, *, at_once: bool) -> None:
 
 def _clear_noted(cache: str, note: str) -> bool:
     """Delete the files that a *note* names, if that is safe; return whether the note can be deleted too."""
-    folder, _, rest = os.path.basename(note).partition(".")
-    key, _, wheel = rest.removesuffix(LEFT).partition(".")
-    if not keys.is_http_key(key):
-        return True
-    if wheel.endswith(".whl"):
-        return _clear_wheel(cache, os.path.join(cache, keys.wheel_path(key), wheel), note)
-    for layout in (keys.TWO_FILES, keys.ONE_FILE):
-        if layout.folder == folder:
-            _clear_http(cache, key, layout)
+    paths = _noted(cache, note)
+    if paths is None:
+        reset_access_time(_left_wheel(cache, note))
+        os.utime(note)
+        return False
+    for path in paths:
+        try_unlink(path)
     return True
 
 
-def _clear_http(cache: str, key: str, layout: keys.Layout) -> None:
+def _noted(cache: str, note: str) -> list[str] | None:
+    """Return the files that a *note* names and that can be deleted; None if it names a wheel that was read after the note."""
+    folder, _, rest = os.path.basename(note).partition(".")
+    key, _, wheel = rest.removesuffix(LEFT).partition(".")
+    if not keys.is_http_key(key):
+        return []
+    if wheel.endswith(".whl"):
+        return _noted_wheel(cache, _left_wheel(cache, note), note)
+    layout = next((layout for layout in (keys.TWO_FILES, keys.ONE_FILE) if layout.folder == folder), None)
+    return _noted_http(cache, key, layout) if layout else []
+
+
+def _noted_http(cache: str, key: str, layout: keys.Layout) -> list[str]:
     entry = HttpEntry("other", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, layout)), layout=layout)
-    folder = os.path.dirname(entry.content_path)
-    if is_direct(cache, folder) and is_spent(entry):
-        for path in entry.paths:
-            try_unlink(path)
+    is_clear = is_direct(cache, os.path.dirname(entry.content_path)) and is_spent(entry)
+    return list(filter(os.path.lexists, entry.paths)) if is_clear else []
 
 
-def _clear_wheel(cache: str, path: str, note: str) -> bool:
-    """Delete a wheel that `leave` has left in pip's folder, unless somebody has read it since the *note* was made.
+def _left_wheel(cache: str, note: str) -> str:
+    """Return the path of the wheel that the *note* of `leave` names."""
+    key, _, wheel = os.path.basename(note).partition(".")[2].removesuffix(LEFT).partition(".")
+    return os.path.join(cache, keys.wheel_path(key), wheel)
 
-    Returns False if it was read: then it stays for another period.
+
+def _noted_wheel(cache: str, path: str, note: str) -> list[str] | None:
+    """Return a wheel that `leave` has left in pip's folder, and its ``origin.json`` if no other wheel is there.
+
+    Returns None if somebody has read the wheel since the *note* was made: then it stays for another period.
     """
     folder = os.path.dirname(path)
     try:
@@ -163,17 +216,14 @@ def _clear_wheel(cache: str, path: str, note: str) -> bool:
             same = file.read(100) == fingerprint(path)
         found = os.lstat(path)
     except (OSError, ValueError):
-        return True
+        return []
     if not same or not is_direct(cache, folder):
-        return True  # the file was replaced
+        return []  # the file was replaced
     if found.st_atime_ns != found.st_mtime_ns:
-        reset_access_time(path)
-        os.utime(note)
-        return False
-    try_unlink(path)
-    if not has_wheel(folder):
-        try_unlink(os.path.join(folder, ORIGIN))
-    return True
+        return None
+    origin = os.path.join(folder, ORIGIN)
+    others = [name for name in names(folder) if name.endswith(".whl") and name != os.path.basename(path)]
+    return [path] if others or not os.path.lexists(origin) else [path, origin]
 
 
 class Removed(NamedTuple):

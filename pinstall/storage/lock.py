@@ -146,8 +146,8 @@ def markers(cache: str) -> list[str]:
         return []
 
 
-def live_calls(cache: str) -> set[str]:
-    """Return the names of the running calls, and remove the markers of killed ones. Raises `OSError`."""
+def live_calls(cache: str, *, clears: bool = True) -> set[str]:
+    """Return the names of the running calls, and remove the markers of killed ones if *clears*. Raises `OSError`."""
     from filelock import Timeout
 
     found: set[str] = set()
@@ -159,7 +159,8 @@ def live_calls(cache: str) -> set[str]:
             continue
         try:
             with _file_lock(path, timeout=0):
-                _remove(path)
+                if clears:
+                    _remove(path)
         except (Timeout, OSError, NotImplementedError):
             found.add(name)
     return found

@@ -1,35 +1,52 @@
-"""Try in pinstall's own folder whether locks, links and renames work on the file system of the cache."""
+"""Try in a folder that is removed again whether locks, links and renames work on the file system of the cache."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pinstall.storage import lock
-from pinstall.storage.files import UNFINISHED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
-def excludes(cache: str) -> bool:
-    """Return whether the lock of *cache*, once taken, keeps a second holder out; on some network file systems it does not.
+@contextmanager
+def folder(cache: str) -> Iterator[str]:
+    """Yield a new folder in the folder *cache*, and remove it with all that is in it. Raises `OSError`."""
+    path = os.path.join(cache, f"pinstall-doctor-{os.urandom(8).hex()}")
+    os.mkdir(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
-    Raises `LockTimeoutError` if another pinstall holds the lock, and `OSError` if the cache cannot be written.
+
+def hold_lock(cache: str) -> None:
+    """Take the lock of *cache* for a moment, if there is one. Raises `LockTimeoutError` if it is held, and `OSError`."""
+    if os.path.exists(os.path.join(cache, lock.FOLDER, "lock")):
+        with lock.held(cache, 0, lambda _: None):
+            pass
+
+
+def excludes(folder: str) -> bool:
+    """Return whether a lock in *folder*, once taken, keeps a second holder out; on some network file systems it does not.
+
+    Raises `LockTimeoutError` if the file system refuses locks, and `OSError` if the folder cannot be written.
     """
-    with lock.held(cache, 0, lambda _: None):
+    with lock.held(folder, 0, lambda _: None):
         try:
-            with lock.held(cache, 0, lambda _: None):
+            with lock.held(folder, 0, lambda _: None):
                 return False
         except (lock.LockTimeoutError, RuntimeError):  # the latter if filelock itself notices the second lock
             return True
 
 
-def failing(cache: str) -> list[str]:
-    """Return the operations that fail in *cache*, with the error of each. Raises `OSError` if no file can be written there."""
-    folder = lock.ensure_folder(cache, UNFINISHED)
-    path = os.path.join(folder, os.urandom(8).hex())
+def failing(folder: str) -> list[str]:
+    """Return the operations that fail in *folder*, with the error of each. Raises `OSError` if no file can be written there."""
+    path = os.path.join(folder, "file")
     with open(path, "wb"):
         pass
     acts: dict[str, Callable[[str, str], object]] = {
@@ -38,14 +55,9 @@ def failing(cache: str) -> list[str]:
         "renames": os.replace,  # last, as it moves the file
     }
     found = []
-    try:
-        for name, act in acts.items():
-            try:
-                act(path, f"{path}.{name[0]}")
-            except OSError as error:
-                found.append(f"{name} ({error.strerror})")
-    finally:
-        for made in (path, *(f"{path}.{name[0]}" for name in acts)):
-            with suppress(OSError):
-                os.unlink(made)
+    for name, act in acts.items():
+        try:
+            act(path, f"{path}.{name[0]}")
+        except OSError as error:
+            found.append(f"{name} ({error.strerror})")
     return found

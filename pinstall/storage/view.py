@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
 
-_VIEWS = "views"
+VIEWS = "views"
 _WHEELS = "wheels"
 # In wheels/12/34/56/789..., so many levels are real folders if keys are unknown: pip then writes into the view, unless two
 # keys share three levels (once in 16 million).
@@ -47,7 +47,7 @@ def real_root(folder: str) -> str:
     """Return the cache of the view *folder*, which a build may pass to another pinstall; *folder* if it is not a view."""
     views = os.path.dirname(folder)
     ours = os.path.dirname(views)
-    is_view = (os.path.basename(views), os.path.basename(ours)) == (_VIEWS, lock.FOLDER)
+    is_view = (os.path.basename(views), os.path.basename(ours)) == (VIEWS, lock.FOLDER)
     return os.path.dirname(ours) if is_view else folder
 
 
@@ -60,7 +60,7 @@ def make(cache: str, name: str, plan: ViewPlan, folders: Iterable[str]) -> str:
         os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
     if is_full(cache):  # a build of pip would fail in the view, but not without a cache
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    folder = os.path.join(lock.ensure_folder(cache, _VIEWS), name)
+    folder = os.path.join(lock.ensure_folder(cache, VIEWS), name)
     os.mkdir(folder)
     try:
         return fill(cache, folder, plan)
@@ -273,12 +273,12 @@ def _shows(path: str, content: str) -> bool:
 
 def parts(name: str) -> tuple[str, ...]:
     """Return the path of the view *name*, as parts below the cache."""
-    return lock.FOLDER, _VIEWS, name
+    return lock.FOLDER, VIEWS, name
 
 
 def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield (key, path) of each wheel that pip has built into the view *name*."""
-    root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
+    root = os.path.join(cache, lock.FOLDER, VIEWS, name)
     for folder, key in built_wheels.walk_built(root):
         for found in entries.names(folder) if entries.is_direct(root, folder) else ():
             path = os.path.join(folder, found)
@@ -291,7 +291,7 @@ def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
 
     Skips those whose path in the cache exists.
     """
-    root = os.path.join(cache, lock.FOLDER, _VIEWS, name)
+    root = os.path.join(cache, lock.FOLDER, VIEWS, name)
     for found in entries.names(root):
         path, place = os.path.join(root, found), os.path.join(cache, found)
         if found != _WHEELS and not os.path.lexists(place) and not entries.is_link(path):
@@ -311,12 +311,12 @@ def remove(cache: str, name: str) -> None:
     """Remove the view *name*, without following links in it; ignore errors."""
     import shutil
 
-    shutil.rmtree(os.path.join(cache, lock.FOLDER, _VIEWS, name), ignore_errors=True)
+    shutil.rmtree(os.path.join(cache, lock.FOLDER, VIEWS, name), ignore_errors=True)
 
 
 def sweep(cache: str, live_calls: Collection[str]) -> None:
     """Remove the views of all calls but *live_calls*, which are names. Raises `OSError`."""
-    lock.ensure_folder(cache, _VIEWS)  # raises if a symbolic link is in the way
+    lock.ensure_folder(cache, VIEWS)  # raises if a symbolic link is in the way
     for name in names(cache):
         if name not in live_calls:
             remove(cache, name)
@@ -324,4 +324,4 @@ def sweep(cache: str, live_calls: Collection[str]) -> None:
 
 def names(cache: str) -> list[str]:
     """Return the names of all views, also those of killed calls."""
-    return entries.names(os.path.join(cache, lock.FOLDER, _VIEWS))
+    return entries.names(os.path.join(cache, lock.FOLDER, VIEWS))

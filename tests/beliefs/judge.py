@@ -83,6 +83,11 @@ def options(command: str) -> list[dict[str, Any]] | None:
     return _rows(pip.commands.create_command(command).parser.option_list_all)
 
 
+def commands() -> list[str]:
+    """Return the names of all commands."""
+    return [*pip.commands.commands_dict]
+
+
 def file_options() -> list[dict[str, Any]]:
     """Return all options of requirements files."""
     return _rows(pip.req__req_file.build_parser().option_list)
@@ -365,6 +370,7 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
         absolute,
         call,
         charset,
+        commands,
         configuration,
         file_options,
         formats,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pinstall.cli import PIP_COMMANDS
 from pinstall.invocation import options
 
 if TYPE_CHECKING:
@@ -73,3 +74,9 @@ def test_no_pip_has_the_option_of_pinstall(judge: Judge) -> None:
     names = [name for row in judge.ask("options", command="install") for name in row["names"]]
     assert "--dry-run" in names
     assert [name for name in names if name.startswith("--explain")] == []
+
+
+def test_pinstall_knows_the_commands_that_it_refuses(judge: Judge) -> None:
+    theirs = {*judge.ask("commands")} - {"wheel"}
+    assert theirs <= {*PIP_COMMANDS}
+    assert {*PIP_COMMANDS} - theirs <= ({"lock"} if judge.version < (25, 1) else set())

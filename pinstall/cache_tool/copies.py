@@ -1,0 +1,54 @@
+"""Find copies of one file: a signed URL has another query, and thus another key in pip's cache, each time.
+
+Only what nobody can ask for as a rule counts: downloads whose URL is on no cached page and behind no cached redirect, and
+wheels that pip built from the same bytes of URLs that differ in nothing but the query. The copy that was used last is not
+among the results.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pinstall.inspection import integrity
+from pinstall.invocation.requirements_files import without_secrets
+from pinstall.pip_cache import built_wheels, entries
+from pinstall.pip_cache.entries import BuiltWheel
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from pinstall.cache_tool.inventory import Item
+
+# Seconds. Somebody may use two URLs of one file in turn.
+_RECENT = 86_400
+
+
+def older(items: Iterable[Item], now: float) -> list[Item]:
+    """Return the copies among *items* that nobody has used for a day at the time *now* (seconds since the epoch)."""
+    downloads: defaultdict[Hashable, list[Item]] = defaultdict(list)
+    same: defaultdict[Hashable, list[Item]] = defaultdict(list)
+    for item in items:
+        if item.stored or item.stamp is None:
+            continue
+        if isinstance(item.entry, BuiltWheel):
+            if (source := _source(item.entry)) is not None:
+                same[source].append(item)
+        elif item.entry.kind == "download" and item.project and not item.origin:
+            downloads[item.project, item.stamp.size].append(item)
+    for found in downloads.values():
+        for item in found if len(found) > 1 else ():
+            with suppress(OSError), entries.open_content(item.entry) as file:
+                same[integrity.digests(file, ["sha256"])["sha256"]].append(item)
+    copies = (item for found in same.values() for item in sorted(found, key=lambda item: item.used)[:-1])
+    return [item for item in copies if now - item.used > _RECENT]
+
+
+def _source(wheel: BuiltWheel) -> Hashable | None:
+    """Return a key of the source of a wheel that was built from a URL with a query; None for other wheels."""
+    origin = built_wheels.read_origin(os.path.dirname(wheel.content_path))
+    if origin is None or "?" not in origin.url or not origin.digests:
+        return None
+    return without_secrets(origin.url), origin.digests, origin.subdirectory, wheel.filename

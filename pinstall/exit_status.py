@@ -1,0 +1,16 @@
+"""The exit statuses of pip that pinstall must tell apart, and those of pinstall and pinstall-cache."""
+
+# pip's own.
+FAILED = 1
+REFUSED_OR_CRASHED = 2  # wrong arguments or a crash: pip has one status for both; pinstall refuses a call with it, too
+
+# pinstall's own.
+CONTRADICTED = 90  # pip succeeded, but the environment contradicts a pin
+NO_ENVIRONMENT = 91
+COULD_NOT_START = 92
+INTERRUPTED = 130  # by Ctrl-C, as shells have it
+
+# Of pinstall --explain: pinstall would change something, or could not check it.
+WOULD_CHANGE = 1
+# Of pinstall-cache: an error, or an entry that is bad or could not be handled.
+BAD = 1

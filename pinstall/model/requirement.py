@@ -1,0 +1,90 @@
+"""Requirements, parsed as pip parses them (pip 26.3, ``req/constructors.py``)."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from packaging.specifiers import SpecifierSet
+
+from pinstall.model.links import SDIST_ENDINGS, from_path, parse_filename, to_path
+from pinstall.model.names import URL, exact, normalized, split_marker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_ARCHIVES = (".whl", *SDIST_ENDINGS)
+_EGG = re.compile(r"[#&]egg=(?:([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]&]*\])?(?=&|$))?")
+
+
+class Requirement(NamedTuple):
+    """A requirement: ``project`` and ``extras`` are normalized. ``url`` is "" unless it is a direct reference."""
+
+    project: str
+    extras: frozenset[str]
+    specifier: SpecifierSet
+    url: str
+    marker: str = ""
+
+    def applies(self, markers: Mapping[str, str], extras: Iterable[str] = ()) -> bool:
+        """Return whether the marker is true for an environment, whose *markers* override those of the running Python.
+
+        It counts if it is true for one of *extras*, or without any.
+        """
+        if not self.marker:
+            return True
+        from packaging.markers import Marker
+
+        try:
+            marker = Marker(self.marker)
+            return any(marker.evaluate({**markers, "extra": extra}) for extra in ("", *extras))
+        except Exception:  # noqa: BLE001 (which one depends on the version of packaging; pip reports it)
+            return False
+
+
+def parse(text: str) -> Requirement | None:
+    """Parse a requirement; None if it is invalid (pip reports that), or a URL or path that does not tell its project."""
+    requirement, marker = split_marker(text)
+    try:
+        found = _bare_reference(requirement) if _is_bare_reference(requirement) else _named(requirement)
+    except Exception:  # noqa: BLE001 (versions of packaging differ in what they raise: KeyError, InvalidVersion, RecursionError ...)
+        return None
+    return found and found._replace(marker=marker)
+
+
+@cache
+def _named(text: str) -> Requirement:
+    if "[" not in text and (pinned := exact(text)):
+        return Requirement(pinned[0], frozenset(), SpecifierSet(f"=={pinned[1]}"), "")
+    from packaging import requirements
+
+    found = requirements.Requirement(text)
+    urlsplit(found.url or "")  # raises if no part of a program could use the URL
+    return Requirement(normalized(found.name), frozenset(map(normalized, found.extras)), found.specifier, found.url or "")
+
+
+def _is_bare_reference(text: str) -> bool:
+    return URL.match(text) is not None or (text.lower().endswith(_ARCHIVES) and os.path.isfile(text))
+
+
+def _bare_reference(text: str) -> Requirement | None:
+    """Parse a URL or path, whose ``#egg=`` or file name gives the project."""
+    if not URL.match(text):
+        url = from_path(text).url
+    else:  # pip resolves a file URL with "..", and so loses its fragment
+        url = from_path(to_path(text)).url if text[:5].lower() == "file:" and "../" in text else text
+    egg = _EGG.search(url)
+    project = normalized(egg[1] or "") if egg else _project(urlsplit(url).path.rpartition("/")[2])
+    return Requirement(project, frozenset(), SpecifierSet(), url) if project else None
+
+
+def _project(filename: str) -> str:
+    if filename.endswith(".whl"):
+        project = normalized(filename.partition("-")[0])
+        return project if parse_filename(filename, project) else ""
+    from packaging.utils import parse_sdist_filename
+
+    return parse_sdist_filename(filename)[0]
