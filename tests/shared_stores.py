@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import http.client
 import http.server
+import socket
+import subprocess
 import threading
+import time
+import urllib.request
+from contextlib import contextmanager, suppress
+from email.utils import formatdate
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.lab import NEWEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
     from urllib.parse import SplitResult
 
     from tests.lab import Environment, Lab
@@ -111,3 +121,46 @@ class Proxy:
         """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
+
+
+# The account that Azurite documents; its key is no secret.
+_ACCOUNT = "devstoreaccount1"
+_ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+@contextmanager
+def azurite(program: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Run Microsoft's Azurite, whose *program* is ``azurite-blob``, with a container; yield the variables to use it."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = str(found.getsockname()[1])
+    options = ["--blobHost", "127.0.0.1", "--blobPort", port, "--location", str(folder), "--silent", "--skipApiVersionCheck"]
+    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/{_ACCOUNT}"
+    try:
+        for _ in range(300):
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", int(port)), 1).close()
+                break
+            time.sleep(0.1)
+        _make_container(url, "wheels")
+        yield {
+            "PINSTALL_SHARED_STORE": "az://wheels/builds",
+            "AZURE_STORAGE_ACCOUNT_NAME": _ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": _ACCOUNT_KEY,
+            "AZURE_STORAGE_ENDPOINT": url,
+            "AZURE_ALLOW_HTTP": "true",
+        }
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _make_container(url: str, name: str) -> None:
+    """Make a container, by a request that is signed as Azure's Shared Key demands."""
+    date, version = formatdate(usegmt=True), "2021-08-06"
+    headers = f"x-ms-date:{date}\nx-ms-version:{version}\n"
+    text = "PUT" + "\n" * 12 + f"{headers}/{_ACCOUNT}/{_ACCOUNT}/{name}\nrestype:container"
+    signature = base64.b64encode(hmac.new(base64.b64decode(_ACCOUNT_KEY), text.encode(), hashlib.sha256).digest()).decode()
+    sent = {"x-ms-date": date, "x-ms-version": version, "Authorization": f"SharedKey {_ACCOUNT}:{signature}"}
+    urllib.request.urlopen(urllib.request.Request(f"{url}/{name}?restype=container", method="PUT", headers=sent)).close()

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import time
 import urllib.request
@@ -25,7 +26,7 @@ from pinstall.shared_store.remote import RemoteObject
 from tests.consoles import Console, sections
 from tests.lab import VERSIONS
 from tests.packages import FLAGS_ONE, sdist, wheel
-from tests.shared_stores import Answer, Machine, Proxy, environment_with_extra
+from tests.shared_stores import Answer, Machine, Proxy, azurite, environment_with_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tests.lab import Lab
 
 _ROUNDS = int(os.environ.get("PINSTALL_TEST_ROUNDS", "2"))
+_AZURITE = os.environ.get("PINSTALL_TEST_AZURITE") or shutil.which("azurite-blob")
 _KEY, _OTHER_KEY = "a key for nobody", "another key for nobody"
 # The name of the variable is computed, so that only a watched build tells it.
 _ASKS = """
@@ -425,6 +427,24 @@ def test_writers_and_readers_at_once(lab: Lab, bucket: str, demo: Path) -> None:
     assert wrong == []
     assert not ways[""]
     print(f"{_ROUNDS} rounds: {ways}")
+
+
+@pytest.mark.slow
+def test_azurite_keeps_builds_as_well(lab: Lab, demo: Path) -> None:
+    """Not installed by scripts/environment, because it is a program of npm with 374 packages."""
+    if not _AZURITE:
+        pytest.skip(
+            "there is no azurite-blob: npm install --prefix FOLDER azurite, and name its program in PINSTALL_TEST_AZURITE"
+        )
+    (lab.root / "azurite").mkdir()
+    with azurite(_AZURITE, lab.root / "azurite") as variables:
+        one, two = Machine(lab, "one", **variables), Machine(lab, "two", **variables)
+        assert one.install()[:2] == ("no", "built")
+        assert two.install()[:2] == ("no", "fetched")
+        assert two.install(WITH_GPU="yes")[:2] == ("yes", "built")
+        assert one.install(WITH_GPU="yes")[:2] == ("yes", "fetched")
+        done = lab.cache_tool(environment_with_extra(lab), "shared", "verify", **one.variables)
+        assert (done.status, done.out) == (0, "Builds checked: 2, 0 bad\n")
 
 
 def test_a_record_from_elsewhere_starts_no_program(tmp_path: Path) -> None:
