@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 import urllib.request
 import zipfile
@@ -22,7 +23,7 @@ from pinstall import settings
 from pinstall.inspection import build_questions
 from pinstall.inspection.build_questions import Question, World
 from pinstall.shared_store import documents, layout
-from pinstall.shared_store.remote import RemoteObject
+from pinstall.shared_store.remote import Remote, RemoteError, RemoteObject
 from tests.consoles import Console, sections
 from tests.lab import VERSIONS
 from tests.packages import FLAGS_ONE, sdist, wheel
@@ -461,6 +462,27 @@ def test_a_record_from_elsewhere_starts_no_program(tmp_path: Path) -> None:
         assert not (tmp_path / "started").exists()
         assert not World(environ).differs(asked)
         (tmp_path / "started").unlink()
+
+
+def test_a_fetched_record_gets_the_stamps_of_this_machine(tmp_path: Path) -> None:
+    header = tmp_path / "demo.h"
+    header.write_text("one")
+    world = World({"PATH": "", "HOME": "/nowhere"})
+    asked = world.asked("file", str(header), ".")
+    assert asked
+    elsewhere = asked._replace(stamp="", place="/elsewhere/demo.h")
+    assert world.stamped(elsewhere) == asked
+    header.write_text("two")
+    assert world.stamped(elsewhere) == elsewhere
+    assert world.differs(elsewhere)
+
+
+def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    remote = Remote(f"file://{tmp_path}", 30)
+    remote.allow(0.2)
+    never = threading.Event()
+    with pytest.raises(RemoteError, match=r"no answer within 0\.2 s"):
+        remote.asked(never.wait)
 
 
 @pytest.mark.parametrize(

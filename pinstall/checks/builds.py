@@ -122,6 +122,13 @@ class Builds:
         world = self._passive_world if known.fetched else self._world
         return f"with another version of {moved}" if moved else build_questions.change(watched, world)
 
+    def stamped(self, record: BuildRecord) -> BuildRecord:
+        """Return a fetched record with the stamps of this machine's files, so that later calls need not read them."""
+        if record.watched is None:
+            return record
+        questions = tuple(map(self._passive_world.stamped, record.watched.questions))
+        return record._replace(watched=record.watched._replace(questions=questions))
+
     def has_changed(self, record: BuildRecord) -> bool:
         """Return whether a question that the build of a wheel has asked has another answer now."""
         world = self._passive_world if record.fetched else self._world

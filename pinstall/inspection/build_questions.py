@@ -26,6 +26,7 @@ _LARGEST_RECORD = 32 << 10
 _LARGEST_FILE = 16 << 20
 _SECONDS = 2.0
 _LARGEST_OUTPUT = 1 << 20
+_DIGITS = 32
 _SECRET = "secret"  # noqa: S105 (the answer that stands for one)
 # Arguments that make a program print facts, and nothing else.
 _READ_ONLY = re.compile(
@@ -124,6 +125,17 @@ class World:
             return self._program_differs(question)
         answer, place, stamp = self._answer(question)
         return answer != question.answer and not (question.stamp and (place, stamp) == (question.place, question.stamp))
+
+    def stamped(self, question: Question) -> Question:
+        """Return a question with the place and stamp of the file that gives the same answer here, if there is one."""
+        if question.kind in ("file", "library"):
+            answer, place, stamp = self._answer(question)
+        elif question.kind == "program" and len(question.answer) == _DIGITS:
+            found = self._found(question.subject)
+            answer, place, stamp = (_file_digest(found), self._homely(found), _stamp(found)) if found else ("", "", "")
+        else:
+            return question
+        return question._replace(place=place, stamp=stamp) if stamp and answer == question.answer else question
 
     def _answer(self, question: Question) -> tuple[str, str, str]:  # noqa: PLR0911 (one for each kind)
         """Return the answer, and the place and stamp of the file that gives it. A known stamp spares reading the file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.specifiers import SpecifierSet
@@ -88,7 +89,9 @@ def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal)
             continue
         found = found._replace(record=found.record._replace(fetched=shared.settings.place))
         pin = None if _is_known(prepared.cache.root, build, found) else _pin(prepared, found)
-        if pin and not prepared.checker.builds.objection(pin, key, found.origin, found.record):
+        # A question such as a pattern of paths may take long to answer, and somebody else has asked it.
+        objection = partial(prepared.checker.builds.objection, pin, key, found.origin, found.record) if pin else None
+        if pin and objection and not remote.asked(objection):
             yield _Offer(build, found, pin)
     for why in refused:
         shared.warn(journal.say, f"ignoring builds of the shared store {shared.settings.place}: {why}")
@@ -151,7 +154,8 @@ def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Jour
             shared.warn(journal.say, f"ignoring {found.filename} of the shared store {shared.settings.place}: {fault}")
             return None
         fetched = BuiltWheel(build.key, temporary)
-        path = actions.keep_fetched(root, fetched, found.filename, found.record, found.origin_text)
+        record = prepared.checker.builds.stamped(found.record)
+        path = actions.keep_fetched(root, fetched, found.filename, record, found.origin_text)
     finally:
         actions.try_unlink(temporary)
     label = links.parse_filename(found.filename, found.project)

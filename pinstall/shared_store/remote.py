@@ -64,7 +64,7 @@ class Remote:
     def __init__(self, url: str, seconds: float) -> None:
         self._seconds = seconds
         self.allow(seconds)
-        self._store = self._asked(lambda: _opened(url, seconds))
+        self._store = self.asked(lambda: _opened(url, seconds))
         self._creates = not url.startswith(("http:", "https:"))  # object_store has no conditional writes for WebDAV
 
     def allow(self, seconds: float) -> None:
@@ -80,7 +80,7 @@ class Remote:
             found = (one for chunk in chunks for one in chunk)
             return [RemoteObject(one["path"], one["size"], one["last_modified"].timestamp()) for one in islice(found, most)]
 
-        return self._asked(listed)
+        return self.asked(listed)
 
     def everything(self, folder: str) -> Iterator[RemoteObject]:
         """Yield all objects below *folder*, for `pinstall-cache shared`; each page of the listing has a deadline of its own."""
@@ -89,7 +89,7 @@ class Remote:
         chunks = iter(obstore.list(self._store, folder, chunk_size=_PAGE))
         while True:
             self.allow(self._seconds)
-            chunk = self._asked(lambda: next(chunks, None))
+            chunk = self.asked(lambda: next(chunks, None))
             if chunk is None:
                 return
             yield from (RemoteObject(one["path"], one["size"], one["last_modified"].timestamp()) for one in chunk)
@@ -108,9 +108,9 @@ class Remote:
     def _pieces(self, path: str, largest: int) -> Iterator[bytes]:
         import obstore
 
-        stream = self._asked(lambda: iter(obstore.get(self._store, path).stream(min_chunk_size=_CHUNK)))
+        stream = self.asked(lambda: iter(obstore.get(self._store, path).stream(min_chunk_size=_CHUNK)))
         size = 0
-        while (chunk := self._asked(lambda: next(stream, None))) is not None:
+        while (chunk := self.asked(lambda: next(stream, None))) is not None:
             size += len(chunk)
             if size > largest:
                 raise ObjectError("an object is larger than it may be")
@@ -133,7 +133,7 @@ class Remote:
             obstore.put(self._store, path, content, use_multipart=False)
             return True
 
-        return self._asked(put)
+        return self.asked(put)
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects, except those that are gone already."""
@@ -144,9 +144,9 @@ class Remote:
                 obstore.delete(self._store, list(paths))
 
         self.allow(self._seconds)
-        self._asked(removed)
+        self.asked(removed)
 
-    def _asked(self, question: Callable[[], _Result]) -> _Result:
+    def asked(self, question: Callable[[], _Result]) -> _Result:
         """Return the answer to a *question*, which runs in a thread until it ends or the deadline is over."""
         answers: list[_Result] = []
         errors: list[BaseException] = []
