@@ -315,7 +315,7 @@ class Watch:
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
                 is_cargos = name == "output" and os.path.basename(os.path.dirname(here)) == "build"
-                if is_cargos or name in ("CMakeCache.txt", "intro-buildoptions.json", "intro-compilers.json"):
+                if is_cargos or name in _LEFT:
                     self.quietly_read(os.path.join(here, name))
 
     def quietly_read(self, path: str) -> None:
@@ -332,6 +332,9 @@ class Watch:
             self.left_path("file", place, "@cargo")
         for place in re.findall(r"^\w+:(?:FILEPATH|PATH)=(/.+)", text, re.MULTILINE):
             self.left_path("place", place, "@cmake")
+        if os.path.basename(path) == "intro-dependencies.json":
+            for place in re.findall(r'"(/[^"]+\.so[^"/]*)"', text):
+                self.left_path("place", place, "@meson")
 
     def left_path(self, kind: str, path: str, by: str) -> None:
         """Note the path of a library or header that another build system has found outside of the build."""
@@ -389,10 +392,12 @@ class Watch:
             self.note("isolated")
         if "multiprocessing.popen_spawn_posix" in sys.modules or "multiprocessing.popen_forkserver" in sys.modules:
             self.note("decides", "a pool of processes", "")
-        for name in _wheels(self.argv):
-            self.note("wheel", name)
+        for path in _wheels(self.argv):
+            self.note("wheel", os.path.basename(path), _sha256(path))
 
 
+# What CMake and meson write about their findings.
+_LEFT = ("CMakeCache.txt", "intro-buildoptions.json", "intro-compilers.json", "intro-dependencies.json")
 _EVENTS = {
     "open": Watch.see_open,
     "import": Watch.see_import,
@@ -449,14 +454,33 @@ def _commands(text: str) -> list[list[str]]:
 
 
 def _wheels(argv: list[str]) -> list[str]:
-    """Return the file names of the wheels that a step with the arguments *argv* has built."""
+    """Return the paths of the wheels that a step with the arguments *argv* has built."""
+    import json
+
     if len(argv) > 1 and argv[0] == "build_wheel":
-        with open(os.path.join(argv[1], "output.json"), encoding="utf-8") as file:
-            return re.findall(r'"return_val":\s*"([^"]+\.whl)"', file.read())
+        files = [os.path.join(argv[1], name) for name in ("input.json", "output.json")]
+        asked, made = (json.loads(_read(path)) for path in files)
+        name = made["return_val"]
+        return [os.path.join(asked["kwargs"]["wheel_directory"], name)] if name else []
     if "bdist_wheel" in argv and "-d" in argv:
         folder = argv[argv.index("-d") + 1]
-        return [name for name in os.listdir(folder) if name.endswith(".whl")]
+        return [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".whl")]
     return []
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _sha256(path: str) -> str:
+    import hashlib
+
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        for chunk in iter(lambda: file.read(1 << 20), b""):
+            found.update(chunk)
+    return found.hexdigest()
 
 
 def _watched(kind: Any, watch: Watch) -> Any:

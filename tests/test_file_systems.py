@@ -21,6 +21,8 @@ _MOUNTS = {
     "mount -t overlay -o lowerdir={cache},upperdir={over}/up,workdir={over}/work overlay {place}",
     **{kind: _DISK.replace("{kind}", kind) for kind in ("ext4", "ext4 -O casefold", "xfs", "btrfs")},
     "vfat": _DISK.replace("{kind} -q", "vfat"),
+    "exfat": "truncate -s 400m {disk} && mkfs.exfat {disk} && loop=$(losetup -f --show {disk}) && "
+    "mount.exfat-fuse $loop {place} && losetup -d $loop",
 }
 
 

@@ -105,15 +105,16 @@ def linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, s
 @pytest.mark.parametrize("is_gone", [False, True])
 def test_hard_links_of_a_view_are_not_taken_for_builds(linked: tuple[str, str, str], *, is_gone: bool) -> None:
     root, content, shown = linked
-    assert list(view.left(root, _NAME)) == []
+    folder = os.path.join(root, "pinstall", "views", _NAME)
+    assert list(view.left(root, folder)) == []
     if is_gone:
         os.unlink(content)
-    assert list(view.built(root, _NAME)) == []
-    view.forget_gone(os.path.join(root, "pinstall", "views", _NAME))
+    assert list(view.built(folder)) == []
+    view.forget_gone(folder)
     assert os.path.exists(shown) != is_gone
     kept = None if is_gone else Path(content).read_bytes()
     made = wheel(Path(shown).parent, "demo", "1.0", "built by pip")  # pip replaces what it found
-    assert list(view.built(root, _NAME)) == [(_KEY, str(made))]
+    assert list(view.built(folder)) == [(_KEY, str(made))]
     assert is_gone or Path(content).read_bytes() == kept, "pip writes into the file that it replaces"
 
 

@@ -71,7 +71,7 @@ def test_a_shown_wheel_is_a_link_and_does_not_count_as_built(cache: Path) -> Non
     folder = view.make(str(cache), _NAME, ViewPlan({_KEYS[0]: [entry]}), ["http-v2"])
     shown = os.path.join(folder, wheel_path(_KEYS[0]), entry.filename)
     assert os.path.samefile(shown, entry.content_path)
-    assert list(view.built(str(cache), _NAME)) == []
+    assert list(view.built(str(folder))) == []
 
 
 @pytest.mark.parametrize("has_origin", [True, False])
@@ -95,7 +95,7 @@ def test_with_unknown_keys_every_new_build_stays_in_the_view(cache: Path, unknow
     near = _KEYS[0][:4] + "9" * 52
     folder = Path(view.make(str(cache), _NAME, ViewPlan({_KEYS[2]: []}, unknown), ["http-v2"]))
     made = wheel(folder / wheel_path(near), "other", "1.0")
-    assert list(view.built(str(cache), _NAME)) == ([(near, str(made))] if unknown else [])
+    assert list(view.built(str(folder))) == ([(near, str(made))] if unknown else [])
     assert (cache / wheel_path(near)).exists() != unknown
     assert (folder / linked).is_symlink()
 
@@ -108,8 +108,8 @@ def test_new_builds_and_other_new_files_are_found_and_downloads_go_to_the_cache(
     made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(new), "other", "1.0")
     (cache / "pinstall" / "views" / _NAME / "selfcheck").mkdir()
     (cache / "pinstall" / "views" / _NAME / "http-v2" / "b").write_text("a download")
-    assert list(view.built(str(cache), _NAME)) == [(new, str(made))]
-    assert list(view.left(str(cache), _NAME)) == [(os.path.join(folder, "selfcheck"), str(cache / "selfcheck"))]
+    assert list(view.built(str(folder))) == [(new, str(made))]
+    assert list(view.left(str(cache), folder)) == [(os.path.join(folder, "selfcheck"), str(cache / "selfcheck"))]
     assert (cache / "http-v2" / "b").read_text() == "a download"
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.lab import Lab
 
+# The test environment may have a meson.
+_TOOLS = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
 # The answer is the content of the wheel.
 _SCRIPT = """
 import ctypes, os, pathlib, shutil, subprocess
@@ -157,6 +162,74 @@ def test_a_library_that_appears_is_loaded_by_a_new_build(lab: Lab) -> None:
     content, built, said = _call(lab, **variables)
     assert (content, built, "when libdemo_rt.so.12 was not there" in said[0]) == ("12", True, True)
     assert _call(lab, **variables)[:2] == ("12", False)
+
+
+# Other programs decide. Their files are written by the script, so the text of the sdist does not name what they look for.
+_CMAKE = """
+pathlib.Path("CMakeLists.txt").write_text('''
+cmake_minimum_required(VERSION 3.5)
+project(demo NONE)
+find_library(DEMO_SDK libsdk.so PATHS ~/sdk NO_DEFAULT_PATH)
+''')
+subprocess.run(["cmake", "-S", ".", "-B", "build"], check=True, stdout=subprocess.DEVNULL)
+return "sdk" if "DEMO_SDK:FILEPATH=/" in pathlib.Path("build/CMakeCache.txt").read_text() else "-"
+"""
+_MESON = """
+pathlib.Path("meson.build").write_text('''
+project('demo', 'c')
+dependency('sdk', required: false, method: 'pkg-config')
+''')
+subprocess.run(["meson", "setup", "build"], check=True, stdout=subprocess.DEVNULL)
+return "sdk" if "libsdk.so" in pathlib.Path("build/meson-info/intro-dependencies.json").read_text() else "-"
+"""
+
+
+@pytest.mark.parametrize(("program", "code"), [("cmake", _CMAKE), ("meson", _MESON)])
+def test_a_library_that_another_build_system_has_found_is_gone(lab: Lab, program: str, code: str) -> None:
+    if not shutil.which(program, path=_TOOLS):
+        pytest.skip(f"{program} is not installed")
+    _serve(lab, code)
+    sdk = lab.root / "home" / "sdk"
+    sdk.mkdir(parents=True)
+    (sdk / "libsdk.so").touch()
+    (sdk / "sdk.pc").write_text(f"Name: sdk\nDescription: sdk\nVersion: 1\nLibs: -L{sdk} -lsdk\n")
+    tools = {"PATH": _TOOLS, "PKG_CONFIG_PATH": str(sdk)}
+    assert _call(lab, **tools)[:2] == ("sdk", True)
+    assert _call(lab, **tools)[:2] == ("sdk", False)
+    sdk.rename(sdk.with_name("elsewhere"))
+    assert _call(lab, **tools)[:2] == ("-", True)
+
+
+_CARGO = """
+files = {
+    "Cargo.toml": "[package]\\nname = 'demo'\\nversion = '1.0.0'\\nedition = '2021'\\n[workspace]\\n",
+    "src/lib.rs": "",
+    "build.rs": '''
+        fn main() {
+            let name = ["WITH", "GPU"].join("_");
+            println!("cargo:rerun-if-env-changed={name}");
+            let out = std::path::PathBuf::from(std::env::var("OUT_DIR").unwrap());
+            std::fs::write(out.join("answer"), std::env::var(name).unwrap_or("no".to_string())).unwrap();
+        }
+    ''',
+}
+os.makedirs("src", exist_ok=True)
+for name, text in files.items():
+    pathlib.Path(name).write_text(text)
+subprocess.run(["cargo", "build", "--offline", "--quiet"], check=True)
+return next(pathlib.Path("target/debug/build").glob("*/out/answer")).read_text()
+"""
+
+
+@pytest.mark.skipif(not (shutil.which("cargo") and shutil.which("rustc")), reason="Rust is not installed")
+def test_a_variable_that_the_build_script_of_a_crate_reads(lab: Lab) -> None:
+    _serve(lab, _CARGO)
+    # rustup keeps the compilers in the real home, and starts them; they themselves read nothing there.
+    sysroot = lab.run(["rustc", "--print", "sysroot"], PATH=_TOOLS, HOME=pwd.getpwuid(os.getuid()).pw_dir).out.strip()
+    tools = {"PATH": f"{sysroot}/bin:{_TOOLS}", "CARGO_HOME": str(lab.root / "cargo")}
+    assert _call(lab, **tools)[:2] == ("no", True)
+    assert _call(lab, **tools, WITH_GPU="yes")[:2] == ("yes", True)
+    assert _call(lab, **tools)[:2] == ("no", False)
 
 
 def test_show_prints_the_questions_in_words(lab: Lab) -> None:

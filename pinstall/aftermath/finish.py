@@ -49,7 +49,7 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     if prepared.is_at_work:
         if prepared.cache.pip > keys.NEWEST_PIP:
             _look_for_unknown_layout(prepared, name, journal)
-        built = record_builds.builds(prepared, name)
+        built = record_builds.builds(prepared, view)
         journal.built = [wheel.filename for wheel in built]
     build_notes.remove(prepared.notes_folder)
     prepared.marker.close()

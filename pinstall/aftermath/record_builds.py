@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinstall.inspection import integrity
 from pinstall.model import links
 from pinstall.model.pins import settings_by_project
 from pinstall.pip_cache import built_wheels, entries
@@ -15,9 +16,9 @@ from pinstall.storage import actions, build_notes, store, view
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pinstall.checks.prepare import PreparedCache
+    from pinstall.checks.prepare import PreparedCache, View
     from pinstall.inspection.build_record import BuildRecord
-    from pinstall.storage.build_notes import Note
+    from pinstall.storage.build_notes import WatchedBuild
 
 
 class Built(NamedTuple):
@@ -29,11 +30,10 @@ class Built(NamedTuple):
     settings: tuple[str, ...]
 
 
-def builds(prepared: PreparedCache, name: str) -> list[Built]:
-    """Store the wheels that pip has built in the view *name*, adopt those that plain pip had built, and remove the view.
+def builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
+    """Store the wheels that pip has built in the view *shown*, adopt those that plain pip had built, and remove the view.
 
-    *name* is "" if the call has no view in the cache. Returns the wheels built in this call. If a wheel
-    cannot be stored, the next call builds it again.
+    Returns the wheels built in this call. If a wheel cannot be stored, the next call builds it again.
     """
     found: list[Built] = []
     checker, root = prepared.checker, prepared.cache.root
@@ -49,41 +49,47 @@ def builds(prepared: PreparedCache, name: str) -> list[Built]:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, entry, record)
     notes = _by_wheel(prepared.notes_folder)
-    built = list(view.built(root, name)) if name else list(_built_in_place(prepared, notes))
+    built = list(view.built(shown.folder) if shown else _built_in_place(prepared, notes))
     for key, path in built:
         filename = os.path.basename(path)
         project = links.project_of(filename)
         entry = BuiltWheel(key, path, links.parse_filename(filename, project))
-        own, record = settings.get(project, ()), None
+        own, kept = settings.get(project, ()), None
         with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()
-            record = checker.builds.record(project, own, hashes, entry, notes.get(filename, ()))
-            if record and name:
+            build = notes.get(filename)
+            record = checker.builds.record(project, own, hashes, entry, build.notes if build else ())
+            if record and shown:
                 actions.keep_build(root, key, path, record)
             elif record:
                 actions.adopt(root, entry, record)
-        found.append(Built(key, filename, record, own))
-    if not name:
-        return found
-    for path, place in view.left(root, name):
+            kept = record
+        found.append(Built(key, filename, kept, own))
+    for path, place in view.left(root, shown.folder) if shown else ():
         actions.move_over(path, place)
-    view.remove(root, name)
+    if shown and shown.name:
+        view.remove(root, shown.name)
     return found
 
 
-def _by_wheel(folder: str) -> dict[str, list[Note]]:
-    """Return the notes on the builds of this call, by the file names of the wheels that they made."""
-    found: dict[str, list[Note]] = {}
+def _by_wheel(folder: str) -> dict[str, WatchedBuild]:
+    """Return the watched builds of this call, by the file names of the wheels that they made."""
+    found: dict[str, WatchedBuild] = {}
     for build in build_notes.read(folder) if folder else ():
         for wheel in build.wheels:
-            found.setdefault(wheel, []).extend(build.notes)
+            before = found.get(wheel, build)
+            found[wheel] = build if before is build else build._replace(notes=before.notes + build.notes)
     return found
 
 
-def _built_in_place(prepared: PreparedCache, notes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield (key, path) of each watched wheel that pip has built into its own cache, because the call has no view."""
+def _built_in_place(prepared: PreparedCache, notes: Mapping[str, WatchedBuild]) -> Iterator[tuple[str, str]]:
+    """Yield (key, path) of each watched wheel that pip has built into its own cache, because the call has no view.
+
+    Its bytes tell: another wheel of this name may lie there, too.
+    """
     for folder, key in built_wheels.walk_built(prepared.cache.root) if notes else ():
-        for name in entries.names(folder):
+        for name in notes.keys() & set(entries.names(folder)):
             path = os.path.join(folder, name)
-            if name in notes and os.lstat(path).st_mtime >= prepared.began - 1:
-                yield key, path
+            with suppress(OSError), open(path, "rb") as file:
+                if integrity.digests(file, ["sha256"])["sha256"] == notes[name].wheels[name]:
+                    yield key, path

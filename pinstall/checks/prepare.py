@@ -92,7 +92,7 @@ class PreparedCache(NamedTuple):
     def make_view(self) -> View:
         """Make the view of the plan in the cache; in a temporary folder if the cache is read-only, or its disk has no links.
 
-        pinstall does not keep the wheels that pip builds in a temporary view. Raises `OSError`.
+        Raises `OSError`.
         """
         root, wanted = self.cache.root, self.plan.view
         if self.name:  # a call without a marker cannot write to the cache

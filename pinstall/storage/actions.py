@@ -304,10 +304,11 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     there = _make_build_folder(cache, key, record.wheel, origin)
     write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
-    if os.lstat(path).st_nlink == 1:
+    found = os.lstat(path)
+    if found.st_nlink == 1 and found.st_dev == os.lstat(there).st_dev:
         replace(path, place)
         share(place)
-    else:  # the backend has kept a hard link, through which it may write
+    else:  # the backend has kept a hard link, through which it may write; or the view is in a temporary folder
         _copy_wheel(cache, BuiltWheel(key, path), place)
     here = os.path.join(cache, keys.wheel_path(key))
     if not has_wheel(here):

@@ -15,7 +15,7 @@ from pinstall.pip_cache import entries
 from pinstall.storage import lock
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _FOLDER = "watch"
 _ENDING = ".notes"
@@ -25,9 +25,9 @@ Note = tuple[object, ...]
 
 
 class WatchedBuild(NamedTuple):
-    """The notes on all steps of one build, in their order, and the file names of the wheels that it made."""
+    """The notes on all steps of one build, in their order, and the SHA-256 of each wheel that it made, by file name."""
 
-    wheels: frozenset[str]
+    wheels: Mapping[str, str]
     notes: tuple[Note, ...]
 
 
@@ -44,9 +44,11 @@ def read(path: str) -> list[WatchedBuild]:
             notes = _notes(os.path.join(path, name))
             if notes and len(notes[0]) == 4 and notes[0][:2] == ("step", 1):
                 steps.setdefault(notes[0][2], []).extend(notes)
-    return [
-        WatchedBuild(frozenset(str(note[1]) for note in notes if note[0] == "wheel"), tuple(notes)) for notes in steps.values()
-    ]
+    return [WatchedBuild({str(name): str(sha256) for name, sha256 in _wheels(notes)}, tuple(notes)) for notes in steps.values()]
+
+
+def _wheels(notes: Iterable[Note]) -> Iterator[tuple[object, object]]:
+    yield from (note[1:] for note in notes if note[0] == "wheel" and len(note) == 3)
 
 
 def _notes(path: str) -> list[Note]:

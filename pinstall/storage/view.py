@@ -276,24 +276,22 @@ def parts(name: str) -> tuple[str, ...]:
     return lock.FOLDER, VIEWS, name
 
 
-def built(cache: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (key, path) of each wheel that pip has built into the view *name*."""
-    root = os.path.join(cache, lock.FOLDER, VIEWS, name)
-    for folder, key in built_wheels.walk_built(root):
-        for found in entries.names(folder) if entries.is_direct(root, folder) else ():
-            path = os.path.join(folder, found)
+def built(folder: str) -> Iterator[tuple[str, str]]:
+    """Yield (key, path) of each wheel that pip has built into the view in *folder*."""
+    for place, key in built_wheels.walk_built(folder):
+        for found in entries.names(place) if entries.is_direct(folder, place) else ():
+            path = os.path.join(place, found)
             if found.endswith(".whl") and _is_new(path):
                 yield key, path
 
 
-def left(cache: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, path in the cache) of each other file or folder that pip has created at the top of the view *name*.
+def left(cache: str, folder: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, path in the cache) of each other file or folder that pip has created at the top of the view in *folder*.
 
     Skips those whose path in the cache exists.
     """
-    root = os.path.join(cache, lock.FOLDER, VIEWS, name)
-    for found in entries.names(root):
-        path, place = os.path.join(root, found), os.path.join(cache, found)
+    for found in entries.names(folder):
+        path, place = os.path.join(folder, found), os.path.join(cache, found)
         if found != _WHEELS and not os.path.lexists(place) and not entries.is_link(path):
             yield path, place
 
