@@ -48,10 +48,11 @@ then runs 'pip install' with the same arguments. With --explain, it installs and
 environment, pip, cache and settings of the call, its pins, and what would be done with the cached files for them.
 
 Environment variables:
-  PINSTALL_POLICY           evict (default): remove bad files; report: only print what would be done; off: run plain pip
-  PINSTALL_KEEP_VERSIONS    if set, other versions of a pinned project stay in pip's cache
+  PINSTALL_POLICY           evict (default): remove bad files; report (and any invalid value): only print what would be done;
+                            off: run plain pip
+  PINSTALL_KEEP_VERSIONS    1: other versions of a pinned project stay in pip's cache (default 0)
   PINSTALL_BUILD_VARIABLES  further variables that influence builds (names or globs, separated by spaces)
-  PINSTALL_WATCH_BUILDS     0: pinstall does not watch what builds ask for
+  PINSTALL_WATCH_BUILDS     0: pinstall does not watch what builds ask for (default 1)
   PINSTALL_STORE_SIZE       how much pinstall may store: 500M, 2G ... (default 5G); 0: only build records
   PINSTALL_REPORT           write a JSON report of this run to this file
   PINSTALL_SHARED_STORE     a bucket or folder with builds of other machines: s3://, gs://, az://, https:// or file:///
@@ -187,7 +188,7 @@ def _serve(target: Target, pip: Pip) -> int:
     typed_command = PipCommand(list(target.arguments), command=target.command, options=target.options)
     if settings.is_off(os.environ):
         if target.note:
-            _say(_NOTE, target.note)
+            note(target.note)
         return pip.run(typed_command, lambda: None)
     journal = prepared = None
     try:
@@ -286,6 +287,11 @@ def _write(descriptor: int, text: str) -> None:
             stream.buffer.flush()
         else:
             os.write(descriptor, data)
+
+
+def note(line: str) -> None:
+    """Print a note."""
+    _say(_NOTE, line)
 
 
 def _complain(line: str) -> None:

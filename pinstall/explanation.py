@@ -27,15 +27,21 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import HttpEntry
     from pinstall.settings import Settings
 
-# The options whose values are shown: paths, names and numbers. Of the others, a bug report needs the names alone.
+# The options that decide which files pip uses, or how it builds them; of these, the values are shown: paths, names and numbers.
 _SHOWN = {
     *("requirements", "constraints", "build_constraints", "requirements_from_scripts", "dependency_groups", "editables"),
     *("target_dir", "prefix_path", "root_path", "platforms", "python_version", "implementation", "abis", "upgrade_strategy"),
-    *("format_control", "refresh_package", "uploaded_prior_to", "index_url", "extra_index_urls", "find_links", "retries"),
-    *("timeout", "features_enabled", "deprecated_features_enabled", "trusted_hosts", "keyring_provider"),
+    *("format_control", "all_releases", "only_final", "refresh_package", "uploaded_prior_to", "features_enabled"),
+    "deprecated_features_enabled",
+}
+_NAMED = {
+    *("ignore_dependencies", "only_dependencies", "use_user_site", "upgrade", "force_reinstall", "ignore_installed", "pre"),
+    *("ignore_requires_python", "use_pep517", "config_settings", "require_hashes", "no_require_hashes", "prefer_binary"),
+    *("no_index", "isolated_mode", "dry_run", "cache_dir", "python", "global_options", "build_options"),
 }
 # Options that are off unless a call sets them to False.
-_SWITCHED_OFF = ("build_isolation", "use_pep517", "compile")
+_SWITCHED_OFF = ("build_isolation", "use_pep517")
+_SOURCES = ("requirements", "editables", "dependency_groups", "requirements_from_scripts")
 _COLUMN = 13
 _INDENT = "    "
 
@@ -81,7 +87,7 @@ class _Page:
         yield _row("policy", self._policy())
         yield from _rows("settings", _settings(context.environ))
         for setting in self._settings.invalid:
-            self.status = exit_status.WOULD_CHANGE
+            self.status = max(self.status, exit_status.WOULD_CHANGE)
             yield _row("", messages.ignored_setting(setting))
         if call is not None:
             indexes = [*map(without_secrets, call.index_urls), *(f"find-links {without_secrets(x)}" for x in call.find_links)]
@@ -96,6 +102,7 @@ class _Page:
             self.status = exit_status.REFUSED_OR_CRASHED
             yield f"not checked: {self._unreadable()}"
             return
+        yield from self._refused(call)
         found = install.pins(self._prepared)
         for pin in found.pins:
             yield from self._pin(pin)
@@ -103,7 +110,7 @@ class _Page:
             yield f"not pinned, or not for this environment: {messages.listed(names)}"
             yield f"{_INDENT}as a rule, their cached files are checked only after pip has failed"
         for unread in self._journal.unread:
-            self.status = exit_status.WOULD_CHANGE
+            self.status = max(self.status, exit_status.WOULD_CHANGE)
             yield f"not checked: {unread.source}: {unread.reason}"
         if self._prepared.cache:
             yield from self._others({pin.project for pin in found.pins}, self._prepared.cache)
@@ -112,8 +119,22 @@ class _Page:
     def _unreadable(self) -> str:
         unchecked = self._prepared.unchecked
         if unchecked is None or unchecked is install.NOT_UNDERSTOOD:
-            return "a file or folder is missing, or an option or setting is wrong or newer than this pinstall; pip tells which"
+            return f"{without_secrets(self._prepared.refusal)}; pip refuses that, or it is newer than this pinstall"
         return unchecked.reason
+
+    def _refused(self, call: Invocation) -> Iterator[str]:
+        """Yield the lines about requirements that pip refuses, or the lack of any."""
+        from pinstall.model.requirement import is_refused
+
+        bad = [line for line in call.lines if not line.editable and is_refused(line.text)]
+        for line in bad:
+            shown = without_secrets(line.text)
+            yield f"pip refuses {shown!a} ({line.place}): it is neither a valid requirement nor a path that exists"
+        is_empty = call.unread == () and not call.has(*_SOURCES) and all(line.constraint for line in call.lines)
+        if is_empty:
+            yield "pip refuses the call: it names no requirement"
+        if bad or is_empty:
+            self.status = exit_status.REFUSED_OR_CRASHED
 
     def _python(self) -> str:
         version, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
@@ -143,7 +164,7 @@ class _Page:
     def _pin(self, pin: Pin) -> Iterator[str]:
         version = self._prepared.installed_before.get(pin.project) or self._prepared.context.environment.installed(pin.project)
         stands = f"installed: {version}" if version else "not installed"
-        hashes = f", {len(pin.hashes)} hashes" if pin.hashes else ""
+        hashes = f", {len(pin.hashes)} {'hash' if len(pin.hashes) == 1 else 'hashes'}" if pin.hashes else ""
         yield f"{messages.pinned(pin)}{hashes}; {stands}"
         prepared = self._prepared.cache
         if self._prepared.satisfied or pin not in self._journal.unsatisfied:
@@ -155,19 +176,20 @@ class _Page:
             for finding in found:
                 yield f"{_INDENT}{self._entry(finding, prepared)}"
             if not any(isinstance(f.entry, BuiltWheel) or f.entry.kind == "download" for f in found):
-                yield f"{_INDENT}no file of it is in the cache: pip downloads it, or builds it from a local source"
+                where = "at its URL" if pin.url else "in the indexes and folders of the call"
+                yield f"{_INDENT}no file of it is in the cache: pip looks for it {where}"
 
     def _others(self, pinned: Collection[str], prepared: PreparedCache) -> Iterator[str]:
         """Yield the lines about entries that are checked although no pin names their project."""
         for finding in self._journal.findings:
             if finding.pin.project not in pinned:
-                yield f"{finding.pin.project}, which no pin names"
+                yield finding.pin.project
                 yield f"{_INDENT}{self._entry(finding, prepared)}"
 
     def _entry(self, finding: Finding, prepared: PreparedCache) -> str:
         is_change, fate = _fate(finding, prepared)
         if is_change:
-            self.status = exit_status.WOULD_CHANGE
+            self.status = max(self.status, exit_status.WOULD_CHANGE)
         kind = messages.KINDS[finding.entry.kind]
         where = " in pinstall's store" if finding.stored else ""
         name = finding.entry.filename if kind in finding.entry.filename else f"{kind} {finding.entry.filename}"
@@ -178,7 +200,7 @@ class _Page:
         yield ""
         view = prepared.plan.view
         if view.needed:
-            yield "pip would see its cache through a view that hides what it must not use, and receives what it builds"
+            yield "pip would get a folder of links to its cache (a view), without the files that it must not use"
         else:
             yield "pip would use its cache directly"
         if prepared.settings.keeps_versions:
@@ -212,14 +234,14 @@ def _settings(environ: Mapping[str, str]) -> list[str]:
 
 
 def _options(call: Invocation) -> list[str]:
-    """Return the options that arguments, variables and configuration files set, with the values that hold no secret."""
+    """Return the options that decide about files and builds and are set, with the values that hold no secret."""
     found = []
     for dest, value in sorted(call.values.items()):
         if dest in _SHOWN and value:
             values = value if isinstance(value, list) else [value]
             shown = ", ".join(without_secrets(" ".join(one) if isinstance(one, tuple) else str(one)) for one in values)
             found.append(f"{dest} {shown}")
-        elif value or (value is False and dest in _SWITCHED_OFF):
+        elif (dest in _NAMED and value) or (value is False and dest in _SWITCHED_OFF):
             found.append(f"{dest} {'off' if value is False else 'set'}")
     return found
 
@@ -237,6 +259,7 @@ def _builds(prepared: PreparedCall) -> str:
 def _unpinned(call: Invocation, pins: Sequence[Pin]) -> list[str]:
     """Return the requirements of *call* that are not among its *pins*, by name, with the place where each is stated."""
     from pinstall.model.names import project_named
+    from pinstall.model.requirement import is_refused
 
     pinned = {pin.project for pin in pins}
     places = {place for pin in pins for place in pin.places}
@@ -244,7 +267,8 @@ def _unpinned(call: Invocation, pins: Sequence[Pin]) -> list[str]:
     for line in call.lines:
         name = project_named(line.text)
         is_path = not name or ":" in line.text or os.sep in line.text
-        if line.constraint or name in pinned or (is_path and line.place in places and not line.editable):
+        is_known = name in pinned or (is_path and line.place in places and not line.editable)
+        if line.constraint or is_known or (is_refused(line.text) and not line.editable):
             continue
         found.append(f"{'a URL or path' if is_path else name} ({line.place})")
     return found
@@ -273,10 +297,10 @@ def _kept(finding: Finding, prepared: PreparedCache) -> str:
     if isinstance(finding.entry, BuiltWheel):
         if not any(used is finding for used in prepared.plan.used):
             return "sound; pip does not need it, or uses another build"
-        act = "pinstall shows it to pip" if finding.stored else "pip uses it"
-        return f"{act}: it is intact, and this call would build it in the same way"
-    act = "pinstall restores it" if finding.stored else "pip uses it"
-    return f"{act}: {_trust(finding, finding.entry, prepared)}"
+        why = "it is intact, and this call would build it in the same way"
+    else:
+        why = _trust(finding, finding.entry, prepared)
+    return f"{'pinstall restores it' if finding.stored else 'pip uses it'}: {why}"
 
 
 def _trust(finding: Finding, entry: HttpEntry, prepared: PreparedCache) -> str:

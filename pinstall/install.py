@@ -70,7 +70,7 @@ class PreparedCall(NamedTuple):
     ``pip_command`` starts pip. ``call`` is None if pinstall does not understand the arguments; ``unchecked`` then states
     why nothing was checked. ``installed_before`` are the versions that were installed before pip ran, by project;
     ``satisfied`` is True if they satisfy the call. ``cache`` is None if pip will not open its cache, or pinstall does not
-    check it.
+    check it. ``refusal`` is the reason for which pip refuses the arguments, variables or files, as far as pinstall can tell.
     """
 
     context: Context
@@ -80,6 +80,7 @@ class PreparedCall(NamedTuple):
     installed_before: Mapping[str, str] = {}
     satisfied: bool = False
     cache: PreparedCache | None = None
+    refusal: str = ""
 
     @property
     def watched_folder(self) -> str:
@@ -162,8 +163,8 @@ def _read(context: Context) -> PreparedCall:
             return prepared._replace(unchecked=_CONFIGURED_PYTHON)
         tags = None if served.is_own or not call.locks else served.tags
         return prepared._replace(call=invocation.unlocked(call, served.markers if call.locks else {}, tags))
-    except (UnreadableCallError, FileNotFoundError):  # the latter if the current folder is gone
-        return prepared._replace(unchecked=NOT_UNDERSTOOD)  # as a rule pip reports the error
+    except (UnreadableCallError, FileNotFoundError) as error:  # the latter if the current folder is gone
+        return prepared._replace(unchecked=NOT_UNDERSTOOD, refusal=str(error))  # as a rule pip reports the error
     except SilentPythonError as error:
         is_there = os.path.exists(served.python)  # else pip reports that it is missing
         return prepared._replace(unchecked=UnreadSource("this call", str(error)) if is_there else None)

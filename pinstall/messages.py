@@ -141,8 +141,8 @@ def set_aside_versions(moved: Mapping[Pin, Sequence[str]], *, would: bool = Fals
         yield from ((DETAIL, f"{act} {name}: another version is pinned (other-version); {pinned(pin)}") for name in names)
     files = [name for names in moved.values() for name in names]
     if files:
-        why = "other versions are pinned (other-version); pinstall restores them when something needs them"
-        yield NOTE, f"{act} {listed(files)}: {why}; PINSTALL_KEEP_VERSIONS=1 keeps them in pip's cache"
+        why = "other versions are pinned (other-version); PINSTALL_KEEP_VERSIONS=1 prevents this"
+        yield NOTE, f"{act} {listed(files)} until needed: {why}"
 
 
 def ignored_setting(setting: InvalidSetting) -> str:

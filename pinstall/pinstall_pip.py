@@ -34,6 +34,8 @@ def script() -> NoReturn:
         found = _pip_elsewhere()
         if found:
             _become([found, *argv])
+    if target.note and argv[_command_at(argv) :][:1] == ["uninstall"]:  # it changes an environment that nobody has named
+        cli.note(target.note)
     _be_pip(target)
 
 

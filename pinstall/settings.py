@@ -151,6 +151,9 @@ def _invalid(found: Mapping[str, str]) -> Iterator[InvalidSetting]:
         yield InvalidSetting("PINSTALL_POLICY", policy, "evict, report or off", "report")
     if (mode := found["PINSTALL_SHARED_STORE_MODE"]) not in ("read", "readwrite"):
         yield InvalidSetting("PINSTALL_SHARED_STORE_MODE", mode, "read or readwrite", "read")
+    for name in ("PINSTALL_KEEP_VERSIONS", "PINSTALL_WATCH_BUILDS"):
+        if not _is_switch(found[name]):
+            yield InvalidSetting(name, found[name], "1 or 0", "1")
     for name, expected, parse in (
         ("PINSTALL_STORE_SIZE", "e.g. 500M", _size),
         ("PINSTALL_LOCK_TIMEOUT", "seconds, e.g. 60", _seconds),
@@ -158,6 +161,14 @@ def _invalid(found: Mapping[str, str]) -> Iterator[InvalidSetting]:
     ):
         if parse(found[name]) is None:
             yield InvalidSetting(name, found[name], expected, DEFAULTS[name])
+
+
+def _is_switch(text: str) -> bool:
+    if text in ("", "0", "1"):
+        return True
+    from pinstall.invocation.pip_config import is_false, is_true
+
+    return is_true(text) or is_false(text)
 
 
 def _is_true(text: str) -> bool:

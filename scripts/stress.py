@@ -35,7 +35,7 @@ from tests.faults import ERRORS, KILL, Fault
 from tests.lab import Environment, Lab, flip, install_pips
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 # An extension (its content tells its flags), an sdist of Python alone, a wheel: of each two versions.
@@ -101,10 +101,16 @@ class Tally:
 class Lane:
     """A world with one cache, in which there is something of everything, and a record of what nobody may touch."""
 
-    def __init__(self, root: Path, authority: trustme.CA, tally: Tally) -> None:
+    def __init__(self, root: Path, authority: trustme.CA, tally: Tally, mounts: Sequence[str] = ()) -> None:
         root.mkdir()
         self.tally = tally
         self.lab = Lab(root, ROOT / ".venv-test" / "pips", authority)
+        # The same cache by the mounts of several hosts, each of which has its own view of files, and asks for locks by itself.
+        self.caches = [Path(mount, f"cache-{os.getpid()}") for mount in mounts]
+        if self.caches:
+            self.caches[0].mkdir()
+            self.lab.cache = self.caches[0]
+            self.lab.environ["PIP_CACHE_DIR"] = str(self.caches[0])
         self.index = self.lab.index()
         (root / "tmp").mkdir()
         self.lab.environ |= {"PIP_INDEX_URL": self.index.url, "TMPDIR": str(root / "tmp")}
@@ -207,12 +213,13 @@ def together(lane: Lane, seed: str, workers: int, rounds: int, *, plain: int = P
             _empty(environment)
             wanted = _choose(chance)
             story = f"together {number}.{turn} {wanted}"
+            cache = {"PIP_CACHE_DIR": str(lane.caches[number % len(lane.caches)])} if lane.caches else {}
             if chance.randrange(100) >= plain:
-                lane.judge(story, environment, wanted, lane.pinstall(environment, wanted))
+                lane.judge(story, environment, wanted, lane.pinstall(environment, wanted, **cache))
                 continue
             # Without flags: whose flags a wheel was built with, it does not tell.
             wanted = wanted._replace(flags="plain")
-            done = lane.lab.run([environment.pip, "install", *wanted.words])
+            done = lane.lab.run([environment.pip, "install", *wanted.words], **cache)
             lane.tally.count("plain pips")
             if done.status:
                 lane.tally.count("plain pips that failed")
@@ -344,11 +351,11 @@ def _in_turn(at: int) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _lanes(number: int, tally: Tally) -> Iterator[list[Lane]]:
+def _lanes(number: int, tally: Tally, mounts: Sequence[str] = ()) -> Iterator[list[Lane]]:
     install_pips(ROOT / ".venv-test" / "pips")
     authority = trustme.CA()
     with tempfile.TemporaryDirectory(prefix="stress-") as folder:
-        made = [Lane(Path(folder).resolve() / f"lane{n}", authority, tally) for n in range(number)]
+        made = [Lane(Path(folder).resolve() / f"lane{n}", authority, tally, mounts) for n in range(number)]
         try:
             yield made
         finally:
@@ -385,7 +392,7 @@ def main() -> int:
 
 
 def _together(tally: Tally, options: argparse.Namespace) -> None:
-    with _lanes(1, tally) as (lane,):
+    with _lanes(1, tally, options.mounts) as (lane,):
         together(lane, options.seed, options.workers, options.rounds)
     if not tally.counts["plain pips that failed"]:
         return
@@ -405,6 +412,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--points", type=int, default=60, help="calls of the system that fail (default 60, evenly)")
     parser.add_argument("--faults", action="store_true", help="each with every error, and not with one in turn")
     parser.add_argument("--parts", default="together,killed,faults", help="which (default: together,killed,faults)")
+    parser.add_argument(
+        "--mounts", nargs="+", default=[], help="the first part: folders in which several hosts see one shared file system"
+    )
     parser.add_argument("--quick", action="store_true", help="a little of each: within a minute")
     options = parser.parse_args()
     if options.quick:

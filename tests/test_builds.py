@@ -287,18 +287,21 @@ def _peer(lab: Lab, environment: Environment, content: str, version: str) -> Non
 
 
 def test_without_isolation_the_versions_of_build_requirements_count(lab: Lab, index: Index) -> None:
-    environments = [lab.environment() for _ in range(3)]
+    bare, *environments = [lab.environment() for _ in range(4)]
+    _peer(lab, bare, "1.0", "1.0")
+    lab.pip(bare, "--no-build-isolation", "demo==1.0")
     for environment, version in zip(environments, ("1.0", "2.0", "1.0"), strict=True):
         _peer(lab, environment, version, version)
         done = lab.pinstall(environment, "--no-build-isolation", "demo==1.0")
         assert _installed(lab, done, environment) == f"plain{version}"
-    assert _builds(lab) == 2
+        assert ("with unknown versions of peer" in done.err) == (environment is not environments[2])
+    assert _builds(lab) == 3
     other = lab.environment()
     _peer(lab, other, "1.0", "1.0")
     lab.pip(other, "--no-index", wheel(lab.root / "peers", "bystander", "1.0"))
     done = lab.pinstall(other, "--no-build-isolation", "demo==1.0")
     assert _installed(lab, done, other) == "plain1.0"
-    assert _builds(lab) == 2, "an unrelated package does not count"
+    assert _builds(lab) == 3, "an unrelated package does not count"
 
 
 @pytest.mark.parametrize("hashes", [("sha256",), (), ("md5",)])

@@ -69,8 +69,8 @@ def _rename_project(path: Path) -> None:
 
 _DAMAGES = {
     _tamper: "its file demo.py does not match its RECORD (damaged)",
-    _truncate: "it is not a readable wheel: BadZipFile (damaged)",
-    _empty: "it is not a readable wheel: BadZipFile (damaged)",
+    _truncate: "it is not a readable wheel: it is cut off or damaged (damaged)",
+    _empty: "it is not a readable wheel: it is cut off or damaged (damaged)",
     _add: "its RECORD does not list demo_more.py (damaged)",
     _relabel: "it contains demo 2.0 (mislabelled)",
     _replace_by_other_version: "it is another version in the folder of the pinned one (mislabelled)",

@@ -113,7 +113,12 @@ def test_a_standalone_tool_without_an_active_environment_uses_that_of_the_folder
     assert (done.status, done.said[0]) == (0, "no environment is active: using ./.venv"), done
     assert (_has(ours.folder), _has(lab.root / ".venv")) == (False, True)
     assert lab.pinstall(ours, "-q", "demo==1.0").said == []
-    assert lab.pinstall(ours, "demo==1.0", PINSTALL_POLICY="off").said == ["no environment is active: using ./.venv"]
+    note = "no environment is active: using ./.venv"
+    assert lab.pinstall(ours, "demo==1.0", PINSTALL_POLICY="off").said == [note]
+    if with_pip:
+        removed = lab.run([ours.folder / "bin" / "pinstall-pip", "--no-input", "uninstall", "-y", "demo"])
+        assert (removed.status, removed.said, _has(lab.root / ".venv")) == (0, [note], False)
+        assert lab.run([ours.folder / "bin" / "pinstall-pip", "list"]).err == ""
 
 
 @pytest.mark.parametrize("word", ["--version", "--help"])

@@ -74,14 +74,11 @@ def test_wheels_that_are_built_anew_and_a_file_in_the_store(lab: Lab) -> None:
     assert done.status == 1
     assert "download demo-2.0-py3-none-any.whl in pinstall's store: pinstall restores it: its sha256" in done.out
     assert _lines(done.out, "built wheel built")[0].endswith("(other-build)")
-    assert "pip would see its cache through a view" in done.out
+    assert "pip would get a folder of links to its cache (a view)" in done.out
     assert "other versions" not in done.out, "a call has pinned demo 1.0 lately"
     assert "hunter2" not in done.out
     loose = lab.pinstall(lab.environment(), "--explain", "-i", index.url, "demo")
-    assert (
-        "demo, which no pin names\n    download demo-2.0-py3-none-any.whl in pinstall's store: pinstall restores it"
-        in loose.out
-    )
+    assert "\ndemo\n    download demo-2.0-py3-none-any.whl in pinstall's store: pinstall restores it" in loose.out
 
 
 def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
@@ -91,10 +88,24 @@ def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
     done = lab.pinstall(environment, "-i", index.url, "sound==1.0", "--explain")
     assert (done.status, done.err) == (0, "")
     assert "sound==1.0 (argument); installed: 1.0\n    pip leaves it as it is" in done.out
-    for words in (["--no-such-option"], ["-r", "no-such-file"]):
+    for words, said in {
+        ("--no-such-option",): "no such option: --no-such-option",
+        ("-r", "no-such-file"): "no-such-file cannot be read",
+    }.items():
         refused = lab.pinstall(environment, "--explain", *words)
         assert (refused.status, refused.err) == (2, "")
-        assert "not checked: a file or folder is missing, or an option or setting is wrong" in refused.out
+        assert f"not checked: {said}; pip refuses that, or it is newer than this pinstall" in refused.out
+    (lab.root / "c.txt").write_text("sound==1.0\n")
+    for words, said in {
+        ("-c", "c.txt"): "pip refuses the call: it names no requirement",
+        ("sound=1",): "pip refuses 'sound=1' (argument): it is neither a valid requirement nor a path that exists",
+        ("./none", "sound==1.0"): "pip refuses './none' (argument): it is neither a valid requirement nor a path that exists",
+    }.items():
+        refused = lab.pinstall(environment, "--explain", *words)
+        assert (refused.status, refused.err) == (2, "")
+        assert said in refused.out
+        bare = lab.run([environment.pip, "install", *words])
+        assert "Invalid requirement" in bare.err or "at least one requirement" in bare.err, "so does pip"
     behind = lab.pinstall(environment, "-q", "--dry-run", "--no-index", "--", "--explain")
     assert behind.status != 0, "behind -- it is a requirement, and pip refuses it"
     assert "pinstall" not in behind.out

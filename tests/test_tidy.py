@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from tests.lab import Lab
 
 
-WHY = (
-    "other versions are pinned (other-version); pinstall restores them when something needs them; "
-    "PINSTALL_KEEP_VERSIONS=1 keeps them in pip's cache"
-)
+WHY = "other versions are pinned (other-version); PINSTALL_KEEP_VERSIONS=1 prevents this"
 
 
 def _cached(lab: Lab, index: Index, *versions: str) -> None:
@@ -68,7 +65,7 @@ def test_a_wheel_is_moved_with_its_metadata_file(lab: Lab) -> None:
     index.forget()
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     names = "demo-2.0-py3-none-any.whl, demo-2.0-py3-none-any.whl.metadata"
-    assert done.said == [f"set aside {names}: {WHY}"]
+    assert done.said == [f"set aside {names} until needed: {WHY}"]
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
     assert done.said == [
         f"restored {names} to pip's cache: kept in pinstall's store, and perhaps needed now; demo==2.0 (argument)"
@@ -115,7 +112,7 @@ def test_without_a_pin_or_after_a_failure_or_with_keep_versions_nothing_is_moved
 def test_dry_run_and_report_name_the_versions_that_would_be_moved(lab: Lab, words: list[str], policy: str) -> None:
     index = lab.seeded(_two)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", *words, PINSTALL_POLICY=policy)
-    assert done.said[-1] == (f"would set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl: {WHY}")
+    assert done.said[-1] == (f"would set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl until needed: {WHY}")
     assert done.said[:-1] == (
         ["ignoring invalid PINSTALL_POLICY='reprot' (expected evict, report or off); using report"] * (policy == "reprot")
     )
@@ -125,17 +122,19 @@ def test_dry_run_and_report_name_the_versions_that_would_be_moved(lab: Lab, word
 
 def test_invalid_settings_produce_warnings_and_mean_the_default(lab: Lab) -> None:
     index = lab.seeded(_two)
-    nonsense = {"PINSTALL_STORE_SIZE": "much", "PINSTALL_LOCK_TIMEOUT": "-1", "PINSTALL_KEEP_VERSIONS": "0"}
+    nonsense = {"PINSTALL_STORE_SIZE": "much", "PINSTALL_LOCK_TIMEOUT": "-1", "PINSTALL_WATCH_BUILDS": "maybe"}
+    nonsense["PINSTALL_KEEP_VERSIONS"] = "0"
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", **nonsense)
-    assert done.said[:2] == [
+    assert done.said[:3] == [
+        "ignoring invalid PINSTALL_WATCH_BUILDS='maybe' (expected 1 or 0); using 1",
         "ignoring invalid PINSTALL_STORE_SIZE='much' (expected e.g. 500M); using 5G",
         "ignoring invalid PINSTALL_LOCK_TIMEOUT='-1' (expected seconds, e.g. 60); using 30",
     ]
     assert _versions(lab) == ["1.0"], "PINSTALL_KEEP_VERSIONS=0 counts as unset"
     environment = lab.environment()
     lab.pip(environment, "-i", index.url, "demo==1.0")
-    assert len(lab.pinstall(environment, "demo==1.0", **nonsense).said) == 2, "also if the call is satisfied"
-    assert len(lab.pinstall(environment, "--no-such-option", **nonsense).said) == 2, "and if pip refuses it"
+    assert len(lab.pinstall(environment, "demo==1.0", **nonsense).said) == 3, "also if the call is satisfied"
+    assert len(lab.pinstall(environment, "--no-such-option", **nonsense).said) == 3, "and if pip refuses it"
 
 
 _NUMBERS = ["9" * 400, "9" * 400 + "T", "1e999", "inf", "nan", "-0.5", " ", "\udcff", "1\udc80", "\u0661G", "9" * 5_000]

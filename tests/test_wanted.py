@@ -39,7 +39,7 @@ def _fill(lab: Lab, index: Index) -> None:
 def test_two_projects_with_different_pins_settle_after_the_first_time(lab: Lab) -> None:
     index = lab.seeded(_fill)
     first = lab.pinstall(lab.environment(), "-i", index.url, *_ONE)
-    assert [line.partition(":")[0] for line in first.said] == [
+    assert [line.partition(" until")[0] for line in first.said] == [
         "set aside app-2.0-py3-none-any.whl, demo-2.0.tar.gz, demo-2.0-py3-none-any.whl, six-2.0-py3-none-any.whl and 1 more"
     ]
     lab.time_passes()
@@ -125,7 +125,7 @@ def test_each_file_is_listed_with_v_and_what_nobody_wants_any_more_is_set_aside(
     name = "six-2.0-py3-none-any.whl"
     assert done.said == [
         f"set aside {name}: another version is pinned (other-version); six==1.0 (argument)",
-        f"set aside {name}: {WHY}",
+        f"set aside {name} until needed: {WHY}",
     ]
 
 

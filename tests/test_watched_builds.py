@@ -239,7 +239,7 @@ def test_show_prints_the_questions_in_words(lab: Lab) -> None:
     assert "  backend.py asked for DEMO_PLACE: not set\n" in shown
     assert "  backend.py asked for DEMO_TOKEN: set, and named like a secret\n" in shown
     assert "  backend.py looked for demo-tool: not there\n" in shown
-    assert lab.cache_tool(lab.environment(), "show", "other").out == "No build record matches.\n"
+    assert lab.cache_tool(lab.environment(), "show", "other").err == 'WARNING: No matching packages for pattern "other"\n'
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")

@@ -20,9 +20,10 @@ from pinstall.environment import NoEnvironmentError
 from pinstall.interpreter import SilentPythonError
 from pinstall.invocation import invocation
 from pinstall.invocation.options import UnreadableCallError
+from pinstall.model.verdict import Delete
 from pinstall.pip_cache import entries, http_entries, scan
 from pinstall.pip_cache.locator import Cache
-from pinstall.storage import actions, lock, view
+from pinstall.storage import actions, lock, statistics, view
 
 if TYPE_CHECKING:
     import argparse
@@ -210,9 +211,12 @@ def _size(path: str) -> int:
 
 
 def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
-    """Return the cache, and the items in it that match the pattern of the command."""
+    """Return the cache, and the items in it that match the pattern of the command. Warn in pip's words if none does."""
     pattern, target = _pattern(arguments.patterns), _target(arguments)
-    return target, [item for item in target.take_inventory().items if matches(pattern, item)]
+    items = [item for item in target.take_inventory().items if matches(pattern, item)]
+    if not items and pattern != "*":
+        _warn(f'No matching packages for pattern "{pattern}"')
+    return target, items
 
 
 def _verified(target: _Target, items: Sequence[Item]) -> tuple[verify.Verifier, list[verify.VerifiedItem]]:
@@ -228,11 +232,11 @@ def _list(arguments: argparse.Namespace) -> int:
         print(display.document(target.root, items))
     elif arguments.format == "abspath":
         print("".join(f"{path}\n" for path in display.paths(items)), end="")
-    elif not items:
-        print("Nothing cached." if _pattern(arguments.patterns) == "*" else "Nothing in the cache matches.")
-    else:
+    elif items:
         print("Cache contents:\n")
         print(tables.text(display.table(inventory.merged(items), arguments.columns)), end="")
+    elif not arguments.patterns:
+        print("Nothing cached.")
     return 0
 
 
@@ -240,7 +244,8 @@ def _show(arguments: argparse.Namespace) -> int:
     target, items = _matching(arguments)
     wheels = [(item.entry.wheel_key, item.entry.filename) for item in items if isinstance(item.entry, entries.BuiltWheel)]
     lines = list(show.records(target.root, wheels))
-    print("\n".join(lines) if lines else "No build record matches.")
+    if items:
+        print("\n".join(lines) if lines else "There is no build record.")
     return 0
 
 
@@ -251,10 +256,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     if pattern == "*":
         return _purge(arguments)
     target, items = _matching(arguments)
-    if not items:
-        _warn(f'No matching packages for pattern "{pattern}"')
-        return _removed(removal.Outcome(0, 0, 0))
-    return _removed(removal.remove(target.root, items, target.held()))
+    return _removed(removal.remove(target.root, items, target.held()) if items else removal.Outcome(0, 0, 0))
 
 
 def _purge(arguments: argparse.Namespace) -> int:
@@ -290,6 +292,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         verifier.remember()
     gone = verifier.fix(bad) if bad and arguments.fix else []
     if gone:
+        statistics.count_removed(target.root, [(isinstance(one.finding.verdict, Delete), one.reason) for one in gone])
         print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
     elif bad:
         print("To remove the bad ones and nothing else, run: pinstall-cache verify --fix")
@@ -366,7 +369,6 @@ def _prune(arguments: argparse.Namespace) -> int:
 def _stats(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     from pinstall.cache_tool import counters
-    from pinstall.storage import statistics
 
     target = _target(arguments)
     found = statistics.totals(target.root)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pinstall.cache_tool.tables import Table
-from pinstall.pip_cache import http_entries
+from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.terminal import plain
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ DEFAULT_COLUMNS = ("kind", "size", "age", "origin", "where", "file")
 
 def _kind(item: Item) -> str:
     return {"built": "built wheel"}.get(item.entry.kind, item.entry.kind)
+
+
+def _where(item: Item) -> str:
+    """Return where an item is, if that is not where pip 23.3 and later look for it."""
+    if item.stored:
+        return "only in store"
+    is_old = not isinstance(item.entry, BuiltWheel) and item.entry.layout is keys.ONE_FILE
+    return "for pip < 23.3" if is_old else ""
 
 
 def size(count: float) -> str:
@@ -46,8 +55,9 @@ def age(seconds: float) -> str:
 
 
 def table(items: Sequence[Item], columns: Sequence[str] = DEFAULT_COLUMNS) -> Table:
-    """Return the table of *items* with these *columns*. The default ones have a mark of the store only if an item is there."""
-    if columns == DEFAULT_COLUMNS and not any(item.stored for item in items):
+    """Return the table of *items* with these *columns*. The default ones have "where" only if it tells items apart."""
+    layouts = {item.entry.layout for item in items if not isinstance(item.entry, BuiltWheel)}
+    if columns == DEFAULT_COLUMNS and len(layouts) < 2 and not any(item.stored for item in items):
         columns = [column for column in columns if column != "where"]
     headings = ["" if column == "where" else column for column in columns]
     rows = [[COLUMNS[column](item) for column in columns] for item in items]
@@ -77,13 +87,13 @@ COLUMNS: dict[str, Callable[[Item], str]] = {
     "age": lambda item: age(item.age),
     "used": lambda item: age(max(0.0, http_entries.now() - item.used)),
     "origin": lambda item: item.origin or "?",
-    "where": lambda item: "only in store" if item.stored else "",
+    "where": _where,
 }
 
 
 def paths(items: Iterable[Item]) -> list[str]:
-    """Return the sorted paths of the items' content files (bodies and wheels)."""
-    return sorted(plain(item.entry.content_path) for item in items)
+    """Return the paths of the items' content files (bodies and wheels)."""
+    return [plain(item.entry.content_path) for item in items]
 
 
 def document(root: str, items: Iterable[Item]) -> str:

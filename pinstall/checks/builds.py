@@ -175,7 +175,7 @@ class Builds:
         ``build_difference`` names a setting of this call that would shape the build, which forbids the adoption; else "".
         """
         now = self._conditions(pin.project, pin.settings, record.source_scan)
-        plain = now._replace(settings="", variables={}, build_dependencies={}, cpu="")
+        plain = now._replace(settings="", variables={}, cpu="")
         if record.source_scan.compiles:
             defaults = self._cache.environment.build["compilers"]
             plain = plain._replace(compilers=build_record.compilers({"PATH": self._environ.get("PATH", "")}, defaults))
@@ -183,6 +183,8 @@ class Builds:
         if record.source_scan.native:
             plain = build_record.unknown_cpu(plain)
         other = build_record.difference(plain, now)
+        if not other and now.build_dependencies:
+            other = f"with unknown versions of {', '.join(sorted(now.build_dependencies))}"
         if not other and record.source_scan.compiles and record.source_scan.whole and not self._is_compiled(entry):
             other = _UNCOMPILED
         adopted = record._replace(conditions=now, libraries=needs.places, observed=False)

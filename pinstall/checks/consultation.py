@@ -72,7 +72,7 @@ def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
     if not missing:
         return None
     project = links.project_of(wheel.filename)
-    pin = Pin(project, SpecifierSet(f"=={wheel.parsed_filename.version}"), "", (), ("not pinned",), requested=False)
+    pin = Pin(project, SpecifierSet(f"=={wheel.parsed_filename.version}"), "", (), ("chosen by pip",), requested=False)
     finding = Finding(Candidate(pin, wheel), stamp, Hide(_REASON, not_found(missing)), sha256)
     # Building anew has not helped before.
     is_same = _REASON in prepared.checker.inspector.ledger(project).tolerated(wheel.key, _lacks(finding))

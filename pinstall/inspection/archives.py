@@ -60,9 +60,9 @@ def judged() -> Iterator[None]:
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError) as error:
         if isinstance(error.__context__, OSError) and error.__context__.errno is not None:  # zipfile hides disk errors
             raise error.__context__ from None
-        raise BrokenError(type(error).__name__) from error
-    except (ArithmeticError, LookupError, RecursionError, ValueError) as error:  # nonsensical sizes and names
-        raise BrokenError(type(error).__name__) from error
+        raise BrokenError("it is cut off or damaged") from error
+    except (ArithmeticError, LookupError, RecursionError, ValueError) as error:
+        raise BrokenError("it has impossible sizes or names") from error
     except (AttributeError, MemoryError, RuntimeError, TypeError) as error:  # RuntimeError: an encrypted member
         raise UnprovenError from error
 

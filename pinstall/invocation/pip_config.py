@@ -53,11 +53,16 @@ def _value(row: Row, text: str, before: Any) -> Any:
 
 
 def _boolean(text: str) -> bool:
-    if text.lower() in _TRUE:
+    if is_true(text):
         return True
     if is_false(text):
         return False
     raise UnreadableCallError(f"{text!r} is not a boolean value")
+
+
+def is_true(text: str) -> bool:
+    """Return whether the text of a setting means true (``_internal/utils/misc.strtobool``)."""
+    return text.lower() in _TRUE
 
 
 def is_false(text: str) -> bool:

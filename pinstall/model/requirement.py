@@ -55,6 +55,12 @@ def parse(text: str) -> Requirement | None:
     return found and found._replace(marker=marker)
 
 
+def is_refused(text: str) -> bool:
+    """Return whether pip refuses the text of a requirement: it is invalid, and no URL or path either."""
+    requirement, _ = split_marker(text)
+    return parse(text) is None and not URL.match(requirement) and not os.path.exists(requirement.partition("[")[0])
+
+
 @cache
 def _named(text: str) -> Requirement:
     if "[" not in text and (pinned := exact(text)):

@@ -170,7 +170,7 @@ def symbolic_links(root: str) -> list[str]:
 
 
 def parts(root: str) -> list[str]:
-    """Return the parts of pip's cache that the folder *root* has; empty if it is no cache, or a new one."""
+    """Return the parts of pip's cache that are in the folder *root*."""
     return [part for part in _PARTS if os.path.lexists(os.path.join(root, part))]
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall.pip_cache.entries import stamp
 from pinstall.storage import lock
 from pinstall.storage.files import write_file
-from pinstall.storage.ledger import SINCE, statistics_path
+from pinstall.storage.ledger import SINCE, count, statistics_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _LARGEST = 16 << 20
 
@@ -40,15 +40,15 @@ def totals(cache: str) -> Totals:
         found = _parsed(line)
         began = found.pop(SINCE, 0)
         since = min(since, began) if since and began else since or began
-        for name, count in found.items():
-            counts[name] = counts.get(name, 0) + count
+        for name, number in found.items():
+            counts[name] = counts.get(name, 0) + number
     return Totals(counts, since)
 
 
 def _parsed(line: str) -> dict[str, int]:
     try:
         found = json.loads(line)
-        return {str(name): count for name, count in found.items() if isinstance(count, int) and count > 0}
+        return {str(name): number for name, number in found.items() if isinstance(number, int) and number > 0}
     except (ValueError, AttributeError, RecursionError):
         return {}
 
@@ -62,6 +62,16 @@ def compact(cache: str) -> None:
             write_file(cache, statistics_path(cache), f"{text}\n")
     except (OSError, lock.LockTimeoutError):
         return  # a later call does it
+
+
+def count_removed(cache: str, removed: Iterable[tuple[bool, str]]) -> None:
+    """Count entries that a check outside of a call has found bad: whether each was deleted, else set aside, and the reason."""
+    counts: dict[str, int] = {}
+    for is_deleted, reason in removed:
+        name = f"{'removed' if is_deleted else 'set aside'} {reason}"
+        counts[name] = counts.get(name, 0) + 1
+    if count(cache, counts):
+        compact(cache)
 
 
 def reset(cache: str) -> None:
