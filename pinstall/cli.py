@@ -205,17 +205,19 @@ def _serve(target: Target, pip: Pip) -> int:
     except Exception as error:  # noqa: BLE001 (a bug of pinstall must not prevent an install)
         return _without_us(error, typed_command, target, pip, journal)
     others: dict[Pin, list[OtherVersion]] = {}
+    first = prepared
 
     def while_pip_runs() -> None:
         with suppress(Exception):  # a later step or the next call repeats it
-            install.load_the_rest(prepared)
-            others.update(install.other_versions(prepared))
+            install.load_the_rest(first)
+            others.update(install.other_versions(first))
 
     check_folder = partial(install.check_folder, prepared, journal=journal)
     watch = pip_process.Watch(prepared.watched_folder, None, check_folder, prepared.notes_folder, prepared.sharing)
     status = pip.run(prepared.pip_command, while_pip_runs, watch)
     try:
         journal.end_step("pip")
+        prepared = install.prepare_late(prepared, _status(pip, status), pip.observation, journal)
         rescue = install.survey(prepared, _status(pip, status), pip.observation)
         second = install.second_run(prepared, rescue, journal)
         if second is not None:

@@ -288,6 +288,10 @@ class Environment:
         """Return all ``.dist-info`` folders on the path."""
         return [folder for _, folder in self._dist_infos()]
 
+    def installed_folders(self) -> list[str]:
+        """Return the ``.dist-info`` folders that count, as of the last `forget`."""
+        return list(self._distributions.values())
+
     def everything_installed(self) -> dict[str, Installed]:
         """Return the distributions that the interpreter would find if it started now, by normalized project name.
 

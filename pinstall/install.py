@@ -85,7 +85,11 @@ class PreparedCall(NamedTuple):
     @property
     def watched_folder(self) -> str:
         """The cache folder in which pinstall watches this call's pip; "" if it does not watch it."""
-        return self.cache.watched_folder if self.cache else ""
+        if self.cache is not None:
+            return self.cache.watched_folder
+        call = self.call
+        may_help = call is not None and self.context.settings.writes and not call.has("dry_run")
+        return os.path.realpath(call.cache_dir) if may_help and call and call.cache_dir else ""
 
     @property
     def notes_folder(self) -> str:
@@ -254,6 +258,27 @@ def check_folder(prepared: PreparedCall, folder: str, journal: Journal) -> None:
             from pinstall.shared_store import reading
 
             reading.supply(prepared.cache, folder, journal)
+
+
+def prepare_late(prepared: PreparedCall, status: int, first: Observation | None, journal: Journal) -> PreparedCall:
+    """Return the call with its cache if the *first* run of pip failed and used it, although the environment satisfies the pins.
+
+    A dependency may be missing, or have a version that a constraint excludes.
+    """
+    call, environment = prepared.call, prepared.context.environment
+    if prepared.cache or call is None or call.cache_dir is None or status == 0 or first is None or not first.opened_files:
+        return prepared
+    # Our modules must not come from what pip has just installed (see `load_the_rest`).
+    if _obstacle(prepared.context) or (environment.is_own and first.created_dist_infos):
+        return prepared
+    from pinstall.checks.checker import Checker
+    from pinstall.checks.prepare import prepare as prepare_cache
+
+    context = prepared.context
+    checker = Checker(_cache(context, call, call.cache_dir), context.environ, context.settings)
+    cache = prepare_cache(checker, (), prepared.pip_command, context.settings, journal)
+    cache = cache._replace(dist_infos=environment.installed_folders())
+    return prepared._replace(cache=cache, satisfied=False)
 
 
 def survey(prepared: PreparedCall, status: int, first: Observation | None) -> Rescue | None:

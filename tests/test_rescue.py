@@ -90,6 +90,28 @@ def test_no_page_of_pips_own_check_for_a_newer_pip_causes_a_second_run(lab: Lab,
             path.unlink()  # then pip reads its page again
 
 
+@pytest.mark.parametrize("way", ["missing", "constraint", "extra", "half-installed"])
+def test_a_damaged_download_of_a_dependency_of_what_is_installed(lab: Lab, index: Index, way: str) -> None:
+    """The pin is installed, so that pinstall looks at the cache only after pip has failed."""
+    index.hashes = () if way == "half-installed" else ("sha256",)
+    wheel(index.root, "demo", "2.0", requires=["part", "more; extra == 'x'"], extras=["x"])
+    wheel(index.root, "part", "2.0")
+    environment, server = lab.environment(), lab.environment()
+    lab.pip(lab.environment(), "part==1.0")
+    lab.pip(environment, "demo==2.0")
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    if way in ("missing", "half-installed"):
+        lab.pip(environment, "--no-deps", "demo==1.0")
+        assert lab.run([environment.pip, "uninstall", "-y", "part"]).status == 0
+    (lab.root / "c.txt").write_text("part<2\n")
+    words = ["demo[x]==2.0"] if way == "extra" else ["demo==1.0" if way != "constraint" else "demo==2.0", "-c", "c.txt"]
+    installer = server if way == "half-installed" else environment
+    done = lab.pinstall(installer, *(["--python", environment.python] if installer is server else []), *words)
+    assert environment.installed("more") == "1.0 1.0", done
+    assert "more-1.0-py3-none-any.whl" in _blamed(done)
+    assert lab.pinstall(environment, *words).said == []
+
+
 @pytest.mark.parametrize("pip", VERSIONS)
 def test_a_pip_that_serves_another_python_is_watched(lab: Lab, index: Index, pip: str) -> None:
     """It starts another pip there, as pinstall does for an environment that has none (uv venv)."""
