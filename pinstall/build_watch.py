@@ -70,6 +70,9 @@ class Watch:
         home = os.path.expanduser("~")
         found = [self.library, cache, "/proc", "/dev", "/sys", os.path.join(home, ".cache"), os.environ.get("XDG_CACHE_HOME")]
         found += [sys.prefix, sys.exec_prefix, *sys.path]
+        found += [
+            os.path.dirname(word) for word in sys.argv[2:3] if os.path.isabs(word)
+        ]  # a pip that serves another environment
         if sys.base_prefix.count("/") > 2:  # /usr and /usr/local have the libraries of the system, too
             found.append(sys.base_prefix)
         folders = {

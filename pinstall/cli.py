@@ -55,6 +55,7 @@ Environment variables:
   PINSTALL_WATCH_BUILDS     0: pinstall does not watch what builds ask for (default 1)
   PINSTALL_STORE_SIZE       how much pinstall may store: 500M, 2G ... (default 5G); 0: only build records
   PINSTALL_REPORT           write a JSON report of this run to this file
+  PINSTALL_SHARED_STORE     a bucket or folder with builds of other machines: s3://, gs://, az://, https:// or file:///
   PINSTALL_LOCK_TIMEOUT     seconds to wait while another pinstall changes the cache (default 30)
 
 pip's own help follows.
@@ -212,7 +213,7 @@ def _serve(target: Target, pip: Pip) -> int:
             others.update(install.other_versions(first))
 
     check_folder = partial(install.check_folder, prepared, journal=journal)
-    watch = pip_process.Watch(prepared.watched_folder, None, check_folder, prepared.notes_folder)
+    watch = pip_process.Watch(prepared.watched_folder, None, check_folder, prepared.notes_folder, prepared.sharing)
     status = pip.run(prepared.pip_command, while_pip_runs, watch)
     try:
         journal.end_step("pip")

@@ -96,6 +96,12 @@ class PreparedCall(NamedTuple):
         """The folder for the notes on this call's builds; "" if they are not watched."""
         return self.cache.notes_folder if self.cache else ""
 
+    @property
+    def sharing(self) -> float:
+        """The time-out in seconds of the shared store that this call asks; 0 if it asks none."""
+        shared = self.cache.shared if self.cache else None
+        return shared.settings.timeout if shared else 0
+
 
 def collect_context(target: Target, environ: Mapping[str, str], settings: Settings) -> Context:
     """Collect the inputs of a call that installs into *target*. Raises `SilentPythonError`."""
@@ -248,6 +254,10 @@ def check_folder(prepared: PreparedCall, folder: str, journal: Journal) -> None:
         from pinstall.checks import consultation
 
         consultation.consult(prepared.cache, folder, journal)
+        if prepared.cache.shared is not None:
+            from pinstall.shared_store import reading
+
+            reading.supply(prepared.cache, folder, journal)
 
 
 def prepare_late(prepared: PreparedCall, status: int, first: Observation | None, journal: Journal) -> PreparedCall:

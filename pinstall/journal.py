@@ -49,6 +49,7 @@ class Journal:
         self.applied: list[Finding] = []
         self.set_aside: list[str] = []
         self.built: list[str] = []
+        self.fetched: list[str] = []
         self.runs = 1
         self.repairs: dict[str, Any] | None = None
         self.causes: list[str] = []
@@ -101,6 +102,7 @@ class Journal:
             "entries": [{**_entry(finding), "done": id(finding) in done} for finding in self.findings],
             "set_aside": self.set_aside,
             "built": self.built,
+            "fetched": self.fetched,
             "healed": self.repairs,
             "causes": self.causes,
             "doubts": [

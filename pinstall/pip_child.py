@@ -101,6 +101,35 @@ class Witness:
             if is_compiled and not self.ask(folder):
                 self.ask = None  # a late answer would be taken for that to the next question
 
+    def watch_for_builds(self) -> None:
+        """Ask pinstall when pip looks for a built wheel of a source and finds none: the shared store may have it.
+
+        No audit event tells of it, but pip looks for the folder first (`os.path.isdir`), before it fetches the source.
+        """
+        is_folder = os.path.isdir
+
+        def isdir(path: Any) -> bool:
+            with suppress(Exception):
+                self.see_lack(path, sys._getframe(1))  # noqa: SLF001
+            return is_folder(path)
+
+        os.path.isdir = isdir  # type: ignore[assignment]
+
+    def see_lack(self, path: Any, frame: Any) -> None:
+        """Ask about a folder of built wheels without a wheel, if pip looks there for the build of a remote source."""
+        if self.ask is None or type(path) is not str or not path.startswith(self.wheels) or path in self.searched:
+            return
+        link = frame.f_locals.get("link")  # pip looks for downloaded wheels there, too
+        if link is None or link.is_wheel or link.is_file:
+            return
+        self.searched.add(path)
+        with suppress(OSError):
+            if any(name.endswith(".whl") for name in os.listdir(path)):
+                self.searched.discard(path)
+                return
+        if not self.ask(path):
+            self.ask = None
+
     def see_open(self, path: Any, flags: Any) -> None:
         """Record that pip opens a file."""
         if type(path) is not str:
@@ -219,7 +248,7 @@ def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
     import subprocess
 
     begin: Any = subprocess.Popen.__init__
-    kept = {name: orders[name] for name in ("cache", "known_failures", "asks", "program")}
+    kept = {name: orders[name] for name in ("cache", "known_failures", "asks", "program", "sharing")}
 
     def __init__(process: Any, args: Any, *more: Any, **named: Any) -> None:  # noqa: N807 (it replaces that of Popen)
         with suppress(Exception):  # that pip runs unwatched
@@ -300,6 +329,7 @@ class _Parent:
         self.go, self.tell = go, tell
         self.answered = _thread.allocate_lock()
         self.answered.acquire()
+        self.patience = _PATIENCE
         self.relayed: tuple[int, ...] = ()  # a pipe to a pip that this one has started, which asks in its place
         _thread.start_new_thread(self.follow, ())
 
@@ -334,7 +364,7 @@ class _Parent:
 
         self.end_relay()
         os.write(self.tell, json.dumps(folder).encode() + b"\n")
-        return self.answered.acquire(True, _PATIENCE)
+        return self.answered.acquire(True, self.patience)
 
 
 def main(reading: str, telling: str, *, early: bool, unblocks: bool = False) -> None:
@@ -381,6 +411,8 @@ def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness |
     orders = json.loads(told.decode())
     parent = _Parent(go, tell)
     os.environ.update(orders["variables"])
+    for name in orders["secrets"]:
+        os.environ.pop(name, None)
     sys.argv[:] = ["pip"] + orders["arguments"]
     if orders["preface"] and sys.stdout is not None:
         _print_before(orders["preface"])
@@ -408,6 +440,9 @@ def _print_before(text: str) -> None:
 def _witness(orders: dict[str, Any], parent: _Parent) -> Witness:
     witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
     witness.start()
+    if orders["sharing"]:
+        parent.patience += orders["sharing"]
+        witness.watch_for_builds()
     return witness
 
 

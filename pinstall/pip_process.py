@@ -82,13 +82,15 @@ class Watch(NamedTuple):
     ``cache_folder`` is the folder whose use is recorded; "" if none is. If ``known_failures`` is a list, pip is guarded: it
     ends before it installs anything if a URL or host that is not in the list did not answer. ``check_folder`` is called with
     each folder of compiled wheels that pip is about to search in the cache; pip waits until it returns. ``notes_folder`` is for
-    the notes on the builds (`pinstall.build_watch`); "" if they are not watched.
+    the notes on the builds (`pinstall.build_watch`); "" if they are not watched. ``sharing`` is the time-out in seconds of the
+    shared store, which pip asks for the builds that it lacks; 0 without one.
     """
 
     cache_folder: str = ""
     known_failures: Sequence[str] | None = None
     check_folder: Callable[[str], None] = _check_nothing
     notes_folder: str = ""
+    sharing: float = 0
 
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
@@ -96,7 +98,9 @@ class Watch(NamedTuple):
         runner, program = (os.path.join(os.path.dirname(__file__), name) for name in ("build_watch.py", "pip_child.py"))
         notes = [self.notes_folder, runner] if self.notes_folder else []
         watched = {"cache": self.cache_folder, "known_failures": self.known_failures, "program": program}
-        return {**watched, "asks": asks, "notes": notes}
+        # Builds need not see the key that signs builds.
+        secrets = ["PINSTALL_SHARED_STORE_KEY"] if self.sharing else []
+        return {**watched, "asks": asks, "notes": notes, "sharing": self.sharing, "secrets": secrets}
 
 
 class Pip:

@@ -20,17 +20,27 @@ _DEFAULTS = {
     "PINSTALL_STORE_SIZE": "5G",
     "PINSTALL_REPORT": "",
     "PINSTALL_LOCK_TIMEOUT": "30",
+    "PINSTALL_SHARED_STORE": "",
+    "PINSTALL_SHARED_STORE_MODE": "read",
+    "PINSTALL_SHARED_STORE_KEY": "",
+    "PINSTALL_SHARED_STORE_KEY_FILE": "",
+    "PINSTALL_SHARED_STORE_TIMEOUT": "10",
 }
+# Their values are secrets, or may have one.
+_SECRET = ("PINSTALL_SHARED_STORE", "PINSTALL_SHARED_STORE_KEY")
 _POLICIES = ("evict", "report", "off")
 _SIZE = r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(?:i?B)?|B)?"
 _DEFAULT_SIZE, _DEFAULT_SECONDS = 5 << 30, 30.0
+_DEFAULT_SHARED_SECONDS = 10.0
 _LARGEST_SIZE = (1 << 63) - 1  # no file system is larger
 _LONGEST_TIMEOUT = 1e9  # 31 years
 
 
 def listed(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, the value ("" if it is not set) and the default of each setting."""
-    yield from ((name, environ.get(name, ""), default) for name, default in _DEFAULTS.items())
+    """Yield the name, the value ("" if it is not set; "set" for a secret) and the default of each setting."""
+    for name, default in _DEFAULTS.items():
+        value = environ.get(name, "")
+        yield name, "set" if value and name in _SECRET else value, default
 
 
 class InvalidSetting(NamedTuple):
@@ -42,12 +52,35 @@ class InvalidSetting(NamedTuple):
     used: str
 
 
+class SharedStoreSettings(NamedTuple):
+    """The settings of the shared store: its ``url``, the key that signs records or the file with it, and seconds to wait."""
+
+    url: str
+    writes: bool = False
+    key: str = ""
+    key_file: str = ""
+    timeout: float = _DEFAULT_SHARED_SECONDS
+
+    @property
+    def place(self) -> str:
+        """The store's address as messages show it: without credentials, path and query, which may be secrets."""
+        from urllib.parse import urlsplit
+
+        try:
+            parts = urlsplit(self.url)
+        except ValueError:
+            return "of PINSTALL_SHARED_STORE"
+        host = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{host or parts.path}"
+
+
 class Settings(NamedTuple):
     """The settings of a call, with defaults for ``invalid`` ones.
 
     ``policy`` is ``evict``, ``report`` or ``off``. ``keeps_versions`` is True if other versions of a pinned project stay in
     pip's cache. ``build_variables`` are names or globs. ``watches_builds`` is False if builds run without the runner.
     ``store_size`` is in bytes, ``lock_timeout`` in seconds. ``report`` is the path of the JSON report; "" if none is asked for.
+    ``shared_store`` is None if none is set.
     """
 
     policy: str
@@ -57,6 +90,7 @@ class Settings(NamedTuple):
     store_size: int
     report: str
     lock_timeout: float
+    shared_store: SharedStoreSettings | None
     invalid: tuple[InvalidSetting, ...]
 
     @property
@@ -89,7 +123,22 @@ def read(environ: Mapping[str, str]) -> Settings:
         store_size=size,
         report=found["PINSTALL_REPORT"],
         lock_timeout=_DEFAULT_SECONDS if seconds is None else seconds,
+        shared_store=_shared_store(found),
         invalid=tuple(_invalid(found)),
+    )
+
+
+def _shared_store(found: Mapping[str, str]) -> SharedStoreSettings | None:
+    url = found["PINSTALL_SHARED_STORE"].strip()
+    if not url:
+        return None
+    seconds = _seconds(found["PINSTALL_SHARED_STORE_TIMEOUT"])
+    return SharedStoreSettings(
+        url,
+        writes=found["PINSTALL_SHARED_STORE_MODE"] == "readwrite",
+        key=found["PINSTALL_SHARED_STORE_KEY"],
+        key_file=found["PINSTALL_SHARED_STORE_KEY_FILE"],
+        timeout=_DEFAULT_SHARED_SECONDS if seconds is None else seconds,
     )
 
 
@@ -107,12 +156,15 @@ def are_set(environ: Mapping[str, str]) -> list[str]:
 def _invalid(found: Mapping[str, str]) -> Iterator[InvalidSetting]:
     if (policy := found["PINSTALL_POLICY"]) not in _POLICIES:
         yield InvalidSetting("PINSTALL_POLICY", policy, "evict, report or off", "report")
+    if (mode := found["PINSTALL_SHARED_STORE_MODE"]) not in ("read", "readwrite"):
+        yield InvalidSetting("PINSTALL_SHARED_STORE_MODE", mode, "read or readwrite", "read")
     for name in ("PINSTALL_KEEP_VERSIONS", "PINSTALL_WATCH_BUILDS"):
         if not _is_switch(found[name]):
             yield InvalidSetting(name, found[name], "1 or 0", "1")
     for name, expected, parse in (
         ("PINSTALL_STORE_SIZE", "e.g. 500M", _size),
         ("PINSTALL_LOCK_TIMEOUT", "seconds, e.g. 60", _seconds),
+        ("PINSTALL_SHARED_STORE_TIMEOUT", "seconds, e.g. 60", _seconds),
     ):
         if parse(found[name]) is None:
             yield InvalidSetting(name, found[name], expected, _DEFAULTS[name])

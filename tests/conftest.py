@@ -38,7 +38,7 @@ _SLOW = {
     *("test_races", "test_real_environment", "test_recipes", "test_rescue", "test_tool_recipes", "test_walks"),
 }
 # The modules that are about the cache alone: pinstall starts there as `tests/warm.py` says, elsewhere as users start it.
-_WARM = {"test_builds", "test_built_wheels", "test_downloads", "test_pages", "test_rescue", "test_wanted"}
+_WARM = {"test_builds", "test_built_wheels", "test_downloads", "test_pages", "test_rescue", "test_shared_store", "test_wanted"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,8 +12,12 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests.lab import Lab
+
 if TYPE_CHECKING:
-    from tests.lab import Environment, Lab
+    from collections.abc import Callable
+
+    from tests.lab import Environment
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -38,17 +42,22 @@ def sections(document: str) -> list[Section]:
 
 
 class Console:
-    """A shell in the root of a lab; ``names`` are what stands in a document for what is there (of an index, its URL)."""
+    """A shell in the root of a lab; ``names`` are what stands in a document for what is there (of an index, its URL).
 
-    def __init__(self, lab: Lab, names: dict[str, str] | None = None) -> None:
-        self.lab, self.names = lab, names or {}
-        self.environment: Environment = lab.environment()
+    *make* makes its environments.
+    """
+
+    def __init__(
+        self, lab: Lab, names: dict[str, str] | None = None, make: Callable[[Lab], Environment] = Lab.environment
+    ) -> None:
+        self.lab, self.names, self._make = lab, names or {}, make
+        self.environment = make(lab)
 
     def run(self, block: str) -> None:
         """Run each command of a block; its output must be what is shown."""
         for line, shown in _COMMAND.findall(block):
             if _ANOTHER in line:
-                self.environment = self.lab.environment()
+                self.environment = self._make(self.lab)
             printed = self._printed(line)
             assert _pattern(shown).fullmatch(_comparable(printed)), f"$ {line}\n{printed}\nThe document shows:\n{shown}"
 

@@ -16,14 +16,17 @@ _DOWN = [
     "pinstall_pip",
     "cli cache_tool.__main__",
     "cache_tool.cli explanation",
-    "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page",
+    "cache_tool.arguments cache_tool.counters cache_tool.doctor cache_tool.map_page cache_tool.shared",
     "install cache_tool.verify cache_tool.removal cache_tool.copies cache_tool.show cache_tool.restore",
     "cache_tool.display cache_tool.patterns",
     "cache_tool.tables",
     "aftermath.finish aftermath.wheelhouse checks.consultation",
+    "shared_store.writing",
+    "shared_store.reading",
     "aftermath.second_run cache_tool.inventory",
     "aftermath.record_builds aftermath.outcome",
     "checks.prepare",
+    "shared_store.session",
     "checks.unpinned_builds checks.restorable",
     "checks.execute aftermath.other_versions aftermath.rescue aftermath.install_report journal",
     "aftermath.confirm aftermath.explain aftermath.survey checks.plan",
@@ -32,6 +35,8 @@ _DOWN = [
     "storage.cleanup",
     "checks.builds checks.candidates storage.actions",
     "inspection.inspector storage.probe storage.statistics",
+    "shared_store.documents",
+    "shared_store.layout",
     "storage.store storage.ledger storage.view storage.build_notes storage.wanted",
     "storage.files",
     "storage.lock",
@@ -46,6 +51,7 @@ _DOWN = [
     "pip_cache.http_entries pip_cache.index_pages pip_cache.built_wheels",
     "pip_cache.entries",
     "pip_cache.keys pip_cache.anchors",
+    "shared_store.remote",
     "checks.satisfied",
     "model.pins environment pip_process",
     "pip_child build_watch settings",
@@ -58,7 +64,7 @@ _DOWN = [
     "exit_status model.digest model.foreign_data model.names model.verdict",
     "interpreter repair_advice terminal storage.disk_space storage.other_pips",
     "__init__ cache_tool.__init__ invocation.__init__ pip_cache.__init__ inspection.__init__",
-    "aftermath.__init__ checks.__init__ model.__init__ storage.__init__",
+    "aftermath.__init__ checks.__init__ model.__init__ storage.__init__ shared_store.__init__",
 ]
 _RANK = {name: rank for rank, names in enumerate(_DOWN) for name in names.split()}
 _MODULES = sorted(".".join(path.relative_to(_ROOT).with_suffix("").parts) for path in _ROOT.rglob("*.py"))
@@ -96,6 +102,7 @@ def test_each_library_is_known_where_it_belongs() -> None:
     assert _importers("rich") == {"cache_tool.tables"}
     assert _importers("msgpack") == {"pip_cache.http_entries"}
     assert _importers("platformdirs") == {"invocation.pip_config"}
+    assert _importers("obstore") == {"shared_store.remote"}
     assert _importers("pip") == {"pip_child"}, "the program that goes on as pip, and nothing else"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pinstall import messages
 from pinstall.aftermath import other_versions, record_builds
 from pinstall.aftermath.outcome import under_lock
+from pinstall.aftermath.record_builds import Built
 from pinstall.checks.satisfied import is_installed
 from pinstall.exit_status import FAILED, REFUSED_OR_CRASHED
 from pinstall.messages import NOTE, WARNING
@@ -42,13 +43,14 @@ def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]
 
 def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     """Tidy the cache after pip. It never waits for the lock: a later call does the steps that are skipped now."""
-    status, rescue = outcome.status, outcome.rescue
+    status, rescue, built = outcome.status, outcome.rescue, list[Built]()
     view = outcome.second.view if outcome.second else prepared.view
     name = view.name if view else ""
     if prepared.is_at_work:
         if prepared.cache.pip > keys.NEWEST_PIP:
             _look_for_unknown_layout(prepared, name, journal)
-        journal.built = record_builds.builds(prepared, view)
+        built = record_builds.builds(prepared, view)
+        journal.built = [wheel.filename for wheel in built]
     build_notes.remove(prepared.notes_folder)
     prepared.marker.close()
     if not prepared.changes:
@@ -61,6 +63,10 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
             journal.say(NOTE, messages.refused(wrong.name, wrong.reason))
     if status in (FAILED, REFUSED_OR_CRASHED):
         _explain(prepared, rescue, status, journal)
+    if prepared.shared is not None and built:
+        from pinstall.shared_store import writing
+
+        writing.send(prepared, built, journal)
     unwanted = _unwanted(prepared, outcome.others) if status == 0 and prepared.uses_cache else []
     _note_wanted(prepared, status)
     _write(prepared, name, unwanted, journal)

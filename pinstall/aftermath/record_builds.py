@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.inspection import integrity
 from pinstall.model import links
@@ -17,15 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pinstall.checks.prepare import PreparedCache, View
+    from pinstall.inspection.build_record import BuildRecord
     from pinstall.storage.build_notes import WatchedBuild
 
 
-def builds(prepared: PreparedCache, shown: View | None) -> list[str]:
+class Built(NamedTuple):
+    """A wheel that pip has built in this call, under a wheel *key*; the *record* is None if pinstall could not store it."""
+
+    key: str
+    filename: str
+    record: BuildRecord | None
+    settings: tuple[str, ...]
+
+
+def builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
     """Store the wheels that pip has built in the view *shown*, adopt those that plain pip had built, and remove the view.
 
-    Returns the file names of the wheels built in this call. If a wheel cannot be stored, the next call builds it again.
+    Returns the wheels built in this call. If a wheel cannot be stored, the next call builds it again.
     """
-    found: list[str] = []
+    found: list[Built] = []
     checker, root = prepared.checker, prepared.cache.root
     by_project = {pin.project: pin for pin in prepared.pins}
     settings = settings_by_project(prepared.cache.call.lines)
@@ -44,15 +54,17 @@ def builds(prepared: PreparedCache, shown: View | None) -> list[str]:
         filename = os.path.basename(path)
         project = links.project_of(filename)
         entry = BuiltWheel(key, path, links.parse_filename(filename, project))
-        found.append(filename)
+        own, kept = settings.get(project, ()), None
         with suppress(Exception):  # as above
             hashes = by_project[project].hashes if project in by_project else ()
             build = notes.get(filename)
-            record = checker.builds.record(project, settings.get(project, ()), hashes, entry, build.notes if build else ())
+            record = checker.builds.record(project, own, hashes, entry, build.notes if build else ())
             if record and shown:
                 actions.keep_build(root, key, path, record)
             elif record:
                 actions.adopt(root, entry, record)
+            kept = record
+        found.append(Built(key, filename, kept, own))
     for path, place in view.left(root, shown.folder) if shown else ():
         actions.move_over(path, place)
     if shown and shown.name:

@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     _add_prune(add("prune", "remove unusable files: incomplete entries, interrupted builds, leftovers of killed pinstalls"))
     counters = add("stats", "show how often the cache served, and what pinstall removed, hid and spared")
     counters.add_argument("--zero", action="store_true", help="set all counters to zero")
+    _add_shared(add("shared", "list, verify or prune the builds of the shared store (PINSTALL_SHARED_STORE)"))
     add("doctor", "check the installation and the cache, and say what to do")
     page = add(
         "map", "write a page that shows what fills the cache; this reads every entry, as verify does", pattern="[PATTERN]"
@@ -72,6 +73,12 @@ def _add_prune(prune: argparse.ArgumentParser) -> None:
         "--older-than", metavar="AGE", type=_age, help="also remove entries that were not used for this long: 12h, 30d, 8w"
     )
     prune.add_argument("--dry-run", action="store_true", help="list what would be removed, and remove nothing")
+
+
+def _add_shared(shared: argparse.ArgumentParser) -> None:
+    shared.usage = "pinstall-cache shared [options] list|verify|prune"
+    shared.add_argument("--older-than", metavar="AGE", type=_age, help="prune: remove builds of this age: 12h, 30d, 8w")
+    shared.add_argument("--dry-run", action="store_true", help="prune: tell how many would be removed, and remove nothing")
 
 
 def _shells(completion: argparse.ArgumentParser) -> None:

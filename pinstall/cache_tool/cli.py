@@ -432,6 +432,23 @@ def _map(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _shared(arguments: argparse.Namespace) -> int:
+    action = _pattern(arguments.patterns)
+    if action not in ("list", "verify", "prune") or (action == "prune") != (arguments.older_than is not None):
+        raise _RefusedError("Need one of: list, verify, prune --older-than AGE")
+    from pinstall.cache_tool import shared
+
+    try:
+        work = shared.Upkeep(settings.read(os.environ).shared_store)
+        ways = {"list": work.listed, "verify": work.verified}
+        found = ways[action]() if action in ways else work.pruned(arguments.older_than, dry_run=arguments.dry_run)
+        for line in found:
+            print(terminal.plain(line))
+    except shared.FAILURES as error:
+        raise _RefusedError(f"the shared store cannot be used: {error}") from None
+    return exit_status.BAD if work.is_bad else 0
+
+
 def _completion(arguments: argparse.Namespace) -> int:
     path = os.path.join(os.path.dirname(__file__), "completions", f"pinstall.{arguments.shell}")
     with open(path, encoding="utf-8") as file:
@@ -450,6 +467,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "restore": _restore,
     "prune": _prune,
     "stats": _stats,
+    "shared": _shared,
     "doctor": _doctor,
     "map": _map,
     "completion": _completion,

@@ -34,6 +34,8 @@ def _lines(filename: str, record: BuildRecord) -> Iterator[str]:
     if watched and not watched.whole:
         way += f", but {', '.join(watched.decides) or 'a part of it'} could not be"
     yield f"  {way}"
+    if record.fetched:
+        yield f"  by another machine; fetched from {record.fetched}"
     yield from (f"  compiled by {name}: {compiler}" for name, compiler in made.compilers.items() if compiler)
     yield from (f"  {name}: set" for name in made.variables)
     yield from (f"  built with {name} {version}" for name, version in made.build_dependencies.items())

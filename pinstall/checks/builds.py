@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pinstall.model.digest import Digest
     from pinstall.model.links import Link
     from pinstall.model.pins import Pin
+    from pinstall.pip_cache.built_wheels import Origin
     from pinstall.pip_cache.entries import BuiltWheel, HttpEntry, LocalFile
     from pinstall.pip_cache.http_entries import Response
     from pinstall.pip_cache.locator import Cache
@@ -74,8 +75,7 @@ class Builds:
         record = records[0] if records else None
         then = dict(record.source) if record else origin.by_algorithm if origin else {}
         if pin.hashes:
-            is_pinned = any(then.get(d.algorithm) == d.hex for d in pin.hashes)
-            evidence = evidence._replace(unproven=not (is_pinned and record is not None and record.observed))
+            evidence = evidence._replace(unproven=not _is_proven(pin, then, record))
         else:
             link = link or (self._cache.source_of(entry.wheel_key, origin) if origin else None)
             evidence = evidence._replace(stale_source=self._stale(pin.project, link, then) if link else "")
@@ -92,6 +92,24 @@ class Builds:
         record = differences[other]
         return evidence._replace(record=record, build_difference=other, missing_libraries=self.missing(entry, record))
 
+    def objection(self, pin: Pin, key: str, origin: Origin, record: BuildRecord) -> str:
+        """Return why a build of another machine is not what this call would build under the wheel *key*; "" if it is.
+
+        The rules are those of `evidence`. In addition, the key must follow from *origin*, and so from the digest that the index
+        states, and the *record* must have that digest: nobody here has seen the source. Raises `OSError`.
+        """
+        link = self._cache.source_of(key, origin)
+        if link is None:
+            return "from another source"
+        stated = () if locator.is_vcs(link.url) else link.digests + locator.pypi_digest(link.url)
+        if stated and not digest.agree(stated, record.source):
+            return "from another source file"
+        if pin.hashes and not _is_proven(pin, record.source, record):
+            return "from another file than the pinned one"
+        if not pin.hashes and (stale := self._stale(pin.project, link, record.source)):
+            return stale
+        return self._difference(pin, record)
+
     def _difference(self, pin: Pin, known: BuildRecord) -> str:
         """Describe how a build of this call would differ from the one that *known* records; "" if it would not."""
         watched = known.watched
@@ -101,17 +119,35 @@ class Builds:
         if watched is None:
             return ""
         moved = build_questions.moved_on(watched, known.pins, self._versions)
-        return f"with another version of {moved}" if moved else build_questions.change(watched, self._world)
+        world = self._passive_world if known.fetched else self._world
+        return f"with another version of {moved}" if moved else build_questions.change(watched, world)
+
+    def stamped(self, record: BuildRecord) -> BuildRecord:
+        """Return a fetched record with the stamps of this machine's files, so that later calls need not read them."""
+        if record.watched is None:
+            return record
+        questions = tuple(map(self._passive_world.stamped, record.watched.questions))
+        return record._replace(watched=record.watched._replace(questions=questions))
 
     def has_changed(self, record: BuildRecord) -> bool:
         """Return whether a question that the build of a wheel has asked has another answer now."""
-        return record.watched is not None and bool(build_questions.change(record.watched, self._world))
+        world = self._passive_world if record.fetched else self._world
+        return record.watched is not None and bool(build_questions.change(record.watched, world))
 
     @cached_property
     def _world(self) -> build_questions.World:
+        return build_questions.World(self._environ, self._own_folders)
+
+    @cached_property
+    def _passive_world(self) -> build_questions.World:
+        """The answers to the questions of builds from a shared store, whose records must start no program."""
+        return build_questions.World(self._environ, self._own_folders, starts_programs=False)
+
+    @property
+    def _own_folders(self) -> list[str]:
         prefix = self._cache.environment.prefix
         # The system's own Python is no environment: its prefix has the programs of the system.
-        return build_questions.World(self._environ, [prefix] if prefix.count("/") > 2 else [])
+        return [prefix] if prefix.count("/") > 2 else []
 
     @cached_property
     def _versions(self) -> dict[str, str]:
@@ -303,6 +339,11 @@ class Builds:
         with entries.open_content(wheel) as file:
             found = libraries(file, environment.build["site_packages"], environment.path, self._environ)
         return found or Libraries()
+
+
+def _is_proven(pin: Pin, then: Mapping[str, str], record: BuildRecord | None) -> bool:
+    """Return whether pinstall saw a wheel being built from a file with the digests *then*, of which one is pinned."""
+    return record is not None and record.observed and any(then.get(d.algorithm) == d.hex for d in pin.hashes)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import PipCommand
     from pinstall.settings import Settings
+    from pinstall.shared_store.session import SharedStore
 
 
 # With these, file systems and Windows refuse links.
@@ -48,6 +49,7 @@ class PreparedCache(NamedTuple):
     call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache, ``changes`` is False if pinstall must
     not change the cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in
     seconds since the epoch, by the clock of the cache's file system. ``wanted`` are the versions that stay in the cache.
+    ``shared`` is the shared store; None without one.
     """
 
     checker: Checker
@@ -64,6 +66,7 @@ class PreparedCache(NamedTuple):
     dist_infos: Sequence[str]
     began: float
     wanted: Wanted
+    shared: SharedStore | None = None
 
     @property
     def cache(self) -> Cache:
@@ -126,6 +129,7 @@ def prepare(
         dist_infos=cache.environment.folders(),
         began=time.time(),
         wanted=Wanted(cache.root),
+        shared=_shared_store(settings) if changes else None,
     )
     return _begun(prepared, journal)
 
@@ -147,7 +151,8 @@ def _checked(
         gathered = gathered.joined(restorable.gather(cache, pins, kept))
     findings = checker.check(gathered.candidates)
     journal.findings += findings
-    is_open = gathered.open_ended or is_shaped
+    # A build that is fetched while pip runs is for this call's pip alone, so it needs a view.
+    is_open = gathered.open_ended or is_shaped or (changes and settings.shared_store is not None)
     planned = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
     lines = list(messages.hidden(planned.hidden, would=not changes))
     deleted: list[Finding] = []
@@ -163,6 +168,14 @@ def _checked(
     for level, line in lines:
         journal.say(level, line)
     return planned, deleted
+
+
+def _shared_store(settings: Settings) -> SharedStore | None:
+    if settings.shared_store is None:
+        return None
+    from pinstall.shared_store.session import SharedStore
+
+    return SharedStore(settings.shared_store)
 
 
 def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:

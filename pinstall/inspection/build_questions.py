@@ -26,6 +26,7 @@ _LARGEST_RECORD = 32 << 10
 _LARGEST_FILE = 16 << 20
 _SECONDS = 2.0
 _LARGEST_OUTPUT = 1 << 20
+_DIGITS = 32
 _SECRET = "secret"  # noqa: S105 (the answer that stands for one)
 # Arguments that make a program print facts, and nothing else.
 _READ_ONLY = re.compile(
@@ -97,9 +98,12 @@ class Watched(NamedTuple):
 class World:
     """The answers of this machine: its variables, programs, files and libraries."""
 
-    def __init__(self, environ: Mapping[str, str], own: Iterable[str] = ()) -> None:
-        """Answer with the variables *environ*; *own* are folders of the environment, whose programs do not count."""
-        self.environ = environ
+    def __init__(self, environ: Mapping[str, str], own: Iterable[str] = (), *, starts_programs: bool = True) -> None:
+        """Answer with the variables *environ*; *own* are folders of the environment, whose programs do not count.
+
+        Without *starts_programs*, a program whose file differs counts as changed: no record from elsewhere may start one.
+        """
+        self.environ, self._starts_programs = environ, starts_programs
         self.home = (environ.get("HOME") or os.path.expanduser("~")).rstrip("/")
         self._own = tuple(os.path.join(folder, "") for folder in own if folder)
 
@@ -121,6 +125,17 @@ class World:
             return self._program_differs(question)
         answer, place, stamp = self._answer(question)
         return answer != question.answer and not (question.stamp and (place, stamp) == (question.place, question.stamp))
+
+    def stamped(self, question: Question) -> Question:
+        """Return a question with the place and stamp of the file that gives the same answer here, if there is one."""
+        if question.kind in ("file", "library"):
+            answer, place, stamp = self._answer(question)
+        elif question.kind == "program" and len(question.answer) == _DIGITS:
+            found = self._found(question.subject)
+            answer, place, stamp = (_file_digest(found), self._homely(found), _stamp(found)) if found else ("", "", "")
+        else:
+            return question
+        return question._replace(place=place, stamp=stamp) if stamp and answer == question.answer else question
 
     def _answer(self, question: Question) -> tuple[str, str, str]:  # noqa: PLR0911 (one for each kind)
         """Return the answer, and the place and stamp of the file that gives it. A known stamp spares reading the file."""
@@ -185,7 +200,7 @@ class World:
             return not is_same_place
         if is_same_place and (_stamp(place) == question.stamp or _file_digest(place) == question.answer):
             return False
-        return not question.said or any(
+        return not (question.said and self._starts_programs) or any(
             _said(place, tuple(form.split(" ")), self.environ) != said for form, said in question.said.items()
         )
 

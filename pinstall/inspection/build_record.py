@@ -59,7 +59,7 @@ class BuildRecord(NamedTuple):
     ``source_scan`` is the scan of its sdist. ``libraries`` are the system libraries that it needed right after its build, and
     their paths. ``observed`` is False for a wheel that pip had built without pinstall, and that pinstall adopted. ``watched``
     are the questions that the build asked, None if pinstall did not watch it. ``pins`` are the versions that its call pinned
-    for the build's requirements.
+    for the build's requirements. ``fetched`` is the shared store that the build came from, "" if this machine built it.
     """
 
     wheel: str
@@ -70,6 +70,7 @@ class BuildRecord(NamedTuple):
     observed: bool = True
     watched: Watched | None = None
     pins: Mapping[str, str] = {}
+    fetched: str = ""
 
 
 def difference(then: Conditions, now: Conditions) -> str:
@@ -242,6 +243,7 @@ def to_json(record: BuildRecord) -> dict[str, Any]:
         "seen": record.observed,
         "watched": build_questions.to_json(record.watched) if record.watched else {},
         "pins": record.pins,
+        "fetched": record.fetched,
     }
 
 
@@ -259,12 +261,12 @@ def from_json(document: Any) -> BuildRecord | None:
         scan = SourceScan(**{**said, **lists})
         conditions = Conditions(build_dependencies=stated.pop("peers"), **{**stated, "libc": tuple(stated["libc"])})
         watched = build_questions.from_json(document["watched"]) if document.get("watched") else None
-        observed, pins = document["seen"] is True, document.get("pins", {})
+        observed, pins, fetched = document["seen"] is True, document.get("pins", {}), document.get("fetched", "")
         record = BuildRecord(
-            document["wheel"], document["source"], scan, conditions, document["libraries"], observed, watched, pins
+            document["wheel"], document["source"], scan, conditions, document["libraries"], observed, watched, pins, fetched
         )
         mappings = (pins, record.source, record.libraries, *_mappings(conditions))
-        texts = [record.wheel, *conditions.libc, *scan.words, *scan.tools, *scan.requires]
+        texts = [record.wheel, fetched, *conditions.libc, *scan.words, *scan.tools, *scan.requires]
         texts += [conditions.abi, conditions.cpu, conditions.settings]
         texts += [text for mapping in mappings for pair in mapping.items() for text in pair]
         return record if len(conditions.libc) == 2 and all(isinstance(text, str) for text in texts) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from pinstall.model import links
@@ -91,7 +91,14 @@ def read_origin(folder: str) -> Origin | None:
         return None
     try:
         with open(path, encoding="utf-8") as file:
-            document = json.loads(file.read(_LARGEST_ORIGIN))
+            return parsed_origin(json.loads(file.read(_LARGEST_ORIGIN)))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def parsed_origin(document: Any) -> Origin | None:
+    """Return the source that the *document* of an ``origin.json`` names; None if it is invalid."""
+    try:
         url, subdirectory = document["url"], document.get("subdirectory") or ""
         archive = document.get("archive_info", {})
         hashes = archive.get("hashes", {})
@@ -105,5 +112,5 @@ def read_origin(folder: str) -> Origin | None:
             return None
         keys.request_url(url)  # raises ValueError if it is not a URL
         return Origin(url, digests, subdirectory)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -350,6 +350,21 @@ def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
 
 
+def keep_fetched(cache: str, entry: BuiltWheel, filename: str, record: BuildRecord, origin: str) -> str:
+    """Move a fetched wheel, which is still in `UNFINISHED`, to the store, under its *filename*; return its path there.
+
+    *record* is its build record, and *origin* the text of its origin.json. The wheel comes last, so that no other call finds it
+    without its record. Raises `OSError`.
+    """
+    there = ensure_folder(cache, *store.build_parts(entry.wheel_key, record.wheel))
+    write_file(cache, os.path.join(there, ORIGIN), origin)
+    write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
+    path = os.path.join(there, filename)
+    replace(entry.content_path, path)
+    share(path)
+    return path
+
+
 def reset_access_time(path: str) -> None:
     """Set a file's access time to its modification time, so that even Linux's ``relatime`` records the next read."""
     with suppress(OSError):

@@ -119,14 +119,29 @@ def _clear(path: str) -> None:
 
 def hide(folder: str, wheel: BuiltWheel) -> None:
     """Remove the link to a built wheel from the view in *folder*. Raises `OSError`."""
-    path = folder
-    for part in keys.wheel_path(wheel.wheel_key).split(os.path.sep):
-        path = os.path.join(path, part)
-        if entries.is_link(path):
-            _unfold(path)
+    path = _unfolded(folder, wheel.wheel_key)
     link = os.path.join(path, wheel.filename)
     if entries.is_direct(folder, path) and os.path.lexists(link) and _shows(link, wheel.content_path):
         os.unlink(link)
+
+
+def show(folder: str, wheel: BuiltWheel) -> None:
+    """Add a built wheel of the store to the view in *folder*, while its pip runs. Raises `OSError`."""
+    path = _unfolded(folder, wheel.wheel_key)
+    if not entries.is_direct(folder, path):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    os.makedirs(path, exist_ok=True)
+    _show(wheel, path)
+
+
+def _unfolded(folder: str, key: str) -> str:
+    """Return the path of the folder for a wheel *key* in the view in *folder*; no part of it is a link. Raises `OSError`."""
+    path = folder
+    for part in keys.wheel_path(key).split(os.path.sep):
+        path = os.path.join(path, part)
+        if entries.is_link(path):
+            _unfold(path)
+    return path
 
 
 def _unfold(path: str) -> None:
@@ -192,6 +207,16 @@ def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
             _mirror(source, target, tree.below.get(name, _Tree()), max(0, real_levels - 1))
         else:
             _link(source, target)
+
+
+def _show(wheel: BuiltWheel, folder: str) -> None:
+    """Link a built wheel into a real *folder* of a view, with the origin.json beside it. Raises `OSError`."""
+    _link(wheel.content_path, os.path.join(folder, wheel.filename))
+    origin = os.path.join(os.path.dirname(wheel.content_path), entries.ORIGIN)
+    text = built_wheels.origin_text(origin, wheel.query or None)
+    if text is not None:
+        with open(os.path.join(folder, entries.ORIGIN), "w", encoding="utf-8") as file:
+            file.write(text)  # no link: pip overwrites it in place
 
 
 # On Windows symbolic links need a privilege: there, a view consists of junctions and of hard links. Elsewhere a hard link would

@@ -17,7 +17,7 @@ _pinstall() {
 _pinstall_cache() {
     local current=${COMP_WORDS[COMP_CWORD]} word command='' choices
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-        case $word in dir | info | list | show | remove | purge | verify | restore | prune | stats | doctor | map | completion) command=$word && break ;; esac
+        case $word in dir | info | list | show | remove | purge | verify | restore | prune | stats | shared | doctor | map | completion) command=$word && break ;; esac
     done
     case ${COMP_WORDS[COMP_CWORD - 1]} in
         --cache-dir | --python) return ;; # a path: bash's own
@@ -28,11 +28,12 @@ _pinstall_cache() {
         completion) choices='bash fish zsh' ;;
         *)
             case $command in
-                '') choices='dir info list show remove purge verify restore prune stats doctor map completion' ;;
+                '') choices='dir info list show remove purge verify restore prune stats shared doctor map completion' ;;
                 list) choices='--format --columns' ;;
                 verify) choices='--fix' ;;
                 prune) choices='--older-than --dry-run' ;;
                 stats) choices='--zero' ;;
+                shared) choices='list verify prune --older-than --dry-run' ;;
                 map) choices='--html' ;;
             esac
             choices="$choices --cache-dir --python --help"

@@ -17,7 +17,7 @@ complete --command pinstall --long-option explain
 complete --command pinstall --short-option r --long-option requirement --require-parameter --force-files
 complete --command pinstall --short-option c --long-option constraint --require-parameter --force-files
 
-set -l commands dir info list show remove purge verify restore prune stats doctor map completion
+set -l commands dir info list show remove purge verify restore prune stats shared doctor map completion
 complete --command pinstall-cache --no-files
 complete --command pinstall-cache --condition "not __fish_seen_subcommand_from $commands" --arguments "$commands"
 complete --command pinstall-cache --condition '__fish_seen_subcommand_from completion' --arguments 'bash fish zsh'

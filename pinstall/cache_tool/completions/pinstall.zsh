@@ -17,7 +17,7 @@ _pinstall() {
 }
 
 _pinstall_cache() {
-    local command=${${(M)words[2,CURRENT-1]:#(dir|info|list|show|remove|purge|verify|restore|prune|stats|doctor|map|completion)}[1]}
+    local command=${${(M)words[2,CURRENT-1]:#(dir|info|list|show|remove|purge|verify|restore|prune|stats|shared|doctor|map|completion)}[1]}
     local -a choices
     case $words[CURRENT-1] in
         --cache-dir | --python | --html) _files; return ;;
@@ -27,7 +27,7 @@ _pinstall_cache() {
         completion) choices=(bash fish zsh) ;;
         *)
             case $command in
-                '') choices=(dir info list show remove purge verify restore prune stats doctor map completion) ;;
+                '') choices=(dir info list show remove purge verify restore prune stats shared doctor map completion) ;;
                 list) choices=(--format --columns) ;;
                 verify) choices=(--fix) ;;
                 prune) choices=(--older-than --dry-run) ;;

@@ -1,0 +1,92 @@
+"""The names of the objects in a shared store.
+
+builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>-<signer>.json      a build record, with what it says of its wheel
+builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>-<signer>.whl       the wheel
+
+The key is that of pip's built wheels, a hash, so that the names spread evenly over a bucket's partitions; k1 and k2 are its
+first bytes. The platform tells other platforms that they need not read the record. Wheel and shape begin the digests of the
+wheel and of the conditions of its build: machines that build at once write other objects, unless they write the same. The
+signer identifies the key that has signed the record, so that no unsigned record takes the name of a signed one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.inspection import build_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pinstall.inspection.build_record import BuildRecord, Conditions
+    from pinstall.shared_store.remote import RemoteObject
+
+# The number is that of the format: another one has other names, so that older pinstalls do not see it.
+TOP = "builds-1/"
+RECORD, WHEEL = ".json", ".whl"
+ANY = "any00000"
+_NAME = re.compile(
+    r"builds-1/[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{56})/((?:[0-9a-f]{8}|any00000)-([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{8})"
+)
+
+
+class SharedBuild(NamedTuple):
+    """The objects of one build: its record, and its wheel if there is one. ``name`` is their path without the ending."""
+
+    name: str
+    key: str
+    record: RemoteObject | None = None
+    wheel: RemoteObject | None = None
+
+    @property
+    def platform(self) -> str:
+        """The platform for which it was built; `ANY` if it has no compiled code."""
+        return self.name.rpartition("/")[2].partition("-")[0]
+
+    @property
+    def wheel_id(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 that the wheel is to have."""
+        return self.name.split("-")[-3]
+
+    @property
+    def signer(self) -> str:
+        """The key that has signed the record, as `documents.signer` names it."""
+        return self.name.split("-")[-1]
+
+
+def folder(key: str) -> str:
+    """Return the folder of the builds under a wheel *key*."""
+    return f"{TOP}{key[:2]}/{key[2:4]}/{key}/"
+
+
+def name(key: str, record: BuildRecord, signer: str) -> str:
+    """Return the path of the objects of a build, without their endings. The *record* is that of its `SharedRecord`."""
+    document = build_record.to_json(record)
+    shape = build_record.hashed(json.dumps([document["conditions"], document["watched"]], sort_keys=True))[:16]
+    return f"{folder(key)}{platform(record.conditions)}-{record.wheel[:16]}-{shape}-{signer}"
+
+
+def platform(conditions: Conditions) -> str:
+    """Return the part of the name that tells for which interpreters and C libraries a build is; `ANY` if for all."""
+    return platform_of(conditions.abi, conditions.libc[0]) if conditions.abi else ANY
+
+
+def platform_of(abi: str, libc: str) -> str:
+    """Return the part of the name for an interpreter's ABI and a kind of C library."""
+    return build_record.hashed(f"{abi} {libc}")[:8]
+
+
+def paired(objects: Iterable[RemoteObject]) -> dict[str, SharedBuild]:
+    """Return the builds to which *objects* belong, by name. Objects with other names are not pinstall's, and left alone."""
+    found: dict[str, SharedBuild] = {}
+    for one in objects:
+        stem, dot, ending = one.path.rpartition(".")
+        ending = dot + ending
+        if ending not in (RECORD, WHEEL):
+            continue
+        if parsed := _NAME.fullmatch(stem):
+            build = found.get(stem) or SharedBuild(stem, parsed[1])
+            found[stem] = build._replace(record=one) if ending == RECORD else build._replace(wheel=one)
+    return found

@@ -1,0 +1,195 @@
+"""Take a build from the shared store when pip looks for one that this machine does not have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.specifiers import SpecifierSet
+
+from pinstall.checks.candidates import Candidate
+from pinstall.inspection import integrity
+from pinstall.messages import NOTE
+from pinstall.model import links
+from pinstall.model.pins import Pin, settings_by_project
+from pinstall.model.verdict import Delete, Hide, Keep
+from pinstall.pip_cache import entries
+from pinstall.pip_cache.entries import BuiltWheel
+from pinstall.shared_store import documents, layout
+from pinstall.shared_store.documents import RefusedError
+from pinstall.shared_store.remote import ObjectError
+from pinstall.storage import actions, lock, store, view
+from pinstall.storage.files import UNFINISHED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+    from pinstall.checks.prepare import PreparedCache
+    from pinstall.journal import Journal
+    from pinstall.shared_store.documents import SharedRecord
+    from pinstall.shared_store.layout import SharedBuild
+    from pinstall.shared_store.remote import Remote, RemoteObject
+
+LARGEST_WHEEL = 1 << 30
+_MOST_RECORDS = 32  # of one source, for one platform
+# The room that must be free on the disk, in sizes of the wheel: for it, and for what pip unpacks.
+_ROOM = 4
+
+
+class _Offer(NamedTuple):
+    """A build that fits this call: its objects, its record, and the pin that it is for."""
+
+    build: SharedBuild
+    shared: SharedRecord
+    pin: Pin
+
+
+def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
+    """Put a build of the shared store into *folder*, in which pip is about to look for a built wheel, if one fits the call.
+
+    *folder* is the path below ``wheels/`` in pip's view. A failure costs one line, and pip builds.
+    """
+    shared, seen = prepared.shared, prepared.view
+    if shared is None or shared.is_off or seen is None or not seen.name or actions.has_wheel(folder):
+        return
+    key = "".join(folder.split(os.sep)[-4:])
+    begun = shared.waited
+    with shared.asked(journal.say, "pip builds") as remote, shared.waiting():
+        for offer in _offers(prepared, remote, key, journal):
+            wheel = _taken(prepared, remote, offer, journal)
+            if wheel is not None:
+                view.show(seen.folder, wheel)
+                journal.fetched.append(wheel.filename)
+                place = shared.settings.place
+                journal.say(NOTE, f"fetched {wheel.filename} from the shared store {place}: another machine has built the same")
+                break
+        else:
+            return
+    if not shared.is_off:
+        shared.waited = begun
+
+
+def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal) -> Iterator[_Offer]:
+    """Yield the builds under *key* that fit the call, the oldest first, so that all machines take the same one."""
+    shared = prepared.shared
+    assert shared is not None  # noqa: S101 (for mypy)
+    refused: dict[str, None] = {}
+    signer = documents.signer(shared.key) if shared.key else ""
+    for build in _readable(prepared, layout.paired(remote.objects(layout.folder(key))).values(), signer):
+        assert build.record is not None  # noqa: S101 (for mypy)
+        try:
+            found = documents.opened(remote.read(build.record.path, documents.LARGEST), shared.key)
+            if found.key != key or layout.name(key, found.record, build.signer) != build.name:
+                raise RefusedError("its record belongs to another build")
+        except (RefusedError, ObjectError) as error:
+            refused[str(error)] = None
+            continue
+        found = found._replace(record=found.record._replace(fetched=shared.settings.place))
+        pin = None if _is_known(prepared.cache.root, build, found) else _pin(prepared, found)
+        # A question such as a pattern of paths may take long to answer, and somebody else has asked it.
+        objection = partial(prepared.checker.builds.objection, pin, key, found.origin, found.record) if pin else None
+        if pin and objection and not remote.asked(objection):
+            yield _Offer(build, found, pin)
+    for why in refused:
+        shared.warn(journal.say, f"ignoring builds of the shared store {shared.settings.place}: {why}")
+
+
+def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild], signer: str) -> list[SharedBuild]:
+    """Return the builds whose records are worth reading: those by *signer* first, the oldest first, and not too many."""
+    here = prepared.cache.environment.build
+    platforms = {layout.ANY, layout.platform_of(here["abi"], here["libc"][0])}
+    found = [
+        build
+        for build in builds
+        if build.record
+        and build.wheel
+        and build.platform in platforms
+        and build.record.size <= documents.LARGEST
+        and build.wheel.size <= LARGEST_WHEEL
+    ]
+    return sorted(found, key=lambda build: (build.signer != signer, build.record.modified if build.record else 0, build.name))[
+        :_MOST_RECORDS
+    ]
+
+
+def _is_known(root: str, build: SharedBuild, found: SharedRecord) -> bool:
+    """Return whether this machine has the build: then it does not fit, or pip would have found it."""
+    folder = os.path.join(store.builds_folder(root, build.key), build.wheel_id)
+    records = (store.recorded(folder, name) for name in entries.names(folder) if store.is_record(name))
+    place = found.record.fetched
+    known = (documents.portable(record)._replace(fetched=place) for record in records if record)
+    return actions.has_wheel(folder) and found.record in known
+
+
+def _pin(prepared: PreparedCache, found: SharedRecord) -> Pin | None:
+    """Return the pin that a build is for, or one to its version if no pin names the project; None if it is mislabelled."""
+    label = links.parse_filename(found.filename, found.project)
+    if label is None:
+        return None
+    source = links.parse_filename(links.Link(found.origin.url).filename, found.project)
+    if source is not None and source.version.public != label.version.public:
+        return None
+    pinned = next((pin for pin in prepared.pins if pin.project == found.project), None)
+    settings = settings_by_project(prepared.cache.call.lines).get(found.project, ())
+    exact = SpecifierSet(f"=={label.version}")
+    return pinned or Pin(found.project, exact, "", (), ("not pinned",), requested=False, settings=settings)
+
+
+def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Journal) -> BuiltWheel | None:
+    """Fetch a wheel into pinstall's store, and check it there like any other; None if it is not to be used."""
+    root, shared, build, found = prepared.cache.root, prepared.shared, offer.build, offer.shared
+    assert shared is not None  # noqa: S101 (for mypy)
+    assert build.wheel is not None  # noqa: S101 (as above)
+    if shutil.disk_usage(root).free < _ROOM * build.wheel.size:
+        shared.warn(journal.say, f"{found.filename} is not fetched from the shared store: the disk is too full")
+        return None
+    temporary = os.path.join(lock.ensure_folder(root, UNFINISHED), os.urandom(8).hex())
+    try:
+        with open(temporary, "w+b") as file:
+            fault = fetched_fault(remote, build.wheel, file, found)
+        if fault:
+            shared.warn(journal.say, f"ignoring {found.filename} of the shared store {shared.settings.place}: {fault}")
+            return None
+        fetched = BuiltWheel(build.key, temporary)
+        record = prepared.checker.builds.stamped(found.record)
+        path = actions.keep_fetched(root, fetched, found.filename, record, found.origin_text)
+    finally:
+        actions.try_unlink(temporary)
+    label = links.parse_filename(found.filename, found.project)
+    return _accepted(prepared, offer, BuiltWheel(build.key, path, label, build.wheel_id), journal)
+
+
+def fetched_fault(remote: Remote, wheel: RemoteObject, file: BinaryIO, found: SharedRecord) -> str:
+    """Write a wheel to *file*; return why it is not to be used, "" if its digest, name, version and RECORD are right."""
+    try:
+        remote.fetch(wheel.path, file, wheel.size)
+    except ObjectError as error:
+        return str(error)
+    file.seek(0)
+    if integrity.digests(file, ["sha256"])["sha256"] != found.record.wheel:
+        return "its digest is not that of its record"
+    file.seek(0)
+    content, label = integrity.wheel(file), links.parse_filename(found.filename, found.project)
+    if content.fault or not content.name:
+        return content.fault or "its contents cannot be checked within bounds"
+    is_labelled = label is not None and (content.name, links.parsed(content.version)) == (found.project, label.version)
+    return "" if is_labelled else f"it contains {content.name} {content.version}"
+
+
+def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal: Journal) -> BuiltWheel | None:
+    """Return a wheel of the store if the checks before pip would have let pip use it, too."""
+    shared, checker = prepared.shared, prepared.checker
+    assert shared is not None  # noqa: S101 (for mypy)
+    source = prepared.cache.source_of(wheel.wheel_key, offer.shared.origin)
+    finding = checker.examine(Candidate(offer.pin, wheel, source, stored=True))
+    if isinstance(finding.verdict, Keep) and prepared.cache.is_ours(wheel):
+        journal.findings.append(finding)
+        return wheel
+    if isinstance(finding.verdict, Delete):
+        actions.delete(prepared.cache.root, wheel, entries.stamp_of(wheel))
+    why = finding.verdict.detail if isinstance(finding.verdict, Delete | Hide) else "it cannot be checked"
+    shared.warn(journal.say, f"ignoring {wheel.filename} of the shared store {shared.settings.place}: {why}")
+    return None

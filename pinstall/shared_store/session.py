@@ -1,0 +1,83 @@
+"""The shared store of one call: opened when something would be built, and left alone after its first failure."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pinstall.messages import WARNING
+from pinstall.model import foreign_data
+from pinstall.shared_store import documents
+from pinstall.shared_store.documents import KeyUnusableError
+from pinstall.shared_store.remote import Remote, RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pinstall.messages import Say
+    from pinstall.settings import SharedStoreSettings
+
+
+class SharedStore:
+    """The shared store of a call, with its *settings*.
+
+    ``is_off`` is True once it has failed: then nobody waits for it again. ``waited`` are the seconds that it took without
+    giving a build; their sum is bounded by the time-out.
+    """
+
+    def __init__(self, settings: SharedStoreSettings) -> None:
+        self.settings = settings
+        self.is_off = False
+        self.waited = 0.0
+        self.told: set[str] = set()
+        self._remote: Remote | None = None
+        self._key: bytes | None = None
+
+    @property
+    def key(self) -> bytes:
+        """The key that signs records; empty if none is set. Raises `KeyUnusableError`."""
+        if self._key is None:
+            self._key = documents.signing_key(self.settings)
+        return self._key
+
+    @contextmanager
+    def asked(self, say: Say, instead: str) -> Iterator[Remote]:
+        """Yield the store, to be used within the time-out. A failure costs one line, which tells what happens *instead*."""
+        try:
+            yield self._opened()
+        except (RemoteError, KeyUnusableError) as error:
+            self._give_up(say, str(error), instead)
+        except OSError as error:
+            self._give_up(say, error.strerror or type(error).__name__, instead)
+        except Exception as error:  # noqa: BLE001 (a bucket may hold anything, and pip is waiting)
+            self._give_up(say, foreign_data.reason(error), instead)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Add the time of the block to ``waited``."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited += time.monotonic() - begun
+
+    def warn(self, say: Say, line: str) -> None:
+        """Say a line once."""
+        if line not in self.told:
+            self.told.add(line)
+            say(WARNING, line)
+
+    def _opened(self) -> Remote:
+        seconds = self.settings.timeout - self.waited
+        if seconds <= 0:
+            raise RemoteError(f"it took {self.settings.timeout:g} s without a result (PINSTALL_SHARED_STORE_TIMEOUT)")
+        _ = self.key  # before anything is asked
+        if self._remote is None:
+            self._remote = Remote(self.settings.url, seconds)
+        self._remote.allow(seconds)
+        return self._remote
+
+    def _give_up(self, say: Say, why: str, instead: str) -> None:
+        self.is_off = True
+        say(WARNING, f"the shared store {self.settings.place} is not used: {why}; {instead}")

@@ -1,0 +1,520 @@
+"""Machines share the builds of pip through a bucket or a folder: real pips build, and real servers keep."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from pinstall import settings
+from pinstall.inspection import build_questions
+from pinstall.inspection.build_questions import Question, World
+from pinstall.shared_store import documents, layout
+from pinstall.shared_store.remote import Remote, RemoteError, RemoteObject
+from tests.consoles import Console, sections
+from tests.lab import VERSIONS
+from tests.packages import FLAGS_ONE, sdist, wheel
+from tests.shared_stores import Answer, Machine, Proxy, azurite, environment_with_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.lab import Lab
+
+_ROUNDS = int(os.environ.get("PINSTALL_TEST_ROUNDS", "2"))
+_AZURITE = os.environ.get("PINSTALL_TEST_AZURITE") or shutil.which("azurite-blob")
+_KEY, _OTHER_KEY = "a key for nobody", "another key for nobody"
+# The name of the variable is computed, so that only a watched build tells it.
+_ASKS = """
+import os, pathlib
+pathlib.Path("content.txt").write_text(os.environ.get("_".join(["WITH", "gpu".upper()]), "no"))
+"""
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+_buckets = iter(range(1_000))
+
+
+@pytest.fixture
+def bucket(s3: str, lab: Lab) -> str:
+    """The URL of an empty bucket; pinstall has the variables to use it."""
+    name = f"bucket{next(_buckets)}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3}/{name}", method="PUT")).close()
+    lab.environ |= {
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": s3,
+        "AWS_ALLOW_HTTP": "true",
+        "PINSTALL_SHARED_STORE": f"s3://{name}/wheels",
+    }
+    return f"s3://{name}"
+
+
+@pytest.fixture
+def proxy(bucket: str, s3: str, lab: Lab) -> Iterator[Proxy]:
+    """A server in front of the bucket, which a test makes fail."""
+    made = Proxy(urlsplit(s3))
+    lab.environ["AWS_ENDPOINT_URL"] = made.url
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def folder(lab: Lab) -> Path:
+    """The folder of a shared store that is a folder."""
+    lab.environ["PINSTALL_SHARED_STORE"] = f"file://{lab.root / 'share'}"
+    return lab.root / "share"
+
+
+@pytest.fixture
+def demo(lab: Lab) -> Path:
+    """The sdist of a project on an index; what its build asks for is in its wheel."""
+    index = lab.index()
+    lab.environ["PIP_INDEX_URL"] = index.url
+    return sdist(index.root, "demo", "1.0", script=_ASKS)
+
+
+def test_a_build_is_fetched_by_another_machine_and_another_flag_is_built(lab: Lab, bucket: str, demo: Path) -> None:
+    one, two = Machine(lab, "one"), Machine(lab, "two")
+    assert one.install() == ("no", "built", [f"put demo-1.0-py3-none-any.whl into the shared store {bucket}"])
+    # Every pip looks for a build before it fetches the source.
+    for pip in VERSIONS[:-1]:
+        machine = Machine(lab, pip, PINSTALL_SHARED_STORE_MODE="read")
+        assert machine.install(environment=environment_with_extra(lab, pip))[:2] == ("no", "fetched"), pip
+    served, machine = lab.environment(), Machine(lab, "serving")
+    done = lab.pinstall(environment_with_extra(lab), "--python", served.python, "demo==1.0", **machine.variables)
+    assert ("pinstall: fetched " in done.err, served.installed("demo")) == (True, "1.0 no"), done
+    fetched = f"fetched demo-1.0-py3-none-any.whl from the shared store {bucket}: another machine has built the same"
+    assert two.install() == ("no", "fetched", [fetched])
+    assert two.install()[:2] == ("no", "")
+    assert two.install(WITH_GPU="yes")[:2] == ("yes", "built")
+    assert one.install(WITH_GPU="yes")[:2] == ("yes", "fetched")
+    assert one.install("demo")[:2] == ("no", "")
+    # The first call of a machine that pins nothing.
+    assert Machine(lab, "three").install("demo", WITH_GPU="yes")[:2] == ("yes", "fetched")
+
+
+def test_a_compiled_build_is_asked_for_until_there_is_one(lab: Lab, proxy: Proxy) -> None:
+    lab.compiled_index()
+    del lab.environ["build_log"]  # a local path
+    one, two = Machine(lab, "one"), Machine(lab, "two")
+    assert one.install()[:2] == ("plain", "built")
+    assert [method for method, _ in proxy.asked] == ["GET", "PUT", "PUT"]
+    assert two.install(CC="cc")[:2] == ("plain", "fetched")
+    assert [method for method, _ in proxy.asked[3:]] == ["GET", "GET", "GET"]
+    assert one.install()[1] + two.install("demo")[1] == ""
+    assert len(proxy.asked) == 6
+    assert two.install(CFLAGS=FLAGS_ONE["CFLAGS"])[:2] == ("one", "built")
+    assert one.install("demo", CFLAGS=FLAGS_ONE["CFLAGS"])[:2] == ("one", "fetched")
+
+
+def test_the_documented_walk(lab: Lab, s3: str, bucket: str) -> None:
+    index = lab.index()
+    sdist(index.root, "mpi4py", "4.0.3", script=_ASKS.replace('"_".join(["WITH", "gpu".upper()])', '"MPI4PY_BUILD_MPIABI"'))
+    lab.environ["PIP_INDEX_URL"] = index.url
+    console = Console(lab, {"our-bucket": bucket.removeprefix("s3://")}, environment_with_extra)
+    for section in sections("docs/sharing.md"):
+        for block in section.blocks:
+            console.run(block)
+
+
+def test_a_pinned_hash_is_that_of_the_source(lab: Lab, folder: Path, demo: Path) -> None:
+    digest = hashlib.sha256(demo.read_bytes()).hexdigest()
+    (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{digest}\n")
+    assert Machine(lab, "one").install()[:2] == ("no", "built")
+    two = Machine(lab, "two")
+    assert two.install("-r", "r.txt")[:2] == ("no", "fetched")
+    # A record that somebody else's source has got.
+    (path,) = folder.rglob("*.json")
+    envelope = json.loads(path.read_text())
+    path.write_text(json.dumps({**envelope, "record": envelope["record"].replace(digest, "0" * 64)}))
+    assert Machine(lab, "three").install("-r", "r.txt")[:2] == ("no", "built")
+
+
+def test_a_reader_with_a_key_takes_what_is_signed_with_it(lab: Lab, folder: Path, demo: Path) -> None:
+    unsigned = Machine(lab, "unsigned")
+    unsigned.install()
+    (lab.root / "key").write_text(f"{_KEY}\n")
+    signed = Machine(lab, "signed", PINSTALL_SHARED_STORE_KEY_FILE=str(lab.root / "key"))
+    why = "its record is not signed with the key of this machine"
+    content, way, said = signed.install()
+    assert (content, way, said[0].partition(": ")[2]) == ("no", "built", why)
+    assert len(list(folder.rglob("*.json"))) == 2
+    assert Machine(lab, "same", PINSTALL_SHARED_STORE_KEY=_KEY).install()[1] == "fetched"
+    assert Machine(lab, "other", PINSTALL_SHARED_STORE_KEY=_OTHER_KEY, PINSTALL_SHARED_STORE_MODE="").install()[1] == "built"
+    for variables in ({"PINSTALL_SHARED_STORE_KEY": "short"}, {"PINSTALL_SHARED_STORE_KEY_FILE": "/nowhere"}):
+        _, way, said = Machine(lab, f"none{next(_buckets)}", **variables).install()
+        assert way == "built"
+        assert " is not used: " in said[0]
+
+
+def _hostile(folder: Path, name: str, content: bytes, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+    """Add a build to a shared folder, like the one that is there, but with the wheel *content* and a changed record."""
+    (model,) = (path for path in folder.rglob("*.json") if path.name.startswith("any"))
+    document = json.loads(json.loads(model.read_text())["record"])
+    document["record"]["wheel"] = hashlib.sha256(content).hexdigest()
+    change(document)
+    text = json.dumps({"record": json.dumps(document), "hmac": ""})
+    (folder / "hostile").mkdir(exist_ok=True)
+    (folder / "hostile" / f"{name}.whl").write_bytes(content)
+    (folder / "hostile" / f"{name}.json").write_text(text)
+
+
+def _zipped(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return file.getvalue()
+
+
+def _fill(folder: Path, lab: Lab) -> int:
+    """Fill a shared folder that has one build with hostile ones in its place; return their number."""
+    (good,) = folder.rglob("*.whl")
+    right = good.read_bytes()
+    other = wheel(lab.root / "other", "other", "1.0").read_bytes()
+    newer = wheel(lab.root / "other", "demo", "2.0").read_bytes()
+    bomb = _zipped(demo=b"\0" * (300 << 20))
+    _hostile(folder, "bomb", bomb)
+    _hostile(folder, "other", other)
+    _hostile(folder, "newer", newer)
+    _hostile(folder, "renamed", newer + b"\0", lambda document: document.update(filename="demo-2.0-py3-none-any.whl"))
+    _hostile(folder, "path", right + b"1", lambda document: document.update(filename="../../demo-1.0-py3-none-any.whl"))
+    _hostile(folder, "key", right + b"2", lambda document: document.update(key="0" * 56))
+    _hostile(folder, "format", right + b"3", lambda document: document.update(format=99))
+    _hostile(folder, "url", right + b"4", lambda document: document["origin"].update(url="https://example.org/demo-1.0.tar.gz"))
+    _hostile(folder, "nothing", b"")
+    _hostile(folder, "wrong", right[:-1] + b"\1")
+    (folder / "hostile" / "wrong.whl").write_bytes(right[:-1] + b"\2")
+    (record,) = (path for path in folder.rglob("*.json") if path.parent == good.parent)
+    stem = record.name.partition("-")[0]
+    shape = record.stem.partition("-")[2].partition("-")[2]
+    hostile = sorted((folder / "hostile").glob("*.json"))
+    for path in hostile:
+        digest = json.loads(json.loads(path.read_text())["record"])["record"]["wheel"]
+        for ending in (".json", ".whl"):
+            path.with_suffix(ending).rename(good.parent / f"{stem}-{digest[:16]}-{shape}{ending}")
+    garbage = (b"", b"{}", b"[" * 30_000, b"x" * 40_000, b'{"record": "{}", "hmac": 1}', b"\xff\xfe")
+    for number, text in enumerate(garbage):
+        name = good.parent / f"{stem}-{number:016x}-{shape}"
+        name.with_suffix(".json").write_bytes(text)
+        name.with_suffix(".whl").write_bytes(right)
+    good.unlink()
+    record.unlink()
+    (good.parent / "README.json").write_text("somebody's")
+    return len(hostile) + len(garbage)
+
+
+def test_a_hostile_folder_costs_a_line_and_pip_builds(lab: Lab, folder: Path, demo: Path) -> None:
+    Machine(lab, "one").install()
+    number = _fill(folder, lab)
+    two = Machine(lab, "two", PINSTALL_SHARED_STORE_MODE="read")
+    content, way, said = two.install()
+    assert (content, way) == ("no", "built")
+    assert {line.rpartition(f"{lab.root}/share")[2] for line in said} >= {
+        ": its record is damaged, or of another format",
+        ": its record belongs to another build",
+        ": its digest is not that of its record",
+        ": it contains other 1.0",
+        ": it contains demo 2.0",
+        ": its contents cannot be checked within bounds",
+    }
+    assert [path.name for path in (two.cache / "pinstall" / "unfinished").iterdir()] == []
+    assert two.install()[:2] == ("no", "")
+    environment = environment_with_extra(lab)
+    done = lab.cache_tool(environment, "shared", "verify", **two.variables)
+    assert (done.status, done.out.splitlines()[-1]) == (1, f"Builds checked: {number}, {number - 2} bad"), done
+    assert (
+        lab.cache_tool(environment, "shared", "prune", "--older-than", "1d", **two.variables).out
+        == "Builds removed: 0 (0 bytes)\n"
+    )
+    for path in folder.rglob("*.*"):
+        os.utime(path, (0, 0))
+    done = lab.cache_tool(environment, "shared", "prune", "--older-than", "1d", **two.variables)
+    assert done.out.startswith(f"Builds removed: {number} "), done
+    assert [path.name for path in folder.rglob("*.*")] == ["README.json"]
+
+
+_LISTING = """<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>
+<IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>{}</ListBucketResult>"""
+_OBJECT = """<Contents><Key>wheels/builds-1/{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>
+<ETag>"x"</ETag><Size>9</Size></Contents>"""
+
+
+def _endless(method: str, path: str) -> Answer | None:
+    """Answer with a page of a listing that never ends, of builds that nobody has."""
+    if method != "GET":
+        return None
+    names = (f"{path.count('x')}{number:08}-{number:016x}-{number:016x}-{number:08x}.json" for number in range(1000))
+    return Answer(200, _LISTING.format(time.monotonic_ns(), "".join(map(_OBJECT.format, names))).encode())
+
+
+def _hanging(_method: str, _path: str) -> Answer:
+    time.sleep(3)
+    return Answer(500)
+
+
+_FIRST = ("forbidden", "hanging", "cut")
+_FAILURES: dict[str, Callable[[str, str], Answer | None]] = {
+    "forbidden": lambda *_: Answer(403),
+    "full": lambda method, _: Answer(507) if method == "PUT" else None,
+    "broken": lambda *_: Answer(500),
+    "garbage": lambda *_: Answer(200, b"\0<html>" * 1000),
+    "redirects": lambda _, path: Answer(302, headers=(("location", path + "x"),)),
+    "endless": _endless,
+    "hanging": _hanging,
+    "cut": lambda method, path: Answer(200, b"PK", cut=5000) if method == "GET" and path.endswith(".whl") else None,
+}
+
+
+@pytest.mark.parametrize(
+    "failure", [*_FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in _FAILURES if name not in _FIRST)]
+)
+def test_a_server_that_fails_costs_a_line_and_pip_builds(lab: Lab, proxy: Proxy, demo: Path, failure: str) -> None:
+    if failure == "cut":
+        Machine(lab, "before").install()
+    proxy.hook = _FAILURES[failure]
+    machine = Machine(lab, "one", PINSTALL_SHARED_STORE_TIMEOUT="1")
+    begun = time.monotonic()
+    content, way, said = machine.install()
+    assert (content, way) == ("no", "built")
+    lost = [line for line in said if "is not used: " in line]
+    assert len(lost) == (failure != "endless"), said
+    assert all("127.0.0.1" not in line for line in said)
+    if failure in ("hanging", "endless"):
+        assert time.monotonic() - begun < 30
+        assert len(proxy.asked) < 10
+
+
+def test_without_the_library_or_the_server_pip_builds(lab: Lab, bucket: str, demo: Path) -> None:
+    environment = lab.environment()
+    _, way, said = Machine(lab, "one").install(environment=environment)
+    assert (way, "pip install 'pip-pinstall[shared]'" in said[0]) == ("built", True)
+    for number, url in enumerate(["nothing", "https://127.0.0.1:9/x", "file:///proc/x"]):
+        content, way, said = Machine(lab, f"bad{number}", PINSTALL_SHARED_STORE=url).install()
+        assert (content, way) == ("no", "built")
+        assert " is not used: " in said[0], (url, said)
+
+
+def test_what_stays_on_its_machine(lab: Lab, folder: Path, demo: Path) -> None:
+    """Builds with secrets or local paths, of local sources, or that nobody watched."""
+    secret = "import os; os.environ.get('DEMO_TOKEN'); "
+    home = "import os; os.path.exists(os.path.expanduser('~/.demo')); "
+    sdist(demo.parent, "demo", "2.0", script=secret)
+    sdist(demo.parent, "demo", "3.0", script=home)
+    sdist(lab.root / "local", "demo", "4.0")
+    cases: tuple[tuple[tuple[str], dict[str, str], str], ...] = (
+        (("demo==2.0",), {}, "its build asked for a variable that is named like a secret"),
+        (("demo==3.0",), {}, "it depends on local paths"),
+        (("local/demo-4.0.tar.gz",), {}, "its source is local"),
+        (("demo==1.0",), {"PINSTALL_WATCH_BUILDS": "0"}, "its build was not watched"),
+        (("demo==1.0",), {"WITH_GPU": f"-L{lab.root}/lib"}, "it depends on local paths"),
+    )
+    for words, variables, why in cases:
+        machine = Machine(lab, f"machine{next(_buckets)}", **variables)
+        (Path(machine.variables["HOME"]) / ".demo").touch()
+        _, way, said = machine.install("-v", *words)
+        assert (way, [line.partition(".whl ")[2] for line in said]) == (
+            "built",
+            [f"is not put into the shared store file://{folder}: {why}"],
+        ), words
+    assert not list(folder.rglob("*.*"))
+    # Reading is the default.
+    assert Machine(lab, "two", PINSTALL_SHARED_STORE_MODE="").install()[2] == []
+
+
+def test_nothing_is_loaded_before_something_would_be_built(lab: Lab, folder: Path, demo: Path) -> None:
+    one = Machine(lab, "one")
+    environment = environment_with_extra(lab)
+    one.install(environment=environment)
+    loads = [environment.python, "-X", "importtime", "-m", "pinstall", "demo==1.0"]
+    assert "shared_store.session" not in lab.run(loads, **one.variables).err
+    # Fetched and built wheels are in the store: another environment asks nobody.
+    other = environment_with_extra(lab)
+    done = lab.run([other.python, *loads[1:]], **one.variables)
+    assert done.status == 0
+    assert ("pinstall.shared_store.session" in done.err, "obstore" in done.err) == (True, False)
+    del lab.environ["PINSTALL_SHARED_STORE"]
+    assert "shared_store" not in lab.run([environment_with_extra(lab).python, *loads[1:]], **one.variables).err
+
+
+def test_half_of_a_build_is_none(lab: Lab, folder: Path, demo: Path) -> None:
+    one, two = Machine(lab, "one"), Machine(lab, "two", PINSTALL_SHARED_STORE_MODE="read")
+    one.install()
+    (record,) = folder.rglob("*.json")
+    text = record.read_bytes()
+    record.unlink()
+    assert two.install()[1] == "built"
+    record.write_bytes(text)
+    (whl,) = folder.rglob("*.whl")
+    whl.unlink()
+    assert Machine(lab, "three").install()[1] == "built"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", range(5))
+def test_a_machine_that_dies_in_between_harms_nobody(lab: Lab, proxy: Proxy, demo: Path, step: int) -> None:
+    """It is killed at a request: the listing, the record, the wheel; the wheel's and the record's upload."""
+    writes = step > 2
+    dying, other = Machine(lab, "dying"), Machine(lab, "other")
+    if not writes:
+        Machine(lab, "before").install()
+    environment = environment_with_extra(lab)
+    environ = {**lab.environ, **dying.variables}
+    process = subprocess.Popen(
+        [environment.pinstall, "demo==1.0"], cwd=lab.root, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    asked = iter(range(100))
+
+    def kill(method: str, _path: str) -> None:
+        if (method == "PUT") == writes and next(asked) == (step - 3 if writes else step):
+            process.kill()
+            process.wait()
+
+    proxy.hook = kill
+    process.wait(60)
+    assert process.returncode == -9
+    proxy.hook = lambda *_: None
+    content, way, _ = other.install()
+    # At the record's upload the wheel is there, and the server may have got the record before it noticed the death.
+    assert (content, way in ({3: ("built",), 4: ("built", "fetched")}.get(step) or ("fetched",))) == ("no", True)
+    assert dying.install()[0] == "no"
+    lab.pinstall(lab.environment(), "demo==1.0", **dying.variables)
+    assert list((dying.cache / "pinstall" / "unfinished").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_writers_and_readers_at_once(lab: Lab, bucket: str, demo: Path) -> None:
+    """Two writers and two readers, with three flags: each gets the build of its own flag."""
+    environments = [environment_with_extra(lab) for _ in range(4)]
+    wrong, ways = [], {"built": 0, "fetched": 0, "": 0}
+    for round_ in range(_ROUNDS):
+        running = []
+        for number, environment in enumerate(environments):
+            mode = "readwrite" if number < 2 else "read"
+            flag = f"{round_ // 3}-{(round_ + number) % 3}"
+            machine = Machine(lab, f"{round_}-{number}", PINSTALL_SHARED_STORE_MODE=mode, WITH_GPU=flag)
+            command = [environment.pinstall, "--force-reinstall", "demo==1.0"]
+            environ = {**lab.environ, **machine.variables}
+            pipe = subprocess.PIPE
+            running.append((flag, environment, subprocess.Popen(command, cwd=lab.root, env=environ, stdout=pipe, stderr=pipe)))
+        for flag, environment, process in running:
+            out, err = process.communicate(timeout=120)
+            ways["fetched" if b"pinstall: fetched" in err else "built" if b"Building wheel" in out else ""] += 1
+            if process.returncode or environment.installed("demo") != f"1.0 {flag}":
+                wrong.append((round_, flag, environment.installed("demo"), err))
+    assert wrong == []
+    assert not ways[""]
+    print(f"{_ROUNDS} rounds: {ways}")
+
+
+@pytest.mark.slow
+def test_azurite_keeps_builds_as_well(lab: Lab, demo: Path) -> None:
+    """Not installed by scripts/environment, because it is a program of npm with 374 packages."""
+    if not _AZURITE:
+        pytest.skip(
+            "there is no azurite-blob: npm install --prefix FOLDER azurite, and name its program in PINSTALL_TEST_AZURITE"
+        )
+    (lab.root / "azurite").mkdir()
+    with azurite(_AZURITE, lab.root / "azurite") as variables:
+        one, two = Machine(lab, "one", **variables), Machine(lab, "two", **variables)
+        assert one.install()[:2] == ("no", "built")
+        assert two.install()[:2] == ("no", "fetched")
+        assert two.install(WITH_GPU="yes")[:2] == ("yes", "built")
+        assert one.install(WITH_GPU="yes")[:2] == ("yes", "fetched")
+        done = lab.cache_tool(environment_with_extra(lab), "shared", "verify", **one.variables)
+        assert (done.status, done.out) == (0, "Builds checked: 2, 0 bad\n")
+
+
+def test_a_record_from_elsewhere_starts_no_program(tmp_path: Path) -> None:
+    """Its answer was the same; but the file differs, and nobody here has asked for it."""
+    tool = tmp_path / "tool"
+    tool.write_text(f"#!/bin/sh\nprintf x > {tmp_path}/started\necho 1.0\n")
+    tool.chmod(0o755)
+    environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    said = build_questions._said(str(tool), ("--version",), environ)
+    (tmp_path / "started").unlink()
+    for subject in ("tool", str(tool)):
+        asked = Question("program", subject, ".", "0" * 32, str(tool), "", {"--version": said})
+        assert World(environ, starts_programs=False).differs(asked)
+        assert not (tmp_path / "started").exists()
+        assert not World(environ).differs(asked)
+        (tmp_path / "started").unlink()
+
+
+def test_a_fetched_record_gets_the_stamps_of_this_machine(tmp_path: Path) -> None:
+    header = tmp_path / "demo.h"
+    header.write_text("one")
+    world = World({"PATH": "", "HOME": "/nowhere"})
+    asked = world.asked("file", str(header), ".")
+    assert asked
+    elsewhere = asked._replace(stamp="", place="/elsewhere/demo.h")
+    assert world.stamped(elsewhere) == asked
+    header.write_text("two")
+    assert world.stamped(elsewhere) == elsewhere
+    assert world.differs(elsewhere)
+
+
+def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    remote = Remote(f"file://{tmp_path}", 30)
+    remote.allow(0.2)
+    never = threading.Event()
+    with pytest.raises(RemoteError, match=r"no answer within 0\.2 s"):
+        remote.asked(never.wait)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("s3://bucket/a/b?x=secret", "s3://bucket"),
+        ("https://user:secret@example.org:8443/dav?sig=secret", "https://example.org:8443"),
+        ("file:///mnt/share", "file:///mnt/share"),
+        ("az://container/x#secret", "az://container"),
+    ],
+)
+def test_a_place_has_no_secrets(url: str, place: str) -> None:
+    assert settings.SharedStoreSettings(url).place == place
+
+
+def test_the_settings() -> None:
+    names = {
+        "PINSTALL_SHARED_STORE": " s3://b/p ",
+        "PINSTALL_SHARED_STORE_MODE": "write",
+        "PINSTALL_SHARED_STORE_TIMEOUT": "-1",
+    }
+    found = settings.read(names)
+    assert found.shared_store == ("s3://b/p", False, "", "", 10.0)
+    assert [invalid.name for invalid in found.invalid] == list(names)[1:]
+    assert settings.read({"PINSTALL_SHARED_STORE": " "}).shared_store is None
+    assert documents.signing_key(settings.SharedStoreSettings("s3://b", key=f"{_KEY}\n")) == _KEY.encode()
+
+
+def test_objects_that_are_not_ours_are_left_alone() -> None:
+    names = [
+        f"builds-1/aa/bb/{'a' * 56}/any00000-{'1' * 16}-{'2' * 16}-{'0' * 8}{end}" for end in (".json", ".whl", ".txt", "")
+    ]
+    objects = [RemoteObject(path, 1, 0.0) for path in (*names, "README", "builds-1/x.json", "../" + names[0])]
+    (build,) = layout.paired(objects).values()
+    assert (build.name, build.record, build.wheel) == (names[3], objects[0], objects[1])
