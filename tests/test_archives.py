@@ -128,7 +128,7 @@ def test_a_huge_tar_header_is_not_read_to_its_end(kind: bytes) -> None:
 
 def test_deeply_nested_tar_headers_are_reported_as_damage() -> None:
     packed = (_tar_header("x", tarfile.GNUTYPE_LONGNAME, 1) + b"x" + bytes(511)) * 5_000
-    assert _read_all(packed, ".tar").fault == "it cannot be read to its end: RecursionError"
+    assert _read_all(packed, ".tar").fault == "it cannot be read to its end: it has impossible sizes or names"
 
 
 def test_holes_of_sparse_members_are_not_read() -> None:

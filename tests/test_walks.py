@@ -90,13 +90,13 @@ _EXAMPLES: dict[tuple[str, str], Callable[[Lab, Index, tuple[str, ...]], None]] 
     ("docs/walks.md", "The GPU build that a CPU build hides"): _torch,
     ("docs/walks.md", "The sdist that does not fit this Python"): _numba,
 }
-# tests/test_walk.py runs it as a whole.
-_ONE_STORY = "walk-cache.md"
+# tests/test_walk.py and tests/test_shared_store.py run these as a whole.
+_ELSEWHERE = ("walk-cache.md", "sharing.md")
 _FOUND = [
     section
     for document in (
         "README.md",
-        *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")) if path.name != _ONE_STORY),
+        *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in _ELSEWHERE),
     )
     for section in sections(document)
 ]
