@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tests.lab import Lab, Result
 
 _NAMES = ("3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "pypy")
-# Those that our own packaging does not know, an implementation of another name, and the newest.
-_SOME, _OLD = ("3.7", "3.8", "3.9", "3.13", "pypy"), ("3.8", "3.9")
+# Of those that our own packaging does not know, one for each test; an implementation of another name, and the newest.
+_SOME, _OLD = ("3.7", "3.9", "3.13", "pypy"), ("3.8",)
 _PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 # The oldest pip, or the oldest that runs there.
 _PIPS = {"3.7": "23.0.1", "3.12": "24.3.1", "3.13": "24.3.1"}
