@@ -525,9 +525,11 @@ def test_a_build_is_listed_once_and_marked_if_only_the_store_has_it(fresh: Lab) 
 def test_restore_says_what_stays_and_list_what_is_in_both(fresh: Lab) -> None:
     """pip's cache has a place for one build of a wheel, and for one file of a URL."""
     lab, environment = fresh, fresh.environment()
-    _index(lab)
+    index = _index(lab)
+    shape = "import os, pathlib; pathlib.Path('content.txt').write_text(os.environ.get('SHAPE', 'plain'))"
+    sdist(index.root, "built", "1.0", script=shape)
     lab.pinstall(environment, "built==1.0")
-    lab.pinstall(lab.environment(), "built==1.0", "-C", "shape=other")
+    lab.pinstall(lab.environment(), "built==1.0", SHAPE="other")
     lab.pip(lab.environment(), "demo==1.0")
     lab.pinstall(environment, "demo==2.0")
     stored = lab.cache_tool(environment, "list", "demo==1.0").out

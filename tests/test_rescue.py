@@ -57,8 +57,10 @@ def _blamed(done: Result) -> str:
 # Failures that the second run repairs.
 
 
-@pytest.mark.parametrize("pip", VERSIONS)
-@pytest.mark.parametrize(("word", "hashes"), [("demo", ()), ("demo[extra]>=1", ("sha256",))])
+@pytest.mark.parametrize(
+    ("word", "hashes", "pip"),
+    [*(("demo", (), pip) for pip in VERSIONS), *(("demo[extra]>=1", ("sha256",), pip) for pip in _PIPS)],
+)
 def test_a_damaged_download_of_an_unpinned_dependency(
     lab: Lab, index: Index, word: str, hashes: tuple[str, ...], pip: str
 ) -> None:
@@ -114,7 +116,7 @@ def test_a_damaged_download_of_a_dependency_of_what_is_installed(lab: Lab, index
     assert lab.pinstall(environment, *words).said == []
 
 
-@pytest.mark.parametrize("pip", VERSIONS)
+@pytest.mark.parametrize("pip", _PIPS)
 def test_a_pip_that_serves_another_python_is_watched(lab: Lab, index: Index, pip: str) -> None:
     """It starts another pip there, as pinstall does for an environment that has none (uv venv)."""
     lab.pip(lab.environment(pip), "demo")
