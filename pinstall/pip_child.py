@@ -271,7 +271,7 @@ def _be_nested(told: str, words: list[str]) -> None:
     import types
 
     orders, script = json.loads(told), words[0]
-    parent = _Parent(orders["answers"], orders["tell"])
+    parent = _Parent(_descriptor(orders["answers"], os.O_RDONLY), _descriptor(orders["tell"], os.O_WRONLY))
     sys.argv[:] = words
     if hasattr(sys, "orig_argv"):
         del sys.orig_argv[-len(words) - 3 : -len(words)]
@@ -290,7 +290,7 @@ def _be_nested(told: str, words: list[str]) -> None:
         exec(code, main_module.__dict__)  # noqa: S102 (that is its purpose)
     finally:
         if witness:
-            witness.tell(orders["tell"], b"\n")
+            witness.tell(parent.tell, b"\n")
 
 
 def _host(host: Any, port: Any) -> str:
@@ -307,7 +307,7 @@ def _temporary() -> tuple[str, ...]:
     return os.path.join(folder, "pip-"), os.path.join(os.path.realpath(folder), "pip-")
 
 
-def _descriptor(text: str, flags: int) -> int:
+def _descriptor(text: str | int, flags: int) -> int:
     """Return the descriptor that was inherited by the number *text*; on Windows, this is the number of its handle."""
     number = int(text)
     if sys.platform == "win32":
@@ -324,8 +324,6 @@ class _Parent:
     def __init__(self, go: int, tell: int) -> None:
         import _thread
 
-        for descriptor in (go, tell):
-            os.set_inheritable(descriptor, False)
         self.go, self.tell = go, tell
         self.answered = _thread.allocate_lock()
         self.answered.acquire()

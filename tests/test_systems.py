@@ -146,11 +146,15 @@ def test_a_call_works_without_the_functions_that_windows_lacks(lab: Lab) -> None
     wheel(index.root, "other", "1.0")
     environment = lab.environment()
     (environment.site / "zzz.pth").write_text(f"import pathlib; exec({_BARE!r}, {{}})\n")
-    done = lab.pinstall(environment, "demo==1.0", "other==1.0", CFLAGS="""-UCONTENT -DCONTENT='"flags"'""")
+    flags = """-UCONTENT -DCONTENT='"flags"'"""
+    done = lab.pinstall(environment, "demo==1.0", "other==1.0", CFLAGS=flags)
     assert (done.status, done.err.count("\n")) == (0, len(done.said)), done.err
     assert (environment.installed("demo"), environment.installed("other")) == ("1.0 flags", "1.0 1.0")
     assert ["other-build" in line for line in done.said] == [True], done.said
     assert len(lab.bodies()) == 2, "both downloads are in the cache"
+    assert lab.pinstall(environment, "--force-reinstall", "demo==1.0", CFLAGS=flags).said == []
+    assert environment.installed("demo") == "1.0 flags"
+    assert (lab.root / "built").read_text().count("\n") == 2, "bare pip's, and the first call's, which is kept"
     flip(next(path for path in lab.bodies() if path.read_bytes()[:2] == b"PK"))
     again = lab.environment()
     (again.site / "zzz.pth").write_text(f"import pathlib; exec({_BARE!r}, {{}})\n")

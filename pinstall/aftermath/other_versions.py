@@ -56,7 +56,7 @@ def is_wanted(pin: Pin, entry: Entry, wanted: Wanted) -> bool:
 
 def _digest(entry: Entry) -> str:
     with entries.open_content(entry) as file:
-        return integrity.digests(file, ["sha256"])["sha256"]
+        return integrity.sha256(file)
 
 
 def put_away(root: str, found: Iterable[OtherVersion], wanted: Wanted) -> dict[Pin, list[str]]:

@@ -91,5 +91,5 @@ def _built_in_place(prepared: PreparedCache, notes: Mapping[str, WatchedBuild]) 
         for name in notes.keys() & set(entries.names(folder)):
             path = os.path.join(folder, name)
             with suppress(OSError), open(path, "rb") as file:
-                if integrity.digests(file, ["sha256"])["sha256"] == notes[name].wheels[name]:
+                if integrity.sha256(file) == notes[name].wheels[name]:
                     yield key, path

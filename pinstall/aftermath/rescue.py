@@ -237,7 +237,7 @@ class Rescue:
 
     def _faults(self, entry: BuiltWheel) -> tuple[str, str]:
         with entries.open_content(entry) as file:
-            sha256 = integrity.digests(file, ["sha256"])["sha256"]
+            sha256 = integrity.sha256(file)
             file.seek(0)
             if fault := integrity.archive(file, entry.filename).fault:
                 return fault, ""

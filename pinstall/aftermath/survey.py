@@ -323,7 +323,7 @@ class Survey:
         if entry is None:
             return ""
         with suppress(OSError), entries.open_content(entry) as file:
-            return integrity.digests(file, ["sha256"])["sha256"]
+            return integrity.sha256(file)
         return ""
 
     def refused(self, key: str) -> str:

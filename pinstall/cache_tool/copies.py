@@ -41,7 +41,7 @@ def older(items: Iterable[Item], now: float) -> list[Item]:
     for found in downloads.values():
         for item in found if len(found) > 1 else ():
             with suppress(OSError), entries.open_content(item.entry) as file:
-                same[integrity.digests(file, ["sha256"])["sha256"]].append(item)
+                same[integrity.sha256(file)].append(item)
     copies = (item for found in same.values() for item in sorted(found, key=lambda item: item.used)[:-1])
     return [item for item in copies if now - item.used > _RECENT]
 

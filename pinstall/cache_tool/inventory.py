@@ -93,11 +93,11 @@ def _is_copy(stored: Item, own: Item | None) -> bool:
         return True
     try:
         with entries.open_content(own.entry) as file:
-            digest = integrity.digests(file, ["sha256"])["sha256"]
+            digest = integrity.sha256(file)
         if isinstance(stored.entry, BuiltWheel):
             return store.is_kept(stored.entry, digest)
         with entries.open_content(stored.entry) as file:
-            return integrity.digests(file, ["sha256"])["sha256"] == digest
+            return integrity.sha256(file) == digest
     except OSError:
         return False
 

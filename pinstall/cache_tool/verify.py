@@ -96,7 +96,7 @@ class Verifier:
             return verified
         try:
             with entries.open_content(entry) as file:
-                sha256 = integrity.digests(file, ["sha256"])["sha256"]
+                sha256 = integrity.sha256(file)
             record = store.record(self._cache.root, entry, sha256)
             missing = self._checker.builds.missing(entry, record)
         except Exception as error:  # noqa: BLE001 (as above)

@@ -204,7 +204,7 @@ class Builds:
         as after pip was killed. If its backend leaves RECORD incomplete each time, the ledger notes that. Raises `OSError`.
         """
         with entries.open_content(entry) as file:
-            sha256 = integrity.digests(file, ["sha256"])["sha256"]
+            sha256 = integrity.sha256(file)
             file.seek(0)
             content = integrity.archive(file, entry.filename)
         if content.broken:

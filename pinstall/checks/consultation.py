@@ -53,7 +53,7 @@ def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
 
 
 def _wheels(prepared: PreparedCache, folder: str) -> Iterator[BuiltWheel]:
-    key = "".join(folder.split(os.sep)[-4:])
+    key = built_wheels.key_of(folder)
     own = os.path.join(prepared.cache.root, keys.wheel_path(key))
     for project in {links.project_of(name) for name in entries.names(own)}:
         yield from built_wheels.built_under(own, key, project)
@@ -65,7 +65,7 @@ def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
     if stamp is None or wheel.parsed_filename is None:
         return None
     with entries.open_content(wheel) as file:
-        sha256 = integrity.digests(file, ["sha256"])["sha256"]
+        sha256 = integrity.sha256(file)
     builds, record = prepared.checker.builds, store.record(prepared.cache.root, wheel, sha256)
     # Of a plain pip's wheel nobody knows which libraries are the system's: a package that comes later may bring others.
     missing = builds.missing(wheel, record) if record else builds.renamed(wheel)

@@ -49,6 +49,11 @@ def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
     return {name: made.hexdigest() for name, made in hashes.items()}
 
 
+def sha256(file: BinaryIO) -> str:
+    """Return the SHA-256 of *file*, by which builds and copies are known. Raises `OSError` as `digests`."""
+    return digests(file, ["sha256"])["sha256"]
+
+
 def archive(file: BinaryIO, filename: str) -> ArchiveCheck:
     """Read an artifact, whose kind *filename* tells, to its end. Raises `OSError` if the file itself cannot be read."""
     if filename.endswith(".whl"):

@@ -43,7 +43,12 @@ def walk_built(root: str) -> Iterator[tuple[str, str]]:
             yield from below(os.path.join(folder, name), depth - 1)
 
     for folder in below(os.path.join(root, "wheels"), 4):
-        yield folder, "".join(folder.split(os.path.sep)[-4:])
+        yield folder, key_of(folder)
+
+
+def key_of(folder: str) -> str:
+    """Return the key of the built wheels in a *folder* of pip's cache or of a view: its last four parts."""
+    return "".join(folder.split(os.path.sep)[-4:])
 
 
 class Origin(NamedTuple):

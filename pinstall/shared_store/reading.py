@@ -15,7 +15,7 @@ from pinstall.messages import NOTE
 from pinstall.model import links
 from pinstall.model.pins import Pin, settings_by_project
 from pinstall.model.verdict import Delete, Hide, Keep
-from pinstall.pip_cache import entries
+from pinstall.pip_cache import built_wheels, entries
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.shared_store import documents, layout
 from pinstall.shared_store.documents import RefusedError
@@ -55,7 +55,7 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     shared, seen = prepared.shared, prepared.view
     if shared is None or shared.is_off or seen is None or not seen.name or actions.has_wheel(folder):
         return
-    key = "".join(folder.split(os.sep)[-4:])
+    key = built_wheels.key_of(folder)
     begun = shared.waited
     with shared.asked(journal.say, "pip builds") as remote, shared.waiting():
         for offer in _offers(prepared, remote, key, journal):
@@ -169,7 +169,7 @@ def fetched_fault(remote: Remote, wheel: RemoteObject, file: BinaryIO, found: Sh
     except ObjectError as error:
         return str(error)
     file.seek(0)
-    if integrity.digests(file, ["sha256"])["sha256"] != found.record.wheel:
+    if integrity.sha256(file) != found.record.wheel:
         return "its digest is not that of its record"
     file.seek(0)
     content, label = integrity.wheel(file), links.parse_filename(found.filename, found.project)

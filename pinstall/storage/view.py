@@ -193,13 +193,8 @@ def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
     """
     os.mkdir(mirror)
     if tree.shown is not None:
-        for entry in tree.shown:
-            _link(entry.content_path, os.path.join(mirror, entry.filename))
-            origin = os.path.join(os.path.dirname(entry.content_path), entries.ORIGIN)
-            text = built_wheels.origin_text(origin, entry.query or None)
-            if text is not None:
-                with open(os.path.join(mirror, entries.ORIGIN), "w", encoding="utf-8") as file:
-                    file.write(text)  # no link: pip overwrites it in place
+        for wheel in tree.shown:
+            _show(wheel, mirror)
         return
     for name in {*entries.names(original), *tree.below} - tree.absent:
         source, target = os.path.join(original, name), os.path.join(mirror, name)

@@ -1,0 +1,18 @@
+"""pip with watched builds, for the scripts that look at builds alone."""
+
+# scripts/ holds programs and is no package.
+# ruff: noqa: INP001
+
+# For python -c, with the path of the runner ("": none), the folder for the notes, and pip's arguments. As in pinstall's child,
+# each step of a build runs under the runner.
+PIP = """
+import runpy, sys
+runner, folder, *words = sys.argv[1:]
+if runner:
+    program = open(runner).read()
+    space = {"__name__": "build_watch", "__file__": runner}
+    exec(compile(program, runner, "exec"), space)
+    space["watch_steps"](folder, program)
+sys.argv = ["pip", *words]
+runpy.run_module("pip", run_name="__main__")
+"""
