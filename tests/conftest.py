@@ -37,8 +37,11 @@ _SLOW = {
     *("test_faults", "test_formats", "test_forward", "test_indexes", "test_packaging", "test_policy", "test_pythons"),
     *("test_races", "test_real_environment", "test_recipes", "test_rescue", "test_tool_recipes", "test_walks"),
 }
-# The modules that are about the cache alone: pinstall starts there as `tests/warm.py` says, elsewhere as users start it.
-_WARM = {"test_builds", "test_built_wheels", "test_downloads", "test_pages", "test_rescue", "test_shared_store", "test_wanted"}
+# The modules about the process: pinstall starts there as users start it, elsewhere as `tests/warm.py` says.
+_COLD = {
+    *("test_calls", "test_completion", "test_environment", "test_faults", "test_forward", "test_packaging", "test_pythons"),
+    *("test_real_environment", "test_satisfied", "test_sudden_death", "test_systems", "test_terminal"),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -88,6 +91,6 @@ def seeds(tmp_path_factory: pytest.TempPathFactory, pips: Path, authority: trust
 @pytest.fixture
 def lab(tmp_path: Path, pips: Path, authority: trustme.CA, seeds: Seeds, request: pytest.FixtureRequest) -> Iterator[Lab]:
     # The path as the kernel knows it: pip resolves links in its cache folder.
-    made = Lab(tmp_path.resolve(), pips, authority, seeds, cold=request.path.stem not in _WARM)
+    made = Lab(tmp_path.resolve(), pips, authority, seeds, cold=request.path.stem in _COLD)
     yield made
     made.close()

@@ -250,9 +250,13 @@ class Lab:
         )
         return self.mounted(f"mount -t tmpfs -o size=4m tmpfs {small}", fill + command, PIP_CACHE_DIR=str(small))
 
+    def bare(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
+        """Run bare pip."""
+        return self._run_warm(environment, environment.pip, [*map(str, words)], variables)
+
     def pip(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run bare ``pip install``; it must succeed: tests fill caches with it."""
-        done = self._run_warm(environment, environment.pip, ["install", *map(str, words)], variables)
+        done = self.bare(environment, "install", *words, **variables)
         assert done.status == 0, done
         return done
 

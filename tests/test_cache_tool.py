@@ -221,7 +221,7 @@ def test_list_prints_a_table_with_headings(lab: Lab, index: Index, environment: 
 @pytest.mark.parametrize("command", ["list", "show", "remove", "verify", "verify --fix", "restore"])
 def test_a_pattern_without_a_match_is_told_as_pip_does(lab: Lab, environment: Environment, command: str) -> None:
     words = [*command.split(), "absent"]
-    bare = lab.run([environment.pip, "cache", "remove", "absent"])
+    bare = lab.bare(environment, "cache", "remove", "absent")
     done = lab.cache_tool(environment, *words)
     assert (done.status, done.err) == (bare.status, bare.err)
     assert "No matching packages" in done.err
@@ -235,7 +235,7 @@ def test_dir_info_list_remove_and_purge_agree_with_pip(fresh: Lab, pip: str) -> 
     _fill(lab, environment)
 
     def says(*words: str) -> str:
-        return lab.run([environment.pip, "cache", *words]).out
+        return lab.bare(environment, "cache", *words).out
 
     assert lab.cache_tool(environment, "dir").out == says("dir")
     if pip == NEWEST:
@@ -283,14 +283,14 @@ _USAGE = [
 
 @pytest.mark.parametrize("words", _USAGE, ids=" ".join)
 def test_errors_are_the_same_as_pips(lab: Lab, environment: Environment, words: tuple[str, ...]) -> None:
-    ours, pips = lab.cache_tool(environment, *words), lab.run([environment.pip, "cache", *words])
+    ours, pips = lab.cache_tool(environment, *words), lab.bare(environment, "cache", *words)
     assert ours == pips
 
 
 @pytest.mark.parametrize("word", ["dir", "info", "list", "purge"])
 def test_a_disabled_cache_is_the_same_error_as_pips_with_the_reason(lab: Lab, environment: Environment, word: str) -> None:
     ours = lab.cache_tool(environment, word, PIP_NO_CACHE_DIR="1")
-    pips = lab.run([environment.pip, "cache", word], PIP_NO_CACHE_DIR="1")
+    pips = lab.bare(environment, "cache", word, PIP_NO_CACHE_DIR="1")
     reason = "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
     assert ours == replace(pips, err=pips.err.replace(".\n", f": {reason}\n"))
     assert ours.status == 1
@@ -348,7 +348,7 @@ def test_the_environment_and_its_cache_are_those_that_pip_would_use(lab: Lab, in
     assert lab.cache_tool(environment, "--python", other.python, "dir").out == f"{lab.root / 'own'}\n"
     assert lab.cache_tool(environment, "dir", "--python", other.folder).out == f"{lab.root / 'own'}\n"
     assert lab.cache_tool(environment, "dir", "--cache-dir", lab.root / "named").out == f"{lab.root / 'named'}\n"
-    assert lab.cache_tool(other, "dir").out == lab.run([other.pip, "cache", "dir"]).out == f"{lab.root / 'own'}\n"
+    assert lab.cache_tool(other, "dir").out == lab.bare(other, "cache", "dir").out == f"{lab.root / 'own'}\n"
     done = lab.cache_tool(environment, "dir", "--python", lab.root / "absent")
     assert done.status == 1, done
 

@@ -320,7 +320,7 @@ def test_an_installed_file_with_another_hash_produces_a_notice(lab: Lab, index: 
             f"{_CURE}; demo==1.0 (r.txt, line 1)"
         )
     ]
-    lab.run([made.pip, "uninstall", "-y", "demo"])
+    lab.bare(made, "uninstall", "-y", "demo")
     assert _after(lab, made, "-r", "r.txt") == []
     assert made.installed("demo") == "1.0 1.0"
     assert _after(lab, made, "-r", "r.txt") == []

@@ -38,7 +38,7 @@ def _causes(lab: Lab, *words: str, pip: str = NEWEST, status: int = 1) -> list[s
     """Run pip in a new environment; return the explanation that pinstall would print."""
     since = time.time()
     environment = lab.environment(pip)
-    done = lab.run([environment.pip, "install", *words])
+    done = lab.bare(environment, "install", *words)
     assert done.status == status, done
     return _explained(lab, environment.python, words, since, pip)
 
@@ -264,7 +264,7 @@ def test_requires_python_is_compared_with_three_numbers(
     index.requires_python[wheel(index.root, "demo", "1.0").name] = f"!={number}"
     words, since = ("-i", index.url, "demo==1.0"), time.time()
     environment = lab.environment()
-    lab.run([environment.pip, "install", "--ignore-requires-python", "--dry-run", *words])
+    lab.bare(environment, "install", "--ignore-requires-python", "--dry-run", *words)
     markers = Environment(environment.python).markers
     monkeypatch.setattr(Environment, "markers", {**markers, "python_full_version": full})
     (line,) = _explained(lab, environment.python, words, since)
@@ -277,7 +277,7 @@ def test_the_environment_of_pinstall_itself_is_explained(lab: Lab, monkeypatch: 
     index.requires_python[wheel(index.root, "demo", "1.0").name] = ">=9"
     words = ("-i", index.url, "demo==1.0")
     since = time.time()
-    lab.run([lab.environment().pip, "install", *words])
+    lab.bare(lab.environment(), "install", *words)
     monkeypatch.setattr("sys.executable", "the tests' own")
     (line,) = _explained(lab, "the tests' own", words, since)
     assert line.startswith(f"demo cannot be installed: {_WHEEL} (it requires Python >=9, and this is 3.")
@@ -360,7 +360,7 @@ def test_nothing_is_said_of_a_dependency_that_is_excluded_or_installed(lab: Lab)
     extension(index.root, "broken", "1.0", source=_UNCOMPILABLE)
     words = ("-i", index.url, "low==1.0", "broken==1.0")
     environment, since = lab.environment(), time.time()
-    lab.run([environment.pip, "install", "-i", index.url, "low==1.0"])  # its page is in the cache
+    lab.bare(environment, "install", "-i", index.url, "low==1.0")  # its page is in the cache
     assert _causes(lab, *words, "--no-deps") == []
     assert len(_explained(lab, environment.python, words, since)) == 1
     lab.pip(environment, str(wheel(lab.root / "elsewhere", "numba", "0.55.1")))

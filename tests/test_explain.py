@@ -104,7 +104,7 @@ def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
         refused = lab.pinstall(environment, "--explain", *words)
         assert (refused.status, refused.err) == (2, "")
         assert said in refused.out
-        bare = lab.run([environment.pip, "install", *words])
+        bare = lab.bare(environment, "install", *words)
         assert "Invalid requirement" in bare.err or "at least one requirement" in bare.err, "so does pip"
     behind = lab.pinstall(environment, "-q", "--dry-run", "--no-index", "--", "--explain")
     assert behind.status != 0, "behind -- it is a requirement, and pip refuses it"

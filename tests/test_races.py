@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -230,10 +230,10 @@ def _real_pip(lab: Lab, environment: Environment, *words: str) -> None:
 
 
 @contextmanager
-def _another_pip(lab: Lab, **variables: str) -> Iterator[None]:
-    """Have a process run that looks like a pip."""
-    sleep = shutil.which("sleep")
-    with subprocess.Popen(["pip", "60"], executable=sleep, env={**lab.environ, **variables}) as process:  # noqa: S607
+def _another_pip(lab: Lab, *words: str, **variables: str) -> Iterator[None]:
+    """Have a process run that looks like a pip with these arguments."""
+    command = ["pip", "-c", "import time; time.sleep(60)", *words]
+    with subprocess.Popen(command, executable=sys.executable, env={**lab.environ, **variables}) as process:
         yield
         process.kill()
 
@@ -251,12 +251,12 @@ def _left(lab: Lab) -> tuple[Index, Path]:
     return index, left
 
 
-def test_what_is_set_aside_leaves_at_once_if_no_other_pip_is_running(lab: Lab) -> None:
+def test_what_is_set_aside_leaves_at_once_if_no_other_pip_uses_the_cache(lab: Lab) -> None:
     index = lab.index()
     for number in ("1.0", "2.0"):
         sdist(index.root, "demo", number)
     lab.pip(lab.environment(), "-i", index.url, "demo")
-    with _another_pip(lab, PIP_CACHE_DIR=str(lab.root / "other")):
+    with _another_pip(lab, PIP_CACHE_DIR=str(lab.root / "other")), _another_pip(lab, "--no-cache-dir"):
         lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     assert [path.name for path in lab.wheels()] == ["demo-1.0-py3-none-any.whl"]
     bodies = [path.read_bytes() for path in (lab.cache / "http-v2").rglob("*.body")]

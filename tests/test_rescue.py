@@ -106,7 +106,7 @@ def test_a_damaged_download_of_a_dependency_of_what_is_installed(lab: Lab, index
     flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
     if way in ("missing", "half-installed"):
         lab.pip(environment, "--no-deps", "demo==1.0")
-        assert lab.run([environment.pip, "uninstall", "-y", "part"]).status == 0
+        assert lab.bare(environment, "uninstall", "-y", "part").status == 0
     (lab.root / "c.txt").write_text("part<2\n")
     words = ["demo[x]==2.0"] if way == "extra" else ["demo==1.0" if way != "constraint" else "demo==2.0", "-c", "c.txt"]
     installer = server if way == "half-installed" else environment
@@ -156,7 +156,7 @@ def test_a_half_installed_distribution_is_installed_again(
     (info,) = environment.folder.glob("lib/python*/site-packages/more-1.0.dist-info")
     assert (info / "RECORD").exists()
     assert (info / "REQUESTED").exists() == (which == "more")
-    assert lab.run([environment.pip, "uninstall", "-y", "more"]).status == 0
+    assert lab.bare(environment, "uninstall", "-y", "more").status == 0
 
 
 def test_an_upgrade_that_breaks_in_the_middle_leaves_one_distribution(lab: Lab, index: Index) -> None:
@@ -346,7 +346,7 @@ def test_a_damaged_download_behind_a_redirect(lab: Lab, index: Index, status: in
 def test_a_cached_redirect_to_a_missing_file(lab: Lab, index: Index) -> None:
     name = "more-1.0-py3-none-any.whl"
     index.redirects[f"/files/{name}"] = (301, f"/gone/{name}")
-    assert lab.run([lab.environment().pip, "install", "more==1.0"]).status == 1
+    assert lab.bare(lab.environment(), "install", "more==1.0").status == 1
     index.redirects.clear()
     environment = lab.environment()
     done = lab.pinstall(environment, "more==1.0")
@@ -389,7 +389,7 @@ def test_answers_of_a_minute(lab: Lab, index: Index, form: str) -> None:
     index.tags["/simple/tag/"] = '"unchanged"'
     index.hashes = ("sha256",) if form == "{}==1.0" else ()
     for project in _OF_A_MINUTE:
-        assert lab.run([lab.environment().pip, "install", form.format(project)]).status
+        assert lab.bare(lab.environment(), "install", form.format(project)).status
     bad.clear()
     words = [form.format(project) for project in _OF_A_MINUTE]
     environment = lab.environment()
@@ -413,7 +413,7 @@ def test_constraints_from_a_url_that_have_changed(lab: Lab, index: Index) -> Non
         return (200, text, {**_YEAR}) if path.endswith(".txt") else respond(path, accept)
 
     index.respond = answer  # type: ignore[method-assign]
-    assert lab.run([lab.environment().pip, "install", "demo", "-c", url]).status == 1
+    assert lab.bare(lab.environment(), "install", "demo", "-c", url).status == 1
     lines[b"more"] = "1.0"
     environment = lab.environment()
     done = lab.pinstall(environment, "demo", "-c", url)
@@ -512,7 +512,7 @@ def test_an_index_that_states_a_wrong_hash_is_asked_once_a_call(lab: Lab, index:
     ids=str,
 )
 def test_a_failure_with_an_empty_cache(lab: Lab, index: Index, words: list[str], status: int) -> None:
-    bare = lab.run([lab.environment().pip, "install", *words])
+    bare = lab.bare(lab.environment(), "install", *words)
     done = lab.pinstall(lab.environment(), *words)
     assert (done.status, done.said) == (status, [])
     assert done.err == bare.err
@@ -521,7 +521,7 @@ def test_a_failure_with_an_empty_cache(lab: Lab, index: Index, words: list[str],
 @pytest.mark.parametrize("words", [["--no-such-option"], ["--retries", "many"], ["-r", "no-such-file"], ["--hash=x"]], ids=str)
 def test_a_pip_that_fails_over_its_arguments(lab: Lab, index: Index, words: list[str]) -> None:
     _bad_dependency(lab, index)
-    bare = lab.run([lab.environment().pip, "install", *words, "demo==1.0"])
+    bare = lab.bare(lab.environment(), "install", *words, "demo==1.0")
     done = lab.pinstall(lab.environment(), *words, "demo==1.0")
     assert (done.status, done.said) == (bare.status, [])
     assert done.err == bare.err
@@ -752,7 +752,7 @@ def test_a_parent_that_blocks_sigchld(lab: Lab, index: Index) -> None:
 def test_output_and_status_of_a_watched_pip_that_fails_are_pips_own(lab: Lab, index: Index, pip: str) -> None:
     wheel(index.root, "other", "1.0", requires=["more<1"])
     words = ["demo==1.0", "other==1.0"]
-    bare = lab.run([lab.environment(pip).pip, "install", *words])
+    bare = lab.bare(lab.environment(pip), "install", *words)
     lab.cache.rename(lab.root / "kept")
     done = lab.pinstall(lab.environment(pip), *words)
     plain = [line for line in done.err.splitlines() if not line.startswith("pinstall: ")]

@@ -25,22 +25,34 @@ def may_run(cache: str) -> bool:
 
 
 def _is_pip(process: str) -> bool:
-    words = _read(process, "cmdline")[:_WORDS]
+    """Return whether a process is a pip, as far as the system shows somebody else's commands."""
+    try:
+        words = _read(process, "cmdline")[:_WORDS]
+    except PermissionError:
+        return False
     return any(_PIP.match(os.path.basename(word)) for word in words)
 
 
 def _may_use(cache: str, process: str) -> bool:
-    """Return whether a pip may use the folder *cache*: it does not if its variable, without an option, names another one."""
-    if any(word.startswith("--cache") for word in _read(process, "cmdline")):
+    """Return whether a pip may use the folder *cache*: it does not if it uses none, or names another one, or has ended."""
+    try:
+        environ = _read(process, "environ")
+    except PermissionError:  # somebody else's, of whose process only the command can be read
         return True
-    folders = [word[len(_VARIABLE) :] for word in _read(process, "environ") if word.startswith(_VARIABLE)]
-    return not all(os.path.isabs(path) and os.path.realpath(path) != os.path.realpath(cache) for path in folders) or not folders
+    words = _read(process, "cmdline")
+    if words == [""] or "--no-cache-dir" in words:
+        return False
+    folders = [word[len(_VARIABLE) :] for word in environ if word.startswith(_VARIABLE)]
+    is_elsewhere = all(os.path.isabs(path) and os.path.realpath(path) != os.path.realpath(cache) for path in folders)
+    return not folders or not is_elsewhere or any(word.startswith("--cache") for word in words)
 
 
 def _read(process: str, name: str) -> list[str]:
-    """Return the words in a file of a *process*; none if it has ended, or belongs to somebody else."""
+    """Return the words in a file of a *process*; an empty one if it has ended. Raises `PermissionError`."""
     try:
         with open(os.path.join(_PROC, process, name), "rb") as file:
             return os.fsdecode(file.read()).split("\0")
+    except PermissionError:
+        raise
     except OSError:
-        return []
+        return [""]
