@@ -88,7 +88,7 @@ class PreparedCall(NamedTuple):
         if self.cache is not None:
             return self.cache.watched_folder
         call = self.call
-        may_help = call is not None and self.context.settings.writes and not call.has("dry_run")
+        may_help = call is not None and self.context.settings.writes
         return os.path.realpath(call.cache_dir) if may_help and call and call.cache_dir else ""
 
     @property

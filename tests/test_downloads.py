@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -274,15 +275,23 @@ def test_a_satisfied_call_leaves_the_cache_alone(lab: Lab) -> None:
     assert not (lab.cache / "pinstall").exists()
 
 
-@pytest.mark.parametrize("word", ["--dry-run", "report"])
-def test_a_dry_run_and_the_report_policy_change_nothing(lab: Lab, word: str) -> None:
+@pytest.mark.parametrize("requirement", ["demo==1.0", "demo"])
+def test_a_dry_run_succeeds_over_a_damaged_download(lab: Lab, requirement: str) -> None:
+    index = lab.index()
+    flip(_cached(lab, index))
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, requirement, "--dry-run", "--report", "r.json")
+    assert (done.status, environment.installed("demo")) == (0, ""), done
+    (reported,) = json.loads((lab.root / "r.json").read_text())["install"]
+    assert reported["download_info"]["archive_info"]["hashes"]["sha256"] == _sha256(index.root / "demo-1.0-py3-none-any.whl")
+
+
+def test_the_report_policy_changes_nothing(lab: Lab) -> None:
     index = lab.index()
     body = _cached(lab, index)
     flip(body)
     before = body.read_bytes()
-    variables = {"PINSTALL_POLICY": "report"} if word == "report" else {}
-    words = [word] if word.startswith("-") else []
-    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", *words, **variables)
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", PINSTALL_POLICY="report")
     assert done.said[0].startswith("would remove demo-1.0-py3-none-any.whl from pip's cache: its hash is ")
     assert body.read_bytes() == before
 

@@ -53,7 +53,7 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
         journal.built = [wheel.filename for wheel in built]
     build_notes.remove(prepared.notes_folder)
     prepared.marker.close()
-    if not prepared.changes:
+    if not prepared.settings.writes:
         _tell_of_other_versions(prepared, status, journal)
         return
     if status == 0:
@@ -200,12 +200,12 @@ def _tell_of_other_versions(prepared: PreparedCache, status: int, journal: Journ
 
 def _unwanted(prepared: PreparedCache, found: Mapping[Pin, list[OtherVersion]]) -> list[OtherVersion]:
     """Return the cached other versions of the pins that this call installed."""
-    if prepared.settings.keeps_versions:
+    if prepared.settings.keeps_versions or prepared.cache.call.has("dry_run"):
         return []
     cache, environment = prepared.cache, prepared.cache.environment
     environment.forget()
     cache.forget_pages()
-    elsewhere = not cache.call.installs or cache.call.has(*_ELSEWHERE, "dry_run")
+    elsewhere = not cache.call.installs or cache.call.has(*_ELSEWHERE)
     pinned = [pin for pin in prepared.pins if pin.has_version]
     settled = [pin for pin in pinned if (pin.requested if elsewhere else is_installed(pin, environment))]
     wanted = prepared.wanted

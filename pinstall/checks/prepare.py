@@ -46,10 +46,9 @@ class PreparedCache(NamedTuple):
 
     ``pins`` are those that the environment does not satisfy, and ``deleted`` the findings whose entries were deleted.
     ``pip_command`` starts pip. ``marker`` holds the call's marker file until pip has ended; ``name`` is the name of the
-    call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache, ``changes`` is False if pinstall must
-    not change the cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in
-    seconds since the epoch, by the clock of the cache's file system. ``wanted`` are the versions that stay in the cache.
-    ``shared`` is the shared store; None without one.
+    call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache. ``dist_infos`` are the ``.dist-info``
+    folders before pip ran. ``began`` is the start of the call in seconds since the epoch, by the clock of the cache's file
+    system. ``wanted`` are the versions that stay in the cache. ``shared`` is the shared store; None without one.
     """
 
     checker: Checker
@@ -62,7 +61,6 @@ class PreparedCache(NamedTuple):
     name: str
     view: View | None
     uses_cache: bool
-    changes: bool
     dist_infos: Sequence[str]
     began: float
     wanted: Wanted
@@ -76,7 +74,7 @@ class PreparedCache(NamedTuple):
     @property
     def is_at_work(self) -> bool:
         """Whether pip uses the cache, and pinstall may change it."""
-        return self.changes and self.uses_cache
+        return self.settings.writes and self.uses_cache
 
     @property
     def watched_folder(self) -> str:
@@ -112,8 +110,7 @@ def prepare(
 ) -> PreparedCache:
     """Check the cache entries for *pins*, remove those that do not match, and return the prepared cache."""
     cache = checker.cache
-    changes = settings.writes and not cache.call.has("dry_run")
-    planned, deleted = _checked(checker, pins, settings, journal, changes=changes)
+    planned, deleted = _checked(checker, pins, settings, journal)
     prepared = PreparedCache(
         checker,
         pins,
@@ -125,18 +122,15 @@ def prepare(
         name="",
         view=None,
         uses_cache=True,
-        changes=changes,
         dist_infos=cache.environment.folders(),
         began=time.time(),
         wanted=Wanted(cache.root),
-        shared=_shared_store(settings) if changes else None,
+        shared=_shared_store(settings),
     )
     return _begun(prepared, journal)
 
 
-def _checked(
-    checker: Checker, pins: Sequence[Pin], settings: Settings, journal: Journal, *, changes: bool
-) -> tuple[Plan, list[Finding]]:
+def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal: Journal) -> tuple[Plan, list[Finding]]:
     """Check the candidates for *pins* and apply the plan; return it, and the findings whose entries were deleted."""
     cache = checker.cache
     by_project = settings_by_project(cache.call.lines)
@@ -152,11 +146,11 @@ def _checked(
     findings = checker.check(gathered.candidates)
     journal.findings += findings
     # A build that is fetched while pip runs is for this call's pip alone, so it needs a view.
-    is_open = gathered.open_ended or is_shaped or (changes and settings.shared_store is not None)
+    is_open = gathered.open_ended or is_shaped or (settings.writes and settings.shared_store is not None)
     planned = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
-    lines = list(messages.hidden(planned.hidden, would=not changes))
+    lines = list(messages.hidden(planned.hidden, would=not settings.writes))
     deleted: list[Finding] = []
-    if changes:
+    if settings.writes:
         applied = apply_verdicts(checker, planned.acts, settings.lock_timeout, journal.say)
         journal.applied += applied.done
         deleted = [done for done in applied.done if isinstance(done.verdict, Delete) and not done.stored]
@@ -171,7 +165,7 @@ def _checked(
 
 
 def _shared_store(settings: Settings) -> SharedStore | None:
-    if settings.shared_store is None:
+    if settings.shared_store is None or not settings.writes:
         return None
     from pinstall.shared_store.session import SharedStore
 
