@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pinstall.invocation.invocation import PYPI
-from pinstall.invocation.requirements_files import without_secrets
 from pinstall.messages import pinned
 from pinstall.model import digest, links
 from pinstall.model.digest import Digest
+from pinstall.model.links import without_secrets
 from pinstall.pip_cache.locator import is_vcs
 
 if TYPE_CHECKING:

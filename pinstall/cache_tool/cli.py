@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pinstall.cache_tool.doctor import Check
     from pinstall.cache_tool.inventory import Inventory, Item
-    from pinstall.cache_tool.removal import Outcome
+    from pinstall.cache_tool.removal import Removed
     from pinstall.environment import Environment
 
 _PARTS = ("http-v2", "http", "wheels")
@@ -256,7 +256,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     if pattern == "*":
         return _purge(arguments)
     target, items = _matching(arguments)
-    return _removed(removal.remove(target.root, items, target.held()) if items else removal.Outcome(0, 0, 0))
+    return _removed(removal.remove(target.root, items, target.held()) if items else removal.Removed(0, 0, 0))
 
 
 def _purge(arguments: argparse.Namespace) -> int:
@@ -265,11 +265,11 @@ def _purge(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     if not scan.parts(target.root):
         _warn("No matching packages")
-        return _removed(removal.Outcome(0, 0, 0))
+        return _removed(removal.Removed(0, 0, 0))
     return _removed(removal.purge(target.root, target.held()))
 
 
-def _removed(outcome: Outcome) -> int:
+def _removed(outcome: Removed) -> int:
     for line in outcome.stayed:
         _warn(f"not removed: {line}")
     print(f"Files removed: {outcome.files} ({display.size(outcome.size)})")
@@ -339,7 +339,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     target = _target(arguments)
     if not scan.parts(target.root):
-        return _removed(removal.Outcome(0, 0, 0))
+        return _removed(removal.Removed(0, 0, 0))
     found = target.take_inventory()
     now = http_entries.now()
     limit = arguments.older_than
@@ -364,7 +364,7 @@ def _prune(arguments: argparse.Namespace) -> int:
         print(f"Directories that would be removed: {len(planned.folders)}")
         return exit_status.BAD if planned.stayed else 0
     if not (planned.files or planned.folders or items):
-        return _removed(removal.Outcome(0, 0, 0))
+        return _removed(removal.Removed(0, 0, 0))
     return _removed(removal.prune(target.root, strays, items, target.held()))
 
 

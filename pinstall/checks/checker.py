@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 class Finding(NamedTuple):
     """The verdict on one candidate, and the ``stamp`` of the file that was verified.
 
-    ``identity`` recognises the entry if it returns unchanged. ``record`` is the build record of a built wheel; for a wheel
-    that plain pip built, the record that it gets if pinstall adopts it.
+    ``identity`` recognises the entry if it returns unchanged. ``sha256`` and ``record`` are those of a built wheel; for a wheel
+    that plain pip built, ``record`` is the one that it gets if pinstall adopts it.
     """
 
     candidate: Candidate
     stamp: FileStamp | None
     verdict: Verdict
-    identity: str
+    identity: str = ""
+    sha256: str = ""
     record: BuildRecord | None = None
 
     @property
@@ -90,7 +91,8 @@ class Checker:
         evidence = evidence._replace(tolerated=tolerated if self._trusts else tolerated - {"wrong-hash"})
         if isinstance(entry, BuiltWheel) and self._trusts:
             evidence = self._with_build(candidate, entry, evidence)
-        return Finding(candidate, stamp, decide(pin, entry, evidence), identity, evidence.record)
+        sha256 = evidence.digests.get("sha256", "")
+        return Finding(candidate, stamp, decide(pin, entry, evidence), identity, sha256, evidence.record)
 
     def again(self, finding: Finding) -> Finding | None:
         """Return a new finding on the same entry; None if the entry is gone."""

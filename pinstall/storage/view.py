@@ -26,6 +26,13 @@ _WHEELS = "wheels"
 _REAL_LEVELS = 2
 
 
+class View(NamedTuple):
+    """A view that was made: its ``folder``, and its ``name`` in the cache ("" if it is a temporary folder)."""
+
+    folder: str
+    name: str
+
+
 class ViewPlan(NamedTuple):
     """The contents of a view.
 
