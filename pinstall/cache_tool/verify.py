@@ -63,7 +63,7 @@ class Verifier:
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings) -> None:
         self._cache, self._lock_timeout = cache, settings.lock_timeout
-        self._checker = Checker(cache, environ, settings, trust_ledger=False)
+        self._checker = Checker(cache, environ, settings, is_call=False)
 
     def verify(self, items: Sequence[Item], done: Callable[[int], object]) -> list[VerifiedItem]:
         """Check *items* in parallel, skipping those that cannot be checked; call *done* with the size in bytes of each item."""

@@ -59,13 +59,14 @@ class Finding(NamedTuple):
 class Checker:
     """Verifies candidates in *cache* and decides on them; its ``inspector`` remembers the digests in the ledgers."""
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings, *, trust_ledger: bool = True) -> None:
-        """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact.
+    def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings, *, is_call: bool = True) -> None:
+        """With *is_call*, judge for the call of *cache*; otherwise for `pinstall-cache verify`, which has no pip.
 
-        Then a file whose hash is not the stated one is bad even if the index sends it each time.
+        Then every file is read again, built wheels need only be intact, and a file whose hash is not the stated one is bad even
+        if the index sends it each time.
         """
-        self.cache, self._trusts = cache, trust_ledger
-        self.inspector = Inspector(cache.root, trust_ledger=trust_ledger, quiet=cache.call.is_quiet)
+        self.cache, self._is_call = cache, is_call
+        self.inspector = Inspector(cache.root, trust_ledger=is_call, quiet=cache.call.is_quiet)
         self._environ, self._settings = environ, settings
 
     @cached_property
@@ -88,8 +89,8 @@ class Checker:
         evidence = self._page(candidate, stamp) if candidate.page else self._artifact(candidate, stamp)
         identity = evidence.identity(entry)
         tolerated = self.inspector.ledger(pin.project).tolerated(entry.key, identity)
-        evidence = evidence._replace(tolerated=tolerated if self._trusts else tolerated - {"wrong-hash"})
-        if isinstance(entry, BuiltWheel) and self._trusts:
+        evidence = evidence._replace(tolerated=tolerated if self._is_call else tolerated - {"wrong-hash"})
+        if isinstance(entry, BuiltWheel) and self._is_call:
             evidence = self._with_build(candidate, entry, evidence)
         sha256 = evidence.digests.get("sha256", "")
         return Finding(candidate, stamp, decide(pin, entry, evidence), identity, sha256, evidence.record)
