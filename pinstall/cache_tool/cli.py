@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pinstall.cache_tool.removal import Removed
     from pinstall.environment import Environment
 
-_PARTS = ("http-v2", "http", "wheels")
 _KINDS = {
     "built": "Built wheels",
     "download": "Downloads",
@@ -177,16 +176,18 @@ def _refuse_surplus(surplus: Sequence[str]) -> None:
 def _info(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     target = _target(arguments)
-    parts = {name: os.path.join(target.root, name) for name in _PARTS}
-    files = {name: [*_files(path)] for name, path in parts.items()}
-    http = [*files["http-v2"], *files["http"]]
-    print(f"Package index page cache location (pip v23.3+): {parts['http-v2']}")
-    print(f"Package index page cache location (older pips): {parts['http']}")
+    from pinstall.pip_cache import keys
+
+    names = (keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS)
+    newer, older, built = (os.path.join(target.root, name) for name in names)
+    http, wheels = [*_files(newer), *_files(older)], [*_files(built)]
+    print(f"Package index page cache location (pip v23.3+): {newer}")
+    print(f"Package index page cache location (older pips): {older}")
     print(f"Package index page cache size: {display.size(sum(map(_size, http)))}")
     print(f"Number of HTTP files: {len(http)}")
-    print(f"Locally built wheels location: {parts['wheels']}")
-    print(f"Locally built wheels size: {display.size(sum(map(_size, files['wheels'])))}")
-    print(f"Number of locally built wheels: {sum(path.endswith('.whl') for path in files['wheels'])}")
+    print(f"Locally built wheels location: {built}")
+    print(f"Locally built wheels size: {display.size(sum(map(_size, wheels)))}")
+    print(f"Number of locally built wheels: {sum(path.endswith('.whl') for path in wheels)}")
     found = target.take_inventory()
     print()
     for kind, heading in _KINDS.items():

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.scan import Stray
 
 _HTTP = tuple(layout.folder for layout in (keys.ONE_FILE, keys.TWO_FILES))
-_WHEELS = "wheels"
 # Seconds. A younger file may belong to a running pip; no build takes longer.
 _YOUNG = 86_400
 _IN_USE = "a running pinstall may need it"
@@ -76,7 +75,7 @@ class _Removal:
 
 def _tops(root: str) -> list[str]:
     """Return the folders below which empty folders are deleted."""
-    return [*(os.path.join(root, name) for name in (*_HTTP, _WHEELS)), os.path.join(root, lock.FOLDER, "store")]
+    return [*(os.path.join(root, name) for name in (*_HTTP, keys.WHEELS)), os.path.join(root, lock.FOLDER, "store")]
 
 
 def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> Removed:
@@ -95,7 +94,7 @@ def purge(root: str, held: AbstractContextManager[None]) -> Removed:
         own = [os.path.join(lock.FOLDER, name) for name in entries.names(os.path.join(root, lock.FOLDER)) if name != "lock"]
         if removal.busy:
             removal.stayed.append("built wheels and pinstall's store: a running pinstall may need them")
-        for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [_WHEELS, *own])):
+        for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [keys.WHEELS, *own])):
             if entries.is_link(os.path.join(root, name)):
                 removal.stayed.append(f"{os.path.join(root, name)}: it is a symbolic link")
             else:
