@@ -200,7 +200,7 @@ def _serve(target: Target, pip: Pip) -> int:
         journal = Journal(chosen.report, _say)
         prepared = install.prepare(install.collect_context(target, os.environ, chosen), journal)
         journal.end_step("check")
-        if pip.is_alone:
+        if pip.must_become_pip:
             prepared = install.without_view(prepared)
     except Exception as error:  # noqa: BLE001 (a bug of pinstall must not prevent an install)
         return _without_us(error, typed_command, target, pip, journal)
@@ -212,8 +212,8 @@ def _serve(target: Target, pip: Pip) -> int:
             install.load_the_rest(first)
             others.update(install.other_versions(first))
 
-    check_folder = partial(install.check_folder, prepared, journal=journal)
-    watch = pip_process.PipWatch(prepared.watched_folder, None, check_folder, prepared.notes_folder, prepared.sharing)
+    answer_question = partial(install.answer_question, prepared, journal=journal)
+    watch = pip_process.PipWatch(prepared.watched_folder, None, answer_question, prepared.notes_folder, prepared.sharing)
     status = pip.run(prepared.pip_command, while_pip_runs, watch)
     try:
         journal.end_step("pip")

@@ -282,7 +282,7 @@ def _fate(finding: Finding, prepared: PreparedCache) -> tuple[bool, str]:
             why = f"{verdict.detail} ({verdict.reason})"
             return any(hidden is finding for hidden in prepared.plan.hidden), f"pip does not use it: {why}"
         case Unreadable() as verdict:
-            return True, f"pinstall hides it from pip: it could not be checked ({verdict.reason})"
+            return True, f"pinstall hides it from pip: it could not be checked ({verdict.detail})"
         case Keep():
             return False, _kept(finding, prepared)
 

@@ -248,8 +248,8 @@ def other_versions(prepared: PreparedCall) -> dict[Pin, list[OtherVersion]]:
     return finish.other_versions_now(prepared.cache)
 
 
-def check_folder(prepared: PreparedCall, folder: str, journal: Journal) -> None:
-    """Check the compiled wheels in a *folder* that pip is about to search, as `checks.consultation` does."""
+def answer_question(prepared: PreparedCall, folder: str, journal: Journal) -> None:
+    """Answer pip, which is about to search a *folder* of built wheels: hide those that do not fit, and add a shared build."""
     if prepared.cache is not None:
         from pinstall.checks import consultation
 

@@ -69,7 +69,7 @@ class Journal:
             self._show(NOTE if self.is_plain else level, line)
 
     def note(self, line: str) -> None:
-        """Add a *line* to the report that was printed already."""
+        """Add to the report a *line* that was already printed."""
         self._said.append(line)
 
     def end_step(self, step: str) -> None:

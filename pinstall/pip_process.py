@@ -80,7 +80,7 @@ class PipWatch(NamedTuple):
     """How pip's process is watched.
 
     ``cache_folder`` is the folder whose use is recorded; "" if none is. If ``known_failures`` is a list, pip is guarded: it
-    ends before it installs anything if a URL or host that is not in the list did not answer. ``check_folder`` is called with
+    ends before it installs anything if a URL or host that is not in the list did not answer. ``answer_question`` is called with
     each folder of compiled wheels that pip is about to search in the cache; pip waits until it returns. ``notes_folder`` is for
     the notes on the builds (`pinstall.build_watch`); "" if they are not watched. ``sharing`` is the time-out in seconds of the
     shared store, which pip asks for the builds that it lacks; 0 without one.
@@ -88,13 +88,13 @@ class PipWatch(NamedTuple):
 
     cache_folder: str = ""
     known_failures: Sequence[str] | None = None
-    check_folder: Callable[[str], None] = _check_nothing
+    answer_question: Callable[[str], None] = _check_nothing
     notes_folder: str = ""
     sharing: float = 0
 
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
-        asks = self.check_folder is not _check_nothing and sys.platform != "win32"  # there, the report is read at the end
+        asks = self.answer_question is not _check_nothing and sys.platform != "win32"  # there, the report is read at the end
         runner, program = (os.path.join(os.path.dirname(__file__), name) for name in ("build_watch.py", "pip_child.py"))
         notes = [self.notes_folder, runner] if self.notes_folder else []
         watched = {"cache": self.cache_folder, "known_failures": self.known_failures, "program": program}
@@ -134,12 +134,12 @@ class Pip:
 
         If pip fails, ``observation`` records its use of the cache that is watched.
 
-        Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `is_alone`.
+        Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `must_become_pip`.
         """
         if self._child is None:
             os.close(self._orders_writer)
             os.close(self._report_reader)
-            if self.is_alone:
+            if self.must_become_pip:
                 self._become(command)
             self._say(
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
@@ -158,7 +158,7 @@ class Pip:
                 listener.wait()
                 for folder in listener.questions():
                     with suppress(Exception):  # the wheels there are used unchecked
-                        watch.check_folder(folder)
+                        watch.answer_question(folder)
                     with suppress(BrokenPipeError):
                         orders_pipe.write(b"\n")
                         orders_pipe.flush()
@@ -175,7 +175,7 @@ class Pip:
         return self._child is not None
 
     @property
-    def is_alone(self) -> bool:
+    def must_become_pip(self) -> bool:
         """Whether the system allows no child process: then `run` does not return, because this process becomes pip."""
         return self._child is None and self._error.errno in (errno.EAGAIN, errno.ENOMEM)
 

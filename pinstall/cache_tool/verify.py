@@ -52,7 +52,7 @@ class VerifiedItem(NamedTuple):
     def detail(self) -> str:
         """The defect, as a text for the user; "" if the item is sound."""
         verdict = self.finding.verdict
-        return "" if isinstance(verdict, Keep) else verdict.reason if isinstance(verdict, Unreadable) else verdict.detail
+        return "" if isinstance(verdict, Keep) else verdict.detail
 
 
 class Verifier:
