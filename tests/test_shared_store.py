@@ -257,6 +257,42 @@ def test_a_hostile_folder_costs_a_line_and_pip_builds(lab: Lab, folder: Path, de
     assert [path.name for path in folder.rglob("*.*")] == ["README.json"]
 
 
+def test_what_is_wrong_with_one_build_costs_that_build_alone(lab: Lab, folder: Path, demo: Path) -> None:
+    """A record is too large, a file lies where a folder should be, and an object's name cannot be read."""
+    sdist(demo.parent, "demo", "1.0", script=_ASKS, extra={"large.txt": "x" * 10_000})  # so that it comes last
+    sdist(demo.parent, "blocked", "1.0")
+    sdist(demo.parent, "odd", "1.0")
+    sdist(demo.parent, "long", "1.0", script="import os; [os.environ.get(str(n) + chr(34) * 400) for n in range(30)]")
+    lab.pinstall(environment_with_extra(lab), "blocked==1.0", "odd==1.0", **Machine(lab, "zero").variables)
+    (blocked,) = (path.parent for path in folder.rglob("*.whl") if "blocked-1.0" in path.with_suffix(".json").read_text())
+    (odd,) = (path.parent for path in folder.rglob("*.whl") if path.parent != blocked)
+    shutil.rmtree(blocked)
+    blocked.touch()
+    Path(os.fsdecode(bytes(odd) + b"/\xff.json")).touch()
+    one = Machine(lab, "one")
+    _, _, said = one.install("long==1.0", "blocked==1.0", "odd==1.0", "demo==1.0")
+    lines = [line.replace(f" the shared store file://{folder}", "").replace("-1.0-py3-none-any.whl", "") for line in said]
+    assert sorted(lines) == [
+        "blocked could not be put into: a file or folder there cannot be read or written",
+        "ignoring builds of: an object there has an invalid name",
+        "long could not be put into: the wheel or its record is too large",
+        "put demo into",
+        "put odd into",
+    ]
+    assert Machine(lab, "two").install()[1] == "fetched"
+
+
+@pytest.mark.slow
+def test_a_wheel_that_the_server_finds_too_large_costs_that_build_alone(lab: Lab, proxy: Proxy, demo: Path) -> None:
+    sdist(demo.parent, "other", "1.0", extra={"large_other.txt": "x" * 10_000})
+    proxy.hook = lambda method, path: Answer(413) if method == "PUT" and path.endswith(".whl") else None
+    _, way, said = Machine(lab, "one").install("demo==1.0", "other==1.0")
+    assert (way, [line.partition("://")[2].partition(": ")[2] for line in said]) == (
+        "built",
+        ["it is larger than the server accepts"] * 2,
+    )
+
+
 _LISTING = """<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>
 <IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>{}</ListBucketResult>"""
 _OBJECT = """<Contents><Key>wheels/builds-1/{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>
