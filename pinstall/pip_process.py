@@ -110,6 +110,7 @@ class Pip:
         """Start the interpreter *runner*; if *early*, it imports pip meanwhile. If it cannot start, `run` calls *say*."""
         self._runner, self._say = runner, say
         self.was_told_to_end = False  # by a signal, even if pip ignored it
+        self._is_checking = False
         self.observation: Observation | None = None
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # under SIG_IGN, the kernel discards pip's exit status
@@ -157,8 +158,7 @@ class Pip:
             while (status := self._child.poll()) is None:
                 listener.wait()
                 for folder in listener.questions():
-                    with suppress(Exception):  # the wheels there are used unchecked
-                        watch.check_folder(folder)
+                    self._check(folder, watch)
                     with suppress(BrokenPipeError):
                         orders_pipe.write(b"\n")
                         orders_pipe.flush()
@@ -168,6 +168,16 @@ class Pip:
                 orders_pipe.close()
         self.observation = _observation(listener.data, listener.nested)
         return 128 - status if status < 0 else status
+
+    def _check(self, folder: str, watch: Watch) -> None:
+        """Have a *folder* checked, about which pip asks. A signal that tells pip to end also ends the check."""
+        with suppress(KeyboardInterrupt):
+            self._is_checking = True
+            try:
+                with suppress(Exception):  # the wheels there are used unchecked
+                    watch.check_folder(folder)
+            finally:
+                self._is_checking = False
 
     @property
     def has_started(self) -> bool:
@@ -195,6 +205,9 @@ class Pip:
             self.was_told_to_end = self.was_told_to_end or name not in ("SIGUSR1", "SIGUSR2")
             if name not in ("SIGINT", "SIGBREAK", "SIGQUIT") or not _in_foreground():
                 child.send_signal(number)
+            if self._is_checking and self.was_told_to_end:
+                self._is_checking = False
+                raise KeyboardInterrupt  # caught in `_check`: a shared store may not answer for long
 
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGQUIT")
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

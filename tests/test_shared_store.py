@@ -28,6 +28,7 @@ from tests.consoles import Console, sections
 from tests.lab import VERSIONS
 from tests.packages import FLAGS_ONE, sdist, wheel
 from tests.shared_stores import Answer, Machine, Proxy, azurite, environment_with_extra
+from tests.test_terminal import CTRL_C, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -323,6 +324,51 @@ _FAILURES: dict[str, Callable[[str, str], Answer | None]] = {
     "hanging": _hanging,
     "cut": lambda method, path: Answer(200, b"PK", cut=5000) if method == "GET" and path.endswith(".whl") else None,
 }
+
+
+# Its metadata needs no build, so that its build does not end before that of another project.
+_LATER = """
+import os, pathlib, sys, time
+def prepare_metadata_for_build_wheel(directory, config_settings=None):
+    folder = pathlib.Path(directory, "later-1.0.dist-info")
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\\nName: later\\nVersion: 1.0\\n")
+    return folder.name
+if sys.argv[1:2] == ["build_wheel"]:
+    open(os.environ["STARTED"], "w").close()
+    time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("moment", ["GET", "PUT", "build"])
+def test_ctrl_c_does_not_wait_for_the_store(lab: Lab, proxy: Proxy, demo: Path, moment: str) -> None:
+    """During a fetch or a build pip is cancelled, and nothing is uploaded. During an upload pip's status is known."""
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(method: str, _path: str) -> Answer | None:
+        if method in (moment, "PUT"):
+            asked.set()
+            over.wait(100)
+        return None
+
+    proxy.hook = hang
+    sdist(demo.parent, "later", "1.0", script=_LATER)
+    words = ["demo==1.0", *(["later==1.0"] if moment == "build" else [])]
+    environment, started = environment_with_extra(lab), lab.root / "started"
+    machine = Machine(lab, "one", PINSTALL_SHARED_STORE_TIMEOUT="90", STARTED=str(started))
+    terminal = Terminal(lab, [environment.pinstall, *words], **machine.variables)
+    while not (asked.is_set() or started.exists()):
+        time.sleep(0.01)
+    terminal.press(CTRL_C)
+    try:
+        ended = terminal.ended()
+    finally:
+        over.set()
+    status, installed = (0, "1.0 no") if moment == "PUT" else (1, "")
+    assert ended.end == f"status {status}, terminal restored"
+    assert (asked.is_set(), environment.installed("demo")) == (moment != "build", installed)
+    assert ("Operation cancelled by user" in ended.out, "Traceback" in ended.out) == (moment != "PUT", False)
+    assert "pinstall: " not in ended.out
 
 
 @pytest.mark.parametrize(
