@@ -11,8 +11,8 @@ import platform
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import __version__, exit_status, install, messages, settings
-from pinstall.invocation.requirements_files import without_secrets
 from pinstall.journal import Journal
+from pinstall.model.links import without_secrets
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 from pinstall.pip_cache.entries import BuiltWheel
 

@@ -115,7 +115,7 @@ class Journal:
 
 
 def _pin(pin: Pin) -> dict[str, Any]:
-    from pinstall.invocation.requirements_files import without_secrets
+    from pinstall.model.links import without_secrets
 
     return {
         "project": pin.project,

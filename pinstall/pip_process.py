@@ -76,7 +76,7 @@ def _check_nothing(_folder: str) -> None:
     pass
 
 
-class Watch(NamedTuple):
+class PipWatch(NamedTuple):
     """How pip's process is watched.
 
     ``cache_folder`` is the folder whose use is recorded; "" if none is. If ``known_failures`` is a list, pip is guarded: it
@@ -130,7 +130,7 @@ class Pip:
         os.close(orders_reader)
         os.close(report_writer)
 
-    def run(self, command: PipCommand, while_pip_runs: Callable[[], None], watch: Watch | None = None) -> int:
+    def run(self, command: PipCommand, while_pip_runs: Callable[[], None], watch: PipWatch | None = None) -> int:
         """Let pip run *command*, and wait for it. Call *while_pip_runs* once in the meantime.
 
         If pip fails, ``observation`` records its use of the cache that is watched.
@@ -146,7 +146,7 @@ class Pip:
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
             )
             return exit_status.COULD_NOT_START
-        watch = watch or Watch()
+        watch = watch or PipWatch()
         orders = {"arguments": command.argv, "variables": dict(command.variables), "preface": command.preface}
         orders |= watch.orders()
         with self._passing_signals_to(self._child), _listening_to(self._report_reader) as listener:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pinstall import messages
 from pinstall.aftermath import other_versions, record_builds
-from pinstall.aftermath.outcome import under_lock
+from pinstall.aftermath.locked import under_lock
 from pinstall.aftermath.record_builds import Built
 from pinstall.checks.satisfied import is_installed
 from pinstall.exit_status import FAILED, INTERRUPTED, REFUSED_OR_CRASHED
@@ -124,7 +124,7 @@ def _look_for_unknown_layout(prepared: PreparedCache, name: str, journal: Journa
 
 
 def _explain(prepared: PreparedCache, rescue: Rescue | None, status: int, journal: Journal) -> None:
-    from pinstall.aftermath.explain import causes
+    from pinstall.aftermath.causes import causes
 
     prepared.cache.forget_pages()
     # Status 2 is a crash, as on a full disk, or a usage error, after which pip has requested nothing: no pin is the cause.

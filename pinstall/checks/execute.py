@@ -96,6 +96,6 @@ def _act(root: str, finding: Finding) -> bool:
         case Delete():
             return actions.delete(root, finding.entry, finding.stamp)
         case SetAside():
-            return actions.set_aside(root, finding.entry, finding.stamp, finding.identity)
+            return actions.set_aside(root, finding.entry, finding.stamp, finding.sha256)
         case _:
             return actions.bring_back(root, finding.entry, finding.stamp)
