@@ -72,7 +72,7 @@ class Observation(NamedTuple):
     build_seconds: float = 0.0
 
 
-def _check_nothing(_folder: str) -> None:
+def _answer_nothing(_folder: str) -> None:
     pass
 
 
@@ -88,13 +88,13 @@ class PipWatch(NamedTuple):
 
     cache_folder: str = ""
     known_failures: Sequence[str] | None = None
-    answer_question: Callable[[str], None] = _check_nothing
+    answer_question: Callable[[str], None] = _answer_nothing
     notes_folder: str = ""
     sharing: float = 0
 
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
-        asks = self.answer_question is not _check_nothing and sys.platform != "win32"  # there, the report is read at the end
+        asks = self.answer_question is not _answer_nothing and sys.platform != "win32"  # there, the report is read at the end
         runner, program = (os.path.join(os.path.dirname(__file__), name) for name in ("build_watch.py", "pip_child.py"))
         notes = [self.notes_folder, runner] if self.notes_folder else []
         watched = {"cache": self.cache_folder, "known_failures": self.known_failures, "program": program}
@@ -110,6 +110,7 @@ class Pip:
         """Start the interpreter *runner*; if *early*, it imports pip meanwhile. If it cannot start, `run` calls *say*."""
         self._runner, self._say = runner, say
         self.was_told_to_end = False  # by a signal, even if pip ignored it
+        self._is_answering = False
         self.observation: Observation | None = None
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # under SIG_IGN, the kernel discards pip's exit status
@@ -157,8 +158,7 @@ class Pip:
             while (status := self._child.poll()) is None:
                 listener.wait()
                 for folder in listener.questions():
-                    with suppress(Exception):  # the wheels there are used unchecked
-                        watch.answer_question(folder)
+                    self._answer(folder, watch)
                     with suppress(BrokenPipeError):
                         orders_pipe.write(b"\n")
                         orders_pipe.flush()
@@ -168,6 +168,16 @@ class Pip:
                 orders_pipe.close()
         self.observation = _observation(listener.data, listener.nested)
         return 128 - status if status < 0 else status
+
+    def _answer(self, folder: str, watch: PipWatch) -> None:
+        """Answer pip's question about a *folder*. A signal that tells pip to end also ends the answer."""
+        with suppress(KeyboardInterrupt):
+            self._is_answering = True
+            try:
+                with suppress(Exception):  # the wheels there are used unchecked
+                    watch.answer_question(folder)
+            finally:
+                self._is_answering = False
 
     @property
     def has_started(self) -> bool:
@@ -195,6 +205,9 @@ class Pip:
             self.was_told_to_end = self.was_told_to_end or name not in ("SIGUSR1", "SIGUSR2")
             if name not in ("SIGINT", "SIGBREAK", "SIGQUIT") or not _in_foreground():
                 child.send_signal(number)
+            if self._is_answering and self.was_told_to_end:
+                self._is_answering = False
+                raise KeyboardInterrupt  # caught in `_check`: a shared store may not answer for long
 
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGQUIT")
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pinstall import messages
@@ -11,7 +12,7 @@ from pinstall.aftermath import other_versions, record_builds
 from pinstall.aftermath.locked import under_lock
 from pinstall.aftermath.record_builds import Built
 from pinstall.checks.satisfied import is_installed
-from pinstall.exit_status import FAILED, REFUSED_OR_CRASHED
+from pinstall.exit_status import FAILED, INTERRUPTED, REFUSED_OR_CRASHED
 from pinstall.messages import NOTE, WARNING
 from pinstall.model import links
 from pinstall.model.names import normalized, project_named
@@ -63,10 +64,11 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
             journal.say(NOTE, messages.refused(wrong.name, wrong.reason))
     if status in (FAILED, REFUSED_OR_CRASHED):
         _explain(prepared, rescue, status, journal)
-    if prepared.shared is not None and built:
+    if prepared.shared is not None and built and status != INTERRUPTED:
         from pinstall.shared_store import writing
 
-        writing.send(prepared, built, journal)
+        with suppress(KeyboardInterrupt):  # it ends the upload; what follows takes no time
+            writing.send(prepared, built, journal)
     unwanted = _unwanted(prepared, outcome.others) if status == 0 and prepared.uses_cache else []
     _note_wanted(prepared, status)
     _write(prepared, name, unwanted, journal)
