@@ -169,7 +169,7 @@ class Pip:
         self.observation = _observation(listener.data, listener.nested)
         return 128 - status if status < 0 else status
 
-    def _check(self, folder: str, watch: Watch) -> None:
+    def _check(self, folder: str, watch: PipWatch) -> None:
         """Have a *folder* checked, about which pip asks. A signal that tells pip to end also ends the check."""
         with suppress(KeyboardInterrupt):
             self._is_checking = True
