@@ -231,7 +231,8 @@ class Lab:
         if done is None or done.status == 77 or "unshare failed" in done.err:
             import pytest
 
-            pytest.skip("there may be no mounts")
+            said = done.err.partition("\n")[0].rpartition(": ")[2] if done else "there is no unshare"
+            pytest.skip(f"the system refuses the mount: {said.rstrip('.')}")
         return done
 
     def on_read_only_cache(self, command: str, **variables: str) -> Result:
