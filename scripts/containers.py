@@ -38,7 +38,7 @@ _PYTHON = (
     "usr/share/python-wheels",
 )
 _CHROOT = ("--isolation", "chroot")
-_BUILDS, _TAKES = "pip built the wheel", "the wheel came from the cache mount"
+_BUILDS, _TAKES = "pip built the wheel", "pip took the wheel from the cache"
 
 
 class Buildah:
