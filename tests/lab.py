@@ -45,9 +45,9 @@ _LISTS = {"a few": "pips.txt", "all": "all-pips.txt"}
 _GIVEN = ((HERE / _LISTS[_WANTED]).read_text() if _WANTED in _LISTS else _WANTED).split()
 
 
-def runs_here(version: str) -> bool:
-    """Return whether this *version* of pip starts on the Python that runs the tests: older ones need `pkgutil.ImpImporter`."""
-    return sys.version_info < (3, 12) or tuple(map(int, version.split(".")[:2])) >= (23, 2)
+def runs_here(pip: str) -> bool:
+    """Return whether *pip*, a version or its folder, starts on this Python: older ones need `pkgutil.ImpImporter`."""
+    return sys.version_info < (3, 12) or tuple(map(int, os.path.basename(pip).split(".")[:2])) >= (23, 2)
 
 
 VERSIONS = [version for version in _GIVEN if runs_here(version)]
