@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import signal
+import subprocess
+import tempfile
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +16,7 @@ import pytest
 import trustme
 from filelock import FileLock
 
-from tests.lab import Lab, Seeds, install_pips
+from tests.lab import VERSIONS, Lab, Seeds, install_pips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +49,25 @@ _COLD = {
     *("test_calls", "test_completion", "test_environment", "test_faults", "test_forward", "test_packaging", "test_pythons"),
     *("test_real_environment", "test_satisfied", "test_sudden_death", "test_systems", "test_terminal"),
 }
+
+
+def pytest_report_header() -> list[str]:
+    """Say with what the tests run; scripts/matrix writes it down."""
+    names = [text.partition(">")[0] for text in metadata.requires("pip-pinstall") or () if ";" not in text]
+    return [
+        f"with Python: {platform.python_version()}",
+        f"with pip: {', '.join(VERSIONS)}",
+        f"with libraries: {', '.join(f'{name} {metadata.version(name)}' for name in names)}",
+        f"with system: {platform.system()} {platform.release().partition('-')[0]}, {_file_system(tempfile.gettempdir())}",
+    ]
+
+
+def _file_system(folder: str) -> str:
+    findmnt = shutil.which("findmnt")
+    if findmnt is None:
+        return "unknown file system"
+    done = subprocess.run([findmnt, "-no", "FSTYPE", "-T", folder], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

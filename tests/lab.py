@@ -45,9 +45,9 @@ _LISTS = {"a few": "pips.txt", "all": "all-pips.txt"}
 _GIVEN = ((HERE / _LISTS[_WANTED]).read_text() if _WANTED in _LISTS else _WANTED).split()
 
 
-def runs_here(version: str) -> bool:
-    """Return whether this *version* of pip starts on the Python that runs the tests: older ones need `pkgutil.ImpImporter`."""
-    return sys.version_info < (3, 12) or tuple(map(int, version.split(".")[:2])) >= (23, 2)
+def runs_here(pip: str) -> bool:
+    """Return whether *pip*, a version or its folder, starts on this Python: older ones need `pkgutil.ImpImporter`."""
+    return sys.version_info < (3, 12) or tuple(map(int, os.path.basename(pip).split(".")[:2])) >= (23, 2)
 
 
 VERSIONS = [version for version in _GIVEN if runs_here(version)]
@@ -231,7 +231,8 @@ class Lab:
         if done is None or done.status == 77 or "unshare failed" in done.err:
             import pytest
 
-            pytest.skip("there may be no mounts")
+            said = done.err.partition("\n")[0].rpartition(": ")[2] if done else "there is no unshare"
+            pytest.skip(f"the system refuses the mount: {said.rstrip('.')}")
         return done
 
     def on_read_only_cache(self, command: str, **variables: str) -> Result:

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from scripts import matrix
 from tests.consoles import ROOT
 
 _LINK = re.compile(r"\]\((?!https?:)([^)]+)\)")
@@ -41,3 +42,10 @@ def test_the_readme_is_short_and_its_recording_shows_its_demo() -> None:
     assert commands
     assert [command for command in commands if command not in svg] == []
     assert "url(" not in svg, "a picture fetches nothing"
+
+
+def test_the_tables_of_platforms_are_those_of_the_results() -> None:
+    """scripts/matrix makes them; `scripts/matrix --tables` makes them anew without running anything."""
+    text, results = matrix.DOCUMENT.read_text(encoding="utf-8"), matrix.load()
+    assert matrix.document(text, results) == text
+    assert set(results) <= set(matrix.commands([])), "no row of a table has this result"

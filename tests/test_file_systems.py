@@ -19,7 +19,7 @@ _MOUNTS = {
     "tmpfs": "mount -t tmpfs tmpfs {place}",
     "overlay": "mount -t tmpfs tmpfs {over} && mkdir {over}/up {over}/work && "
     "mount -t overlay -o lowerdir={cache},upperdir={over}/up,workdir={over}/work overlay {place}",
-    **{kind: _DISK.replace("{kind}", kind) for kind in ("ext4", "ext4 -O casefold", "xfs", "btrfs")},
+    **{kind: _DISK.replace("{kind}", kind) for kind in ("ext4", "ext4 -O casefold", "ext3 -I 128", "xfs", "btrfs")},
     "vfat": _DISK.replace("{kind} -q", "vfat"),
     "exfat": "truncate -s 400m {disk} && mkfs.exfat {disk} && loop=$(losetup -f --show {disk}) && "
     "mount.exfat-fuse $loop {place} && losetup -d $loop",
