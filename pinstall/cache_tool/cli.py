@@ -399,7 +399,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
         if check.advice:
             print(terminal.plain(f"      what to do: {check.advice}"))
     bad = sum(bool(check.advice) for check in checks)
-    print(f"\n{bad} of {len(checks)} need attention" if bad else "\nAll is well.")
+    needs = "1 of them needs" if bad == 1 else f"{bad} of them need"
+    print(f"\n{needs} attention." if bad else "\nAll is well. 'pinstall-cache verify' reads the cached files themselves.")
     return exit_status.BAD if bad else 0
 
 

@@ -182,7 +182,8 @@ class Builds:
         needs = self._libraries(entry)
         if record.source_scan.native:
             plain = build_record.unknown_cpu(plain)
-        other = build_record.difference(plain, now)
+        unknown = build_record.difference(plain, now)
+        other = f"by plain pip, perhaps {unknown}" if unknown else ""
         if not other and now.build_dependencies:
             other = f"with unknown versions of {', '.join(sorted(now.build_dependencies))}"
         if not other and record.source_scan.compiles and record.source_scan.whole and not self._is_compiled(entry):
