@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import __version__, exit_status, install, messages, settings
 from pinstall.journal import Journal
-from pinstall.model.links import without_secrets
+from pinstall.model.links import link, without_secrets
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 from pinstall.pip_cache.entries import BuiltWheel
 
@@ -130,10 +130,13 @@ class _Page:
         for line in bad:
             shown = without_secrets(line.text)
             yield f"pip refuses {shown!a} ({line.place}): it is neither a valid requirement nor a path that exists"
+        unhashed = [pin for pin in self._journal.unsatisfied if _lacks_hash(call, pin)]
+        for pin in unhashed:
+            yield f"pip refuses {messages.pinned(pin)}: it has no hash, and the call requires hashes"
         is_empty = call.unread == () and not call.has(*_SOURCES) and all(line.constraint for line in call.lines)
         if is_empty:
             yield "pip refuses the call: it names no requirement"
-        if bad or is_empty:
+        if bad or unhashed or is_empty:
             self.status = exit_status.REFUSED_OR_CRASHED
 
     def _python(self) -> str:
@@ -220,6 +223,12 @@ def _row(name: str, text: str) -> str:
 def _rows(name: str, texts: Sequence[str]) -> Iterator[str]:
     for index, text in enumerate(texts):
         yield _row("" if index else name, text)
+
+
+def _lacks_hash(call: Invocation, pin: Pin) -> bool:
+    """Return whether pip refuses a requirement that has no hash: with ``--require-hashes``, or beside one that has a hash."""
+    is_required = call.has("require_hashes") or any(line.hashes for line in call.lines)
+    return is_required and pin.requested and not (pin.hashes or pin.locked or link(pin.url).digests)
 
 
 def _settings(environ: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tests.lab import flip
@@ -99,13 +100,14 @@ def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
     for words, said in {
         ("-c", "c.txt"): "pip refuses the call: it names no requirement",
         ("sound=1",): "pip refuses 'sound=1' (argument): it is neither a valid requirement nor a path that exists",
+        ("--require-hashes", "demo==2.0"): "pip refuses demo==2.0 (argument): it has no hash, and the call requires hashes",
         ("./none", "sound==1.0"): "pip refuses './none' (argument): it is neither a valid requirement nor a path that exists",
     }.items():
         refused = lab.pinstall(environment, "--explain", *words)
         assert (refused.status, refused.err) == (2, "")
         assert said in refused.out
-        bare = lab.bare(environment, "install", *words)
-        assert "Invalid requirement" in bare.err or "at least one requirement" in bare.err, "so does pip"
+        bare = lab.bare(environment, "install", "-i", index.url, *words)
+        assert re.search("Invalid requirement|at least one requirement|Hashes are required", bare.err), "so does pip"
     behind = lab.pinstall(environment, "-q", "--dry-run", "--no-index", "--", "--explain")
     assert behind.status != 0, "behind -- it is a requirement, and pip refuses it"
     assert "pinstall" not in behind.out
