@@ -138,7 +138,7 @@ def serve(pipe: Connection, folder: Path, certificate: bytes, key: bytes) -> Non
         ("big", "big", True),
     ):
         index = indexes.start(folder / root, authority)
-        index.json, index.gzip, index.metadata, index.page_age = as_json, True, True, PAGE_AGE
+        index.json, index.encoding, index.metadata, index.page_age = as_json, "gzip", True, PAGE_AGE
         index.respond = _remembered(index.respond)  # type: ignore[method-assign,assignment]
         urls[name] = index.url
     pipe.send(urls)
