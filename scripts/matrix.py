@@ -50,18 +50,18 @@ class Group(NamedTuple):
 
 
 def main() -> int:
-    """Run the cells that are named, write their results, and return 1 if one has failed."""
+    """Run the cells that are named, write their results, and return 1 if one has failed or was stopped."""
     options = _options()
     results = load()
-    statuses = []
+    failed = []
     for command in commands(options.names) if not options.tables else []:
         print(command, flush=True)
         results[command] = _run(command, options.minutes * 60, options.pytest)
-        statuses.append(results[command]["status"])
+        failed.append(results[command]["status"] != 0 and not results[command]["reason"])
         print(f"    {_figures(results[command])}", flush=True)
         _write(results)
     _write(results)
-    return int(any(statuses))
+    return int(any(failed))
 
 
 def load() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pinstall.invocation.format_control import FormatControl
 from pinstall.invocation.options import UnreadableCallError
 from tests.beliefs.calls import SETTINGS, Sandbox, compare
+from tests.lab import needs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +93,7 @@ def test_arbitrary_options_from_all_sources(
     "order", [["-r", "formats.txt", "-r", "pylock.toml"], ["-r", "pylock.toml", "-r", "formats.txt"]], ids=str
 )
 @pytest.mark.parametrize("arguments", [[], ["-c", "formats.txt"], ["--no-binary", "a"]], ids=str)
+@needs("packaging", "26.3")
 def test_a_lock_file_is_read_with_the_format_options_before_it(
     judges: list[Judge], sandbox: Sandbox, order: list[str], arguments: list[str]
 ) -> None:
