@@ -130,7 +130,7 @@ def _refusal(target: Target) -> str:
 def _quoted(arguments: Sequence[str]) -> str:
     """Return *arguments* as one would type them, with URLs that show no secret."""
     with suppress(Exception):  # pinstall's own packages may be broken
-        from pinstall.invocation.requirements_files import without_secrets
+        from pinstall.model.links import without_secrets
         from pinstall.repair_advice import quoted
 
         return quoted([without_secrets(text) if "://" in text else text for text in arguments])
@@ -200,7 +200,7 @@ def _serve(target: Target, pip: Pip) -> int:
         journal = Journal(chosen.report, _say)
         prepared = install.prepare(install.collect_context(target, os.environ, chosen), journal)
         journal.end_step("check")
-        if pip.is_alone:
+        if pip.must_become_pip:
             prepared = install.without_view(prepared)
     except Exception as error:  # noqa: BLE001 (a bug of pinstall must not prevent an install)
         return _without_us(error, typed_command, target, pip, journal)
@@ -212,17 +212,17 @@ def _serve(target: Target, pip: Pip) -> int:
             install.load_the_rest(first)
             others.update(install.other_versions(first))
 
-    check_folder = partial(install.check_folder, prepared, journal=journal)
-    watch = pip_process.Watch(prepared.watched_folder, None, check_folder, prepared.notes_folder, prepared.sharing)
+    answer_question = partial(install.answer_question, prepared, journal=journal)
+    watch = pip_process.PipWatch(prepared.watched_folder, None, answer_question, prepared.notes_folder, prepared.sharing)
     status = pip.run(prepared.pip_command, while_pip_runs, watch)
     try:
         journal.end_step("pip")
         prepared = install.prepare_late(prepared, _status(pip, status), pip.observation, journal)
-        rescue = install.survey(prepared, _status(pip, status), pip.observation)
+        rescue = install.inspect_failure(prepared, _status(pip, status), pip.observation)
         second = install.second_run(prepared, rescue, journal)
         if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
-            watch = pip_process.Watch(second.watched_folder, second.known_failures, notes_folder=prepared.notes_folder)
+            watch = pip_process.PipWatch(second.watched_folder, second.known_failures, notes_folder=prepared.notes_folder)
             status = pip.run(second.pip_command, lambda: None, watch)
         outcome = Outcome(_status(pip, status), rescue, second, others)
         install.take_received(prepared, outcome, journal)

@@ -11,8 +11,8 @@ import platform
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import __version__, exit_status, install, messages, settings
-from pinstall.invocation.requirements_files import without_secrets
 from pinstall.journal import Journal
+from pinstall.model.links import without_secrets
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 from pinstall.pip_cache.entries import BuiltWheel
 
@@ -282,7 +282,7 @@ def _fate(finding: Finding, prepared: PreparedCache) -> tuple[bool, str]:
             why = f"{verdict.detail} ({verdict.reason})"
             return any(hidden is finding for hidden in prepared.plan.hidden), f"pip does not use it: {why}"
         case Unreadable() as verdict:
-            return True, f"pinstall hides it from pip: it could not be checked ({verdict.reason})"
+            return True, f"pinstall hides it from pip: it could not be checked ({verdict.detail})"
         case Keep():
             return False, _kept(finding, prepared)
 

@@ -1,4 +1,4 @@
-"""The steps of a call: prepare, survey, second_run, take_received, finish, confirm, report. `cli` runs pip between them."""
+"""The steps of a call: prepare, inspect_failure, second_run, take_received, finish, confirm. `cli` runs pip between them."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def _cache(context: Context, call: Invocation, folder: str) -> Cache:
 # What a call may need after pip. Its imports must not come from what pip has just installed into our own environment.
 _NEEDED_LATER = (
     *("filelock", "msgpack", "packaging.markers", "packaging.requirements", "packaging.specifiers", "packaging.tags"),
-    *("pinstall.aftermath.confirm", "pinstall.aftermath.explain", "pinstall.aftermath.finish", "pinstall.aftermath.second_run"),
+    *("pinstall.aftermath.confirm", "pinstall.aftermath.causes", "pinstall.aftermath.finish", "pinstall.aftermath.second_run"),
     "pinstall.aftermath.unknown_layout",
 )
 _NEEDED_BY_BUILDS = ("elftools.elf.elffile", "pinstall.inspection.shared_libraries")
@@ -248,8 +248,8 @@ def other_versions(prepared: PreparedCall) -> dict[Pin, list[OtherVersion]]:
     return finish.other_versions_now(prepared.cache)
 
 
-def check_folder(prepared: PreparedCall, folder: str, journal: Journal) -> None:
-    """Check the compiled wheels in a *folder* that pip is about to search, as `checks.consultation` does."""
+def answer_question(prepared: PreparedCall, folder: str, journal: Journal) -> None:
+    """Answer pip, which is about to search a *folder* of built wheels: hide those that do not fit, and add a shared build."""
     if prepared.cache is not None:
         from pinstall.checks import consultation
 
@@ -281,16 +281,16 @@ def prepare_late(prepared: PreparedCall, status: int, first: Observation | None,
     return prepared._replace(cache=cache, satisfied=False)
 
 
-def survey(prepared: PreparedCall, status: int, first: Observation | None) -> Rescue | None:
+def inspect_failure(prepared: PreparedCall, status: int, first: Observation | None) -> Rescue | None:
     """Inspect the cache entries that the *first* run of pip used before it ended with *status*.
 
-    None if pip succeeded or did not open its cache, or under the conditions of `aftermath.second_run.survey`.
+    None if pip succeeded or did not open its cache, or under the conditions of `aftermath.second_run.inspect_failure`.
     """
     if prepared.cache is None or status == 0:
         return None
     from pinstall.aftermath import second_run
 
-    return second_run.survey(prepared.cache, status, first)
+    return second_run.inspect_failure(prepared.cache, status, first)
 
 
 def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) -> SecondRun | None:

@@ -69,7 +69,7 @@ class Journal:
             self._show(NOTE if self.is_plain else level, line)
 
     def note(self, line: str) -> None:
-        """Add a *line* to the report that was printed already."""
+        """Add to the report a *line* that was already printed."""
         self._said.append(line)
 
     def end_step(self, step: str) -> None:
@@ -115,7 +115,7 @@ class Journal:
 
 
 def _pin(pin: Pin) -> dict[str, Any]:
-    from pinstall.invocation.requirements_files import without_secrets
+    from pinstall.model.links import without_secrets
 
     return {
         "project": pin.project,

@@ -72,15 +72,15 @@ class Observation(NamedTuple):
     build_seconds: float = 0.0
 
 
-def _check_nothing(_folder: str) -> None:
+def _answer_nothing(_folder: str) -> None:
     pass
 
 
-class Watch(NamedTuple):
+class PipWatch(NamedTuple):
     """How pip's process is watched.
 
     ``cache_folder`` is the folder whose use is recorded; "" if none is. If ``known_failures`` is a list, pip is guarded: it
-    ends before it installs anything if a URL or host that is not in the list did not answer. ``check_folder`` is called with
+    ends before it installs anything if a URL or host that is not in the list did not answer. ``answer_question`` is called with
     each folder of compiled wheels that pip is about to search in the cache; pip waits until it returns. ``notes_folder`` is for
     the notes on the builds (`pinstall.build_watch`); "" if they are not watched. ``sharing`` is the time-out in seconds of the
     shared store, which pip asks for the builds that it lacks; 0 without one.
@@ -88,13 +88,13 @@ class Watch(NamedTuple):
 
     cache_folder: str = ""
     known_failures: Sequence[str] | None = None
-    check_folder: Callable[[str], None] = _check_nothing
+    answer_question: Callable[[str], None] = _answer_nothing
     notes_folder: str = ""
     sharing: float = 0
 
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
-        asks = self.check_folder is not _check_nothing and sys.platform != "win32"  # there, the report is read at the end
+        asks = self.answer_question is not _answer_nothing and sys.platform != "win32"  # there, the report is read at the end
         runner, program = (os.path.join(os.path.dirname(__file__), name) for name in ("build_watch.py", "pip_child.py"))
         notes = [self.notes_folder, runner] if self.notes_folder else []
         watched = {"cache": self.cache_folder, "known_failures": self.known_failures, "program": program}
@@ -110,6 +110,7 @@ class Pip:
         """Start the interpreter *runner*; if *early*, it imports pip meanwhile. If it cannot start, `run` calls *say*."""
         self._runner, self._say = runner, say
         self.was_told_to_end = False  # by a signal, even if pip ignored it
+        self._is_answering = False
         self.observation: Observation | None = None
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # under SIG_IGN, the kernel discards pip's exit status
@@ -129,23 +130,23 @@ class Pip:
         os.close(orders_reader)
         os.close(report_writer)
 
-    def run(self, command: PipCommand, while_pip_runs: Callable[[], None], watch: Watch | None = None) -> int:
+    def run(self, command: PipCommand, while_pip_runs: Callable[[], None], watch: PipWatch | None = None) -> int:
         """Let pip run *command*, and wait for it. Call *while_pip_runs* once in the meantime.
 
         If pip fails, ``observation`` records its use of the cache that is watched.
 
-        Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `is_alone`.
+        Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `must_become_pip`.
         """
         if self._child is None:
             os.close(self._orders_writer)
             os.close(self._report_reader)
-            if self.is_alone:
+            if self.must_become_pip:
                 self._become(command)
             self._say(
                 f"pip could not be started: {self._runner} cannot be run ({self._error.strerror}); recreate the environment"
             )
             return exit_status.COULD_NOT_START
-        watch = watch or Watch()
+        watch = watch or PipWatch()
         orders = {"arguments": command.argv, "variables": dict(command.variables), "preface": command.preface}
         orders |= watch.orders()
         with self._passing_signals_to(self._child), _listening_to(self._report_reader) as listener:
@@ -157,8 +158,7 @@ class Pip:
             while (status := self._child.poll()) is None:
                 listener.wait()
                 for folder in listener.questions():
-                    with suppress(Exception):  # the wheels there are used unchecked
-                        watch.check_folder(folder)
+                    self._answer(folder, watch)
                     with suppress(BrokenPipeError):
                         orders_pipe.write(b"\n")
                         orders_pipe.flush()
@@ -169,13 +169,23 @@ class Pip:
         self.observation = _observation(listener.data, listener.nested)
         return 128 - status if status < 0 else status
 
+    def _answer(self, folder: str, watch: PipWatch) -> None:
+        """Answer pip's question about a *folder*. A signal that tells pip to end also ends the answer."""
+        with suppress(KeyboardInterrupt):
+            self._is_answering = True
+            try:
+                with suppress(Exception):  # the wheels there are used unchecked
+                    watch.answer_question(folder)
+            finally:
+                self._is_answering = False
+
     @property
     def has_started(self) -> bool:
         """Whether there is a process that becomes pip."""
         return self._child is not None
 
     @property
-    def is_alone(self) -> bool:
+    def must_become_pip(self) -> bool:
         """Whether the system allows no child process: then `run` does not return, because this process becomes pip."""
         return self._child is None and self._error.errno in (errno.EAGAIN, errno.ENOMEM)
 
@@ -195,6 +205,9 @@ class Pip:
             self.was_told_to_end = self.was_told_to_end or name not in ("SIGUSR1", "SIGUSR2")
             if name not in ("SIGINT", "SIGBREAK", "SIGQUIT") or not _in_foreground():
                 child.send_signal(number)
+            if self._is_answering and self.was_told_to_end:
+                self._is_answering = False
+                raise KeyboardInterrupt  # caught in `_check`: a shared store may not answer for long
 
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGQUIT")
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

@@ -36,11 +36,13 @@ _REGISTRY = {
 _SETTINGS = ("PIP_", "PINSTALL_", "XDG_", "VIRTUAL_ENV", "CONDA_", "PYTHON")
 
 
-# The modules that `scripts/test --quick` leaves out: three quarters of the time, or tests that need the registry.
+# The modules that `scripts/test --quick` leaves out: most of the time, or tests that need the registry.
 _SLOW = {
-    *("test_bad_input", "test_builds", "test_cache", "test_cache_tool", "test_ci_recipes", "test_confirm", "test_downloads"),
-    *("test_faults", "test_formats", "test_forward", "test_indexes", "test_packaging", "test_policy", "test_pythons"),
-    *("test_races", "test_real_environment", "test_recipes", "test_rescue", "test_tool_recipes", "test_walks"),
+    *("test_bad_input", "test_builds", "test_built_wheels", "test_cache", "test_cache_tool", "test_ci_recipes"),
+    *("test_confirm", "test_diagnosis", "test_downloads", "test_faults", "test_formats", "test_forward"),
+    *("test_indexes", "test_packaging", "test_pinstall_pip", "test_policy", "test_pythons", "test_races"),
+    *("test_real_environment", "test_recipes", "test_report", "test_rescue", "test_shared_store", "test_tidy"),
+    *("test_tool_recipes", "test_walks", "test_watched_builds"),
 }
 # The modules about the process: pinstall starts there as users start it, elsewhere as `tests/warm.py` says.
 _COLD = {

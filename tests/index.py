@@ -44,7 +44,7 @@ class Index:
     file's name to the digest that JSON pages state of it. ``user`` is "name:password" that it asks for.
     ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a specifier, a reason. ``meanwhile`` maps a
     path to what is done, once, between a question for it and the answer; ``unchanged`` are the paths of which was said so.
-    ``tags`` map a path to an ETag that it has whatever its content is.
+    ``tags`` map a path to an ETag that it has whatever its content is. With ``ranges``, parts of files may be asked for.
     """
 
     root: Path
@@ -61,6 +61,7 @@ class Index:
     user: str = ""
     redirects: dict[str, tuple[int, str]] = field(default_factory=dict)
     tagged: bool = False
+    ranges: bool = False
     requires_python: dict[str, str] = field(default_factory=dict)
     yanked: dict[str, str] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
@@ -221,11 +222,20 @@ def _handler(index: Index) -> type[http.server.BaseHTTPRequestHandler]:
                 if self.headers.get("If-None-Match") == headers["ETag"]:
                     status, body = 304, b""
                     index.unchanged.append(path)
+            if index.ranges and status == 200 and path.startswith("/files/"):
+                headers["Accept-Ranges"] = "bytes"
+                first, dash, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+                if dash:
+                    status, headers["Content-Range"] = 206, f"bytes {first}-{last}/{len(body)}"
+                    body = body[int(first) : int(last) + 1]
             self.send_response_only(status)
             for name, value in {"Date": formatdate(usegmt=True), "Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 (the name is that of http.server)
 
     return Handler
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinstall.aftermath import explain
+from pinstall.aftermath import causes
 from pinstall.environment import Environment
 from pinstall.invocation import invocation
 from pinstall.model import pins
@@ -49,7 +49,7 @@ def _explained(lab: Lab, python: str, words: tuple[str, ...], since: float, pip:
     call = invocation.read(words, lab.environ, environment.prefix, version)
     found = pins.collect(call.lines, environment.markers)
     sent = {path.name for path in lab.cache.rglob("*") if path.stat().st_mtime >= since}
-    return explain.causes(Cache(str(lab.cache), call, environment, version), found.pins, sent)
+    return causes.causes(Cache(str(lab.cache), call, environment, version), found.pins, sent)
 
 
 def _hash(path: Path) -> str:

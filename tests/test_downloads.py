@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab import flip
+from tests.lab import NEWEST, VERSIONS, flip
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
@@ -327,3 +328,36 @@ def test_a_password_in_the_url_of_requirements_is_not_printed(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "-r", "https://joe:hunter2@localhost:1/r.txt?token=hunter2", PIP_RETRIES="0")
     why = "pinstall reads no URLs; download it and name the file to have it checked"
     assert done.said == [f"pins in https://localhost:1/r.txt were not checked: {why}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "version"),
+    [
+        (["--prefix", "there"], VERSIONS[0]),
+        pytest.param(["--root", "there"], VERSIONS[0], marks=pytest.mark.slow),
+        pytest.param(["--target", "there"], NEWEST, marks=pytest.mark.slow),
+        (["--use-feature=fast-deps"], NEWEST),
+    ],
+    ids=str,
+)
+def test_damage_is_found_wherever_and_however_pip_installs(lab: Lab, words: list[str], version: str) -> None:
+    """The pinned download is checked before pip; that of its dependency makes pip fail first."""
+    index = lab.index()
+    index.ranges = True
+    wheel(index.root, "demo", "1.0", padding=20_000, requires=["other"])
+    wheel(index.root, "other", "1.0", padding=20_000)
+    lab.pip(lab.environment(version), "-i", index.url, "demo==1.0")
+    downloads = [p for p in lab.cache.glob("http*/**/*") if p.is_file() and p.stat().st_size > 15_000]
+    assert len(downloads) == 2
+    for path in downloads:
+        flip(path)
+    environment = lab.environment(version)
+    done = lab.pinstall(environment, "-i", index.url, *words, "demo==1.0")
+    assert (done.status, "once more" in done.err) == (0, True), done
+    place = environment.site if "fast" in words[0] else lab.root / "there"
+    installed = {path.name: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    for name in ("demo", "other"):
+        with zipfile.ZipFile(index.root / f"{name}-1.0-py3-none-any.whl") as archive:
+            files = [member for member in archive.namelist() if "/" not in member]
+            assert files
+            assert all(installed[member] == archive.read(member) for member in files)

@@ -104,6 +104,23 @@ def test_a_standalone_tool_without_an_active_environment_stops(lab: Lab, index: 
     assert done.status == 1
 
 
+def test_without_an_environment_the_pip_on_path_serves_other_commands(lab: Lab) -> None:
+    """It gets the arguments unchanged, and its status counts; a link to this command does not lead to itself."""
+    ours, tools = lab.environment(), lab.root / "tools"
+    _make_standalone(ours, "pipx_metadata.json")
+    tools.mkdir()
+    command, path = ours.folder / "bin" / "pinstall-pip", {"PATH": str(tools)}
+    (tools / "pip").symlink_to(command)
+    done = lab.run([command, "--version"], **path)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("pip 26.3 from "), "the pip beside pinstall"
+    (tools / "pip").unlink()
+    (tools / "pip").write_text("#!/bin/sh\nprintf '<%s>' \"$@\"\nexit 7\n")
+    (tools / "pip").chmod(0o755)
+    done = lab.run([command, "-v", "list", "", "a b"], **path)
+    assert (done.status, done.out, done.err) == (7, "<-v><list><><a b>", "")
+
+
 @pytest.mark.parametrize("with_pip", [True, False])
 def test_a_standalone_tool_without_an_active_environment_uses_that_of_the_folder(lab: Lab, index: str, with_pip: bool) -> None:
     ours = lab.environment()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinstall.aftermath import explain
+from pinstall.aftermath import causes
 from pinstall.checks import dependencies, satisfied
 from pinstall.environment import Environment
 from pinstall.inspection import build_record, sdist_scan
@@ -110,7 +110,7 @@ def test_any_requirement_that_a_package_states(text: str, start: str) -> None:
     wanted = dependencies.want(start + text, "needed by demo", {})
     assert wanted is None or wanted.pin.project
     pins.collect([RequirementLine(start + text, "argument")], {})
-    assert isinstance(explain._fits(text, "3.11.4"), bool)
+    assert isinstance(causes._fits(text, "3.11.4"), bool)
 
 
 def _parse(body: bytes, headers: dict[str, str]) -> None:

@@ -28,6 +28,7 @@ from tests.consoles import Console, sections
 from tests.lab import VERSIONS
 from tests.packages import FLAGS_ONE, sdist, wheel
 from tests.shared_stores import Answer, Machine, Proxy, azurite, environment_with_extra
+from tests.test_terminal import CTRL_C, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -257,6 +258,42 @@ def test_a_hostile_folder_costs_a_line_and_pip_builds(lab: Lab, folder: Path, de
     assert [path.name for path in folder.rglob("*.*")] == ["README.json"]
 
 
+def test_what_is_wrong_with_one_build_costs_that_build_alone(lab: Lab, folder: Path, demo: Path) -> None:
+    """A record is too large, a file lies where a folder should be, and an object's name cannot be read."""
+    sdist(demo.parent, "demo", "1.0", script=_ASKS, extra={"large.txt": "x" * 10_000})  # so that it comes last
+    sdist(demo.parent, "blocked", "1.0")
+    sdist(demo.parent, "odd", "1.0")
+    sdist(demo.parent, "long", "1.0", script="import os; [os.environ.get(str(n) + chr(34) * 400) for n in range(30)]")
+    lab.pinstall(environment_with_extra(lab), "blocked==1.0", "odd==1.0", **Machine(lab, "zero").variables)
+    (blocked,) = (path.parent for path in folder.rglob("*.whl") if "blocked-1.0" in path.with_suffix(".json").read_text())
+    (odd,) = (path.parent for path in folder.rglob("*.whl") if path.parent != blocked)
+    shutil.rmtree(blocked)
+    blocked.touch()
+    Path(os.fsdecode(bytes(odd) + b"/\xff.json")).touch()
+    one = Machine(lab, "one")
+    _, _, said = one.install("long==1.0", "blocked==1.0", "odd==1.0", "demo==1.0")
+    lines = [line.replace(f" the shared store file://{folder}", "").replace("-1.0-py3-none-any.whl", "") for line in said]
+    assert sorted(lines) == [
+        "blocked could not be put into: a file or folder there cannot be read or written",
+        "ignoring builds of: an object there has an invalid name",
+        "long could not be put into: the wheel or its record is too large",
+        "put demo into",
+        "put odd into",
+    ]
+    assert Machine(lab, "two").install()[1] == "fetched"
+
+
+@pytest.mark.slow
+def test_a_wheel_that_the_server_finds_too_large_costs_that_build_alone(lab: Lab, proxy: Proxy, demo: Path) -> None:
+    sdist(demo.parent, "other", "1.0", extra={"large_other.txt": "x" * 10_000})
+    proxy.hook = lambda method, path: Answer(413) if method == "PUT" and path.endswith(".whl") else None
+    _, way, said = Machine(lab, "one").install("demo==1.0", "other==1.0")
+    assert (way, [line.partition("://")[2].partition(": ")[2] for line in said]) == (
+        "built",
+        ["it is larger than the server accepts"] * 2,
+    )
+
+
 _LISTING = """<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>
 <IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>{}</ListBucketResult>"""
 _OBJECT = """<Contents><Key>wheels/builds-1/{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>
@@ -287,6 +324,51 @@ _FAILURES: dict[str, Callable[[str, str], Answer | None]] = {
     "hanging": _hanging,
     "cut": lambda method, path: Answer(200, b"PK", cut=5000) if method == "GET" and path.endswith(".whl") else None,
 }
+
+
+# Its metadata needs no build, so that its build does not end before that of another project.
+_LATER = """
+import os, pathlib, sys, time
+def prepare_metadata_for_build_wheel(directory, config_settings=None):
+    folder = pathlib.Path(directory, "later-1.0.dist-info")
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\\nName: later\\nVersion: 1.0\\n")
+    return folder.name
+if sys.argv[1:2] == ["build_wheel"]:
+    open(os.environ["STARTED"], "w").close()
+    time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("moment", ["GET", "PUT", "build"])
+def test_ctrl_c_does_not_wait_for_the_store(lab: Lab, proxy: Proxy, demo: Path, moment: str) -> None:
+    """During a fetch or a build pip is cancelled, and nothing is uploaded. During an upload pip's status is known."""
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(method: str, _path: str) -> Answer | None:
+        if method in (moment, "PUT"):
+            asked.set()
+            over.wait(100)
+        return None
+
+    proxy.hook = hang
+    sdist(demo.parent, "later", "1.0", script=_LATER)
+    words = ["demo==1.0", *(["later==1.0"] if moment == "build" else [])]
+    environment, started = environment_with_extra(lab), lab.root / "started"
+    machine = Machine(lab, "one", PINSTALL_SHARED_STORE_TIMEOUT="90", STARTED=str(started))
+    terminal = Terminal(lab, [environment.pinstall, *words], **machine.variables)
+    while not (asked.is_set() or started.exists()):
+        time.sleep(0.01)
+    terminal.press(CTRL_C)
+    try:
+        ended = terminal.ended()
+    finally:
+        over.set()
+    status, installed = (0, "1.0 no") if moment == "PUT" else (1, "")
+    assert ended.end == f"status {status}, terminal restored"
+    assert (asked.is_set(), environment.installed("demo")) == (moment != "build", installed)
+    assert ("Operation cancelled by user" in ended.out, "Traceback" in ended.out) == (moment != "PUT", False)
+    assert "pinstall: " not in ended.out
 
 
 @pytest.mark.parametrize(

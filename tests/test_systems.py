@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ntpath
 import os
 import platform
@@ -321,3 +322,35 @@ def test_pip_can_replace_the_library_that_reads_its_heads(lab: Lab) -> None:
     (lab.root / "head").write_bytes(b"cc=4,\x80")
     done = lab.run([lab.environment().python, "-c", code, lab.root / "head"])
     assert done.out == f"[] {len(lab.environ)}\n", done
+
+
+_QUESTIONS = """
+import os, sys
+from pinstall import pip_child
+
+answers, answering = os.pipe()
+asked, asking = os.pipe()
+parent = pip_child._Parent(answers, asking)
+parent.patience = float(sys.argv[2])
+witness = pip_child.Witness(sys.argv[1], None, parent.ask)
+for number in range(2):
+    folder = os.path.join(sys.argv[1], "wheels", str(number))
+    os.makedirs(folder)
+    open(os.path.join(folder, "demo-1.0-cp311-cp311-linux_x86_64.whl"), "w").close()
+    if sys.argv[3] == "answered":
+        os.write(answering, b"\\n")
+    witness.see_search(folder)
+    if sys.argv[3] == "late":
+        os.write(answering, b"\\n")
+os.close(asking)
+os.write(1, os.read(asked, 1000))
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("patience", "answer", "questions"), [("60", "answered", [0, 1]), ("0.1", "late", [0])])
+def test_pip_does_not_wait_for_ever_for_pinstall(tmp_path: Path, patience: str, answer: str, questions: list[int]) -> None:
+    """After a question without an answer it asks no more: a late answer would be taken for that to the next question."""
+    command = [sys.executable, "-c", _QUESTIONS, str(tmp_path), patience, answer]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [f"{tmp_path}/wheels/{number}" for number in questions]

@@ -7,16 +7,16 @@ version than the pinned one produces a notice.
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pinstall.invocation.invocation import PYPI
-from pinstall.invocation.requirements_files import without_secrets
 from pinstall.messages import pinned
 from pinstall.model import digest, links
 from pinstall.model.digest import Digest
+from pinstall.model.links import without_secrets
+from pinstall.pip_cache import built_wheels
 from pinstall.pip_cache.locator import is_vcs
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from pinstall.environment import Environment, Installed
     from pinstall.invocation.invocation import Invocation
     from pinstall.model.pins import Pin
+    from pinstall.pip_cache.built_wheels import Origin
     from pinstall.pip_cache.locator import Cache
 
 # With these options pip installs nothing, or into a folder where the version is ambiguous: --target --upgrade leaves the old
 # .dist-info there.
 _NOT_HERE = ("dry_run", "target_dir", "prefix_path", "root_path")
 _ANEW = ("force_reinstall", "ignore_installed")
-_LARGEST_ORIGIN = 1 << 20
 
 
 class Discrepancy(NamedTuple):
@@ -45,14 +45,6 @@ class Discrepancy(NamedTuple):
     pin: Pin
     line: str
     contradicts: bool
-
-
-class _Origin(NamedTuple):
-    """The origin of an installed distribution (PEP 610): comparable URL, VCS commit, and the archive's digests by algorithm."""
-
-    url: str
-    commit: str
-    digests: dict[str, str]
 
 
 def confirm(
@@ -127,40 +119,27 @@ def _remedy(pin: Pin, found: Installed, environment: Environment) -> str:
 def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
     """Return a line if the recorded origin of the installed distribution differs from the one that *pin* states, else ""."""
     folder = environment.folder(pin.project) if pin.url or pin.hashes else None
-    origin = _read_origin(folder) if folder else None
+    origin = built_wheels.read_direct_url(os.path.join(folder, "direct_url.json")) if folder else None
     difference = _difference(pin, origin) if origin else ""
     return f"pip kept the installed {pin.project} {version}, {difference}: {_advice(pin)}; {pinned(pin)}" if difference else ""
 
 
-def _difference(pin: Pin, origin: _Origin) -> str:
-    stated = [d for d in digest.known((*pin.hashes, *links.link(pin.url).digests)) if d.algorithm in origin.digests]
-    same = digest.agree(stated, origin.digests)
+def _difference(pin: Pin, origin: Origin) -> str:
+    then = origin.by_algorithm
+    stated = [d for d in digest.known((*pin.hashes, *links.link(pin.url).digests)) if d.algorithm in then]
+    same = digest.agree(stated, then)
     if same is not None:
         algorithm = stated[0].algorithm
-        return "" if same else f"which came from another file ({Digest(algorithm, origin.digests[algorithm])})"
+        return "" if same else f"which came from another file ({Digest(algorithm, then[algorithm])})"
     commit = urlsplit(pin.url).path.rpartition("@")[2].lower() if is_vcs(pin.url) else ""
     if commit and origin.commit:
         return "" if commit == origin.commit else f"which came from commit {origin.commit[:12]}"
-    return "which came from another URL" if pin.url and _comparable(pin.url) != origin.url else ""
+    return "which came from another URL" if pin.url and _comparable(pin.url) != _comparable(origin.plain_url) else ""
 
 
 def _comparable(url: str) -> str:
     # pip records no passwords, and the signature in a query may differ each time.
     return unquote(without_secrets(url))
-
-
-def _read_origin(folder: str) -> _Origin | None:
-    """Read the ``direct_url.json`` of a ``.dist-info`` *folder*; None if it is missing or unreadable."""
-    try:
-        with open(os.path.join(folder, "direct_url.json"), encoding="utf-8") as file:
-            document = json.loads(file.read(_LARGEST_ORIGIN))
-        archive = document.get("archive_info", {})
-        single = digest.parse(archive.get("hash") or "", "=")  # the older field of PEP 610, for one digest
-        hashes = {**({single.algorithm: single.hex} if single else {}), **(archive.get("hashes") or {})}
-        commit = document.get("vcs_info", {}).get("commit_id", "")
-        return _Origin(_comparable(document["url"]), commit.lower(), {name: value.lower() for name, value in hashes.items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
 
 
 def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pinstall import messages
 from pinstall.aftermath import other_versions, record_builds
-from pinstall.aftermath.outcome import under_lock
+from pinstall.aftermath.locked import under_lock
 from pinstall.aftermath.record_builds import Built
 from pinstall.checks.satisfied import is_installed
-from pinstall.exit_status import FAILED, REFUSED_OR_CRASHED
+from pinstall.exit_status import FAILED, INTERRUPTED, REFUSED_OR_CRASHED
 from pinstall.messages import NOTE, WARNING
 from pinstall.model import links
 from pinstall.model.names import normalized, project_named
@@ -63,10 +64,11 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
             journal.say(NOTE, messages.refused(wrong.name, wrong.reason))
     if status in (FAILED, REFUSED_OR_CRASHED):
         _explain(prepared, rescue, status, journal)
-    if prepared.shared is not None and built:
+    if prepared.shared is not None and built and status != INTERRUPTED:
         from pinstall.shared_store import writing
 
-        writing.send(prepared, built, journal)
+        with suppress(KeyboardInterrupt):  # it ends the upload; what follows takes no time
+            writing.send(prepared, built, journal)
     unwanted = _unwanted(prepared, outcome.others) if status == 0 and prepared.uses_cache else []
     _note_wanted(prepared, status)
     _write(prepared, name, unwanted, journal)
@@ -122,7 +124,7 @@ def _look_for_unknown_layout(prepared: PreparedCache, name: str, journal: Journa
 
 
 def _explain(prepared: PreparedCache, rescue: Rescue | None, status: int, journal: Journal) -> None:
-    from pinstall.aftermath.explain import causes
+    from pinstall.aftermath.causes import causes
 
     prepared.cache.forget_pages()
     # Status 2 is a crash, as on a full disk, or a usage error, after which pip has requested nothing: no pin is the cause.

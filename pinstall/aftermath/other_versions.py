@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class OtherVersion(NamedTuple):
-    """A cache entry of another version than the pinned one; ``identity`` is the SHA-256 of a built wheel, else ""."""
+    """A cache entry of another version than the pinned one; ``sha256`` is that of a built wheel, else ""."""
 
     pin: Pin
     entry: Entry
     stamp: FileStamp
-    identity: str
+    sha256: str
 
 
 def find(cache: Cache, pin: Pin, wanted: Wanted) -> list[OtherVersion]:
@@ -43,10 +43,10 @@ def _find(cache: Cache, pin: Pin, wanted: Wanted) -> Iterator[OtherVersion]:
         if stamp is None or is_left or is_wanted(pin, entry, wanted):
             continue
         try:
-            identity = _digest(entry) if isinstance(entry, BuiltWheel) else ""
+            sha256 = _digest(entry) if isinstance(entry, BuiltWheel) else ""
         except OSError:
             continue
-        yield OtherVersion(pin, entry, stamp, identity)
+        yield OtherVersion(pin, entry, stamp, sha256)
 
 
 def is_wanted(pin: Pin, entry: Entry, wanted: Wanted) -> bool:
@@ -81,5 +81,5 @@ def put_away(root: str, found: Iterable[OtherVersion], wanted: Wanted) -> dict[P
 
 def _put_away(root: str, other: OtherVersion) -> bool:
     if isinstance(other.entry, BuiltWheel):
-        return actions.leave(root, other.entry, other.stamp, other.identity)
-    return actions.set_aside(root, other.entry, other.stamp, other.identity)
+        return actions.leave(root, other.entry, other.stamp, other.sha256)
+    return actions.set_aside(root, other.entry, other.stamp, other.sha256)

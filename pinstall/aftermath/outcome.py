@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinstall import messages
-from pinstall.messages import WARNING
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pinstall.aftermath.install_report import Report
     from pinstall.aftermath.other_versions import OtherVersion
-    from pinstall.aftermath.rescue import Rescue, Wrong
-    from pinstall.checks.prepare import PreparedCache, View
-    from pinstall.journal import Journal
+    from pinstall.aftermath.rescue import Rescue
     from pinstall.model.pins import Pin
     from pinstall.pip_process import PipCommand
+    from pinstall.storage.view import View
 
 
 class SecondRun(NamedTuple):
@@ -49,23 +45,3 @@ class Outcome(NamedTuple):
     rescue: Rescue | None = None
     second: SecondRun | None = None
     others: Mapping[Pin, list[OtherVersion]] = {}
-
-
-def under_lock(prepared: PreparedCache, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True) -> list[Wrong]:
-    """Return the result of *act* under the lock; an empty list if the cache cannot be changed.
-
-    If *waits*, wait for the lock as long as the settings allow, and warn if that was not enough. Otherwise a later call does
-    the same work.
-    """
-    from pinstall.storage import lock  # every call imports this module, and most take no lock
-
-    try:
-        seconds = prepared.settings.lock_timeout if waits else 0
-        with lock.held(prepared.cache.root, seconds, lambda line: journal.say(WARNING, line)):
-            return act()
-    except (OSError, lock.LockTimeoutError) as error:
-        reason = getattr(error, "strerror", "") or str(error)
-        if not waits:
-            return []
-        journal.say(WARNING, messages.not_repaired(reason))
-        return []

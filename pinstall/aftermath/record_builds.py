@@ -16,9 +16,10 @@ from pinstall.storage import actions, build_notes, store, view
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pinstall.checks.prepare import PreparedCache, View
+    from pinstall.checks.prepare import PreparedCache
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.storage.build_notes import WatchedBuild
+    from pinstall.storage.view import View
 
 
 class Built(NamedTuple):

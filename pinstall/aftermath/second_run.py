@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pinstall import messages
 from pinstall.aftermath.install_report import Report
-from pinstall.aftermath.outcome import SecondRun, under_lock
+from pinstall.aftermath.locked import under_lock
+from pinstall.aftermath.outcome import SecondRun
 from pinstall.aftermath.rescue import Rescue
 from pinstall.exit_status import FAILED, REFUSED_OR_CRASHED
 from pinstall.messages import NOTE, WARNING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pinstall.pip_process import Observation
 
 
-def survey(prepared: PreparedCache, status: int, first: Observation | None) -> Rescue | None:
+def inspect_failure(prepared: PreparedCache, status: int, first: Observation | None) -> Rescue | None:
     """Inspect the cache entries that a pip used before it ended with *status*.
 
     None if it neither failed nor crashed, if it was not watched, or if pinstall must not change the cache.

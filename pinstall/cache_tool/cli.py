@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 
     from pinstall.cache_tool.doctor import Check
     from pinstall.cache_tool.inventory import Inventory, Item
-    from pinstall.cache_tool.removal import Outcome
+    from pinstall.cache_tool.removal import Removed
     from pinstall.environment import Environment
 
-_PARTS = ("http-v2", "http", "wheels")
 _KINDS = {
     "built": "Built wheels",
     "download": "Downloads",
@@ -177,16 +176,18 @@ def _refuse_surplus(surplus: Sequence[str]) -> None:
 def _info(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     target = _target(arguments)
-    parts = {name: os.path.join(target.root, name) for name in _PARTS}
-    files = {name: [*_files(path)] for name, path in parts.items()}
-    http = [*files["http-v2"], *files["http"]]
-    print(f"Package index page cache location (pip v23.3+): {parts['http-v2']}")
-    print(f"Package index page cache location (older pips): {parts['http']}")
+    from pinstall.pip_cache import keys
+
+    names = (keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS)
+    newer, older, built = (os.path.join(target.root, name) for name in names)
+    http, wheels = [*_files(newer), *_files(older)], [*_files(built)]
+    print(f"Package index page cache location (pip v23.3+): {newer}")
+    print(f"Package index page cache location (older pips): {older}")
     print(f"Package index page cache size: {display.size(sum(map(_size, http)))}")
     print(f"Number of HTTP files: {len(http)}")
-    print(f"Locally built wheels location: {parts['wheels']}")
-    print(f"Locally built wheels size: {display.size(sum(map(_size, files['wheels'])))}")
-    print(f"Number of locally built wheels: {sum(path.endswith('.whl') for path in files['wheels'])}")
+    print(f"Locally built wheels location: {built}")
+    print(f"Locally built wheels size: {display.size(sum(map(_size, wheels)))}")
+    print(f"Number of locally built wheels: {sum(path.endswith('.whl') for path in wheels)}")
     found = target.take_inventory()
     print()
     for kind, heading in _KINDS.items():
@@ -256,7 +257,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     if pattern == "*":
         return _purge(arguments)
     target, items = _matching(arguments)
-    return _removed(removal.remove(target.root, items, target.held()) if items else removal.Outcome(0, 0, 0))
+    return _removed(removal.remove(target.root, items, target.held()) if items else removal.Removed(0, 0, 0))
 
 
 def _purge(arguments: argparse.Namespace) -> int:
@@ -265,11 +266,11 @@ def _purge(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     if not scan.parts(target.root):
         _warn("No matching packages")
-        return _removed(removal.Outcome(0, 0, 0))
+        return _removed(removal.Removed(0, 0, 0))
     return _removed(removal.purge(target.root, target.held()))
 
 
-def _removed(outcome: Outcome) -> int:
+def _removed(outcome: Removed) -> int:
     for line in outcome.stayed:
         _warn(f"not removed: {line}")
     print(f"Files removed: {outcome.files} ({display.size(outcome.size)})")
@@ -339,7 +340,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     target = _target(arguments)
     if not scan.parts(target.root):
-        return _removed(removal.Outcome(0, 0, 0))
+        return _removed(removal.Removed(0, 0, 0))
     found = target.take_inventory()
     now = http_entries.now()
     limit = arguments.older_than
@@ -364,7 +365,7 @@ def _prune(arguments: argparse.Namespace) -> int:
         print(f"Directories that would be removed: {len(planned.folders)}")
         return exit_status.BAD if planned.stayed else 0
     if not (planned.files or planned.folders or items):
-        return _removed(removal.Outcome(0, 0, 0))
+        return _removed(removal.Removed(0, 0, 0))
     return _removed(removal.prune(target.root, strays, items, target.held()))
 
 
@@ -398,7 +399,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
         if check.advice:
             print(terminal.plain(f"      what to do: {check.advice}"))
     bad = sum(bool(check.advice) for check in checks)
-    print(f"\n{bad} of {len(checks)} need attention" if bad else "\nAll is well.")
+    needs = "1 of them needs" if bad == 1 else f"{bad} of them need"
+    print(f"\n{needs} attention." if bad else "\nAll is well. 'pinstall-cache verify' reads the cached files themselves.")
     return exit_status.BAD if bad else 0
 
 

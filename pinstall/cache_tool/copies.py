@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pinstall.inspection import integrity
-from pinstall.invocation.requirements_files import without_secrets
+from pinstall.model.links import without_secrets
 from pinstall.pip_cache import built_wheels, entries
 from pinstall.pip_cache.entries import BuiltWheel
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _DISTRIBUTION, _FOREIGN = "pip-pinstall", "pinstall"
 _OLDEST_PIP = (23,)
 _LITTLE_SPACE = 500_000_000
-_NEW_CACHE = {"selfcheck", "selfcheck.json"}  # pip writes there when it looks for a newer pip
 # Their locks and links depend on the server and the mount options.
 _ON_NETWORKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "ceph")
 
@@ -119,7 +118,7 @@ def cache(root: str, environ: Mapping[str, str]) -> Iterator[Check]:
             "cache", f"{root} {'is not a directory' if is_file else 'is not there yet'}", "move it away" if is_file else ""
         )
         return
-    if not scan.parts(root) and not _NEW_CACHE.issuperset(os.listdir(root)):
+    if not scan.parts(root) and not set(keys.SELFCHECK).issuperset(os.listdir(root)):
         yield Check(
             "cache",
             f"{root} does not look like pip's cache: it has neither http-v2, http nor wheels",

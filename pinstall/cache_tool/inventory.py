@@ -11,7 +11,7 @@ from pinstall.inspection import integrity
 from pinstall.inspection.identify import IdentifiedContent, identify
 from pinstall.model import foreign_data, links
 from pinstall.pip_cache import built_wheels, entries, http_entries, scan
-from pinstall.pip_cache.catalogue import Catalogue, Page, is_page
+from pinstall.pip_cache.catalogue import Catalogue, CataloguedPage, is_page
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.pip_cache.scan import ScannedEntry, Stray
 from pinstall.storage import store
@@ -143,15 +143,15 @@ class _Http:
         found += [self._page(page, listing, known) for page, listing in read]
         return found
 
-    def _read(self, page: ScannedEntry) -> Page | None:
+    def _read(self, page: ScannedEntry) -> CataloguedPage | None:
         if page.head is None or page.stamp is None or page.entry.fault:
             return None
         try:
             return self._catalogue.read(page.entry, page.head.response)
         except Exception as error:  # noqa: BLE001 (a library's error for one page must not end the list)
-            return Page(unreadable=foreign_data.reason(error))
+            return CataloguedPage(unreadable=foreign_data.reason(error))
 
-    def _page(self, page: ScannedEntry, listing: Page | None, known: set[str]) -> Item:
+    def _page(self, page: ScannedEntry, listing: CataloguedPage | None, known: set[str]) -> Item:
         if page.entry.key in self._catalogue.named:  # a server may send a file with the content type of a page
             return self._item(page)
         project, url = (listing.project, listing.url) if listing else ("", "")

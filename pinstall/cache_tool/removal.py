@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.scan import Stray
 
 _HTTP = tuple(layout.folder for layout in (keys.ONE_FILE, keys.TWO_FILES))
-_WHEELS = "wheels"
 # Seconds. A younger file may belong to a running pip; no build takes longer.
 _YOUNG = 86_400
 _IN_USE = "a running pinstall may need it"
 
 
-class Outcome(NamedTuple):
+class Removed(NamedTuple):
     """The numbers of removed files and folders, the files' ``size`` in bytes, and a line for each entry that ``stayed``."""
 
     files: int
@@ -68,18 +67,18 @@ class _Removal:
         if not isinstance(entry, BuiltWheel) and item.stored:
             self.clear(store.note(entry))
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Removed:
         """Delete the empty folders, and return the outcome of the removal."""
         emptied = sum(cleanup.clear_empty(self.root, folder) for folder in _tops(self.root))
-        return Outcome(self._files, self._size, emptied, tuple(self.stayed))
+        return Removed(self._files, self._size, emptied, tuple(self.stayed))
 
 
 def _tops(root: str) -> list[str]:
     """Return the folders below which empty folders are deleted."""
-    return [*(os.path.join(root, name) for name in (*_HTTP, _WHEELS)), os.path.join(root, lock.FOLDER, "store")]
+    return [*(os.path.join(root, name) for name in (*_HTTP, keys.WHEELS)), os.path.join(root, lock.FOLDER, "store")]
 
 
-def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> Outcome:
+def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> Removed:
     """Remove *items* in the context *held*, which takes the lock. Raises `OSError` and `LockTimeoutError`."""
     with held:
         removal = _Removal(root)
@@ -88,14 +87,14 @@ def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None])
         return removal.outcome()
 
 
-def purge(root: str, held: AbstractContextManager[None]) -> Outcome:
+def purge(root: str, held: AbstractContextManager[None]) -> Removed:
     """Remove everything; if another pinstall is running, only the HTTP entries. Parameters and errors as for `remove`."""
     with held:
         removal = _Removal(root)
         own = [os.path.join(lock.FOLDER, name) for name in entries.names(os.path.join(root, lock.FOLDER)) if name != "lock"]
         if removal.busy:
             removal.stayed.append("built wheels and pinstall's store: a running pinstall may need them")
-        for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [_WHEELS, *own])):
+        for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [keys.WHEELS, *own])):
             if entries.is_link(os.path.join(root, name)):
                 removal.stayed.append(f"{os.path.join(root, name)}: it is a symbolic link")
             else:
@@ -173,7 +172,7 @@ def _may_be_in_use(item: Item) -> bool:
     return isinstance(item.entry, BuiltWheel) or item.stored
 
 
-def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: AbstractContextManager[None]) -> Outcome:
+def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: AbstractContextManager[None]) -> Removed:
     """Remove *items*, the *strays* that have not changed, and leftovers of killed calls. See `remove`."""
     with held:
         planned = pruning(root, strays, items)
@@ -189,7 +188,7 @@ def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: Abstr
         removal.outcome()
         gone = [size for path, size in planned.files.items() if not os.path.lexists(path)]
         folders = [path for path in planned.folders if not os.path.lexists(path)]
-        return Outcome(len(gone), sum(gone), len(folders), tuple(removal.stayed))
+        return Removed(len(gone), sum(gone), len(folders), tuple(removal.stayed))
 
 
 def unused(strays: Iterable[Stray], now: float) -> list[Stray]:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.cache_tool import display
-from pinstall.invocation.requirements_files import without_secrets
+from pinstall.model.links import without_secrets
 from pinstall.shared_store import documents, layout
 from pinstall.shared_store.documents import KeyUnusableError, RefusedError
 from pinstall.shared_store.reading import LARGEST_WHEEL, fetched_fault
@@ -26,7 +26,7 @@ _AT_ONCE = 500
 FAILURES = (RemoteError, KeyUnusableError)
 
 
-class Row(NamedTuple):
+class SharedItem(NamedTuple):
     """A build in a shared store: the bytes of its objects, its age in seconds, its source without secrets, and its fault."""
 
     build: SharedBuild
@@ -72,13 +72,15 @@ class Upkeep:
         number, total = self._prune(seconds, dry_run=dry_run)
         yield f"Builds {'that would be removed' if dry_run else 'removed'}: {number} ({display.size(total)})"
 
-    def _rows(self, *, proves: bool) -> Iterator[Row]:
+    def _rows(self, *, proves: bool) -> Iterator[SharedItem]:
         """Yield all builds; if *proves*, fetch and check each wheel."""
         for build in self._builds():
             if build.record is not None:
                 yield self._row(build, proves=proves)
             elif build.wheel is not None and self._age(build) > _UPLOAD:
-                yield Row(build, "", build.wheel.size, self._age(build), "", "it has no record: its upload was interrupted")
+                yield SharedItem(
+                    build, "", build.wheel.size, self._age(build), "", "it has no record: its upload was interrupted"
+                )
 
     def _prune(self, seconds: float, *, dry_run: bool) -> tuple[int, int]:
         """Delete the builds that are older than so many *seconds*, and wheels without a record; return their number and bytes.
@@ -106,10 +108,10 @@ class Upkeep:
                     waiting[name] = both
         yield from waiting.values()
 
-    def _row(self, build: SharedBuild, *, proves: bool) -> Row:
+    def _row(self, build: SharedBuild, *, proves: bool) -> SharedItem:
         assert build.record is not None  # noqa: S101 (for mypy)
         self._remote.allow(_TIMEOUT)
-        row = Row(build, "", _size(build), self._age(build), "")
+        row = SharedItem(build, "", _size(build), self._age(build), "")
         try:
             found = documents.opened(self._remote.read(build.record.path, documents.LARGEST), self._key)
         except (RefusedError, ObjectError) as error:

@@ -52,7 +52,7 @@ class VerifiedItem(NamedTuple):
     def detail(self) -> str:
         """The defect, as a text for the user; "" if the item is sound."""
         verdict = self.finding.verdict
-        return "" if isinstance(verdict, Keep) else verdict.reason if isinstance(verdict, Unreadable) else verdict.detail
+        return "" if isinstance(verdict, Keep) else verdict.detail
 
 
 class Verifier:
@@ -63,7 +63,7 @@ class Verifier:
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings) -> None:
         self._cache, self._lock_timeout = cache, settings.lock_timeout
-        self._checker = Checker(cache, environ, settings, trust_ledger=False)
+        self._checker = Checker(cache, environ, settings, is_call=False)
 
     def verify(self, items: Sequence[Item], done: Callable[[int], object]) -> list[VerifiedItem]:
         """Check *items* in parallel, skipping those that cannot be checked; call *done* with the size in bytes of each item."""
@@ -87,7 +87,7 @@ class Verifier:
         try:
             return self._checker.examine(candidate)
         except Exception as error:  # noqa: BLE001 (a library's error for one file must not end the check of the others)
-            return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)), "")
+            return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)))
 
     def _with_libraries(self, verified: VerifiedItem) -> VerifiedItem:
         """Replace the verdict on a wheel that pip has built if it does not find a library that it needs."""
@@ -104,7 +104,7 @@ class Verifier:
         if not missing:
             return verified
         verdict = SetAside("missing-library", not_found(missing))
-        return verified._replace(finding=verified.finding._replace(verdict=verdict, identity=sha256))
+        return verified._replace(finding=verified.finding._replace(verdict=verdict, sha256=sha256))
 
     def fix(self, verified: Iterable[VerifiedItem]) -> tuple[list[VerifiedItem], list[Failure]]:
         """Delete the bad items, and set aside the wheels that lack a library; return the removed ones, and the failures."""

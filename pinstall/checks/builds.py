@@ -182,7 +182,8 @@ class Builds:
         needs = self._libraries(entry)
         if record.source_scan.native:
             plain = build_record.unknown_cpu(plain)
-        other = build_record.difference(plain, now)
+        unknown = build_record.difference(plain, now)
+        other = f"by plain pip, perhaps {unknown}" if unknown else ""
         if not other and now.build_dependencies:
             other = f"with unknown versions of {', '.join(sorted(now.build_dependencies))}"
         if not other and record.source_scan.compiles and record.source_scan.whole and not self._is_compiled(entry):
@@ -199,9 +200,8 @@ class Builds:
     ) -> BuildRecord | None:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
-        *hashes* are the pin's: pip has verified the source against them. *notes* are those on its build, if it was
-        watched. Returns None if the wheel cannot be read to its end,
-        as after pip was killed. If its backend leaves RECORD incomplete each time, the ledger notes that. Raises `OSError`.
+        *hashes* are the pin's: pip has verified the source against them. *notes* are those on its build, if it was watched.
+        Returns None if the wheel cannot be read to its end, as after pip was killed. Raises `OSError`.
         """
         with entries.open_content(entry) as file:
             sha256 = integrity.sha256(file)
@@ -209,21 +209,31 @@ class Builds:
             content = integrity.archive(file, entry.filename)
         if content.broken:
             return None
-        key = entry.wheel_key
-        for own_key in (entry.key, entry._replace(place=store.build_parts(key, sha256)[-1]).key) if content.fault else ():
-            self._inspector.ledger(project).tolerate(own_key, "damaged", content.fault)
+        if content.fault:
+            self._tolerate(project, entry, sha256, content.fault)
         origin = built_wheels.read_origin(os.path.dirname(entry.content_path))
         link = links.Link(origin.url) if origin else None
         scan = self._scan_of(link, entry)
-        then = origin.by_algorithm if origin else {}
-        source = self._source(link) if link and {d.algorithm for d in hashes} - then.keys() else None
-        if source is not None:  # origin.json has only the index's digest, not the pin's
-            with entries.open_content(source) as file:
-                then |= integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
+        source = self._source_digests(origin, link, hashes)
         watched = build_questions.learn(notes, self._world) if notes else None
         conditions = self._conditions(project, settings, scan, watched)
         pins = {name: version for name, version in self._versions.items() if watched and name in watched.requires}
-        return BuildRecord(sha256, then, scan, conditions, self._libraries(entry).places, watched=watched, pins=pins)
+        return BuildRecord(sha256, source, scan, conditions, self._libraries(entry).places, watched=watched, pins=pins)
+
+    def _tolerate(self, project: str, entry: BuiltWheel, sha256: str, fault: str) -> None:
+        """Note in the ledger that a wheel came from its backend with a *fault*: it is not deleted for that, here or stored."""
+        stored = entry._replace(place=store.build_parts(entry.wheel_key, sha256)[-1])
+        for key in (entry.key, stored.key):
+            self._inspector.ledger(project).tolerate(key, "damaged", fault)
+
+    def _source_digests(self, origin: Origin | None, link: Link | None, hashes: tuple[Digest, ...]) -> dict[str, str]:
+        """Return the digests of the source of a new wheel: those in its ``origin.json``, and those that *hashes* ask for."""
+        stated = origin.by_algorithm if origin else {}
+        source = self._source(link) if link and {d.algorithm for d in hashes} - stated.keys() else None
+        if source is None:
+            return stated
+        with entries.open_content(source) as file:  # origin.json has only the index's digest, not the pin's
+            return stated | integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
 
     def are_shaped(self, projects: Iterable[str], settings: Iterable[tuple[str, ...]]) -> bool:
         """Return whether the call sets anything that shapes builds. Variables that only a source names are not known yet."""

@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 class Finding(NamedTuple):
     """The verdict on one candidate, and the ``stamp`` of the file that was verified.
 
-    ``identity`` recognises the entry if it returns unchanged. ``record`` is the build record of a built wheel; for a wheel
-    that plain pip built, the record that it gets if pinstall adopts it.
+    ``identity`` recognises the entry if it returns unchanged. ``sha256`` and ``record`` are those of a built wheel; for a wheel
+    that plain pip built, ``record`` is the one that it gets if pinstall adopts it.
     """
 
     candidate: Candidate
     stamp: FileStamp | None
     verdict: Verdict
-    identity: str
+    identity: str = ""
+    sha256: str = ""
     record: BuildRecord | None = None
 
     @property
@@ -58,13 +59,14 @@ class Finding(NamedTuple):
 class Checker:
     """Verifies candidates in *cache* and decides on them; its ``inspector`` remembers the digests in the ledgers."""
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings, *, trust_ledger: bool = True) -> None:
-        """Without *trust_ledger*, read every file again, and check of built wheels only whether they are intact.
+    def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings, *, is_call: bool = True) -> None:
+        """With *is_call*, judge for the call of *cache*; otherwise for `pinstall-cache verify`, which has no pip.
 
-        Then a file whose hash is not the stated one is bad even if the index sends it each time.
+        Then every file is read again, built wheels need only be intact, and a file whose hash is not the stated one is bad even
+        if the index sends it each time.
         """
-        self.cache, self._trusts = cache, trust_ledger
-        self.inspector = Inspector(cache.root, trust_ledger=trust_ledger, quiet=cache.call.is_quiet)
+        self.cache, self._is_call = cache, is_call
+        self.inspector = Inspector(cache.root, trust_ledger=is_call, quiet=cache.call.is_quiet)
         self._environ, self._settings = environ, settings
 
     @cached_property
@@ -87,10 +89,11 @@ class Checker:
         evidence = self._page(candidate, stamp) if candidate.page else self._artifact(candidate, stamp)
         identity = evidence.identity(entry)
         tolerated = self.inspector.ledger(pin.project).tolerated(entry.key, identity)
-        evidence = evidence._replace(tolerated=tolerated if self._trusts else tolerated - {"wrong-hash"})
-        if isinstance(entry, BuiltWheel) and self._trusts:
+        evidence = evidence._replace(tolerated=tolerated if self._is_call else tolerated - {"wrong-hash"})
+        if isinstance(entry, BuiltWheel) and self._is_call:
             evidence = self._with_build(candidate, entry, evidence)
-        return Finding(candidate, stamp, decide(pin, entry, evidence), identity, evidence.record)
+        sha256 = evidence.digests.get("sha256", "")
+        return Finding(candidate, stamp, decide(pin, entry, evidence), identity, sha256, evidence.record)
 
     def again(self, finding: Finding) -> Finding | None:
         """Return a new finding on the same entry; None if the entry is gone."""

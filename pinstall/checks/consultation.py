@@ -73,7 +73,7 @@ def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
         return None
     project = links.project_of(wheel.filename)
     pin = Pin(project, SpecifierSet(f"=={wheel.parsed_filename.version}"), "", (), ("chosen by pip",), requested=False)
-    finding = Finding(Candidate(pin, wheel), stamp, Hide(_REASON, not_found(missing)), sha256)
+    finding = Finding(Candidate(pin, wheel), stamp, Hide(_REASON, not_found(missing)), sha256=sha256)
     # Building anew has not helped before.
     is_same = _REASON in prepared.checker.inspector.ledger(project).tolerated(wheel.key, _lacks(finding))
     return None if is_same else finding
@@ -89,4 +89,4 @@ def _keep_away(prepared: PreparedCache, finding: Finding, wheel: BuiltWheel) -> 
         view.hide(prepared.view.folder, wheel)
         return True
     with lock.held(prepared.cache.root, _PATIENCE, lambda _: None):
-        return actions.set_aside(prepared.cache.root, wheel, finding.stamp, finding.identity)
+        return actions.set_aside(prepared.cache.root, wheel, finding.stamp, finding.sha256)

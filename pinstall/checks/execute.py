@@ -44,7 +44,7 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
     for finding in todo:
         if isinstance(finding.verdict, Unreadable) and not finding.stored:
             applied.failed.append(
-                Failure(finding, f"{finding.entry.content_path} could not be checked ({finding.verdict.reason})")
+                Failure(finding, f"{finding.entry.content_path} could not be checked ({finding.verdict.detail})")
             )
     why = ""
     for _ in range(_ATTEMPTS):
@@ -96,6 +96,6 @@ def _act(root: str, finding: Finding) -> bool:
         case Delete():
             return actions.delete(root, finding.entry, finding.stamp)
         case SetAside():
-            return actions.set_aside(root, finding.entry, finding.stamp, finding.identity)
+            return actions.set_aside(root, finding.entry, finding.stamp, finding.sha256)
         case _:
             return actions.bring_back(root, finding.entry, finding.stamp)

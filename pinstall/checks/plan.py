@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Plan(NamedTuple):
     """The consequences of the findings of a call.
 
-    ``acts`` are the findings that change the cache. ``used`` are the built wheels that fit this call; ``hidden`` are those
-    that do not fit, where no other wheel does either. ``view`` hides from pip the entries that it must not use.
+    ``acts`` are the findings that change the cache, and those on entries that could not be read. ``used`` are the built wheels
+    that fit this call; ``hidden`` are those that do not fit, where no other wheel does either. ``view`` hides from pip the
+    entries that it must not use.
     """
 
     acts: tuple[Finding, ...] = ()

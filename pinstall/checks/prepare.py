@@ -15,6 +15,7 @@ from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
 from pinstall.model.verdict import Delete
 from pinstall.storage import build_notes, lock, store, view
+from pinstall.storage.view import View
 from pinstall.storage.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
 
 # With these, file systems and Windows refuse links.
 _NO_LINKS = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-
-
-class View(NamedTuple):
-    """A view of the cache: its ``folder``, and its ``name`` in the cache ("" if it is a temporary folder)."""
-
-    folder: str
-    name: str
 
 
 class PreparedCache(NamedTuple):

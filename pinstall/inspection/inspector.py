@@ -38,7 +38,7 @@ class Reading(NamedTuple):
     project: str
     entry: Entry | LocalFile
     stamp: FileStamp
-    wanted: RequiredProof
+    required: RequiredProof
 
 
 class Inspector:
@@ -83,14 +83,14 @@ class Inspector:
 
     def _remembered(self, reading: Reading) -> Proof | None:
         known = self.ledger(reading.project).proof(reading.entry.key, reading.stamp) if self._trusts else None
-        return known if known is not None and reading.wanted.answered_by(known) else None
+        return known if known is not None and reading.required.answered_by(known) else None
 
     def _read(self, reading: Reading) -> Proof:
-        _, entry, stamp, wanted = reading
-        size = 0 if self._quiet else stamp.size * (2 if wanted.checked else 1)
+        _, entry, stamp, required = reading
+        size = 0 if self._quiet else stamp.size * (2 if required.checked else 1)
         with entries.open_content(entry) as whole, terminal.shown(whole, size, entry.filename) as file:
-            proof = Proof(stamp, clock(), integrity.digests(file, wanted.algorithms))
-            if wanted.checked:
+            proof = Proof(stamp, clock(), integrity.digests(file, required.algorithms))
+            if required.checked:
                 file.seek(0)
                 content = integrity.archive(file, entry.filename)
                 proof = proof._replace(checked=True, fault=content.fault, name=content.name, version=content.version)

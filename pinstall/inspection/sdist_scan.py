@@ -278,7 +278,7 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> SourceSca
     *filename* tells its archive format. *packages* are the top-level names of the wheel that is built from it: their code is
     not scanned. Nothing is written to disk. Raises `OSError` if the file itself cannot be read.
     """
-    reading = _Reading(frozenset(packages))
+    reading = _SdistScan(frozenset(packages))
     whole = _walked(sdist, filename, reading.take)
     return None if whole is None else reading.source(whole=whole)
 
@@ -344,7 +344,7 @@ def _zipped(sdist: BinaryIO) -> Iterator[tuple[str, Callable[[int], bytes]]]:
                 yield info.filename, partial(archives.read, archive, info)
 
 
-class _Reading:
+class _SdistScan:
     """The state of a scan that reads an sdist file by file."""
 
     def __init__(self, packages: frozenset[str]) -> None:

@@ -67,7 +67,7 @@ def read(
     isolated = "--isolated" in argv  # pip looks for it in this way, before it parses the arguments
     defaults = pip_config.defaults(rows, environ, prefix, command, isolated=isolated)
     values, positional = options.parse(parser, argv, defaults)
-    return _Reading(values, pip).call(command, positional, environ)
+    return _Collector(values, pip).call(command, positional, environ)
 
 
 def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] | None) -> Invocation:
@@ -79,7 +79,7 @@ def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] |
     )
 
 
-class _Reading:
+class _Collector:
     """Collects requirements, indexes and folders. Options within files change those for the whole call, as in pip."""
 
     def __init__(self, values: dict[str, Any], pip: options.Version) -> None:

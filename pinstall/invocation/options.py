@@ -20,7 +20,7 @@ class UnreadableCallError(Exception):
     """pip would refuse the call, or pinstall does not understand it: pip has to handle it alone."""
 
 
-class Row(NamedTuple):
+class Option(NamedTuple):
     """One option: its spellings, its kind, and the pip versions and commands that have it.
 
     The versions are those from ``since`` to ``until``, inclusive; ``commands`` are separated by spaces.
@@ -48,96 +48,96 @@ _INSTALL = "install"
 _BUILDS = "install wheel lock"
 
 TABLE = (
-    Row("-r --requirement", "list", "requirements", in_file=True),
-    Row("-c --constraint", "list", "constraints", in_file=True),
-    Row("--build-constraint", "list", "build_constraints", since=(25, 3)),
-    Row("--requirements-from-script", "list", "requirements_from_scripts", since=(26, 0)),
-    Row("--no-deps --no-dependencies", "flag", "ignore_dependencies"),
-    Row("--only-deps --only-dependencies", "flag", "only_dependencies", since=(26, 2)),
-    Row("-e --editable", "list", "editables", in_file=True, commands=_BUILDS),
-    Row("--dry-run", "flag", "dry_run", commands=_INSTALL),
-    Row("-t --target", "value", "target_dir", commands=_INSTALL),
-    Row("--platform", "list", "platforms", commands="install download"),
-    Row("--python-version", "raw", "python_version", commands="install download"),
-    Row("--implementation", "value", "implementation", commands="install download"),
-    Row("--abi", "list", "abis", commands="install download"),
-    Row("--user", "flag", "use_user_site", commands=_INSTALL),
-    Row("--no-user", "unflag", "use_user_site", commands=_INSTALL),
-    Row("--root", "value", "root_path", commands=_INSTALL),
-    Row("--prefix", "value", "prefix_path", commands=_INSTALL),
-    Row("--src --source --source-dir --source-directory", "raw", "src_dir"),
-    Row("-U --upgrade", "flag", "upgrade", commands=_INSTALL),
-    Row("--upgrade-strategy", "value", "upgrade_strategy", commands=_INSTALL),
-    Row("--force-reinstall", "flag", "force_reinstall", commands=_INSTALL),
-    Row("-I --ignore-installed", "flag", "ignore_installed", commands=_INSTALL),
-    Row("--ignore-requires-python", "flag", "ignore_requires_python"),
-    Row("--no-build-isolation", "unflag", "build_isolation"),
-    Row("--use-pep517", "flag", "use_pep517"),
-    Row("--no-use-pep517", "unflag", "use_pep517", until=(25, 2)),
-    Row("--check-build-dependencies", "flag", "check_build_deps"),
-    Row("--break-system-packages", "flag", "override_externally_managed", since=(23, 0, 1), commands=_INSTALL),
-    Row("--config-settings", "raw", "config_settings", until=(23, 0), commands=_BUILDS),
-    Row("-C --config-settings", "raw", "config_settings", since=(23, 1), in_file=True, commands=_BUILDS),
-    Row("--install-option", "list", "install_options", until=(23, 0), in_file=True, commands=_INSTALL),
-    Row("--global-option", "list", "global_options", until=(25, 2), in_file=True, commands="install download wheel"),
-    Row("--compile", "flag", "compile", commands=_INSTALL),
-    Row("--no-compile", "unflag", "compile", commands=_INSTALL),
-    Row("--no-warn-script-location", "unflag", "warn_script_location", commands=_INSTALL),
-    Row("--no-warn-conflicts", "unflag", "warn_about_conflicts", commands=_INSTALL),
-    Row("--require-hashes", "flag", "require_hashes", in_file=True),
-    Row("--no-require-hashes", "flag", "no_require_hashes", since=(26, 2), in_file=True),
-    Row("--progress-bar", "value", "progress_bar"),
-    Row("--root-user-action", "value", "root_user_action", commands=_INSTALL),
-    Row("--report", "value", "json_report_file", commands=_INSTALL),
-    Row("--group", "raw", "dependency_groups", since=(25, 1)),
-    Row("--no-clean", "flag", "no_clean"),
-    Row("-d --dest --destination-dir --destination-directory", "value", "download_dir", commands="download"),
-    Row("-w --wheel-dir", "value", "wheel_dir", commands="wheel"),
-    Row("--build-option", "list", "build_options", until=(25, 2), commands="wheel"),
-    Row("--no-verify", "flag", "no_verify", commands="wheel"),
-    Row("-o --output", "value", "output_file", commands="lock"),
-    Row("--pre", "flag", "pre", in_file=True),
-    Row("--all-releases", "raw", "all_releases", since=(26, 0), in_file=True),
-    Row("--only-final", "raw", "only_final", since=(26, 0), in_file=True),
-    Row("--no-binary", "pair", "format_control", in_file=True),
-    Row("--only-binary", "pair", "format_control", in_file=True),
-    Row("--prefer-binary", "flag", "prefer_binary", in_file=True),
-    Row("-i --index-url --pypi-url", "value", "index_url", in_file=True),
-    Row("--extra-index-url", "list", "extra_index_urls", in_file=True),
-    Row("--no-index", "flag", "no_index", in_file=True),
-    Row("--refresh-package", "raw", "refresh_package", since=(26, 2)),
-    Row("-f --find-links", "list", "find_links", in_file=True),
-    Row("--uploaded-prior-to", "raw", "uploaded_prior_to", since=(26, 0)),
-    Row("-h --help", "help", "help"),
-    Row("--debug", "flag", "debug_mode"),
-    Row("--isolated", "flag", "isolated_mode"),
-    Row("--require-virtualenv --require-venv", "flag", "require_venv"),
-    Row("--python", "value", "python"),
-    Row("-v --verbose", "count", "verbose"),
-    Row("-V --version", "flag", "version", until=(26, 2)),
-    Row("-q --quiet", "count", "quiet"),
-    Row("--log --log-file --local-log", "value", "log"),
-    Row("--no-input", "flag", "no_input"),
-    Row("--keyring-provider", "value", "keyring_provider", since=(23, 1)),
-    Row("--proxy", "value", "proxy"),
-    Row("--no-proxy-env", "flag", "no_proxy_env", since=(26, 2)),
-    Row("--retries", "int", "retries"),
-    Row("--timeout --default-timeout", "float", "timeout"),
-    Row("--exists-action", "list", "exists_action"),
-    Row("--trusted-host", "list", "trusted_hosts", in_file=True),
-    Row("--cert", "value", "cert"),
-    Row("--client-cert", "value", "client_cert"),
-    Row("--cache-dir", "value", "cache_dir"),
-    Row("--no-cache-dir", "off", "cache_dir"),
-    Row("--disable-pip-version-check", "flag", "disable_pip_version_check"),
-    Row("--no-color", "flag", "no_color"),
-    Row("--no-python-version-warning", "flag", "no_python_version_warning"),
-    Row("--use-feature", "list", "features_enabled", in_file=True),
-    Row("--use-deprecated", "list", "deprecated_features_enabled"),
-    Row("--resume-retries", "int", "resume_retries", since=(25, 1)),
+    Option("-r --requirement", "list", "requirements", in_file=True),
+    Option("-c --constraint", "list", "constraints", in_file=True),
+    Option("--build-constraint", "list", "build_constraints", since=(25, 3)),
+    Option("--requirements-from-script", "list", "requirements_from_scripts", since=(26, 0)),
+    Option("--no-deps --no-dependencies", "flag", "ignore_dependencies"),
+    Option("--only-deps --only-dependencies", "flag", "only_dependencies", since=(26, 2)),
+    Option("-e --editable", "list", "editables", in_file=True, commands=_BUILDS),
+    Option("--dry-run", "flag", "dry_run", commands=_INSTALL),
+    Option("-t --target", "value", "target_dir", commands=_INSTALL),
+    Option("--platform", "list", "platforms", commands="install download"),
+    Option("--python-version", "raw", "python_version", commands="install download"),
+    Option("--implementation", "value", "implementation", commands="install download"),
+    Option("--abi", "list", "abis", commands="install download"),
+    Option("--user", "flag", "use_user_site", commands=_INSTALL),
+    Option("--no-user", "unflag", "use_user_site", commands=_INSTALL),
+    Option("--root", "value", "root_path", commands=_INSTALL),
+    Option("--prefix", "value", "prefix_path", commands=_INSTALL),
+    Option("--src --source --source-dir --source-directory", "raw", "src_dir"),
+    Option("-U --upgrade", "flag", "upgrade", commands=_INSTALL),
+    Option("--upgrade-strategy", "value", "upgrade_strategy", commands=_INSTALL),
+    Option("--force-reinstall", "flag", "force_reinstall", commands=_INSTALL),
+    Option("-I --ignore-installed", "flag", "ignore_installed", commands=_INSTALL),
+    Option("--ignore-requires-python", "flag", "ignore_requires_python"),
+    Option("--no-build-isolation", "unflag", "build_isolation"),
+    Option("--use-pep517", "flag", "use_pep517"),
+    Option("--no-use-pep517", "unflag", "use_pep517", until=(25, 2)),
+    Option("--check-build-dependencies", "flag", "check_build_deps"),
+    Option("--break-system-packages", "flag", "override_externally_managed", since=(23, 0, 1), commands=_INSTALL),
+    Option("--config-settings", "raw", "config_settings", until=(23, 0), commands=_BUILDS),
+    Option("-C --config-settings", "raw", "config_settings", since=(23, 1), in_file=True, commands=_BUILDS),
+    Option("--install-option", "list", "install_options", until=(23, 0), in_file=True, commands=_INSTALL),
+    Option("--global-option", "list", "global_options", until=(25, 2), in_file=True, commands="install download wheel"),
+    Option("--compile", "flag", "compile", commands=_INSTALL),
+    Option("--no-compile", "unflag", "compile", commands=_INSTALL),
+    Option("--no-warn-script-location", "unflag", "warn_script_location", commands=_INSTALL),
+    Option("--no-warn-conflicts", "unflag", "warn_about_conflicts", commands=_INSTALL),
+    Option("--require-hashes", "flag", "require_hashes", in_file=True),
+    Option("--no-require-hashes", "flag", "no_require_hashes", since=(26, 2), in_file=True),
+    Option("--progress-bar", "value", "progress_bar"),
+    Option("--root-user-action", "value", "root_user_action", commands=_INSTALL),
+    Option("--report", "value", "json_report_file", commands=_INSTALL),
+    Option("--group", "raw", "dependency_groups", since=(25, 1)),
+    Option("--no-clean", "flag", "no_clean"),
+    Option("-d --dest --destination-dir --destination-directory", "value", "download_dir", commands="download"),
+    Option("-w --wheel-dir", "value", "wheel_dir", commands="wheel"),
+    Option("--build-option", "list", "build_options", until=(25, 2), commands="wheel"),
+    Option("--no-verify", "flag", "no_verify", commands="wheel"),
+    Option("-o --output", "value", "output_file", commands="lock"),
+    Option("--pre", "flag", "pre", in_file=True),
+    Option("--all-releases", "raw", "all_releases", since=(26, 0), in_file=True),
+    Option("--only-final", "raw", "only_final", since=(26, 0), in_file=True),
+    Option("--no-binary", "pair", "format_control", in_file=True),
+    Option("--only-binary", "pair", "format_control", in_file=True),
+    Option("--prefer-binary", "flag", "prefer_binary", in_file=True),
+    Option("-i --index-url --pypi-url", "value", "index_url", in_file=True),
+    Option("--extra-index-url", "list", "extra_index_urls", in_file=True),
+    Option("--no-index", "flag", "no_index", in_file=True),
+    Option("--refresh-package", "raw", "refresh_package", since=(26, 2)),
+    Option("-f --find-links", "list", "find_links", in_file=True),
+    Option("--uploaded-prior-to", "raw", "uploaded_prior_to", since=(26, 0)),
+    Option("-h --help", "help", "help"),
+    Option("--debug", "flag", "debug_mode"),
+    Option("--isolated", "flag", "isolated_mode"),
+    Option("--require-virtualenv --require-venv", "flag", "require_venv"),
+    Option("--python", "value", "python"),
+    Option("-v --verbose", "count", "verbose"),
+    Option("-V --version", "flag", "version", until=(26, 2)),
+    Option("-q --quiet", "count", "quiet"),
+    Option("--log --log-file --local-log", "value", "log"),
+    Option("--no-input", "flag", "no_input"),
+    Option("--keyring-provider", "value", "keyring_provider", since=(23, 1)),
+    Option("--proxy", "value", "proxy"),
+    Option("--no-proxy-env", "flag", "no_proxy_env", since=(26, 2)),
+    Option("--retries", "int", "retries"),
+    Option("--timeout --default-timeout", "float", "timeout"),
+    Option("--exists-action", "list", "exists_action"),
+    Option("--trusted-host", "list", "trusted_hosts", in_file=True),
+    Option("--cert", "value", "cert"),
+    Option("--client-cert", "value", "client_cert"),
+    Option("--cache-dir", "value", "cache_dir"),
+    Option("--no-cache-dir", "off", "cache_dir"),
+    Option("--disable-pip-version-check", "flag", "disable_pip_version_check"),
+    Option("--no-color", "flag", "no_color"),
+    Option("--no-python-version-warning", "flag", "no_python_version_warning"),
+    Option("--use-feature", "list", "features_enabled", in_file=True),
+    Option("--use-deprecated", "list", "deprecated_features_enabled"),
+    Option("--resume-retries", "int", "resume_retries", since=(25, 1)),
 )
 
-HASH = Row("--hash", "raw", "hashes", in_file=True)
+HASH = Option("--hash", "raw", "hashes", in_file=True)
 
 
 def _pair(option: Any, _written: str, value: str, parser: Any) -> None:
@@ -159,18 +159,18 @@ _OPTPARSE: dict[str, dict[str, Any]] = {
 }
 
 
-def table(pip: Version, command: str = "") -> Iterator[Row]:
+def table(pip: Version, command: str = "") -> Iterator[Option]:
     """Yield the options of version *pip* of pip, for one *command* or for all."""
     found = (row for row in TABLE if row.since <= pip[: len(row.since)] and pip[: len(row.until)] <= row.until)
     return (row for row in found if not command or command in row.commands.split())
 
 
-def general() -> Iterator[Row]:
+def general() -> Iterator[Option]:
     """Yield the options that pip takes before a command, too, whatever its version is."""
     return itertools.dropwhile(lambda row: row.dest != "help", TABLE)
 
 
-def file_table(pip: Version) -> Iterator[Row]:
+def file_table(pip: Version) -> Iterator[Option]:
     """Yield the options that a requirements file may contain for version *pip* of pip."""
     yield from (row for row in table(pip) if row.in_file)
     yield HASH
@@ -181,7 +181,7 @@ class _Parser(optparse.OptionParser):
         raise UnreadableCallError(msg)
 
 
-def make_parser(rows: Iterator[Row]) -> optparse.OptionParser:
+def make_parser(rows: Iterator[Option]) -> optparse.OptionParser:
     """Return an optparse parser for *rows* that raises `UnreadableCallError` where pip would print its usage and exit."""
     parser = _Parser(usage=optparse.SUPPRESS_USAGE, add_help_option=False)
     for row in rows:

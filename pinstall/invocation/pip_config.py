@@ -11,14 +11,16 @@ from pinstall.invocation.options import UnreadableCallError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pinstall.invocation.options import Row
+    from pinstall.invocation.options import Option
 
 _TRUE = ("y", "yes", "t", "true", "on", "1")
 _FALSE = ("n", "no", "f", "false", "off", "0")
 _NOT_CONFIGURATION = ("version", "help")
 
 
-def defaults(rows: Iterable[Row], environ: Mapping[str, str], prefix: str, command: str, *, isolated: bool) -> dict[str, Any]:
+def defaults(
+    rows: Iterable[Option], environ: Mapping[str, str], prefix: str, command: str, *, isolated: bool
+) -> dict[str, Any]:
     """Return the configured values of the options *rows* of a pip *command*, by ``dest``.
 
     *prefix* is the environment's; its ``pip.conf`` is pip's "site" file. With *isolated*, pip ignores variables and the user's
@@ -35,7 +37,7 @@ def defaults(rows: Iterable[Row], environ: Mapping[str, str], prefix: str, comma
     return {**found, "cache_dir": False} if off else found  # overrides --cache-dir: pip runs callbacks last
 
 
-def _value(row: Row, text: str, before: Any) -> Any:
+def _value(row: Option, text: str, before: Any) -> Any:
     match row.action:
         case "flag" | "unflag":
             return _boolean(text)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _URL = re.compile(r"(http|https|file):", re.IGNORECASE)
-# The parts of a URL that may contain a password: before its host, and after its path.
-_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _PEP_263 = re.compile(rb"coding[:=]\s*([-\w.]+)")
@@ -134,11 +132,6 @@ def is_url(path: str) -> bool:
     return _URL.match(path) is not None
 
 
-def without_secrets(url: str) -> str:
-    """Return *url* without the parts that may contain a password: before its host, and after its path."""
-    return _SECRETS.sub("", url)
-
-
 def regular(path: str) -> bytes | UnreadSource:
     """Return the content of a regular file at *path*, which may be a ``file:`` URL; `UnreadSource` for any other source.
 
@@ -148,7 +141,7 @@ def regular(path: str) -> bytes | UnreadSource:
         if is_url(path):
             if urlsplit(path).scheme.lower() != "file":
                 return UnreadSource(
-                    without_secrets(path), "pinstall reads no URLs; download it and name the file to have it checked"
+                    links.without_secrets(path), "pinstall reads no URLs; download it and name the file to have it checked"
                 )
             path = links.to_path(path)
         if not stat.S_ISREG(os.stat(path).st_mode):

@@ -26,6 +26,8 @@ _HASH = re.compile(r"[#&](sha512|sha384|sha256|sha224|sha1|md5)=([^&]*)")
 _SUBDIRECTORY = re.compile(r"[#&]subdirectory=([^&]*)")
 _RESERVED = re.compile("(@|%2F)", re.IGNORECASE)
 _PYTHON_SUFFIX = re.compile(r"-py([123]\.?[0-9]?)$")
+# The parts of a URL that may contain a password: before its host, and after its path.
+_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*")
 
 
 class Link(NamedTuple):
@@ -162,3 +164,8 @@ def parsed(text: str) -> Version | None:
         return Version(text)
     except ValueError:  # InvalidVersion, or a number with more digits than Python converts
         return None
+
+
+def without_secrets(url: str) -> str:
+    """Return *url* without the parts that may contain a password: before its host, and after its path."""
+    return _SECRETS.sub("", url)

@@ -61,7 +61,7 @@ class Pin(NamedTuple):
         return f"{self.project} @ URL" if self.url else f"{self.project}{self.specifier}"
 
 
-class _Part(NamedTuple):
+class _Stated(NamedTuple):
     """The requirement that one line states for a project."""
 
     requirement: Requirement
@@ -82,14 +82,14 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
     *markers* are the environment's marker values; they override those of the running Python. A project whose lines contradict
     each other has no pin: pip reports the conflict.
     """
-    by_project: dict[str, list[_Part]] = {}
+    by_project: dict[str, list[_Stated]] = {}
     loose = False
     for line in lines:
         found = None if line.editable else requirement.parse(line.text)
         if found is not None and not found.applies(markers):
             continue
         if found is not None and _is_fixed(found.url):
-            by_project.setdefault(found.project, []).append(_Part(found, _hashes(line), line))
+            by_project.setdefault(found.project, []).append(_Stated(found, _hashes(line), line))
         elif not line.constraint:
             loose = True
     joined = {project: _join(parts) for project, parts in by_project.items()}
@@ -109,7 +109,7 @@ def settings_by_project(lines: Iterable[RequirementLine]) -> dict[str, tuple[str
     return found
 
 
-def _join(parts: list[_Part]) -> Pin | None:
+def _join(parts: list[_Stated]) -> Pin | None:
     specifier = SpecifierSet()
     for part in parts:
         specifier &= part.requirement.specifier

@@ -39,7 +39,7 @@ class Delete(NamedTuple):
 class Unreadable(NamedTuple):
     """The entry could not be read."""
 
-    reason: str
+    detail: str
 
 
 Verdict = Keep | Hide | SetAside | Delete | Unreadable

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from pinstall.model import links
+from pinstall.model import digest, links
 from pinstall.model.digest import Digest
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, is_link, names, stamp
@@ -42,7 +42,7 @@ def walk_built(root: str) -> Iterator[tuple[str, str]]:
         for name in folders:
             yield from below(os.path.join(folder, name), depth - 1)
 
-    for folder in below(os.path.join(root, "wheels"), 4):
+    for folder in below(os.path.join(root, keys.WHEELS), 4):
         yield folder, key_of(folder)
 
 
@@ -52,16 +52,22 @@ def key_of(folder: str) -> str:
 
 
 class Origin(NamedTuple):
-    """The source of a built wheel as pip recorded it: URL (of version control: with the commit), digests, subdirectory."""
+    """The source of a distribution as pip recorded it (PEP 610).
+
+    ``url`` is the one that a requirement would have: of version control, with its name and the ``commit`` in lower case;
+    ``plain_url`` has neither.
+    """
 
     url: str
     digests: tuple[Digest, ...] = ()
     subdirectory: str = ""
+    plain_url: str = ""
+    commit: str = ""
 
     @property
     def by_algorithm(self) -> dict[str, str]:
         """The hexadecimal digests by algorithm."""
-        return {digest.algorithm: digest.hex for digest in self.digests}
+        return {stated.algorithm: stated.hex for stated in self.digests}
 
 
 def origin_text(path: str, query: str | None) -> str | None:
@@ -92,8 +98,11 @@ def _with_query(text: str, query: str) -> str:
 def read_origin(folder: str) -> Origin | None:
     """Read the ``origin.json`` (PEP 610) in a *folder* of built wheels; None if it is missing or invalid."""
     path = os.path.join(folder, ORIGIN)
-    if stamp(path) is None:
-        return None
+    return read_direct_url(path) if stamp(path) is not None else None
+
+
+def read_direct_url(path: str) -> Origin | None:
+    """Read a file with a direct URL (PEP 610), such as ``direct_url.json`` of an installed distribution; None as above."""
     try:
         with open(path, encoding="utf-8") as file:
             return parsed_origin(json.loads(file.read(_LARGEST_ORIGIN)))
@@ -106,16 +115,14 @@ def parsed_origin(document: Any) -> Origin | None:
     try:
         url, subdirectory = document["url"], document.get("subdirectory") or ""
         archive = document.get("archive_info", {})
-        hashes = archive.get("hashes", {})
-        if not hashes and "hash" in archive:  # pip 23.0 writes only the older form
-            hashes = dict([archive["hash"].split("=", 1)])
+        single = digest.parse(archive.get("hash") or "", "=")  # pip 23.0 writes only this older form
+        hashes = archive.get("hashes") or ({single.algorithm: single.hex} if single else {})
         digests = tuple(Digest(name, value.lower()) for name, value in hashes.items())
         vcs = document.get("vcs_info", {})
-        if vcs:
-            url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+        full = f"{vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else url
         if not isinstance(url, str) or not isinstance(subdirectory, str):
             return None
-        keys.request_url(url)  # raises ValueError if it is not a URL
-        return Origin(url, digests, subdirectory)
+        keys.request_url(full)  # raises ValueError if it is not a URL
+        return Origin(full, digests, subdirectory, url, vcs["commit_id"].lower() if vcs else "")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -39,7 +39,7 @@ class IdentifiedUrl(NamedTuple):
     stated: tuple[Digest, ...] = ()
 
 
-class Page(NamedTuple):
+class CataloguedPage(NamedTuple):
     """A cached index page: its project and URL ("" if unknown), and its fault ("" if it has none).
 
     ``unreadable`` is the reason why the page could not be judged.
@@ -67,7 +67,7 @@ class Catalogue:
         self.named: dict[str, IdentifiedUrl] = {}
         self._wanted, self._redirects, self._indexes = frozenset(wanted), redirects, indexes
 
-    def read(self, entry: HttpEntry, response: Response) -> Page:
+    def read(self, entry: HttpEntry, response: Response) -> CataloguedPage:
         """Read a cached page and add the entries of the files that it lists.
 
         Raises `OSError` if the page cannot be read.
@@ -78,15 +78,17 @@ class Catalogue:
             offers = index_pages.parse(body, response.headers, "")
         except index_pages.DamagedPageError as error:
             # Some servers send archives with the content type of a page: those are not damaged pages.
-            return Page(fault="" if body.startswith(_ARCHIVES) and "content-encoding" not in response.headers else str(error))
+            return CataloguedPage(
+                fault="" if body.startswith(_ARCHIVES) and "content-encoding" not in response.headers else str(error)
+            )
         except index_pages.UnknownPageError:
-            return Page()
+            return CataloguedPage()
         project = next((name for offer in offers if (name := links.project_of(offer.filename))), "")
         url = self.page_url(entry.key, [project])[1]
         for offer in offers:
             with suppress(Exception):  # one invalid line, such as a malformed URL, must not cost the other lines
                 self._add(offer if offer.base else offer._replace(base=url), project)
-        return Page(project, url)
+        return CataloguedPage(project, url)
 
     def page_url(self, key: str, projects: Iterable[str]) -> tuple[str, str]:
         """Return the project and URL of the page with this *key*.

@@ -188,7 +188,7 @@ def open_content(entry: Entry | LocalFile) -> BinaryIO:
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(open_unread(entry.content_path, flags), "rb")
     span = entry.span if isinstance(entry, HttpEntry) else None
-    return file if span is None else cast("BinaryIO", io.BufferedReader(_Part(file, span)))
+    return file if span is None else cast("BinaryIO", io.BufferedReader(_FilePart(file, span)))
 
 
 def open_unread(path: str, flags: int) -> int:
@@ -199,7 +199,7 @@ def open_unread(path: str, flags: int) -> int:
         return os.open(path, flags)
 
 
-class _Part(io.RawIOBase):
+class _FilePart(io.RawIOBase):
     """A read-only file object for a part of another file."""
 
     def __init__(self, file: BinaryIO, span: Span) -> None:

@@ -84,6 +84,8 @@ class Layout(NamedTuple):
 
 TWO_FILES = Layout("http-v2", ("", ".body"))  # pip 23.3 and later: head and body in two files
 ONE_FILE = Layout("http", ("",))  # pip before 23.3: head and body in one file
+WHEELS = "wheels"  # the folder of built wheels
+SELFCHECK = ("selfcheck", "selfcheck.json")  # pip writes there when it looks for a newer pip
 
 
 def http_paths(key: str, layout: Layout) -> tuple[str, ...]:
@@ -109,4 +111,4 @@ def wheel_key(url: str, digest: Digest | None, subdirectory: str, interpreter: t
 
 def wheel_path(key: str) -> str:
     """Return the path of the folder of built wheels for *key*, relative to the cache folder."""
-    return os.path.join("wheels", key[:2], key[2:4], key[4:6], key[6:])
+    return os.path.join(WHEELS, key[:2], key[2:4], key[4:6], key[6:])

@@ -151,7 +151,7 @@ def _folders(top: str) -> Iterator[tuple[str, set[str]]]:
             yield folder, names
 
 
-_PARTS = ("http-v2", "http", "wheels", "pinstall")
+_PARTS = (keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS, "pinstall")
 _VIEWS = os.path.join("pinstall", "views")  # these consist of links
 
 

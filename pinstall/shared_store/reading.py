@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from pinstall.checks.candidates import Candidate
 from pinstall.inspection import integrity
 from pinstall.messages import NOTE
-from pinstall.model import links
+from pinstall.model import foreign_data, links
 from pinstall.model.pins import Pin, settings_by_project
 from pinstall.model.verdict import Delete, Hide, Keep
 from pinstall.pip_cache import built_wheels, entries
@@ -20,6 +20,7 @@ from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.shared_store import documents, layout
 from pinstall.shared_store.documents import RefusedError
 from pinstall.shared_store.remote import ObjectError
+from pinstall.shared_store.session import about_one_build
 from pinstall.storage import actions, lock, store, view
 from pinstall.storage.files import UNFINISHED
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pinstall.shared_store.documents import SharedRecord
     from pinstall.shared_store.layout import SharedBuild
     from pinstall.shared_store.remote import Remote, RemoteObject
+    from pinstall.shared_store.session import SharedStore
 
 LARGEST_WHEEL = 1 << 30
 _MOST_RECORDS = 32  # of one source, for one platform
@@ -59,7 +61,9 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     begun = shared.waited
     with shared.asked(journal.say, "pip builds") as remote, shared.waiting():
         for offer in _offers(prepared, remote, key, journal):
-            wheel = _taken(prepared, remote, offer, journal)
+            wheel = None
+            with about_one_build(partial(_say_ignored, shared, offer.shared.filename, journal)):
+                wheel = _taken(prepared, remote, offer, journal)
             if wheel is not None:
                 view.show(seen.folder, wheel)
                 journal.fetched.append(wheel.filename)
@@ -78,23 +82,32 @@ def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal)
     assert shared is not None  # noqa: S101 (for mypy)
     refused: dict[str, None] = {}
     signer = documents.signer(shared.key) if shared.key else ""
-    for build in _readable(prepared, layout.paired(remote.objects(layout.folder(key))).values(), signer):
-        assert build.record is not None  # noqa: S101 (for mypy)
-        try:
-            found = documents.opened(remote.read(build.record.path, documents.LARGEST), shared.key)
-            if found.key != key or layout.name(key, found.record, build.signer) != build.name:
-                raise RefusedError("its record belongs to another build")
-        except (RefusedError, ObjectError) as error:
-            refused[str(error)] = None
-            continue
-        found = found._replace(record=found.record._replace(fetched=shared.settings.place))
-        pin = None if _is_known(prepared.cache.root, build, found) else _pin(prepared, found)
-        # A question such as a pattern of paths may take long to answer, and somebody else has asked it.
-        objection = partial(prepared.checker.builds.objection, pin, key, found.origin, found.record) if pin else None
-        if pin and objection and not remote.asked(objection):
-            yield _Offer(build, found, pin)
+    builds: Iterable[SharedBuild] = ()
+    with about_one_build(lambda why: refused.update({why: None})):
+        builds = layout.paired(remote.objects(layout.folder(key))).values()
+    for build in _readable(prepared, builds, signer):
+        offer = None
+        with about_one_build(lambda why: refused.update({why: None})):
+            offer = _offer(prepared, remote, build, shared)
+        if offer:
+            yield offer
     for why in refused:
         shared.warn(journal.say, f"ignoring builds of the shared store {shared.settings.place}: {why}")
+
+
+def _offer(prepared: PreparedCache, remote: Remote, build: SharedBuild, shared: SharedStore) -> _Offer | None:
+    """Read the record of a *build*; return None if it does not fit the call. Raises `RefusedError` and `RemoteError`."""
+    assert build.record is not None  # noqa: S101 (for mypy)
+    found = documents.opened(remote.read(build.record.path, documents.LARGEST), shared.key)
+    if found.key != build.key or layout.name(build.key, found.record, build.signer) != build.name:
+        raise RefusedError("its record belongs to another build")
+    found = found._replace(record=found.record._replace(fetched=shared.settings.place))
+    pin = None if _is_known(prepared.cache.root, build, found) else _pin(prepared, found)
+    if pin is None:
+        return None
+    # A question such as a pattern of paths may take long to answer, and somebody else has asked it.
+    objection = partial(prepared.checker.builds.objection, pin, build.key, found.origin, found.record)
+    return None if remote.bounded(objection) else _Offer(build, found, pin)
 
 
 def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild], signer: str) -> list[SharedBuild]:
@@ -139,7 +152,10 @@ def _pin(prepared: PreparedCache, found: SharedRecord) -> Pin | None:
 
 
 def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Journal) -> BuiltWheel | None:
-    """Fetch a wheel into pinstall's store, and check it there like any other; None if it is not to be used."""
+    """Fetch a wheel into pinstall's store, and check it there like any other; None if there is no room for it.
+
+    Raises `RefusedError` if it is not to be used, `RemoteError` and `OSError`.
+    """
     root, shared, build, found = prepared.cache.root, prepared.shared, offer.build, offer.shared
     assert shared is not None  # noqa: S101 (for mypy)
     assert build.wheel is not None  # noqa: S101 (as above)
@@ -151,8 +167,7 @@ def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Jour
         with open(temporary, "w+b") as file:
             fault = fetched_fault(remote, build.wheel, file, found)
         if fault:
-            shared.warn(journal.say, f"ignoring {found.filename} of the shared store {shared.settings.place}: {fault}")
-            return None
+            raise RefusedError(fault)
         fetched = BuiltWheel(build.key, temporary)
         record = prepared.checker.builds.stamped(found.record)
         path = actions.keep_fetched(root, fetched, found.filename, record, found.origin_text)
@@ -168,6 +183,13 @@ def fetched_fault(remote: Remote, wheel: RemoteObject, file: BinaryIO, found: Sh
         remote.fetch(wheel.path, file, wheel.size)
     except ObjectError as error:
         return str(error)
+    try:
+        return _content_fault(file, found)
+    except Exception as error:  # noqa: BLE001 (a wheel may hold anything)
+        return foreign_data.reason(error)
+
+
+def _content_fault(file: BinaryIO, found: SharedRecord) -> str:
     file.seek(0)
     if integrity.sha256(file) != found.record.wheel:
         return "its digest is not that of its record"
@@ -179,10 +201,13 @@ def fetched_fault(remote: Remote, wheel: RemoteObject, file: BinaryIO, found: Sh
     return "" if is_labelled else f"it contains {content.name} {content.version}"
 
 
-def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal: Journal) -> BuiltWheel | None:
-    """Return a wheel of the store if the checks before pip would have let pip use it, too."""
-    shared, checker = prepared.shared, prepared.checker
-    assert shared is not None  # noqa: S101 (for mypy)
+def _say_ignored(shared: SharedStore, filename: str, journal: Journal, why: str) -> None:
+    shared.warn(journal.say, f"ignoring {filename} of the shared store {shared.settings.place}: {why}")
+
+
+def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal: Journal) -> BuiltWheel:
+    """Return a wheel of the store. Raises `RefusedError` if the checks before pip would not have let pip use it."""
+    checker = prepared.checker
     source = prepared.cache.source_of(wheel.wheel_key, offer.shared.origin)
     finding = checker.examine(Candidate(offer.pin, wheel, source, stored=True))
     if isinstance(finding.verdict, Keep) and prepared.cache.is_ours(wheel):
@@ -190,6 +215,4 @@ def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal
         return wheel
     if isinstance(finding.verdict, Delete):
         actions.delete(prepared.cache.root, wheel, entries.stamp_of(wheel))
-    why = finding.verdict.detail if isinstance(finding.verdict, Delete | Hide) else "it cannot be checked"
-    shared.warn(journal.say, f"ignoring {wheel.filename} of the shared store {shared.settings.place}: {why}")
-    return None
+    raise RefusedError(finding.verdict.detail if isinstance(finding.verdict, Delete | Hide) else "it cannot be checked")

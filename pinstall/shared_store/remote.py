@@ -6,6 +6,7 @@ Each question runs in a thread of its own, because no library bounds all its wai
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from contextlib import suppress
@@ -26,6 +27,12 @@ _PAGE = 1000
 # With these, the tools of the object stores allow a server without TLS.
 _PLAIN = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP")
 _MISSING = ("NotFoundError", "FileNotFoundError")
+# One object may have permissions of its own, or lie in an archive from which it must be restored first.
+_DENIED = ("PermissionDeniedError", "PermissionError")
+_ODD_NAME = ("InvalidPathError",)
+# What servers answer to a PUT that is larger than they take: by HTTP, and by the protocol of S3.
+_TOO_LARGE = re.compile("status code: 413|<Code>EntityTooLarge")
+_TOO_LARGE_WORDS = "it is larger than the server accepts"
 _WORDS = {
     "NotFoundError": "there is no such bucket or object",
     "FileNotFoundError": "there is no such bucket or object",
@@ -35,6 +42,7 @@ _WORDS = {
     "GenericError": "no connection, or an answer that is not understood",
     "ModuleNotFoundError": "its library is missing; to install it: pip install 'pip-pinstall[shared]'",
     "ValueError": "the address is not understood",
+    "InvalidPathError": "an object there has an invalid name",
     "UnknownConfigurationKeyError": "the address is not understood",
 }
 
@@ -44,7 +52,11 @@ class RemoteError(Exception):
 
 
 class ObjectError(RemoteError):
-    """One object is missing or too large; the store may be used for others."""
+    """One object is missing, too large or refused; the store may be used for others."""
+
+
+class UnansweredError(RemoteError):
+    """The deadline is over."""
 
 
 class RemoteObject(NamedTuple):
@@ -66,6 +78,7 @@ class Remote:
         self.allow(seconds)
         self._store = self.asked(lambda: _opened(url, seconds))
         self._creates = not url.startswith(("http:", "https:"))  # object_store has no conditional writes for WebDAV
+        self._is_folder = url.startswith("file:")
 
     def allow(self, seconds: float) -> None:
         """Set the deadline to *seconds* from now."""
@@ -80,7 +93,7 @@ class Remote:
             found = (one for chunk in chunks for one in chunk)
             return [RemoteObject(one["path"], one["size"], one["last_modified"].timestamp()) for one in islice(found, most)]
 
-        return self.asked(listed)
+        return self._asked_of_one(listed, _ODD_NAME)
 
     def everything(self, folder: str) -> Iterator[RemoteObject]:
         """Yield all objects below *folder*, for `pinstall-cache shared`; each page of the listing has a deadline of its own."""
@@ -108,9 +121,9 @@ class Remote:
     def _pieces(self, path: str, largest: int) -> Iterator[bytes]:
         import obstore
 
-        stream = self.asked(lambda: iter(obstore.get(self._store, path).stream(min_chunk_size=_CHUNK)))
+        stream = self._asked_of_one(lambda: iter(obstore.get(self._store, path).stream(min_chunk_size=_CHUNK)), _DENIED)
         size = 0
-        while (chunk := self.asked(lambda: next(stream, None))) is not None:
+        while (chunk := self._asked_of_one(lambda: next(stream, None))) is not None:
             size += len(chunk)
             if size > largest:
                 raise ObjectError("an object is larger than it may be")
@@ -133,7 +146,7 @@ class Remote:
             obstore.put(self._store, path, content, use_multipart=False)
             return True
 
-        return self.asked(put)
+        return self._asked_of_one(put)
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects, except those that are gone already."""
@@ -146,8 +159,40 @@ class Remote:
         self.allow(self._seconds)
         self.asked(removed)
 
-    def asked(self, question: Callable[[], _Result]) -> _Result:
-        """Return the answer to a *question*, which runs in a thread until it ends or the deadline is over."""
+    def _asked_of_one(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
+        """Return the answer to a *question* about one object, or one folder of them.
+
+        Raises `ObjectError` for the errors that are named in *spoiled*. In a folder, each file may have a fault of its own: a
+        mode, a name or a place that nobody else can use. An error of a server concerns all objects.
+        """
+        try:
+            return self.asked(question, spoiled)
+        except (ObjectError, UnansweredError):
+            raise
+        except RemoteError:
+            if not self._is_folder:
+                raise
+        raise ObjectError("a file or folder there cannot be read or written")
+
+    def asked(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
+        """Return the answer of the store to a *question*.
+
+        Raises `ObjectError` for the errors that are named in *spoiled*, and `RemoteError` for others.
+        """
+        answers, errors = self._waited_for(question)
+        if errors:
+            raise _explained(errors[0], (*_MISSING, *spoiled)) from None
+        return answers[0]
+
+    def bounded(self, question: Callable[[], _Result]) -> _Result:
+        """Return the answer of this machine to a *question* that may take long. Raises the errors of the question."""
+        answers, errors = self._waited_for(question)
+        if errors:
+            raise errors[0]
+        return answers[0]
+
+    def _waited_for(self, question: Callable[[], _Result]) -> tuple[list[_Result], list[BaseException]]:
+        """Return the answer to a *question* or its error. It runs in a thread until it ends or the deadline is over."""
         answers: list[_Result] = []
         errors: list[BaseException] = []
 
@@ -160,13 +205,18 @@ class Remote:
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         thread.join(max(0.0, self._deadline - time.monotonic()))
-        if answers:
-            return answers[0]
-        if errors:
-            name = type(errors[0]).__name__  # its text may have a signed URL
-            words = _WORDS.get(name, f"error of its library: {name}")
-            raise (ObjectError if name in _MISSING else RemoteError)(words) from None
-        raise RemoteError(f"no answer within {self._seconds:g} s (PINSTALL_SHARED_STORE_TIMEOUT)")
+        if not (answers or errors):
+            raise UnansweredError(f"no answer within {self._seconds:g} s (PINSTALL_SHARED_STORE_TIMEOUT)")
+        return answers, errors
+
+
+def _explained(error: BaseException, spoiled: Sequence[str]) -> RemoteError:
+    """Return the error to raise for one of the library; its text, which may have a signed URL, is not shown."""
+    if _TOO_LARGE.search(str(error)):
+        return ObjectError(_TOO_LARGE_WORDS)
+    name = type(error).__name__
+    words = _WORDS.get(name, f"error of its library: {name}")
+    return (ObjectError if name in spoiled else RemoteError)(words)
 
 
 def _opened(url: str, seconds: float) -> Any:

@@ -9,14 +9,30 @@ from typing import TYPE_CHECKING
 from pinstall.messages import WARNING
 from pinstall.model import foreign_data
 from pinstall.shared_store import documents
-from pinstall.shared_store.documents import KeyUnusableError
-from pinstall.shared_store.remote import Remote, RemoteError
+from pinstall.shared_store.documents import KeyUnusableError, RefusedError
+from pinstall.shared_store.remote import ObjectError, Remote, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pinstall.messages import Say
     from pinstall.settings import SharedStoreSettings
+
+
+@contextmanager
+def about_one_build(tell: Callable[[str], None]) -> Iterator[None]:
+    """Call *tell* with the reason if the block fails because of the one build that it works on.
+
+    Raises the errors that concern the store as a whole (`RemoteError`, `KeyUnusableError`).
+    """
+    try:
+        yield
+    except (ObjectError, RefusedError) as error:
+        tell(str(error))
+    except (RemoteError, KeyUnusableError):
+        raise
+    except Exception as error:  # noqa: BLE001 (a build may hold anything)
+        tell(foreign_data.reason(error))
 
 
 class SharedStore:

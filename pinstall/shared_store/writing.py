@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.inspection import sdist_scan
-from pinstall.messages import DETAIL, NOTE
+from pinstall.messages import DETAIL, NOTE, WARNING
 from pinstall.pip_cache import built_wheels, entries
 from pinstall.pip_cache.locator import is_http, is_vcs
 from pinstall.shared_store import documents, layout
 from pinstall.shared_store.documents import SharedRecord
 from pinstall.shared_store.reading import LARGEST_WHEEL
-from pinstall.shared_store.remote import RemoteError
+from pinstall.shared_store.remote import ObjectError
+from pinstall.shared_store.session import about_one_build
 from pinstall.storage import store
 
 if TYPE_CHECKING:
@@ -31,22 +33,60 @@ if TYPE_CHECKING:
 _LOCAL = ("/home/", "/Users/", "/root/", "/tmp/", "/var/tmp/", "/run/user/")  # noqa: S108 (nothing is written there)
 
 
+class _Upload(NamedTuple):
+    """A build that may be shared: its *record*, and its *folder* in pinstall's store."""
+
+    built: Built
+    record: BuildRecord
+    folder: str
+    size: int
+
+    @property
+    def path(self) -> str:
+        """The path of its wheel."""
+        return os.path.join(self.folder, self.built.filename)
+
+
 def send(prepared: PreparedCache, builds: Iterable[Built], journal: Journal) -> None:
-    """Upload the *builds* that may be shared. A failure costs one line."""
+    """Upload the *builds* that may be shared, the smallest first: a large one may take all the time that there is.
+
+    If a build cannot be uploaded, a line tells why. If the store fails, one line tells so, and nothing more is uploaded.
+    """
     shared = prepared.shared
     if shared is None or not shared.settings.writes:
         return
     place = shared.settings.place
+    for upload in sorted(_shareable(prepared.cache.root, builds, place, journal), key=lambda upload: upload.size):
+        if shared.is_off:
+            return
+        name = upload.built.filename
+        with (
+            shared.asked(journal.say, f"{name} stays on this machine") as remote,
+            shared.waiting(),
+            about_one_build(partial(_say_failed, journal, place, name)),
+        ):
+            _send(remote, upload, shared.key)
+            journal.say(NOTE, f"put {name} into the shared store {place}")
+
+
+def _shareable(root: str, builds: Iterable[Built], place: str, journal: Journal) -> Iterator[_Upload]:
+    """Yield the builds that may leave this machine."""
     for built in builds:
-        if shared.is_off or built.record is None:
+        if built.record is None:
             continue
-        folder = os.path.join(store.builds_folder(prepared.cache.root, built.key), built.record.wheel[:16])
-        if why := objection(built, built.record, folder, os.environ):
-            journal.say(DETAIL, f"{built.filename} is not put into the shared store {place}: {why}")
-            continue
-        with shared.asked(journal.say, f"{built.filename} stays on this machine") as remote, shared.waiting():
-            _send(remote, built, built.record, folder, shared.key)
-            journal.say(NOTE, f"put {built.filename} into the shared store {place}")
+        folder = os.path.join(store.builds_folder(root, built.key), built.record.wheel[:16])
+        found = None
+        with about_one_build(partial(_say_failed, journal, place, built.filename)):
+            if why := objection(built, built.record, folder, os.environ):
+                journal.say(DETAIL, f"{built.filename} is not put into the shared store {place}: {why}")
+            else:
+                found = _Upload(built, built.record, folder, os.path.getsize(os.path.join(folder, built.filename)))
+        if found:
+            yield found
+
+
+def _say_failed(journal: Journal, place: str, filename: str, why: str) -> None:
+    journal.say(WARNING, f"{filename} could not be put into the shared store {place}: {why}")
 
 
 def objection(built: Built, record: BuildRecord, folder: str, environ: Mapping[str, str]) -> str:
@@ -99,15 +139,17 @@ class Local:
         return any(folder in os.path.join(text, "") for folder in self._folders) or "~/" in text
 
 
-def _send(remote: Remote, built: Built, record: BuildRecord, folder: str, key: bytes) -> None:
-    """Write the wheel, then its record, so that no reader meets half of a build. Raises `RemoteError` and `OSError`."""
-    path = os.path.join(folder, built.filename)
-    origin = built_wheels.origin_text(os.path.join(folder, entries.ORIGIN), "")
-    record = documents.portable(record)
+def _send(remote: Remote, upload: _Upload, key: bytes) -> None:
+    """Write the wheel, then its record, so that no reader meets half of a build.
+
+    Raises `RemoteError`, also if wheel or record is too large, and `OSError`.
+    """
+    built, record = upload.built, documents.portable(upload.record)
+    origin = built_wheels.origin_text(os.path.join(upload.folder, entries.ORIGIN), "")
     document = documents.sealed(SharedRecord(built.key, built.filename, origin or "{}", record), key)
-    if os.path.getsize(path) > LARGEST_WHEEL or len(document) > documents.LARGEST:
-        raise RemoteError("the wheel or its record is too large")
+    if upload.size > LARGEST_WHEEL or len(document) > documents.LARGEST:
+        raise ObjectError("the wheel or its record is too large")
     name = layout.name(built.key, record, documents.signer(key))
-    with open(path, "rb") as file:
+    with open(upload.path, "rb") as file:
         remote.create(name + layout.WHEEL, file.read())
     remote.create(name + layout.RECORD, document)

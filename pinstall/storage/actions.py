@@ -84,17 +84,17 @@ def spend(cache: str, entry: HttpEntry, verified_stamp: FileStamp | None) -> boo
     return True
 
 
-def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, identity: str) -> bool:
+def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, sha256: str) -> bool:
     """Move *entry* from pip's cache to the store if its content is still the file that was verified.
 
-    *identity* is the SHA-256 of a built wheel. An HTTP entry is spent in pip's cache, not removed (see `spend`).
+    *sha256* is that of a built wheel; "" for an HTTP entry, which is spent in pip's cache, not removed (see `spend`).
     Returns True if the entry was moved. Raises as `delete` does.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
     try:
         if isinstance(entry, BuiltWheel):
-            _set_aside_build(cache, entry, identity)
+            _set_aside_build(cache, entry, sha256)
         else:
             _set_aside_http(cache, entry)
     except OSError as error:
@@ -104,16 +104,16 @@ def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, identi
     return True
 
 
-def leave(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, identity: str) -> bool:
+def leave(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, sha256: str) -> bool:
     """Copy a built wheel to the store, and leave the original to a plain pip that may be about to install it.
 
-    `sweep` deletes the original later. *identity* is the wheel's SHA-256. Returns False if the wheel is gone, or if `leave`
+    `sweep` deletes the original later. *sha256* is the wheel's. Returns False if the wheel is gone, or if `leave`
     was called for it before. Raises as `delete` does.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_left(cache, entry):
         return False
     try:
-        there = _make_build_folder(cache, entry.wheel_key, identity, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
+        there = _make_build_folder(cache, entry.wheel_key, sha256, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
         if not os.path.lexists(os.path.join(there, entry.filename)):  # pinstall stored it when it was built
             _copy_wheel(cache, entry, os.path.join(there, entry.filename))
         reset_access_time(entry.content_path)
@@ -252,9 +252,9 @@ def _move_note(cache: str, key: str) -> str:
     return os.path.join(ensure_folder(cache, UNFINISHED), key)
 
 
-def _set_aside_build(cache: str, entry: BuiltWheel, identity: str) -> None:
+def _set_aside_build(cache: str, entry: BuiltWheel, sha256: str) -> None:
     here = os.path.dirname(entry.content_path)
-    there = _make_build_folder(cache, entry.wheel_key, identity, os.path.join(here, ORIGIN))
+    there = _make_build_folder(cache, entry.wheel_key, sha256, os.path.join(here, ORIGIN))
     place = os.path.join(there, entry.filename)
     if os.path.lexists(place):  # pinstall stored it when it was built
         os.unlink(entry.content_path)

@@ -25,7 +25,7 @@ Note = tuple[object, ...]
 
 
 class WatchedBuild(NamedTuple):
-    """The notes on all steps of one build, in their order, and the SHA-256 of each wheel that it made, by file name."""
+    """The notes on all steps of one build, in no particular order, and the SHA-256 of each wheel that it made, by file name."""
 
     wheels: Mapping[str, str]
     notes: tuple[Note, ...]

@@ -20,10 +20,16 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
 
 VIEWS = "views"
-_WHEELS = "wheels"
 # In wheels/12/34/56/789..., so many levels are real folders if keys are unknown: pip then writes into the view, unless two
 # keys share three levels (once in 16 million).
 _REAL_LEVELS = 2
+
+
+class View(NamedTuple):
+    """A view that was made: its ``folder``, and its ``name`` in the cache ("" if it is a temporary folder)."""
+
+    folder: str
+    name: str
 
 
 class ViewPlan(NamedTuple):
@@ -71,9 +77,9 @@ def make(cache: str, name: str, plan: ViewPlan, folders: Iterable[str]) -> str:
 
 def fill(cache: str, folder: str, plan: ViewPlan) -> str:
     """Fill the empty *folder* with a view of *cache*, which may be read-only; return *folder*. Raises `OSError`."""
-    trees = {_WHEELS: _Tree()}
+    trees = {keys.WHEELS: _Tree()}
     for key, shown in plan.private.items():
-        trees[_WHEELS].at(keys.wheel_path(key).split(os.path.sep)[1:]).shown = shown
+        trees[keys.WHEELS].at(keys.wheel_path(key).split(os.path.sep)[1:]).shown = shown
     for entry in plan.absent:
         for path in keys.http_paths(entry.key, entry.layout):
             top, *parts, name = path.split(os.path.sep)
@@ -81,7 +87,7 @@ def fill(cache: str, folder: str, plan: ViewPlan) -> str:
     for found in {*entries.names(cache), *trees} - {lock.FOLDER}:
         source, target = os.path.join(cache, found), os.path.join(folder, found)
         if found in trees:
-            _mirror(source, target, trees[found], _REAL_LEVELS if plan.unknown and found == _WHEELS else 0)
+            _mirror(source, target, trees[found], _REAL_LEVELS if plan.unknown and found == keys.WHEELS else 0)
         else:
             _link(source, target)
     return folder
@@ -287,7 +293,7 @@ def left(cache: str, folder: str) -> Iterator[tuple[str, str]]:
     """
     for found in entries.names(folder):
         path, place = os.path.join(folder, found), os.path.join(cache, found)
-        if found != _WHEELS and not os.path.lexists(place) and not entries.is_link(path):
+        if found != keys.WHEELS and not os.path.lexists(place) and not entries.is_link(path):
             yield path, place
 
 

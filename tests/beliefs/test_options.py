@@ -10,18 +10,18 @@ from pinstall.cli import PIP_COMMANDS
 from pinstall.invocation import options
 
 if TYPE_CHECKING:
-    from pinstall.invocation.options import Row
+    from pinstall.invocation.options import Option
     from tests.beliefs.conftest import Judge
 
 # pip's callbacks parse their values; for pinstall these are "raw" texts or a switch. Two of its rows have one dest in pip.
 _MERGED = {"release_control": {"all_releases", "only_final"}}
 
 
-def _dest(row: Row, theirs: str) -> str:
+def _dest(row: Option, theirs: str) -> str:
     return theirs if row.dest in _MERGED.get(theirs, ()) else row.dest
 
 
-def _actions(row: Row) -> list[tuple[str, int]]:
+def _actions(row: Option) -> list[tuple[str, int]]:
     """Return the pairs (action, number of values) that optparse may have for a row."""
     return {
         "flag": [("store_true", 0)],

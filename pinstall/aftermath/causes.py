@@ -14,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 
 from pinstall.checks import dependencies
 from pinstall.checks.dependencies import Want
+from pinstall.checks.satisfied import is_installed
 from pinstall.messages import listed, pinned
 from pinstall.model import links
 from pinstall.model.names import project_named
@@ -51,7 +52,7 @@ def causes(cache: Cache, pins: Iterable[Pin], received: Collection[str]) -> list
     lines = []
     for pin in _with_dependencies(cache, pins):
         reason = _reason(cache, pin, received)
-        if reason and not _is_installed(cache.environment, pin):
+        if reason and not is_installed(pin, cache.environment):
             lines.append(f"{pin.project} cannot be installed: {reason}; {pinned(pin)}")
     full = [folder for folder in _folders(cache) if is_full(folder)]
     return [*lines, f"the disk is full: less than 1 MB can be written to {listed(full)}"] if full else lines
@@ -88,11 +89,6 @@ def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
                 wants = dependencies.of(entry, Want(pin), cache.environment.markers)
                 stated.append([want.pin for want in wants if want.pin.has_version])
     return [needed for needed in stated[0] if all(needed in others for others in stated)] if stated else []
-
-
-def _is_installed(environment: Environment, pin: Pin) -> bool:
-    version = environment.installed(pin.project)
-    return version is not None and pin.specifier.contains(version, prereleases=True)
 
 
 def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:

@@ -1,0 +1,34 @@
+"""Change the cache under the lock, in the steps after pip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pinstall import messages
+from pinstall.messages import WARNING
+from pinstall.storage import lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pinstall.aftermath.rescue import Wrong
+    from pinstall.checks.prepare import PreparedCache
+    from pinstall.journal import Journal
+
+
+def under_lock(prepared: PreparedCache, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True) -> list[Wrong]:
+    """Return the result of *act* under the lock; an empty list if the cache cannot be changed.
+
+    If *waits*, wait for the lock as long as the settings allow, and warn if that was not enough. Otherwise a later call does
+    the same work.
+    """
+    try:
+        seconds = prepared.settings.lock_timeout if waits else 0
+        with lock.held(prepared.cache.root, seconds, lambda line: journal.say(WARNING, line)):
+            return act()
+    except (OSError, lock.LockTimeoutError) as error:
+        reason = getattr(error, "strerror", "") or str(error)
+        if not waits:
+            return []
+        journal.say(WARNING, messages.not_repaired(reason))
+        return []
