@@ -50,18 +50,17 @@ class Group(NamedTuple):
 
 
 def main() -> int:
-    """Run the cells that are named, write their results, and return 1 if one has failed."""
+    """Run the cells that are named, write their results, and return 1 if one has failed or was stopped."""
     options = _options()
-    results = load()
-    statuses = []
+    failed = []
     for command in commands(options.names) if not options.tables else []:
         print(command, flush=True)
-        results[command] = _run(command, options.minutes * 60, options.pytest)
-        statuses.append(results[command]["status"])
-        print(f"    {_figures(results[command])}", flush=True)
-        _write(results)
-    _write(results)
-    return int(any(statuses))
+        result = _run(command, options.minutes * 60, options.pytest)
+        print(f"    {_figures(result)}", flush=True)
+        failed.append(result["status"] != 0 and not result["reason"])
+        _write({**load(), command: result})  # another scripts/matrix may have written meanwhile
+    _write(load())
+    return int(any(failed))
 
 
 def load() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from pinstall.pip_cache import entries, http_entries
 from pinstall.storage import cleanup, lock
@@ -31,6 +32,7 @@ from tests.packages import extension
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import pytest
     import trustme
 
     from tests.index import Index
@@ -48,6 +50,14 @@ _GIVEN = ((HERE / _LISTS[_WANTED]).read_text() if _WANTED in _LISTS else _WANTED
 def runs_here(pip: str) -> bool:
     """Return whether *pip*, a version or its folder, starts on this Python: older ones need `pkgutil.ImpImporter`."""
     return sys.version_info < (3, 12) or tuple(map(int, os.path.basename(pip).split(".")[:2])) >= (23, 2)
+
+
+def needs(library: str, version: str) -> pytest.MarkDecorator:
+    """Return a mark that skips a test beside an older *library*, as under scripts/test-oldest."""
+    import pytest
+
+    found = metadata.version(library)
+    return pytest.mark.skipif(Version(found) < Version(version), reason=f"it takes {library} {version}, and this is {found}")
 
 
 VERSIONS = [version for version in _GIVEN if runs_here(version)]

@@ -107,8 +107,10 @@ class _Collector:
             self._take(toml_sources.group(path, name))
         self.lines += [RequirementLine(text, "argument", editable=True) for text in self.values.get("editables") or ()]
         for path in self.files:
-            if path in self.locks:  # pip reads it now: the format options of later files do not apply
-                self.locks[path] = self.locks[path]._replace(formats=self.formats)
+            if path in self.locks:
+                # pip reads it now: the format options of later files do not apply. Before 26.3 no format options do.
+                if self.pip >= (26, 3):
+                    self.locks[path] = self.locks[path]._replace(formats=self.formats)
             else:
                 self._file(path, constraint=False)
         for path in self.values.get("requirements_from_scripts") or ():

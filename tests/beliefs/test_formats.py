@@ -8,9 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pinstall.invocation import invocation
 from pinstall.invocation.format_control import FormatControl
 from pinstall.invocation.options import UnreadableCallError
 from tests.beliefs.calls import SETTINGS, Sandbox, compare
+from tests.lab import needs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +94,7 @@ def test_arbitrary_options_from_all_sources(
     "order", [["-r", "formats.txt", "-r", "pylock.toml"], ["-r", "pylock.toml", "-r", "formats.txt"]], ids=str
 )
 @pytest.mark.parametrize("arguments", [[], ["-c", "formats.txt"], ["--no-binary", "a"]], ids=str)
+@needs("packaging", "26.3")
 def test_a_lock_file_is_read_with_the_format_options_before_it(
     judges: list[Judge], sandbox: Sandbox, order: list[str], arguments: list[str]
 ) -> None:
@@ -103,3 +106,10 @@ def test_a_lock_file_is_read_with_the_format_options_before_it(
         'wheels = [{url = "https://host/a-1-py3-none-any.whl", hashes = {sha256 = "bb"}}]\n',
     )
     compare([judge for judge in judges if judge.version >= (26, 1)], sandbox, [*order, *arguments])
+
+
+@pytest.mark.parametrize(("pip", "refuses"), [((26, 1), False), ((26, 2, 1), False), ((26, 3), True)])
+def test_pip_before_26_3_reads_lock_files_without_format_options(pip: tuple[int, ...], refuses: bool) -> None:
+    """`PINSTALL_TEST_PIPS=all` has such a pip, in the test above."""
+    (lock,) = invocation.read(["-r", "pylock.toml", "--no-binary", ":all:"], {}, "/nowhere", pip).locks
+    assert bool(lock.formats.refuses("a", is_wheel=True)) is refuses

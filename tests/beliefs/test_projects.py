@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.beliefs.calls import compare
+from tests.lab import needs
 
 if TYPE_CHECKING:
     from tests.beliefs.calls import Sandbox
@@ -47,6 +48,7 @@ number = [3]
     ],
     ids=" ".join,
 )
+@needs("packaging", "26.1")
 def test_dependency_groups(judges: list[Judge], sandbox: Sandbox, arguments: list[str]) -> None:
     for place in ("pyproject.toml", "sub/pyproject.toml", "other.toml"):
         sandbox.write(place, _GROUPS)
@@ -141,6 +143,7 @@ sdist = {url = "https://host/plus_only-1.tar.gz", hashes = {sha256 = "00"}}
     ],
     ids=" ".join,
 )
+@needs("packaging", "26.3")
 def test_lock_files(judges: list[Judge], sandbox: Sandbox, arguments: list[str]) -> None:
     for place in ("pylock.toml", "sub/pylock.some.toml", "pylock.a.b.toml"):
         sandbox.write(place, _LOCK)
