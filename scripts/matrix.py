@@ -143,7 +143,7 @@ def _run(command: str, seconds: float, arguments: list[str]) -> dict[str, Any]:
         }
     if status == _NOT_FOUND:
         result["reason"] = ": ".join(text.strip().splitlines()[-1].split(": ")[-2:])
-    elif status:
+    elif status != 0:
         print(text[-6000:], file=sys.stderr)
     return result
 
@@ -154,7 +154,7 @@ def _status(command: str, seconds: float, output: Any) -> int | None:
     try:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGINT)  # pytest then writes what it has
+        os.killpg(child.pid, signal.SIGINT)  # pytest then writes what it has; the tests that were running count as failed
         try:
             child.wait(60)
         except subprocess.TimeoutExpired:

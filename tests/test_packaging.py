@@ -38,7 +38,9 @@ def _must(command: Sequence[str | Path], environ: dict[str, str], folder: Path) 
 @pytest.fixture(scope="module")
 def tools(registry: dict[str, str]) -> Path:
     """The folder of an environment with what builds and installs packages, made once: flit-core, uv and pipx."""
-    folder, needed = _ROOT / ".venv-test" / "tools", (_ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    # Its wheels are for the Python that runs the tests.
+    folder = _ROOT / ".venv-test" / f"tools-{sys.version_info.major}.{sys.version_info.minor}"
+    needed = (_ROOT / "pyproject.toml").read_text(encoding="utf-8")
     ready = folder / "ready"
     with FileLock(_ROOT / ".venv-test" / "tools.lock"):
         if not ready.exists() or ready.read_text(encoding="utf-8") != needed:
