@@ -87,9 +87,8 @@ class PreparedCall(NamedTuple):
         """The cache folder in which pinstall watches this call's pip; "" if it does not watch it."""
         if self.cache is not None:
             return self.cache.watched_folder
-        call = self.call
-        may_help = call is not None and self.context.settings.writes
-        return os.path.realpath(call.cache_dir) if may_help and call and call.cache_dir else ""
+        folder = self.call.cache_dir if self.call and self.context.settings.writes else None
+        return os.path.realpath(folder) if folder else ""
 
     @property
     def notes_folder(self) -> str:

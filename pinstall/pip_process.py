@@ -207,7 +207,7 @@ class Pip:
                 child.send_signal(number)
             if self._is_answering and self.was_told_to_end:
                 self._is_answering = False
-                raise KeyboardInterrupt  # caught in `_check`: a shared store may not answer for long
+                raise KeyboardInterrupt  # caught in `_answer`: a shared store may not answer for long
 
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGQUIT")
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

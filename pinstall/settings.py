@@ -98,6 +98,11 @@ class Settings(NamedTuple):
         """Whether pinstall may write to pip's cache."""
         return self.policy == "evict"
 
+    @property
+    def shares(self) -> bool:
+        """Whether pinstall may use a shared store: one is set, and what comes from there may be written to pip's cache."""
+        return self.writes and self.shared_store is not None
+
 
 def is_off(environ: Mapping[str, str]) -> bool:
     """Return whether the call is to run plain pip."""

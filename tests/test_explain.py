@@ -97,10 +97,12 @@ def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
         assert (refused.status, refused.err) == (2, "")
         assert f"not checked: {said}; pip refuses that, or it is newer than this pinstall" in refused.out
     (lab.root / "c.txt").write_text("sound==1.0\n")
+    (lab.root / "h.txt").write_text(f"sound==1.0 --hash=sha256:{'0' * 64}\ndemo==2.0\n")
     for words, said in {
         ("-c", "c.txt"): "pip refuses the call: it names no requirement",
         ("sound=1",): "pip refuses 'sound=1' (argument): it is neither a valid requirement nor a path that exists",
         ("--require-hashes", "demo==2.0"): "pip refuses demo==2.0 (argument): it has no hash, and the call requires hashes",
+        ("-r", "h.txt"): "pip refuses demo==2.0 (h.txt, line 2): it has no hash, and the call requires hashes",
         ("./none", "sound==1.0"): "pip refuses './none' (argument): it is neither a valid requirement nor a path that exists",
     }.items():
         refused = lab.pinstall(environment, "--explain", *words)

@@ -207,6 +207,13 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
         Evidence(fresh=True, listed=False, age=59.7),
         Delete("stale-page", "it is 60 seconds old and does not list the pinned version"),
     ),
+    (
+        "page, stale at once",
+        _pin(),
+        _entry("page"),
+        Evidence(fresh=True, listed=False, age=1.2),
+        Delete("stale-page", "it is 1 second old and does not list the pinned version"),
+    ),
 ]
 
 

@@ -36,7 +36,7 @@ _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 
 def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]:
     """Find, while pip runs, the other versions of the pins whose index pages are all cached."""
-    if not prepared.is_at_work or prepared.settings.keeps_versions:
+    if not prepared.is_at_work or _keeps_others(prepared):
         return {}
     pins = [pin for pin in prepared.pins if pin.has_version and prepared.cache.locate(pin).complete]
     return {pin: other_versions.find(prepared.cache, pin, prepared.wanted) for pin in pins}
@@ -202,7 +202,7 @@ def _tell_of_other_versions(prepared: PreparedCache, status: int, journal: Journ
 
 def _unwanted(prepared: PreparedCache, found: Mapping[Pin, list[OtherVersion]]) -> list[OtherVersion]:
     """Return the cached other versions of the pins that this call installed."""
-    if prepared.settings.keeps_versions or prepared.cache.call.has("dry_run"):
+    if _keeps_others(prepared):
         return []
     cache, environment = prepared.cache, prepared.cache.environment
     environment.forget()
@@ -212,3 +212,8 @@ def _unwanted(prepared: PreparedCache, found: Mapping[Pin, list[OtherVersion]]) 
     settled = [pin for pin in pinned if (pin.requested if elsewhere else is_installed(pin, environment))]
     wanted = prepared.wanted
     return [other for pin in settled for other in (found[pin] if pin in found else other_versions.find(cache, pin, wanted))]
+
+
+def _keeps_others(prepared: PreparedCache) -> bool:
+    """Return whether this call sets no other versions aside: the user wants that, or a dry run installs none."""
+    return prepared.settings.keeps_versions or prepared.cache.call.has("dry_run")

@@ -27,8 +27,6 @@ def under_lock(prepared: PreparedCache, act: Callable[[], list[Wrong]], journal:
         with lock.held(prepared.cache.root, seconds, lambda line: journal.say(WARNING, line)):
             return act()
     except (OSError, lock.LockTimeoutError) as error:
-        reason = getattr(error, "strerror", "") or str(error)
-        if not waits:
-            return []
-        journal.say(WARNING, messages.not_repaired(reason))
+        if waits:
+            journal.say(WARNING, messages.not_repaired(getattr(error, "strerror", "") or str(error)))
         return []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pinstall.pip_cache.locator import Cache
 
-_FOLDERS = frozenset({keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS, keys.SELFCHECK[0], lock.FOLDER})
+_FOLDERS = frozenset({keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS, *keys.SELFCHECK, lock.FOLDER})
 
 
 def signs(cache: Cache, name: str, began: float) -> Iterator[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pinstall.cache_tool.doctor import Check
     from pinstall.cache_tool.inventory import Inventory, Item
-    from pinstall.cache_tool.removal import Removed
+    from pinstall.cache_tool.removal import RemovalTotals
     from pinstall.environment import Environment
 
 _KINDS = {
@@ -174,10 +174,10 @@ def _refuse_surplus(surplus: Sequence[str]) -> None:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    _refuse_surplus(arguments.patterns)
-    target = _target(arguments)
     from pinstall.pip_cache import keys
 
+    _refuse_surplus(arguments.patterns)
+    target = _target(arguments)
     names = (keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS)
     newer, older, built = (os.path.join(target.root, name) for name in names)
     http, wheels = [*_files(newer), *_files(older)], [*_files(built)]
@@ -257,7 +257,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     if pattern == "*":
         return _purge(arguments)
     target, items = _matching(arguments)
-    return _removed(removal.remove(target.root, items, target.held()) if items else removal.Removed(0, 0, 0))
+    return _removed(removal.remove(target.root, items, target.held()) if items else removal.RemovalTotals(0, 0, 0))
 
 
 def _purge(arguments: argparse.Namespace) -> int:
@@ -266,11 +266,11 @@ def _purge(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     if not scan.parts(target.root):
         _warn("No matching packages")
-        return _removed(removal.Removed(0, 0, 0))
+        return _removed(removal.RemovalTotals(0, 0, 0))
     return _removed(removal.purge(target.root, target.held()))
 
 
-def _removed(outcome: Removed) -> int:
+def _removed(outcome: RemovalTotals) -> int:
     for line in outcome.stayed:
         _warn(f"not removed: {line}")
     print(f"Files removed: {outcome.files} ({display.size(outcome.size)})")
@@ -340,7 +340,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     _refuse_surplus(arguments.patterns)
     target = _target(arguments)
     if not scan.parts(target.root):
-        return _removed(removal.Removed(0, 0, 0))
+        return _removed(removal.RemovalTotals(0, 0, 0))
     found = target.take_inventory()
     now = http_entries.now()
     limit = arguments.older_than
@@ -365,7 +365,7 @@ def _prune(arguments: argparse.Namespace) -> int:
         print(f"Directories that would be removed: {len(planned.folders)}")
         return exit_status.BAD if planned.stayed else 0
     if not (planned.files or planned.folders or items):
-        return _removed(removal.Removed(0, 0, 0))
+        return _removed(removal.RemovalTotals(0, 0, 0))
     return _removed(removal.prune(target.root, strays, items, target.held()))
 
 

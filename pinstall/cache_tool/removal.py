@@ -26,7 +26,7 @@ _YOUNG = 86_400
 _IN_USE = "a running pinstall may need it"
 
 
-class Removed(NamedTuple):
+class RemovalTotals(NamedTuple):
     """The numbers of removed files and folders, the files' ``size`` in bytes, and a line for each entry that ``stayed``."""
 
     files: int
@@ -67,10 +67,10 @@ class _Removal:
         if not isinstance(entry, BuiltWheel) and item.stored:
             self.clear(store.note(entry))
 
-    def outcome(self) -> Removed:
+    def outcome(self) -> RemovalTotals:
         """Delete the empty folders, and return the outcome of the removal."""
         emptied = sum(cleanup.clear_empty(self.root, folder) for folder in _tops(self.root))
-        return Removed(self._files, self._size, emptied, tuple(self.stayed))
+        return RemovalTotals(self._files, self._size, emptied, tuple(self.stayed))
 
 
 def _tops(root: str) -> list[str]:
@@ -78,7 +78,7 @@ def _tops(root: str) -> list[str]:
     return [*(os.path.join(root, name) for name in (*_HTTP, keys.WHEELS)), os.path.join(root, lock.FOLDER, "store")]
 
 
-def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> Removed:
+def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> RemovalTotals:
     """Remove *items* in the context *held*, which takes the lock. Raises `OSError` and `LockTimeoutError`."""
     with held:
         removal = _Removal(root)
@@ -87,7 +87,7 @@ def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None])
         return removal.outcome()
 
 
-def purge(root: str, held: AbstractContextManager[None]) -> Removed:
+def purge(root: str, held: AbstractContextManager[None]) -> RemovalTotals:
     """Remove everything; if another pinstall is running, only the HTTP entries. Parameters and errors as for `remove`."""
     with held:
         removal = _Removal(root)
@@ -172,7 +172,7 @@ def _may_be_in_use(item: Item) -> bool:
     return isinstance(item.entry, BuiltWheel) or item.stored
 
 
-def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: AbstractContextManager[None]) -> Removed:
+def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: AbstractContextManager[None]) -> RemovalTotals:
     """Remove *items*, the *strays* that have not changed, and leftovers of killed calls. See `remove`."""
     with held:
         planned = pruning(root, strays, items)
@@ -188,7 +188,7 @@ def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: Abstr
         removal.outcome()
         gone = [size for path, size in planned.files.items() if not os.path.lexists(path)]
         folders = [path for path in planned.folders if not os.path.lexists(path)]
-        return Removed(len(gone), sum(gone), len(folders), tuple(removal.stayed))
+        return RemovalTotals(len(gone), sum(gone), len(folders), tuple(removal.stayed))
 
 
 def unused(strays: Iterable[Stray], now: float) -> list[Stray]:

@@ -140,7 +140,7 @@ def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal:
     findings = checker.check(gathered.candidates)
     journal.findings += findings
     # A build that is fetched while pip runs is for this call's pip alone, so it needs a view.
-    is_open = gathered.open_ended or is_shaped or (settings.writes and settings.shared_store is not None)
+    is_open = gathered.open_ended or is_shaped or settings.shares
     planned = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
     lines = list(messages.hidden(planned.hidden, would=not settings.writes))
     deleted: list[Finding] = []
@@ -159,7 +159,7 @@ def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal:
 
 
 def _shared_store(settings: Settings) -> SharedStore | None:
-    if settings.shared_store is None or not settings.writes:
+    if settings.shared_store is None or not settings.shares:
         return None
     from pinstall.shared_store.session import SharedStore
 

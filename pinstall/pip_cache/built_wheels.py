@@ -54,8 +54,8 @@ def key_of(folder: str) -> str:
 class Origin(NamedTuple):
     """The source of a distribution as pip recorded it (PEP 610).
 
-    ``url`` is the one that a requirement would have: of version control, with its name and the ``commit`` in lower case;
-    ``plain_url`` has neither.
+    ``url`` is the one that a requirement would have; for version control, that is ``plain_url`` with the system's name and the
+    commit. ``commit`` is in lower case, and "" for other sources.
     """
 
     url: str

@@ -74,7 +74,7 @@ def _shareable(root: str, builds: Iterable[Built], place: str, journal: Journal)
     for built in builds:
         if built.record is None:
             continue
-        folder = os.path.join(store.builds_folder(root, built.key), built.record.wheel[:16])
+        folder = os.path.join(store.builds_folder(root, built.key), store.build_parts(built.key, built.record.wheel)[-1])
         found = None
         with about_one_build(partial(_say_failed, journal, place, built.filename)):
             if why := objection(built, built.record, folder, os.environ):
