@@ -446,7 +446,7 @@ def _store_of_thirty_bytes(cache: Path) -> None:
 @pytest.mark.parametrize(("bound", "left"), [(31, 3), (30, 3), (29, 2), (20, 2), (19, 1), (10, 1), (9, 0), (0, 0)])
 def test_prune_deletes_the_least_recently_used_entries_and_no_more_than_needed(tmp_path: Path, bound: int, left: int) -> None:
     _store_of_thirty_bytes(tmp_path)
-    cleanup.prune(str(tmp_path), bound)
+    cleanup.shrink_store(str(tmp_path), bound)
     assert [place for place in _USED if (tmp_path / place).exists()] == _USED[3 - left :]
     assert len(_files(tmp_path)) == left + 1
     assert (tmp_path / "pinstall" / "store" / "http").exists() == (left > 0), "no empty folders"
@@ -456,7 +456,7 @@ def test_prune_deletes_the_least_recently_used_entries_and_no_more_than_needed(t
 def test_prune_does_nothing_while_another_call_is_running(tmp_path: Path) -> None:
     _store_of_thirty_bytes(tmp_path)
     with lock.call_marker(str(tmp_path)):
-        cleanup.prune(str(tmp_path), 0)
+        cleanup.shrink_store(str(tmp_path), 0)
         assert all((tmp_path / place).exists() for place in _USED)
 
 
@@ -466,7 +466,7 @@ def test_prune_does_not_follow_links(tmp_path: Path) -> None:
     _made(tmp_path, "elsewhere/demo-1.0-py3-none-any.whl")
     os.utime(tmp_path / "elsewhere/demo-1.0-py3-none-any.whl", (0, 0))
     (cache / _STORED / ("b" * 16)).symlink_to(tmp_path / "elsewhere")
-    cleanup.prune(str(cache), 10)
+    cleanup.shrink_store(str(cache), 10)
     assert [place for place in _USED if (cache / place).exists()] == []
     assert len(_files(tmp_path / "elsewhere")) == 1
 

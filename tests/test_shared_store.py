@@ -171,6 +171,13 @@ def test_a_reader_with_a_key_takes_what_is_signed_with_it(lab: Lab, folder: Path
         assert " is not used: " in said[0]
 
 
+def test_no_build_sees_the_key(lab: Lab) -> None:
+    index = lab.index()
+    script = "import os, pathlib; pathlib.Path('content.txt').write_text(os.environ.get('PINSTALL_SHARED_STORE_KEY', 'no key'))"
+    sdist(index.root, "demo", "1.0", script=script)
+    assert Machine(lab, "one", PIP_INDEX_URL=index.url, PINSTALL_SHARED_STORE_KEY=_KEY).install().content == "no key"
+
+
 def _hostile(folder: Path, name: str, content: bytes, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
     """Add a build to a shared folder, like the one that is there, but with the wheel *content* and a changed record."""
     (model,) = (path for path in folder.rglob("*.json") if path.name.startswith("any"))

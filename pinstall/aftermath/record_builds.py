@@ -31,7 +31,7 @@ class Built(NamedTuple):
     settings: tuple[str, ...]
 
 
-def builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
+def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
     """Store the wheels that pip has built in the view *shown*, adopt those that plain pip had built, and remove the view.
 
     Returns the wheels built in this call. If a wheel cannot be stored, the next call builds it again.
@@ -39,7 +39,7 @@ def builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
     found: list[Built] = []
     checker, root = prepared.checker, prepared.cache.root
     by_project = {pin.project: pin for pin in prepared.pins}
-    settings = settings_by_project(prepared.cache.call.lines)
+    settings = settings_by_project(prepared.cache.call.lines, prepared.cache.environment.markers)
     for finding in prepared.plan.used:
         record = finding.record
         entry = finding.entry

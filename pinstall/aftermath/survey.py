@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pinstall import terminal
 from pinstall.checks import dependencies
 from pinstall.checks.dependencies import Want
-from pinstall.inspection import integrity, pip_checks
+from pinstall.inspection import archives, integrity, pip_checks
 from pinstall.inspection.identify import identify
 from pinstall.invocation import toml_sources
 from pinstall.model import digest, foreign_data, links
@@ -266,7 +266,7 @@ class Survey:
         return frozenset(key for key, good in verdicts.items() if good)
 
     @cached_property
-    def dated(self) -> frozenset[str]:
+    def vouched_by_old_pages(self) -> frozenset[str]:
         """The keys of the entries for which only pages from before the call vouch."""
         return frozenset(
             key
@@ -290,6 +290,13 @@ class Survey:
 
     def fault(self, key: str) -> str:
         """Return why an artifact or metadata file is not vouched for; "" if it is. Raises `OSError`."""
+        try:
+            return self._proven_fault(key)
+        except archives.UnprovenError:
+            return "pinstall cannot read it to its end"
+
+    def _proven_fault(self, key: str) -> str:
+        """Return and raise as `fault`; raises `archives.UnprovenError` for an archive that pinstall cannot judge."""
         entry = self._content(key)
         if entry is None:
             return "it is not a file"
@@ -327,10 +334,10 @@ class Survey:
         return ""
 
     def refused(self, key: str) -> str:
-        """Return why pip refuses an artifact or metadata file, by the index's current digests or its content; "" if not.
+        """Return why pip refuses an artifact or metadata file, by the index's current digests; "" if it may accept the file.
 
-        Unlike for `fault`, all digests must contradict it, and a pin's own do not count: the file may be the index's, and
-        another one may be pinned.
+        Unlike for `fault`, all these digests must contradict it, and a pin's own do not count: the file may be the index's, and
+        another one may be pinned. If no index states a digest, the content and the pin's digests decide.
         """
         claims = self.claims.get(key, [])
         stated = [known for claim in claims if claim.recent and (known := digest.known(claim.digests))]
@@ -339,10 +346,10 @@ class Survey:
             return ""
         try:
             if not stated:
-                return "" if any(claim.digests or claim.is_metadata for claim in claims) else self.fault(key)
+                return "" if any(claim.digests or claim.is_metadata for claim in claims) else self._proven_fault(key)
             with entries.open_content(entry) as file:
                 wrong, found = _contradicted(file, stated)
-        except OSError:
+        except (OSError, archives.UnprovenError):
             return ""
         return digest.mismatch(wrong[0], found) if len(wrong) == len(stated) else ""
 

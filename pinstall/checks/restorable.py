@@ -49,7 +49,7 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
             found |= {c.entry.content_path: c for c in newest if c.stored or isinstance(c.entry, BuiltWheel)}
         waiting += [needed for needed in _needed(cache, want, newest) if needed.pin.project not in pinned]
     wheel_keys = {c.entry.wheel_key: True for c in found.values() if isinstance(c.entry, BuiltWheel)}
-    return Gathered(tuple(found.values()), wheel_keys, open_ended=False)
+    return Gathered(tuple(found.values()), wheel_keys, any_key=False)
 
 
 def _needed(cache: Cache, want: Want, newest: Iterable[Candidate]) -> list[Want]:

@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 
 from pinstall.model import digest, requirement
 from pinstall.model.links import parsed
-from pinstall.model.names import project_named
+from pinstall.model.names import project_named, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -99,14 +99,24 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
     return Pins(tuple(pin for pin in joined.values() if pin is not None), loose)
 
 
-def settings_by_project(lines: Iterable[RequirementLine]) -> dict[str, tuple[str, ...]]:
-    """Return the config settings of each project that *lines* request, pinned or not. Of several lines, pip uses the first."""
+def settings_by_project(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the config settings of each project that *lines* request, pinned or not; editable ones are left out.
+
+    Of several lines whose marker is true, pip uses the first. *markers* are as for `collect`.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for line in lines:
         name = project_named(line.text)
-        if name and not line.constraint and not line.editable:
-            found.setdefault(name, line.settings)
+        if name and name not in found and not line.constraint and not line.editable and _applies(line, markers):
+            found[name] = line.settings
     return found
+
+
+def _applies(line: RequirementLine, markers: Mapping[str, str]) -> bool:
+    if not split_marker(line.text)[1]:
+        return True
+    stated = requirement.parse(line.text)
+    return stated is not None and stated.applies(markers)
 
 
 def _join(parts: list[_Stated]) -> Pin | None:

@@ -62,9 +62,9 @@ def delete(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
     for path in entry.paths:
         _unlink(path)
     _check_gone(entry)
-    if isinstance(entry, BuiltWheel) and entry.content_path.startswith(os.path.join(cache, FOLDER, "")):
-        for name in (ORIGIN, *filter(store.is_record, names(os.path.dirname(entry.content_path)))):
-            try_unlink(os.path.join(os.path.dirname(entry.content_path), name))
+    if entry.content_path.startswith(os.path.join(cache, FOLDER, "")):
+        for path in store.beside(entry):
+            try_unlink(path)
     return True
 
 

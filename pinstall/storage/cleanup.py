@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _GRACE_PERIOD = 900_000_000_000
 
 
-def prune(cache: str, bound: int) -> None:
+def shrink_store(cache: str, bound: int) -> None:
     """Delete the least recently used entries of the store until it has at most *bound* bytes.
 
     Does nothing while another pinstall is running: its pip may be about to install one of them.
@@ -72,7 +72,7 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
 
     While a call is running, removes only the markers and views of killed ones. Raises `OSError`.
     """
-    alive = live_calls(cache)
+    alive = live_calls(cache, clears=True)
     view.sweep(cache, alive)
     build_notes.sweep(cache, alive)
     if alive:
@@ -92,7 +92,7 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
 
 def leftovers(cache: str, doomed: Collection[str]) -> Iterator[tuple[list[str], str]]:
     """Yield the files and folders that `sweep` would remove, and why, if the files *doomed* were gone. Raises `OSError`."""
-    alive = live_calls(cache, clears=False)
+    alive = live_calls(cache)
     own = os.path.join(cache, FOLDER)
     killed = [os.path.join(own, CALLS, name) for name in markers(cache)]
     killed += [os.path.join(own, view.VIEWS, name) for name in view.names(cache)]

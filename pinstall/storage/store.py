@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import links
 from pinstall.pip_cache.built_wheels import built_under
-from pinstall.pip_cache.entries import HttpEntry, names, stamp
+from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, HttpEntry, names, stamp
 from pinstall.pip_cache.http_entries import read_head
 from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
 from pinstall.storage.lock import FOLDER
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from pinstall.inspection.build_record import BuildRecord
-    from pinstall.pip_cache.entries import BuiltWheel
+    from pinstall.pip_cache.entries import Entry
 
 RECORD = "record.json"
 _MORE = "record-"
@@ -54,6 +54,14 @@ def note(entry: HttpEntry) -> str:
     """Return the path of the note of an HTTP *entry* in the store; its name tells the project, so that a listing finds it."""
     project = links.project_of(entry.filename.removesuffix(".metadata"))
     return f"{entry.paths[0]}.{project if _PROJECT.fullmatch(project) else ''}{_NOTE}"
+
+
+def beside(entry: Entry) -> list[str]:
+    """Return the paths of the files in the store that describe only a stored *entry*: its note, or its origin and records."""
+    if not isinstance(entry, BuiltWheel):
+        return [note(entry)]
+    folder = os.path.dirname(entry.content_path)
+    return [os.path.join(folder, name) for name in (ORIGIN, *filter(is_record, names(folder)))]
 
 
 def projects(cache: str) -> set[str]:
