@@ -38,6 +38,9 @@ PIP_COMMANDS = (
 )
 _REDIRECTED = ("download", "lock")
 
+# Our only option; no pip has it.
+EXPLAIN = "--explain"
+
 _HELP = """pinstall: 'pip install' that checks pip's cache before pip uses it.
 
 Usage: pinstall [arguments of pip install]
@@ -78,7 +81,7 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
     sys.unraisablehook = lambda _: None
     is_short = argv is None  # "pinstall ARGUMENTS", not "pinstall-pip COMMAND ARGUMENTS"
     argv = sys.argv[1:] if argv is None else argv
-    arguments, explains = _without_explain(argv) if command == "install" else (list(argv), False)
+    arguments, explains = _without_explain(argv)
     try:
         target = environment.target(arguments, os.environ, as_module=as_module)._replace(command=command)
     except environment.NoEnvironmentError as error:
@@ -145,7 +148,7 @@ def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
     for index, argument in enumerate(argv):
         if argument == "--":
             break
-        if argument == "--explain" and not environment.is_value(argv, index):
+        if argument == EXPLAIN and not environment.is_value(argv, index):
             return [*argv[:index], *argv[index + 1 :]], True
     return list(argv), False
 

@@ -69,11 +69,23 @@ class _Stated(NamedTuple):
     line: RequirementLine
 
 
+class Conflict(NamedTuple):
+    """Lines that contradict each other: their ``requirements`` of one ``project``, and the ``places`` of these."""
+
+    project: str
+    requirements: tuple[str, ...]
+    places: tuple[str, ...]
+
+
 class Pins(NamedTuple):
-    """The pins of a call; ``loose`` is True if the call also requests something that is not pinned."""
+    """The pins of a call, and the ``conflicts`` between its lines.
+
+    ``loose`` is True if the call also requests something that is not pinned.
+    """
 
     pins: tuple[Pin, ...]
     loose: bool
+    conflicts: tuple[Conflict, ...] = ()
 
 
 def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pins:
@@ -96,7 +108,8 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
     loose = loose or any(
         pin is None and any(not p.line.constraint for p in by_project[project]) for project, pin in joined.items()
     )
-    return Pins(tuple(pin for pin in joined.values() if pin is not None), loose)
+    conflicts = tuple(_conflict(parts) for parts in by_project.values() if _contradicts(parts))
+    return Pins(tuple(pin for pin in joined.values() if pin is not None), loose, conflicts)
 
 
 def settings_by_project(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -119,17 +132,34 @@ def _applies(line: RequirementLine, markers: Mapping[str, str]) -> bool:
     return stated is not None and stated.applies(markers)
 
 
-def _join(parts: list[_Stated]) -> Pin | None:
+def _specifier(parts: list[_Stated]) -> SpecifierSet:
     specifier = SpecifierSet()
     for part in parts:
         specifier &= part.requirement.specifier
+    return specifier
+
+
+def _contradicts(parts: list[_Stated]) -> bool:
+    """Return whether lines name several sources, or exact versions of which none meets all their specifiers."""
+    if len({part.requirement.url for part in parts if part.requirement.url}) > 1:
+        return True
+    specifier = _specifier(parts)
+    exact = _exact(specifier)
+    return bool(exact) and not any(specifier.contains(version, prereleases=True) for version in exact)
+
+
+def _conflict(parts: list[_Stated]) -> Conflict:
+    texts = (part.requirement for part in parts)
+    requirements = tuple(f"{text.project} @ URL" if text.url else f"{text.project}{text.specifier}" for text in texts)
+    return Conflict(parts[0].requirement.project, requirements, tuple(part.line.place for part in parts))
+
+
+def _join(parts: list[_Stated]) -> Pin | None:
+    specifier = _specifier(parts)
     urls = {part.requirement.url for part in parts if part.requirement.url}
     hashes = tuple(dict.fromkeys(h for part in parts for h in part.hashes))
-    exact = _exact(specifier)
-    if len(urls) > 1 or not (urls or exact or hashes):
+    if not (urls or hashes or _exact(specifier)) or _contradicts(parts):
         return None
-    if exact and not any(specifier.contains(version, prereleases=True) for version in exact):
-        return None  # the lines contradict each other
     deciding = [p for p in parts if p.requirement.url or p.hashes or _exact(p.requirement.specifier)]
     places = tuple(dict.fromkeys(part.line.place for part in deciding))
     requested = any(not part.line.constraint for part in parts)
