@@ -574,6 +574,18 @@ def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
         remote.asked(never.wait)
 
 
+def test_a_folder_is_made_only_by_who_may_write(lab: Lab, demo: Path) -> None:
+    """It may be a mount that is not there yet."""
+    folder = lab.root / "not-mounted"
+    reader = Machine(lab, "reader", PINSTALL_SHARED_STORE=f"file://{folder}", PINSTALL_SHARED_STORE_MODE="read")
+    content, way, said = reader.install()
+    assert (content, way) == ("no", "built")
+    assert ["there is no such bucket or object" in line for line in said] == [True]
+    assert not folder.exists()
+    Machine(lab, "writer", PINSTALL_SHARED_STORE=f"file://{folder}").install()
+    assert folder.exists()
+
+
 @pytest.mark.parametrize(
     ("url", "place"),
     [
