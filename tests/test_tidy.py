@@ -33,7 +33,7 @@ def _two(lab: Lab, index: Index) -> None:
 
 
 def _versions(lab: Lab) -> list[str]:
-    """Return the versions of the built wheels in pip's folder after the period for which `actions.leave` leaves them there."""
+    """Return the versions of the built wheels in pip's folder after the period for which `actions.retire` leaves them there."""
     lab.time_passes()
     return sorted(wheel.name.split("-")[1] for wheel in lab.wheels())
 
