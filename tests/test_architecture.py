@@ -40,6 +40,7 @@ _DOWN = [
     "storage.store storage.ledger storage.view storage.build_notes storage.wanted",
     "storage.files",
     "storage.lock",
+    "storage.folder",
     "model.decision",
     "inspection.build_record",
     "inspection.build_questions",

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pinstall.pip_cache.entries import FileStamp
 from pinstall.storage.files import write_file
+from pinstall.storage.folder import clock
 from pinstall.storage.ledger import Ledger, Proof, write_all
-from pinstall.storage.lock import clock
 
 if TYPE_CHECKING:
     from pathlib import Path

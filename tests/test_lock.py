@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from pinstall import settings
 from pinstall.storage import cleanup, lock
+from pinstall.storage.folder import ensure_folder
 from tests.lab import flip
 from tests.packages import wheel
 
@@ -141,7 +142,7 @@ def test_folders_that_exist_keep_their_modes(tmp_path: Path) -> None:
     cache.chmod(0o770)
     (cache / "pinstall").mkdir()
     (cache / "pinstall").chmod(0o775)
-    lock.ensure_folder(str(cache), "store", "http")
+    ensure_folder(str(cache), "store", "http")
     modes = [(cache / path).stat().st_mode & 0o777 for path in ("pinstall", "pinstall/store", "pinstall/store/http")]
     assert modes == [0o775, 0o770, 0o770]
 

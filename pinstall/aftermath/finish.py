@@ -18,8 +18,8 @@ from pinstall.model import links
 from pinstall.model.names import normalized, project_named
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside
 from pinstall.pip_cache import keys
-from pinstall.storage import build_notes, cleanup, lock, other_pips
-from pinstall.storage.ledger import count, write_all
+from pinstall.storage import build_notes, cleanup, lock, other_pips, statistics
+from pinstall.storage.ledger import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,10 +72,8 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     unwanted = _unwanted(prepared, outcome.others) if status == 0 and prepared.uses_cache else []
     _note_wanted(prepared, status)
     _write(prepared, name, unwanted, journal)
-    if prepared.is_at_work and count(prepared.cache.root, _counts(prepared, status, journal)):
-        from pinstall.storage import statistics
-
-        statistics.compact(prepared.cache.root)
+    if prepared.is_at_work:
+        statistics.count(prepared.cache.root, _counts(prepared, status, journal))
 
 
 def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str, int]:

@@ -9,14 +9,15 @@ import os
 from typing import TYPE_CHECKING
 
 from pinstall.pip_cache import built_wheels, entries, keys
-from pinstall.storage import lock, view
+from pinstall.storage import view
+from pinstall.storage.folder import FOLDER, ensure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinstall.pip_cache.locator import Cache
 
-_FOLDERS = frozenset({keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS, *keys.SELFCHECK, lock.FOLDER})
+_FOLDERS = frozenset({keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS, *keys.SELFCHECK, FOLDER})
 
 
 def signs(cache: Cache, name: str, began: float) -> Iterator[str]:
@@ -46,7 +47,7 @@ def _changed(folder: str) -> float:
 def remember_warning(root: str, version: str) -> bool:
     """Note that the cache *root* has had a warning about this *version* of pip; return whether it is the first one."""
     try:
-        path = os.path.join(lock.ensure_folder(root, "told"), f"pip-{version}")
+        path = os.path.join(ensure_folder(root, "told"), f"pip-{version}")
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except FileExistsError:
         return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall.pip_cache import entries, keys, scan
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, cleanup, lock, store
+from pinstall.storage.folder import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -73,7 +74,7 @@ class _Removal:
 
 def _tops(root: str) -> list[str]:
     """Return the folders below which empty folders are deleted."""
-    return [*(os.path.join(root, name) for name in (*_HTTP, keys.WHEELS)), os.path.join(root, lock.FOLDER, "store")]
+    return [*(os.path.join(root, name) for name in (*_HTTP, keys.WHEELS)), os.path.join(root, FOLDER, "store")]
 
 
 def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> RemovalTotals:
@@ -89,7 +90,7 @@ def purge(root: str, held: AbstractContextManager[None]) -> RemovalTotals:
     """Remove everything; if another pinstall is running, only the HTTP entries. Parameters and errors as for `remove`."""
     with held:
         removal = _Removal(root)
-        own = [os.path.join(lock.FOLDER, name) for name in entries.names(os.path.join(root, lock.FOLDER)) if name != "lock"]
+        own = [os.path.join(FOLDER, name) for name in entries.names(os.path.join(root, FOLDER)) if name != "lock"]
         if removal.busy:
             removal.stayed.append("built wheels and pinstall's store: a running pinstall may need them")
         for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [keys.WHEELS, *own])):

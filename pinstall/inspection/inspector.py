@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall import terminal
 from pinstall.inspection import integrity
 from pinstall.pip_cache import entries
+from pinstall.storage.folder import clock
 from pinstall.storage.ledger import Ledger, Proof
-from pinstall.storage.lock import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

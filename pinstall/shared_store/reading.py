@@ -24,6 +24,7 @@ from pinstall.shared_store.remote import ObjectError
 from pinstall.shared_store.session import about_one_build
 from pinstall.storage import actions, lock, store, view
 from pinstall.storage.files import UNFINISHED
+from pinstall.storage.folder import ensure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -164,7 +165,7 @@ def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Jour
     if shutil.disk_usage(root).free < _ROOM * build.wheel.size:
         shared.warn(journal.say, f"{found.filename} is not fetched from the shared store: the disk is too full")
         return None
-    temporary = os.path.join(lock.ensure_folder(root, UNFINISHED), os.urandom(8).hex())
+    temporary = os.path.join(ensure_folder(root, UNFINISHED), os.urandom(8).hex())
     try:
         with open(temporary, "w+b") as file:
             fault = fetched_fault(remote, build.wheel, file, found)

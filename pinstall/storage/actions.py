@@ -31,7 +31,7 @@ from pinstall.pip_cache.entries import (
 from pinstall.pip_cache.http_entries import is_spent, write_spent
 from pinstall.storage import store
 from pinstall.storage.files import UNFINISHED, placed, replace, share, write_file
-from pinstall.storage.lock import FOLDER, ensure_folder
+from pinstall.storage.folder import FOLDER, ensure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.pip_cache import entries
-from pinstall.storage import lock
+from pinstall.storage.folder import FOLDER, ensure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -33,7 +33,7 @@ class WatchedBuild(NamedTuple):
 
 def folder(cache: str, name: str) -> str:
     """Return the folder for the notes on the builds of the call *name*. The runner makes it when the first build begins."""
-    return os.path.join(cache, lock.FOLDER, _FOLDER, name)
+    return os.path.join(cache, FOLDER, _FOLDER, name)
 
 
 def read(path: str) -> list[WatchedBuild]:
@@ -76,14 +76,14 @@ def remove(path: str) -> None:
 
 def names(cache: str) -> list[str]:
     """Return the names of the calls that have notes, also those of killed ones."""
-    return entries.names(os.path.join(cache, lock.FOLDER, _FOLDER))
+    return entries.names(os.path.join(cache, FOLDER, _FOLDER))
 
 
 def sweep(cache: str, live_calls: Collection[str]) -> None:
     """Remove the notes of all calls but *live_calls*, which are names. Raises `OSError`."""
     found = names(cache)
     if found:
-        lock.ensure_folder(cache, _FOLDER)  # raises if a symbolic link is in the way
+        ensure_folder(cache, _FOLDER)  # raises if a symbolic link is in the way
     for name in found:
         if name not in live_calls:
             remove(folder(cache, name))

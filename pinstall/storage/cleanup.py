@@ -15,7 +15,8 @@ from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import build_notes, store, view
 from pinstall.storage.actions import RETIRED, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
 from pinstall.storage.files import UNFINISHED, replace
-from pinstall.storage.lock import CALLS, FOLDER, ensure_folder, live_calls, markers
+from pinstall.storage.folder import FOLDER, ensure_folder
+from pinstall.storage.lock import CALLS, live_calls, markers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pinstall.pip_cache.entries import stamp
-from pinstall.storage.lock import ensure_folder
+from pinstall.storage.folder import ensure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

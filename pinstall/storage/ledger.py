@@ -1,4 +1,4 @@
-"""The ledger: one JSON file per project that remembers earlier checks of cache entries; and the lines of the statistics.
+"""The ledger: one JSON file per project that remembers earlier checks of cache entries.
 
 It only saves time: without it, pinstall checks every entry again.
 """
@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.pip_cache.entries import FileStamp, stamp
-from pinstall.storage.files import share, write_file
-from pinstall.storage.lock import FOLDER, ensure_folder
+from pinstall.storage.files import write_file
+from pinstall.storage.folder import FOLDER, ensure_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 _FORMAT = 1
 _LARGEST = 16 << 20  # characters: about fifty thousand proofs
 # A file may change again within one tick of its file system's clock; the coarsest (FAT) ticks every 2 s.
 _TICK = 2_000_000_000
-SINCE = "since"
-_LONGEST_STATISTICS = 64 << 10  # bytes: some hundred calls
 
 
 class Proof(NamedTuple):
@@ -109,35 +105,6 @@ def write_all(ledgers: Iterable[Ledger]) -> None:
     for ledger in ledgers:
         if ledger.changed:
             ledger.write()
-
-
-def statistics_path(cache: str) -> str:
-    """Return the path of the file with the counters of *cache*."""
-    return os.path.join(cache, FOLDER, "statistics")
-
-
-def count(cache: str, counts: Mapping[str, int]) -> bool:
-    """Append one line with the *counts* of a call, without the lock: a short line is appended as a whole.
-
-    Returns whether the file has become so long that its lines should be added up (`statistics.compact`). A cache that cannot
-    be written, or a symbolic link in the way, keeps no counters.
-    """
-    with suppress(OSError):
-        ensure_folder(cache)
-        path = statistics_path(cache)
-        with open(path, "a", encoding="utf-8", opener=_no_link) as file:
-            is_new = not file.tell()
-            first = {SINCE: int(time.time())} if is_new else {}
-            file.write(f"{json.dumps({**first, **counts})}\n")
-            size = file.tell()
-        if is_new:
-            share(path)
-        return size > _LONGEST_STATISTICS
-    return False
-
-
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _load(path: str) -> tuple[dict[str, Proof], dict[str, dict[str, str]]]:

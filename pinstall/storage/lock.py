@@ -9,18 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import re
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from pinstall.pip_cache.entries import is_direct
+from pinstall.storage.folder import FOLDER, ensure_folder, file_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from filelock import BaseFileLock
 
-FOLDER = "pinstall"
 CALLS = "calls"
 _HOLDER = "holder"
 _PATIENCE = 1.0  # seconds to wait before telling the user
@@ -42,7 +40,7 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
 
     path = os.path.join(ensure_folder(cache), "lock")
     holder = os.path.join(ensure_folder(cache), _HOLDER)
-    lock = _file_lock(path, mode=_mode(cache))
+    lock = _file_lock(path, mode=file_mode(cache))
     try:
         _acquire(lock, holder, seconds, say)
     except Timeout as error:
@@ -50,7 +48,7 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     except NotImplementedError as error:  # filelock before 4.0, on a file system without locks
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), path) from error
     try:
-        _sign(holder, _mode(cache))
+        _sign(holder, file_mode(cache))
         yield
     finally:
         lock.release()
@@ -117,7 +115,7 @@ def call_marker(cache: str) -> Iterator[str | None]:
     path = ""
     try:
         path = os.path.join(ensure_folder(cache, CALLS), name)
-        mark = _file_lock(path, mode=_mode(cache))
+        mark = _file_lock(path, mode=file_mode(cache))
         mark.acquire(timeout=1)  # another pinstall may be testing the marker (`live_calls`)
     except (OSError, NotImplementedError):
         _remove(path)  # an unlockable marker would look like a call that never ends
@@ -172,32 +170,3 @@ def live_calls(cache: str, *, clears: bool = False) -> set[str]:
 def _remove(path: str) -> None:
     with suppress(OSError):
         os.unlink(path)
-
-
-def ensure_folder(cache: str, *parts: str) -> str:
-    """Make pinstall's folder in *cache*, or the folder *parts* below it, with the cache folder's mode; return its path.
-
-    Raises `OSError`, also if a symbolic link is in the way: pinstall does not write to the folder behind it.
-    """
-    folder, root = os.path.join(cache, FOLDER, *parts), os.path.realpath(cache)
-    if not is_direct(root, os.path.join(root, FOLDER, *parts)):
-        raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
-    if not os.path.isdir(folder):
-        os.makedirs(cache, exist_ok=True)
-        mode = os.stat(cache).st_mode & 0o2777  # with setgid: new files belong to the cache's group
-        for depth in range(len(parts) + 1):
-            made = os.path.join(cache, FOLDER, *parts[:depth])
-            with suppress(FileExistsError):  # leave the mode of a folder that another user has made
-                os.mkdir(made, mode)
-                os.chmod(made, mode)  # mkdir applies the umask
-    return folder
-
-
-def _mode(cache: str) -> int:
-    """Return the mode for new files: the mode of the cache folder without execution."""
-    return os.stat(cache).st_mode & 0o666 if os.path.isdir(cache) else 0o644
-
-
-def clock() -> int:
-    """Return the time in nanoseconds since the epoch, comparable with the times of files."""
-    return time.time_ns()

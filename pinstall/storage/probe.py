@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pinstall.storage import lock
+from pinstall.storage.folder import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ def folder(cache: str) -> Iterator[str]:
 
 def hold_lock(cache: str) -> None:
     """Take the lock of *cache* for a moment, if there is one. Raises `LockTimeoutError` if it is held, and `OSError`."""
-    if os.path.exists(os.path.join(cache, lock.FOLDER, "lock")):
+    if os.path.exists(os.path.join(cache, FOLDER, "lock")):
         with lock.held(cache, 0, lambda _: None):
             pass
 

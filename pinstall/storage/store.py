@@ -18,7 +18,7 @@ from pinstall.pip_cache.built_wheels import built_under
 from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, HttpEntry, names, stamp
 from pinstall.pip_cache.http_entries import read_head
 from pinstall.pip_cache.keys import ONE_FILE, TWO_FILES
-from pinstall.storage.lock import FOLDER
+from pinstall.storage.folder import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.pip_cache import built_wheels, entries, keys
-from pinstall.storage import lock
 from pinstall.storage.disk_space import is_full
+from pinstall.storage.folder import FOLDER, ensure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ def real_root(folder: str) -> str:
     """Return the cache of the view *folder*, which a build may pass to another pinstall; *folder* if it is not a view."""
     views = os.path.dirname(folder)
     ours = os.path.dirname(views)
-    is_view = (os.path.basename(views), os.path.basename(ours)) == (VIEWS, lock.FOLDER)
+    is_view = (os.path.basename(views), os.path.basename(ours)) == (VIEWS, FOLDER)
     return os.path.dirname(ours) if is_view else folder
 
 
@@ -66,7 +66,7 @@ def make(cache: str, name: str, plan: ViewPlan, folders: Iterable[str]) -> str:
         os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
     if is_full(cache):  # a build of pip would fail in the view, but not without a cache
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    folder = os.path.join(lock.ensure_folder(cache, VIEWS), name)
+    folder = os.path.join(ensure_folder(cache, VIEWS), name)
     os.mkdir(folder)
     try:
         return fill(cache, folder, plan)
@@ -84,7 +84,7 @@ def fill(cache: str, folder: str, plan: ViewPlan) -> str:
         for path in keys.http_paths(entry.key, entry.layout):
             top, *parts, name = path.split(os.path.sep)
             trees.setdefault(top, _Tree()).at(parts).absent.add(name)
-    for found in {*entries.names(cache), *trees} - {lock.FOLDER}:
+    for found in {*entries.names(cache), *trees} - {FOLDER}:
         source, target = os.path.join(cache, found), os.path.join(folder, found)
         if found in trees:
             _mirror(source, target, trees[found], _REAL_LEVELS if plan.any_key and found == keys.WHEELS else 0)
@@ -274,7 +274,7 @@ def _shows(path: str, content: str) -> bool:
 
 def parts(name: str) -> tuple[str, ...]:
     """Return the path of the view *name*, as parts below the cache."""
-    return lock.FOLDER, VIEWS, name
+    return FOLDER, VIEWS, name
 
 
 def built(folder: str) -> Iterator[tuple[str, str]]:
@@ -310,12 +310,12 @@ def remove(cache: str, name: str) -> None:
     """Remove the view *name*, without following links in it; ignore errors."""
     import shutil
 
-    shutil.rmtree(os.path.join(cache, lock.FOLDER, VIEWS, name), ignore_errors=True)
+    shutil.rmtree(os.path.join(cache, FOLDER, VIEWS, name), ignore_errors=True)
 
 
 def sweep(cache: str, live_calls: Collection[str]) -> None:
     """Remove the views of all calls but *live_calls*, which are names. Raises `OSError`."""
-    lock.ensure_folder(cache, VIEWS)  # raises if a symbolic link is in the way
+    ensure_folder(cache, VIEWS)  # raises if a symbolic link is in the way
     for name in names(cache):
         if name not in live_calls:
             remove(cache, name)
@@ -323,4 +323,4 @@ def sweep(cache: str, live_calls: Collection[str]) -> None:
 
 def names(cache: str) -> list[str]:
     """Return the names of all views, also those of killed calls."""
-    return entries.names(os.path.join(cache, lock.FOLDER, VIEWS))
+    return entries.names(os.path.join(cache, FOLDER, VIEWS))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pinstall.model import links
 from pinstall.pip_cache.entries import stamp
 from pinstall.storage.files import write_file
-from pinstall.storage.lock import FOLDER, ensure_folder
+from pinstall.storage.folder import FOLDER, ensure_folder
 
 if TYPE_CHECKING:
     from packaging.version import Version
