@@ -90,3 +90,21 @@ def test_modules_keep_nothing_of_another_environment(lab: Lab, pip: str) -> None
     assert {name: (value, cold[name]) for name, value in found.items() if name in cold and value != cold[name]} == {}
     assert set(cold) - set(found) <= {"pip._internal.network.session.user_agent"}
     assert any(os.fspath(lab.root) in json.dumps(value) for value in cold.values())
+
+
+@pytest.mark.parametrize("change", ["other.pth", "sitecustomize.py", "packaging/__init__.py"])
+def test_what_an_environment_may_change_is_imported_anew(lab: Lab, change: str) -> None:
+    environment = lab.environment()
+    assert _loaded(lab, environment) == "True True True\n"
+    path = environment.site / change
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    assert _loaded(lab, environment) == "False False False\n"
+
+
+def _loaded(lab: Lab, environment: Environment) -> str:
+    script = environment.folder / "bin" / "loaded"
+    names = ("pip._internal.cli.main", "pinstall.cli", "packaging.version")
+    script.write_text(f"#!{environment.python}\nimport sys\nprint(*(name in sys.modules for name in {names}))\n")
+    script.chmod(0o755)
+    return lab._run_warm(environment, str(script), [], {}).out
