@@ -36,7 +36,10 @@ PIP_COMMANDS = (
     *("cache", "check", "completion", "config", "debug", "download", "freeze", "hash", "help", "index", "inspect", "install"),
     *("list", "lock", "search", "show", "uninstall"),
 )
-_CHECKED_COMMANDS = ("download", "lock")
+_REDIRECTED = ("download", "lock")
+
+# Our only option; no pip has it.
+EXPLAIN = "--explain"
 
 _HELP = """pinstall: 'pip install' that checks pip's cache before pip uses it.
 
@@ -78,7 +81,7 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
     sys.unraisablehook = lambda _: None
     is_short = argv is None  # "pinstall ARGUMENTS", not "pinstall-pip COMMAND ARGUMENTS"
     argv = sys.argv[1:] if argv is None else argv
-    arguments, explains = _without_explain(argv) if command == "install" else (list(argv), False)
+    arguments, explains = _without_explain(argv)
     try:
         target = environment.target(arguments, os.environ, as_module=as_module)._replace(command=command)
     except environment.NoEnvironmentError as error:
@@ -121,7 +124,7 @@ def _refusal(target: Target) -> str:
     if command in ("install", "cache"):
         typed = ["pinstall" if command == "install" else "pinstall-cache", *target.options, *rest]
     else:
-        typed = ["pinstall-pip" if command in _CHECKED_COMMANDS else "pip", *target.options, command, *rest]
+        typed = ["pinstall-pip" if command in _REDIRECTED else "pip", *target.options, command, *rest]
     meant = "'pinstall' already means 'pip install'" if command == "install" else "pinstall only installs"
     project = f"'{command}==VERSION' or './{command}' installs a project of that name"
     return f"nothing was done: {meant} ({project}); type: {_quoted(typed)}"
@@ -145,7 +148,7 @@ def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
     for index, argument in enumerate(argv):
         if argument == "--":
             break
-        if argument == "--explain" and not environment.is_value(argv, index):
+        if argument == EXPLAIN and not environment.is_value(argv, index):
             return [*argv[:index], *argv[index + 1 :]], True
     return list(argv), False
 
@@ -201,7 +204,7 @@ def _serve(target: Target, pip: Pip) -> int:
         prepared = install.prepare(install.collect_context(target, os.environ, chosen), journal)
         journal.end_step("check")
         if pip.must_become_pip:
-            prepared = install.without_view(prepared)
+            prepared = install.without_cache(prepared)
     except Exception as error:  # noqa: BLE001 (a bug of pinstall must not prevent an install)
         return _without_us(error, typed_command, target, pip, journal)
     others: dict[Pin, list[OtherVersion]] = {}
@@ -212,8 +215,12 @@ def _serve(target: Target, pip: Pip) -> int:
             install.load_the_rest(first)
             others.update(install.other_versions(first))
 
-    answer_question = partial(install.answer_question, prepared, journal=journal)
-    watch = pip_process.PipWatch(prepared.watched_folder, None, answer_question, prepared.notes_folder, prepared.sharing)
+    watch = pip_process.PipWatch(
+        prepared.watched_folder,
+        answer_question=partial(install.answer_question, prepared, journal=journal),
+        notes_folder=prepared.notes_folder,
+        shared_store_timeout=prepared.shared_store_timeout,
+    )
     status = pip.run(prepared.pip_command, while_pip_runs, watch)
     try:
         journal.end_step("pip")

@@ -11,6 +11,7 @@ import platform
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import __version__, exit_status, install, messages, settings
+from pinstall.invocation import options
 from pinstall.journal import Journal
 from pinstall.model.links import link, without_secrets
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pinstall.checks.prepare import PreparedCache
     from pinstall.install import Context, PreparedCall
     from pinstall.invocation.invocation import Invocation
-    from pinstall.model.pins import Pin
+    from pinstall.model.pins import Pin, Pins
     from pinstall.pip_cache.entries import HttpEntry
     from pinstall.settings import Settings
 
@@ -106,7 +107,7 @@ class _Page:
         found = install.pins(self._prepared)
         for pin in found.pins:
             yield from self._pin(pin)
-        if names := _unpinned(call, found.pins):
+        if names := _unpinned(call, found):
             yield f"not pinned, or not for this environment: {messages.listed(names)}"
             yield f"{_INDENT}as a rule, their cached files are checked only after pip has failed"
         for unread in self._journal.unread:
@@ -123,7 +124,7 @@ class _Page:
         return unchecked.reason
 
     def _refused(self, call: Invocation) -> Iterator[str]:
-        """Yield the lines about requirements that pip refuses, or the lack of any."""
+        """Yield the lines about requirements that pip refuses: invalid ones, without a hash, in conflict, or none at all."""
         from pinstall.model.requirement import is_refused
 
         bad = [line for line in call.lines if not line.editable and is_refused(line.text)]
@@ -133,10 +134,14 @@ class _Page:
         unhashed = [pin for pin in self._journal.unsatisfied if _lacks_hash(call, pin)]
         for pin in unhashed:
             yield f"pip refuses {messages.pinned(pin)}: it has no hash, and the call requires hashes"
+        conflicts = install.pins(self._prepared).conflicts
+        for conflict in conflicts:
+            stated = (f"{text} ({place})" for text, place in zip(conflict.requirements, conflict.places, strict=True))
+            yield f"pip refuses {' and '.join(stated)}: they contradict each other"
         is_empty = call.unread == () and not call.has(*_SOURCES) and all(line.constraint for line in call.lines)
         if is_empty:
             yield "pip refuses the call: it names no requirement"
-        if bad or unhashed or is_empty:
+        if bad or unhashed or conflicts or is_empty:
             self.status = exit_status.REFUSED_OR_CRASHED
 
     def _python(self) -> str:
@@ -243,13 +248,21 @@ def _options(call: Invocation) -> list[str]:
     """Return the options that decide about files and builds and are set, with the values that hold no secret."""
     found = []
     for dest, value in sorted(call.values.items()):
-        if dest in _SHOWN and value:
-            values = value if isinstance(value, list) else [value]
-            shown = ", ".join(without_secrets(" ".join(one) if isinstance(one, tuple) else str(one)) for one in values)
-            found.append(f"{dest} {shown}")
+        values = value if isinstance(value, list) else [value]
+        if dest == "format_control" and value:
+            found += [f"{name} {without_secrets(what)}" for name, what in values]
+        elif dest in _SHOWN and value:
+            found += [f"{_long(dest)} {without_secrets(str(one))}" for one in values]
         elif (dest in _NAMED and value) or (value is False and dest in _SWITCHED_OFF):
-            found.append(f"{dest} {'off' if value is False else 'set'}")
+            found.append(_long(dest, is_off=value is False))
     return found
+
+
+def _long(dest: str, *, is_off: bool = False) -> str:
+    """Return the long name of the option that sets *dest*, or of the one that turns it off."""
+    rows = (row for row in options.TABLE if row.dest == dest and (row.action in ("unflag", "off")) == is_off)
+    names = next(rows).names.split()
+    return next((name for name in names if name.startswith("--")), names[0])
 
 
 def _builds(prepared: PreparedCall) -> str:
@@ -262,13 +275,13 @@ def _builds(prepared: PreparedCall) -> str:
     return f"shaped by {', '.join(names)} (values not shown)" if names else "no variable that shapes builds is set"
 
 
-def _unpinned(call: Invocation, pins: Sequence[Pin]) -> list[str]:
-    """Return the requirements of *call* that are not among its *pins*, by name, with the place where each is stated."""
+def _unpinned(call: Invocation, known: Pins) -> list[str]:
+    """Return the requirements of *call* that no pin names, by name, with the place where each is stated."""
     from pinstall.model.names import project_named
     from pinstall.model.requirement import is_refused
 
-    pinned = {pin.project for pin in pins}
-    places = {place for pin in pins for place in pin.places}
+    pinned = {pin.project for pin in known.pins} | {conflict.project for conflict in known.conflicts}
+    places = {place for pin in known.pins for place in pin.places}
     found = []
     for line in call.lines:
         name = project_named(line.text)
@@ -284,7 +297,8 @@ def _fate(finding: Finding, prepared: PreparedCache) -> tuple[bool, str]:
     """Return whether pinstall would keep the entry from pip, and the fate of the entry with its reason."""
     match finding.verdict:
         case Delete() as verdict:
-            return True, f"pinstall removes it: {verdict.detail} ({verdict.reason})"
+            act = "pip asks the index for it again" if finding.entry.kind == "page" else "pinstall removes it"
+            return True, f"{act}: {verdict.detail} ({verdict.reason})"
         case SetAside() as verdict:
             return True, f"pinstall moves it to its store: {verdict.detail} ({verdict.reason})"
         case Hide() as verdict:

@@ -1,4 +1,4 @@
-"""The steps of a call: prepare, inspect_failure, second_run, take_received, finish, confirm. `cli` runs pip between them."""
+"""The steps of a call, in the order in which `cli` takes them; it runs pip between them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class PreparedCall(NamedTuple):
         return self.cache.notes_folder if self.cache else ""
 
     @property
-    def sharing(self) -> float:
+    def shared_store_timeout(self) -> float:
         """The time-out in seconds of the shared store that this call asks; 0 if it asks none."""
         shared = self.cache.shared if self.cache else None
         return shared.settings.timeout if shared else 0
@@ -131,8 +131,11 @@ def prepare(context: Context, journal: Journal) -> PreparedCall:
     return _checked(prepared, call, call.cache_dir, journal)
 
 
-def without_view(prepared: PreparedCall) -> PreparedCall:
-    """Return the call with a command of pip that needs no view, because nobody stores what a pip without pinstall builds."""
+def without_cache(prepared: PreparedCall) -> PreparedCall:
+    """If the call has a view, return it with a pip that uses no cache.
+
+    For a process that becomes pip: nobody could store what it builds.
+    """
     if prepared.cache is None or prepared.cache.view is None:
         return prepared
     return prepared._replace(pip_command=_typed_command(prepared.context).without_cache())

@@ -63,6 +63,9 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
 
     pip gives the options before the command to the command's own parser (``cli/main_parser.py``).
     """
+    if argv[:1] == [cli.EXPLAIN]:  # before the command
+        command, rest = _split(argv[1:])
+        return command, [cli.EXPLAIN, *rest] if command else []
     index = _command_at(argv)
     with suppress(Exception):  # pinstall's own modules may be broken
         from pinstall.invocation import options

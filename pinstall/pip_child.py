@@ -248,7 +248,7 @@ def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
     import subprocess
 
     begin: Any = subprocess.Popen.__init__
-    kept = {name: orders[name] for name in ("cache", "known_failures", "asks", "program", "sharing")}
+    kept = {name: orders[name] for name in ("cache", "known_failures", "asks", "program", "shared_store_timeout")}
 
     def __init__(process: Any, args: Any, *more: Any, **named: Any) -> None:  # noqa: N807 (it replaces that of Popen)
         with suppress(Exception):  # that pip runs unwatched
@@ -438,8 +438,8 @@ def _print_before(text: str) -> None:
 def _witness(orders: dict[str, Any], parent: _Parent) -> Witness:
     witness = Witness(orders["cache"], orders["known_failures"], parent.ask if orders["asks"] else None)
     witness.start()
-    if orders["sharing"]:
-        parent.patience += orders["sharing"]
+    if orders["shared_store_timeout"]:
+        parent.patience += orders["shared_store_timeout"]
         witness.watch_for_builds()
     return witness
 

@@ -34,6 +34,8 @@ SHARED = (
     *("base64", "csv", "dataclasses", "decimal", "email.parser", "email.utils", "fnmatch", "hashlib", "hmac", "logging"),
     *("optparse", "pathlib", "platform", "random", "shlex", "shutil", "sysconfig", "urllib.parse", "zipfile"),
 )
+# Variables of pinstall that no build may see: the key that signs builds.
+SECRETS = ("PINSTALL_SHARED_STORE_KEY",)
 # Run pip as its script does. "-m pip" would import a pip from the current folder.
 AS_SCRIPT = (
     "import os, sys; sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]; "
@@ -82,15 +84,15 @@ class PipWatch(NamedTuple):
     ``cache_folder`` is the folder whose use is recorded; "" if none is. If ``known_failures`` is a list, pip is guarded: it
     ends before it installs anything if a URL or host that is not in the list did not answer. ``answer_question`` is called with
     each folder of compiled wheels that pip is about to search in the cache; pip waits until it returns. ``notes_folder`` is for
-    the notes on the builds (`pinstall.build_watch`); "" if they are not watched. ``sharing`` is the time-out in seconds of the
-    shared store, which pip asks for the builds that it lacks; 0 without one.
+    the notes on the builds (`pinstall.build_watch`); "" if they are not watched. ``shared_store_timeout``
+    is that of the shared store in seconds, which pip asks for the builds that it lacks; 0 without one.
     """
 
     cache_folder: str = ""
     known_failures: Sequence[str] | None = None
     answer_question: Callable[[str], None] = _answer_nothing
     notes_folder: str = ""
-    sharing: float = 0
+    shared_store_timeout: float = 0
 
     def orders(self) -> dict[str, Any]:
         """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
@@ -98,9 +100,7 @@ class PipWatch(NamedTuple):
         runner, program = (os.path.join(os.path.dirname(__file__), name) for name in ("build_watch.py", "pip_child.py"))
         notes = [self.notes_folder, runner] if self.notes_folder else []
         watched = {"cache": self.cache_folder, "known_failures": self.known_failures, "program": program}
-        # Builds need not see the key that signs builds.
-        secrets = ["PINSTALL_SHARED_STORE_KEY"] if self.sharing else []
-        return {**watched, "asks": asks, "notes": notes, "sharing": self.sharing, "secrets": secrets}
+        return {**watched, "asks": asks, "notes": notes, "shared_store_timeout": self.shared_store_timeout, "secrets": SECRETS}
 
 
 class Pip:
@@ -194,7 +194,8 @@ class Pip:
         self._say(f"no further process can be started ({reason}): this one becomes pip, and checks nothing after it")
         options = _interpreter_options() if self._runner == sys.executable else []
         argv = [self._runner, *options, "-c", AS_SCRIPT, *command.argv]
-        os.execve(self._runner, argv, {**os.environ, **command.variables})  # noqa: S606
+        environ = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        os.execve(self._runner, argv, {**environ, **command.variables})  # noqa: S606
 
     @contextmanager
     def _passing_signals_to(self, child: _Child) -> Iterator[None]:

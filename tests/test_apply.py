@@ -446,7 +446,7 @@ def _store_of_thirty_bytes(cache: Path) -> None:
 @pytest.mark.parametrize(("bound", "left"), [(31, 3), (30, 3), (29, 2), (20, 2), (19, 1), (10, 1), (9, 0), (0, 0)])
 def test_prune_deletes_the_least_recently_used_entries_and_no_more_than_needed(tmp_path: Path, bound: int, left: int) -> None:
     _store_of_thirty_bytes(tmp_path)
-    cleanup.prune(str(tmp_path), bound)
+    cleanup.shrink_store(str(tmp_path), bound)
     assert [place for place in _USED if (tmp_path / place).exists()] == _USED[3 - left :]
     assert len(_files(tmp_path)) == left + 1
     assert (tmp_path / "pinstall" / "store" / "http").exists() == (left > 0), "no empty folders"
@@ -456,7 +456,7 @@ def test_prune_deletes_the_least_recently_used_entries_and_no_more_than_needed(t
 def test_prune_does_nothing_while_another_call_is_running(tmp_path: Path) -> None:
     _store_of_thirty_bytes(tmp_path)
     with lock.call_marker(str(tmp_path)):
-        cleanup.prune(str(tmp_path), 0)
+        cleanup.shrink_store(str(tmp_path), 0)
         assert all((tmp_path / place).exists() for place in _USED)
 
 
@@ -466,7 +466,7 @@ def test_prune_does_not_follow_links(tmp_path: Path) -> None:
     _made(tmp_path, "elsewhere/demo-1.0-py3-none-any.whl")
     os.utime(tmp_path / "elsewhere/demo-1.0-py3-none-any.whl", (0, 0))
     (cache / _STORED / ("b" * 16)).symlink_to(tmp_path / "elsewhere")
-    cleanup.prune(str(cache), 10)
+    cleanup.shrink_store(str(cache), 10)
     assert [place for place in _USED if (cache / place).exists()] == []
     assert len(_files(tmp_path / "elsewhere")) == 1
 
@@ -547,7 +547,7 @@ def test_an_adopted_wheel_is_copied_to_the_store_and_stays_in_pips_folder(tmp_pa
     (kept,) = store.builds(str(tmp_path), _KEY, "demo")
     assert not os.path.samefile(kept.content_path, entry.content_path), "pips before 25.3 may write into what they replace"
     there, here = (_files(Path(os.path.dirname(found.content_path))) for found in (kept, entry))
-    assert store.record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
+    assert store.first_record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
     del there["record.json"]
     assert there == here == {"demo-1.0-py3-none-any.whl": b"wheel", "origin.json": b"{}"}
     before = stamp(kept.content_path)
@@ -562,7 +562,7 @@ def test_a_new_build_is_stored_and_copied_to_pips_folder_if_that_has_no_wheel(tm
     _made(tmp_path, "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl")
     (tmp_path / "pinstall/views/1-00000000/origin.json").write_text('{"url": "https://a/b?c"}')
     actions.keep_build(str(tmp_path), _KEY, str(tmp_path / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
-    assert store.record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
+    assert store.first_record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
     folder = tmp_path / _STORED / ("f" * 16)
     assert _files(folder).keys() == {"demo-1.0-py3-none-any.whl", "origin.json", "record.json"}
     assert (folder / "origin.json").read_text() == '{"url": "https://a/b"}', "a query may be a secret"

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinstall.inspection import archives, integrity, sdist_scan, shared_libraries
+from pinstall.inspection import archives, integrity, pip_checks, sdist_scan, shared_libraries
 from pinstall.inspection.integrity import ArchiveCheck
 from tests.packages import write_wheel
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _INFO = "demo-1.0.dist-info"
 _METADATA = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"
 _MEGABYTE = 1 << 20
+_UNJUDGED = ArchiveCheck(None, judged=False)
 
 
 @contextmanager
@@ -84,7 +85,15 @@ def test_a_highly_compressed_member_is_read_in_bounded_memory(kind: int, monkeyp
     monkeypatch.setattr(integrity, "LARGEST_METADATA", _MEGABYTE)
     data = _wheel({"demo.bin": bytes(30 * _MEGABYTE)}, kind, metadata=bytes(_MEGABYTE + 1))
     with _within(5 if kind == zipfile.ZIP_DEFLATED else 70):  # the others unpack what they read at once
-        assert _read_all(data).fault == "it is not a readable wheel: it has impossible sizes or names"
+        found = _read_all(data)
+    assert (found.fault, found.judged) == (None, False), "pip installs it"
+    with pytest.raises(archives.UnprovenError):
+        pip_checks.fault(io.BytesIO(data), "demo-1.0-py3-none-any.whl", "demo", None)
+
+
+def test_metadata_that_is_not_utf_8_is_named() -> None:
+    fault = "it is not a readable wheel: demo-1.0.dist-info/METADATA is not UTF-8"
+    assert _read_all(_wheel({}, metadata=_METADATA + b"Author: \xff\n")) == ArchiveCheck(fault, broken=True)
 
 
 def test_a_decompression_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +108,7 @@ def test_a_decompression_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyP
         ".tar.xz": lzma.compress(tar),
     }.items():
         with _within(10):
-            assert _read_all(data, ending) == ArchiveCheck(None)
+            assert _read_all(data, ending) == _UNJUDGED
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
@@ -123,7 +132,7 @@ def _tar_header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> byte
 def test_a_huge_tar_header_is_not_read_to_its_end(kind: bytes) -> None:
     packed = gzip.compress(_tar_header("x", kind, 40 * _MEGABYTE) + bytes(40 * _MEGABYTE))
     with _within(10):
-        assert _read_all(packed, ".tar.gz") == ArchiveCheck(None)
+        assert _read_all(packed, ".tar.gz") == _UNJUDGED
 
 
 def test_deeply_nested_tar_headers_are_reported_as_damage() -> None:
@@ -156,7 +165,7 @@ def test_a_central_directory_of_a_million_members_is_not_read() -> None:
     data = directory + b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, len(directory), 0, 0)
     counting = _Counting(data)
     with _within(40):
-        assert integrity.archive(counting, "demo-1.0-py3-none-any.whl") == ArchiveCheck(None)
+        assert integrity.archive(counting, "demo-1.0-py3-none-any.whl") == _UNJUDGED
     assert counting.taken < 20 * _MEGABYTE
 
 
@@ -189,7 +198,7 @@ def test_overlapping_members_count_each_time_they_are_read(monkeypatch: pytest.M
     packed = bytes(data[:start]) + row * 2_000
     packed += b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 2_000, 2_000, 2_000 * len(row), start, 0)
     assert end > start
-    assert _read_all(packed) == ArchiveCheck(None)
+    assert _read_all(packed) == _UNJUDGED
 
 
 @pytest.mark.parametrize(("kind", "megabytes"), [(zipfile.ZIP_STORED, 4), (zipfile.ZIP_DEFLATED, 4), (zipfile.ZIP_LZMA, 12)])
@@ -215,7 +224,7 @@ def test_an_encrypted_wheel_is_not_proven_damaged() -> None:
         at = -1
         while (at := data.find(magic, at + 1)) >= 0:
             data[at + flags] |= 1
-    assert _read_all(bytes(data)) == ArchiveCheck(None)
+    assert _read_all(bytes(data)) == _UNJUDGED
 
 
 def test_a_record_that_is_no_table_is_damage() -> None:

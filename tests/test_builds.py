@@ -441,7 +441,8 @@ def test_a_missing_library_causes_a_rebuild(lab: Lab, first: str) -> None:
 
 
 @pytest.mark.parametrize("served", [False, True])
-def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab, *, served: bool) -> None:
+@pytest.mark.parametrize("others", [[], ["other==1.0"]], ids=["in place", "in a view"])
+def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab, others: list[str], *, served: bool) -> None:
     """Nobody has pinned it: pip, or the pip that pip starts for --python, asks when it finds the wheel."""
     index = lab.index()
     lab.environ.update(PIP_INDEX_URL=index.url, build_log=str(lab.root / "built"))
@@ -449,17 +450,20 @@ def test_a_missing_library_of_a_dependency_causes_one_rebuild(lab: Lab, *, serve
     extension(index.root, "demo", "1.0", "extern int answer(void); int ask(void) { return answer(); }")
     folder = _library(lab, "libanswer.so.1")
     variables = _linked_with(lab, folder)
+    sdist(index.root, "other", "1.0")
     lab.pip(lab.environment(), "app==1.0", **variables)
     assert lab.pinstall(lab.environment(), "app==1.0", **variables).said == []
     assert _builds(lab) == 1
     _library(lab, "libanswer.so.2")
     environment = lab.environment()
     way = ["--python", environment.python] if served else []
-    done = lab.pinstall(lab.environment() if served else environment, *way, "app==1.0", **variables)
+    done = lab.pinstall(lab.environment() if served else environment, *way, "app==1.0", *others, **variables)
     assert (done.status, environment.installed("demo")) == (0, "1.0 plain"), "it imports"
     assert ["missing-library" in line for line in done.said] == [True], done
-    assert lab.pinstall(lab.environment(), "app==1.0", **variables).said == []
-    assert _builds(lab) == 2
+    for _ in range(2):
+        environment = lab.environment()
+        assert lab.pinstall(environment, "app==1.0", *others, **variables).said == []
+        assert (environment.installed("demo"), _builds(lab)) == ("1.0 plain", 2)
 
 
 def test_a_missing_library_of_another_package_causes_no_rebuild(lab: Lab) -> None:
@@ -527,6 +531,11 @@ def test_the_first_requirement_of_a_project_decides_its_config_settings(lab: Lab
     (lab.root / "r.txt").write_text("demo==1.0 --config-settings content=one\n")
     assert _pinstall(lab, "demo==1.0", "-r", "r.txt")[0] == "plain"
     assert _pinstall(lab, "-r", "r.txt")[0] == "one"
+    line = "demo==1.0; python_version < '3' --config-settings content=two\n"  # does not apply
+    (lab.root / "r.txt").write_text(line + (lab.root / "r.txt").read_text())
+    built = _builds(lab)
+    assert _pinstall(lab, "-r", "r.txt")[0] == "one"
+    assert _builds(lab) == built
 
 
 def test_a_wheels_folder_behind_a_symbolic_link(lab: Lab, index: Index) -> None:

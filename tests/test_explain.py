@@ -97,11 +97,15 @@ def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
         assert (refused.status, refused.err) == (2, "")
         assert f"not checked: {said}; pip refuses that, or it is newer than this pinstall" in refused.out
     (lab.root / "c.txt").write_text("sound==1.0\n")
+    (lab.root / "d.txt").write_text("demo<2\n")
     (lab.root / "h.txt").write_text(f"sound==1.0 --hash=sha256:{'0' * 64}\ndemo==2.0\n")
     for words, said in {
         ("-c", "c.txt"): "pip refuses the call: it names no requirement",
         ("sound=1",): "pip refuses 'sound=1' (argument): it is neither a valid requirement nor a path that exists",
         ("--require-hashes", "demo==2.0"): "pip refuses demo==2.0 (argument): it has no hash, and the call requires hashes",
+        ("demo==2.0", "-c", "d.txt"): "pip refuses demo<2 (d.txt, line 1) and demo==2.0 (argument): they contradict each other",
+        ("demo==1.0", "demo==2.0"): "pip refuses demo==1.0 (argument) and demo==2.0 (argument): they contradict each other",
+        ("sound==1.0; nonsense",): "pip refuses 'sound==1.0; nonsense' (argument)",
         ("-r", "h.txt"): "pip refuses demo==2.0 (h.txt, line 2): it has no hash, and the call requires hashes",
         ("./none", "sound==1.0"): "pip refuses './none' (argument): it is neither a valid requirement nor a path that exists",
     }.items():
@@ -109,10 +113,34 @@ def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
         assert (refused.status, refused.err) == (2, "")
         assert said in refused.out
         bare = lab.bare(environment, "install", "-i", index.url, *words)
-        assert re.search("Invalid requirement|at least one requirement|Hashes are required", bare.err), "so does pip"
+        assert re.search("Invalid requirement|at least one requirement|Hashes are required|ResolutionImpossible", bare.err), (
+            "so does pip"
+        )
     behind = lab.pinstall(environment, "-q", "--dry-run", "--no-index", "--", "--explain")
     assert behind.status != 0, "behind -- it is a requirement, and pip refuses it"
     assert "pinstall" not in behind.out
+
+
+def test_other_commands_are_explained(lab: Lab) -> None:
+    index = lab.seeded(_fill)
+    command = lab.environment().folder / "bin" / "pinstall-pip"
+    for words in (["--explain", "download"], ["wheel", "--explain"]):
+        done = lab.run([command, *words, "-i", index.url, "--no-binary", "sound", "--no-build-isolation", "demo==1.0"])
+        assert (done.status, done.err) == (0, "")
+        assert "download demo-1.0-py3-none-any.whl: pip uses it" in done.out
+        options = ("--no-build-isolation", "--no-binary sound")
+        assert [line for line in done.out.splitlines() if line.strip().endswith(options)] == [
+            "options      --no-build-isolation",
+            "             --no-binary sound",
+        ]
+    assert sorted(path.name for path in lab.root.glob("*.whl")) == []
+
+
+def test_a_page_is_asked_for_again(lab: Lab) -> None:
+    index = lab.seeded(_fill)
+    wheel(index.root, "demo", "3.0")
+    done = lab.pinstall(lab.environment(), "--explain", "-i", index.url, "demo==3.0")
+    assert "pip asks the index for it again: it is" in done.out, done.out
 
 
 def test_secrets_are_not_shown(lab: Lab) -> None:

@@ -114,10 +114,10 @@ def test_the_default_timeout_is_30_seconds() -> None:
 
 
 def test_a_call_is_marked_as_running_until_it_ends(tmp_path: Path) -> None:
-    assert not lock.live_calls(str(tmp_path))
+    assert not lock.live_calls(str(tmp_path), clears=True)
     with lock.call_marker(str(tmp_path)):
-        assert lock.live_calls(str(tmp_path))
-    assert not lock.live_calls(str(tmp_path))
+        assert lock.live_calls(str(tmp_path), clears=True)
+    assert not lock.live_calls(str(tmp_path), clears=True)
 
 
 def test_files_and_folders_get_the_mode_of_the_cache(tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ def test_folders_that_exist_keep_their_modes(tmp_path: Path) -> None:
 
 def test_an_unreadable_folder_of_markers_raises_an_error(tmp_path: Path) -> None:
     """Otherwise pinstall would move a built wheel that another call's pip is about to install."""
-    assert lock.live_calls(str(tmp_path)) == set()
+    assert lock.live_calls(str(tmp_path), clears=True) == set()
     (tmp_path / "pinstall").mkdir()
     (tmp_path / "pinstall" / "calls").write_text("")
     with pytest.raises(OSError, match="directory"):
-        lock.live_calls(str(tmp_path))
+        lock.live_calls(str(tmp_path), clears=True)
     assert cleanup.has_litter(str(tmp_path))

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from pinstall.invocation.requirements_files import RequirementLine
 from pinstall.model.digest import Digest
-from pinstall.model.pins import Pin, collect
+from pinstall.model.pins import Pin, Pins, collect
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def test_hashes_alone_are_a_pin() -> None:
 
 
 def test_an_editable_is_not_a_pin() -> None:
-    assert collect([RequirementLine("demo==1.0", "argument", editable=True)], {}) == ((), True)
+    assert collect([RequirementLine("demo==1.0", "argument", editable=True)], {}) == Pins((), loose=True)
 
 
 def test_markers_are_evaluated_for_the_environment() -> None:

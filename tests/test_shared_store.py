@@ -171,6 +171,13 @@ def test_a_reader_with_a_key_takes_what_is_signed_with_it(lab: Lab, folder: Path
         assert " is not used: " in said[0]
 
 
+def test_no_build_sees_the_key(lab: Lab) -> None:
+    index = lab.index()
+    script = "import os, pathlib; pathlib.Path('content.txt').write_text(os.environ.get('PINSTALL_SHARED_STORE_KEY', 'no key'))"
+    sdist(index.root, "demo", "1.0", script=script)
+    assert Machine(lab, "one", PIP_INDEX_URL=index.url, PINSTALL_SHARED_STORE_KEY=_KEY).install().content == "no key"
+
+
 def _hostile(folder: Path, name: str, content: bytes, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
     """Add a build to a shared folder, like the one that is there, but with the wheel *content* and a changed record."""
     (model,) = (path for path in folder.rglob("*.json") if path.name.startswith("any"))
@@ -565,6 +572,18 @@ def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     never = threading.Event()
     with pytest.raises(RemoteError, match=r"no answer within 0\.2 s"):
         remote.asked(never.wait)
+
+
+def test_a_folder_is_made_only_by_who_may_write(lab: Lab, demo: Path) -> None:
+    """It may be a mount that is not there yet."""
+    folder = lab.root / "not-mounted"
+    reader = Machine(lab, "reader", PINSTALL_SHARED_STORE=f"file://{folder}", PINSTALL_SHARED_STORE_MODE="read")
+    content, way, said = reader.install()
+    assert (content, way) == ("no", "built")
+    assert ["there is no such bucket or object" in line for line in said] == [True]
+    assert not folder.exists()
+    Machine(lab, "writer", PINSTALL_SHARED_STORE=f"file://{folder}").install()
+    assert folder.exists()
 
 
 @pytest.mark.parametrize(

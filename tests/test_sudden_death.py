@@ -108,7 +108,7 @@ def _adopt(cache: Path) -> None:
 def _view(cache: Path) -> None:
     with lock.call_marker(str(cache)) as name:
         if name is not None:
-            plan = ViewPlan({_KEYS["built"]: [_built(cache, "kept")], _KEYS["new"]: []}, unknown=True)
+            plan = ViewPlan({_KEYS["built"]: [_built(cache, "kept")], _KEYS["new"]: []}, any_key=True)
             view.make(str(cache), name, plan, ["http-v2"])
             view.remove(str(cache), name)
 
@@ -120,7 +120,7 @@ def _remember(cache: Path) -> None:
 
 def _prune(cache: Path) -> None:
     with lock.held(str(cache), 5, print):
-        cleanup.prune(str(cache), 0)
+        cleanup.shrink_store(str(cache), 0)
 
 
 def _sweep(cache: Path) -> None:
@@ -137,7 +137,7 @@ def _sweep(cache: Path) -> None:
 _ACTS: dict[str, Callable[[Path], None]] = {
     "delete a download": _acted(actions.delete, _download, "cached"),
     "spend a download": _acted(actions.spend, _download, "cached"),
-    "leave a built wheel": _acted(actions.leave, _built, "built", "a" * 64),
+    "leave a built wheel": _acted(actions.retire, _built, "built", "a" * 64),
     "delete from the store": _acted(actions.delete, _download, "stored"),
     "delete a built wheel": _acted(actions.delete, _built, "built"),
     "delete a kept build": _acted(actions.delete, _built, "kept"),

@@ -55,10 +55,10 @@ _ALL = {"http-v2/a/page", "note.txt"} | {
 }
 
 
-@pytest.mark.parametrize("unknown", [True, False])
+@pytest.mark.parametrize("any_key", [True, False])
 @pytest.mark.parametrize("hidden", [[], _KEYS[:1], _KEYS[1:], _KEYS, ["eeee" + "3" * 52]])
-def test_a_view_shows_everything_but_the_private_keys(cache: Path, hidden: list[str], unknown: bool) -> None:
-    folder = view.make(str(cache), _NAME, ViewPlan({key: [] for key in hidden}, unknown), ["http-v2"])
+def test_a_view_shows_everything_but_the_private_keys(cache: Path, hidden: list[str], any_key: bool) -> None:
+    folder = view.make(str(cache), _NAME, ViewPlan({key: [] for key in hidden}, any_key), ["http-v2"])
     paths = [wheel_path(key) for key in hidden]
     assert _seen(folder) == {path for path in _ALL if os.path.dirname(path) not in paths}
     view.remove(str(cache), _NAME)
@@ -89,34 +89,34 @@ def test_origin_json_in_a_view_is_a_private_copy(cache: Path, *, has_origin: boo
         assert source.read_text() == _KEYS[1]
 
 
-@pytest.mark.parametrize(("unknown", "linked"), [(True, "wheels/aa/bb/00"), (False, "wheels/aa")])
-def test_with_unknown_keys_every_new_build_stays_in_the_view(cache: Path, unknown: bool, linked: str) -> None:
+@pytest.mark.parametrize(("any_key", "linked"), [(True, "wheels/aa/bb/00"), (False, "wheels/aa")])
+def test_with_unknown_keys_every_new_build_stays_in_the_view(cache: Path, any_key: bool, linked: str) -> None:
     """Even for a key that shares two levels with an existing one; more real levels would need a folder per built wheel."""
     near = _KEYS[0][:4] + "9" * 52
-    folder = Path(view.make(str(cache), _NAME, ViewPlan({_KEYS[2]: []}, unknown), ["http-v2"]))
+    folder = Path(view.make(str(cache), _NAME, ViewPlan({_KEYS[2]: []}, any_key), ["http-v2"]))
     made = wheel(folder / wheel_path(near), "other", "1.0")
-    assert list(view.built(str(folder))) == ([(near, str(made))] if unknown else [])
-    assert (cache / wheel_path(near)).exists() != unknown
+    assert list(view.built(str(folder))) == ([(near, str(made))] if any_key else [])
+    assert (cache / wheel_path(near)).exists() != any_key
     assert (folder / linked).is_symlink()
 
 
-@pytest.mark.parametrize("unknown", [True, False])
-def test_new_builds_and_other_new_files_are_found_and_downloads_go_to_the_cache(cache: Path, unknown: bool) -> None:
+@pytest.mark.parametrize("any_key", [True, False])
+def test_new_builds_and_other_new_files_are_found_and_downloads_go_to_the_cache(cache: Path, any_key: bool) -> None:
     new = "eeee" + "3" * 52
-    plan = ViewPlan({_KEYS[0]: [_entry(cache, _KEYS[0])], new: []}, unknown)
+    plan = ViewPlan({_KEYS[0]: [_entry(cache, _KEYS[0])], new: []}, any_key)
     folder = view.make(str(cache), _NAME, plan, ["http-v2"])
     made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(new), "other", "1.0")
     (cache / "pinstall" / "views" / _NAME / "selfcheck").mkdir()
     (cache / "pinstall" / "views" / _NAME / "http-v2" / "b").write_text("a download")
     assert list(view.built(str(folder))) == [(new, str(made))]
-    assert list(view.left(str(cache), folder)) == [(os.path.join(folder, "selfcheck"), str(cache / "selfcheck"))]
+    assert list(view.unclaimed(str(cache), folder)) == [(os.path.join(folder, "selfcheck"), str(cache / "selfcheck"))]
     assert (cache / "http-v2" / "b").read_text() == "a download"
 
 
 def test_downloads_through_a_view_reach_an_empty_cache(tmp_path: Path) -> None:
     root = tmp_path.resolve() / "cache"
     root.mkdir()
-    folder = view.make(str(root), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
+    folder = view.make(str(root), _NAME, ViewPlan({}, any_key=True), ["http-v2"])
     with open(os.path.join(folder, "http-v2", "b"), "w") as file:
         file.write("a download")
     view.remove(str(root), _NAME)
@@ -129,7 +129,7 @@ def test_a_folder_made_for_pip_has_the_mode_of_the_cache(cache: Path, mode: int)
     cache.chmod(mode)
     umask = os.umask(0)
     try:
-        view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http"])
+        view.make(str(cache), _NAME, ViewPlan({}, any_key=True), ["http"])
     finally:
         os.umask(umask)
     assert (cache / "http").stat().st_mode & 0o777 == mode
@@ -138,7 +138,7 @@ def test_a_folder_made_for_pip_has_the_mode_of_the_cache(cache: Path, mode: int)
 def test_no_view_is_made_on_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "is_full", lambda folder: folder == str(cache))
     with pytest.raises(OSError, match="No space left on device") as raised:
-        view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
+        view.make(str(cache), _NAME, ViewPlan({}, any_key=True), ["http-v2"])
     assert (raised.value.errno, raised.value.strerror) == (28, "No space left on device")
     assert view.names(str(cache)) == []
 
@@ -164,7 +164,7 @@ def test_sweep_does_not_remove_views_behind_a_link(cache: Path, tmp_path: Path) 
 
 
 def test_real_root_returns_the_cache_of_a_view(cache: Path) -> None:
-    folder = view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
+    folder = view.make(str(cache), _NAME, ViewPlan({}, any_key=True), ["http-v2"])
     assert view.real_root(folder) == str(cache)
     assert view.real_root(str(cache)) == str(cache)
     assert view.real_root(str(cache / "views" / "x")) == str(cache / "views" / "x")
@@ -173,11 +173,11 @@ def test_real_root_returns_the_cache_of_a_view(cache: Path) -> None:
 def test_sweep_keeps_the_views_of_running_calls(cache: Path) -> None:
     with lock.call_marker(str(cache)) as name:
         assert name is not None
-        folder = view.make(str(cache), name, ViewPlan({}, unknown=True), ["http-v2"])
-        dead = view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
-        view.sweep(str(cache), lock.live_calls(str(cache)))
+        folder = view.make(str(cache), name, ViewPlan({}, any_key=True), ["http-v2"])
+        dead = view.make(str(cache), _NAME, ViewPlan({}, any_key=True), ["http-v2"])
+        view.sweep(str(cache), lock.live_calls(str(cache), clears=True))
         assert (os.path.isdir(folder), os.path.isdir(dead)) == (True, False)
-    view.sweep(str(cache), lock.live_calls(str(cache)))
+    view.sweep(str(cache), lock.live_calls(str(cache), clears=True))
     assert not os.path.isdir(folder)
     view.remove(str(cache), name)  # removing a view twice is no error
 
@@ -190,7 +190,7 @@ def test_a_view_that_cannot_be_completed_is_removed(cache: Path, monkeypatch: py
 
     monkeypatch.setattr(view, "_link", refuse)
     with pytest.raises(OSError, match="not permitted"):
-        view.make(str(cache), _NAME, ViewPlan({}, unknown=True), ["http-v2"])
+        view.make(str(cache), _NAME, ViewPlan({}, any_key=True), ["http-v2"])
     assert os.listdir(cache / "pinstall" / "views") == []
 
 

@@ -110,6 +110,8 @@ def test_a_damaged_file_in_the_store_is_not_restored_for_an_unpinned_requirement
     done = lab.pinstall(environment, "-i", index.url, "six")
     assert environment.installed("six") == "3.0 3.0"
     assert [line.partition(": ")[0] for line in done.said] == ["removed six-3.0-py3-none-any.whl from pinstall's store"]
+    left = {path.name for path in (lab.cache / "pinstall" / "store" / "http").iterdir() if ".six." in path.name}
+    assert len(left) == 1, "the note of the removed file went with it"
 
 
 def test_each_file_is_listed_with_v_and_what_nobody_wants_any_more_is_set_aside(lab: Lab) -> None:

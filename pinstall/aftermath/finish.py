@@ -1,4 +1,4 @@
-"""The steps after pip: keep the wheels that it built, explain a failure, move other versions aside, and write the ledgers."""
+"""The steps after pip: store its builds, name the causes of a failure, move other versions aside, and write the ledgers."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     if prepared.is_at_work:
         if prepared.cache.pip > keys.NEWEST_PIP:
             _look_for_unknown_layout(prepared, name, journal)
-        built = record_builds.builds(prepared, view)
+        built = record_builds.store_builds(prepared, view)
         journal.built = [wheel.filename for wheel in built]
     build_notes.remove(prepared.notes_folder)
-    prepared.marker.close()
+    prepared.resources.close()
     if not prepared.settings.writes:
         _tell_of_other_versions(prepared, status, journal)
         return
@@ -63,7 +63,7 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
         for wrong in under_lock(prepared, rescue.clean, journal, waits=False):
             journal.say(NOTE, messages.refused(wrong.name, wrong.reason))
     if status in (FAILED, REFUSED_OR_CRASHED):
-        _explain(prepared, rescue, status, journal)
+        _say_causes(prepared, rescue, status, journal)
     if prepared.shared is not None and built and status != INTERRUPTED:
         from pinstall.shared_store import writing
 
@@ -119,11 +119,11 @@ def _look_for_unknown_layout(prepared: PreparedCache, name: str, journal: Journa
     cache = prepared.cache
     version = ".".join(map(str, cache.pip))
     found = messages.listed(unknown_layout.signs(cache, name, prepared.began))
-    if found and unknown_layout.is_first(cache.root, version):
+    if found and unknown_layout.remember_warning(cache.root, version):
         journal.say(WARNING, messages.unknown_parts(found, version))
 
 
-def _explain(prepared: PreparedCache, rescue: Rescue | None, status: int, journal: Journal) -> None:
+def _say_causes(prepared: PreparedCache, rescue: Rescue | None, status: int, journal: Journal) -> None:
     from pinstall.aftermath.causes import causes
 
     prepared.cache.forget_pages()
@@ -147,7 +147,7 @@ def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion],
             moved = other_versions.put_away(root, unwanted, wanted) if unwanted else {}
             write_all(ledgers)
             if moved or name:
-                cleanup.prune(root, prepared.settings.store_size)
+                cleanup.shrink_store(root, prepared.settings.store_size)
             cleanup.sweep(root, at_once=bool(moved) and not other_pips.may_run(root))
     except (OSError, lock.LockTimeoutError):
         return

@@ -31,7 +31,7 @@ class Built(NamedTuple):
     settings: tuple[str, ...]
 
 
-def builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
+def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
     """Store the wheels that pip has built in the view *shown*, adopt those that plain pip had built, and remove the view.
 
     Returns the wheels built in this call. If a wheel cannot be stored, the next call builds it again.
@@ -39,14 +39,14 @@ def builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
     found: list[Built] = []
     checker, root = prepared.checker, prepared.cache.root
     by_project = {pin.project: pin for pin in prepared.pins}
-    settings = settings_by_project(prepared.cache.call.lines)
+    settings = settings_by_project(prepared.cache.call.lines, prepared.cache.environment.markers)
     for finding in prepared.plan.used:
         record = finding.record
         entry = finding.entry
         if record is None or not isinstance(entry, BuiltWheel):
             continue
         actions.touch(root, entry, record)
-        if not record.observed and store.record(root, entry, record.wheel) is None:
+        if not record.observed and store.first_record(root, entry, record.wheel) is None:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, entry, record)
     notes = _by_wheel(prepared.notes_folder)
@@ -66,7 +66,7 @@ def builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
                 actions.adopt(root, entry, record)
             kept = record
         found.append(Built(key, filename, kept, own))
-    for path, place in view.left(root, shown.folder) if shown else ():
+    for path, place in view.unclaimed(root, shown.folder) if shown else ():
         actions.move_over(path, place)
     if shown and shown.name:
         view.remove(root, shown.name)

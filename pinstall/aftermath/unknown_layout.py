@@ -43,8 +43,8 @@ def _changed(folder: str) -> float:
         return 0
 
 
-def is_first(root: str, version: str) -> bool:
-    """Return whether this is the first warning about this *version* of pip in the cache *root*, and remember the warning."""
+def remember_warning(root: str, version: str) -> bool:
+    """Note that the cache *root* has had a warning about this *version* of pip; return whether it is the first one."""
     try:
         path = os.path.join(lock.ensure_folder(root, "told"), f"pip-{version}")
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

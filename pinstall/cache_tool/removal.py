@@ -40,7 +40,7 @@ class _Removal:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.busy = bool(lock.live_calls(root))
+        self.busy = bool(lock.live_calls(root, clears=True))
         self._files = self._size = 0
         self.stayed: list[str] = []
 
@@ -64,8 +64,6 @@ class _Removal:
         folder = os.path.dirname(entry.content_path)
         if isinstance(entry, BuiltWheel) and entries.names(folder) == [entries.ORIGIN]:
             self.clear(os.path.join(folder, entries.ORIGIN))
-        if not isinstance(entry, BuiltWheel) and item.stored:
-            self.clear(store.note(entry))
 
     def outcome(self) -> RemovalTotals:
         """Delete the empty folders, and return the outcome of the removal."""
@@ -120,13 +118,13 @@ def pruning(root: str, strays: Iterable[Stray], items: Iterable[Item]) -> Prunin
 
     Raises `OSError`.
     """
-    busy = bool(lock.live_calls(root, clears=False))
+    busy = bool(lock.live_calls(root))
     kept = [item for item in items if busy and _may_be_in_use(item)]
     gone = [item for item in items if item not in kept]
     found = [*strays]
     known = {path for stray in found for path in stray.paths}
     doomed = {path for stray in found for path in _inside(stray.paths)}
-    doomed |= {path for item in gone for path in (*item.entry.paths, *_beside(item))}
+    doomed |= {path for item in gone for path in (*item.entry.paths, *(store.beside(item.entry) if item.stored else ()))}
     doomed |= {path for item in gone for path in _orphans(item, doomed)}
     for paths, reason in cleanup.leftovers(root, doomed):
         left = [path for path in paths if path not in known]
@@ -146,17 +144,6 @@ def _inside(paths: Iterable[str]) -> Iterator[str]:
             yield from (os.path.join(here, name) for here, _, names in entries.walk(path) for name in names)
         else:
             yield path
-
-
-def _beside(item: Item) -> list[str]:
-    """Return the files in pinstall's store that describe only this *item*."""
-    entry = item.entry
-    if not item.stored:
-        return []
-    if not isinstance(entry, BuiltWheel):
-        return [store.note(entry)]
-    folder = os.path.dirname(entry.content_path)
-    return [os.path.join(folder, name) for name in (entries.ORIGIN, *filter(store.is_record, entries.names(folder)))]
 
 
 def _orphans(item: Item, doomed: Collection[str]) -> list[str]:

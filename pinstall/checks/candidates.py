@@ -44,26 +44,26 @@ class Candidate(NamedTuple):
 class Gathered(NamedTuple):
     """All candidates of a call.
 
-    ``wheel_keys`` maps each key of built wheels to whether pip may build a wheel under it. ``open_ended`` is True if pip may
+    ``wheel_keys`` maps each key of built wheels to whether pip may build a wheel under it. ``any_key`` is True if pip may
     look for, or build, wheels under keys that cannot be derived from the cached pages.
     """
 
     candidates: tuple[Candidate, ...]
     wheel_keys: Mapping[str, bool]
-    open_ended: bool
+    any_key: bool
 
     def joined(self, others: Gathered) -> Gathered:
         """Return these candidates, and those *others* whose keys these do not have."""
         more = tuple(found for found in others.candidates if found.wheel_key not in self.wheel_keys)
         keys = {**others.wheel_keys, **self.wheel_keys}
-        return Gathered((*self.candidates, *more), keys, self.open_ended or others.open_ended)
+        return Gathered((*self.candidates, *more), keys, self.any_key or others.any_key)
 
 
 def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
     """Return the candidates for *pins* in *cache* and in the store, in the order of the pins."""
     found: list[Candidate] = []
     keys: dict[str, bool] = {}
-    open_ended = False
+    any_key = False
     for pin in pins:
         located = cache.locate(pin)
         found += _pages(pin, located)
@@ -79,11 +79,11 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
             found += [Candidate(pin, build, file.link, stored=True) for build in _kept_builds(cache, pin, file.link, key)]
         # A newer page may tell pip of a version that no cached page lists.
         if pin.has_version and not (located.complete and located.listed) and may_build:
-            open_ended = True
+            any_key = True
             beyond = [candidate for candidate in _beyond_pages(cache, pin) if candidate.wheel_key not in own_keys]
             keys |= {candidate.wheel_key: True for candidate in beyond}
             found += beyond
-    return Gathered(tuple(found), keys, open_ended)
+    return Gathered(tuple(found), keys, any_key)
 
 
 def _kept_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[BuiltWheel]:
@@ -101,7 +101,7 @@ def _kept_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[Built
     plain = link._replace(url=urlunsplit((*urlsplit(link.url)[:3], "", "")))
     for build in store.all_builds(cache.root, pin.project):
         folder = os.path.dirname(build.content_path)
-        record, origin = store.recorded(folder), built_wheels.read_origin(folder)
+        record, origin = store.load_record(folder), built_wheels.read_origin(folder)
         is_same = origin is not None and (origin.url, origin.subdirectory) == (plain.url, plain.subdirectory)
         if is_same and record is not None and record.observed and pinned & record.source.items():
             yield build._replace(wheel_key=key, query=query)
@@ -123,7 +123,7 @@ def downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
     cached = list(cache.downloads(file))
     yield from (Candidate(pin, entry) for entry in cached)
     present = {entry.key for entry in cached}
-    for entry in cache.requests(file):
+    for entry in cache.places(file):
         is_missing = entry.key not in present and (not entries.exists(entry.paths[0]) or http_entries.is_spent(entry))
         kept = store.http_entry(cache.root, entry) if is_missing else None
         if kept is not None:

@@ -7,6 +7,7 @@ A wheel that lacks a library would be installed with status 0, and could not be 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
@@ -29,13 +30,12 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import BuiltWheel
 
 _PURE = "-none-any.whl"
-_REASON = "missing-library"
 # Seconds to wait for the lock: pip is waiting, too.
 _PATIENCE = 2.0
 
 
 def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
-    """Hide the compiled wheels in *folder* that lack a library; without a view, set them aside.
+    """Set the compiled wheels in *folder* aside that lack a library; in a view, hide them as well.
 
     *folder* is the path below ``wheels/`` that pip is about to search, in its cache or in the view. Wheels that were checked
     before pip are not checked again. Raises `OSError`, `lock.LockTimeoutError` and the errors of `actions.set_aside`.
@@ -46,7 +46,6 @@ def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
             continue
         finding = _examined(prepared, wheel)
         if finding and _keep_away(prepared, finding, wheel):
-            prepared.checker.inspector.ledger(finding.pin.project).tolerate(wheel.key, _REASON, _lacks(finding))
             journal.findings.append(finding)
             for level, line in messages.hidden([finding]):
                 journal.say(level, line)
@@ -60,33 +59,32 @@ def _wheels(prepared: PreparedCache, folder: str) -> Iterator[BuiltWheel]:
 
 
 def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
-    """Return the finding that *wheel* lacks a library; None if it lacks none, or if building it anew has not helped before."""
+    """Return the finding that *wheel* lacks a library; None if it lacks none that a build by pinstall found."""
     stamp = entries.stamp_of(wheel)
     if stamp is None or wheel.parsed_filename is None:
         return None
     with entries.open_content(wheel) as file:
         sha256 = integrity.sha256(file)
-    builds, record = prepared.checker.builds, store.record(prepared.cache.root, wheel, sha256)
+    builds, record = prepared.checker.builds, store.first_record(prepared.cache.root, wheel, sha256)
     # Of a plain pip's wheel nobody knows which libraries are the system's: a package that comes later may bring others.
     missing = builds.missing(wheel, record) if record else builds.renamed(wheel)
     if not missing:
         return None
     project = links.project_of(wheel.filename)
     pin = Pin(project, SpecifierSet(f"=={wheel.parsed_filename.version}"), "", (), ("chosen by pip",), requested=False)
-    finding = Finding(Candidate(pin, wheel), stamp, Hide(_REASON, not_found(missing)), sha256=sha256)
-    # Building anew has not helped before.
-    is_same = _REASON in prepared.checker.inspector.ledger(project).tolerated(wheel.key, _lacks(finding))
-    return None if is_same else finding
-
-
-def _lacks(finding: Finding) -> str:
-    return finding.verdict.detail if isinstance(finding.verdict, Hide) else ""
+    return Finding(Candidate(pin, wheel), stamp, Hide("missing-library", not_found(missing)), sha256=sha256)
 
 
 def _keep_away(prepared: PreparedCache, finding: Finding, wheel: BuiltWheel) -> bool:
-    """Keep *wheel* from pip; return whether that was done."""
-    if prepared.view:
-        view.hide(prepared.view.folder, wheel)
-        return True
+    """Keep *wheel* from this pip and from later ones, so that the next build takes its place; return whether that was done."""
+    if not prepared.view:
+        return _set_aside(prepared, finding, wheel)
+    view.hide(prepared.view.folder, wheel)
+    with suppress(OSError, lock.LockTimeoutError, actions.NotDoneError, actions.ChangedError):
+        _set_aside(prepared, finding, wheel)
+    return True
+
+
+def _set_aside(prepared: PreparedCache, finding: Finding, wheel: BuiltWheel) -> bool:
     with lock.held(prepared.cache.root, _PATIENCE, lambda _: None):
         return actions.set_aside(prepared.cache.root, wheel, finding.stamp, finding.sha256)

@@ -45,11 +45,11 @@ class _Choice(NamedTuple):
     shown: list[BuiltWheel] | None
 
 
-def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: Iterable[str], *, is_open: bool) -> Plan:
+def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: Iterable[str], *, any_key: bool) -> Plan:
     """Make the plan of a call.
 
-    *may_build* maps each key of built wheels to whether pip may build under it. If the call *is_open*, pip may build under any
-    key; *idle_keys* are then the keys under which it has no wheel that it could use.
+    *may_build* maps each key of built wheels to whether pip may build under it. With *any_key*, pip may build under any key,
+    and *idle_keys* are the keys under which it has no wheel that it could use.
     """
     builds: dict[str, list[Finding]] = {}
     acts: list[Finding] = []
@@ -65,7 +65,7 @@ def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: 
         (*acts, *(finding for choice in choices.values() for finding in choice.acts)),
         tuple(finding for choice in choices.values() for finding in choice.used),
         tuple(finding for choice in choices.values() for finding in choice.hidden),
-        ViewPlan(private, is_open),
+        ViewPlan(private, any_key=any_key),
     )
 
 

@@ -39,10 +39,11 @@ class PreparedCache(NamedTuple):
     """A cache that is prepared for the pip of a call.
 
     ``pins`` are those that the environment does not satisfy, and ``deleted`` the findings whose entries were deleted.
-    ``pip_command`` starts pip. ``marker`` holds the call's marker file until pip has ended; ``name`` is the name of the
-    call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache. ``dist_infos`` are the ``.dist-info``
-    folders before pip ran. ``began`` is the start of the call in seconds since the epoch, by the clock of the cache's file
-    system. ``wanted`` are the versions that stay in the cache. ``shared`` is the shared store; None without one.
+    ``pip_command`` starts pip. ``resources`` hold the call's marker file, and a view in a temporary folder, until pip has
+    ended; ``name`` is the name of the call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache.
+    ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in seconds since the epoch,
+    by the clock of the cache's file system. ``wanted`` are the versions that stay in the cache. ``shared`` is the shared store;
+    None without one.
     """
 
     checker: Checker
@@ -51,7 +52,7 @@ class PreparedCache(NamedTuple):
     plan: Plan
     deleted: Sequence[Finding]
     pip_command: PipCommand
-    marker: ExitStack
+    resources: ExitStack
     name: str
     view: View | None
     uses_cache: bool
@@ -86,17 +87,17 @@ class PreparedCache(NamedTuple):
 
         Raises `OSError`.
         """
-        root, wanted = self.cache.root, self.plan.view
+        root, plan = self.cache.root, self.plan.view
         if self.name:  # a call without a marker cannot write to the cache
             try:
-                return View(view.make(root, self.name, wanted, [self.cache.http.layout.folder]), self.name)
+                return View(view.make(root, self.name, plan, [self.cache.http.layout.folder]), self.name)
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
         from tempfile import TemporaryDirectory
 
-        place = self.marker.enter_context(TemporaryDirectory(prefix="pinstall-", ignore_cleanup_errors=True))
-        return View(view.fill(root, place, wanted), "")
+        place = self.resources.enter_context(TemporaryDirectory(prefix="pinstall-", ignore_cleanup_errors=True))
+        return View(view.fill(root, place, plan), "")
 
 
 def prepare(
@@ -127,7 +128,7 @@ def prepare(
 def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal: Journal) -> tuple[Plan, list[Finding]]:
     """Check the candidates for *pins* and apply the plan; return it, and the findings whose entries were deleted."""
     cache = checker.cache
-    by_project = settings_by_project(cache.call.lines)
+    by_project = settings_by_project(cache.call.lines, cache.environment.markers)
     # A call that shapes builds builds other wheels than plain pip does, so its pip builds into a view.
     is_shaped = checker.builds.are_shaped(by_project, by_project.values())
     gathered = candidates.gather(cache, pins)
@@ -140,8 +141,8 @@ def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal:
     findings = checker.check(gathered.candidates)
     journal.findings += findings
     # A build that is fetched while pip runs is for this call's pip alone, so it needs a view.
-    is_open = gathered.open_ended or is_shaped or settings.shares
-    planned = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if is_open else (), is_open=is_open)
+    any_key = gathered.any_key or is_shaped or settings.shares
+    planned = plan.make(findings, gathered.wheel_keys, cache.idle_keys() if any_key else (), any_key=any_key)
     lines = list(messages.hidden(planned.hidden, would=not settings.writes))
     deleted: list[Finding] = []
     if settings.writes:
@@ -172,7 +173,7 @@ def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:
     Under PINSTALL_POLICY=report pinstall does not even write the marker, so other calls do not wait for this one.
     """
     if prepared.settings.writes:
-        name = prepared.marker.enter_context(lock.call_marker(prepared.cache.root))
+        name = prepared.resources.enter_context(lock.call_marker(prepared.cache.root))
         prepared = prepared._replace(name=name or "", began=lock.began(prepared.cache.root, name) or prepared.began)
     if not (prepared.is_at_work and prepared.plan.view.needed):
         return prepared

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pinstall.checks import dependencies
 from pinstall.checks.candidates import Candidate, Gathered
-from pinstall.checks.dependencies import Want
+from pinstall.checks.dependencies import Need
 from pinstall.model import links
 from pinstall.pip_cache import built_wheels, keys
 from pinstall.pip_cache.locator import Artifact
@@ -38,29 +38,29 @@ def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord
     pinned = {pin.project: pin for pin in pins}
     named = list(dependencies.named(cache, pinned))
     # The answer to a question that only a build asks may have changed for a dependency, too.
-    is_open = is_shaped or any(map(has_changed, store.other_records(cache.root, {*pinned, *(w.pin.project for w in named)})))
-    wants = [*_reached(cache, [*map(Want, pinned.values()), *named])] if is_open else named
+    is_wide = is_shaped or any(map(has_changed, store.other_records(cache.root, {*pinned, *(w.pin.project for w in named)})))
+    needs = [*_reached(cache, [*map(Need, pinned.values()), *named])] if is_wide else named
     found: dict[str, Candidate] = {}
-    for want in wants:
-        if want.pin.project not in pinned and not cache.call.formats.refuses(want.pin.project, is_wheel=False):
-            for candidate in _builds(cache, want.pin, everywhere=is_shaped):
+    for need in needs:
+        if need.pin.project not in pinned and not cache.call.formats.refuses(need.pin.project, is_wheel=False):
+            for candidate in _builds(cache, need.pin, in_cache=is_shaped):
                 found.setdefault(candidate.entry.content_path, candidate)
-    return Gathered(tuple(found.values()), {c.wheel_key: True for c in found.values()}, open_ended=False)
+    return Gathered(tuple(found.values()), {c.wheel_key: True for c in found.values()}, any_key=False)
 
 
-def _reached(cache: Cache, wants: list[Want]) -> Iterator[Want]:
-    """Yield *wants* and their dependencies, direct or not, as far as cached artifacts declare them."""
-    markers, waiting, seen = cache.environment.markers, list(wants), set[tuple[str, str]]()
+def _reached(cache: Cache, needs: list[Need]) -> Iterator[Need]:
+    """Yield *needs* and their dependencies, direct or not, as far as cached artifacts declare them."""
+    markers, waiting, seen = cache.environment.markers, list(needs), set[tuple[str, str]]()
     while waiting and len(seen) < _MOST_PROJECTS:
-        want = waiting.pop(0)
-        identity = (want.pin.project, str(want.pin.specifier))
+        need = waiting.pop(0)
+        identity = (need.pin.project, str(need.pin.specifier))
         if identity in seen:
             continue
         seen.add(identity)
-        yield want
+        yield need
         if not cache.call.has("ignore_dependencies"):
-            for entry in (*_artifacts(cache, want.pin), *(c.entry for c in _builds(cache, want.pin, everywhere=True))):
-                waiting += dependencies.of(entry, want, markers)
+            for entry in (*_artifacts(cache, need.pin), *(c.entry for c in _builds(cache, need.pin, in_cache=True))):
+                waiting += dependencies.of(entry, need, markers)
 
 
 def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry]:
@@ -72,10 +72,13 @@ def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry]:
             yield from cache.downloads(file)
 
 
-def _builds(cache: Cache, pin: Pin, *, everywhere: bool) -> Iterator[Candidate]:
-    """Yield the built wheels of versions that *pin* admits, pip's own before the store's; see `gather`."""
+def _builds(cache: Cache, pin: Pin, *, in_cache: bool) -> Iterator[Candidate]:
+    """Yield the built wheels of versions that *pin* admits, pip's own before the store's; see `gather`.
+
+    Without *in_cache*, pip's own are only those under the keys of stored ones.
+    """
     kept = [entry for entry in store.all_builds(cache.root, pin.project) if _fits(cache, pin, entry)]
-    own = [entry for entry in cache.walked(pin) if _fits(cache, pin, entry)] if everywhere else []
+    own = [entry for entry in cache.walked(pin) if _fits(cache, pin, entry)] if in_cache else []
     for key in {entry.wheel_key for entry in kept} - {entry.wheel_key for entry in own}:
         folder = os.path.join(cache.root, keys.wheel_path(key))
         own += [entry for entry in built_wheels.built_under(folder, key, pin.project) if _fits(cache, pin, entry)]

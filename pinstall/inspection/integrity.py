@@ -31,13 +31,18 @@ _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 class ArchiveCheck(NamedTuple):
     """The result of reading an archive: its fault (None: sound, or not judged), and name (normalized) and version if known.
 
-    ``broken``: it is a wheel that cannot be read to its end, so that pip fails on it.
+    ``broken``: it is a wheel that cannot be read to its end, so that pip fails on it. ``judged`` is False for an archive that
+    pinstall cannot read, although pip may.
     """
 
     fault: str | None
     name: str = ""
     version: str = ""
     broken: bool = False
+    judged: bool = True
+
+
+_UNJUDGED = ArchiveCheck(None, judged=False)
 
 
 def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
@@ -59,10 +64,10 @@ def archive(file: BinaryIO, filename: str) -> ArchiveCheck:
     if filename.endswith(".whl"):
         return wheel(file)
     if filename.endswith(".zip"):
-        return ArchiveCheck(_fault(_walk_zip, file))
+        return _walked(_walk_zip, file)
     if filename.endswith(SDIST_ENDINGS) or _is_packed(file):
-        return ArchiveCheck(_fault(_walk_tar, file))
-    return ArchiveCheck(None)
+        return _walked(_walk_tar, file)
+    return _UNJUDGED
 
 
 def _is_packed(file: BinaryIO) -> bool:
@@ -72,15 +77,15 @@ def _is_packed(file: BinaryIO) -> bool:
     return magic.startswith((b"\x1f\x8b", b"BZh", b"\xfd7z"))
 
 
-def _fault(walk: Callable[[BinaryIO], None], file: BinaryIO) -> str | None:
-    """Return why *walk* cannot read an archive to its end; None if it can, or if that cannot be told."""
+def _walked(walk: Callable[[BinaryIO], None], file: BinaryIO) -> ArchiveCheck:
+    """Return whether *walk* can read an archive to its end."""
     try:
         walk(file)
     except archives.BrokenError as error:
-        return f"it cannot be read to its end: {error}"
+        return ArchiveCheck(f"it cannot be read to its end: {error}")
     except archives.UnprovenError:
-        return None
-    return None
+        return _UNJUDGED
+    return ArchiveCheck(None)
 
 
 def _walk_tar(file: BinaryIO) -> None:
@@ -112,7 +117,7 @@ def wheel(file: BinaryIO) -> ArchiveCheck:
     except archives.BrokenError as error:
         return ArchiveCheck(f"it is not a readable wheel: {error}", broken=True)
     except archives.UnprovenError:
-        return ArchiveCheck(None)
+        return _UNJUDGED
 
 
 def _wheel(archive_: zipfile.ZipFile) -> ArchiveCheck:
@@ -167,8 +172,11 @@ def top_level(file: BinaryIO) -> frozenset[str]:
 
 def _small(archive_: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
     if member.file_size > LARGEST_METADATA:
-        raise ValueError("too large")
-    return archives.read(archive_, member, LARGEST_METADATA).decode("utf-8")
+        raise archives.TooLargeError
+    try:
+        return archives.read(archive_, member, LARGEST_METADATA).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise archives.BrokenError(f"{member.filename} is not UTF-8") from error
 
 
 def _record_fault(

@@ -27,11 +27,14 @@ def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | N
     """Return the reason why pip would reject the wheel or sdist *file*; "" if it would accept the file.
 
     *filename* determines how pip unpacks it (``utils/unpacking.unpack_file``). *project* (normalized) and *label* state the
-    name and version that it has to contain. Raises `OSError` if the file itself cannot be read.
+    name and version that it has to contain. Raises `OSError` if the file itself cannot be read, and `archives.UnprovenError` if
+    pinstall cannot read the archive, although pip may.
     """
     content = integrity.archive(file, filename)
     if content.fault:
         return content.fault
+    if not content.judged:
+        raise archives.UnprovenError
     file.seek(0)
     return (
         _wheel_fault(file, content, project, label)
@@ -42,11 +45,8 @@ def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | N
 
 def _wheel_fault(file: BinaryIO, content: integrity.ArchiveCheck, project: str, label: ParsedFilename | None) -> str:
     """Check a wheel as pip does (``utils/wheel.parse_wheel``)."""
-    try:
-        with archives.zipped(file) as archive:
-            names = archive.namelist()
-    except (archives.BrokenError, archives.UnprovenError):
-        return "it cannot be read"
+    with archives.zipped(file) as archive:
+        names = archive.namelist()
     infos = _infos(names)
     if len(infos) != 1:
         return f"it has {len(infos)} .dist-info folders"

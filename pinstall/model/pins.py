@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 
 from pinstall.model import digest, requirement
 from pinstall.model.links import parsed
-from pinstall.model.names import project_named
+from pinstall.model.names import project_named, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,11 +69,23 @@ class _Stated(NamedTuple):
     line: RequirementLine
 
 
+class Conflict(NamedTuple):
+    """Lines that contradict each other: their ``requirements`` of one ``project``, and the ``places`` of these."""
+
+    project: str
+    requirements: tuple[str, ...]
+    places: tuple[str, ...]
+
+
 class Pins(NamedTuple):
-    """The pins of a call; ``loose`` is True if the call also requests something that is not pinned."""
+    """The pins of a call, and the ``conflicts`` between its lines.
+
+    ``loose`` is True if the call also requests something that is not pinned.
+    """
 
     pins: tuple[Pin, ...]
     loose: bool
+    conflicts: tuple[Conflict, ...] = ()
 
 
 def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pins:
@@ -96,30 +108,58 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
     loose = loose or any(
         pin is None and any(not p.line.constraint for p in by_project[project]) for project, pin in joined.items()
     )
-    return Pins(tuple(pin for pin in joined.values() if pin is not None), loose)
+    conflicts = tuple(_conflict(parts) for parts in by_project.values() if _contradicts(parts))
+    return Pins(tuple(pin for pin in joined.values() if pin is not None), loose, conflicts)
 
 
-def settings_by_project(lines: Iterable[RequirementLine]) -> dict[str, tuple[str, ...]]:
-    """Return the config settings of each project that *lines* request, pinned or not. Of several lines, pip uses the first."""
+def settings_by_project(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the config settings of each project that *lines* request, pinned or not; editable ones are left out.
+
+    Of several lines whose marker is true, pip uses the first. *markers* are as for `collect`.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for line in lines:
         name = project_named(line.text)
-        if name and not line.constraint and not line.editable:
-            found.setdefault(name, line.settings)
+        if name and name not in found and not line.constraint and not line.editable and _applies(line, markers):
+            found[name] = line.settings
     return found
 
 
-def _join(parts: list[_Stated]) -> Pin | None:
+def _applies(line: RequirementLine, markers: Mapping[str, str]) -> bool:
+    if not split_marker(line.text)[1]:
+        return True
+    stated = requirement.parse(line.text)
+    return stated is not None and stated.applies(markers)
+
+
+def _specifier(parts: list[_Stated]) -> SpecifierSet:
     specifier = SpecifierSet()
     for part in parts:
         specifier &= part.requirement.specifier
+    return specifier
+
+
+def _contradicts(parts: list[_Stated]) -> bool:
+    """Return whether lines name several sources, or exact versions of which none meets all their specifiers."""
+    if len({part.requirement.url for part in parts if part.requirement.url}) > 1:
+        return True
+    specifier = _specifier(parts)
+    exact = _exact(specifier)
+    return bool(exact) and not any(specifier.contains(version, prereleases=True) for version in exact)
+
+
+def _conflict(parts: list[_Stated]) -> Conflict:
+    texts = (part.requirement for part in parts)
+    requirements = tuple(f"{text.project} @ URL" if text.url else f"{text.project}{text.specifier}" for text in texts)
+    return Conflict(parts[0].requirement.project, requirements, tuple(part.line.place for part in parts))
+
+
+def _join(parts: list[_Stated]) -> Pin | None:
+    specifier = _specifier(parts)
     urls = {part.requirement.url for part in parts if part.requirement.url}
     hashes = tuple(dict.fromkeys(h for part in parts for h in part.hashes))
-    exact = _exact(specifier)
-    if len(urls) > 1 or not (urls or exact or hashes):
+    if not (urls or hashes or _exact(specifier)) or _contradicts(parts):
         return None
-    if exact and not any(specifier.contains(version, prereleases=True) for version in exact):
-        return None  # the lines contradict each other
     deciding = [p for p in parts if p.requirement.url or p.hashes or _exact(p.requirement.specifier)]
     places = tuple(dict.fromkeys(part.line.place for part in deciding))
     requested = any(not part.line.constraint for part in parts)

@@ -30,9 +30,10 @@ class Requirement(NamedTuple):
     marker: str = ""
 
     def applies(self, markers: Mapping[str, str], extras: Iterable[str] = ()) -> bool:
-        """Return whether the marker is true for an environment, whose *markers* override those of the running Python.
+        """Return whether the marker is true for an environment: without an extra, or with one of *extras*.
 
-        It counts if it is true for one of *extras*, or without any.
+        *markers* are the environment's values; they override those of the running Python. An invalid marker counts as false:
+        pip reports it.
         """
         if not self.marker:
             return True
@@ -56,9 +57,24 @@ def parse(text: str) -> Requirement | None:
 
 
 def is_refused(text: str) -> bool:
-    """Return whether pip refuses the text of a requirement: it is invalid, and no URL or path either."""
-    requirement, _ = split_marker(text)
+    """Return whether pip refuses the text of a requirement: its marker is invalid, or it is neither valid nor a URL or path.
+
+    A path is looked for in the current folder.
+    """
+    requirement, marker = split_marker(text)
+    if marker and not _is_marker(marker):
+        return True
     return parse(text) is None and not URL.match(requirement) and not os.path.exists(requirement.partition("[")[0])
+
+
+def _is_marker(text: str) -> bool:
+    from packaging.markers import InvalidMarker, Marker
+
+    try:
+        Marker(text)
+    except InvalidMarker:
+        return False
+    return True
 
 
 @cache

@@ -213,7 +213,7 @@ class Cache:
             return False
         return not (located.complete and located.listed) or len(located.files) > len(wheels)
 
-    def requests(self, file: Artifact) -> Iterator[HttpEntry]:
+    def places(self, file: Artifact) -> Iterator[HttpEntry]:
         """Yield the HTTP entries that pip would create for one artifact, whether they exist or not."""
         for kind, link, stated in _requests(file):
             entry = self.http.place(link.url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -131,7 +132,7 @@ def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild], signer: st
 def _is_known(root: str, build: SharedBuild, found: SharedRecord) -> bool:
     """Return whether this machine has the build: then it does not fit, or pip would have found it."""
     folder = os.path.join(store.builds_folder(root, build.key), build.wheel_id)
-    records = (store.recorded(folder, name) for name in entries.names(folder) if store.is_record(name))
+    records = (store.load_record(folder, name) for name in entries.names(folder) if store.is_record_name(name))
     place = found.record.fetched
     known = (documents.portable(record)._replace(fetched=place) for record in records if record)
     return actions.has_wheel(folder) and found.record in known
@@ -146,7 +147,8 @@ def _pin(prepared: PreparedCache, found: SharedRecord) -> Pin | None:
     if source is not None and source.version.public != label.version.public:
         return None
     pinned = next((pin for pin in prepared.pins if pin.project == found.project), None)
-    settings = settings_by_project(prepared.cache.call.lines).get(found.project, ())
+    cache = prepared.cache
+    settings = settings_by_project(cache.call.lines, cache.environment.markers).get(found.project, ())
     exact = SpecifierSet(f"=={label.version}")
     return pinned or Pin(found.project, exact, "", (), ("not pinned",), requested=False, settings=settings)
 
@@ -214,5 +216,6 @@ def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal
         journal.findings.append(finding)
         return wheel
     if isinstance(finding.verdict, Delete):
-        actions.delete(prepared.cache.root, wheel, entries.stamp_of(wheel))
+        with suppress(lock.LockTimeoutError), lock.held(prepared.cache.root, prepared.settings.lock_timeout, lambda _: None):
+            actions.delete(prepared.cache.root, wheel, entries.stamp_of(wheel))
     raise RefusedError(finding.verdict.detail if isinstance(finding.verdict, Delete | Hide) else "it cannot be checked")

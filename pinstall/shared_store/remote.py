@@ -15,6 +15,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from pinstall.model import links
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
@@ -70,13 +72,14 @@ class RemoteObject(NamedTuple):
 class Remote:
     """The store at *url*. A question raises `RemoteError` if it fails, or if it is unanswered at the deadline.
 
-    The deadline is that of `allow`, at first *seconds* from now.
+    The deadline is that of `allow`, at first *seconds* from now. A missing folder is made only with *writes*: it may be a mount
+    that is not there yet.
     """
 
-    def __init__(self, url: str, seconds: float) -> None:
+    def __init__(self, url: str, seconds: float, *, writes: bool = False) -> None:
         self._seconds = seconds
         self.allow(seconds)
-        self._store = self.asked(lambda: _opened(url, seconds))
+        self._store = self.asked(lambda: _opened(url, seconds, writes=writes))
         self._creates = not url.startswith(("http:", "https:"))  # object_store has no conditional writes for WebDAV
         self._is_folder = url.startswith("file:")
 
@@ -219,13 +222,15 @@ def _explained(error: BaseException, spoiled: Sequence[str]) -> RemoteError:
     return (ObjectError if name in spoiled else RemoteError)(words)
 
 
-def _opened(url: str, seconds: float) -> Any:
+def _opened(url: str, seconds: float, *, writes: bool) -> Any:
     """Open the store at *url*; the credentials are those that the environment has for it."""
     from obstore.store import from_url
 
     open_: Any = from_url  # its overloads distinguish what only the URL tells
     if urlsplit(url).scheme == "file":
-        return open_(url, mkdir=True)
+        if not writes and not os.path.isdir(links.to_path(url)):
+            raise FileNotFoundError
+        return open_(url, mkdir=writes)
     limit = f"{max(1, round(seconds))}s"
     options: dict[str, Any] = {"timeout": limit, "connect_timeout": limit}
     if url.startswith("http://") or any(os.environ.get(name, "").lower() in ("1", "true") for name in _PLAIN):

@@ -90,7 +90,7 @@ class SharedStore:
             raise RemoteError(f"it took {self.settings.timeout:g} s without a result (PINSTALL_SHARED_STORE_TIMEOUT)")
         _ = self.key  # before anything is asked
         if self._remote is None:
-            self._remote = Remote(self.settings.url, seconds)
+            self._remote = Remote(self.settings.url, seconds, writes=self.settings.writes)
         self._remote.allow(seconds)
         return self._remote
 

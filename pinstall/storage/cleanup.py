@@ -13,7 +13,7 @@ from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import ORIGIN, HttpEntry, is_direct, is_link, names, stamp, stamp_of, walk
 from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import build_notes, store, view
-from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
+from pinstall.storage.actions import RETIRED, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
 from pinstall.storage.files import UNFINISHED, replace
 from pinstall.storage.lock import CALLS, FOLDER, ensure_folder, live_calls, markers
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _GRACE_PERIOD = 900_000_000_000
 
 
-def prune(cache: str, bound: int) -> None:
+def shrink_store(cache: str, bound: int) -> None:
     """Delete the least recently used entries of the store until it has at most *bound* bytes.
 
     Does nothing while another pinstall is running: its pip may be about to install one of them.
@@ -72,7 +72,7 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
 
     While a call is running, removes only the markers and views of killed ones. Raises `OSError`.
     """
-    alive = live_calls(cache)
+    alive = live_calls(cache, clears=True)
     view.sweep(cache, alive)
     build_notes.sweep(cache, alive)
     if alive:
@@ -92,7 +92,7 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
 
 def leftovers(cache: str, doomed: Collection[str]) -> Iterator[tuple[list[str], str]]:
     """Yield the files and folders that `sweep` would remove, and why, if the files *doomed* were gone. Raises `OSError`."""
-    alive = live_calls(cache, clears=False)
+    alive = live_calls(cache)
     own = os.path.join(cache, FOLDER)
     killed = [os.path.join(own, CALLS, name) for name in markers(cache)]
     killed += [os.path.join(own, view.VIEWS, name) for name in view.names(cache)]
@@ -184,7 +184,7 @@ def _clear_noted(cache: str, note: str) -> bool:
 def _noted(cache: str, note: str) -> list[str] | None:
     """Return the files that a *note* names and that can be deleted; None if it names a wheel that was read after the note."""
     folder, _, rest = os.path.basename(note).partition(".")
-    key, _, wheel = rest.removesuffix(LEFT).partition(".")
+    key, _, wheel = rest.removesuffix(RETIRED).partition(".")
     if not keys.is_http_key(key):
         return []
     if wheel.endswith(".whl"):
@@ -200,13 +200,13 @@ def _noted_http(cache: str, key: str, layout: keys.Layout) -> list[str]:
 
 
 def _left_wheel(cache: str, note: str) -> str:
-    """Return the path of the wheel that the *note* of `leave` names."""
-    key, _, wheel = os.path.basename(note).partition(".")[2].removesuffix(LEFT).partition(".")
+    """Return the path of the wheel that the *note* of `retire` names."""
+    key, _, wheel = os.path.basename(note).partition(".")[2].removesuffix(RETIRED).partition(".")
     return os.path.join(cache, keys.wheel_path(key), wheel)
 
 
 def _noted_wheel(cache: str, path: str, note: str) -> list[str] | None:
-    """Return a wheel that `leave` has left in pip's folder, and its ``origin.json`` if no other wheel is there.
+    """Return a wheel that `retire` has left in pip's folder, and its ``origin.json`` if no other wheel is there.
 
     Returns None if somebody has read the wheel since the *note* was made: then it stays for another period.
     """

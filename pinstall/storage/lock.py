@@ -146,8 +146,11 @@ def markers(cache: str) -> list[str]:
         return []
 
 
-def live_calls(cache: str, *, clears: bool = True) -> set[str]:
-    """Return the names of the running calls, and remove the markers of killed ones if *clears*. Raises `OSError`."""
+def live_calls(cache: str, *, clears: bool = False) -> set[str]:
+    """Return the names of the running calls. With *clears*, remove the markers of killed ones; the caller holds the lock.
+
+    Raises `OSError`.
+    """
     from filelock import Timeout
 
     found: set[str] = set()

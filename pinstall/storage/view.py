@@ -35,18 +35,18 @@ class View(NamedTuple):
 class ViewPlan(NamedTuple):
     """The contents of a view.
 
-    ``private`` maps the wheel keys whose folders are real to the built wheels that they show. ``unknown`` says that pip may
+    ``private`` maps the wheel keys whose folders are real to the built wheels that they show. ``any_key`` says that pip may
     build under any key. ``absent`` are the HTTP entries to hide.
     """
 
     private: Mapping[str, Sequence[BuiltWheel]] = {}
-    unknown: bool = False
+    any_key: bool = False
     absent: Sequence[HttpEntry] = ()
 
     @property
     def needed(self) -> bool:
         """Whether pip needs a view; else it can use the cache itself."""
-        return self.unknown or bool(self.private or self.absent)
+        return self.any_key or bool(self.private or self.absent)
 
 
 def real_root(folder: str) -> str:
@@ -87,7 +87,7 @@ def fill(cache: str, folder: str, plan: ViewPlan) -> str:
     for found in {*entries.names(cache), *trees} - {lock.FOLDER}:
         source, target = os.path.join(cache, found), os.path.join(folder, found)
         if found in trees:
-            _mirror(source, target, trees[found], _REAL_LEVELS if plan.unknown and found == keys.WHEELS else 0)
+            _mirror(source, target, trees[found], _REAL_LEVELS if plan.any_key and found == keys.WHEELS else 0)
         else:
             _link(source, target)
     return folder
@@ -286,7 +286,7 @@ def built(folder: str) -> Iterator[tuple[str, str]]:
                 yield key, path
 
 
-def left(cache: str, folder: str) -> Iterator[tuple[str, str]]:
+def unclaimed(cache: str, folder: str) -> Iterator[tuple[str, str]]:
     """Yield (path, path in the cache) of each other file or folder that pip has created at the top of the view in *folder*.
 
     Skips those whose path in the cache exists.
