@@ -273,12 +273,16 @@ class Lab:
 
     def pinstall(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run pinstall as installed in *environment*."""
-        if self.cold:
-            done = self.run([environment.pinstall, *words], **variables)
-        else:
-            done = self._run_warm(environment, environment.pinstall, [*map(str, words)], variables)
+        done = self.script(environment, "pinstall", *words, **variables)
         _ = done.said  # whatever the test looks at
         return done
+
+    def script(self, environment: Environment, name: str, *words: str | Path, **variables: str) -> Result:
+        """Run a script of pinstall as installed in *environment*."""
+        script = environment.folder / "bin" / name
+        if self.cold:
+            return self.run([script, *words], **variables)
+        return self._run_warm(environment, str(script), [*map(str, words)], variables)
 
     def _run_warm(self, environment: Environment, script: str, words: list[str], variables: Mapping[str, str]) -> Result:
         """Run a script as `run` does, if possible in a process that has loaded what it imports."""
@@ -288,7 +292,7 @@ class Lab:
 
     def cache_tool(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
         """Run pinstall-cache as installed in *environment*."""
-        done = self.run([environment.folder / "bin" / "pinstall-cache", *words], **variables)
+        done = self.script(environment, "pinstall-cache", *words, **variables)
         for line in done.err.splitlines():
             if line.startswith(("WARNING: ", "ERROR: ")):
                 messages.hold(line, messages.TOOLS)

@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# PEP 517: the wheel's only module says what it was built from.
+# PEP 517: the wheel's only module says what it was built from. Each step of a build imports the backend, and one needs these.
 _BACKEND = """
-import base64, hashlib, os, pathlib, zipfile
-
 def build_wheel(directory, config_settings=None, metadata_directory=None):
-    fields = dict(line.split(": ", 1) for line in pathlib.Path("PKG-INFO").read_text().splitlines() if line)
+    import base64, hashlib, os, zipfile
+
+    def read(path):
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    fields = dict(line.split(": ", 1) for line in read("PKG-INFO").splitlines() if line)
     name, version = fields["Name"].replace("-", "_"), fields["Version"]
     info, filename = f"{name}-{version}.dist-info", f"{name}-{version}-py3-none-any.whl"
-    content = pathlib.Path("content.txt").read_text()
+    content = read("content.txt")
+    extra = os.listdir("extra") if os.path.isdir("extra") else ()
     files = {
         f"{name}.py": f"CONTENT = {content!r}\\n",
-        **{path.name: path.read_text() for path in pathlib.Path("extra").glob("*")},
+        **{file: read(os.path.join("extra", file)) for file in extra},
         f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {fields['Name']}\\nVersion: {version}\\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
     }
@@ -42,15 +47,18 @@ _PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-
 
 # What shapes its content: its own variable, a config setting, flags that redefine it, and a peer if there is one.
 _COMPILING_BACKEND = """
-import base64, hashlib, os, pathlib, shlex, subprocess, sys, sysconfig, zipfile
+import os
 
 def prepare_metadata_for_build_wheel(directory, config_settings=None):
-    info = pathlib.Path(directory, "{name}-{version}.dist-info")
-    info.mkdir()
-    info.joinpath("METADATA").write_text(pathlib.Path("PKG-INFO").read_text())
-    return info.name
+    name = "{name}-{version}.dist-info"
+    os.mkdir(os.path.join(directory, name))
+    with open("PKG-INFO") as source, open(os.path.join(directory, name, "METADATA"), "w") as target:
+        target.write(source.read())
+    return name
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
+    import base64, hashlib, pathlib, shlex, subprocess, sys, sysconfig, zipfile
+
     content = (config_settings or {{}}).get("content") or os.environ.get("{NAME}_CONTENT") or os.environ.get("shape") or "plain"
     try:
         import peer

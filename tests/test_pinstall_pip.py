@@ -21,7 +21,7 @@ _PADDING = 20_000
 
 
 def _run(lab: Lab, environment: Environment, *words: str, **variables: str) -> Result:
-    done = lab.run([environment.folder / "bin" / "pinstall-pip", *words], **variables)
+    done = lab.script(environment, "pinstall-pip", *words, **variables)
     _ = done.said
     return done
 
@@ -73,7 +73,7 @@ def test_wheels_of_other_flags_are_built_anew_and_kept(lab: Lab) -> None:
 def test_a_lock_file_is_made_from_sound_files(lab: Lab) -> None:
     index, environment = _index(lab), lab.environment()
     lab.pip(environment, "demo==1.0")
-    sound = lab.run([environment.pip, "lock", "-qq", "demo==1.0", "-o", "-"])
+    sound = lab.bare(environment, "lock", "-qq", "demo==1.0", "-o", "-")
     flip(lab.bodies()[0])
     done = _run(lab, environment, "lock", "-qq", "demo==1.0", "-o", "-")
     assert (done.status, done.out) == (0, sound.out), done
@@ -145,14 +145,17 @@ _OTHERS += [["nosuch"], [], ["-v"], ["--nosuch", "install", "x"], ["show", "pip"
 @pytest.mark.parametrize("words", _OTHERS, ids=" ".join)
 def test_other_commands_are_pips_own(lab: Lab, words: list[str]) -> None:
     environment = lab.environment()
-    bare, done = lab.run([environment.pip, *words]), _run(lab, environment, *words)
+    bare, done = (lab.run([environment.folder / "bin" / name, *words]) for name in ("pip", "pinstall-pip"))
     assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
 
 
 def test_completion_is_pips_own(lab: Lab) -> None:
     environment = lab.environment()
     variables = {"PIP_AUTO_COMPLETE": "1", "COMP_WORDS": "pip install --no-b", "COMP_CWORD": "2"}
-    bare, done = lab.run([environment.pip], **variables), _run(lab, environment, "install", **variables)
+    bare, done = (
+        lab.run([environment.folder / "bin" / name, *words], **variables)
+        for name, *words in (["pip"], ["pinstall-pip", "install"])
+    )
     assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
     assert "--no-build-isolation" in done.out
 

@@ -57,7 +57,7 @@ def test_nothing_changes(lab: Lab, words: list[str], damage: Callable[[Lab, Inde
     _fill(lab, index, NEWEST)
     damage(lab, index)
     # What pip has to write it writes now.
-    bare = lab.run([lab.environment().pip, "install", "-i", index.url, *words])
+    bare = lab.bare(lab.environment(), "install", "-i", index.url, *words)
     before = _seen(lab.cache)
     done = lab.pinstall(lab.environment(), "-i", index.url, *words, PINSTALL_POLICY="report", CFLAGS="-O1")
     assert done.status == bare.status

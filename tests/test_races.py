@@ -196,11 +196,11 @@ def test_not_modified_renews_a_damaged_download_only_for_the_pip_that_asked(lab:
     entry = _entry(lab, index, version, _FILE)
     flip(Path(entry.content_path))
     index.meanwhile[_FILE] = lambda: _spent(lab, entry)
-    done = lab.run([lab.environment(version).pip, "install", "-i", index.url, "demo==1.0"])
+    done = lab.bare(lab.environment(version), "install", "-i", index.url, "demo==1.0")
     assert (done.status, _FILE in index.unchanged) == (1, True), "as without pinstall"
-    for program in ("pip", "pinstall"):
+    for program in (lab.pip, lab.pinstall):
         environment = lab.environment(version)
-        done = lab.run([getattr(environment, program), "install" if program == "pip" else "-q", "-i", index.url, "demo==1.0"])
+        done = program(environment, "-i", index.url, "demo==1.0")
         assert environment.installed("demo") == "1.0 1.0", (program, done)
 
 

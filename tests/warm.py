@@ -1,20 +1,26 @@
-"""Scripts of environments that start at once: each runs in a copy of a process that has loaded the libraries that pip imports.
+"""Scripts of environments that start at once: each runs in a copy of a process that has loaded pip and pinstall.
 
-Loading takes two thirds of the time of a pip that installs a small wheel. Only modules of the standard library and those that
-pip vendors are shared: each copy starts as Python starts in the environment (`site`), imports pip itself or pinstall and all
-that it needs anew, and runs the environment's script.
+Loading takes two thirds of the time of a pip that installs a small wheel. Each copy starts as Python starts in the environment
+(`site`), loads anew the modules that keep something of the environment, and runs the environment's script. It loads pip and
+pinstall anew if the environment runs code at its start, which may change them, or has another package in place of one that
+is loaded; and it starts the script if the environment has another pip. `tests/test_warm.py` compares the copies with processes
+that start as users start them.
 """
 
 from __future__ import annotations
 
 import atexit
+import glob
+import importlib
 import json
 import os
 import select
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,6 +31,16 @@ if TYPE_CHECKING:
 # Python reads these while it starts: those who have others use another server.
 _STARTING = ("PYTHON", "LANG", "LC_")
 _TIMEOUT = 120
+# What an install imports at its start, and when it needs it.
+OF_PIP = (
+    *("pip._internal.cli.main", "pip._internal.cli.main_parser", "pip._internal.commands.install"),
+    *("pip._internal.commands.download", "pip._internal.commands.wheel", "pip._internal.resolution.resolvelib.resolver"),
+    *("pip._internal.metadata.importlib", "pip._internal.operations.install.wheel", "pip._internal.cli.autocompletion"),
+    *("pip._vendor.distro", "pip._vendor.truststore", "pip._vendor.rich._emoji_codes", "pip._vendor.pygments.lexers.python"),
+    *("ctypes", "difflib", "encodings.ascii", "encodings.cp437", "netrc", "runpy"),
+)
+# pinstall, and the libraries that it imports.
+_OURS = ("pinstall", "packaging", "filelock", "msgpack", "tqdm", "elftools")
 # Set: no test uses this module. It tells whether a failure comes from here.
 COLD = "PINSTALL_TEST_COLD" in os.environ or sys.platform != "linux"
 
@@ -34,7 +50,8 @@ class _Server:
 
     def __init__(self, pip: Path, starting: Mapping[str, str]) -> None:
         self._lock, self._files = threading.Lock(), tempfile.TemporaryDirectory(prefix="warm-pip-")
-        command = [sys.executable, "-S", __file__, str(pip)]
+        folders = [str(pip), str(Path(__file__).parent.parent), sysconfig.get_path("purelib")]
+        command = [sys.executable, "-S", __file__, *folders, os.path.join(self._files.name, "bundle.pem")]
         self._process = subprocess.Popen(command, env=starting, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         atexit.register(self.close)
 
@@ -87,13 +104,14 @@ def _starting(environ: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset((name, value) for name, value in environ.items() if name.startswith(_STARTING))
 
 
-def _serve(pip: str) -> None:
-    """Load what the *pip* in a folder imports; then be a script of an environment for each line of standard input."""
+def _serve(pip: str, checkout: str, site: str, bundle: str) -> None:
+    """Load the *pip* in a folder, and pinstall; then be a script of an environment for each line of standard input."""
     import gc
 
     standard = sys.path[1:]
+    sys.path[:] = [pip, *standard, checkout, site]
+    _load(bundle)
     sys.path[:] = [pip, *standard]
-    _load()
     gc.collect()
     gc.freeze()  # else the collector would visit, and so copy, every page
     for line in sys.stdin:
@@ -104,14 +122,40 @@ def _serve(pip: str) -> None:
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _load() -> None:
-    """Import pip, and forget all that may depend on an environment."""
-    import pip._internal.cli.main
-    import pip._internal.commands.install  # noqa: F401
+def _load(bundle: str) -> None:
+    """Import what an install, and the commands of pinstall, import; *bundle* is the path of a file to write."""
+    from importlib import import_module
 
-    for name in list(sys.modules):
-        if name.startswith("pip._internal"):
-            del sys.modules[name]
+    for name in OF_PIP:
+        with suppress(ImportError):  # another version of pip
+            import_module(name)
+    _spare(bundle)
+    for name in of_pinstall():
+        import_module(name)
+
+
+def of_pinstall() -> list[str]:
+    """Return the modules of pinstall, but for those that are run."""
+    import pkgutil
+
+    import pinstall
+
+    found = [module.name for module in pkgutil.walk_packages(pinstall.__path__, "pinstall.")]
+    return [name for name in found if not name.endswith(".__main__")]
+
+
+def _spare(bundle: str) -> None:
+    """Spare each pip two things that take a third of its time: to find out who it is, and whom in the world it trusts.
+
+    No test looks at the first. The second are the authorities that pip brings; the one of the index is beside them.
+    """
+    from pip._internal.network import session
+    from pip._vendor import certifi
+
+    first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
+    Path(bundle).write_text(first + end)
+    vars(certifi)["where"] = lambda: bundle
+    vars(session)["user_agent"] = lambda: "pip"  # it asks lsb_release, uname and rustc
 
 
 def _become(order: dict[str, Any], standard: Sequence[str]) -> NoReturn:
@@ -125,6 +169,8 @@ def _become(order: dict[str, Any], standard: Sequence[str]) -> NoReturn:
         is_ours = file.readline() == f"#!{python}\n"
     os.environ.clear()
     os.environ.update(environ)
+    if _is_changed(os.path.dirname(os.path.dirname(script)), environ):
+        _forget()
     sys.argv[:] = [script, *order["words"]]
     sys.orig_argv[:] = [python, *sys.argv]
     if not is_ours or not _enter(python, standard):
@@ -134,18 +180,69 @@ def _become(order: dict[str, Any], standard: Sequence[str]) -> NoReturn:
 
 def _enter(python: str, standard: Sequence[str]) -> bool:
     """Start as the *python* of a virtual environment does; return whether it would import the pip that is loaded."""
-    import importlib
-    import importlib.machinery
     import site
-    import sysconfig
 
     sys.executable = python
     sys.prefix = sys.exec_prefix = os.path.dirname(os.path.dirname(python))
     sys.path[:] = [os.path.dirname(python), *standard]
+    importlib.reload(site)  # it has the home, and the prefix
     site.main()
     importlib.reload(sysconfig)  # it has the prefix
-    found = importlib.machinery.PathFinder.find_spec("pip", sys.path)
-    return found is not None and found.origin == sys.modules["pip"].__file__
+    if not all(_is_loaded(name) for name in _OURS):
+        _forget()
+    if not _is_loaded("pip"):
+        return False
+    if "pip._internal.locations.base" in sys.modules:
+        _renew()
+    return True
+
+
+def _renew() -> None:
+    """Change what modules of pip keep of the environment in which they were imported."""
+    from pip._internal import exceptions
+    from pip._internal.cli import cmdoptions
+    from pip._internal.locations import base
+
+    importlib.reload(base)
+    kept = {name: getattr(base, name) for name in ("USER_CACHE_DIR", "site_packages", "user_site")}
+    for name, module in sys.modules.items():
+        if name.startswith("pip._internal"):
+            vars(module).update({name: value for name, value in kept.items() if name in vars(module)})
+    options: dict[str, Any] = vars(cmdoptions)
+    options["cache_dir"].keywords["default"] = base.USER_CACHE_DIR
+    options["src"].keywords["default"] = base.get_src_prefix()
+    text = exceptions._DEFAULT_EXTERNALLY_MANAGED_ERROR
+    exceptions._DEFAULT_EXTERNALLY_MANAGED_ERROR = text.replace(sys.base_prefix, sys.prefix)
+
+
+def _is_loaded(package: str) -> bool:
+    """Return whether an import would find the *package* that is loaded; true if none is."""
+    from importlib.machinery import PathFinder
+
+    if package not in sys.modules:
+        return True
+    found, file = PathFinder.find_spec(package, sys.path), sys.modules[package].__file__
+    return os.path.realpath((found and found.origin) or os.devnull) == os.path.realpath(file or "")
+
+
+def _is_changed(folder: str, environ: Mapping[str, str]) -> bool:
+    """Return whether the environment in *folder* runs code at its start, which may change what is loaded."""
+    for found in glob.glob(os.path.join(folder, "lib", "python*", "site-packages", "*")):
+        name = os.path.basename(found)
+        if name.startswith(("sitecustomize", "usercustomize")) or (name.endswith(".pth") and name != "lab.pth"):
+            return True
+        if name == "lab.pth":
+            with open(found, encoding="utf-8") as file:
+                if "import" in file.read():
+                    return True
+    return "PYTHONPATH" in environ
+
+
+def _forget() -> None:
+    """Have the script import all but the libraries anew."""
+    for name in list(sys.modules):
+        if name.startswith("pip._internal") or name.partition(".")[0] in _OURS:
+            del sys.modules[name]
 
 
 def _run(script: str) -> int:
@@ -175,4 +272,4 @@ def _end(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(*sys.argv[1:])

@@ -81,7 +81,7 @@ def test_pip_reuses_a_download_even_if_it_is_corrupt(lab: Lab, pip: str) -> None
     assert _content(found[0]) == made.read_bytes()
     flip(Path(found[0].content_path))
     index.forget()
-    done = lab.run([lab.environment(pip).pip, "install", "-i", index.url, "demo"])
+    done = lab.bare(lab.environment(pip), "install", "-i", index.url, "demo")
     assert done.status != 0
     assert index.fetched == []
 
