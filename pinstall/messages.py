@@ -98,7 +98,9 @@ def _what(finding: Finding) -> str:
     return f"{entry.filename} (built wheel)" if entry.kind == "built" else entry.filename
 
 
-LEFT_OUT = "the index pages and redirects among these files are no longer used: the next install asks the servers again"
+PAGES_INVALIDATED = (
+    "the index pages and redirects among these files are no longer used: the next install asks the servers again"
+)
 NO_DIFFERENCE = "the cache was not to blame: pip failed again without those files"
 
 

@@ -547,7 +547,7 @@ def test_an_adopted_wheel_is_copied_to_the_store_and_stays_in_pips_folder(tmp_pa
     (kept,) = store.builds(str(tmp_path), _KEY, "demo")
     assert not os.path.samefile(kept.content_path, entry.content_path), "pips before 25.3 may write into what they replace"
     there, here = (_files(Path(os.path.dirname(found.content_path))) for found in (kept, entry))
-    assert store.record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
+    assert store.first_record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
     del there["record.json"]
     assert there == here == {"demo-1.0-py3-none-any.whl": b"wheel", "origin.json": b"{}"}
     before = stamp(kept.content_path)
@@ -562,7 +562,7 @@ def test_a_new_build_is_stored_and_copied_to_pips_folder_if_that_has_no_wheel(tm
     _made(tmp_path, "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl")
     (tmp_path / "pinstall/views/1-00000000/origin.json").write_text('{"url": "https://a/b?c"}')
     actions.keep_build(str(tmp_path), _KEY, str(tmp_path / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
-    assert store.record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
+    assert store.first_record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
     folder = tmp_path / _STORED / ("f" * 16)
     assert _files(folder).keys() == {"demo-1.0-py3-none-any.whl", "origin.json", "record.json"}
     assert (folder / "origin.json").read_text() == '{"url": "https://a/b"}', "a query may be a secret"

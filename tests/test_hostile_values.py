@@ -107,7 +107,7 @@ _WORDS_OF_REQUIREMENTS = st.sampled_from(
 @given(text=st.lists(_WORDS_OF_REQUIREMENTS, max_size=8).map("".join), start=st.sampled_from(["", "demo", "demo; "]))
 @settings(max_examples=500, deadline=None)
 def test_any_requirement_that_a_package_states(text: str, start: str) -> None:
-    wanted = dependencies.want(start + text, "needed by demo", {})
+    wanted = dependencies.need(start + text, "needed by demo", {})
     assert wanted is None or wanted.pin.project
     pins.collect([RequirementLine(start + text, "argument")], {})
     assert isinstance(causes._fits(text, "3.11.4"), bool)

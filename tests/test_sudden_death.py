@@ -137,7 +137,7 @@ def _sweep(cache: Path) -> None:
 _ACTS: dict[str, Callable[[Path], None]] = {
     "delete a download": _acted(actions.delete, _download, "cached"),
     "spend a download": _acted(actions.spend, _download, "cached"),
-    "leave a built wheel": _acted(actions.leave, _built, "built", "a" * 64),
+    "leave a built wheel": _acted(actions.retire, _built, "built", "a" * 64),
     "delete from the store": _acted(actions.delete, _download, "stored"),
     "delete a built wheel": _acted(actions.delete, _built, "built"),
     "delete a kept build": _acted(actions.delete, _built, "kept"),

@@ -107,7 +107,7 @@ def linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, s
 def test_hard_links_of_a_view_are_not_taken_for_builds(linked: tuple[str, str, str], *, is_gone: bool) -> None:
     root, content, shown = linked
     folder = os.path.join(root, "pinstall", "views", _NAME)
-    assert list(view.left(root, folder)) == []
+    assert list(view.unclaimed(root, folder)) == []
     if is_gone:
         os.unlink(content)
     assert list(view.built(folder)) == []

@@ -109,7 +109,7 @@ def test_new_builds_and_other_new_files_are_found_and_downloads_go_to_the_cache(
     (cache / "pinstall" / "views" / _NAME / "selfcheck").mkdir()
     (cache / "pinstall" / "views" / _NAME / "http-v2" / "b").write_text("a download")
     assert list(view.built(str(folder))) == [(new, str(made))]
-    assert list(view.left(str(cache), folder)) == [(os.path.join(folder, "selfcheck"), str(cache / "selfcheck"))]
+    assert list(view.unclaimed(str(cache), folder)) == [(os.path.join(folder, "selfcheck"), str(cache / "selfcheck"))]
     assert (cache / "http-v2" / "b").read_text() == "a download"
 
 

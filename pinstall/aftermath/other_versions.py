@@ -39,8 +39,8 @@ def find(cache: Cache, pin: Pin, wanted: Wanted) -> list[OtherVersion]:
 def _find(cache: Cache, pin: Pin, wanted: Wanted) -> Iterator[OtherVersion]:
     for entry in candidates.other_versions(cache, pin):
         stamp = entries.stamp(entry.content_path)
-        is_left = isinstance(entry, BuiltWheel) and actions.is_left(cache.root, entry)
-        if stamp is None or is_left or is_wanted(pin, entry, wanted):
+        is_retired = isinstance(entry, BuiltWheel) and actions.is_retired(cache.root, entry)
+        if stamp is None or is_retired or is_wanted(pin, entry, wanted):
             continue
         try:
             sha256 = _digest(entry) if isinstance(entry, BuiltWheel) else ""
@@ -81,5 +81,5 @@ def put_away(root: str, found: Iterable[OtherVersion], wanted: Wanted) -> dict[P
 
 def _put_away(root: str, other: OtherVersion) -> bool:
     if isinstance(other.entry, BuiltWheel):
-        return actions.leave(root, other.entry, other.stamp, other.sha256)
+        return actions.retire(root, other.entry, other.stamp, other.sha256)
     return actions.set_aside(root, other.entry, other.stamp, other.sha256)

@@ -46,7 +46,7 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
         if record is None or not isinstance(entry, BuiltWheel):
             continue
         actions.touch(root, entry, record)
-        if not record.observed and store.record(root, entry, record.wheel) is None:
+        if not record.observed and store.first_record(root, entry, record.wheel) is None:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, entry, record)
     notes = _by_wheel(prepared.notes_folder)
@@ -66,7 +66,7 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
                 actions.adopt(root, entry, record)
             kept = record
         found.append(Built(key, filename, kept, own))
-    for path, place in view.left(root, shown.folder) if shown else ():
+    for path, place in view.unclaimed(root, shown.folder) if shown else ():
         actions.move_over(path, place)
     if shown and shown.name:
         view.remove(root, shown.name)

@@ -100,10 +100,10 @@ class Rescue:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether long builds forbid a second run; then the next call should ask the servers again (`leave_out`)."""
+        """Whether long builds forbid a second run: the next call should ask the servers again (`invalidate_doubtful_pages`)."""
         return self.first.build_seconds > _LONG_BUILDS
 
-    def leave_out(self) -> list[Wrong]:
+    def invalidate_doubtful_pages(self) -> list[Wrong]:
         """Invalidate the pages and redirects that nothing vouches for: the next call fetches them. Needs the lock."""
         return self._delete_pages(self.survey.doubtful)
 
@@ -241,6 +241,6 @@ class Rescue:
             file.seek(0)
             if fault := integrity.archive(file, entry.filename).fault:
                 return fault, ""
-        record = store.record(self._cache.root, entry, sha256)
+        record = store.first_record(self._cache.root, entry, sha256)
         missing = self._checker.builds.missing(entry, record) if record else ()
         return "", not_found(missing) if missing else ""

@@ -41,8 +41,8 @@ def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondR
         return None
     if why := rescue.forbidden():
         journal.say(WARNING, messages.not_again(why, rescue.doubtful, advise=not rescue.first.silent_hosts))
-        if rescue.is_too_long and under_lock(prepared, rescue.leave_out, journal):
-            journal.say(NOTE, messages.LEFT_OUT)
+        if rescue.is_too_long and under_lock(prepared, rescue.invalidate_doubtful_pages, journal):
+            journal.say(NOTE, messages.PAGES_INVALIDATED)
         return None
     try:
         view = prepared.view or prepared.make_view()

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pinstall import terminal
 from pinstall.checks import dependencies
-from pinstall.checks.dependencies import Want
+from pinstall.checks.dependencies import Need
 from pinstall.inspection import archives, integrity, pip_checks
 from pinstall.inspection.identify import identify
 from pinstall.invocation import toml_sources
@@ -230,8 +230,8 @@ class Survey:
         lines = [needed for line in self._cache.call.lines for needed in toml_sources.build_requires(line)]
         waiting = [*_BUILD_TOOLS, *(project_named(line.text) for line in lines)]
         local = [(pin, entry) for pin in self._pins if pin.url and (entry := locator.local_file(links.link(pin.url)))]
-        waiting += [want.pin.project for pin, entry in local for want in dependencies.of(entry, Want(pin), markers)]
-        waiting += [want.pin.project for key in [*self.claims] for want in self._needs(key, markers)]
+        waiting += [need.pin.project for pin, entry in local for need in dependencies.of(entry, Need(pin), markers)]
+        waiting += [need.pin.project for key in [*self.claims] for need in self._needs(key, markers)]
         seen = set(self._projects.values())
         while waiting and len(seen) < _MOST_PROJECTS:
             project = waiting.pop()
@@ -243,24 +243,24 @@ class Survey:
                 found = self._cache.http.find(locator.page_url(index, project))
                 if found is not None and found[0].key not in self.pages and self._read_page(found[0].key):
                     self.used = self.used._replace(old=self.used.old | {found[0].key})
-            waiting += [want.pin.project for key in set(self.claims) - before for want in self._needs(key, markers)]
+            waiting += [need.pin.project for key in set(self.claims) - before for need in self._needs(key, markers)]
 
-    def _needs(self, key: str, markers: dict[str, str]) -> list[Want]:
+    def _needs(self, key: str, markers: dict[str, str]) -> list[Need]:
         claim, entry = self.claims[key][0], self._content(key)
         if claim.is_metadata or claim.parsed_filename is None or entry is None:
             return []
-        wanted = dependencies.want(claim.project, "", markers)
-        return dependencies.of(entry._replace(kind="download", filename=claim.filename), wanted, markers) if wanted else []
+        parent = dependencies.need(claim.project, "", markers)
+        return dependencies.of(entry._replace(kind="download", filename=claim.filename), parent, markers) if parent else []
 
     # Verdicts
 
     @cached_property
     def vouched(self) -> frozenset[str]:
         """The keys of the entries that are vouched for."""
-        wanted = sorted({*self.claims, *self.used.old, *self.used.new} - self.pages)
+        judged = sorted({*self.claims, *self.used.old, *self.used.new} - self.pages)
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
-            verdicts = dict(zip(wanted, pool.map(self._is_vouched, wanted), strict=True))
+            verdicts = dict(zip(judged, pool.map(self._is_vouched, judged), strict=True))
         finally:  # a user who interrupts pinstall need not wait for the files that are being read
             pool.shutdown(wait=False, cancel_futures=True)
         return frozenset(key for key, good in verdicts.items() if good)

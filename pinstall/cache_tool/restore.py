@@ -49,7 +49,7 @@ def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: Abs
     with held:
         for item in items:
             if isinstance(item.entry, BuiltWheel) and not item.stored:
-                actions.stay(root, item.entry)
+                actions.cancel_retirement(root, item.entry)
         done = [item for item in sound if actions.bring_back(root, item.entry, item.stamp)]
     stayed = tuple(item.entry.content_path for item in sound if item not in done and not _is_back(root, item))
     return Restored(len(done), sum(item.size for item in done), stayed)

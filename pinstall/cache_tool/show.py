@@ -21,8 +21,8 @@ def records(cache: str, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
         parent = store.builds_folder(cache, key)
         for name in entries.names(parent):
             folder = os.path.join(parent, name)
-            for record in filter(store.is_record, entries.names(folder)):
-                found = store.recorded(folder, record)
+            for record in filter(store.is_record_name, entries.names(folder)):
+                found = store.load_record(folder, record)
                 if found is not None:
                     yield from _lines(filename, found)
 

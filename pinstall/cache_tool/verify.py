@@ -97,7 +97,7 @@ class Verifier:
         try:
             with entries.open_content(entry) as file:
                 sha256 = integrity.sha256(file)
-            record = store.record(self._cache.root, entry, sha256)
+            record = store.first_record(self._cache.root, entry, sha256)
             missing = self._checker.builds.missing(entry, record)
         except Exception as error:  # noqa: BLE001 (as above)
             return verified._replace(finding=verified.finding._replace(verdict=Unreadable(foreign_data.reason(error))))

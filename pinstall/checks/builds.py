@@ -71,7 +71,7 @@ class Builds:
         """
         sha256 = evidence.digests["sha256"]
         origin = built_wheels.read_origin(os.path.dirname(entry.content_path))
-        records = store.records(self._cache.root, entry, sha256)
+        records = store.all_records(self._cache.root, entry, sha256)
         record = records[0] if records else None
         then = dict(record.source) if record else origin.by_algorithm if origin else {}
         if pin.hashes:
@@ -81,7 +81,7 @@ class Builds:
             evidence = evidence._replace(stale_source=self._stale(pin.project, link, then) if link else "")
         if evidence.unproven or evidence.stale_source:
             return evidence
-        if record is None and store.is_recorded(self._cache.root, entry, sha256):
+        if record is None and store.has_record(self._cache.root, entry, sha256):
             return evidence._replace(
                 build_difference=_UNKNOWN_WAY
             )  # built with unknown flags: not to be adopted as plain pip's

@@ -101,7 +101,7 @@ def _kept_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[Built
     plain = link._replace(url=urlunsplit((*urlsplit(link.url)[:3], "", "")))
     for build in store.all_builds(cache.root, pin.project):
         folder = os.path.dirname(build.content_path)
-        record, origin = store.recorded(folder), built_wheels.read_origin(folder)
+        record, origin = store.load_record(folder), built_wheels.read_origin(folder)
         is_same = origin is not None and (origin.url, origin.subdirectory) == (plain.url, plain.subdirectory)
         if is_same and record is not None and record.observed and pinned & record.source.items():
             yield build._replace(wheel_key=key, query=query)

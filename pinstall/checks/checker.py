@@ -145,7 +145,9 @@ class Checker:
     def _is_listed_otherwise(self, pin: Pin) -> bool:
         return bool(pin.hashes) and self.cache.locate(pin._replace(hashes=())).listed
 
-    def _with_bytes(self, candidate: Candidate, stamp: FileStamp | None, evidence: Evidence, wanted: RequiredProof) -> Evidence:
+    def _with_bytes(
+        self, candidate: Candidate, stamp: FileStamp | None, evidence: Evidence, required: RequiredProof
+    ) -> Evidence:
         """Add to *evidence* the digests, the faults, and the name and version that the entry's bytes contain."""
         entry = candidate.entry
         if isinstance(entry, HttpEntry) and entry.unreadable:
@@ -153,11 +155,11 @@ class Checker:
         if stamp is None:
             return evidence._replace(unreadable="it is not a regular file")
         try:
-            known = self.inspector.proof(Reading(candidate.pin.project, entry, stamp, wanted))
+            known = self.inspector.proof(Reading(candidate.pin.project, entry, stamp, required))
         except Exception as error:  # noqa: BLE001 (an error for one entry must not end the call)
             return evidence._replace(unreadable=foreign_data.reason(error))
         return evidence._replace(
-            digests={name: known.digests[name] for name in wanted.algorithms},
+            digests={name: known.digests[name] for name in required.algorithms},
             fault=evidence.fault or known.fault,
             name=known.name,
             version=known.version,

@@ -65,7 +65,7 @@ def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
         return None
     with entries.open_content(wheel) as file:
         sha256 = integrity.sha256(file)
-    builds, record = prepared.checker.builds, store.record(prepared.cache.root, wheel, sha256)
+    builds, record = prepared.checker.builds, store.first_record(prepared.cache.root, wheel, sha256)
     # Of a plain pip's wheel nobody knows which libraries are the system's: a package that comes later may bring others.
     missing = builds.missing(wheel, record) if record else builds.renamed(wheel)
     if not missing:

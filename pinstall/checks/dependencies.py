@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.locator import Cache
 
 
-class Want(NamedTuple):
+class Need(NamedTuple):
     """A requirement of a call, or of an artifact in the cache. Its ``pin`` may admit several versions, unlike other pins."""
 
     pin: Pin
     extras: frozenset[str] = frozenset()
 
 
-def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] = ()) -> Want | None:
+def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] = ()) -> Need | None:
     """Parse a requirement; *place* says where it was found, for messages.
 
     Returns None if *text* is invalid, or if its marker is false for the environment's *markers* with each of the *extras*.
@@ -32,27 +32,27 @@ def want(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
     found = requirement.parse(text)
     if found is None or not found.applies(markers, extras):
         return None
-    return Want(Pin(found.project, found.specifier, found.url, (), (place,), requested=True), found.extras)
+    return Need(Pin(found.project, found.specifier, found.url, (), (place,), requested=True), found.extras)
 
 
-def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Want]:
+def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Need]:
     """Yield the requirements of the call whose projects are not *pinned*."""
     projects = set(pinned)
     for line in cache.call.lines:
         if line.constraint or line.editable:
             continue
-        found = want(line.text, line.place, cache.environment.markers)
+        found = need(line.text, line.place, cache.environment.markers)
         if found and not found.pin.url and found.pin.project not in projects:
             yield found._replace(pin=found.pin._replace(settings=line.settings))
 
 
-def of(entry: Entry | LocalFile, wanted: Want, markers: dict[str, str]) -> list[Want]:
+def of(entry: Entry | LocalFile, parent: Need, markers: dict[str, str]) -> list[Need]:
     """Return the requirements of an artifact in the cache, or of its ``.metadata`` file.
 
-    *wanted* is the requirement that the artifact satisfies: its extras apply. For an sdist, includes the build requirements.
+    *parent* is the requirement that the artifact satisfies: its extras apply. For an sdist, includes the build requirements.
     """
-    wants = (want(text, f"needed by {wanted.pin.project}", markers, wanted.extras) for text in _declared(entry))
-    return [found for found in wants if found]
+    needs = (need(text, f"needed by {parent.pin.project}", markers, parent.extras) for text in _declared(entry))
+    return [found for found in needs if found]
 
 
 def _declared(entry: Entry | LocalFile) -> list[str]:

@@ -87,17 +87,17 @@ class PreparedCache(NamedTuple):
 
         Raises `OSError`.
         """
-        root, wanted = self.cache.root, self.plan.view
+        root, plan = self.cache.root, self.plan.view
         if self.name:  # a call without a marker cannot write to the cache
             try:
-                return View(view.make(root, self.name, wanted, [self.cache.http.layout.folder]), self.name)
+                return View(view.make(root, self.name, plan, [self.cache.http.layout.folder]), self.name)
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
         from tempfile import TemporaryDirectory
 
         place = self.resources.enter_context(TemporaryDirectory(prefix="pinstall-", ignore_cleanup_errors=True))
-        return View(view.fill(root, place, wanted), "")
+        return View(view.fill(root, place, plan), "")
 
 
 def prepare(

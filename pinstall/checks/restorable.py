@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pinstall.checks import candidates, dependencies
 from pinstall.checks.candidates import Candidate, Gathered
-from pinstall.checks.dependencies import Want
+from pinstall.checks.dependencies import Need
 from pinstall.checks.satisfied import is_met
 from pinstall.model import links
 from pinstall.pip_cache import http_entries, keys
@@ -36,32 +36,32 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
     """Return the stored files that pip may need for projects without a pin; *kept* are the projects that the store has."""
     found: dict[str, Candidate] = {}
     pinned = {pin.project for pin in pins}
-    waiting = [*map(Want, pins), *_lacking(cache, dependencies.named(cache, pinned))]
+    waiting = [*map(Need, pins), *_lacking(cache, dependencies.named(cache, pinned))]
     seen = set[tuple[str, str, frozenset[str]]]()
     while waiting and len(seen) < _MOST_PROJECTS:
-        want = waiting.pop(0)
-        identity = (want.pin.project, str(want.pin.specifier), want.extras)
+        need = waiting.pop(0)
+        identity = (need.pin.project, str(need.pin.specifier), need.extras)
         if identity in seen:
             continue
         seen.add(identity)
-        newest = _newest(cache, want.pin, is_kept=want.pin.project in kept)
-        if any(candidate.stored for candidate in newest) and want.pin.project in kept:
+        newest = _newest(cache, need.pin, is_kept=need.pin.project in kept)
+        if any(candidate.stored for candidate in newest) and need.pin.project in kept:
             found |= {c.entry.content_path: c for c in newest if c.stored or isinstance(c.entry, BuiltWheel)}
-        waiting += [needed for needed in _needed(cache, want, newest) if needed.pin.project not in pinned]
+        waiting += [needed for needed in _needed(cache, need, newest) if needed.pin.project not in pinned]
     wheel_keys = {c.entry.wheel_key: True for c in found.values() if isinstance(c.entry, BuiltWheel)}
     return Gathered(tuple(found.values()), wheel_keys, any_key=False)
 
 
-def _needed(cache: Cache, want: Want, newest: Iterable[Candidate]) -> list[Want]:
+def _needed(cache: Cache, need: Need, newest: Iterable[Candidate]) -> list[Need]:
     """Return the dependencies that the *newest* version declares. Reads no sdist, because that takes long."""
     if cache.call.has("ignore_dependencies"):
         return []
     readable = [c.entry for c in newest if c.entry.kind == "metadata" or c.entry.filename.endswith(".whl")]
-    return _lacking(cache, dependencies.of(readable[0], want, cache.environment.markers)) if readable else []
+    return _lacking(cache, dependencies.of(readable[0], need, cache.environment.markers)) if readable else []
 
 
-def _lacking(cache: Cache, wants: Iterable[Want]) -> list[Want]:
-    return [want for want in wants if not is_met(cache.call, want.pin, cache.environment)]
+def _lacking(cache: Cache, needs: Iterable[Need]) -> list[Need]:
+    return [need for need in needs if not is_met(cache.call, need.pin, cache.environment)]
 
 
 def _newest(cache: Cache, pin: Pin, *, is_kept: bool) -> list[Candidate]:
@@ -99,7 +99,7 @@ def _files(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
     if candidates.is_source(file):
         own = list(cache.built(pin, file.link))
         yield from (Candidate(pin, entry, file.link) for entry in own)
-        if not any(not actions.is_left(cache.root, entry) for entry in own):
+        if not any(not actions.is_retired(cache.root, entry) for entry in own):
             kept = store.builds(cache.root, cache.wheel_key(file.link), pin.project)
             yield from (Candidate(pin, e, file.link, stored=True) for e in kept if cache.usable(e.parsed_filename))
     yield from candidates.downloads(cache, pin, file)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pinstall.checks import dependencies
 from pinstall.checks.candidates import Candidate, Gathered
-from pinstall.checks.dependencies import Want
+from pinstall.checks.dependencies import Need
 from pinstall.model import links
 from pinstall.pip_cache import built_wheels, keys
 from pinstall.pip_cache.locator import Artifact
@@ -39,28 +39,28 @@ def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord
     named = list(dependencies.named(cache, pinned))
     # The answer to a question that only a build asks may have changed for a dependency, too.
     is_wide = is_shaped or any(map(has_changed, store.other_records(cache.root, {*pinned, *(w.pin.project for w in named)})))
-    wants = [*_reached(cache, [*map(Want, pinned.values()), *named])] if is_wide else named
+    needs = [*_reached(cache, [*map(Need, pinned.values()), *named])] if is_wide else named
     found: dict[str, Candidate] = {}
-    for want in wants:
-        if want.pin.project not in pinned and not cache.call.formats.refuses(want.pin.project, is_wheel=False):
-            for candidate in _builds(cache, want.pin, in_cache=is_shaped):
+    for need in needs:
+        if need.pin.project not in pinned and not cache.call.formats.refuses(need.pin.project, is_wheel=False):
+            for candidate in _builds(cache, need.pin, in_cache=is_shaped):
                 found.setdefault(candidate.entry.content_path, candidate)
     return Gathered(tuple(found.values()), {c.wheel_key: True for c in found.values()}, any_key=False)
 
 
-def _reached(cache: Cache, wants: list[Want]) -> Iterator[Want]:
-    """Yield *wants* and their dependencies, direct or not, as far as cached artifacts declare them."""
-    markers, waiting, seen = cache.environment.markers, list(wants), set[tuple[str, str]]()
+def _reached(cache: Cache, needs: list[Need]) -> Iterator[Need]:
+    """Yield *needs* and their dependencies, direct or not, as far as cached artifacts declare them."""
+    markers, waiting, seen = cache.environment.markers, list(needs), set[tuple[str, str]]()
     while waiting and len(seen) < _MOST_PROJECTS:
-        want = waiting.pop(0)
-        identity = (want.pin.project, str(want.pin.specifier))
+        need = waiting.pop(0)
+        identity = (need.pin.project, str(need.pin.specifier))
         if identity in seen:
             continue
         seen.add(identity)
-        yield want
+        yield need
         if not cache.call.has("ignore_dependencies"):
-            for entry in (*_artifacts(cache, want.pin), *(c.entry for c in _builds(cache, want.pin, in_cache=True))):
-                waiting += dependencies.of(entry, want, markers)
+            for entry in (*_artifacts(cache, need.pin), *(c.entry for c in _builds(cache, need.pin, in_cache=True))):
+                waiting += dependencies.of(entry, need, markers)
 
 
 def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry]:

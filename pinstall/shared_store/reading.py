@@ -132,7 +132,7 @@ def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild], signer: st
 def _is_known(root: str, build: SharedBuild, found: SharedRecord) -> bool:
     """Return whether this machine has the build: then it does not fit, or pip would have found it."""
     folder = os.path.join(store.builds_folder(root, build.key), build.wheel_id)
-    records = (store.recorded(folder, name) for name in entries.names(folder) if store.is_record(name))
+    records = (store.load_record(folder, name) for name in entries.names(folder) if store.is_record_name(name))
     place = found.record.fetched
     known = (documents.portable(record)._replace(fetched=place) for record in records if record)
     return actions.has_wheel(folder) and found.record in known

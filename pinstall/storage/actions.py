@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # A folder of notes: each says when pinstall spent an entry, or left a built wheel in pip's folder.
 SPENT = "spent"
-LEFT = ".left"
+RETIRED = ".left"
 
 
 class NotDoneError(Exception):
@@ -104,13 +104,13 @@ def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, sha256
     return True
 
 
-def leave(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, sha256: str) -> bool:
+def retire(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, sha256: str) -> bool:
     """Copy a built wheel to the store, and leave the original to a plain pip that may be about to install it.
 
-    `sweep` deletes the original later. *sha256* is the wheel's. Returns False if the wheel is gone, or if `leave`
+    `sweep` deletes the original later. *sha256* is the wheel's. Returns False if the wheel is gone, or if `retire`
     was called for it before. Raises as `delete` does.
     """
-    if not _is_unchanged(cache, entry, verified_stamp) or is_left(cache, entry):
+    if not _is_unchanged(cache, entry, verified_stamp) or is_retired(cache, entry):
         return False
     try:
         there = _make_build_folder(cache, entry.wheel_key, sha256, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
@@ -118,28 +118,28 @@ def leave(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, sha25
             _copy_wheel(cache, entry, os.path.join(there, entry.filename))
         reset_access_time(entry.content_path)
         ensure_folder(cache, SPENT)
-        write_file(cache, _left_note(cache, entry), fingerprint(entry.content_path))
+        write_file(cache, _retired_note(cache, entry), fingerprint(entry.content_path))
     except OSError as error:
         raise NotDoneError(f"{entry.content_path} could not be moved ({error.strerror})") from error
     return True
 
 
-def stay(cache: str, entry: BuiltWheel) -> None:
-    """Cancel the deletion that `leave` has scheduled for a built wheel in pip's cache."""
-    try_unlink(_left_note(cache, entry))
+def cancel_retirement(cache: str, entry: BuiltWheel) -> None:
+    """Cancel the deletion that `retire` has scheduled for a built wheel in pip's cache."""
+    try_unlink(_retired_note(cache, entry))
 
 
-def is_left(cache: str, entry: Entry) -> bool:
-    """Return whether `leave` has marked a built wheel in pip's cache for later deletion."""
+def is_retired(cache: str, entry: Entry) -> bool:
+    """Return whether `retire` has marked a built wheel in pip's cache for later deletion."""
     try:
-        with open(_left_note(cache, entry), encoding="ascii") as file:
+        with open(_retired_note(cache, entry), encoding="ascii") as file:
             return file.read(100) == fingerprint(entry.content_path)
     except (OSError, ValueError):
         return False
 
 
-def _left_note(cache: str, entry: Entry) -> str:
-    return os.path.join(cache, FOLDER, SPENT, f"wheels.{entry.key.partition('/')[0]}.{entry.filename}{LEFT}")
+def _retired_note(cache: str, entry: Entry) -> str:
+    return os.path.join(cache, FOLDER, SPENT, f"wheels.{entry.key.partition('/')[0]}.{entry.filename}{RETIRED}")
 
 
 def bring_back(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
@@ -302,7 +302,7 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     """
     origin = os.path.join(os.path.dirname(path), ORIGIN)
     there = _make_build_folder(cache, key, record.wheel, origin)
-    write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
+    write_file(cache, os.path.join(there, store.new_record_name(there, record)), _record_text(record))
     place = os.path.join(there, os.path.basename(path))
     found = os.lstat(path)
     if found.st_nlink == 1 and found.st_dev == os.lstat(there).st_dev:
@@ -347,7 +347,7 @@ def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
         _copy_wheel(cache, entry, os.path.join(there, entry.filename))
-    write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
+    write_file(cache, os.path.join(there, store.new_record_name(there, record)), _record_text(record))
 
 
 def keep_fetched(cache: str, entry: BuiltWheel, filename: str, record: BuildRecord, origin: str) -> str:
@@ -358,7 +358,7 @@ def keep_fetched(cache: str, entry: BuiltWheel, filename: str, record: BuildReco
     """
     there = ensure_folder(cache, *store.build_parts(entry.wheel_key, record.wheel))
     write_file(cache, os.path.join(there, ORIGIN), origin)
-    write_file(cache, os.path.join(there, store.record_name(there, record)), _record_text(record))
+    write_file(cache, os.path.join(there, store.new_record_name(there, record)), _record_text(record))
     path = os.path.join(there, filename)
     replace(entry.content_path, path)
     share(path)
@@ -384,8 +384,8 @@ def has_wheel(folder: str) -> bool:
 
 
 def touch(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
-    """Update a stored build's time of use, and cancel the deletion that `leave` has scheduled for its copy in pip's folder."""
-    stay(cache, entry)
+    """Update a stored build's time of use, and cancel the deletion that `retire` has scheduled for its copy in pip's folder."""
+    cancel_retirement(cache, entry)
     path = os.path.join(store.record_folder(cache, entry, record.wheel), store.RECORD)
     if is_direct(cache, path):
         with suppress(OSError):

@@ -13,7 +13,7 @@ from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import ORIGIN, HttpEntry, is_direct, is_link, names, stamp, stamp_of, walk
 from pinstall.pip_cache.http_entries import is_spent
 from pinstall.storage import build_notes, store, view
-from pinstall.storage.actions import LEFT, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
+from pinstall.storage.actions import RETIRED, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
 from pinstall.storage.files import UNFINISHED, replace
 from pinstall.storage.lock import CALLS, FOLDER, ensure_folder, live_calls, markers
 
@@ -184,7 +184,7 @@ def _clear_noted(cache: str, note: str) -> bool:
 def _noted(cache: str, note: str) -> list[str] | None:
     """Return the files that a *note* names and that can be deleted; None if it names a wheel that was read after the note."""
     folder, _, rest = os.path.basename(note).partition(".")
-    key, _, wheel = rest.removesuffix(LEFT).partition(".")
+    key, _, wheel = rest.removesuffix(RETIRED).partition(".")
     if not keys.is_http_key(key):
         return []
     if wheel.endswith(".whl"):
@@ -200,13 +200,13 @@ def _noted_http(cache: str, key: str, layout: keys.Layout) -> list[str]:
 
 
 def _left_wheel(cache: str, note: str) -> str:
-    """Return the path of the wheel that the *note* of `leave` names."""
-    key, _, wheel = os.path.basename(note).partition(".")[2].removesuffix(LEFT).partition(".")
+    """Return the path of the wheel that the *note* of `retire` names."""
+    key, _, wheel = os.path.basename(note).partition(".")[2].removesuffix(RETIRED).partition(".")
     return os.path.join(cache, keys.wheel_path(key), wheel)
 
 
 def _noted_wheel(cache: str, path: str, note: str) -> list[str] | None:
-    """Return a wheel that `leave` has left in pip's folder, and its ``origin.json`` if no other wheel is there.
+    """Return a wheel that `retire` has left in pip's folder, and its ``origin.json`` if no other wheel is there.
 
     Returns None if somebody has read the wheel since the *note* was made: then it stays for another period.
     """

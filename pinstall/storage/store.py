@@ -61,7 +61,7 @@ def beside(entry: Entry) -> list[str]:
     if not isinstance(entry, BuiltWheel):
         return [note(entry)]
     folder = os.path.dirname(entry.content_path)
-    return [os.path.join(folder, name) for name in (ORIGIN, *filter(is_record, names(folder)))]
+    return [os.path.join(folder, name) for name in (ORIGIN, *filter(is_record_name, names(folder)))]
 
 
 def projects(cache: str) -> set[str]:
@@ -133,7 +133,7 @@ def build_folders(cache: str) -> Iterator[tuple[str, str]]:
 def _kept(paths: list[str]) -> StoredEntry:
     stamps = {path: found for path in paths if (found := stamp(path)) is not None}
     used = max((found.modified for found in stamps.values()), default=0)
-    stamps = {path: found for path, found in stamps.items() if not is_record(os.path.basename(path))}
+    stamps = {path: found for path, found in stamps.items() if not is_record_name(os.path.basename(path))}
     return StoredEntry(tuple(stamps), sum(found.size for found in stamps.values()), used)
 
 
@@ -168,32 +168,34 @@ def record_folder(cache: str, wheel: BuiltWheel, sha256: str) -> str:
     )
 
 
-def record(cache: str, wheel: BuiltWheel, sha256: str) -> BuildRecord | None:
+def first_record(cache: str, wheel: BuiltWheel, sha256: str) -> BuildRecord | None:
     """Return the build record of *wheel*, whose digest is *sha256*; None if the store has no readable one."""
-    found = recorded(record_folder(cache, wheel, sha256))
+    found = load_record(record_folder(cache, wheel, sha256))
     return found if found is not None and found.wheel == sha256 else None
 
 
-def is_recorded(cache: str, wheel: BuiltWheel, sha256: str) -> bool:
+def has_record(cache: str, wheel: BuiltWheel, sha256: str) -> bool:
     """Return whether *wheel*, whose digest is *sha256*, has a build record, readable or not."""
     return os.path.lexists(os.path.join(record_folder(cache, wheel, sha256), RECORD))
 
 
-def records(cache: str, wheel: BuiltWheel, sha256: str) -> list[BuildRecord]:
+def all_records(cache: str, wheel: BuiltWheel, sha256: str) -> list[BuildRecord]:
     """Return all build records of *wheel*, whose digest is *sha256*: several conditions may give the same bytes."""
     folder = record_folder(cache, wheel, sha256)
-    found = [recorded(folder, name) for name in sorted(filter(is_record, names(folder)), key=lambda name: name != RECORD)]
+    found = [
+        load_record(folder, name) for name in sorted(filter(is_record_name, names(folder)), key=lambda name: name != RECORD)
+    ]
     return [record for record in found if record is not None and record.wheel == sha256]
 
 
-def is_record(name: str) -> bool:
+def is_record_name(name: str) -> bool:
     """Return whether a file in the folder of a stored build holds a build record."""
     return name == RECORD or (name.startswith(_MORE) and name.endswith(".json"))
 
 
-def record_name(folder: str, record: BuildRecord) -> str:
+def new_record_name(folder: str, record: BuildRecord) -> str:
     """Return the file name for a *record* in the *folder* of its build: one of its own beside a record of other conditions."""
-    before = recorded(folder)
+    before = load_record(folder)
     shape = (record.conditions, record.watched)
     if before is None or before.wheel != record.wheel or (before.conditions, before.watched) == shape:
         return RECORD
@@ -202,7 +204,7 @@ def record_name(folder: str, record: BuildRecord) -> str:
     return f"{_MORE}{build_record.hashed(repr(shape))[:_ID]}.json"
 
 
-def recorded(folder: str, name: str = RECORD) -> BuildRecord | None:
+def load_record(folder: str, name: str = RECORD) -> BuildRecord | None:
     """Return the build record of this *name* in the *folder* of a stored build; None if it has no readable one."""
     path = os.path.join(folder, name)
     if stamp(path) is None:
@@ -227,7 +229,7 @@ def other_records(cache: str, projects: Collection[str]) -> Iterator[BuildRecord
         found = names(folder)
         wheels = [name for name in found if name.endswith(".whl")]
         if any(links.project_of(name) not in projects for name in wheels):
-            yield from filter(None, (recorded(folder, name) for name in found if is_record(name)))
+            yield from filter(None, (load_record(folder, name) for name in found if is_record_name(name)))
 
 
 def all_builds(cache: str, project: str) -> Iterator[BuiltWheel]:

@@ -286,7 +286,7 @@ def built(folder: str) -> Iterator[tuple[str, str]]:
                 yield key, path
 
 
-def left(cache: str, folder: str) -> Iterator[tuple[str, str]]:
+def unclaimed(cache: str, folder: str) -> Iterator[tuple[str, str]]:
     """Yield (path, path in the cache) of each other file or folder that pip has created at the top of the view in *folder*.
 
     Skips those whose path in the cache exists.
