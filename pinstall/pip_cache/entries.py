@@ -155,7 +155,7 @@ def is_direct(root: str, path: str) -> bool:
 
 
 class Contents(NamedTuple):
-    """What is in a folder: the names of its ``folders`` and ``files``, sorted. ``links`` are symbolic, and among the files."""
+    """The sorted names of the ``folders`` and ``files`` in a folder; the names of its symbolic ``links`` are among the files."""
 
     folders: list[str]
     files: list[str]
@@ -163,7 +163,7 @@ class Contents(NamedTuple):
 
 
 def contents(folder: str) -> Contents:
-    """Return what is in *folder*; nothing if it cannot be read. No file in it is opened, nor asked for its state."""
+    """Return the contents of *folder* without a look at the files themselves; nothing if the folder cannot be read."""
     folders: list[str] = []
     files: list[str] = []
     links: list[str] = []

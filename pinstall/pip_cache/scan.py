@@ -48,7 +48,7 @@ class Stray(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """A folder that the walk found: its path, how deep it lies below the top of its part, and what is in it."""
+    """A folder that the walk found: its path, its depth below the top of its part, and its contents."""
 
     path: str
     depth: int
