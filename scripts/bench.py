@@ -28,6 +28,7 @@ import sysconfig
 import tempfile
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -462,6 +463,9 @@ class Bench:
         yield Job("memory of the parent (MB, peak), 20 warm pins", self._memory)
         yield Job(f"memory of the parent (MB, peak), first proof of {size}", self._memory_of_proof)
         yield Job("pinstall-cache list to pip cache list, of 10,000 downloads and 2,000 built wheels", self._list)
+        title = f"pinstall-cache verify of four wheels, {size} in all, to hashing them on all cores"
+        yield Job(title, partial(self._verify, 1.2))
+        yield Job(f"{title}; no page states their hashes", partial(self._verify, None))
         yield Job("failing: nosuchproject==1", self._failing)
         yield Job("floor: a parent that only starts pip, 20 satisfied pins", partial(self._floor, satisfied=True))
         yield Job("floor: a parent that only starts pip, 20 pins, warm cache", partial(self._floor, satisfied=False))
@@ -577,6 +581,41 @@ class Bench:
             raise BenchError(f"{' '.join(command)}:\n{known[2]}{first[2]}")
         return known[0], first[0]
 
+    def _verify(self, limit: float | None, name: str) -> Row:
+        """Compare hashing with `pinstall-cache verify`, less what it takes over an empty cache: its start.
+
+        Without a *limit*, no page states a hash: then verify also unpacks each wheel and hashes its members.
+        """
+        cache, _ = self._big(4)
+        if limit is None:
+            cache = self._without_pages(cache)
+        bodies = [path for path in (cache / "http-v2").rglob("*.body") if path.stat().st_size > self.big // 20]
+        command, empty = (f"{self.world.empty.pinstall}-cache", "verify"), self.world.folder / "nothing"
+        triples = [
+            (_hashing(bodies, os.cpu_count()), self._checked(command, empty), self._checked(command, cache))
+            for _ in range(SLOW + 1)
+        ][1:]
+        ratios = tuple((whole - start) / hashing for hashing, start, whole in triples)
+        hashing, start, whole = (statistics.median(times) for times in zip(*triples, strict=True))
+        return Row(name, hashing, whole - start, whole - start - hashing, ratios, limit, f"(and its start: {start:.0f} ms)")
+
+    def _without_pages(self, cache: Path) -> Path:
+        """Return a copy of *cache* with the wheels alone."""
+        bare = cache.with_name(f"{cache.name}-bare")
+        if not bare.exists():
+            shutil.copytree(cache / "http-v2", bare / "http-v2", copy_function=os.link)
+            for body in (bare / "http-v2").rglob("*.body"):
+                if body.stat().st_size < self.big // 20:
+                    body.unlink()
+                    body.with_suffix("").unlink()
+        return bare
+
+    def _checked(self, command: tuple[str, ...], cache: Path) -> float:
+        elapsed, status, err = self.world.timed(command, cache)
+        if status:
+            raise BenchError(f"{' '.join(command)}: status {status}\n{err}")
+        return elapsed
+
     def _memory(self, name: str) -> Row:
         words = self.world.requirements(20)
         return self._peaks(name, [self.world.empty.pinstall, *words], self.world.warm)
@@ -645,12 +684,16 @@ def _without_ledger(cache: Path) -> Iterator[None]:
         cache.with_suffix(".ledger").rename(cache / "pinstall")
 
 
-def _hashing(paths: Sequence[Path]) -> float:
-    """Return the milliseconds of reading and hashing files once."""
-    begin = time.perf_counter()
-    for path in paths:
+def _hashing(paths: Sequence[Path], threads: int | None = 1) -> float:
+    """Return the milliseconds of reading and hashing files once, on so many *threads*."""
+
+    def hashed(path: Path) -> str:
         with path.open("rb") as file:
-            hashlib.file_digest(file, "sha256")
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(hashed, paths))
     return 1000 * (time.perf_counter() - begin)
 
 

@@ -1005,12 +1005,14 @@ def test_entries_are_removed_on_a_full_disk(lab: Lab, environment: Environment, 
     assert "Files removed: 0 " not in done.out
 
 
-def test_verify_warns_about_a_folder_that_is_a_link(lab: Lab, environment: Environment) -> None:
+@pytest.mark.parametrize("folder", ["http-v2", "wheels"])
+def test_a_folder_that_is_a_link_is_skipped_with_a_warning(lab: Lab, environment: Environment, folder: str) -> None:
     """pip uses the files behind the link, but the tool has not checked them."""
-    (lab.cache / "http-v2").rename(lab.cache.parent / "elsewhere")
-    (lab.cache / "http-v2").symlink_to(lab.cache.parent / "elsewhere")
+    (lab.cache / folder).rename(lab.cache.parent / "elsewhere")
+    (lab.cache / folder).symlink_to(lab.cache.parent / "elsewhere")
     done = lab.cache_tool(environment, "verify")
-    assert (done.status, done.err) == (1, f"WARNING: skipped {lab.cache}/http-v2: it is a symbolic link\n")
+    assert (done.status, done.err) == (1, f"WARNING: skipped {lab.cache}/{folder}: it is a symbolic link\n")
+    assert f"{lab.cache}/{folder}" not in lab.cache_tool(environment, "list", "--format", "abspath").out
 
 
 def test_a_closed_standard_output_is_no_error(lab: Lab, environment: Environment) -> None:

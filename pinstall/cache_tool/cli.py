@@ -6,6 +6,7 @@ For commands that ``pip cache`` has too, it prints the same texts as pip.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,8 @@ _KINDS = {
     "page": "Index pages",
     "other": "Other responses",
 }
+# So many new objects lie between two collections of garbage: an inventory consists of objects that stay.
+_OBJECTS = 50_000
 
 
 class _RefusedError(Exception):
@@ -59,14 +62,14 @@ class _Target:
 
     def take_inventory(self) -> Inventory:
         """Warn about symbolic links in the cache, and return the inventory of the cache."""
-        for path in self.links:
+        for path in self.tree.links:
             _warn(f"skipped {path}: it is a symbolic link")
-        return inventory.take(self.root, self.indexes)
+        return inventory.take(self.root, self.tree, self.indexes)
 
     @cached_property
-    def links(self) -> list[str]:
-        """The symbolic links anywhere below the cache, which the tool does not follow."""
-        return scan.symbolic_links(self.root)
+    def tree(self) -> scan.Tree:
+        """The cache as it was when the command began. The tool does not follow the symbolic links in it."""
+        return scan.walk(self.root)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -87,6 +90,7 @@ class _Target:
 
 def main() -> int:
     """Run the command that `sys.argv` names; return the exit status."""
+    gc.set_threshold(_OBJECTS)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # print names that the terminal's encoding lacks with escapes
             stream.reconfigure(errors="backslashreplace")
@@ -301,7 +305,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         print("To remove the bad ones and nothing else, run: pinstall-cache verify --fix")
     if arguments.fix:
         _strip_queries(target)
-    return exit_status.BAD if len(gone) < len(bad) or target.links else 0
+    return exit_status.BAD if len(gone) < len(bad) or target.tree.links else 0
 
 
 def _strip_queries(target: _Target) -> None:

@@ -125,13 +125,13 @@ def cache(root: str, environ: Mapping[str, str]) -> Iterator[Check]:
             "name pip's cache folder by --cache-dir or PIP_CACHE_DIR",
         )
         return
-    yield Check("cache", f"{root}, {_owner(root)}, {_measure(root)}")
+    tree = scan.walk(root)
+    yield Check("cache", f"{root}, {_owner(root)}, {_measure(tree)}")
     yield _file_system(root)
     yield _space(root)
-    links = scan.symbolic_links(root)
-    if links:
+    if tree.links:
         yield Check(
-            "links", messages.listed(links), "replace each by a folder or file: pinstall follows no symbolic link there"
+            "links", messages.listed(tree.links), "replace each by a folder or file: pinstall follows no symbolic link there"
         )
     yield from _writing(root)
     yield _store(root, environ)
@@ -150,8 +150,8 @@ def _owner(path: str) -> str:
     return f"owned by {name}" + ("" if number == os.geteuid() else ", not by you")
 
 
-def _measure(root: str) -> str:
-    sizes = scan.sizes(root)
+def _measure(tree: scan.Tree) -> str:
+    sizes = scan.sizes(tree)
     return f"{size(sum(sizes.values()))} ({', '.join(f'{name}: {size(count)}' for name, count in sizes.items())})"
 
 

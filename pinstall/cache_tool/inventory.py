@@ -55,14 +55,14 @@ class Inventory(NamedTuple):
     strays: tuple[Stray, ...]
 
 
-def take(root: str, indexes: Sequence[str]) -> Inventory:
-    """Walk the cache at *root* and return its inventory.
+def take(root: str, tree: scan.Tree, indexes: Sequence[str]) -> Inventory:
+    """Return the inventory of the cache at *root*, through which a walk has made *tree*.
 
     *indexes* are the URLs of the configured indexes, which resolve relative links on cached pages.
     """
-    cached = [*scan.http(root)]
+    cached = [*scan.http(tree)]
     from_store = [(scan.found(entry), filename) for entry, filename in store.downloads(root)]
-    built = [*scan.built(root)]
+    built = [*scan.built(tree)]
     strays = [stray for stray in (*cached, *built) if isinstance(stray, Stray)]
     found = [entry for entry in cached if isinstance(entry, ScannedEntry)]
     strays += [Stray(f.entry.paths, f.size, f.modified, "pip ignores its headers") for f in found if f.head is None]

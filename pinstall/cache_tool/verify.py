@@ -15,11 +15,9 @@ from packaging.specifiers import SpecifierSet
 from pinstall.checks.candidates import Candidate
 from pinstall.checks.checker import Checker, Finding
 from pinstall.checks.execute import apply_verdicts
-from pinstall.inspection import integrity
 from pinstall.model import foreign_data
 from pinstall.model.pins import Pin
 from pinstall.model.verdict import Delete, Keep, SetAside, Unreadable, not_found
-from pinstall.pip_cache import entries
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import lock, store
 from pinstall.storage.ledger import write_all
@@ -95,16 +93,14 @@ class Verifier:
         if not isinstance(entry, BuiltWheel):
             return verified
         try:
-            with entries.open_content(entry) as file:
-                sha256 = integrity.sha256(file)
-            record = store.first_record(self._cache.root, entry, sha256)
+            record = store.first_record(self._cache.root, entry, verified.finding.sha256)
             missing = self._checker.builds.missing(entry, record)
         except Exception as error:  # noqa: BLE001 (as above)
             return verified._replace(finding=verified.finding._replace(verdict=Unreadable(foreign_data.reason(error))))
         if not missing:
             return verified
         verdict = SetAside("missing-library", not_found(missing))
-        return verified._replace(finding=verified.finding._replace(verdict=verdict, sha256=sha256))
+        return verified._replace(finding=verified.finding._replace(verdict=verdict))
 
     def fix(self, verified: Iterable[VerifiedItem]) -> tuple[list[VerifiedItem], list[Failure]]:
         """Delete the bad items, and set aside the wheels that lack a library; return the removed ones, and the failures."""

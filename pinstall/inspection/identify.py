@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 from email.parser import HeaderParser
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pinstall.inspection import integrity, sdist_scan
 from pinstall.model.names import normalized
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 # A wheel's own METADATA in the central directory at the end of the zip: a header of 46 bytes, then the path.
 _IN_DIRECTORY = re.compile(rb"PK\x01\x02.{42}([A-Za-z0-9._]{1,200})-([A-Za-z0-9._+!]{1,100})\.dist-info/METADATA", re.DOTALL)
+# The beginning of metadata as build backends write it, which needs no parser of e-mail (50 µs a file).
+_USUAL = re.compile(r"Metadata-Version: [0-9.]+\r?\nName: ([A-Za-z0-9._-]+)\r?\nVersion: ([A-Za-z0-9._+!-]+)\r?\n(?![ \t])")
 _DIRECTORY = 1 << 14
 _HEAD = 1 << 12
 _ARCHIVES = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".tar.gz", b"BZh": ".tar.bz2", b"\xfd7zXZ\x00": ".tar.xz"}
@@ -54,20 +53,21 @@ def _wheel(body: BinaryIO) -> tuple[str, str] | None:
     if found := _IN_DIRECTORY.search(body.read(_DIRECTORY)):
         return found[1].decode(), found[2].decode()
     body.seek(0)
-    fields = list(_fields(integrity.metadata(body))) if size > _DIRECTORY else []
-    return (fields[0], fields[1]) if len(fields) == 2 else None
+    return _fields(integrity.metadata(body)) if size > _DIRECTORY else None
 
 
-def _fields(metadata: str) -> Iterator[str]:
+def _fields(metadata: str) -> tuple[str, str] | None:
+    """Return name and version from the text of *metadata*; None if it lacks one of them."""
+    if usual := _USUAL.match(metadata):
+        return usual[1], usual[2]
     message = HeaderParser().parsestr(metadata)
-    for field in ("Name", "Version"):
-        if text := str(message[field] or "").strip():
-            yield text
+    name, version = (str(message[field] or "").strip() for field in ("Name", "Version"))
+    return (name, version) if name and version else None
 
 
 def _named(kind: str, metadata: str, ending: str) -> IdentifiedContent:
-    fields = list(_fields(metadata))
-    if len(fields) != 2:
+    fields = _fields(metadata)
+    if fields is None:
         return IdentifiedContent(kind, f"unknown{ending}")
     name, version = fields
     return IdentifiedContent(kind, f"{name}-{version}{ending}", normalized(name), version)

@@ -42,7 +42,7 @@ def walk_built(root: str) -> Iterator[tuple[str, str]]:
         for name in folders:
             yield from below(os.path.join(folder, name), depth - 1)
 
-    for folder in below(os.path.join(root, keys.WHEELS), 4):
+    for folder in below(os.path.join(root, keys.WHEELS), keys.WHEEL_DEPTH):
         yield folder, key_of(folder)
 
 

@@ -154,16 +154,42 @@ def is_direct(root: str, path: str) -> bool:
     return True
 
 
+class Contents(NamedTuple):
+    """The sorted names of the ``folders`` and ``files`` in a folder; the names of its symbolic ``links`` are among the files."""
+
+    folders: list[str]
+    files: list[str]
+    links: list[str]
+
+
+def contents(folder: str) -> Contents:
+    """Return the contents of *folder* without a look at the files themselves; nothing if the folder cannot be read."""
+    folders: list[str] = []
+    files: list[str] = []
+    links: list[str] = []
+    try:
+        with os.scandir(folder) as here:
+            for entry in here:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                # To `os.scandir`, as to `os.walk`, a junction is a folder.
+                is_linked = entry.is_symlink() if not is_folder else os.name == "nt" and is_link(entry.path)
+                (folders if is_folder and not is_linked else files).append(entry.name)
+                if is_linked:
+                    links.append(entry.name)
+    except OSError:
+        return Contents([], [], [])
+    return Contents(sorted(folders), sorted(files), links)
+
+
 def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield (folder, names of folders, other names) for all folders below *top*, then for *top*; links are among the others.
 
     `os.walk` enters junctions before Python 3.12.
     """
-    there = names(top)
-    folders = [name for name in there if os.path.isdir(path := os.path.join(top, name)) and not is_link(path)]
-    for name in folders:
+    here = contents(top)
+    for name in here.folders:
         yield from walk(os.path.join(top, name))
-    yield top, folders, [name for name in there if name not in folders]
+    yield top, here.folders, here.files
 
 
 def exists(path: str) -> bool:

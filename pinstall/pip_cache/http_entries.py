@@ -201,8 +201,11 @@ def read_head(path: str) -> Head | None:
     The file is a MessagePack map (``cachecontrol/serialize.py``). The body is skipped, because it may have gigabytes. pip does
     not ignore MessagePack of another form, it fails on it: the head then has a ``fault``.
     """
-    if stamp(path) is None:  # opening a FIFO would block
-        return None
+    return None if stamp(path) is None else read_regular(path)  # opening a FIFO would block
+
+
+def read_regular(path: str) -> Head | None:
+    """Do the same for a *path* of which the caller knows that it is a regular file."""
     msgpack = _library()
     errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:

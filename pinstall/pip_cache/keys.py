@@ -85,6 +85,7 @@ class Layout(NamedTuple):
 TWO_FILES = Layout("http-v2", ("", ".body"))  # pip 23.3 and later: head and body in two files
 ONE_FILE = Layout("http", ("",))  # pip before 23.3: head and body in one file
 WHEELS = "wheels"  # the folder of built wheels
+WHEEL_DEPTH = 4  # so deep below it lie the folders with wheels
 SELFCHECK = ("selfcheck", "selfcheck.json")  # pip writes there when it looks for a newer pip
 
 

@@ -13,9 +13,11 @@ from pinstall.pip_cache import built_wheels, entries, http_entries, keys
 from pinstall.pip_cache.entries import BuiltWheel, FileStamp, HttpEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from pinstall.pip_cache.entries import Contents
     from pinstall.pip_cache.http_entries import Head
+    from pinstall.pip_cache.keys import Layout
 
 _KEY = re.compile("[0-9a-f]{56}")
 _BODY = ".body"
@@ -45,50 +47,101 @@ class Stray(NamedTuple):
     reason: str
 
 
-def http(root: str) -> Iterator[ScannedEntry | Stray]:
-    """Yield the HTTP entries and strays in the cache folder *root*, in both layouts."""
+class Folder(NamedTuple):
+    """A folder that the walk found: its path, its depth below the top of its part, and its contents."""
+
+    path: str
+    depth: int
+    contents: Contents
+
+
+class Tree(NamedTuple):
+    """A cache folder as one walk found it: the folders of each part, and the paths of all symbolic links (not in views)."""
+
+    parts: Mapping[str, Sequence[Folder]]
+    links: Sequence[str]
+
+
+_PARTS = (keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS, "pinstall")
+_VIEWS = os.path.join("pinstall", "views")  # these consist of links
+
+
+def walk(root: str) -> Tree:
+    """Walk through the cache folder *root*, following no link."""
+    parts, links = {}, []
+    for part in _PARTS:
+        top = os.path.join(root, part)
+        is_link = entries.is_link(top)
+        links += [top] if is_link else []
+        parts[part] = [] if is_link or not os.path.isdir(top) else [*_folders(top)]
+    views = os.path.join(root, _VIEWS, "")
+    for folder in (folder for folders in parts.values() for folder in folders if folder.contents.links):
+        if not os.path.join(folder.path, "").startswith(views):
+            links += [os.path.join(folder.path, name) for name in folder.contents.links]
+    return Tree(parts, sorted(links))
+
+
+def _folders(top: str) -> Iterator[Folder]:
+    """Yield *top* and the folders below it, sorted, each before those below it."""
+    waiting = [(top, 0)]
+    while waiting:
+        path, depth = waiting.pop()
+        here = entries.contents(path)
+        waiting += [(f"{path}{os.sep}{name}", depth + 1) for name in reversed(here.folders)]
+        yield Folder(path, depth, here)
+
+
+def http(tree: Tree) -> Iterator[ScannedEntry | Stray]:
+    """Yield the HTTP entries and strays of a cache, in both layouts."""
     for layout in (keys.TWO_FILES, keys.ONE_FILE):
-        top = os.path.join(root, layout.folder)
-        for folder, names in _folders(top):
-            prefix = folder[len(top) :].replace(os.sep, "")
-            for name in sorted({name.removesuffix(_BODY) for name in names} if layout is keys.TWO_FILES else names):
-                paths = tuple(os.path.join(folder, name + ending) for ending in layout.endings)
-                if not _KEY.fullmatch(name) or name[:5] != prefix:
-                    yield stray(
-                        [os.path.join(folder, n) for n in (name, name + _BODY) if n in names], "not a file name that pip uses"
-                    )
-                elif any(os.path.basename(path) not in names for path in paths):
-                    missing = "its body is missing" if name in names else "its headers are missing"
-                    yield stray([path for path in paths if os.path.basename(path) in names], missing)
-                else:
-                    entry = found(HttpEntry("other", name, paths, layout=layout))
-                    is_spent = entry.head is not None and entry.head.response.spent
-                    yield stray([*paths], SPENT) if is_spent else entry
+        folders = tree.parts[layout.folder]
+        for folder in folders:
+            if folder.contents.files:
+                prefix = folder.path[len(folders[0].path) :].replace(os.sep, "")
+                yield from _entries(folder, layout, prefix)
+
+
+def _entries(folder: Folder, layout: Layout, prefix: str) -> Iterator[ScannedEntry | Stray]:
+    """Yield the HTTP entries and strays in a *folder* whose path consists of the first characters of their keys, *prefix*."""
+    there = frozenset(folder.contents.files)
+    for name in sorted({name.removesuffix(_BODY) for name in there} if layout is keys.TWO_FILES else there):
+        own = [name + ending for ending in layout.endings if name + ending in there]
+        paths = tuple([f"{folder.path}{os.sep}{one}" for one in own])
+        if not _KEY.fullmatch(name) or name[:5] != prefix:
+            yield stray([*paths], "not a file name that pip uses")
+        elif len(own) < len(layout.endings):
+            yield stray([*paths], "its body is missing" if name in there else "its headers are missing")
+        else:
+            entry = found(HttpEntry("other", name, paths, layout=layout))
+            is_spent = entry.head is not None and entry.head.response.spent
+            yield stray([*paths], SPENT) if is_spent else entry
 
 
 def found(entry: HttpEntry) -> ScannedEntry:
     """Read the head and the file states of an HTTP entry. Nothing is read if a file is missing or not a regular file."""
     seen = _seen(entry.paths)
     regular = len(seen) == len(entry.paths) and all(stat.S_ISREG(one.st_mode) for one in seen)
-    head = http_entries.read_head(entry.paths[0]) if regular else None
-    if head is not None:
-        span = head.span if entry.layout is keys.ONE_FILE else None
+    head = http_entries.read_regular(entry.paths[0]) if regular else None
+    span = head.span if head and entry.layout is keys.ONE_FILE else None
+    if head and (span or head.fault or head.unreadable):
         entry = entry._replace(fault=head.fault, unreadable=head.unreadable, span=span)
     return ScannedEntry(entry, head, entries.stamp_from(seen[-1]) if regular else None, *_measured(seen))
 
 
-def built(root: str) -> Iterator[BuiltWheel | Stray]:
-    """Yield the built wheels in the cache folder *root*, and the strays in their folders."""
-    for folder, key in built_wheels.walk_built(root):
-        there = entries.names(folder)
-        for name in there:
-            path = os.path.join(folder, name)
-            if name.startswith("tmp") and os.path.isdir(path) and not entries.is_link(path):
+def built(tree: Tree) -> Iterator[BuiltWheel | Stray]:
+    """Yield the built wheels of a cache, and the strays in their folders."""
+    for folder in tree.parts[keys.WHEELS]:
+        if folder.depth != keys.WHEEL_DEPTH:
+            continue
+        key, (folders, files, _) = built_wheels.key_of(folder.path), folder.contents
+        for name in sorted(folders + files):
+            path = os.path.join(folder.path, name)
+            if name.startswith("tmp") and name in folders:
                 yield stray([path], "an unfinished build")
             elif name.endswith(".whl"):
                 yield wheel(key, path) or stray([path], "not a file name of a wheel")
-        if there == [entries.ORIGIN]:
-            yield stray([os.path.join(folder, entries.ORIGIN)], "its wheel is missing")
+        if folders + files == [entries.ORIGIN]:
+            yield stray([os.path.join(folder.path, entries.ORIGIN)], "its wheel is missing")
 
 
 def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
@@ -133,53 +186,15 @@ def _measured(seen: Sequence[os.stat_result]) -> tuple[int, float, float]:
     return size, modified, max((one.st_atime for one in seen), default=modified)
 
 
-def _folders(top: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield each folder below *top* that contains files, and their names. Symbolic links are not followed."""
-    waiting = [] if entries.is_link(top) else [top]
-    while waiting:
-        folder, names = waiting.pop(), set()
-        try:
-            with os.scandir(folder) as here:
-                for entry in here:
-                    if entry.is_dir(follow_symlinks=False) and not entries.is_link(entry.path):
-                        waiting.append(entry.path)
-                    else:
-                        names.add(entry.name)
-        except OSError:
-            continue
-        if names:
-            yield folder, names
-
-
-_PARTS = (keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS, "pinstall")
-_VIEWS = os.path.join("pinstall", "views")  # these consist of links
-
-
-def symbolic_links(root: str) -> list[str]:
-    """Return the paths of all symbolic links in the cache folder *root*, except those in views."""
-    found = []
-    for part in _PARTS:
-        top = os.path.join(root, part)
-        if entries.is_link(top):
-            found.append(top)
-            continue
-        for folder, _, names in entries.walk(top):
-            if not os.path.join(folder, "").startswith(os.path.join(root, _VIEWS, "")):
-                found += [path for name in names if entries.is_link(path := os.path.join(folder, name))]
-    return sorted(found)
-
-
 def parts(root: str) -> list[str]:
     """Return the parts of pip's cache that are in the folder *root*."""
     return [part for part in _PARTS if os.path.lexists(os.path.join(root, part))]
 
 
-def sizes(root: str) -> dict[str, int]:
-    """Return the size in bytes of each part of the cache folder *root* that is there."""
-    found = {}
-    for part in _PARTS:
-        top = os.path.join(root, part)
-        if os.path.isdir(top) and not entries.is_link(top):
-            paths = (os.path.join(folder, name) for folder, _, names in entries.walk(top) for name in names)
-            found[part] = measured(paths)[0]
-    return found
+def sizes(tree: Tree) -> dict[str, int]:
+    """Return the size in bytes of each part of a cache that is there."""
+    return {
+        part: measured(os.path.join(folder.path, name) for folder in folders for name in folder.contents.files)[0]
+        for part, folders in tree.parts.items()
+        if folders
+    }
