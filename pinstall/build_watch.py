@@ -28,9 +28,10 @@ _NATIVE = re.compile(r"(?:-m(?:arch|cpu|tune)|target-cpu|CUDA_ARCHITECTURES(?::\
 # Modules of the standard library that ask in the name of their caller. Others ask for themselves, as tempfile does.
 _BEARERS = frozenset(
     """
-    _collections_abc _pyio abc ast asyncio codecs collections concurrent configparser contextlib copy csv ctypes fileinput
-    fnmatch functools genericpath glob importlib io itertools json linecache ntpath operator os pathlib pkgutil plistlib
-    posixpath queue re runpy shlex shutil string subprocess tarfile threading tokenize tomllib types typing xml zipfile
+    _collections_abc _pyio abc ast asyncio bz2 codecs collections concurrent configparser contextlib copy csv ctypes dbm
+    filecmp fileinput fnmatch functools genericpath glob gzip hashlib importlib io itertools json linecache lzma ntpath operator
+    os pathlib pickle pkgutil plistlib posixpath queue re runpy shelve shlex shutil string subprocess tarfile threading tokenize
+    tomllib types typing xml zipfile
     """.split()  # noqa: SIM905 (a list would take a page)
 )
 # Programs whose own files decide what is built: the names of variables in the text of the source count, too.
@@ -39,6 +40,8 @@ _DECIDERS = re.compile(
 )
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+# Programs that print what is in the files and folders that they name, or whether these are there.
+_READERS = frozenset("[ awk cat cmp cut diff find grep head ls readlink sed sort stat tail test wc".split())  # noqa: SIM905
 # Programs that print variables.
 _TELLERS = ("printenv", "env", "set", "export")
 _OFTEN = 50  # questions about one name, after which it is no news
@@ -178,11 +181,11 @@ class Watch:
             path = os.fsdecode(path)
         if not isinstance(path, str):
             path = os.fspath(path) if hasattr(path, "__fspath__") else ""
-        if not path or (not os.path.isabs(path) and not path.startswith("..")):
+        if not path or not (os.path.isabs(path) or path.startswith("..") or self._is_elsewhere()):
             return
+        path = os.path.abspath(path)
         if self.is_old((kind, path)):
             return
-        path = os.path.normpath(os.path.abspath(path))
         if os.path.join(path, "").startswith(self.inside) or self.temporary.match(path) or self._is_made(path):
             return
         if any(folder.startswith(os.path.join(path, "")) for folder in self.inside):
@@ -190,10 +193,14 @@ class Watch:
         by = self.asker()
         if not by or (kind == "listing" and by.startswith("@")):
             return
-        if os.path.dirname(path) in self.searched:  # a search along PATH
+        if os.path.dirname(path) in self.searched and kind != "link":  # a search along PATH
             self.note("looks", os.path.basename(path), by)
         else:
             self.note(kind, path, by)
+
+    def _is_elsewhere(self) -> bool:
+        """Return whether the step has left the folder of its source."""
+        return not os.path.join(os.getcwd(), "").startswith(self.source)
 
     def _is_made(self, path: str) -> bool:
         while path not in self.made:
@@ -277,6 +284,8 @@ class Watch:
             self.note("decides", name, by)
             return
         place = self._place(words[0], env)
+        for word in words[1:] if name in _READERS else ():
+            self.see_read(word)
         for variable in words[1:] if name in _TELLERS and by else ():
             if _NAME.fullmatch(variable):
                 self.note("variable", variable, by)
@@ -289,6 +298,13 @@ class Watch:
             asked = words[1:] if len(words) < 12 and sum(map(len, words)) < 500 else ["..."]
             is_found = os.path.dirname(place) in self.searched and self._place(name, None) == place
             self.note("program", name if is_found else words[0], by, tuple(asked))
+
+    def see_read(self, path: str) -> None:
+        """Note a file or folder that a program reads; any other argument of it is not there as a file."""
+        if os.path.isdir(path):
+            self.see_path("listing", path)
+        elif os.path.isabs(path):
+            self.see_path("file", path)
 
     def _is_own(self, place: str) -> bool:
         """Return whether a program comes with the source or with a build requirement."""
@@ -589,8 +605,12 @@ def _watch_environ(watch: Watch) -> None:
     kind.copy = copy
 
 
+# What each function of the module os asks about a path: whether it is there, or where a link leads.
+_ASKING = {"stat": "place", "lstat": "place", "access": "place", "readlink": "link"}
+
+
 class _Path:
-    """A function of the module os that takes a path and tells whether it is there.
+    """A function of the module os that asks something about a path; see `_ASKING`.
 
     It has no ``__get__``: Python 3.8's pathlib keeps such functions in a class. It equals the function that it stands for,
     because ``os.supports_fd`` and the like are asked for functions.
@@ -603,7 +623,8 @@ class _Path:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         if args and type(args[0]) is not int and not named.get("dir_fd"):
-            self.watch.guarded(self.watch.see_path, "place", args[0])
+            sizes = sys._getframe(1).f_code.co_name == "getsize"  # noqa: SLF001 (of os.path)
+            self.watch.guarded(self.watch.see_path, "file" if sizes else _ASKING[self.act.__name__], args[0])
         return self.act(*args, **named)
 
     def __eq__(self, other: object) -> bool:
@@ -637,7 +658,7 @@ def _watch_paths(watch: Watch) -> None:
 
     which.__doc__, which.__module__, which.__qualname__ = sought.__doc__, sought.__module__, sought.__qualname__
     shutil.which = which
-    for name in ("stat", "access"):
+    for name in _ASKING:
         setattr(os, name, _Path(getattr(os, name), watch))
 
 

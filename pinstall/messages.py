@@ -119,7 +119,7 @@ def blamed(wrong: Iterable[tuple[str, str]]) -> str:
     """Return the line that lists the *wrong* entries (name and reason of each), after a second run that succeeded."""
     found = [f"{name} ({reason})" for name, reason in wrong]
     if not found:
-        return "pip succeeded in the second run, although its cache was correct: the first failure had another cause"
+        return "pip succeeded in the second run, in which servers sent no other files: the first failure may have had another cause"
     return f"the cache was to blame, and is repaired now: {listed(found)}"
 
 

@@ -15,6 +15,7 @@ from tests.lab import NEWEST, VERSIONS
 from tests.packages import sdist
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.lab import Lab
@@ -110,6 +111,65 @@ def test_each_question_whose_answer_changes_causes_one_build(lab: Lab) -> None:
     (home / "sdk" / "include.h").write_text("")
     assert _call(lab, **path)[:2] == ("- tool 2.0 lib set", True)
     assert _call(lab, **path)[:2] == ("- tool 2.0 lib set", False)
+
+
+_LOOKS = """
+import filecmp
+here, root, found = os.getcwd(), os.path.expanduser("~/sdk"), []
+found.append(os.path.lexists(root + "/flag"))
+found.append(os.path.basename(os.readlink(root + "/cuda")))
+found.append(os.path.basename(os.path.realpath(root + "/toolkit")))
+found.append(os.path.getsize(root + "/size"))
+os.chdir(root)
+found.append(open("relative").read())
+os.chdir(here)
+found.append(filecmp.cmp(root + "/compared", root + "/with", shallow=False))
+found.append(subprocess.check_output(["cat", root + "/printed"], text=True))
+found.append(os.popen("test -e " + root + "/tested && echo yes || echo no").read().strip())
+found.append(len(subprocess.check_output(["ls", root + "/listed"], text=True).split()))
+found.append(subprocess.run(["pkg-config", "--modversion", "demolib"], capture_output=True, text=True).stdout.strip() or "none")
+return " ".join(map(str, found))
+"""
+
+
+def test_each_way_to_look_at_a_path_is_a_question(lab: Lab) -> None:
+    """With a stand-in for pkg-config that prints the version in the package's file."""
+    _serve(lab, _LOOKS)
+    sdk, tools = lab.root / "home" / "sdk", lab.root / "tools"
+    (sdk / "listed").mkdir(parents=True)
+    for name in ("cuda-1", "cuda-2"):
+        (sdk / name).mkdir()
+    for name in ("cuda", "toolkit"):
+        (sdk / name).symlink_to("cuda-1")
+    for name, text in {"size": "x", "relative": "a", "compared": "a", "with": "a", "printed": "a"}.items():
+        (sdk / name).write_text(text)
+    _program(tools, "pkg-config", f"sed -n 's/Version: //p' {sdk}/demolib.pc 2>/dev/null")
+    variables = {"PATH": f"{tools}:{lab.environ['PATH']}", "PKG_CONFIG_PATH": str(sdk)}
+    answers = ["False", "cuda-1", "cuda-1", "1", "a", "True", "a", "no", "0", "none"]
+    assert _call(lab, **variables)[:2] == (" ".join(answers), True)
+    assert _call(lab, **variables)[:2] == (" ".join(answers), False)
+
+    def point(name: str) -> None:
+        (sdk / name).unlink()
+        (sdk / name).symlink_to("cuda-2")
+
+    changes: list[tuple[Callable[[], object], str]] = [
+        (lambda: (sdk / "flag").write_text(""), "True"),
+        (lambda: point("cuda"), "cuda-2"),
+        (lambda: point("toolkit"), "cuda-2"),
+        (lambda: (sdk / "size").write_text("xx"), "2"),
+        (lambda: (sdk / "relative").write_text("b"), "b"),
+        (lambda: (sdk / "compared").write_text("b"), "False"),
+        (lambda: (sdk / "printed").write_text("b"), "b"),
+        (lambda: (sdk / "tested").write_text(""), "yes"),
+        (lambda: (sdk / "listed" / "one").write_text(""), "1"),
+        (lambda: (sdk / "demolib.pc").write_text("Version: 2.0\n"), "2.0"),
+    ]
+    for at, (change, answer) in enumerate(changes):
+        change()
+        answers[at] = answer
+        assert _call(lab, **variables)[:2] == (" ".join(answers), True), answers
+    assert _call(lab, **variables)[:2] == (" ".join(answers), False)
 
 
 @pytest.mark.parametrize(

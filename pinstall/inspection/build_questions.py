@@ -28,6 +28,13 @@ _SECONDS = 2.0
 _LARGEST_OUTPUT = 1 << 20
 _DIGITS = 32
 _SECRET = "secret"  # noqa: S105 (the answer that stands for one)
+# Where pkg-config looks, as the distributions and Homebrew build it.
+_PKG_CONFIG = tuple(
+    f"{prefix}/{folder}/pkgconfig"
+    for prefix in ("/usr/local", "/usr", "/opt/homebrew")
+    for folder in ("lib/*", "lib", "lib64", "share")
+)
+_PACKAGE = re.compile(r"[A-Za-z_][\w.+-]*")
 # Arguments that make a program print facts, and nothing else.
 _READ_ONLY = re.compile(
     r"--?(?:version|help|libs(?:-only-[Ll])?|static-libs|cflags|cxxflags|cppflags|ldflags|ldlibs|includes?|(?:pkg)?includedir"
@@ -111,7 +118,7 @@ class World:
         """Return a question with its present answer; None if a record does not need it."""
         if kind == "program":
             return self._program(subject, by, forms)
-        if kind in ("file", "place", "listing", "glob"):
+        if kind in ("file", "place", "listing", "glob", "link"):
             subject = self._homely(subject)
         elif kind == "library" and _LIBC.fullmatch(subject):
             return None
@@ -154,6 +161,10 @@ class World:
                 return "", "", ""
         if kind == "place":
             return _kind(path), "", ""
+        if kind == "link":
+            return _digest(os.readlink(path)) if os.path.islink(path) else "", "", ""
+        if kind == "package":
+            return self._package(question)
         return self._content(path, question)
 
     def _variable(self, name: str) -> str:
@@ -176,6 +187,15 @@ class World:
             return _digest("\0".join(shared_libraries.named(question.subject, folders))), "", ""
         place = shared_libraries.place(question.subject, folders)
         return self._content(os.path.realpath(place), question) if place else ("", "", "")
+
+    def _package(self, question: Question) -> tuple[str, str, str]:
+        """Answer with the ``.pc`` file that pkg-config would take, by the order of its folders (pkg-config(1))."""
+        given = self.environ.get("PKG_CONFIG_PATH", "").split(os.pathsep)
+        usual = self.environ.get("PKG_CONFIG_LIBDIR", "").split(os.pathsep)
+        folders = [*given, *(usual if any(usual) else sorted(path for form in _PKG_CONFIG for path in glob.glob(form)))]
+        places = (os.path.join(folder, f"{question.subject}.pc") for folder in folders if folder)
+        place = next(filter(os.path.isfile, places), "")
+        return self._content(place, question) if place else ("", "", "")
 
     def _program(self, name: str, by: str, forms: Sequence[tuple[str, ...]]) -> Question | None:
         """Return the question about a program that was only looked for, or was run with each of *forms*."""
@@ -281,6 +301,7 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     compiles = bool(ran or decides)
     # The kinds of the compilers count instead of their names.
     covered = {("variable", name) for name in ("CC", "CXX") if compiles}
+    asked += _packages(programs)
     questions = [world.asked(kind, subject, by) for kind, subject, by in asked if (kind, subject) not in covered]
     questions += [
         world.asked("program", name, by, forms)
@@ -306,6 +327,7 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
 
 
 _PEERS = ("module", "distribution")
+_KINDS = ("variable", "file", "place", "listing", "glob", "link", "library", "linked")
 
 
 def _version(info: str) -> tuple[str, str]:
@@ -320,7 +342,7 @@ def _asked(notes: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, str]]:
     seen: set[tuple[str, str]] = set()
     patterns = {os.path.dirname(note[1]) for note in notes if note[0] == "glob" and len(note) > 1}
     for note in notes:
-        if note[0] not in ("variable", "file", "place", "listing", "glob", "library", "linked") or len(note) < 3:
+        if note[0] not in _KINDS or len(note) < 3:
             continue
         kind, subject, by = note[:3]
         if (kind, subject) in seen or (kind == "listing" and subject in patterns):
@@ -328,6 +350,14 @@ def _asked(notes: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, str]]:
         seen.add((kind, subject))
         if kind != "variable" or not sdist_scan.never_counts(subject, of_source=not by.startswith("@")):
             yield kind, subject, by
+
+
+def _packages(programs: Mapping[str, tuple[str, list[tuple[str, ...]]]]) -> Iterator[tuple[str, str, str]]:
+    """Yield the question about each package of which a build has asked pkg-config, which reads a file for it."""
+    for name, (by, forms) in programs.items():
+        if os.path.basename(name).endswith(("pkg-config", "pkgconf")):
+            names = {word.split(" ")[0] for form in forms for word in form if _PACKAGE.match(word)}
+            yield from (("package", package, by) for package in sorted(names))
 
 
 def _programs(notes: Sequence[tuple[Any, ...]]) -> dict[str, tuple[str, list[tuple[str, ...]]]]:
@@ -353,10 +383,15 @@ def change(then: Watched, world: World) -> str:
 def words(question: Question) -> str:
     """Describe under which other condition than now a wheel was built."""
     kind, subject, answer = question.kind, question.subject, question.answer
-    if kind == "variable":
-        return f"with different {subject}"
-    if kind in ("listing", "glob"):
-        return f"when other files were in {subject}" if kind == "listing" else f"when other files matched {subject}"
+    known = {
+        "variable": f"with different {subject}",
+        "listing": f"when other files were in {subject}",
+        "glob": f"when other files matched {subject}",
+        "link": f"when the link {subject} led elsewhere",
+        "package": f"with another {subject}.pc of pkg-config, or without one",
+    }
+    if kind in known:
+        return known[kind]
     if not answer:
         return f"when {subject} was not there"
     if kind == "program" and question.said:
@@ -373,7 +408,9 @@ def described(question: Question) -> str:
         "program": "ran" if question.answer and question.answer != "there" else "looked for",
         "file": "read",
         "listing": "listed",
+        "link": "followed the link",
         "linked": "looked for the library",
+        "package": "asked pkg-config for",
         "library": "loaded",
     }.get(question.kind, "looked for")
     return f"{who} {verb} {question.subject}: {_answered(question)}"
@@ -382,7 +419,7 @@ def described(question: Question) -> str:
 def _answered(question: Question) -> str:
     if question.kind == "variable":
         return {"": "not set", _SECRET: "set, and named like a secret"}.get(question.answer, "set")
-    if question.kind in ("glob", "listing", "linked"):
+    if question.kind in ("glob", "link", "listing", "linked"):
         return "known by a digest"
     if not question.answer:
         return "not there"
