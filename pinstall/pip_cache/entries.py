@@ -155,7 +155,7 @@ def is_direct(root: str, path: str) -> bool:
 
 
 class Contents(NamedTuple):
-    """The sorted names of the ``folders`` and ``files`` in a folder. Those of its symbolic ``links`` are among the files."""
+    """The sorted names of the ``folders`` and ``files`` in a folder; those of its symbolic ``links`` are among the files."""
 
     folders: list[str]
     files: list[str]
