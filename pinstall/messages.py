@@ -119,7 +119,8 @@ def blamed(wrong: Iterable[tuple[str, str]]) -> str:
     """Return the line that lists the *wrong* entries (name and reason of each), after a second run that succeeded."""
     found = [f"{name} ({reason})" for name, reason in wrong]
     if not found:
-        return "pip succeeded in the second run, in which servers sent no other files: the first failure may have had another cause"
+        what = "in which servers sent no other files: the first failure may have had another cause"
+        return f"pip succeeded in the second run, {what}"
     return f"the cache was to blame, and is repaired now: {listed(found)}"
 
 

@@ -34,14 +34,15 @@ _PKG_CONFIG = tuple(
     for prefix in ("/usr/local", "/usr", "/opt/homebrew")
     for folder in ("lib/*", "lib", "lib64", "share")
 )
-_PACKAGE = re.compile(r"[A-Za-z_][\w.+-]*")
+# Patterns are compiled at their first use: most calls ask no question again.
+_PACKAGE = r"[A-Za-z_][\w.+-]*"
 # Arguments that make a program print facts, and nothing else.
-_READ_ONLY = re.compile(
+_READ_ONLY = (
     r"--?(?:version|help|libs(?:-only-[Ll])?|static-libs|cflags|cxxflags|cppflags|ldflags|ldlibs|includes?|(?:pkg)?includedir"
     r"(?:-server)?|(?:pkg)?libdir|bindir|prefix|exec-prefix|modversion|vernum|features|protocols|ssl-backends|variables?|configure"
     r"|all|api-version|show(?:me)?|showme:\w+|compile_info|link_info|print-search-dirs|dumpmachine)|-V|-v"
 )
-_COMPILERS = re.compile(
+_COMPILERS = (
     r"(?:[\w.]+-)*(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|gfortran|f77|f95|icc|icx|icpx|ifx|nvcc|hipcc|cl|ld|lld|ar|as|ranlib)"
     r"(?:-[\d.]+)?(?:\.exe)?"
 )
@@ -56,8 +57,8 @@ _NEUTRAL = frozenset(
     """.split()  # noqa: SIM905 (a list would take a page)
 )
 # They belong to the C library, whose kind and version count.
-_LIBC = re.compile(r"(?:lib(?:c|m|dl|pthread|rt|util|gcc_s|stdc\+\+)|ld-linux[\w-]*|libc\.musl[\w-]*)(?:\.so.*)?")
-_SECRET_FILES = re.compile(r"(?:^|/)\.?(?:netrc|pypirc|git-credentials|pip\.conf|gitconfig)$|/\.(?:ssh|gnupg|aws|docker)/")
+_LIBC = r"(?:lib(?:c|m|dl|pthread|rt|util|gcc_s|stdc\+\+)|ld-linux[\w-]*|libc\.musl[\w-]*)(?:\.so.*)?"
+_SECRET_FILES = r"(?:^|/)\.?(?:netrc|pypirc|git-credentials|pip\.conf|gitconfig)$|/\.(?:ssh|gnupg|aws|docker)/"  # noqa: S105 (no secret is in it)
 # Tools that the newest version of always serves: another one is no reason to build again.
 _TOOLS = frozenset(
     """
@@ -120,7 +121,7 @@ class World:
             return self._program(subject, by, forms)
         if kind in ("file", "place", "listing", "glob", "link"):
             subject = self._homely(subject)
-        elif kind == "library" and _LIBC.fullmatch(subject):
+        elif kind == "library" and re.fullmatch(_LIBC, subject):
             return None
         question = Question(kind, subject, by, "")
         answer, place, stamp = self._answer(question)
@@ -177,7 +178,7 @@ class World:
         stamp = _stamp(path)
         if stamp and (path, stamp) == (self._path(known.place), known.stamp):
             return known.answer, known.place, stamp
-        if not stamp or _SECRET_FILES.search(path) or sdist_scan.is_secret(os.path.basename(path)):
+        if not stamp or re.search(_SECRET_FILES, path) or sdist_scan.is_secret(os.path.basename(path)):
             return _kind(path), "", ""
         return _file_digest(path), self._homely(path), stamp
 
@@ -207,7 +208,7 @@ class World:
             return Question("program", name, by, "there" if place else "", self._homely(place))
         if not place:
             return Question("program", name, by, "")
-        readable = runs and len(runs) == len(forms) and all(_READ_ONLY.fullmatch(word) for form in runs for word in form)
+        readable = runs and len(runs) == len(forms) and all(re.fullmatch(_READ_ONLY, word) for form in runs for word in form)
         said = {" ".join(form): _said(place, form, self.environ) for form in runs[:10]} if readable and len(runs) <= 10 else {}
         return Question("program", name, by, _file_digest(place), self._homely(place), _stamp(place), said)
 
@@ -273,7 +274,7 @@ def _file_digest(path: str) -> str:
 
 def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> str:
     """Start *program* with the read-only arguments *form*, and return the digest of its output."""
-    if not all(_READ_ONLY.fullmatch(word) for word in form):
+    if not all(re.fullmatch(_READ_ONLY, word) for word in form):
         return "?"
     try:
         done = subprocess.run(
@@ -295,7 +296,7 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     found = [tuple(map(str, note[:3])) + note[3:4] for note in notes if note]
     kinds = {note[0] for note in found}
     programs, asked = _programs(found), list(_asked(found))
-    ran = [name for name, (_, forms) in programs.items() if forms and _COMPILERS.fullmatch(os.path.basename(name))]
+    ran = [name for name, (_, forms) in programs.items() if forms and re.fullmatch(_COMPILERS, os.path.basename(name))]
     decides = tuple(sorted({note[1] for note in found if note[0] == "decides" and len(note) > 1}))
     of_source = any(note[0] == "all" and not note[1].startswith("@") for note in found if len(note) > 1)
     compiles = bool(ran or decides)
@@ -306,7 +307,7 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     questions += [
         world.asked("program", name, by, forms)
         for name, (by, forms) in programs.items()
-        if not _COMPILERS.fullmatch(os.path.basename(name)) and os.path.basename(name) not in _NEUTRAL
+        if not re.fullmatch(_COMPILERS, os.path.basename(name)) and os.path.basename(name) not in _NEUTRAL
     ]
     requires = dict(_version(note[1]) for note in found if note[0] == "requirement" and len(note) > 1)
     isolated = "isolated" in kinds
@@ -356,7 +357,7 @@ def _packages(programs: Mapping[str, tuple[str, list[tuple[str, ...]]]]) -> Iter
     """Yield the question about each package of which a build has asked pkg-config, which reads a file for it."""
     for name, (by, forms) in programs.items():
         if os.path.basename(name).endswith(("pkg-config", "pkgconf")):
-            names = {word.split(" ")[0] for form in forms for word in form if _PACKAGE.match(word)}
+            names = {word.split(" ")[0] for form in forms for word in form if re.match(_PACKAGE, word)}
             yield from (("package", package, by) for package in sorted(names))
 
 

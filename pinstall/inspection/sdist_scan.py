@@ -160,17 +160,16 @@ _NO_BUILD = _globs("test* unittest* t doc docs docs_* documentation example* sam
 _VENDORED = _globs("vendor* third_party* third-party* thirdparty* extern* bundled* node_modules subprojects")
 
 # Files are searched for words instead of being parsed: names are also built (PYYAML_FORCE_%s), or are keys and keywords.
-_WORD = re.compile(rb"(?<![A-Za-z0-9_])_*+[A-Z][A-Z0-9_]++(?![A-Za-z0-9_])")
-_NATIVE = re.compile(rb"(?:-m(?:arch|cpu|tune)|target-cpu|CUDA_ARCHITECTURES\"?)[= ]\"?native|-xHost\b")
-_QUOTED = re.compile(rb"""["'](?:--)?([a-z0-9]++(?:[-_][a-z0-9]++)++)["']""")
-_CMAKE = re.compile(rb"(?i:find_package\s*+\(\s*+(\w++))|\$ENV\{(\w++)\}")
-_CRATE = re.compile(rb'"(?:lib)?([a-z0-9_-]+?)[-_]sys"')
+# These are compiled when a source is first read, because most calls read none.
+_WORD = rb"(?<![A-Za-z0-9_])_*+[A-Z][A-Z0-9_]++(?![A-Za-z0-9_])"
+_NATIVE = rb"(?:-m(?:arch|cpu|tune)|target-cpu|CUDA_ARCHITECTURES\"?)[= ]\"?native|-xHost\b"
+_QUOTED = rb"""["'](?:--)?([a-z0-9]++(?:[-_][a-z0-9]++)++)["']"""
+_CMAKE = rb"(?i:find_package\s*+\(\s*+(\w++))|\$ENV\{(\w++)\}"
+_CRATE = rb'"(?:lib)?([a-z0-9_-]+?)[-_]sys"'
 _OF_CRATE = ("DIR", "LIB_DIR", "INCLUDE_DIR", "LIBS", "STATIC", "NO_VENDOR", "NO_PKG_CONFIG")
-_IMPORT = re.compile(
-    rb"^[ \t]*+(?:from[ \t]++([\w.]++)[ \t]++import[ \t]*+\(?([\w., \t]*+)|import[ \t]++([\w., \t]++))", re.MULTILINE
-)
+_IMPORT = rb"(?m)^[ \t]*+(?:from[ \t]++([\w.]++)[ \t]++import[ \t]*+\(?([\w., \t]*+)|import[ \t]++([\w., \t]++))"
 # Calls that look up a distribution (importlib.metadata, pkg_resources) or a module by its name.
-_ASKED = re.compile(
+_ASKED = (
     rb"\b(?:version|metadata|distribution|requires|files|get_distribution|require|import_module|find_spec|__import__)"
     rb"\(\s*+[\"']([A-Za-z][\w.-]*+)"
 )
@@ -384,19 +383,19 @@ class _SdistScan:
         return _BUILD_FILES.cover(name)
 
     def _learn(self, name: str, text: bytes) -> None:
-        self.words.update(_WORD.findall(text))
-        self.native = self.native or bool(_NATIVE.search(text))
+        self.words.update(re.findall(_WORD, text))
+        self.native = self.native or bool(re.search(_NATIVE, text))
         self.tools.update(tool for tool in TOOLS if tool.encode() in text)
         self.tools.update("pkg-config" for spelling in _PKG_CONFIG if spelling in text)
         self.compiles = self.compiles or any(word in text for word in _COMPILED_WORDS)
         if name.endswith(".py"):
             self.imports.setdefault(name[:-3], set()).update(_imports(text))
             if b".upper(" in text:  # lxml's scripts make the name STATIC_DEPS of "static-deps"
-                self.made.update(_upper(word.decode()) for word in _QUOTED.findall(text))
+                self.made.update(_upper(word.decode()) for word in re.findall(_QUOTED, text))
         elif name in ("Cargo.lock", "Cargo.toml"):  # crates outside the sdist read variables, as openssl-sys does OPENSSL_DIR
-            self.made.update(f"{_upper(crate.decode())}_{end}" for crate in _CRATE.findall(text) for end in _OF_CRATE)
+            self.made.update(f"{_upper(crate.decode())}_{end}" for crate in re.findall(_CRATE, text) for end in _OF_CRATE)
         elif name == "CMakeLists.txt" or name.endswith(".cmake"):
-            for package, variable in ((found.decode(), name.decode()) for found, name in _CMAKE.findall(text)):
+            for package, variable in ((found.decode(), name.decode()) for found, name in re.findall(_CMAKE, text)):
                 self.made |= {variable} if variable else {f"{package}_ROOT", f"{package}_DIR", f"{package.upper()}_ROOT"}
 
     def source(self, *, whole: bool) -> SourceScan:
@@ -419,8 +418,8 @@ class _SdistScan:
 
 def _imports(text: bytes) -> Iterator[str]:
     """Yield the dotted names that a Python file imports or looks up, as far as single lines show them."""
-    yield from (name.decode() for name in _ASKED.findall(text))
-    for origin, names, plain in _IMPORT.findall(text):
+    yield from (name.decode() for name in re.findall(_ASKED, text))
+    for origin, names, plain in re.findall(_IMPORT, text):
         for item in (names or b"*" if origin else plain).decode().split(","):
             word = item.split()[:1]
             yield ".".join([origin.decode(), *word] if origin else word)
