@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab import NEWEST, VERSIONS, flip
-from tests.packages import extension, wheel
+from tests.packages import extension, sdist, wheel
 
 if TYPE_CHECKING:
     from tests.lab import Lab
@@ -41,6 +41,28 @@ def test_a_page_that_lists_the_pinned_version_with_other_hashes_is_not_said_to_l
     assert done.status == 1
     assert " old and lists the pinned version with other hashes only (stale-page); " in done.said[0]
     assert done.said[-1].startswith(f"demo cannot be installed: {right.name}, ")
+
+
+@pytest.mark.parametrize("page_age", [0, 600, None], ids=["stale pages", "fresh pages", "no pages kept"])
+@pytest.mark.parametrize("requirements", [["demo==1.0", "built==1.0", "part==1.0"], ["demo"]], ids=["pinned", "unpinned"])
+def test_over_a_sound_cache_pip_asks_what_it_asks_without_pinstall(
+    lab: Lab, page_age: int | None, requirements: list[str]
+) -> None:
+    index = lab.index()
+    index.page_age = page_age
+    wheel(index.root, "demo", "1.0", requires=["part", "built"])
+    wheel(index.root, "part", "1.0")
+    sdist(index.root, "built", "1.0")
+    words = ["-i", index.url, *requirements]
+    lab.pip(lab.environment(), *words)
+    asked = []
+    for install in (lab.pip, lab.pinstall, lab.pinstall, lab.pip):
+        index.forget()
+        environment = lab.environment()
+        done = install(environment, *words)
+        assert (environment.installed("built"), done.said) == ("1.0 1.0", [])
+        asked.append(sorted(index.requests))
+    assert asked[1:] == [asked[0]] * 3
 
 
 def test_a_release_is_found_after_calls_that_failed_without_it(lab: Lab) -> None:
