@@ -38,7 +38,7 @@ import trustme
 
 from tests import index as indexes
 from tests import packages
-from tests.lab import NEWEST, Environment, Lab
+from tests.lab import NEWEST, SPAWN, Environment, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -244,8 +244,8 @@ def big_wheel(folder: Path, name: str, size: int) -> None:
 class World:
     """Everything that is measured with; each part is made when it is first needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.authority = folder, trustme.CA()
+    def __init__(self, folder: Path, *, spawns: bool = False) -> None:
+        self.folder, self.authority, self._spawns = folder, trustme.CA(), spawns
         self.worked = 0.0  # the seconds of processor time that the last command took
         self.lab = Lab(folder, ROOT / ".venv-test" / "pips", self.authority)
         context = multiprocessing.get_context("spawn")
@@ -315,6 +315,10 @@ class World:
         _prepare(
             [sys.executable, "-m", "pip", "--python", made.python, "install", "--quiet", f"pip=={NEWEST}", str(self._wheel())]
         )
+        if self._spawns:
+            script = Path(made.pinstall)
+            first, rest = script.read_text().split("\n", 1)
+            script.write_text(f"{first}\n{SPAWN}\n{rest}")
         return made
 
     @cached_property
@@ -705,6 +709,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the main lines, few repetitions, a 100 MB wheel for the big one")
     parser.add_argument("--only", type=re.compile, metavar="REGEX", help="lines whose job matches, quick ones or not")
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="repetitions of a line (11; quick: 4; counting: 1)")
+    parser.add_argument("--spawn", action="store_true", help="start pip as on systems where a process cannot go on as pip")
     parser.add_argument(
         "--instructions", action="store_true", help="count millions of instructions (valgrind) instead of milliseconds"
     )
@@ -723,7 +728,7 @@ def main() -> int:
     options = _options()
     print(_machine(), flush=True)
     missed = False
-    world = World(Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve())
+    world = World(Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve(), spawns=options.spawn)
     try:
         runs = options.runs or (1 if options.instructions else 4 if options.quick else 11)
         bench = Bench(world, runs, quick=options.quick, instructions=options.instructions)

@@ -76,7 +76,7 @@ except OSError:
 """
 # With this set, pip is started as on systems where a process cannot go on as pip in a copy of itself.
 SPAWNS = "PINSTALL_TEST_SPAWN" in os.environ
-_SPAWN = "import pinstall.pip_process; pinstall.pip_process._can_fork = lambda runner: False"
+SPAWN = "import pinstall.pip_process; pinstall.pip_process._can_fork = lambda runner: False"
 _SCRIPTS = {
     "pinstall": "pinstall.cli",
     "pinstall-cache": "pinstall.cache_tool.__main__",
@@ -208,7 +208,7 @@ class Lab:
         venv.create(folder, symlinks=True)
         made = Environment(folder, pip)
         # pip of the wanted version first, then what pinstall needs, and pinstall.
-        lines = [str(self.pips / pip), str(self.root / "needs"), str(HERE.parent), *([_SPAWN] if SPAWNS else [])]
+        lines = [str(self.pips / pip), str(self.root / "needs"), str(HERE.parent), *([SPAWN] if SPAWNS else [])]
         (made.site / "lab.pth").write_text("\n".join(lines) + "\n")
         for name, module in _SCRIPTS.items():
             script = folder / "bin" / name
