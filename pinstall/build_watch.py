@@ -210,7 +210,7 @@ class Watch:
         return True
 
     def see_made(self, path: Any, *_: Any) -> None:
-        """Remember a file or folder that the step makes."""
+        """Remember a path that the step makes, also by a rename or link: questions about it, or below it, are not noted."""
         if isinstance(path, (str, bytes)):
             self.made.add(os.path.abspath(os.fsdecode(path)))
 

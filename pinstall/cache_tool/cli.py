@@ -68,7 +68,7 @@ class _Target:
 
     @cached_property
     def tree(self) -> scan.Tree:
-        """The cache as it was when the command began. The tool does not follow the symbolic links in it."""
+        """The cache as it was when this was first read. Symbolic links in it are not followed."""
         return scan.walk(self.root)
 
     @contextmanager

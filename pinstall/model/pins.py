@@ -44,7 +44,7 @@ class Pin(NamedTuple):
     locked: str = ""
 
     def admits(self, version: Version) -> bool:
-        """Return whether the pin's specifier contains *version*, in any spelling."""
+        """Return whether the pin's specifier contains *version*, pre-releases included. An empty specifier contains all."""
         return self.specifier.contains(version, prereleases=True)
 
     @property
