@@ -74,6 +74,19 @@ def test_a_damaged_download_of_an_unpinned_dependency(
     assert _runs(lab.pinstall(lab.environment(pip), word)) == 1, "the cache is right afterwards"
 
 
+def test_a_page_that_came_in_place_of_a_file_is_to_blame(lab: Lab, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A portal answered with its page, and status 200."""
+    index.hashes, respond = (), index.respond
+    portal = 200, b"<html>log in</html>", {"Content-Type": "text/html", "Cache-Control": "max-age=31536000"}
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "respond", lambda path, accept: portal if "/more-1.0" in path else respond(path, accept))
+        assert lab.bare(lab.environment(), "install", "demo").status == 1
+    environment = lab.environment()
+    done = lab.pinstall(environment, "demo")
+    assert environment.installed("more") == "1.0 1.0", done
+    assert _blamed(done) == "more-1.0-py3-none-any.whl (it differs from the file on the server)"
+
+
 def _body_of(lab: Lab, index: Index, project: str, pip: str) -> Path:
     """Return the file with the cached body of a wheel; pip before 23.3 keeps head and body in one file."""
     content = (index.root / f"{project}-1.0-py3-none-any.whl").read_bytes()
