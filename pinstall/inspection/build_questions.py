@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 import subprocess
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -193,7 +194,7 @@ class World:
         """Answer with the ``.pc`` file that pkg-config would take, by the order of its folders (pkg-config(1))."""
         given = self.environ.get("PKG_CONFIG_PATH", "").split(os.pathsep)
         usual = self.environ.get("PKG_CONFIG_LIBDIR", "").split(os.pathsep)
-        folders = [*given, *(usual if any(usual) else sorted(path for form in _PKG_CONFIG for path in glob.glob(form)))]
+        folders = [*given, *(usual if any(usual) else _pkg_config_folders())]
         places = (os.path.join(folder, f"{question.subject}.pc") for folder in folders if folder)
         place = next(filter(os.path.isfile, places), "")
         return self._content(place, question) if place else ("", "", "")
@@ -236,6 +237,12 @@ class World:
 
     def _path(self, subject: str) -> str:
         return self.home + subject[1:] if subject.startswith("~/") else subject
+
+
+@cache
+def _pkg_config_folders() -> list[str]:
+    """Return the folders of this machine in which pkg-config looks if no variable names others."""
+    return sorted(path for form in _PKG_CONFIG for path in glob.glob(form))
 
 
 def _digest(text: str) -> str:

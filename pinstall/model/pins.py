@@ -108,7 +108,8 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
     loose = loose or any(
         pin is None and any(not p.line.constraint for p in by_project[project]) for project, pin in joined.items()
     )
-    conflicts = tuple(_conflict(parts) for parts in by_project.values() if _contradicts(parts))
+    unjoined = [by_project[project] for project, pin in joined.items() if pin is None]
+    conflicts = tuple(_conflict(parts) for parts in unjoined if _contradicts(parts, _specifier(parts)))
     return Pins(tuple(pin for pin in joined.values() if pin is not None), loose, conflicts)
 
 
@@ -139,11 +140,10 @@ def _specifier(parts: list[_Stated]) -> SpecifierSet:
     return specifier
 
 
-def _contradicts(parts: list[_Stated]) -> bool:
-    """Return whether lines name several sources, or exact versions of which none meets all their specifiers."""
+def _contradicts(parts: list[_Stated], specifier: SpecifierSet) -> bool:
+    """Return whether lines name several sources, or exact versions of which none meets their common *specifier*."""
     if len({part.requirement.url for part in parts if part.requirement.url}) > 1:
         return True
-    specifier = _specifier(parts)
     exact = _exact(specifier)
     return bool(exact) and not any(specifier.contains(version, prereleases=True) for version in exact)
 
@@ -158,7 +158,7 @@ def _join(parts: list[_Stated]) -> Pin | None:
     specifier = _specifier(parts)
     urls = {part.requirement.url for part in parts if part.requirement.url}
     hashes = tuple(dict.fromkeys(h for part in parts for h in part.hashes))
-    if not (urls or hashes or _exact(specifier)) or _contradicts(parts):
+    if not (urls or hashes or _exact(specifier)) or _contradicts(parts, specifier):
         return None
     deciding = [p for p in parts if p.requirement.url or p.hashes or _exact(p.requirement.specifier)]
     places = tuple(dict.fromkeys(part.line.place for part in deciding))
