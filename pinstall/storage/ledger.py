@@ -77,9 +77,9 @@ class Ledger:
         return frozenset(reason for reason, known in tolerated.items() if known == identity)
 
     def tolerate(self, key: str, reason: str, identity: str | None) -> None:
-        """Never remove the entry *key* for *reason* again: pip has fetched it unchanged after pinstall removed it for that.
+        """Do not remove the entry *key* for *reason* while its content has this *identity*: it came back so, or was built so.
 
-        *identity* is that of its content. None forgets the reason: the entry is gone, or the new one is good.
+        None forgets the reason: the entry is gone, or the new one is good.
         """
         self._new_tolerated.setdefault(key, {})[reason] = identity or ""
 
