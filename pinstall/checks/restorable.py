@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.locator import Artifact, Cache
 
-_MOST_PROJECTS = 1_000
 # Pages list thousands of versions, and looking for the files of one takes some 0.1 ms.
 _MOST_VERSIONS = 20
 
@@ -38,7 +37,7 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
     pinned = {pin.project for pin in pins}
     waiting = [*map(Need, pins), *_lacking(cache, dependencies.named(cache, pinned))]
     seen = set[tuple[str, str, frozenset[str]]]()
-    while waiting and len(seen) < _MOST_PROJECTS:
+    while waiting and len(seen) < dependencies.MOST_PROJECTS:
         need = waiting.pop(0)
         identity = (need.pin.project, str(need.pin.specifier), need.extras)
         if identity in seen:

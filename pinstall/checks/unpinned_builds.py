@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
     from pinstall.pip_cache.locator import Cache
 
-# More than the largest known installs need.
-_MOST_PROJECTS = 1_000
-
 
 def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord], bool], *, is_shaped: bool) -> Gathered:
     """Return the built wheels that pip may use for requirements of projects that no pin of the call names.
@@ -50,7 +47,7 @@ def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord
 def _reached(cache: Cache, needs: list[Need]) -> Iterator[Need]:
     """Yield *needs* and their dependencies, direct or not, as far as cached artifacts declare them."""
     markers, waiting, seen = cache.environment.markers, list(needs), set[tuple[str, str]]()
-    while waiting and len(seen) < _MOST_PROJECTS:
+    while waiting and len(seen) < dependencies.MOST_PROJECTS:
         need = waiting.pop(0)
         identity = (need.pin.project, str(need.pin.specifier))
         if identity in seen:

@@ -18,6 +18,8 @@ from pinstall.model.links import is_plain
 if TYPE_CHECKING:
     from pinstall.model.digest import Digest
 
+# The first that uses these keys and paths.
+OLDEST_PIP = (23, 0)
 # The last version in tests/pips.txt: a newer pip may use other keys and paths.
 NEWEST_PIP = (26, 3)
 
