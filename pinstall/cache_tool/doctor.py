@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import __version__, messages, repair_advice, settings
 from pinstall.cache_tool.display import size
-from pinstall.model import requirement
 from pinstall.install import FOREIGN
+from pinstall.model import requirement
 from pinstall.pip_cache import keys, scan
 from pinstall.storage import lock, probe, store
 
