@@ -301,7 +301,7 @@ def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) 
         return None
     from pinstall.aftermath import second_run
 
-    return second_run.decide(prepared.cache, rescue, journal)
+    return second_run.prepare(prepared.cache, rescue, journal)
 
 
 def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
@@ -345,9 +345,9 @@ def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
 
 def _confirm_folder(prepared: PreparedCall, call: Invocation, status: int, journal: Journal) -> int:
     """Compare the files that ``pip download`` or ``pip wheel`` has left in its folder with the pins."""
-    from pinstall.aftermath import wheelhouse
+    from pinstall.aftermath import confirm_folder
 
-    journal.discrepancies = wheelhouse.confirm(pins(prepared).pins, call)
+    journal.discrepancies = confirm_folder.confirm(pins(prepared).pins, call)
     return _say_discrepancies(journal, status)
 
 
