@@ -55,10 +55,13 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
 
 
 def _file_lock(path: str, **options: Any) -> BaseFileLock:
+    """Return filelock's lock on the file *path*. Raises `OSError` if that is a symbolic link."""
     import warnings
 
     from filelock import FileLock
 
+    if os.path.islink(path):  # filelock before 3.20.1 follows it, and empties the file
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     # Where a file system has no locks, filelock says so, and falls back to files. `pinstall-cache doctor` tells it, too.
     warnings.filterwarnings("ignore", "flock not supported")
     return FileLock(path, **options)
