@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab import NEWEST, VERSIONS
+from tests.lab import NEWEST, VERSIONS, watched
 from tests.packages import sdist
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def _program(folder: Path, name: str, text: str) -> None:
 _COMPUTED = 'return os.environ.get("_".join(["WITH", "gpu".upper()]), "no")'
 
 
+@watched()
 @pytest.mark.parametrize("pip", VERSIONS)
 def test_a_variable_whose_name_is_computed(lab: Lab, pip: str) -> None:
     _serve(lab, _COMPUTED)
@@ -69,6 +70,7 @@ def test_a_variable_whose_name_is_computed(lab: Lab, pip: str) -> None:
     assert _call(lab, pip)[:2] == ("no", False)
 
 
+@watched()
 def test_an_unpinned_requirement_asks_its_questions_again(lab: Lab) -> None:
     _serve(lab, _COMPUTED)
     assert _call(lab, word="demo")[:2] == ("no", True)
@@ -91,6 +93,7 @@ return " ".join(found)
 """
 
 
+@watched()
 def test_each_question_whose_answer_changes_causes_one_build(lab: Lab) -> None:
     _serve(lab, _ASKS)
     lab.environ["HOME"] += "/"  # as some systems set it
@@ -132,6 +135,7 @@ return " ".join(map(str, found))
 """
 
 
+@watched()
 def test_each_way_to_look_at_a_path_is_a_question(lab: Lab) -> None:
     """With a stand-in for pkg-config that prints the version in the package's file."""
     _serve(lab, _LOOKS)
@@ -181,7 +185,7 @@ def test_each_way_to_look_at_a_path_is_a_question(lab: Lab) -> None:
         'return (os.environ.copy() | {"a": "b"})["ZZQUUX_X"]',
         'return "{ZZQUUX_X}".format(**os.environ.copy())',
         'return os.popen("echo ${ZZQUUX_X}").read().strip()',
-        'return subprocess.check_output(["printenv", "ZZ" + "QUUX_X"], text=True).strip()',
+        pytest.param('return subprocess.check_output(["printenv", "ZZ" + "QUUX_X"], text=True).strip()', marks=watched()),
     ],
 )
 def test_a_variable_that_is_read_in_a_roundabout_way(lab: Lab, code: str) -> None:
@@ -194,6 +198,7 @@ def test_the_environment_of_a_process_is_no_question(lab: Lab) -> None:
     assert [_call(lab, OTHER=value)[:2] for value in ("1", "2")] == [("made", True), ("made", False)]
 
 
+@watched()
 def test_a_record_has_neither_values_nor_digests_of_secrets(lab: Lab) -> None:
     _serve(lab, 'os.environ.get("DEMO_TOKEN"); os.environ.get("DEMO_PLACE"); return "made"')
     assert _call(lab, DEMO_TOKEN="hunter2", DEMO_PLACE="nowhere-special")[0] == "made"
@@ -212,6 +217,7 @@ def test_nothing_is_watched_if_the_user_says_so(lab: Lab) -> None:
     assert _call(lab, PINSTALL_WATCH_BUILDS="0", WITH_GPU="yes")[:2] == ("no", False)
 
 
+@watched()
 @pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
 def test_a_library_that_appears_is_loaded_by_a_new_build(lab: Lab) -> None:
     _serve(lab, 'try:\n    ctypes.CDLL("libdemo_rt.so.12")\nexcept OSError:\n    return "none"\nreturn "12"')
@@ -245,6 +251,7 @@ return "sdk" if "libsdk.so" in pathlib.Path("build/meson-info/intro-dependencies
 """
 
 
+@watched()
 @pytest.mark.parametrize(("program", "code"), [("cmake", _CMAKE), ("meson", _MESON)])
 def test_a_library_that_another_build_system_has_found_is_gone(lab: Lab, program: str, code: str) -> None:
     if not shutil.which(program, path=_TOOLS):
@@ -282,6 +289,7 @@ return next(pathlib.Path("target/debug/build").glob("*/out/answer")).read_text()
 """
 
 
+@watched()
 @pytest.mark.skipif(not (shutil.which("cargo") and shutil.which("rustc")), reason="Rust is not installed")
 def test_a_variable_that_the_build_script_of_a_crate_reads(lab: Lab) -> None:
     _serve(lab, _CARGO)
@@ -293,6 +301,7 @@ def test_a_variable_that_the_build_script_of_a_crate_reads(lab: Lab) -> None:
     assert _call(lab, **tools)[:2] == ("no", False)
 
 
+@watched()
 def test_show_prints_the_questions_in_words(lab: Lab) -> None:
     _serve(lab, 'os.environ.get("DEMO_PLACE"); os.environ.get("DEMO_TOKEN"); shutil.which("demo-tool"); return "made"')
     assert _call(lab, DEMO_TOKEN="hunter2")[0] == "made"
