@@ -701,11 +701,13 @@ def under_watch(args: Any, folder: str, program: str) -> Any:
         mode = "step"
     else:
         return args
-    return [*args[:at], _runner(args[0], folder, program), mode, *args[at:]]
+    # A pip's witness (`pinstall.pip_child`) reads the script.
+    is_compiled = mode == "step" and args[0] == sys.executable and sys.implementation.name == "cpython"
+    return [*args[:at], _runner(folder, program, is_compiled=is_compiled), mode, *args[at:]]
 
 
-def _runner(python: Any, folder: str, program: str) -> str:
-    """Return the copy of this file in *folder* that *python* runs: compiled, if that is the Python of this process."""
+def _runner(folder: str, program: str, *, is_compiled: bool) -> str:
+    """Return the copy of this file in *folder*: its text, or compiled for the Python of this process."""
     import marshal
     from importlib.util import MAGIC_NUMBER
 
@@ -717,7 +719,7 @@ def _runner(python: Any, folder: str, program: str) -> str:
             os.chmod(parent, os.stat(os.path.dirname(parent)).st_mode & 0o7777)
         os.makedirs(folder, exist_ok=True)
         _write(text, program.encode())
-    if python != sys.executable or sys.implementation.name != "cpython":
+    if not is_compiled:
         return text
     compiled = os.path.join(folder, f"run-{MAGIC_NUMBER[:2].hex()}.pyc")
     if not os.path.isfile(compiled):
