@@ -62,6 +62,9 @@ class Watch:
         self.own: set[str] = set()  # variables that the step itself has set
         self.made: set[str] = set()  # files and folders that the step itself has made
         self.order: list[Any] = []
+        self.line = ""  # where the last `asker` asks
+        self.set = frozenset(os.environ)
+        self.asked_at: dict[str, set[str]] = {}
         self.busy: set[int] = set()
         self.times: dict[Any, int] = {}
         self.decides = False
@@ -128,6 +131,7 @@ class Watch:
                 self.named[name] = None if name == _CODE.co_filename else self._named(name)
             found = self.named[name]
             if found is not None:
+                self.line = f"{name}:{frame.f_lineno}"
                 return found
             frame = frame.f_back
         return "."  # a thread of the build
@@ -337,7 +341,8 @@ class Watch:
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
                 is_cargos = name == "output" and os.path.basename(os.path.dirname(here)) == "build"
-                if is_cargos or name in _LEFT:
+                is_rustcs = name.endswith(".d") and os.path.basename(here) == "deps"
+                if is_cargos or is_rustcs or name in _LEFT:
                     with suppress(OSError):
                         self.note_findings(os.path.join(here, name))
 
@@ -349,8 +354,9 @@ class Watch:
             text = file.read()
         if _NATIVE.search(text):
             self.note("native", os.path.basename(path))
-        for name in re.findall(r"^cargo::?rerun-if-env-changed=(\w+)", text, re.MULTILINE):
-            self.note("variable", name, "@cargo")
+        for name in re.findall(r"^(?:cargo::?rerun-if-env-changed=|# env-dep:)(\w+)", text, re.MULTILINE):
+            if not _OF_CARGO.match(name):
+                self.note("variable", name, "@cargo")
         for place in re.findall(r"^cargo::?rerun-if-changed=(/.+)", text, re.MULTILINE):
             self.left_path("file", place, "@cargo")
         for place in re.findall(r"^\w+:(?:FILEPATH|PATH)=(/.+)", text, re.MULTILINE):
@@ -363,7 +369,7 @@ class Watch:
         """Note the path of a library or header that another build system has found outside of the build."""
         own = os.path.join(path, "").startswith(self.inside) or self.temporary.match(path)
         name = os.path.basename(path)
-        if not own and (".so" in name or not os.access(path, os.X_OK)):
+        if not own and (kind == "file" or ".so" in name or not os.access(path, os.X_OK)):
             self.note(kind, path, by)
 
     # The mapping os.environ.
@@ -384,7 +390,18 @@ class Watch:
             self.note("all", by)
         elif name not in self.own:
             self.order = []
+            self.note_variable(name, by)
+
+    def note_variable(self, name: str, by: str) -> None:
+        """Note a question about a variable; if it is set, also the line that asks, which may ask for all of them in a loop."""
+        if name not in self.set:
             self.note("variable", name, by)
+            return
+        self.note("variable", name, by, self.line)
+        names = self.asked_at.setdefault(self.line, set())
+        names.add(name)
+        if len(names) > max(5, 0.75 * len(self.set)):
+            self.note("loop", self.line)
 
     def see_all(self) -> None:
         """Note that a copy of the whole mapping is taken apart, unless the module that starts processes does it."""
@@ -420,6 +437,8 @@ class Watch:
             self.note("wheel", os.path.basename(path), _sha256(path))
 
 
+# Variables that cargo sets for each crate.
+_OF_CARGO = re.compile(r"CARGO_(?:PKG|MANIFEST|BIN|CRATE|PRIMARY)|OUT_DIR$")
 # What CMake and meson write about their findings.
 _LEFT = ("CMakeCache.txt", "intro-buildoptions.json", "intro-compilers.json", "intro-dependencies.json")
 _EVENTS = {

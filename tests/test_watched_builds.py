@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,7 +34,7 @@ pathlib.Path("content.txt").write_text(str(answer()))
 
 def _serve(lab: Lab, code: str) -> None:
     index = lab.index()
-    lines = "\n".join(f"    {line}" for line in code.strip().splitlines())
+    lines = "\n".join(f"    {line}" for line in textwrap.dedent(code).strip().splitlines())
     sdist(index.root, "demo", "1.0", script=_SCRIPT.format(code=lines))
     lab.environ["PIP_INDEX_URL"] = index.url
 
@@ -199,6 +200,21 @@ def test_the_environment_of_a_process_is_no_question(lab: Lab) -> None:
 
 
 @watched()
+def test_a_loop_over_all_variables_asks_for_none_of_them(lab: Lab) -> None:
+    """As scikit-build-core logs the environment; it asks for its own variables on other lines."""
+    _serve(
+        lab,
+        """
+        env = os.environ.copy()
+        logged = [name for name in sorted(env.keys()) if env.get(name) is None]
+        return os.environ.get("_".join(["WITH", "gpu".upper()]), "no")
+        """,
+    )
+    calls = [{"OTHER": "1"}, {"OTHER": "2"}, {"OTHER": "2", "WITH_GPU": "yes"}]
+    assert [_call(lab, **variables)[:2] for variables in calls] == [("no", True), ("no", False), ("yes", True)]
+
+
+@watched()
 def test_a_record_has_neither_values_nor_digests_of_secrets(lab: Lab) -> None:
     _serve(lab, 'os.environ.get("DEMO_TOKEN"); os.environ.get("DEMO_PLACE"); return "made"')
     assert _call(lab, DEMO_TOKEN="hunter2", DEMO_PLACE="nowhere-special")[0] == "made"
@@ -271,7 +287,7 @@ def test_a_library_that_another_build_system_has_found_is_gone(lab: Lab, program
 _CARGO = """
 files = {
     "Cargo.toml": "[package]\\nname = 'demo'\\nversion = '1.0.0'\\nedition = '2021'\\n[workspace]\\n",
-    "src/lib.rs": "",
+    "src/lib.rs": 'pub const KIND: Option<&str> = option_env!("{}_KIND");'.format("WITH"),
     "build.rs": '''
         fn main() {
             let name = ["WITH", "GPU"].join("_");
@@ -291,7 +307,7 @@ return next(pathlib.Path("target/debug/build").glob("*/out/answer")).read_text()
 
 @watched()
 @pytest.mark.skipif(not (shutil.which("cargo") and shutil.which("rustc")), reason="Rust is not installed")
-def test_a_variable_that_the_build_script_of_a_crate_reads(lab: Lab) -> None:
+def test_a_variable_that_a_crate_or_its_build_script_reads(lab: Lab) -> None:
     _serve(lab, _CARGO)
     # rustup keeps the compilers in the real home, and starts them; they themselves read nothing there.
     sysroot = lab.run(["rustc", "--print", "sysroot"], PATH=_TOOLS, HOME=pwd.getpwuid(os.getuid()).pw_dir).out.strip()
@@ -299,6 +315,7 @@ def test_a_variable_that_the_build_script_of_a_crate_reads(lab: Lab) -> None:
     assert _call(lab, **tools)[:2] == ("no", True)
     assert _call(lab, **tools, WITH_GPU="yes")[:2] == ("yes", True)
     assert _call(lab, **tools)[:2] == ("no", False)
+    assert _call(lab, **tools, WITH_KIND="two")[:2] == ("no", True)
 
 
 @watched()
