@@ -35,8 +35,11 @@ def inspect_failure(prepared: PreparedCache, status: int, first: Observation | N
     return Rescue(prepared.checker, prepared.pins, first)
 
 
-def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondRun | None:
-    """Prepare the second run if the cache may be to blame and nothing forbids it; else return None."""
+def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondRun | None:
+    """Prepare the second run if the cache may be to blame and nothing forbids it; else return None.
+
+    Makes its view, removes what the first run left half-installed, and says that pip runs again, or why it does not.
+    """
     if not rescue.is_called_for:
         return None
     if why := rescue.forbidden():

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pinstall.pip_process import Observation
 
 # The largest number of projects whose pages are read for build requirements: more than any known install needs.
-_MOST_PROJECTS = 1_000
 _BUILD_TOOLS = ("setuptools", "wheel")
 
 
@@ -233,7 +232,7 @@ class Survey:
         waiting += [need.pin.project for pin, entry in local for need in dependencies.of(entry, Need(pin), markers)]
         waiting += [need.pin.project for key in [*self.claims] for need in self._needs(key, markers)]
         seen = set(self._projects.values())
-        while waiting and len(seen) < _MOST_PROJECTS:
+        while waiting and len(seen) < dependencies.MOST_PROJECTS:
             project = waiting.pop()
             if not project or project in seen:
                 continue

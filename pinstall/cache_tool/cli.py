@@ -138,7 +138,7 @@ def _target(arguments: argparse.Namespace) -> _Target:
     try:
         call = invocation.read(options, os.environ, found.prefix, pip)
     except (UnreadableCallError, FileNotFoundError) as error:
-        raise _RefusedError(f"pip's configuration cannot be read: {error}") from error
+        raise _RefusedError(f"pip refuses its configuration: {error}") from error
     except SilentPythonError as error:
         raise _RefusedError(str(error)) from error
     if call.cache_dir is None:

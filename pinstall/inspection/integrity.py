@@ -31,14 +31,14 @@ _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 class ArchiveCheck(NamedTuple):
     """The result of reading an archive: its fault (None: sound, or not judged), and name (normalized) and version if known.
 
-    ``broken``: it is a wheel that cannot be read to its end, so that pip fails on it. ``judged`` is False for an archive that
-    pinstall cannot read, although pip may.
+    ``stops_pip``: pip fails on it, so it is not kept even if a build has just made it; pip installs a wheel with another fault.
+    ``judged`` is False for an archive that pinstall cannot read, although pip may.
     """
 
     fault: str | None
     name: str = ""
     version: str = ""
-    broken: bool = False
+    stops_pip: bool = False
     judged: bool = True
 
 
@@ -115,7 +115,7 @@ def wheel(file: BinaryIO) -> ArchiveCheck:
         with archives.zipped(file) as archive_:
             return _wheel(archive_)
     except archives.BrokenError as error:
-        return ArchiveCheck(f"it is not a readable wheel: {error}", broken=True)
+        return ArchiveCheck(f"it is not a readable wheel: {error}", stops_pip=True)
     except archives.UnprovenError:
         return _UNJUDGED
 

@@ -1,8 +1,8 @@
 """Move, restore and delete cache entries for a call. Only this module and `cleanup` do so with pip's own files.
 
-The functions change files within pip's cache folder only, and never through a symbolic link. One exception is
-`remove_half_installed`, which removes folders of the environment. Callers hold the lock, except for that function and for those
-that store the builds of a call: `keep_build`, `adopt`, `touch` and `move_over`.
+The functions change files within pip's cache folder only, and never through a symbolic link; `remove_half_installed` removes
+folders of the environment. Callers hold the lock, except for `remove_half_installed` and for those functions that store the
+builds of a call, or note their use: `keep_build`, `keep_fetched`, `adopt`, `touch`, `cancel_retirement` and `move_over`.
 """
 
 from __future__ import annotations
