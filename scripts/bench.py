@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trustme
 
+from scripts.build_steps import STEPS, Steps
 from scripts.popular import WHEELS
 from scripts.served import Index
 from tests import index as indexes
@@ -67,6 +68,8 @@ PAGE_PROJECT, PAGE_VERSION, PAGE_FILES = "bigpage", "1.50.0", 4_000
 PINS = tuple(f"bench-project-{number:03}==1.{number}.0" for number in range(200))
 # Where they take a while (`pip cache remove` of each starts pip twenty times), fewer repetitions must do.
 SLOW = 3
+# Milliseconds that the runner may add to a step of a build.
+MOST_WATCHING = 30
 
 
 class BenchError(Exception):
@@ -329,6 +332,11 @@ class World:
         return made
 
     @cached_property
+    def steps(self) -> Steps:
+        """Steps of builds."""
+        return Steps(self.folder)
+
+    @cached_property
     def full(self) -> Environment:
         """A copy of the empty environment in which every pin is satisfied."""
         made = Environment(self.folder / "full")
@@ -494,6 +502,8 @@ class Bench:
         yield Job(title, partial(self._verify, 1.2))
         yield Job(f"{title}; no page states their hashes", partial(self._verify, None))
         yield Job("failing: nosuchproject==1", self._failing)
+        for step in STEPS:
+            yield Job(f"watch: processor time of a {step} build step, to the same unwatched", partial(self._watch, step))
         yield Job("floor: a parent that only starts pip, 20 satisfied pins", partial(self._floor, satisfied=True))
         yield Job("floor: a parent that only starts pip, 20 pins, warm cache", partial(self._floor, satisfied=False))
         yield Job("remedy: pip cache remove of each of 20 pins, then pip install", self._remove)
@@ -682,6 +692,16 @@ class Bench:
     def _failing(self, name: str) -> Row:
         words = ("--index-url", self.world.urls["small"], "nosuchproject==1")
         return self.compare(name, Comparison(*self._both(self.world.empty, words, self.world.warm), status=1, limit=1.15))
+
+    def _watch(self, step: str, name: str) -> Row:
+        """Compare a step of a build under the runner with the same step as pip starts it."""
+        steps = self.world.steps
+        with on_cores(1):
+            pairs = [(steps.cost(step, watched=False), steps.cost(step, watched=True)) for _ in range(3 * self.runs + 1)][1:]
+        theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
+        extra = statistics.median(ours - theirs for theirs, ours in pairs)
+        note = f"{'ok' if extra <= MOST_WATCHING else 'MISSED'}: at most {MOST_WATCHING} ms more"
+        return Row(name, theirs, ours, extra, tuple(ours / theirs for theirs, ours in pairs), note=note)
 
     def _floor(self, name: str, *, satisfied: bool) -> Row:
         environment = self.world.full if satisfied else self.world.empty
