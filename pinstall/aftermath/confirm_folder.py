@@ -26,7 +26,7 @@ def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
 
     A missing file and one with another hash contradict the pin; a damaged one does not, because it may have been there
     before. Hashes count only for ``pip download``: the wheel that is built from a pinned file has another one. Returns nothing
-    for other commands.
+    for other commands. Raises `OSError` if a file cannot be read.
     """
     if call.command not in _FOLDERS or call.has("only_dependencies"):
         return []

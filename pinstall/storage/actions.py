@@ -55,7 +55,7 @@ def delete(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
     """Delete *entry* if its content is still the file that was verified; in the store, delete the files beside it, too.
 
     Returns True if the entry was deleted, False if it was gone already. Raises `NotDoneError` if it cannot be deleted or lies
-    behind a symbolic link, and `ChangedError` if the file has changed or *verified_stamp* is None.
+    behind a symbolic link, and `ChangedError` if the file has changed, or without a *verified_stamp*.
     """
     if not _is_unchanged(cache, entry, verified_stamp):
         return False

@@ -261,7 +261,7 @@ def _join(source: str, target: str) -> None:
 
 
 def _is_new(path: str) -> bool:
-    """Return whether pip has written the file *path* of a view: it is no link of ours."""
+    """Return whether pip has written the file *path* of a view: it is not a link of ours."""
     found, twin = entries.stamp(path), entries.stamp(path + _TWIN) if _HAS_HARD_LINKS else None
     if found is None or not _HAS_HARD_LINKS:
         return found is not None
