@@ -27,7 +27,10 @@ FAILURES = (RemoteError, KeyUnusableError)
 
 
 class SharedItem(NamedTuple):
-    """A build in a shared store: the bytes of its objects, its age in seconds, its source without secrets, and its fault."""
+    """A build in a shared store: the bytes of its objects, its age in seconds, its source without secrets, and its fault.
+
+    ``filename`` and ``source`` are "" if its record is missing or cannot be read, ``fault`` if it is sound.
+    """
 
     build: SharedBuild
     filename: str
@@ -38,10 +41,10 @@ class SharedItem(NamedTuple):
 
 
 class Upkeep:
-    """The work on the shared store of these *settings*."""
+    """The work on the shared store of these *settings*. Each method raises `FAILURES` if the store cannot be used."""
 
     def __init__(self, settings: SharedStoreSettings | None) -> None:
-        """Open the store. Raises `FAILURES`, as the other methods do."""
+        """Open the store. Raises `RemoteError` also without *settings*: no shared store is set."""
         if settings is None:
             raise RemoteError("PINSTALL_SHARED_STORE is not set")
         self._key = documents.signing_key(settings)
@@ -49,7 +52,7 @@ class Upkeep:
         self._remote = Remote(settings.url, max(_TIMEOUT, settings.timeout))
 
     def listed(self) -> Iterator[str]:
-        """Yield a line about each build, and the totals."""
+        """Yield a line about each build, and the totals; fetches the records, not the wheels."""
         number = total = 0
         for row in self._rows(proves=False):
             number, total = number + 1, total + row.size
@@ -58,7 +61,7 @@ class Upkeep:
         yield f"Builds in {self.place}: {number} ({display.size(total)})"
 
     def verified(self) -> Iterator[str]:
-        """Yield a line about each bad build, and the totals; ``is_bad`` tells whether there was one."""
+        """Fetch and check all builds; yield a line about each bad one, and the totals. ``is_bad`` tells if there was one."""
         number = bad = 0
         for row in self._rows(proves=True):
             number, bad = number + 1, bad + bool(row.fault)
@@ -68,12 +71,18 @@ class Upkeep:
         yield f"Builds checked: {number}, {bad} bad"
 
     def pruned(self, seconds: float, *, dry_run: bool) -> Iterator[str]:
-        """Delete the builds that are older than so many *seconds*; yield a line that tells how many."""
+        """Delete the builds that are older than *seconds*, and day-old wheels without a record; yield a line with their number.
+
+        With *dry_run*, deletes nothing.
+        """
         number, total = self._prune(seconds, dry_run=dry_run)
         yield f"Builds {'that would be removed' if dry_run else 'removed'}: {number} ({display.size(total)})"
 
     def _rows(self, *, proves: bool) -> Iterator[SharedItem]:
-        """Yield all builds; if *proves*, fetch and check each wheel."""
+        """Yield all builds, after a check of their records; if *proves*, fetch and check each wheel, too.
+
+        Leaves out a wheel without a record that is younger than a day: it may be being uploaded.
+        """
         for build in self._builds():
             if build.record is not None:
                 yield self._row(build, proves=proves)
@@ -83,7 +92,7 @@ class Upkeep:
                 )
 
     def _prune(self, seconds: float, *, dry_run: bool) -> tuple[int, int]:
-        """Delete the builds that are older than so many *seconds*, and wheels without a record; return their number and bytes.
+        """Delete as `pruned` does; return the number of builds and of their bytes.
 
         Records go first, so that no reader meets a record without its wheel.
         """
@@ -96,7 +105,10 @@ class Upkeep:
         return len(old), sum(_size(build) for build in old)
 
     def _builds(self) -> Iterator[SharedBuild]:
-        """Yield all builds. The objects of one have the same name, so that they follow each other in a listing of a bucket."""
+        """Yield all builds, also those that lack the record or the wheel.
+
+        The objects of one have the same name, so that they follow each other in a listing of a bucket.
+        """
         waiting: dict[str, SharedBuild] = {}
         for one in self._remote.everything(layout.TOP):
             for name, build in layout.paired([one]).items():
@@ -109,6 +121,10 @@ class Upkeep:
         yield from waiting.values()
 
     def _row(self, build: SharedBuild, *, proves: bool) -> SharedItem:
+        """Fetch and check the record of a build, and return the item; if *proves*, fetch and check its wheel, too.
+
+        A fault of the build is in the item; one of the store is raised (`FAILURES`).
+        """
         assert build.record is not None  # noqa: S101 (for mypy)
         self._remote.allow(_TIMEOUT)
         row = SharedItem(build, "", _size(build), self._age(build), "")
