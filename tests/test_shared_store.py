@@ -24,6 +24,7 @@ from pinstall.inspection import build_questions
 from pinstall.inspection.build_questions import Question, World
 from pinstall.shared_store import documents, layout
 from pinstall.shared_store.remote import Remote, RemoteError, RemoteObject
+from tests import messages
 from tests.consoles import Console, sections
 from tests.lab import VERSIONS
 from tests.packages import FLAGS_ONE, sdist, wheel
@@ -299,6 +300,119 @@ def test_a_wheel_that_the_server_finds_too_large_costs_that_build_alone(lab: Lab
         "built",
         ["it is larger than the server accepts"] * 2,
     )
+
+
+def _copied(model: Path, top: Path, key: str) -> Path:
+    """Copy a build, of which *model* is the record, to another *key* below *top*; return the path of the new record."""
+    envelope = json.loads(model.read_text())
+    document = {**json.loads(envelope["record"]), "key": key}
+    made = top / key[:2] / key[2:4] / key / model.name
+    made.parent.mkdir(parents=True)
+    made.write_text(json.dumps({**envelope, "record": json.dumps(document)}))
+    shutil.copy(model.with_suffix(".whl"), made.with_suffix(".whl"))
+    return made
+
+
+_CANNOT = "a file or folder there cannot be read or written"
+
+
+def _upkeep(lab: Lab, *words: str) -> tuple[int, list[str], list[str]]:
+    """Run ``pinstall-cache shared`` without root's right to read everything; return status, output and warnings."""
+    command = [str(environment_with_extra(lab).folder / "bin" / "pinstall-cache"), "shared", *words]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    done = lab.run(command)
+    for line in done.err.splitlines():
+        messages.hold(line, messages.TOOLS)
+    return done.status, done.out.splitlines(), sorted(done.err.splitlines())
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root reads everything, and there is no setpriv")
+def test_the_rest_of_a_folder_is_listed_verified_and_pruned(lab: Lab, folder: Path, demo: Path) -> None:
+    """Beside good builds are a folder and a record that cannot be read, links, a folder as a record, and odd names."""
+    Machine(lab, "one").install()
+    (first,) = folder.rglob("*.json")
+    top, elsewhere = folder / "builds-1", lab.root / "elsewhere"
+    blocked, unreadable, good, in_the_way = (_copied(first, top, letter * 56) for letter in "abcd")
+    linked = _copied(first, elsewhere, "e" * 56)
+    for path in lab.root.rglob("*-????????.*"):
+        os.utime(path, (0, 0))
+    in_the_way.unlink()
+    in_the_way.mkdir()
+    (top / "ee").symlink_to(elsewhere / "ee")
+    (top / "loop").symlink_to(top)
+    os.mkfifo(good.parent / "pipe.json")
+    Path(os.fsdecode(bytes(good.parent) + b"/\xff.json")).touch()
+    unreadable.chmod(0)
+    (top / "aa").chmod(0)
+    warnings = [
+        f"WARNING: skipped {path} of the shared store: {why}"
+        for path, why in (
+            ("builds-1/aa", "Permission denied"),
+            (f"builds-1/cc/cc/{'c' * 56}/pipe.json", "it is no regular file"),
+            (f"builds-1/dd/dd/{'d' * 56}/{in_the_way.name}", "it is a folder"),
+            ("builds-1/ee", "it is a symbolic link"),
+            ("builds-1/loop", "it is a symbolic link"),
+        )
+    ]
+    try:
+        status, out, err = _upkeep(lab, "list")
+        assert (status, err) == (1, warnings)
+        assert [line.split()[4] for line in out[:-1]].count("demo-1.0-py3-none-any.whl") == 2, out
+        assert out[-1].startswith(f"Builds in file://{folder}: 4 ")
+        status, out, err = _upkeep(lab, "verify")
+        assert (status, err, out[-1]) == (1, warnings, "Builds checked: 4, 2 bad")
+        assert sorted(line.rpartition(": ")[2] for line in out[:-1]) == [_CANNOT, "its upload was interrupted"]
+        good.parent.chmod(0o500)
+        status, out, err = _upkeep(lab, "prune", "--older-than", "1d")
+        denied = f"WARNING: not removed: {good.relative_to(folder)} of the shared store: {_CANNOT}"
+        assert (status, err) == (1, sorted([*warnings, denied]))
+        assert out[0].startswith("Builds removed: 3 ")
+    finally:
+        good.parent.chmod(0o700)
+        (top / "aa").chmod(0o700)
+    assert blocked.exists()
+    assert linked.exists()
+    # Without its record a wheel is of no use, and not the other way round.
+    assert good.exists()
+    assert good.with_suffix(".whl").exists()
+    assert not unreadable.exists()
+
+
+def test_the_rest_of_a_bucket_is_listed_and_verified(lab: Lab, proxy: Proxy, s3: str, bucket: str, demo: Path) -> None:
+    """Beside good builds are names that the library refuses, an object that cannot be read, and one that vanishes meanwhile."""
+    lab.environ["PINSTALL_SHARED_STORE"] = f"file://{lab.root / 'share'}"
+    Machine(lab, "one").install()
+    (first,) = (lab.root / "share").rglob("*.json")
+    top = lab.root / "copies" / "builds-1"
+    copies = [_copied(first, top, letter * 56) for letter in "abcdef"]
+    denied, broken, vanished = (path.relative_to(top.parent) for path in copies[1:4])
+    lab.environ["PINSTALL_SHARED_STORE"] = f"{bucket}/wheels"
+    place = f"{s3}/{bucket.removeprefix('s3://')}/wheels"
+
+    objects = {str(path.relative_to(top.parent)): path.read_bytes() for path in top.rglob("*.*")}
+    for path in (*objects, "builds-1/a0//x", "builds-1/e0/./x", f"builds-1/ff/ff/{'f' * 56}/%2e%2e/x"):
+        kind = {"content-type": "application/octet-stream"}
+        request = urllib.request.Request(f"{place}/{path}", objects.get(path, b""), kind, method="PUT")
+        urllib.request.urlopen(request).close()
+
+    failures = {str(denied): 403, str(broken): 500, str(vanished.with_suffix("")): 404}
+
+    def hook(method: str, path: str) -> Answer | None:
+        return next((Answer(status) for name, status in failures.items() if method == "GET" and name in path), None)
+
+    proxy.hook = hook
+    environment = environment_with_extra(lab)
+    done = lab.cache_tool(environment, "shared", "verify")
+    assert (done.status, done.out.splitlines()[-1]) == (1, "Builds checked: 4, 2 bad"), done
+    assert sorted(done.err.splitlines()) == [
+        f"WARNING: skipped {path} of the shared store: an object there has an invalid name"
+        for path in ("builds-1/a0/", "builds-1/e0/", f"builds-1/ff/ff/{'f' * 56}/")
+    ]
+    proxy.hook = lambda _, path: Answer(500) if path.endswith(".json") else None
+    done = lab.cache_tool(environment, "shared", "list")
+    assert (done.status, done.err.splitlines()[-1].partition(": ")[0]) == (1, "ERROR"), done
+    assert len(done.out.splitlines()) == 2
 
 
 _LISTING = """<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>
