@@ -28,7 +28,7 @@ from tests import messages
 from tests.consoles import Console, sections
 from tests.lab import VERSIONS
 from tests.packages import FLAGS_ONE, sdist, wheel
-from tests.shared_stores import Answer, Machine, Proxy, azurite, environment_with_extra
+from tests.shared_stores import Answer, Machine, Proxy, azurite, environment_with_extra, webdav
 from tests.test_terminal import CTRL_C, Terminal
 
 if TYPE_CHECKING:
@@ -631,6 +631,30 @@ def test_writers_and_readers_at_once(lab: Lab, bucket: str, demo: Path) -> None:
     assert wrong == []
     assert not ways[""]
     print(f"{_ROUNDS} rounds: {ways}")
+
+
+def test_a_webdav_server_keeps_builds_as_well(lab: Lab, demo: Path) -> None:
+    """Its URL has credentials, and a folder that is not there yet; another folder cannot be listed."""
+    (lab.root / "dav").mkdir()
+    with webdav(lab.root / "dav") as url:
+        machines = [Machine(lab, name, PINSTALL_SHARED_STORE=f"{url}/team%20a/builds") for name in ("one", "two")]
+        (one, two), place = machines, f"http://{url.rpartition('@')[2]}"
+        assert one.install() == ("no", "built", [f"put demo-1.0-py3-none-any.whl into the shared store {place}"])
+        assert two.install()[:2] == ("no", "fetched")
+        assert two.install(WITH_GPU="yes")[:2] == ("yes", "built")
+        assert one.install(WITH_GPU="yes")[:2] == ("yes", "fetched")
+        top = lab.root / "dav" / "team a" / "builds" / "builds-1"
+        odd = _copied(next(top.rglob("*.json")), top, "0" * 56)
+        Path(os.fsdecode(bytes(odd.parent) + b"/\xff")).touch()
+        environment = environment_with_extra(lab)
+        done = lab.cache_tool(environment, "shared", "verify", **one.variables)
+        assert (done.status, done.out) == (1, "Builds checked: 2, 0 bad\n"), done
+        assert f"WARNING: skipped builds-1/00/00/{'0' * 56}/ of the shared store: " in done.err
+        for path in top.rglob("*.*"):
+            os.utime(path, (0, 0))
+        done = lab.cache_tool(environment, "shared", "prune", "--older-than", "1d", **one.variables)
+        assert done.out.startswith("Builds removed: 2 "), done
+        assert [path.parent for path in top.rglob("*.*")] == [odd.parent] * 2
 
 
 @pytest.mark.slow

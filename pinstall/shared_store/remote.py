@@ -5,6 +5,7 @@ Each question runs in a thread of its own, because no library bounds all its wai
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import threading
@@ -268,6 +269,16 @@ def _explained(error: BaseException, spoiled: Sequence[str]) -> RemoteError:
     return kinds.get(name, RemoteError)(words)
 
 
+def _authorized(url: str) -> tuple[str, dict[str, str]]:
+    """Return the URL without its user and password, which the library drops, and the header that has them."""
+    parts = urlsplit(url)
+    user, _, server = parts.netloc.rpartition("@")
+    if not user:
+        return url, {}
+    encoded = base64.b64encode(unquote(user).encode()).decode()
+    return parts._replace(netloc=server).geturl(), {"Authorization": f"Basic {encoded}"}
+
+
 def _split(url: str) -> tuple[str, str]:
     """Return the URL of the root of a WebDAV server, and the path of a folder there."""
     parts = urlsplit(url)
@@ -286,6 +297,8 @@ def _opened(url: str, seconds: float, *, writes: bool) -> Any:
         return open_(url, mkdir=writes)
     limit = f"{max(1, round(seconds))}s"
     options: dict[str, Any] = {"timeout": limit, "connect_timeout": limit}
+    if url.startswith(("http:", "https:")):
+        url, options["default_headers"] = _authorized(url)
     if url.startswith("http://") or any(os.environ.get(name, "").lower() in ("1", "true") for name in _PLAIN):
         options["allow_http"] = True
     retries: Any = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=seconds)}
