@@ -267,27 +267,34 @@ def test_a_hostile_folder_costs_a_line_and_pip_builds(lab: Lab, folder: Path, de
 
 
 def test_what_is_wrong_with_one_build_costs_that_build_alone(lab: Lab, folder: Path, demo: Path) -> None:
-    """A record is too large, a file lies where a folder should be, and an object's name cannot be read."""
+    """A record is too large, a file or a link lies where a folder should be, and an object's name cannot be read."""
     sdist(demo.parent, "demo", "1.0", script=_ASKS, extra={"large.txt": "x" * 10_000})  # so that it comes last
     sdist(demo.parent, "blocked", "1.0")
     sdist(demo.parent, "odd", "1.0")
+    sdist(demo.parent, "linked", "1.0")
     sdist(demo.parent, "long", "1.0", script="import os; [os.environ.get(str(n) + chr(34) * 400) for n in range(30)]")
-    lab.pinstall(environment_with_extra(lab), "blocked==1.0", "odd==1.0", **Machine(lab, "zero").variables)
-    (blocked,) = (path.parent for path in folder.rglob("*.whl") if "blocked-1.0" in path.with_suffix(".json").read_text())
-    (odd,) = (path.parent for path in folder.rglob("*.whl") if path.parent != blocked)
+    names = ("blocked", "odd", "linked")
+    lab.pinstall(environment_with_extra(lab), *(f"{name}==1.0" for name in names), **Machine(lab, "zero").variables)
+    texts = {path.parent: path.read_text() for path in folder.rglob("*.json")}
+    blocked, odd, linked = (next(place for place in texts if f"{name}-1.0" in texts[place]) for name in names)
     shutil.rmtree(blocked)
     blocked.touch()
+    shutil.rmtree(linked)
+    (lab.root / "elsewhere").mkdir()
+    linked.symlink_to(lab.root / "elsewhere")
     Path(os.fsdecode(bytes(odd) + b"/\xff.json")).touch()
     one = Machine(lab, "one")
-    _, _, said = one.install("long==1.0", "blocked==1.0", "odd==1.0", "demo==1.0")
+    _, _, said = one.install("long==1.0", "blocked==1.0", "odd==1.0", "linked==1.0", "demo==1.0")
     lines = [line.replace(f" the shared store file://{folder}", "").replace("-1.0-py3-none-any.whl", "") for line in said]
     assert sorted(lines) == [
         "blocked could not be put into: a file or folder there cannot be read or written",
         "ignoring builds of: an object there has an invalid name",
+        "linked could not be put into: a folder there is a symbolic link",
         "long could not be put into: the wheel or its record is too large",
         "put demo into",
         "put odd into",
     ]
+    assert list((lab.root / "elsewhere").iterdir()) == []
     assert Machine(lab, "two").install()[1] == "fetched"
 
 

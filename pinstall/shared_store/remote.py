@@ -170,6 +170,7 @@ class Remote:
         path = self._prefix + path
 
         def put() -> bool:
+            self._refuse_link(path)
             if not self.is_dav:
                 try:
                     obstore.put(self._store, path, content, mode="create", use_multipart=False)
@@ -188,9 +189,14 @@ class Remote:
         """Delete objects, unless they are gone already; return those that stay, each with the reason."""
         import obstore
 
+        def removed() -> None:
+            for path in paths:
+                self._refuse_link(path)
+            obstore.delete(self._store, [self._prefix + path for path in paths])
+
         self.allow()
         try:
-            self.asked(lambda: obstore.delete(self._store, [self._prefix + path for path in paths]))
+            self.asked(removed)
         except RemoteError:  # the others may be there still
             return {path: why for path in paths if (why := self._stays(path))}
         return {}
@@ -199,14 +205,24 @@ class Remote:
         """Delete an object; return why it stays, "" if it is gone."""
         import obstore
 
+        def removed() -> None:
+            self._refuse_link(path)
+            obstore.delete(self._store, self._prefix + path)
+
         self.allow()
         try:
-            self._asked_of_one(lambda: obstore.delete(self._store, self._prefix + path), _DENIED)
+            self._asked_of_one(removed, _DENIED)
         except MissingError:
             return ""
         except ObjectError as error:
             return str(error)
         return ""
+
+    def _refuse_link(self, path: str) -> None:
+        """Raise `ObjectError` if a folder below the first one of *path* is a symbolic link: it may lead out of the store."""
+        places = path.split("/")[:-1]
+        if self.root and any(os.path.islink(os.path.join(self.root, *places[:end])) for end in range(2, len(places) + 1)):
+            raise ObjectError("a folder there is a symbolic link")
 
     def _asked_of_one(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
         """Return the answer to a *question* about one object, or one folder of them.
@@ -261,6 +277,8 @@ class Remote:
 
 def _explained(error: BaseException, spoiled: Sequence[str]) -> RemoteError:
     """Return the error to raise for one of the library; its text, which may have a signed URL, is not shown."""
+    if isinstance(error, RemoteError):
+        return error
     if _TOO_LARGE.search(str(error)):
         return ObjectError(_TOO_LARGE_WORDS)
     name = type(error).__name__
