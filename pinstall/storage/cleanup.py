@@ -1,6 +1,7 @@
 """Clean the cache and pinstall's folder: leftovers of killed calls, spent entries, the oldest builds, and files on request.
 
 It works in pip's cache folder only, and never follows a symbolic link. The callers of functions that delete hold the lock.
+Spent entries and retired wheels are those that `actions.spend` and `actions.retire` have marked for deletion.
 """
 
 from __future__ import annotations
