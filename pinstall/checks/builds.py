@@ -211,7 +211,7 @@ class Builds:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
         *hashes* are the pin's: pip has verified the source against them. *notes* are those on its build, if it was watched.
-        Returns None for a wheel on which pip fails, as after a build was killed. Notes another fault of the wheel in the ledger,
+        Returns None for a wheel on which pip fails, as after a build was killed. Notes another fault of it in the ledger,
         because its backend makes it so. Raises `OSError`.
         """
         with entries.open_content(entry) as file:
