@@ -101,7 +101,8 @@ class HttpCache:
     def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: ParsedFilename | None) -> HttpEntry | None:
         """Return the entry with which pip would answer a request for *link*; None if the cache has none.
 
-        Cached permanent redirects are followed. *kind*, *stated* and *label* become those of the entry.
+        Cached permanent redirects are followed. *kind*, *stated* (as ``expected``) and *label* (as ``parsed_filename``) become
+        those of the entry.
         """
         found = self.find(link.url)
         return found[0]._replace(kind=kind, filename=link.filename, expected=stated, parsed_filename=label) if found else None
@@ -187,7 +188,7 @@ def _library() -> Any:
 
 
 def renewed(entry: HttpEntry) -> HttpEntry:
-    """Return *entry* with the facts that its head states now: pip may have replaced it."""
+    """Return *entry* with the facts that its head states now: pip may have replaced it. Unchanged without a readable head."""
     head = read_head(entry.paths[0])
     if head is None:
         return entry
@@ -205,7 +206,7 @@ def read_head(path: str) -> Head | None:
 
 
 def read_regular(path: str) -> Head | None:
-    """Do the same for a *path* of which the caller knows that it is a regular file."""
+    """Read the head as `read_head` does, from a *path* of which the caller knows that it is a regular file."""
     msgpack = _library()
     errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:
