@@ -32,8 +32,9 @@ class Journal:
 
     ``findings`` are all findings, ``applied`` those that changed the cache. ``unsatisfied`` are those of ``pins`` that the
     environment did not satisfy before pip ran. ``runs`` counts the runs of pip; ``repairs`` has the results of the second one.
-    ``causes`` are the proven causes of a failure. The other attributes are further facts for the report, and the call's output
-    options.
+    ``causes`` are the proven causes of a failure. ``set_aside``, ``built`` and ``fetched`` are file names: of the other versions
+    that were moved to the store, of the wheels that pip built, and of the builds from the shared store. The other attributes are
+    further facts for the report, and the call's output options.
     """
 
     def __init__(self, report: str, show: Callable[[int, str], None]) -> None:

@@ -422,9 +422,9 @@ def _program() -> str:
 
 
 def _above_the_streams(descriptor: int) -> int:
-    """Return *descriptor* if it is above 2, else a copy above 2, and close it.
+    """Return *descriptor* if it is above 2; else close it, and return a copy above 2.
 
-    Numbers up to 2 are then those of closed standard streams, which must stay closed for pip.
+    It then has the number of a closed standard stream, which must stay closed for pip.
     """
     if descriptor > 2:
         return descriptor
