@@ -180,7 +180,7 @@ class Builds:
         return self._libraries(entry).renamed
 
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
-        """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built.
+        """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built: it treats it as its own.
 
         ``build_difference`` names a setting of this call that would shape the build, which forbids the adoption; else "".
         """
