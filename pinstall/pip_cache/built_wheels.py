@@ -19,7 +19,10 @@ _LARGEST_ORIGIN = 1 << 20  # bytes
 
 
 def built_under(folder: str, key: str, project: str, place: str = "") -> Iterator[BuiltWheel]:
-    """Yield the wheels of *project* in the *folder* of built wheels for *key*; *place* is the folder's name in the store."""
+    """Yield the wheels of *project* in the *folder* of built wheels for *key*; nothing if it cannot be read.
+
+    *place* is the folder's name in the store, "" for pip's own.
+    """
     for name in names(folder):
         found = links.parse_filename(name, project) if name.endswith(".whl") else None
         path = os.path.join(folder, name)

@@ -87,7 +87,7 @@ def is_there(entry: Entry) -> bool:
 
 
 def is_spent(entry: Entry) -> bool:
-    """Return whether *entry* is an HTTP entry with a spent head (see `write_spent`)."""
+    """Return whether *entry* is an HTTP entry that pinstall has marked as outdated: new pips fetch it anew (`write_spent`)."""
     head = read_head(entry.paths[0]) if isinstance(entry, HttpEntry) else None
     return head is not None and head.response.spent
 
@@ -110,7 +110,8 @@ class HttpCache:
     def find(self, url: str) -> tuple[HttpEntry, Response, str] | None:
         """Return the entry for *url*, its response, and its URL after redirects; None if pip would ask the server.
 
-        The response has status 0 if the head is not a regular file: pinstall does not open it, because opening a FIFO blocks.
+        If pip would fail on the head, or pinstall cannot read it, the entry has a ``fault`` or is ``unreadable``. The response
+        has status 0 if the head is not a regular file: pinstall does not open it, because opening a FIFO blocks.
         """
         url = _target(url, "")
         for _ in range(REDIRECTS):

@@ -242,7 +242,7 @@ class Cache:
         return keys.wheel_key(link.url, first, link.subdirectory, self.environment.interpreter)
 
     def usable(self, label: ParsedFilename | None) -> bool:
-        """Return whether the environment's pip could install a file with this *label*, or the file has none."""
+        """Return whether the environment's pip could install a file with this parsed name (*label*); True for None."""
         return label is None or (self._for_another and not label.ignored_by(self.pip)) or self._fits(label)
 
     def _fits(self, label: ParsedFilename) -> bool:
