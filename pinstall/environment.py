@@ -180,7 +180,7 @@ class Environment:
         return interpreter.facts(self.python, os.path.join(os.path.dirname(server), "pip") if server else "")
 
     def hold(self) -> None:
-        """Raise `SilentPythonError` if the interpreter cannot report the tags of the wheels that it accepts; return nothing."""
+        """Raise `SilentPythonError` unless the interpreter can report the tags of the wheels that it accepts."""
         if not self.is_own and "tags" not in self._facts:
             kind = self._facts["untagged"]
             raise SilentPythonError(

@@ -187,8 +187,9 @@ def _read(context: Context) -> PreparedCall:
 
 
 def _checked(prepared: PreparedCall, call: Invocation, folder: str, journal: Journal) -> PreparedCall:
-    """Check the cache in *folder* for the pins that the environment does not satisfy, if pip will open it.
+    """Check and change the cache in *folder* for the pins that the environment does not satisfy, if pip will open it.
 
+    See `checks.prepare.prepare` for the changes.
     If pinstall cannot check any (`_obstacle`), the result has no cache folder, so that no later step touches the cache.
     """
     context = prepared.context
@@ -328,7 +329,7 @@ def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) 
 
 
 def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
-    """Move the entries that the second run received to the cache, and print which old ones were wrong; else do nothing."""
+    """Move the entries of a second run, if there was one, to the cache, and print which old ones were wrong."""
     if prepared.cache is not None:
         from pinstall.aftermath import second_run
 

@@ -32,8 +32,8 @@ class Journal:
 
     ``findings`` are all findings, ``applied`` those that changed the cache. ``unsatisfied`` are those of ``pins`` that the
     environment did not satisfy before pip ran. ``runs`` counts the runs of pip; ``repairs`` has the results of the second one.
-    ``causes`` are the proven causes of a failure. ``set_aside``, ``built`` and ``fetched`` are file names: of the other versions
-    that were moved to the store, of the wheels that pip built, and of the builds from the shared store. The other attributes are
+    ``causes`` are the proven causes of a failure. ``set_aside``, ``built`` and ``fetched`` are file names: of other versions
+    that were moved to the store, of wheels that pip built, and of builds from the shared store. The other attributes are
     further facts for the report, and the call's output options.
     """
 

@@ -108,7 +108,7 @@ def again(doubtful: Iterable[str]) -> str:
 
 
 def not_again(why: str, doubtful: Iterable[str], *, advise: bool = True) -> str:
-    """Return the line that pip does not run again, though the cache may be to blame; *advise* a run without it or not."""
+    """Return the line that pip does not run again, though the cache may be to blame; if *advise*, it advises --no-cache-dir."""
     advice = "; --no-cache-dir would show whether they are" if advise else ""
     return f"pip does not run again: {why}; these cached files may be outdated or damaged: {listed(doubtful)}{advice}"
 

@@ -85,8 +85,9 @@ class PipWatch(NamedTuple):
     ends before it installs anything if a URL or host that is not in the list did not answer. ``answer_question`` is called with
     each folder of compiled wheels that pip is about to search in the cache, and with a shared store, each folder without a
     wheel in which pip looks for a build. pip waits until it returns, at most a minute longer than ``shared_store_timeout``; its
-    errors are ignored, and Windows never calls it. ``notes_folder`` is for the notes on the builds (`pinstall.build_watch`); ""
-    if they are not watched. ``shared_store_timeout`` is that of the shared store in seconds; 0 without one.
+    errors are ignored, and it is not called on Windows. ``notes_folder`` is for the notes on the builds
+    (`pinstall.build_watch`); "" if they are not watched. ``shared_store_timeout`` is that of the shared store in seconds; 0
+    without one.
     """
 
     cache_folder: str = ""

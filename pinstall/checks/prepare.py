@@ -41,10 +41,9 @@ class PreparedCache(NamedTuple):
     ``pins`` are those that the environment does not satisfy, and ``deleted`` the findings whose entries were deleted.
     ``pip_command`` starts pip. ``resources`` hold the call's marker file, and a view in a temporary folder, until pip has
     ended; ``name`` is the name of the call, "" if it has no marker. ``view`` is None if pip uses its cache directly.
-    ``uses_cache`` is False if pip runs without its cache.
-    ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in seconds since the epoch,
-    by the clock of the cache's file system. ``wanted`` are the versions that stay in the cache. ``shared`` is the shared store;
-    None without one.
+    ``uses_cache`` is False if pip runs without its cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran.
+    ``began`` is the start of the call in seconds since the epoch, by the clock of the cache's file system. ``wanted`` are the
+    versions that stay in the cache. ``shared`` is the shared store; None without one.
     """
 
     checker: Checker
