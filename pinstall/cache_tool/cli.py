@@ -445,7 +445,7 @@ def _shared(arguments: argparse.Namespace) -> int:
     from pinstall.cache_tool import shared
 
     try:
-        work = shared.Upkeep(settings.read(os.environ).shared_store)
+        work = shared.Upkeep(settings.read(os.environ).shared_store, _warn)
         ways = {"list": work.listed, "verify": work.verified}
         found = ways[action]() if action in ways else work.pruned(arguments.older_than, dry_run=arguments.dry_run)
         for line in found:

@@ -10,11 +10,12 @@ from pinstall.cache_tool import display
 from pinstall.model.links import without_secrets
 from pinstall.shared_store import documents, layout
 from pinstall.shared_store.documents import KeyUnusableError, RefusedError
+from pinstall.shared_store.listing import Listing, Patience
 from pinstall.shared_store.reading import LARGEST_WHEEL, fetched_fault
-from pinstall.shared_store.remote import ObjectError, Remote, RemoteError
+from pinstall.shared_store.remote import MissingError, Remote, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pinstall.settings import SharedStoreSettings
     from pinstall.shared_store.layout import SharedBuild
@@ -38,15 +39,20 @@ class SharedItem(NamedTuple):
 
 
 class Upkeep:
-    """The work on the shared store of these *settings*."""
+    """The work on the shared store of these *settings*.
 
-    def __init__(self, settings: SharedStoreSettings | None) -> None:
+    *warn* is called with a line about each object that cannot be looked at or removed; the work goes on with the others.
+    ``is_bad`` tells whether there was one, or a bad build.
+    """
+
+    def __init__(self, settings: SharedStoreSettings | None, warn: Callable[[str], None]) -> None:
         """Open the store. Raises `FAILURES`, as the other methods do."""
         if settings is None:
             raise RemoteError("PINSTALL_SHARED_STORE is not set")
         self._key = documents.signing_key(settings)
         self.place, self.is_bad = settings.place, False
         self._remote = Remote(settings.url, max(_TIMEOUT, settings.timeout))
+        self._warn, self._patience = warn, Patience()
 
     def listed(self) -> Iterator[str]:
         """Yield a line about each build, and the totals."""
@@ -58,13 +64,13 @@ class Upkeep:
         yield f"Builds in {self.place}: {number} ({display.size(total)})"
 
     def verified(self) -> Iterator[str]:
-        """Yield a line about each bad build, and the totals; ``is_bad`` tells whether there was one."""
+        """Yield a line about each bad build, and the totals."""
         number = bad = 0
         for row in self._rows(proves=True):
             number, bad = number + 1, bad + bool(row.fault)
             if row.fault:
                 yield f"bad: {row.build.name} {row.filename}: {row.fault}"
-        self.is_bad = bool(bad)
+        self.is_bad |= bool(bad)
         yield f"Builds checked: {number}, {bad} bad"
 
     def pruned(self, seconds: float, *, dry_run: bool) -> Iterator[str]:
@@ -76,7 +82,8 @@ class Upkeep:
         """Yield all builds; if *proves*, fetch and check each wheel."""
         for build in self._builds():
             if build.record is not None:
-                yield self._row(build, proves=proves)
+                if row := self._row(build, proves=proves):
+                    yield row
             elif build.wheel is not None and self._age(build) > _UPLOAD:
                 yield SharedItem(
                     build, "", build.wheel.size, self._age(build), "", "it has no record: its upload was interrupted"
@@ -87,18 +94,35 @@ class Upkeep:
 
         Records go first, so that no reader meets a record without its wheel.
         """
-        old = [build for build in self._builds() if self._age(build) > (seconds if build.record else _UPLOAD)]
-        records = [build.record.path for build in old if build.record]
-        wheels = [build.wheel.path for build in old if build.wheel]
-        for paths in () if dry_run else (records, wheels):
-            for start in range(0, len(paths), _AT_ONCE):
-                self._remote.delete(paths[start : start + _AT_ONCE])
-        return len(old), sum(_size(build) for build in old)
+        old = {build.name: build for build in self._builds() if self._age(build) > (seconds if build.record else _UPLOAD)}
+        if not dry_run:
+            kept = self._deleted([build.record.path for build in old.values() if build.record])
+            old = {name: build for name, build in old.items() if name + layout.RECORD not in kept}
+            kept = self._deleted([build.wheel.path for build in old.values() if build.wheel])
+            old = {name: build for name, build in old.items() if name + layout.WHEEL not in kept}
+        return len(old), sum(map(_size, old.values()))
+
+    def _deleted(self, paths: list[str]) -> set[str]:
+        """Delete objects; warn about those that stay, and return them. Raises `RemoteError` if all of many stay."""
+        kept: set[str] = set()
+        for start in range(0, len(paths), _AT_ONCE):
+            stay = self._remote.delete(paths[start : start + _AT_ONCE])
+            if len(stay) == _AT_ONCE:
+                raise RemoteError(next(iter(stay.values())))
+            for path, why in stay.items():
+                self._refuse(f"not removed: {path} of the shared store: {why}")
+            kept |= {*stay}
+        return kept
+
+    def _refuse(self, line: str) -> None:
+        self.is_bad = True
+        self._warn(line)
 
     def _builds(self) -> Iterator[SharedBuild]:
         """Yield all builds. The objects of one have the same name, so that they follow each other in a listing of a bucket."""
         waiting: dict[str, SharedBuild] = {}
-        for one in self._remote.everything(layout.TOP):
+        listing = Listing(self._remote, lambda path, why: self._refuse(f"skipped {path} of the shared store: {why}"))
+        for one in listing.everything():
             for name, build in layout.paired([one]).items():
                 known = waiting.pop(name, build)
                 both = known._replace(record=known.record or build.record, wheel=known.wheel or build.wheel)
@@ -108,13 +132,32 @@ class Upkeep:
                     waiting[name] = both
         yield from waiting.values()
 
-    def _row(self, build: SharedBuild, *, proves: bool) -> SharedItem:
-        assert build.record is not None  # noqa: S101 (for mypy)
-        self._remote.allow(_TIMEOUT)
+    def _row(self, build: SharedBuild, *, proves: bool) -> SharedItem | None:
+        """Describe a build, and fetch its wheel if *proves*; None if somebody has removed the build meanwhile.
+
+        Raises `RemoteError` if several builds, one after the other, cannot be read.
+        """
         row = SharedItem(build, "", _size(build), self._age(build), "")
         try:
+            row = self._described(row, proves=proves)
+            if row.fault and self._is_gone(build):
+                return None
+        except MissingError:
+            return None
+        except RemoteError as error:
+            self._patience.try_again(error)
+            return row._replace(fault=str(error))
+        self._patience.reward()
+        return row
+
+    def _described(self, row: SharedItem, *, proves: bool) -> SharedItem:
+        """Complete a row. Raises `RemoteError`."""
+        build = row.build
+        assert build.record is not None  # noqa: S101 (for mypy)
+        self._remote.allow()
+        try:
             found = documents.opened(self._remote.read(build.record.path, documents.LARGEST), self._key)
-        except (RefusedError, ObjectError) as error:
+        except RefusedError as error:
             return row._replace(fault=str(error))
         row = row._replace(filename=found.filename, source=without_secrets(found.origin.url))
         if layout.name(found.key, found.record, build.signer) != build.name:
@@ -125,6 +168,18 @@ class Upkeep:
             return row
         with tempfile.TemporaryFile() as file:
             return row._replace(fault=fetched_fault(self._remote, build.wheel, file, found))
+
+    def _is_gone(self, build: SharedBuild) -> bool:
+        """Return whether there is no record any more, so that its wheel need not be there."""
+        assert build.record is not None  # noqa: S101 (for mypy)
+        self._remote.allow()
+        try:
+            self._remote.read(build.record.path, documents.LARGEST)
+        except MissingError:
+            return True
+        except RemoteError:
+            return False
+        return False
 
     @staticmethod
     def _age(build: SharedBuild) -> float:
