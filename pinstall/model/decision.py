@@ -73,7 +73,7 @@ class Evidence(NamedTuple):
 
 
 def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
-    """Return the verdict on *entry* for *pin*: only proof deletes an entry, and never twice for the same reason (``tolerated``)."""
+    """Return the verdict on *entry* for *pin*: only proof deletes an entry, and never twice for one reason (``tolerated``)."""
     if evidence.unreadable:
         return Unreadable(evidence.unreadable)
     verdict = _http(pin, entry, evidence) if isinstance(entry, HttpEntry) else _built(pin, entry, evidence)
