@@ -280,7 +280,7 @@ def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip
 
 
 def _status(pip: Pip, status: int) -> int:
-    """Return 130 if a signal told pip to end and it failed, because its own *status* may be 1 then; else *status*."""
+    """Return the status for the steps after pip: 130 if a signal told pip to end and *status* is not 0; else *status*."""
     return exit_status.INTERRUPTED if status and pip.was_told_to_end else status
 
 
