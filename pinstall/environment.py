@@ -33,7 +33,8 @@ class Target(NamedTuple):
     """The environment of a call: ``python`` is its interpreter, ``runner`` the interpreter whose pip installs into it.
 
     ``options`` are the arguments that pip needs before its ``command``, ``arguments`` the remaining ones, which follow it.
-    ``note`` is a line for the user about the choice of the environment, or "".
+    ``note`` is a line for the user about the choice of the environment, or "". ``known`` is the environment of ``python`` if it
+    was started to choose it: to start it again would take as long once more.
     """
 
     python: str
@@ -42,6 +43,7 @@ class Target(NamedTuple):
     arguments: tuple[str, ...]
     command: str = "install"
     note: str = ""
+    known: Environment | None = None
 
 
 def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:
@@ -90,14 +92,15 @@ def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target
         raise NoEnvironmentError(
             f"the active environment, {active}, contains no Python; activate another, or name one with --python"
         )
+    found = Environment(python)
     try:
-        has_pip = bool(Environment(python).pip_version)
+        has_pip = bool(found.pip_version)
     except SilentPythonError as error:
         raise NoEnvironmentError(
             f"the Python of the active environment, {active}, does not run; recreate it, or name another with --python"
         ) from error
     if has_pip:
-        return Target(python, python, (), tuple(argv), note=note)
+        return Target(python, python, (), tuple(argv), note=note, known=found)
     return Target(python, own, ("--python", python), tuple(argv), note=note)
 
 
@@ -146,7 +149,7 @@ def _is_standalone() -> bool:
 
 def of(target: Target) -> tuple[Environment, Environment]:
     """Return the environment that a call installs into, and the environment whose pip runs; often they are one object."""
-    runner = Environment(target.runner)
+    runner = target.known or Environment(target.runner)
     return (runner if target.runner == target.python else Environment(target.python, runner)), runner
 
 

@@ -109,7 +109,7 @@ class Checker:
         entry = candidate.entry
         if isinstance(entry, HttpEntry) and not candidate.stored:
             entry = http_entries.renewed(entry)
-        return self.examine(candidate._replace(entry=entry, source=None))  # without questions about the source of a build
+        return self.examine(candidate._replace(entry=entry, source=None))  # its own origin.json names the source
 
     def _artifact(self, candidate: Candidate, stamp: FileStamp | None) -> Evidence:
         entry = candidate.entry

@@ -158,6 +158,8 @@ def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal:
         journal.applied += applied.done
         deleted = [done for done in applied.done if isinstance(done.verdict, Delete) and not done.stored]
         for finding, why in applied.failed:
+            if finding.stored:  # pip does not see it
+                continue
             planned = planned.without(finding)
             journal.say(WARNING, messages.unseen(finding, why))
     else:
