@@ -15,6 +15,7 @@ try:
 
     from pinstall import __version__, environment, exit_status, pip_process, settings
     from pinstall.environment import Target
+    from pinstall.interpreter import SilentPythonError
     from pinstall.pip_process import PipCommand
 except KeyboardInterrupt:  # nothing has begun that a traceback could explain
     os._exit(130)
@@ -339,6 +340,8 @@ def _say_broken(error: Exception, outcome: str, journal: Journal | None) -> None
     )
     # The words of an exception may hold a URL with credentials: its kind must do.
     line = f"internal error ({type(error).__name__}): {outcome}; {advice}"
+    if isinstance(error, SilentPythonError):
+        line = f"{error}; {outcome}"
     _complain(line)
     if journal is not None:
         journal.note(line)

@@ -73,8 +73,8 @@ def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) 
 def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target:
     """Return the target in the active environment, or in ``.venv``, for the standalone pinstall in the interpreter *own*.
 
-    Starts the Python there to ask for its pip. If it has none, that of *own* installs into it, by ``--python``. Raises
-    `NoEnvironmentError`.
+    Starts the Python there to ask for its pip if the files do not tell. If it has none, that of *own* installs into it, by
+    ``--python``. Raises `NoEnvironmentError`.
     """
     active, note = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX"), ""
     if not active:
@@ -94,7 +94,7 @@ def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target
         )
     found = Environment(python)
     try:
-        has_pip = bool(found.pip_version)
+        has_pip = _has_pip(active) or bool(found.pip_version)
     except SilentPythonError as error:
         raise NoEnvironmentError(
             f"the Python of the active environment, {active}, does not run; recreate it, or name another with --python"
@@ -102,6 +102,17 @@ def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target
     if has_pip:
         return Target(python, python, (), tuple(argv), note=note, known=found)
     return Target(python, own, ("--python", python), tuple(argv), note=note)
+
+
+def _has_pip(folder: str) -> bool:
+    """Return whether the virtual environment in *folder* has a pip of its own; False if its files do not tell."""
+    try:
+        with open(os.path.join(folder, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
+            version = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+)", file.read(_HEADERS), re.MULTILINE)
+    except OSError:
+        return False
+    library = "Lib" if os.name == "nt" else os.path.join("lib", f"python{version[1]}" if version else "")
+    return os.path.isfile(os.path.join(folder, library, "site-packages", "pip", "__init__.py"))
 
 
 def _without_python_option(argv: Sequence[str]) -> tuple[str, list[str]]:
@@ -164,8 +175,8 @@ class Installed(NamedTuple):
 class Environment:
     """A Python environment, given by its interpreter *python*. Each fact about it is determined when it is first needed.
 
-    The first fact about another Python than the running one starts that Python once: each member that needs a fact raises
-    `SilentPythonError` if it does not answer. The installed distributions are listed once, until `forget`.
+    Facts about another Python than the running one take up to two starts of it, one for those about wheels: each member that
+    needs a fact raises `SilentPythonError` if it does not answer. The installed distributions are listed once, until `forget`.
 
     *server* is the environment whose pip installs into it (``pip --python``); None if it has its own pip.
     """
@@ -179,13 +190,23 @@ class Environment:
     @cached_property
     def _facts(self) -> dict[str, Any]:
         """The facts that the interpreter reports of itself in a child process (`interpreter.facts`)."""
+        return interpreter.facts(self.python)
+
+    @cached_property
+    def _facts_of_wheels(self) -> dict[str, Any]:
+        """The facts about wheels that it reports in another child process (`interpreter.facts_of_wheels`)."""
         server = self._server.folder("pip") if self._server else None
-        return interpreter.facts(self.python, os.path.join(os.path.dirname(server), "pip") if server else "")
+        return interpreter.facts_of_wheels(self.python, os.path.join(os.path.dirname(server), "pip") if server else "")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether no member starts the interpreter any more: after pip, that would run code that it has just installed."""
+        return self.is_own or "_facts_of_wheels" in self.__dict__
 
     def hold(self) -> None:
         """Raise `SilentPythonError` unless the interpreter can report the tags of the wheels that it accepts."""
-        if not self.is_own and "tags" not in self._facts:
-            kind = self._facts["untagged"]
+        if not self.is_own and "tags" not in self._facts_of_wheels:
+            kind = self._facts_of_wheels["untagged"]
             raise SilentPythonError(
                 f"the pip for {self.python} is broken (its packaging library fails with {kind}); reinstall that pip"
             )
@@ -208,7 +229,7 @@ class Environment:
     @cached_property
     def build(self) -> dict[str, Any]:
         """The build conditions ``abi``, ``libc`` (kind, version), ``compilers`` (``CC``, ``CXX``); and ``site_packages``."""
-        return interpreter.own_build() if self.is_own else dict(self._facts["build"])
+        return interpreter.own_build() if self.is_own else dict(self._facts_of_wheels["build"])
 
     @cached_property
     def _sites(self) -> dict[str, Any]:
@@ -219,7 +240,7 @@ class Environment:
         """The interpreter's short name and version as in pip's wheel cache: ``("cp", "311")``. Raises `SilentPythonError`."""
         if not self.is_own:
             self.hold()
-            name, version = self._facts["interpreter"]
+            name, version = self._facts_of_wheels["interpreter"]
             return name, version
         from packaging.tags import interpreter_name, interpreter_version
 
@@ -231,7 +252,7 @@ class Environment:
         if self.is_own:
             return tuple(interpreter.own_tags())
         self.hold()
-        return tuple(self._facts["tags"])
+        return tuple(self._facts_of_wheels["tags"])
 
     @cached_property
     def _supported(self) -> frozenset[tuple[str, ...]]:

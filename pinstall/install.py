@@ -291,8 +291,10 @@ def prepare_late(prepared: PreparedCall, status: int, first: Observation | None,
     call, environment = prepared.call, prepared.context.environment
     if prepared.cache or call is None or call.cache_dir is None or status == 0 or first is None or not first.opened_files:
         return prepared
-    # Our modules must not come from what pip has just installed (see `load_the_rest`).
-    if _obstacle(prepared.context) or (environment.is_own and first.created_dist_infos):
+    # Our modules must not come from what pip has just installed (see `load_the_rest`), and the Python there must not import it.
+    if first.created_dist_infos and (environment.is_own or not environment.is_known):
+        return prepared
+    if _obstacle(prepared.context):
         return prepared
     from pinstall.checks.checker import Checker
     from pinstall.checks.prepare import prepare as prepare_cache
