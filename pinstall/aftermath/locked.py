@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pinstall.journal import Journal
 
 
-def under_lock(prepared: PreparedCache, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True) -> list[Wrong]:
-    """Return the result of *act* under the lock; an empty list if the cache cannot be changed.
+def under_lock(
+    prepared: PreparedCache, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True
+) -> list[Wrong] | None:
+    """Return the result of *act* under the lock; None if the cache cannot be changed.
 
     If *waits*, wait for the lock as long as the settings allow, and warn if that was not enough. Otherwise a later call does
     the same work.
@@ -28,5 +30,5 @@ def under_lock(prepared: PreparedCache, act: Callable[[], list[Wrong]], journal:
             return act()
     except (OSError, lock.LockTimeoutError) as error:
         if waits:
-            journal.say(WARNING, messages.not_repaired(getattr(error, "strerror", "") or str(error)))
-        return []
+            journal.say(WARNING, messages.not_repaired(prepared.cache.root, getattr(error, "strerror", "") or str(error)))
+        return None
