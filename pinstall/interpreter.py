@@ -85,10 +85,10 @@ class SilentPythonError(Exception):
 
 
 def facts(python: str, pip: str) -> dict[str, Any]:
-    """Return the facts about *python* that `Environment` needs; *pip* is the folder of the pip that installs, "" for its own.
+    """Start *python*, and return the facts about it that `Environment` needs.
 
-    If that pip's packaging fails on *python*, the answer has no ``interpreter`` and ``tags``, but ``untagged``: the name of the
-    exception. Raises `SilentPythonError`.
+    *pip* is the folder of the pip that installs, "" for its own. If that pip's packaging fails on *python*, the answer has no
+    ``interpreter`` and ``tags``, but ``untagged``: the name of the exception. Raises as `_answer`.
     """
     from importlib.util import find_spec
 
@@ -98,7 +98,10 @@ def facts(python: str, pip: str) -> dict[str, Any]:
 
 
 def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
-    """Run *code* in *python*, for at most a minute, and return the JSON in the last line of its output."""
+    """Run *code* in *python*, and return the JSON in the last line of its output.
+
+    Raises `SilentPythonError` if *python* cannot be started, fails, prints no JSON, or takes longer than a minute.
+    """
     try:
         command = [python, "-c", code, *arguments]
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)

@@ -16,6 +16,9 @@ from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from typing import TYPE_CHECKING, NamedTuple
 
+from cheroot.wsgi import Server
+from wsgidav.wsgidav_app import WsgiDAVApp
+
 from tests.lab import NEWEST
 
 if TYPE_CHECKING:
@@ -121,6 +124,23 @@ class Proxy:
         """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextmanager
+def webdav(folder: Path) -> Iterator[str]:
+    """Run WsgiDAV over a *folder*, for the user "me" with the password "secret"; yield its URL."""
+    users = {"*": {"me": {"password": "secret"}}}
+    quiet = {"verbose": 0, "logging": {"enable": False}}
+    application = WsgiDAVApp({"provider_mapping": {"/": str(folder)}, "simple_dc": {"user_mapping": users}, **quiet})
+    server = Server(("127.0.0.1", 0), application)
+    server.prepare()
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://me:secret@127.0.0.1:{server.bind_addr[1]}"
+    finally:
+        server.stop()
+        thread.join(30)
 
 
 # The account that Azurite documents; its key is no secret.

@@ -36,6 +36,7 @@ _DOWN = [
     "checks.builds checks.candidates storage.actions",
     "inspection.inspector storage.probe storage.statistics",
     "shared_store.documents",
+    "shared_store.listing",
     "shared_store.layout",
     "storage.store storage.ledger storage.view storage.build_notes storage.wanted",
     "storage.files",

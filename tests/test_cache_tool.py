@@ -676,6 +676,11 @@ document.title = JSON.stringify({
 """
 
 
+def test_a_page_that_cannot_be_written_is_named(lab: Lab, environment: Environment) -> None:
+    done = lab.cache_tool(environment, "map", "nothing", "--html", "no/such/page")
+    assert (done.status, done.err) == (1, "ERROR: the page no/such/page could not be written (No such file or directory)\n")
+
+
 def test_the_map_in_a_browser(lab: Lab, environment: Environment, index: Index) -> None:
     """It needs no network, groups by what is chosen, marks what is bad, and is light and dark."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -24,10 +24,11 @@ from pinstall.inspection import build_questions
 from pinstall.inspection.build_questions import Question, World
 from pinstall.shared_store import documents, layout
 from pinstall.shared_store.remote import Remote, RemoteError, RemoteObject
+from tests import messages
 from tests.consoles import Console, sections
 from tests.lab import VERSIONS, watched
 from tests.packages import FLAGS_ONE, sdist, wheel
-from tests.shared_stores import Answer, Machine, Proxy, azurite, environment_with_extra
+from tests.shared_stores import Answer, Machine, Proxy, azurite, environment_with_extra, webdav
 from tests.test_terminal import CTRL_C, Terminal
 
 if TYPE_CHECKING:
@@ -274,27 +275,34 @@ def test_a_hostile_folder_costs_a_line_and_pip_builds(lab: Lab, folder: Path, de
 
 @watched()  # nothing else is shared
 def test_what_is_wrong_with_one_build_costs_that_build_alone(lab: Lab, folder: Path, demo: Path) -> None:
-    """A record is too large, a file lies where a folder should be, and an object's name cannot be read."""
+    """A record is too large, a file or a link lies where a folder should be, and an object's name cannot be read."""
     sdist(demo.parent, "demo", "1.0", script=_ASKS, extra={"large.txt": "x" * 10_000})  # so that it comes last
     sdist(demo.parent, "blocked", "1.0")
     sdist(demo.parent, "odd", "1.0")
+    sdist(demo.parent, "linked", "1.0")
     sdist(demo.parent, "long", "1.0", script="import os; [os.environ.get(str(n) + chr(34) * 400) for n in range(30)]")
-    lab.pinstall(environment_with_extra(lab), "blocked==1.0", "odd==1.0", **Machine(lab, "zero").variables)
-    (blocked,) = (path.parent for path in folder.rglob("*.whl") if "blocked-1.0" in path.with_suffix(".json").read_text())
-    (odd,) = (path.parent for path in folder.rglob("*.whl") if path.parent != blocked)
+    names = ("blocked", "odd", "linked")
+    lab.pinstall(environment_with_extra(lab), *(f"{name}==1.0" for name in names), **Machine(lab, "zero").variables)
+    texts = {path.parent: path.read_text() for path in folder.rglob("*.json")}
+    blocked, odd, linked = (next(place for place in texts if f"{name}-1.0" in texts[place]) for name in names)
     shutil.rmtree(blocked)
     blocked.touch()
+    shutil.rmtree(linked)
+    (lab.root / "elsewhere").mkdir()
+    linked.symlink_to(lab.root / "elsewhere")
     Path(os.fsdecode(bytes(odd) + b"/\xff.json")).touch()
     one = Machine(lab, "one")
-    _, _, said = one.install("long==1.0", "blocked==1.0", "odd==1.0", "demo==1.0")
+    _, _, said = one.install("long==1.0", "blocked==1.0", "odd==1.0", "linked==1.0", "demo==1.0")
     lines = [line.replace(f" the shared store file://{folder}", "").replace("-1.0-py3-none-any.whl", "") for line in said]
     assert sorted(lines) == [
         "blocked could not be put into: a file or folder there cannot be read or written",
         f"ignoring a build of: an object there has an invalid name; {_ADVICE}",
+        "linked could not be put into: a folder there is a symbolic link",
         "long could not be put into: the wheel or its record is too large",
         "put demo into",
         "put odd into",
     ]
+    assert list((lab.root / "elsewhere").iterdir()) == []
     assert Machine(lab, "two").install()[1] == "fetched"
 
 
@@ -308,6 +316,119 @@ def test_a_wheel_that_the_server_finds_too_large_costs_that_build_alone(lab: Lab
         "built",
         ["it is larger than the server accepts"] * 2,
     )
+
+
+def _copied(model: Path, top: Path, key: str) -> Path:
+    """Copy a build, of which *model* is the record, to another *key* below *top*; return the path of the new record."""
+    envelope = json.loads(model.read_text())
+    document = {**json.loads(envelope["record"]), "key": key}
+    made = top / key[:2] / key[2:4] / key / model.name
+    made.parent.mkdir(parents=True)
+    made.write_text(json.dumps({**envelope, "record": json.dumps(document)}))
+    shutil.copy(model.with_suffix(".whl"), made.with_suffix(".whl"))
+    return made
+
+
+_CANNOT = "a file or folder there cannot be read or written"
+
+
+def _upkeep(lab: Lab, *words: str) -> tuple[int, list[str], list[str]]:
+    """Run ``pinstall-cache shared`` without root's right to read everything; return status, output and warnings."""
+    command = [str(environment_with_extra(lab).folder / "bin" / "pinstall-cache"), "shared", *words]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    done = lab.run(command)
+    for line in done.err.splitlines():
+        messages.hold(line, messages.TOOLS)
+    return done.status, done.out.splitlines(), sorted(done.err.splitlines())
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root reads everything, and there is no setpriv")
+def test_the_rest_of_a_folder_is_listed_verified_and_pruned(lab: Lab, folder: Path, demo: Path) -> None:
+    """Beside good builds are a folder and a record that cannot be read, links, a folder as a record, and odd names."""
+    Machine(lab, "one").install()
+    (first,) = folder.rglob("*.json")
+    top, elsewhere = folder / "builds-1", lab.root / "elsewhere"
+    blocked, unreadable, good, in_the_way = (_copied(first, top, letter * 56) for letter in "abcd")
+    linked = _copied(first, elsewhere, "e" * 56)
+    for path in lab.root.rglob("*-????????.*"):
+        os.utime(path, (0, 0))
+    in_the_way.unlink()
+    in_the_way.mkdir()
+    (top / "ee").symlink_to(elsewhere / "ee")
+    (top / "loop").symlink_to(top)
+    os.mkfifo(good.parent / "pipe.json")
+    Path(os.fsdecode(bytes(good.parent) + b"/\xff.json")).touch()
+    unreadable.chmod(0)
+    (top / "aa").chmod(0)
+    warnings = [
+        f"WARNING: skipped {path} of the shared store: {why}"
+        for path, why in (
+            ("builds-1/aa", "Permission denied"),
+            (f"builds-1/cc/cc/{'c' * 56}/pipe.json", "it is no regular file"),
+            (f"builds-1/dd/dd/{'d' * 56}/{in_the_way.name}", "it is a folder"),
+            ("builds-1/ee", "it is a symbolic link"),
+            ("builds-1/loop", "it is a symbolic link"),
+        )
+    ]
+    try:
+        status, out, err = _upkeep(lab, "list")
+        assert (status, err) == (1, warnings)
+        assert [line.split()[4] for line in out[:-1]].count("demo-1.0-py3-none-any.whl") == 2, out
+        assert out[-1].startswith(f"Builds in file://{folder}: 4 ")
+        status, out, err = _upkeep(lab, "verify")
+        assert (status, err, out[-1]) == (1, warnings, "Builds checked: 4, 2 bad")
+        assert sorted(line.rpartition(": ")[2] for line in out[:-1]) == [_CANNOT, "its upload was interrupted"]
+        good.parent.chmod(0o500)
+        status, out, err = _upkeep(lab, "prune", "--older-than", "1d")
+        denied = f"WARNING: not removed: {good.relative_to(folder)} of the shared store: {_CANNOT}"
+        assert (status, err) == (1, sorted([*warnings, denied]))
+        assert out[0].startswith("Builds removed: 3 ")
+    finally:
+        good.parent.chmod(0o700)
+        (top / "aa").chmod(0o700)
+    assert blocked.exists()
+    assert linked.exists()
+    # Without its record a wheel is of no use, and not the other way round.
+    assert good.exists()
+    assert good.with_suffix(".whl").exists()
+    assert not unreadable.exists()
+
+
+def test_the_rest_of_a_bucket_is_listed_and_verified(lab: Lab, proxy: Proxy, s3: str, bucket: str, demo: Path) -> None:
+    """Beside good builds are names that the library refuses, an object that cannot be read, and one that vanishes meanwhile."""
+    lab.environ["PINSTALL_SHARED_STORE"] = f"file://{lab.root / 'share'}"
+    Machine(lab, "one").install()
+    (first,) = (lab.root / "share").rglob("*.json")
+    top = lab.root / "copies" / "builds-1"
+    copies = [_copied(first, top, letter * 56) for letter in "abcdef"]
+    denied, broken, vanished = (path.relative_to(top.parent) for path in copies[1:4])
+    lab.environ["PINSTALL_SHARED_STORE"] = f"{bucket}/wheels"
+    place = f"{s3}/{bucket.removeprefix('s3://')}/wheels"
+
+    objects = {str(path.relative_to(top.parent)): path.read_bytes() for path in top.rglob("*.*")}
+    for path in (*objects, "builds-1/a0//x", "builds-1/e0/./x", f"builds-1/ff/ff/{'f' * 56}/%2e%2e/x"):
+        kind = {"content-type": "application/octet-stream"}
+        request = urllib.request.Request(f"{place}/{path}", objects.get(path, b""), kind, method="PUT")
+        urllib.request.urlopen(request).close()
+
+    failures = {str(denied): 403, str(broken): 500, str(vanished.with_suffix("")): 404}
+
+    def hook(method: str, path: str) -> Answer | None:
+        return next((Answer(status) for name, status in failures.items() if method == "GET" and name in path), None)
+
+    proxy.hook = hook
+    environment = environment_with_extra(lab)
+    done = lab.cache_tool(environment, "shared", "verify")
+    assert (done.status, done.out.splitlines()[-1]) == (1, "Builds checked: 4, 2 bad"), done
+    assert sorted(done.err.splitlines()) == [
+        f"WARNING: skipped {path} of the shared store: an object there has an invalid name"
+        for path in ("builds-1/a0/", "builds-1/e0/", f"builds-1/ff/ff/{'f' * 56}/")
+    ]
+    proxy.hook = lambda _, path: Answer(500) if path.endswith(".json") else None
+    done = lab.cache_tool(environment, "shared", "list")
+    assert (done.status, done.err.splitlines()[-1].partition(": ")[0]) == (1, "ERROR"), done
+    assert len(done.out.splitlines()) == 2
 
 
 _LISTING = """<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>
@@ -534,6 +655,31 @@ def test_writers_and_readers_at_once(lab: Lab, bucket: str, demo: Path) -> None:
     assert wrong == []
     assert not ways[""]
     print(f"{_ROUNDS} rounds: {ways}")
+
+
+@watched()  # nothing else is shared
+def test_a_webdav_server_keeps_builds_as_well(lab: Lab, demo: Path) -> None:
+    """Its URL has credentials, and a folder that is not there yet; another folder cannot be listed."""
+    (lab.root / "dav").mkdir()
+    with webdav(lab.root / "dav") as url:
+        machines = [Machine(lab, name, PINSTALL_SHARED_STORE=f"{url}/team%20a/builds") for name in ("one", "two")]
+        (one, two), place = machines, f"http://{url.rpartition('@')[2]}"
+        assert one.install() == ("no", "built", [f"put demo-1.0-py3-none-any.whl into the shared store {place}"])
+        assert two.install()[:2] == ("no", "fetched")
+        assert two.install(WITH_GPU="yes")[:2] == ("yes", "built")
+        assert one.install(WITH_GPU="yes")[:2] == ("yes", "fetched")
+        top = lab.root / "dav" / "team a" / "builds" / "builds-1"
+        odd = _copied(next(top.rglob("*.json")), top, "0" * 56)
+        Path(os.fsdecode(bytes(odd.parent) + b"/\xff")).touch()
+        environment = environment_with_extra(lab)
+        done = lab.cache_tool(environment, "shared", "verify", **one.variables)
+        assert (done.status, done.out) == (1, "Builds checked: 2, 0 bad\n"), done
+        assert f"WARNING: skipped builds-1/00/00/{'0' * 56}/ of the shared store: " in done.err
+        for path in top.rglob("*.*"):
+            os.utime(path, (0, 0))
+        done = lab.cache_tool(environment, "shared", "prune", "--older-than", "1d", **one.variables)
+        assert done.out.startswith("Builds removed: 2 "), done
+        assert [path.parent for path in top.rglob("*.*")] == [odd.parent] * 2
 
 
 @watched()  # nothing else is shared

@@ -83,7 +83,7 @@ def no_environment(error: NoEnvironmentError) -> Check:
 
 
 def pip(environment: Environment | None, runner: Environment) -> Check:
-    """Check the pip of *runner*, which installs into *environment*; into none if it is None."""
+    """Check the pip of *runner*, which installs into *environment* (None: pinstall finds no environment to install into)."""
     found = runner.pip_version
     state = ".".join(map(str, found)) if found else "of unknown version"
     if environment is None:
@@ -111,7 +111,10 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def cache(root: str, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Check the cache folder *root*. Makes a folder with a few empty files there, and removes it."""
+    """Check the cache folder *root*; if pip has made none there yet, only tell that.
+
+    Makes a folder with a few small files there, and removes it; takes the lock for a moment.
+    """
     if not os.path.isdir(root):
         is_file = os.path.lexists(root)
         yield Check(

@@ -10,11 +10,12 @@ from pinstall.cache_tool import display
 from pinstall.model.links import without_secrets
 from pinstall.shared_store import documents, layout
 from pinstall.shared_store.documents import KeyUnusableError, RefusedError
+from pinstall.shared_store.listing import Listing, Patience
 from pinstall.shared_store.reading import LARGEST_WHEEL, fetched_fault
-from pinstall.shared_store.remote import ObjectError, Remote, RemoteError
+from pinstall.shared_store.remote import MissingError, Remote, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pinstall.settings import SharedStoreSettings
     from pinstall.shared_store.layout import SharedBuild
@@ -27,7 +28,10 @@ FAILURES = (RemoteError, KeyUnusableError)
 
 
 class SharedItem(NamedTuple):
-    """A build in a shared store: the bytes of its objects, its age in seconds, its source without secrets, and its fault."""
+    """A build in a shared store: the bytes of its objects, its age in seconds, its source without secrets, and its fault.
+
+    ``filename`` and ``source`` are "" if its record is missing or cannot be read, ``fault`` if it is sound.
+    """
 
     build: SharedBuild
     filename: str
@@ -38,18 +42,23 @@ class SharedItem(NamedTuple):
 
 
 class Upkeep:
-    """The work on the shared store of these *settings*."""
+    """The work on the shared store of these *settings*.
 
-    def __init__(self, settings: SharedStoreSettings | None) -> None:
+    *warn* is called with a line about each object that cannot be looked at or removed; the work goes on with the others.
+    ``is_bad`` tells whether there was one, or a bad build.
+    """
+
+    def __init__(self, settings: SharedStoreSettings | None, warn: Callable[[str], None]) -> None:
         """Open the store. Raises `FAILURES`, as the other methods do."""
         if settings is None:
             raise RemoteError("PINSTALL_SHARED_STORE is not set")
         self._key = documents.signing_key(settings)
         self.place, self.is_bad = settings.place, False
         self._remote = Remote(settings.url, max(_TIMEOUT, settings.timeout))
+        self._warn, self._patience = warn, Patience()
 
     def listed(self) -> Iterator[str]:
-        """Yield a line about each build, and the totals."""
+        """Yield a line about each build, and the totals; fetch the records, not the wheels."""
         number = total = 0
         for row in self._rows(proves=False):
             number, total = number + 1, total + row.size
@@ -58,47 +67,75 @@ class Upkeep:
         yield f"Builds in {self.place}: {number} ({display.size(total)})"
 
     def verified(self) -> Iterator[str]:
-        """Yield a line about each bad build, and the totals; ``is_bad`` tells whether there was one."""
+        """Fetch and check all builds; yield a line about each bad one, and the totals."""
         number = bad = 0
         for row in self._rows(proves=True):
             number, bad = number + 1, bad + bool(row.fault)
             if row.fault:
                 yield f"bad: {row.build.name} {row.filename}: {row.fault}"
-        self.is_bad = bool(bad)
+        self.is_bad |= bool(bad)
         yield f"Builds checked: {number}, {bad} bad"
 
     def pruned(self, seconds: float, *, dry_run: bool) -> Iterator[str]:
-        """Delete the builds that are older than so many *seconds*; yield a line that tells how many."""
+        """Delete the builds that are older than *seconds*, and day-old wheels without a record; yield a line with their number.
+
+        With *dry_run*, deletes nothing.
+        """
         number, total = self._prune(seconds, dry_run=dry_run)
         yield f"Builds {'that would be removed' if dry_run else 'removed'}: {number} ({display.size(total)})"
 
     def _rows(self, *, proves: bool) -> Iterator[SharedItem]:
-        """Yield all builds; if *proves*, fetch and check each wheel."""
+        """Yield all builds, after a check of their records; if *proves*, fetch and check each wheel, too.
+
+        Leaves out a wheel without a record that is younger than a day: its upload may not have ended.
+        """
         for build in self._builds():
             if build.record is not None:
-                yield self._row(build, proves=proves)
+                if row := self._row(build, proves=proves):
+                    yield row
             elif build.wheel is not None and self._age(build) > _UPLOAD:
                 yield SharedItem(
                     build, "", build.wheel.size, self._age(build), "", "it has no record: its upload was interrupted"
                 )
 
     def _prune(self, seconds: float, *, dry_run: bool) -> tuple[int, int]:
-        """Delete the builds that are older than so many *seconds*, and wheels without a record; return their number and bytes.
+        """Delete as `pruned` does; return the number of builds that are gone, or would be, and of their bytes.
 
         Records go first, so that no reader meets a record without its wheel.
         """
-        old = [build for build in self._builds() if self._age(build) > (seconds if build.record else _UPLOAD)]
-        records = [build.record.path for build in old if build.record]
-        wheels = [build.wheel.path for build in old if build.wheel]
-        for paths in () if dry_run else (records, wheels):
-            for start in range(0, len(paths), _AT_ONCE):
-                self._remote.delete(paths[start : start + _AT_ONCE])
-        return len(old), sum(_size(build) for build in old)
+        old = {build.name: build for build in self._builds() if self._age(build) > (seconds if build.record else _UPLOAD)}
+        if not dry_run:
+            kept = self._deleted([build.record.path for build in old.values() if build.record])
+            old = {name: build for name, build in old.items() if name + layout.RECORD not in kept}
+            kept = self._deleted([build.wheel.path for build in old.values() if build.wheel])
+            old = {name: build for name, build in old.items() if name + layout.WHEEL not in kept}
+        return len(old), sum(map(_size, old.values()))
+
+    def _deleted(self, paths: list[str]) -> set[str]:
+        """Delete objects; warn about those that stay, and return them. Raises `RemoteError` if all of many stay."""
+        kept: set[str] = set()
+        for start in range(0, len(paths), _AT_ONCE):
+            stay = self._remote.delete(paths[start : start + _AT_ONCE])
+            if len(stay) == _AT_ONCE:
+                raise RemoteError(next(iter(stay.values())))
+            for path, why in stay.items():
+                self._refuse(f"not removed: {path} of the shared store: {why}")
+            kept |= {*stay}
+        return kept
+
+    def _refuse(self, line: str) -> None:
+        """Warn, and set ``is_bad``."""
+        self.is_bad = True
+        self._warn(line)
 
     def _builds(self) -> Iterator[SharedBuild]:
-        """Yield all builds. The objects of one have the same name, so that they follow each other in a listing of a bucket."""
+        """Yield all builds, also those that lack the record or the wheel; warn about objects that cannot be listed.
+
+        The objects of one build have the same name, so that they follow each other in a listing of a bucket.
+        """
         waiting: dict[str, SharedBuild] = {}
-        for one in self._remote.everything(layout.TOP):
+        listing = Listing(self._remote, lambda path, why: self._refuse(f"skipped {path} of the shared store: {why}"))
+        for one in listing.everything():
             for name, build in layout.paired([one]).items():
                 known = waiting.pop(name, build)
                 both = known._replace(record=known.record or build.record, wheel=known.wheel or build.wheel)
@@ -108,13 +145,32 @@ class Upkeep:
                     waiting[name] = both
         yield from waiting.values()
 
-    def _row(self, build: SharedBuild, *, proves: bool) -> SharedItem:
-        assert build.record is not None  # noqa: S101 (for mypy)
-        self._remote.allow(_TIMEOUT)
+    def _row(self, build: SharedBuild, *, proves: bool) -> SharedItem | None:
+        """Describe a build, and fetch its wheel if *proves*; None if somebody has removed the build meanwhile.
+
+        A build that cannot be read has that as its fault. Raises `RemoteError` if several cannot, one after the other.
+        """
         row = SharedItem(build, "", _size(build), self._age(build), "")
         try:
+            row = self._described(row, proves=proves)
+            if row.fault and self._is_gone(build):
+                return None
+        except MissingError:
+            return None
+        except RemoteError as error:
+            self._patience.try_again(error)
+            return row._replace(fault=str(error))
+        self._patience.reward()
+        return row
+
+    def _described(self, row: SharedItem, *, proves: bool) -> SharedItem:
+        """Complete a row by the record of its build and, if *proves*, by a check of the wheel. Raises `RemoteError`."""
+        build = row.build
+        assert build.record is not None  # noqa: S101 (for mypy)
+        self._remote.allow()
+        try:
             found = documents.opened(self._remote.read(build.record.path, documents.LARGEST), self._key)
-        except (RefusedError, ObjectError) as error:
+        except RefusedError as error:
             return row._replace(fault=str(error))
         row = row._replace(filename=found.filename, source=without_secrets(found.origin.url))
         if layout.name(found.key, found.record, build.signer) != build.name:
@@ -125,6 +181,18 @@ class Upkeep:
             return row
         with tempfile.TemporaryFile() as file:
             return row._replace(fault=fetched_fault(self._remote, build.wheel, file, found))
+
+    def _is_gone(self, build: SharedBuild) -> bool:
+        """Return whether somebody has removed the record, so that its wheel may be gone; False if that is unknown."""
+        assert build.record is not None  # noqa: S101 (for mypy)
+        self._remote.allow()
+        try:
+            self._remote.read(build.record.path, documents.LARGEST)
+        except MissingError:
+            return True
+        except RemoteError:
+            return False
+        return False
 
     @staticmethod
     def _age(build: SharedBuild) -> float:

@@ -61,6 +61,11 @@ def folder(key: str) -> str:
     return f"{TOP}{key[:2]}/{key[2:4]}/{key}/"
 
 
+def may_have_folders(path: str) -> bool:
+    """Return whether the folder *path* may have folders of ours in it: the last of them is that of a key."""
+    return path.count("/") < folder("").count("/")
+
+
 def name(key: str, record: BuildRecord, signer: str) -> str:
     """Return the path of the objects of a build, without their endings. The *record* is that of its `SharedRecord`."""
     document = build_record.to_json(record)

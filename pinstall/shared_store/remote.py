@@ -5,6 +5,7 @@ Each question runs in a thread of its own, because no library bounds all its wai
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import threading
@@ -13,7 +14,7 @@ from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pinstall.model import links
 
@@ -31,7 +32,7 @@ _PLAIN = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP")
 _MISSING = ("NotFoundError", "FileNotFoundError")
 # One object may have permissions of its own, or lie in an archive from which it must be restored first.
 _DENIED = ("PermissionDeniedError", "PermissionError")
-_ODD_NAME = ("InvalidPathError",)
+_ODD_NAME = "InvalidPathError"
 # What servers answer to a PUT that is larger than they take: by HTTP, and by the protocol of S3.
 _TOO_LARGE = re.compile("status code: 413|<Code>EntityTooLarge")
 _TOO_LARGE_WORDS = "it is larger than the server accepts"
@@ -58,6 +59,14 @@ class ObjectError(RemoteError):
     """One object is missing, too large or refused; the store may be used for others."""
 
 
+class MissingError(ObjectError):
+    """The object or the bucket does not exist."""
+
+
+class OddNameError(ObjectError):
+    """A listing has a name that the library does not understand, such as one with an empty part; it has lost the rest, too."""
+
+
 class UnansweredError(RemoteError):
     """The deadline is over."""
 
@@ -74,42 +83,62 @@ class Remote:
     """The store at *url*. A question raises `RemoteError` if it fails, or if it is unanswered at the deadline.
 
     The deadline is that of `allow`, at first *seconds* from now. A missing folder is made only with *writes*: it may be a mount
-    that is not there yet.
+    that is not there yet. ``root`` is the path of a store that is a folder, else "". ``is_dav`` tells whether it is on a WebDAV
+    server.
     """
 
     def __init__(self, url: str, seconds: float, *, writes: bool = False) -> None:
         self._seconds = seconds
         self.allow(seconds)
+        self.is_dav = url.startswith(("http:", "https:"))
+        # The library names what a WebDAV server lists by its path on the server, and makes no folder above the URL.
+        url, self._prefix = _split(url) if self.is_dav else (url, "")
         self._store = self.asked(lambda: _opened(url, seconds, writes=writes))
-        self._creates = not url.startswith(("http:", "https:"))  # object_store has no conditional writes for WebDAV
-        self._is_folder = url.startswith("file:")
+        self.root = links.to_path(url) if url.startswith("file:") else ""
 
-    def allow(self, seconds: float) -> None:
-        """Set the deadline to *seconds* from now."""
-        self._seconds, self._deadline = seconds, time.monotonic() + seconds
+    def allow(self, seconds: float | None = None) -> None:
+        """Set the deadline to *seconds* from now; by default, to as many as before."""
+        self._seconds = self._seconds if seconds is None else seconds
+        self._deadline = time.monotonic() + self._seconds
 
     def objects(self, folder: str, most: int = _PAGE) -> list[RemoteObject]:
-        """Return the objects below *folder*, the first *most* by name."""
+        """Return the objects in *folder*, the first *most* by name."""
         import obstore
+
+        if self.is_dav:  # many servers refuse to list what is below a folder
+            return self.level(folder)[0][:most]
 
         def listed() -> list[RemoteObject]:
             chunks = obstore.list(self._store, folder, chunk_size=min(most, _PAGE))
             found = (one for chunk in chunks for one in chunk)
-            return [RemoteObject(one["path"], one["size"], one["last_modified"].timestamp()) for one in islice(found, most)]
+            return [self._object(one) for one in islice(found, most)]
 
-        return self._asked_of_one(listed, _ODD_NAME)
+        return self._asked_of_one(listed)
 
     def everything(self, folder: str) -> Iterator[RemoteObject]:
-        """Yield all objects below *folder*, for `pinstall-cache shared`; each page of the listing has a deadline of its own."""
+        """Yield all objects below *folder* of a bucket, by name; each page of the listing has a deadline of its own."""
         import obstore
 
         chunks = iter(obstore.list(self._store, folder, chunk_size=_PAGE))
         while True:
-            self.allow(self._seconds)
+            self.allow()
             chunk = self.asked(lambda: next(chunks, None))
             if chunk is None:
                 return
-            yield from (RemoteObject(one["path"], one["size"], one["last_modified"].timestamp()) for one in chunk)
+            yield from map(self._object, chunk)
+
+    def level(self, folder: str) -> tuple[list[RemoteObject], list[str]]:
+        """Return the objects that are directly in *folder*, by name, and the folders in it."""
+        import obstore
+
+        found = self._asked_of_one(lambda: obstore.list_with_delimiter(self._store, self._prefix + folder))
+        folders = [path.removeprefix(self._prefix) + "/" for path in found["common_prefixes"]]
+        objects = [self._object(one) for one in found["objects"]]
+        # A WebDAV server counts a folder among those in it.
+        return sorted(one for one in objects if one.path.startswith(folder)), sorted({*folders} - {folder})
+
+    def _object(self, found: Any) -> RemoteObject:
+        return RemoteObject(found["path"].removeprefix(self._prefix), found["size"], found["last_modified"].timestamp())
 
     def read(self, path: str, largest: int) -> bytes:
         """Return the content of a small object. Raises `RemoteError` if it has more than *largest* bytes."""
@@ -125,7 +154,9 @@ class Remote:
     def _pieces(self, path: str, largest: int) -> Iterator[bytes]:
         import obstore
 
-        stream = self._asked_of_one(lambda: iter(obstore.get(self._store, path).stream(min_chunk_size=_CHUNK)), _DENIED)
+        stream = self._asked_of_one(
+            lambda: iter(obstore.get(self._store, self._prefix + path).stream(min_chunk_size=_CHUNK)), _DENIED
+        )
         size = 0
         while (chunk := self._asked_of_one(lambda: next(stream, None))) is not None:
             size += len(chunk)
@@ -137,14 +168,17 @@ class Remote:
         """Write an object unless it exists; return whether it was written."""
         import obstore
 
+        path = self._prefix + path
+
         def put() -> bool:
-            if self._creates:
+            self._refuse_link(path)
+            if not self.is_dav:
                 try:
                     obstore.put(self._store, path, content, mode="create", use_multipart=False)
                 except obstore.exceptions.AlreadyExistsError:
                     return False
                 return True
-            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
+            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):  # the library has no conditional writes there
                 obstore.head(self._store, path)
                 return False
             obstore.put(self._store, path, content, use_multipart=False)
@@ -152,16 +186,44 @@ class Remote:
 
         return self._asked_of_one(put)
 
-    def delete(self, paths: Sequence[str]) -> None:
-        """Delete objects, except those that are gone already."""
+    def delete(self, paths: Sequence[str]) -> dict[str, str]:
+        """Delete objects, unless they are gone already; return those that stay, each with the reason."""
         import obstore
 
         def removed() -> None:
-            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
-                obstore.delete(self._store, list(paths))
+            for path in paths:
+                self._refuse_link(path)
+            obstore.delete(self._store, [self._prefix + path for path in paths])
 
-        self.allow(self._seconds)
-        self.asked(removed)
+        self.allow()
+        try:
+            self.asked(removed)
+        except RemoteError:  # the others may be there still
+            return {path: why for path in paths if (why := self._stays(path))}
+        return {}
+
+    def _stays(self, path: str) -> str:
+        """Delete an object; return why it stays, "" if it is gone."""
+        import obstore
+
+        def removed() -> None:
+            self._refuse_link(path)
+            obstore.delete(self._store, self._prefix + path)
+
+        self.allow()
+        try:
+            self._asked_of_one(removed, _DENIED)
+        except MissingError:
+            return ""
+        except ObjectError as error:
+            return str(error)
+        return ""
+
+    def _refuse_link(self, path: str) -> None:
+        """Raise `ObjectError` if a folder below the first one of *path* is a symbolic link: it may lead out of the store."""
+        places = path.split("/")[:-1]
+        if self.root and any(os.path.islink(os.path.join(self.root, *places[:end])) for end in range(2, len(places) + 1)):
+            raise ObjectError("a folder there is a symbolic link")
 
     def _asked_of_one(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
         """Return the answer to a *question* about one object, or one folder of them.
@@ -174,7 +236,7 @@ class Remote:
         except (ObjectError, UnansweredError):
             raise
         except RemoteError:
-            if not self._is_folder:
+            if not self.root:
                 raise
         raise ObjectError("a file or folder there cannot be read or written")
 
@@ -185,7 +247,7 @@ class Remote:
         """
         answers, errors = self._waited_for(question)
         if errors:
-            raise _explained(errors[0], (*_MISSING, *spoiled)) from None
+            raise _explained(errors[0], spoiled) from None
         return answers[0]
 
     def bounded(self, question: Callable[[], _Result]) -> _Result:
@@ -216,11 +278,31 @@ class Remote:
 
 def _explained(error: BaseException, spoiled: Sequence[str]) -> RemoteError:
     """Return the error to raise for one of the library; its text, which may have a signed URL, is not shown."""
+    if isinstance(error, RemoteError):
+        return error
     if _TOO_LARGE.search(str(error)):
         return ObjectError(_TOO_LARGE_WORDS)
     name = type(error).__name__
     words = _WORDS.get(name, f"error of its library: {name}")
-    return (ObjectError if name in spoiled else RemoteError)(words)
+    kinds = {**dict.fromkeys(spoiled, ObjectError), **dict.fromkeys(_MISSING, MissingError), _ODD_NAME: OddNameError}
+    return kinds.get(name, RemoteError)(words)
+
+
+def _authorized(url: str) -> tuple[str, dict[str, str]]:
+    """Return the URL without its user and password, which the library drops, and the header that has them."""
+    parts = urlsplit(url)
+    user, _, server = parts.netloc.rpartition("@")
+    if not user:
+        return url, {}
+    encoded = base64.b64encode(unquote(user).encode()).decode()
+    return parts._replace(netloc=server).geturl(), {"Authorization": f"Basic {encoded}"}
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Return the URL of the root of a WebDAV server, and the path of a folder there."""
+    parts = urlsplit(url)
+    folder = unquote(parts.path).strip("/")
+    return parts._replace(path="/").geturl(), folder and f"{folder}/"
 
 
 def _opened(url: str, seconds: float, *, writes: bool) -> Any:
@@ -234,6 +316,8 @@ def _opened(url: str, seconds: float, *, writes: bool) -> Any:
         return open_(url, mkdir=writes)
     limit = f"{max(1, round(seconds))}s"
     options: dict[str, Any] = {"timeout": limit, "connect_timeout": limit}
+    if url.startswith(("http:", "https:")):
+        url, options["default_headers"] = _authorized(url)
     if url.startswith("http://") or any(os.environ.get(name, "").lower() in ("1", "true") for name in _PLAIN):
         options["allow_http"] = True
     retries: Any = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=seconds)}

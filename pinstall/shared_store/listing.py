@@ -1,0 +1,156 @@
+"""List all objects of a shared store, for ``pinstall-cache shared``: if something cannot be listed, the rest is.
+
+A bucket is listed page by page. The library loses a whole page for one name that it does not understand; then the folders are
+listed one by one. A WebDAV server often refuses to list more than one folder at once. A store that is a folder is walked here,
+because the library loses files beside one that it cannot read, and follows symbolic links.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinstall.shared_store import layout
+from pinstall.shared_store.remote import ObjectError, OddNameError, RemoteError, RemoteObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pinstall.shared_store.remote import Remote
+
+# If so many questions fail one after the other, the server is gone, and not only what they were about.
+_PATIENCE = 3
+_LINK = "it is a symbolic link"
+
+
+class _Found(NamedTuple):
+    """The objects directly in a folder, and why other things there, or the folder itself, are skipped, by path."""
+
+    objects: list[RemoteObject]
+    skipped: dict[str, str]
+
+
+class Patience:
+    """A count of failures that follow each other."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def try_again(self, error: RemoteError) -> None:
+        """Count a failure. Raises *error* if there were too many in a row, unless it concerns one object."""
+        if isinstance(error, ObjectError):
+            return
+        self._failures += 1
+        if self._failures >= _PATIENCE:
+            raise error
+
+    def reward(self) -> None:
+        """Begin to count again: a question was answered."""
+        self._failures = 0
+
+
+class Listing:
+    """The listing of a store; *skip* is called with each path that cannot be listed, and why."""
+
+    def __init__(self, remote: Remote, skip: Callable[[str, str], None]) -> None:
+        self._remote, self._skip, self._patience = remote, skip, Patience()
+
+    def everything(self) -> Iterator[RemoteObject]:
+        """Yield all objects. Raises `RemoteError` if the store cannot be listed at all."""
+        if self._remote.root:
+            yield from self._walked()
+        elif self._remote.is_dav:
+            yield from self._of_each_folder(layout.TOP, "", self._of_folder)
+        else:
+            yield from self._of_pages(layout.TOP, "")
+
+    def _of_pages(self, folder: str, after: str) -> Iterator[RemoteObject]:
+        """Yield the objects below a *folder* of a bucket, by name, from the first behind the path *after*."""
+        last = after
+        try:
+            for one in self._remote.everything(folder):
+                if one.path > after:
+                    last = one.path
+                    yield one
+        except OddNameError:
+            yield from self._of_each_folder(folder, last, self._of_pages)
+
+    def _of_folder(self, folder: str, after: str) -> Iterator[RemoteObject]:
+        return self._of_each_folder(folder, after, self._of_folder)
+
+    def _of_each_folder(
+        self, folder: str, after: str, below: Callable[[str, str], Iterator[RemoteObject]]
+    ) -> Iterator[RemoteObject]:
+        """Yield the objects in a *folder* that sort behind the path *after*, and those that *below* yields of its folders."""
+        self._remote.allow()
+        try:
+            objects, folders = self._remote.level(folder)
+        except RemoteError as error:
+            if folder == layout.TOP and not isinstance(error, OddNameError):
+                raise
+            self._patience.try_again(error)
+            self._skip(folder, str(error))
+            return
+        self._patience.reward()
+        yield from (one for one in objects if one.path > after)
+        for inner in folders if layout.may_have_folders(folder) else ():
+            yield from below(inner, after)
+
+    def _walked(self) -> Iterator[RemoteObject]:
+        """Yield the objects of a store that is a folder; symbolic links are not followed."""
+        errors: list[OSError] = []
+        walk = os.walk(os.path.join(self._remote.root, layout.TOP.rstrip("/")), onerror=errors.append)
+        while True:
+            self._remote.allow()
+            found = self._remote.asked(lambda: self._next(walk, errors))
+            if found is None:
+                return
+            for path, why in found.skipped.items():
+                self._skip(path, why)
+            yield from found.objects
+
+    def _next(self, walk: Iterator[tuple[str, list[str], list[str]]], errors: list[OSError]) -> _Found | None:
+        """Return the files in the next folder of a *walk*; None at its end. The walk adds its *errors* to the list."""
+        step = next(walk, None)
+        skipped = {self._path(str(error.filename)): error.strerror or "" for error in errors if not _is_missing(error)}
+        errors.clear()
+        if step is None:
+            return _Found([], skipped) if skipped else None
+        place, folders, files = step
+        for name in folders:
+            path = os.path.join(place, name)
+            if os.path.islink(path):
+                skipped[self._path(path)] = _LINK
+            elif name.endswith((layout.RECORD, layout.WHEEL)):
+                skipped[self._path(path)] = "it is a folder"
+        if not layout.may_have_folders(self._path(place) + "/"):
+            folders.clear()
+        objects = []
+        for name in files:
+            try:
+                objects.append(self._file(os.path.join(place, name)))
+            except ObjectError as error:
+                skipped[self._path(os.path.join(place, name))] = str(error)
+            except OSError as error:
+                if not _is_missing(error):
+                    skipped[self._path(os.path.join(place, name))] = error.strerror or ""
+        return _Found(objects, skipped)
+
+    def _file(self, path: str) -> RemoteObject:
+        """Return the object that a file is. Raises `ObjectError` if it is another kind of file, and `OSError`."""
+        found = os.lstat(path)
+        if stat.S_ISLNK(found.st_mode):
+            raise ObjectError(_LINK)
+        if not stat.S_ISREG(found.st_mode):
+            raise ObjectError("it is no regular file")
+        return RemoteObject(self._path(path), found.st_size, found.st_mtime)
+
+    def _path(self, path: str) -> str:
+        """Return the path of an object, from that of its file."""
+        return os.path.relpath(path, self._remote.root).replace(os.sep, "/")
+
+
+def _is_missing(error: OSError) -> bool:
+    """Return whether something has vanished meanwhile."""
+    return isinstance(error, FileNotFoundError)
