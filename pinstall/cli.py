@@ -56,10 +56,10 @@ Environment variables:
                             off: run plain pip
   PINSTALL_KEEP_VERSIONS    1: other versions of a pinned project stay in pip's cache (default 0)
   PINSTALL_BUILD_VARIABLES  further variables that influence builds (names or globs, separated by spaces)
-  PINSTALL_WATCH_BUILDS     0: pinstall does not watch what builds ask for (default 1)
+  PINSTALL_WATCH_BUILDS     0: do not note which variables, files and programs builds use (default 1)
   PINSTALL_STORE_SIZE       how much pinstall may store: 500M, 2G ... (default 5G); 0: only build records
   PINSTALL_REPORT           write a JSON report of this run to this file
-  PINSTALL_SHARED_STORE     a bucket or folder with builds of other machines: s3://, gs://, az://, https:// or file:///
+  PINSTALL_SHARED_STORE     a bucket or folder with wheels that other machines built: s3://, gs://, az://, https:// or file:///
   PINSTALL_LOCK_TIMEOUT     seconds to wait while another pinstall changes the cache (default 30)
 
 pip's own help follows.
@@ -254,7 +254,7 @@ def _serve(target: Target, pip: Pip) -> int:
     except KeyboardInterrupt:
         pass  # pip has ended, and its status counts
     except Exception as error:  # noqa: BLE001 (as above)
-        _say_broken(error, "what pinstall learned from this run is lost", journal)
+        _say_broken(error, "pip has run, but its result was not checked", journal)
     _report(prepared, status, journal)
     return status
 
@@ -271,7 +271,7 @@ def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip
     is_sure = command.arguments != typed_command.arguments
     _say_broken(
         error,
-        "running pip with --no-cache-dir" if is_sure else "running pip without its cache, unless the command names one",
+        "running pip with --no-cache-dir" if is_sure else "running pip without its cache, unless the command itself sets one",
         journal,
     )
     status = pip.run(command, lambda: None)
@@ -291,7 +291,7 @@ def _report(prepared: PreparedCall | None, status: int, journal: Journal) -> Non
 
         install.report(prepared, status, journal)
     except Exception as error:  # noqa: BLE001 (as above)
-        _say_broken(error, "no report was written", journal)
+        _say_broken(error, "the report of PINSTALL_REPORT was not written", journal)
 
 
 def _say(level: int, line: str) -> None:

@@ -219,9 +219,9 @@ class _Page:
         from pinstall.aftermath import other_versions
 
         for pin in (pin for pin in prepared.pins if pin.has_version):
-            names = [other.entry.filename for other in other_versions.find(prepared.cache, pin, prepared.wanted)]
+            names = messages.listed(other.entry.filename for other in other_versions.find(prepared.cache, pin, prepared.wanted))
             if names:
-                yield f"other versions of {pin.project}, which move to pinstall's store after pip: {messages.listed(names)}"
+                yield f"other versions of {pin.project}, which would move to pinstall's store after pip: {names}"
 
 
 def _row(name: str, text: str) -> str:
@@ -242,7 +242,7 @@ def _lacks_hash(call: Invocation, pin: Pin) -> bool:
 def _settings(environ: Mapping[str, str]) -> list[str]:
     found = []
     for name, value, usual in settings.listed(environ):
-        text = f"{messages.shortened(value)!a}" if value else f"not set ({usual})" if usual else "not set"
+        text = f"{messages.shortened(value)!a}" if value else f"not set (default {usual})" if usual else "not set"
         found.append(f"{name} {text}")
     return found
 
@@ -319,7 +319,7 @@ def _kept(finding: Finding, prepared: PreparedCache) -> str:
         return "pip uses it without asking the index" if is_used else "pip asks the index whether it has changed"
     if isinstance(finding.entry, BuiltWheel):
         if not any(used is finding for used in prepared.plan.used):
-            return "sound; pip does not need it, or uses another build"
+            return "it is intact, but pip does not need it, or uses another build"
         why = "it is intact, and this call would build it in the same way"
     else:
         why = _trust(finding, finding.entry, prepared)

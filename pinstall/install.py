@@ -37,7 +37,7 @@ NOT_UNDERSTOOD = UnreadSource("this call", "pip accepts an option or setting tha
 
 _CONFIGURED_PYTHON = UnreadSource(
     "this call",
-    "a configuration file of pip names another Python; name it with --python or PIP_PYTHON to have it checked",
+    "the option python in pip's configuration (see 'pip config list') names another Python; set --python or PIP_PYTHON instead",
 )
 
 
@@ -128,7 +128,7 @@ def prepare(context: Context, journal: Journal) -> PreparedCall:
     if call is None or call.cache_dir is None:
         return prepared
     if os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir):  # pip would fail at its first build
-        journal.say(ERROR, messages.without_cache(f"{call.cache_dir} is not a directory"))
+        journal.say(ERROR, messages.not_a_folder(call.cache_dir))
         return prepared._replace(pip_command=prepared.pip_command.without_cache())
     prepared = prepared._replace(installed_before=context.environment.versions())
     if context.environment.is_own and FOREIGN in prepared.installed_before:
@@ -345,7 +345,7 @@ def finish(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
     """
     unchecked, call, status = prepared.unchecked, prepared.call, outcome.status
     if unchecked and (status == 0 or unchecked not in (NOT_UNDERSTOOD, prepared.context.versionless)):
-        journal.say(WARNING, messages.install_not_checked(unchecked.reason))
+        journal.say(WARNING, messages.install_not_checked(_reason(unchecked, prepared.refusal)))
     if call is not None and call.cache_dir is not None and status != exit_status.REFUSED_OR_CRASHED:
         for unread in call.unread:
             journal.say(WARNING, messages.pins_not_checked(unread.source, unread.reason))
@@ -353,6 +353,14 @@ def finish(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
         from pinstall.aftermath.finish import finish
 
         finish(prepared.cache, outcome, journal)
+
+
+def _reason(unchecked: UnreadSource, refusal: str) -> str:
+    """Return why a call was not checked, with the option that pinstall does not know: no other *refusal* is free of values."""
+    option = refusal.removeprefix("no such option: ")
+    if unchecked is not NOT_UNDERSTOOD or option == refusal:
+        return unchecked.reason
+    return f"pip accepts the option {option}, which pinstall does not know; upgrade pinstall"
 
 
 def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:

@@ -89,7 +89,7 @@ class Journal:
                 json.dump(self._document(status, pip_status), file, indent=2)
                 file.write("\n")
         except OSError as error:
-            self.say(ERROR, f"the report {self._report_path} could not be written ({error.strerror})")
+            self.say(ERROR, f"the report {self._report_path} (PINSTALL_REPORT) could not be written ({error.strerror})")
 
     def _document(self, status: int, pip_status: int) -> dict[str, Any]:
         done = {id(finding) for finding in self.applied}

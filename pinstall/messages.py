@@ -24,7 +24,7 @@ DETAIL, NOTE, WARNING, ERROR = 1, 0, -1, -2
 
 KINDS = {"download": "download", "metadata": "metadata file", "built": "built wheel", "page": "page"}
 FOREIGN = (
-    "another distribution, named pinstall, is installed in the same environment and overwrites files of this one: "
+    "another distribution, named pinstall, is installed in the same environment and overwrites files of this program: "
     "run 'pip uninstall pinstall pip-pinstall', then install pip-pinstall again"
 )
 _SHOWN = 4
@@ -41,9 +41,9 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
             level = NOTE if isinstance(finding.verdict, Delete) and finding.verdict.reason == "stale-page" else WARNING
             yield level, _evicted(finding, would=would)
     if restored:
-        act = "would restore" if would else "restored"
+        act = "with PINSTALL_POLICY=evict, pinstall would restore" if would else "restored"
         files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
-        yield NOTE, f"{act} {files} to pip's cache: kept in pinstall's store, and perhaps needed now; {pins}"
+        yield NOTE, f"{act} {files} from pinstall's store to pip's cache for this install; {pins}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
@@ -52,7 +52,7 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
     Only pip decides, later, whether it builds its own or takes a wheel that an index offers.
     """
     unknown: dict[str, list[str]] = {}
-    act = "would ignore" if would else "ignoring"
+    act = "with PINSTALL_POLICY=evict, pinstall would ignore" if would else "ignoring"
     for finding in findings:
         if not isinstance(finding.verdict, Hide):
             continue
@@ -75,13 +75,15 @@ def _evicted(finding: Finding, *, would: bool) -> str:
     verdict, what = finding.verdict, _what(finding)
     match verdict:
         case Delete(reason="stale-page"):
-            act = f"pip would ask again for {what}: " if would else f"pip asks again for {what}: "
-            act += _why(verdict)
+            evict = "with PINSTALL_POLICY=evict, pip would ask the server again for"
+            act = f"{evict if would else 'pip asks the server again for'} {what}: {_why(verdict)}"
         case Delete():
             place = "from pinstall's store" if finding.stored else "from pip's cache"
-            act = f"{'would remove' if would else 'removed'} {what} {place}: {_why(verdict)}"
+            act = "with PINSTALL_POLICY=evict, pinstall would remove" if would else "removed"
+            act += f" {what} {place}: {_why(verdict)}"
         case SetAside():
-            act = f"{'would move' if would else 'moved'} {what} out of pip's cache: {_why(verdict)}; it is restored when pinned"
+            act = "with PINSTALL_POLICY=evict, pinstall would move" if would else "moved"
+            act += f" {what} from pip's cache to pinstall's store: {_why(verdict)}; it is moved back when its hash is pinned"
         case _:
             raise AssertionError(verdict)
     return f"{act}; {pinned(finding.pin)}"
@@ -98,8 +100,7 @@ def _what(finding: Finding) -> str:
     return f"{entry.filename} (built wheel)" if entry.kind == "built" else entry.filename
 
 
-PAGES_INVALIDATED = "of the cached files named above, the next install asks the servers anew for index pages and redirects"
-NO_DIFFERENCE = "the cache was not to blame: pip failed again without those files"
+NO_DIFFERENCE = "the cache was not to blame: pip failed again without the cached files that were in doubt"
 
 
 def again(doubtful: Iterable[str]) -> str:
@@ -109,8 +110,14 @@ def again(doubtful: Iterable[str]) -> str:
 
 def not_again(why: str, doubtful: Iterable[str], *, advise: bool = True) -> str:
     """Return the line that pip does not run again, though the cache may be to blame; if *advise*, it advises --no-cache-dir."""
-    advice = "; --no-cache-dir would show whether they are" if advise else ""
-    return f"pip does not run again: {why}; these cached files may be outdated or damaged: {listed(doubtful)}{advice}"
+    advice = "; to find out, repeat the command with --no-cache-dir" if advise else ""
+    files = f"these cached files may be outdated or damaged: {listed(doubtful)}"
+    return f"pip failed and does not run again: {why}; {files}{advice}"
+
+
+def invalidated(wrong: Iterable[tuple[str, str]]) -> str:
+    """Return the line that the *wrong* index pages and redirects (name and reason of each) will be fetched again."""
+    return f"the next install asks the servers again for what may be outdated: {listed(name for name, _ in wrong)}"
 
 
 def blamed(wrong: Iterable[tuple[str, str]]) -> str:
@@ -120,8 +127,8 @@ def blamed(wrong: Iterable[tuple[str, str]]) -> str:
     """
     found = [f"{name} ({reason})" for name, reason in wrong]
     if not found:
-        what = "in which servers sent no other files: the first failure may have had another cause"
-        return f"pip succeeded in the second run, {what}"
+        why = "the first run may have failed for another reason, such as the network"
+        return f"pip succeeded in the second run, but the servers sent the same files as those in the cache: {why}"
     return f"the cache was to blame, and is repaired now: {listed(found)}"
 
 
@@ -130,9 +137,9 @@ def refused(name: str, reason: str) -> str:
     return f"removed {name} from pip's cache: pip refuses to install it, because {reason}"
 
 
-def not_repaired(reason: str) -> str:
-    """Return the line that bad files stay in the cache after a failure."""
-    return f"pip's cache could not be repaired ({reason}): the next install meets the same files"
+def not_repaired(root: str, reason: str) -> str:
+    """Return the line that bad files stay in the cache *root* after a failure."""
+    return f"pip's cache {root} could not be repaired ({reason}): the next install may fail on the same cached files"
 
 
 def set_aside_versions(moved: Mapping[Pin, Sequence[str]], *, would: bool = False) -> Iterator[tuple[int, str]]:
@@ -140,13 +147,14 @@ def set_aside_versions(moved: Mapping[Pin, Sequence[str]], *, would: bool = Fals
 
     One line for all, and one for each file that only ``-v`` shows.
     """
-    act = "would set aside" if would else "set aside"
+    act = "with PINSTALL_POLICY=evict, pinstall would set aside" if would else "set aside"
     for pin, names in moved.items():
-        yield from ((DETAIL, f"{act} {name}: another version is pinned (other-version); {pinned(pin)}") for name in names)
+        why = f"another version is pinned (other-version); {pinned(pin)}"
+        yield from ((DETAIL, f"{act} {name} from pip's cache: {why}") for name in names)
     files = [name for names in moved.values() for name in names]
     if files:
         why = "other versions are pinned (other-version); PINSTALL_KEEP_VERSIONS=1 prevents this"
-        yield NOTE, f"{act} {listed(files)} until needed: {why}"
+        yield NOTE, f"{act} {listed(files)} from pip's cache until needed: {why}"
 
 
 def ignored_setting(setting: InvalidSetting) -> str:
@@ -158,6 +166,16 @@ def ignored_setting(setting: InvalidSetting) -> str:
 def shortened(value: str) -> str:
     """Return *value*, or its first 20 characters and three dots if it is longer."""
     return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
+
+
+def not_a_folder(path: str) -> str:
+    """Return the line that pip runs without its cache, because another file is at its *path*."""
+    return f"pip's cache folder {path} is not a folder: running pip with --no-cache-dir; move that file away"
+
+
+def no_view(error: OSError) -> str:
+    """Return the sentence that pinstall cannot make the view of a call because of *error*."""
+    return f"a folder with links to the usable files of pip's cache could not be made ({error.strerror})"
 
 
 def without_cache(reason: str) -> str:

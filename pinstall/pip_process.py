@@ -200,8 +200,8 @@ class Pip:
         return self._child is None and self._error.errno in (errno.EAGAIN, errno.ENOMEM)
 
     def _become(self, command: PipCommand) -> NoReturn:
-        reason = self._error.strerror
-        self._say(f"no further process can be started ({reason}): this one becomes pip, and checks nothing after it")
+        outcome = "pip takes the place of this one, so nothing is checked after it; raise the limit of processes or memory"
+        self._say(f"no further process can be started ({self._error.strerror}): {outcome}")
         options = _interpreter_options() if self._runner == sys.executable else []
         argv = [self._runner, *options, "-c", AS_SCRIPT, *command.argv]
         environ = {name: value for name, value in os.environ.items() if name not in SECRETS}

@@ -164,7 +164,7 @@ def are_set(environ: Mapping[str, str]) -> list[str]:
 
 def _invalid(found: Mapping[str, str]) -> Iterator[InvalidSetting]:
     if (policy := found["PINSTALL_POLICY"]) not in _POLICIES:
-        yield InvalidSetting("PINSTALL_POLICY", policy, "evict, report or off", "report")
+        yield InvalidSetting("PINSTALL_POLICY", policy, "evict, report or off", "report, which changes nothing")
     if (mode := found["PINSTALL_SHARED_STORE_MODE"]) not in ("read", "readwrite"):
         yield InvalidSetting("PINSTALL_SHARED_STORE_MODE", mode, "read or readwrite", "read")
     for name in ("PINSTALL_KEEP_VERSIONS", "PINSTALL_WATCH_BUILDS"):

@@ -141,9 +141,10 @@ def test_each_thing_that_cannot_go_is_hidden_for_its_own_reason_and_costs_itself
     assert [environment.installed(pin[:-5]) for pin in pins] == ["1.0 1.0"] * 4, done
     said = {line.removeprefix("hiding ").split("-1.0")[0]: line for line in done.said}
     assert said["removed flipped"].startswith("removed flipped-1.0-py3-none-any.whl from pip's cache: its hash is sha256:")
-    assert said["fifo"].endswith(f": {fifo} could not be checked (it is not a regular file); fifo==1.0 (argument)")
+    assert said["fifo"].endswith(f": its file {fifo} could not be checked (it is not a regular file); fifo==1.0 (argument)")
     assert said["linked"].endswith(
-        f"{linked} is behind a symbolic link, which pinstall does not follow; linked==1.0 (argument)"
+        f"its file {linked} is behind a symbolic link, which pinstall does not follow; replace that link by a folder; "
+        "linked==1.0 (argument)"
     )
     assert sorted(index.fetched) == [f"{name}-1.0-py3-none-any.whl" for name in ("fifo", "flipped", "linked")]
     assert sound.read_bytes() == before
@@ -257,7 +258,7 @@ def test_whatever_a_library_raises_costs_the_one_entry(lab: Lab, module: str, fu
     assert done.status == 0, done
     assert [environment.installed(name) for name in ("odd", "demo")] == ["1.0 1.0"] * 2
     (hidden,) = [line for line in done.said if "demo" not in line]
-    assert hidden.startswith(f"hiding {what} from pip for this run: {lab.cache}/"), hidden
+    assert hidden.startswith(f"hiding {what} from pip for this run: its file {lab.cache}/"), hidden
     assert hidden.endswith(" could not be checked (OnPurpose); odd==1.0 (argument)"), hidden
     assert odd.exists()
     done = lab.cache_tool(environment, "verify")

@@ -512,7 +512,9 @@ def test_the_report_policy_only_announces_a_rebuild(lab: Lab, index: Index) -> N
     before = sorted(path for path in lab.cache.rglob("*") if path.is_file())
     environment = lab.environment()
     done = lab.pinstall(environment, "demo==1.0", **FLAGS_ONE, PINSTALL_POLICY="report")
-    assert [line.partition(": ")[0] for line in done.said] == [f"would ignore {lab.wheels()[0].name} in pip's cache"]
+    assert [line.partition(": ")[0] for line in done.said] == [
+        f"with PINSTALL_POLICY=evict, pinstall would ignore {lab.wheels()[0].name} in pip's cache"
+    ]
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before
 
 
@@ -655,7 +657,7 @@ def test_a_source_that_cannot_be_read(lab: Lab, index: Index) -> None:
     done = lab.pinstall(made, *words, shape="round")
     (said,) = done.said
     (built,) = lab.wheels()
-    assert said.startswith(f"hiding {built.name} (built wheel) from pip for this run: {built} could not be checked (")
+    assert said.startswith(f"hiding {built.name} (built wheel) from pip for this run: its file {built} could not be checked (")
     assert "(its source cannot be read: Input/output error)" in said
     assert (_installed(lab, done, made), _builds(lab)) == ("round", 2)
     assert place.exists()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _OLD = OLDEST
 _DAY = 86_400
+_FOLLOWS_NONE = "which pinstall-cache does not follow; replace it by a file or folder"
 
 
 class SharedLab(NamedTuple):
@@ -626,7 +627,7 @@ def test_the_doctor(lab: Lab, environment: Environment) -> None:
     for line in (
         "no  settings: ignoring invalid PINSTALL_STORE_SIZE='lots'",
         "no  settings: PINSTALL_POLICY=off: nothing is checked",
-        f"no  links: {lab.cache}/http-v2/linked",
+        f"no  links: the cache contains symbolic links: {lab.cache}/http-v2/linked",
         f"no  command: the shell runs another pinstall, {other}",
         f"no  lock: pinstall (process {os.getpid()}) held the lock",
     ):
@@ -673,6 +674,11 @@ document.title = JSON.stringify({
   fetched: performance.getEntriesByType("resource").length,
 });
 """
+
+
+def test_a_page_that_cannot_be_written_is_named(lab: Lab, environment: Environment) -> None:
+    done = lab.cache_tool(environment, "map", "nothing", "--html", "no/such/page")
+    assert (done.status, done.err) == (1, "ERROR: the page no/such/page could not be written (No such file or directory)\n")
 
 
 def test_the_map_in_a_browser(lab: Lab, environment: Environment, index: Index) -> None:
@@ -893,7 +899,7 @@ def test_symbolic_links_are_not_followed(lab: Lab, index: Index, environment: En
     if words[0] != "purge":
         links = ("http", "http-v2/linked", "wheels/aa", str(body.relative_to(lab.cache)))
         assert sorted(done.err.splitlines()) >= sorted(
-            f"WARNING: skipped {lab.cache}/{link}: it is a symbolic link" for link in links
+            f"WARNING: skipped {lab.cache}/{link}: it is a symbolic link, {_FOLLOWS_NONE}" for link in links
         )
     assert file.read_bytes() == b"precious"
     assert os.readlink(lab.cache / "http") == str(precious)
@@ -1011,7 +1017,7 @@ def test_a_folder_that_is_a_link_is_skipped_with_a_warning(lab: Lab, environment
     (lab.cache / folder).rename(lab.cache.parent / "elsewhere")
     (lab.cache / folder).symlink_to(lab.cache.parent / "elsewhere")
     done = lab.cache_tool(environment, "verify")
-    assert (done.status, done.err) == (1, f"WARNING: skipped {lab.cache}/{folder}: it is a symbolic link\n")
+    assert (done.status, done.err) == (1, f"WARNING: skipped {lab.cache}/{folder}: it is a symbolic link, {_FOLLOWS_NONE}\n")
     assert f"{lab.cache}/{folder}" not in lab.cache_tool(environment, "list", "--format", "abspath").out
 
 

@@ -156,7 +156,13 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
         Delete("wrong-hash", _WRONG),
     ),
     ("built, broken", _pin(), _entry("built"), Evidence(fault="cut off"), Delete("damaged", "cut off")),
-    ("built, not readable", _pin(), _entry("built"), Evidence(), Hide("unproven-build", "its contents cannot be read")),
+    (
+        "built, not readable",
+        _pin(),
+        _entry("built"),
+        Evidence(),
+        Hide("unproven-build", "its contents cannot be checked, for example because it is too large or encrypted"),
+    ),
     (
         "built, another inside",
         _pin(),
@@ -169,7 +175,7 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
         _pin(),
         _entry("built", version="2.0"),
         Evidence(name="demo", version="2.0"),
-        Delete("mislabelled", "it is another version in the folder of the pinned one"),
+        Delete("mislabelled", "it is another version than the pinned one, in whose cache folder it is"),
     ),
     (
         "unproven",
@@ -205,14 +211,14 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
         _pin(),
         _entry("page"),
         Evidence(fresh=True, listed=False, age=59.7),
-        Delete("stale-page", "it is 60 seconds old and does not list the pinned version"),
+        Delete("stale-page", "the cached one is 60 seconds old and does not list the pinned version"),
     ),
     (
         "page, stale at once",
         _pin(),
         _entry("page"),
         Evidence(fresh=True, listed=False, age=1.2),
-        Delete("stale-page", "it is 1 second old and does not list the pinned version"),
+        Delete("stale-page", "the cached one is 1 second old and does not list the pinned version"),
     ),
 ]
 

@@ -197,7 +197,7 @@ def test_a_version_that_no_page_lists_is_left_to_pip(lab: Lab) -> None:
     assert _causes(lab, "-i", index.url, "demo==9.0") == []
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==9.0")  # with a cached page, which may be out of date
     assert "(from versions: 1.0)" in done.err
-    assert [line.partition(":")[0] for line in done.said] == ["pip asks again for the index page of demo"]
+    assert [line.partition(":")[0] for line in done.said] == ["pip asks the server again for the index page of demo"]
 
 
 # A version for other Pythons or platforms.

@@ -119,8 +119,8 @@ def test_a_republished_file_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> None
     assert environment.installed("demo") == "1.0 new", done
     assert done.said == [
         (
-            "moved demo-1.0-py3-none-any.whl out of pip's cache: its hash is not one of the pinned hashes (other-file); "
-            "it is restored when pinned; demo==1.0 (requirements.txt, line 2)"
+            "moved demo-1.0-py3-none-any.whl from pip's cache to pinstall's store: its hash is not one of the pinned hashes "
+            "(other-file); it is moved back when its hash is pinned; demo==1.0 (requirements.txt, line 2)"
         )
     ]
 
@@ -293,7 +293,9 @@ def test_the_report_policy_changes_nothing(lab: Lab) -> None:
     flip(body)
     before = body.read_bytes()
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", PINSTALL_POLICY="report")
-    assert done.said[0].startswith("would remove demo-1.0-py3-none-any.whl from pip's cache: its hash is ")
+    assert done.said[0].startswith(
+        "with PINSTALL_POLICY=evict, pinstall would remove demo-1.0-py3-none-any.whl from pip's cache: its hash is "
+    )
     assert body.read_bytes() == before
 
 

@@ -69,7 +69,7 @@ def test_what_is_explained_is_done_and_nothing_before(lab: Lab) -> None:
 def test_wheels_that_are_built_anew_and_a_file_in_the_store(lab: Lab) -> None:
     index = lab.seeded(_fill)
     done = lab.pinstall(lab.environment(), "--explain", "-i", index.url, "demo==1.0")
-    assert "other versions of demo, which move to pinstall's store after pip: demo-2.0-py3-none-any.whl" in done.out
+    assert "other versions of demo, which would move to pinstall's store after pip: demo-2.0-py3-none-any.whl" in done.out
     lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")  # demo 2.0 moves to the store
     done = lab.pinstall(lab.environment(), "--explain", "-i", index.url, "demo==2.0", "built==1.0", "-C", "x=hunter2")
     assert done.status == 1

@@ -103,7 +103,7 @@ def test_an_unknown_option_is_forwarded_and_reported(lab: Lab) -> None:
     done = lab.pinstall(environment, "--option-of-2030", "demo==1")
     assert done.out == "['pip', 'install', '--option-of-2030', 'demo==1']\n"
     assert done.said == [
-        "this install was not checked: pip accepts an option or setting that pinstall does not know; upgrade pinstall"
+        "this install was not checked: pip accepts the option --option-of-2030, which pinstall does not know; upgrade pinstall"
     ]
 
 

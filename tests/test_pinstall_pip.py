@@ -104,7 +104,7 @@ def test_a_folder_without_the_pinned_file_is_told(lab: Lab) -> None:
     wheel(lab.root / "house", "demo", "1.0")
     for words, lines in (
         (["demo==1.0"], []),
-        (["demo==2.0"], ["no file of that version"]),
+        (["demo==2.0"], ["no file of the pinned version"]),
         (["-r", "r.txt"], ["no file with a pinned hash"]),
     ):
         (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{'0' * 64}\n")

@@ -205,7 +205,7 @@ def test_a_report_that_cannot_be_written(lab: Lab) -> None:
     path = lab.root / "no" / "such" / "folder"
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(path))
     assert (done.status, environment.installed("demo")) == (0, "1.0 1.0")
-    assert done.said == [f"the report {path} could not be written (No such file or directory)"]
+    assert done.said == [f"the report {path} (PINSTALL_REPORT) could not be written (No such file or directory)"]
 
 
 def test_an_internal_error_while_the_report_is_written(lab: Lab) -> None:
@@ -218,5 +218,5 @@ def test_an_internal_error_while_the_report_is_written(lab: Lab) -> None:
     (site / "zz.pth").write_text("import broken\n")
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(path))
     (said,) = done.said
-    assert said.startswith("internal error (ZeroDivisionError): no report was written; ")
+    assert said.startswith("internal error (ZeroDivisionError): the report of PINSTALL_REPORT was not written; ")
     assert (done.status, environment.installed("demo"), path.exists()) == (0, "1.0 1.0", False)

@@ -137,7 +137,8 @@ def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
         "hiding demo-1.0-py3-none-any.whl from pip for this run"
     ] * damaged
     assert all(
-        line.endswith(", but pip's cache cannot be changed (Read-only file system); demo==1.0 (argument)") for line in done.said
+        line.endswith(f", but pip's cache {lab.cache} cannot be changed (Read-only file system); demo==1.0 (argument)")
+        for line in done.said
     )
     assert index.fetched == ["demo-1.0-py3-none-any.whl"] * damaged
 
@@ -174,5 +175,5 @@ def test_a_file_system_that_refuses_locks(lab: Lab, *, damaged: bool) -> None:
     assert [line.partition(":")[0] for line in done.said] == [
         "hiding demo-1.0-py3-none-any.whl from pip for this run"
     ] * damaged
-    assert all("pip's cache cannot be changed (No locks available)" in line for line in done.said)
+    assert all(f"pip's cache {lab.cache} cannot be changed (No locks available)" in line for line in done.said)
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _ROUNDS = int(os.environ.get("PINSTALL_TEST_ROUNDS", "2"))
 _AZURITE = os.environ.get("PINSTALL_TEST_AZURITE") or shutil.which("azurite-blob")
+_ADVICE = "see 'pinstall-cache shared verify'"
 _KEY, _OTHER_KEY = "a key for nobody", "another key for nobody"
 # The name of the variable is computed, so that only a watched build tells it.
 _ASKS = """
@@ -109,7 +110,7 @@ def test_a_build_is_fetched_by_another_machine_and_another_flag_is_built(lab: La
     served, machine = lab.environment(), Machine(lab, "serving")
     done = lab.pinstall(environment_with_extra(lab), "--python", served.python, "demo==1.0", **machine.variables)
     assert ("pinstall: fetched " in done.err, served.installed("demo")) == (True, "1.0 no"), done
-    fetched = f"fetched demo-1.0-py3-none-any.whl from the shared store {bucket}: another machine has built the same"
+    fetched = f"fetched demo-1.0-py3-none-any.whl from the shared store {bucket}, so pip need not build it"
     assert two.install() == ("no", "fetched", [fetched])
     assert two.install()[:2] == ("no", "")
     assert two.install(WITH_GPU="yes")[:2] == ("yes", "built")
@@ -249,9 +250,9 @@ def test_a_hostile_folder_costs_a_line_and_pip_builds(lab: Lab, folder: Path, de
     content, way, said = two.install()
     assert (content, way) == ("no", "built")
     assert {line.rpartition(f"{lab.root}/share")[2] for line in said} >= {
-        ": its record is damaged, or of another format",
-        ": its record belongs to another build",
-        ": its digest is not that of its record",
+        f": its record is damaged, or of another format; {_ADVICE}",
+        f": its record belongs to another build; {_ADVICE}",
+        ": its hash is not the one that its record states",
         ": it contains other 1.0",
         ": it contains demo 2.0",
         ": its contents cannot be checked within bounds",
@@ -295,7 +296,7 @@ def test_what_is_wrong_with_one_build_costs_that_build_alone(lab: Lab, folder: P
     lines = [line.replace(f" the shared store file://{folder}", "").replace("-1.0-py3-none-any.whl", "") for line in said]
     assert sorted(lines) == [
         "blocked could not be put into: a file or folder there cannot be read or written",
-        "ignoring builds of: an object there has an invalid name",
+        f"ignoring a build of: an object there has an invalid name; {_ADVICE}",
         "linked could not be put into: a folder there is a symbolic link",
         "long could not be put into: the wheel or its record is too large",
         "put demo into",
@@ -553,7 +554,7 @@ def test_what_stays_on_its_machine(lab: Lab, folder: Path, demo: Path) -> None:
         (("demo==2.0",), {}, "its build asked for a variable that is named like a secret"),
         (("demo==3.0",), {}, "it depends on local paths"),
         (("local/demo-4.0.tar.gz",), {}, "its source is local"),
-        (("demo==1.0",), {"PINSTALL_WATCH_BUILDS": "0"}, "its build was not watched"),
+        (("demo==1.0",), {"PINSTALL_WATCH_BUILDS": "0"}, "pinstall did not watch its build"),
         (("demo==1.0",), {"WITH_GPU": f"-L{lab.root}/lib"}, "it depends on local paths"),
     )
     for words, variables, why in cases:

@@ -312,7 +312,9 @@ def test_a_refusal_of_the_cache_needs_no_user_names(tmp_path: Path, monkeypatch:
     environ = {"PIP_CACHE_DIR": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
     call = invocation.read(["demo"], environ, "/nowhere", (26, 3))
     monkeypatch.delattr(os, "geteuid")
-    assert invocation.why_no_cache(call, environ) == f"you must not write to {tmp_path.resolve()}"
+    assert invocation.why_no_cache(call, environ) == (
+        f"you have no permission to write to {tmp_path.resolve()}; name another folder with --cache-dir"
+    )
 
 
 def test_pip_can_replace_the_library_that_reads_its_heads(lab: Lab) -> None:

@@ -247,7 +247,10 @@ def test_warnings_are_yellow_and_errors_red(lab: Lab) -> None:
     assert said.startswith(_YELLOW + warning)
     assert said.endswith(_END)
     (said,) = _said(lab, environment, "-i", f"{index.base}/nothing", "demo==1.0", PINSTALL_REPORT="no/such/folder")
-    assert said == f"{_RED}pinstall: the report no/such/folder could not be written (No such file or directory){_END}"
+    assert (
+        said
+        == f"{_RED}pinstall: the report no/such/folder (PINSTALL_REPORT) could not be written (No such file or directory){_END}"
+    )
     lab.pip(environment, "-i", index.url, "--target", lab.root / "other", "--no-deps", "demo==2.0")
     (said,) = [line for line in _said(lab, environment, "-i", index.url, "demo==2.0") if "not to blame" in line]
     assert said.startswith(note)
@@ -271,7 +274,10 @@ def test_no_colours_if_they_are_disabled_or_unsupported(lab: Lab, words: list[st
     command = " ".join([environment.pinstall, "--no-index", "-r", "/dev/null", *words])
     shell = ["/bin/sh", "-c", f"{command}; cat err 2>&-"]
     ended = Terminal(lab, shell, PINSTALL_REPORT="no/such/folder", **variables).ended()
-    assert "\npinstall: the report no/such/folder could not be written (No such file or directory)\n" in ended.out
+    assert (
+        "\npinstall: the report no/such/folder (PINSTALL_REPORT) could not be written (No such file or directory)\n"
+        in ended.out
+    )
 
 
 @pytest.mark.parametrize(("handler", "status"), [("signal.SIG_DFL", 131), ("lambda *_: sys.exit(7)", 7), ("signal.SIG_IGN", 0)])

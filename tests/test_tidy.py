@@ -65,11 +65,9 @@ def test_a_wheel_is_moved_with_its_metadata_file(lab: Lab) -> None:
     index.forget()
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     names = "demo-2.0-py3-none-any.whl, demo-2.0-py3-none-any.whl.metadata"
-    assert done.said == [f"set aside {names} until needed: {WHY}"]
+    assert done.said == [f"set aside {names} from pip's cache until needed: {WHY}"]
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
-    assert done.said == [
-        f"restored {names} to pip's cache: kept in pinstall's store, and perhaps needed now; demo==2.0 (argument)"
-    ]
+    assert done.said == [f"restored {names} from pinstall's store to pip's cache for this install; demo==2.0 (argument)"]
     assert index.fetched == []
 
 
@@ -118,9 +116,13 @@ def test_a_dry_run_sets_no_other_version_aside(lab: Lab) -> None:
 def test_report_names_the_versions_that_would_be_moved(lab: Lab, policy: str) -> None:
     index = lab.seeded(_two)
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", PINSTALL_POLICY=policy)
-    assert done.said[-1] == (f"would set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl until needed: {WHY}")
+    assert done.said[-1] == (
+        "with PINSTALL_POLICY=evict, pinstall would set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl from pip's cache "
+        f"until needed: {WHY}"
+    )
     assert done.said[:-1] == (
-        ["ignoring invalid PINSTALL_POLICY='reprot' (expected evict, report or off); using report"] * (policy == "reprot")
+        ["ignoring invalid PINSTALL_POLICY='reprot' (expected evict, report or off); using report, which changes nothing"]
+        * (policy == "reprot")
     )
     assert sorted(_versions(lab)) == ["1.0", "2.0"]
     assert len(lab.bodies()) == 2

@@ -39,12 +39,12 @@ def _fill(lab: Lab, index: Index) -> None:
 def test_two_projects_with_different_pins_settle_after_the_first_time(lab: Lab) -> None:
     index = lab.seeded(_fill)
     first = lab.pinstall(lab.environment(), "-i", index.url, *_ONE)
-    assert [line.partition(" until")[0] for line in first.said] == [
+    assert [line.partition(" from pip")[0] for line in first.said] == [
         "set aside app-2.0-py3-none-any.whl, demo-2.0.tar.gz, demo-2.0-py3-none-any.whl, six-2.0-py3-none-any.whl and 1 more"
     ]
     lab.time_passes()
     first = lab.pinstall(lab.environment(), "-i", index.url, *_TWO)
-    assert [line.partition(" to pip's")[0] for line in first.said] == [
+    assert [line.partition(" from pinstall")[0] for line in first.said] == [
         "restored app-2.0-py3-none-any.whl, demo-2.0.tar.gz, six-2.0-py3-none-any.whl, demo-2.0-py3-none-any.whl"
     ]
     for requirements in (_ONE, _TWO):
@@ -69,7 +69,7 @@ def test_an_unpinned_call_finds_what_was_set_aside_and_what_it_needed_stays(lab:
     done = lab.pinstall(environment, "-i", index.url, "six")
     assert environment.installed("six") == "3.0 3.0"
     assert done.said == [
-        "restored six-3.0-py3-none-any.whl to pip's cache: kept in pinstall's store, and perhaps needed now; six (argument)"
+        "restored six-3.0-py3-none-any.whl from pinstall's store to pip's cache for this install; six (argument)"
     ]
     assert lab.pinstall(environment, "-i", index.url, "six").said == [], "it is installed"
     assert lab.pinstall(lab.environment(), "-i", index.url, "six==2.0").said == [], "both were needed"
@@ -126,8 +126,8 @@ def test_each_file_is_listed_with_v_and_what_nobody_wants_any_more_is_set_aside(
     done = lab.pinstall(lab.environment(), "-i", index.url, "six==1.0", "-v")
     name = "six-2.0-py3-none-any.whl"
     assert done.said == [
-        f"set aside {name}: another version is pinned (other-version); six==1.0 (argument)",
-        f"set aside {name} until needed: {WHY}",
+        f"set aside {name} from pip's cache: another version is pinned (other-version); six==1.0 (argument)",
+        f"set aside {name} from pip's cache until needed: {WHY}",
     ]
 
 

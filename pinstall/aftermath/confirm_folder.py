@@ -38,7 +38,7 @@ def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
 def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
     files = [file for file in _files(pin, folder) if (_is_pinned(pin, file) if exact else file.filename.endswith(".whl"))]
     if not files:
-        lacks = "has no file with a pinned hash" if exact and pin.hashes else "has no file of that version"
+        lacks = "has no file with a pinned hash" if exact and pin.hashes else "has no file of the pinned version"
         line = f"pip succeeded, but the folder {folder} {lacks}: repeat the command; {pinned(pin)}"
         yield Discrepancy(pin, line, contradicts=True)
     for file in files:

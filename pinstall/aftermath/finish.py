@@ -67,7 +67,7 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     if status == 0:
         _note_unchanged(prepared)
     elif rescue is not None:
-        for wrong in under_lock(prepared, rescue.clean, journal, waits=False):
+        for wrong in under_lock(prepared, rescue.clean, journal, waits=False) or ():
             journal.say(NOTE, messages.refused(wrong.name, wrong.reason))
     if status in (FAILED, REFUSED_OR_CRASHED):
         _say_causes(prepared, rescue, status, journal)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pinstall.journal import Journal
 
 
-def under_lock(prepared: PreparedCache, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True) -> list[Wrong]:
-    """Take the lock and return the result of *act*; an empty list if the lock is not free, or on an `OSError`, also of *act*.
+def under_lock(
+    prepared: PreparedCache, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True
+) -> list[Wrong] | None:
+    """Take the lock and return the result of *act*; None if the lock is not free, or on an `OSError`, also of *act*.
 
     If *waits*, wait for the lock as long as the settings allow, and warn of a failure. Otherwise do not wait or warn: a later
     call does the same work.
@@ -28,5 +30,5 @@ def under_lock(prepared: PreparedCache, act: Callable[[], list[Wrong]], journal:
             return act()
     except (OSError, lock.LockTimeoutError) as error:
         if waits:
-            journal.say(WARNING, messages.not_repaired(getattr(error, "strerror", "") or str(error)))
-        return []
+            journal.say(WARNING, messages.not_repaired(prepared.cache.root, getattr(error, "strerror", "") or str(error)))
+        return None

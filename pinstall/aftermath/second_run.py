@@ -45,16 +45,14 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
         return None
     if why := rescue.forbidden():
         journal.say(WARNING, messages.not_again(why, rescue.doubtful, advise=not rescue.first.silent_hosts))
-        if rescue.is_too_long and under_lock(prepared, rescue.invalidate_doubtful_pages, journal):
-            journal.say(NOTE, messages.PAGES_INVALIDATED)
+        if rescue.is_too_long and (gone := under_lock(prepared, rescue.invalidate_doubtful_pages, journal)):
+            journal.say(NOTE, messages.invalidated(gone))
         return None
     try:
         view = prepared.view or prepared.make_view()
         rescue.seal(view.folder)
     except OSError as error:
-        journal.say(
-            WARNING, messages.not_again(f"no filtered view of pip's cache could be made ({error.strerror})", rescue.doubtful)
-        )
+        journal.say(WARNING, messages.not_again(messages.no_view(error), rescue.doubtful))
         return None
     report = Report(prepared.cache.call.values.get("json_report_file"))
     half = actions.remove_half_installed(rescue.first.created_dist_infos, prepared.dist_infos)
@@ -74,10 +72,11 @@ def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -
         return
     wrong = under_lock(prepared, partial(rescue.take_received, second.view.folder, succeeded=status == 0), journal)
     if journal.repairs is not None:
-        journal.repairs["removed"] = [one.name for one in wrong]
+        journal.repairs["removed"] = [one.name for one in wrong or ()]
     if status:
         journal.say(NOTE, messages.NO_DIFFERENCE)
         return
     prepared.cache.environment.forget()
     second.report.complete(prepared.cache.environment)
-    journal.say(WARNING, messages.blamed(wrong))
+    if wrong is not None:
+        journal.say(WARNING, messages.blamed(wrong))

@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--cache-dir", metavar="DIR", help="pip's cache folder (default: that of the environment's pip)")
     common.add_argument("--python", metavar="PYTHON", help="the environment whose cache to use: its folder or its interpreter")
     made = argparse.ArgumentParser("pinstall-cache", parents=[common], epilog=_EPILOG)
-    made.description = "List, verify and clean pip's cache, including the entries that pinstall keeps in its store."
+    made.description = "List, verify and clean pip's cache and pinstall's store, which has set-aside files and built wheels."
     made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
@@ -36,21 +36,29 @@ def parser() -> argparse.ArgumentParser:
     add("dir", "show the cache folder")
     add("info", "show the location and size of each part of the cache")
     _add_list(add("list", "list the entries in the cache and in pinstall's store", pattern="[PATTERN]"))
-    add("show", "show what the builds have asked for, and what else shaped them", pattern="[PATTERN]")
+    add(
+        "show", "show how the built wheels were built: with which variables, files, programs and compilers", pattern="[PATTERN]"
+    )
     add("remove", "remove the matching entries, of every kind", pattern="PATTERN")
     add("purge", "remove all entries of the cache and of pinstall's store")
     proof = add("verify", "check every entry; exit status 1 if bad entries were found", pattern="[PATTERN]")
     proof.add_argument("--fix", action="store_true", help="remove the entries that are proven to be bad, and nothing else")
-    add("restore", "move what pinstall has set aside back to pip's cache, as before you uninstall it", pattern="[PATTERN]")
+    add(
+        "restore",
+        "move the files that pinstall has set aside back to pip's cache, for example before you uninstall pinstall",
+        pattern="[PATTERN]",
+    )
     _add_prune(add("prune", "remove unusable files: incomplete entries, interrupted builds, leftovers of killed pinstalls"))
-    counters = add("stats", "show how often the cache served, and what pinstall removed, hid and spared")
+    counters = add("stats", "show how often pip used cached files, and how many pinstall removed, hid and restored")
     counters.add_argument("--zero", action="store_true", help="set all counters to zero")
-    _add_shared(add("shared", "list, verify or prune the builds of the shared store (PINSTALL_SHARED_STORE)"))
+    _add_shared(add("shared", "list, verify or prune the wheels in the shared store (PINSTALL_SHARED_STORE)"))
     add("doctor", "check the installation and the cache, and say what to do")
     page = add(
-        "map", "write a page that shows what fills the cache; this reads every entry, as verify does", pattern="[PATTERN]"
+        "map",
+        "write an HTML page that shows which files fill the cache; this reads every entry, as verify does",
+        pattern="[PATTERN]",
     )
-    page.add_argument("--html", metavar="FILE", required=True, help="the file to write")
+    page.add_argument("--html", metavar="FILE", required=True, help="the HTML file to write")
     _shells(commands.add_parser("completion", help="print the completion script for a shell", parents=[common], epilog=_EPILOG))
     return made
 
@@ -77,7 +85,9 @@ def _add_prune(prune: argparse.ArgumentParser) -> None:
 
 def _add_shared(shared: argparse.ArgumentParser) -> None:
     shared.usage = "pinstall-cache shared [options] list|verify|prune"
-    shared.add_argument("--older-than", metavar="AGE", type=_age, help="prune: remove builds of this age: 12h, 30d, 8w")
+    shared.add_argument(
+        "--older-than", metavar="AGE", type=_age, help="prune: remove wheels that are older than this: 12h, 30d, 8w"
+    )
     shared.add_argument("--dry-run", action="store_true", help="prune: tell how many would be removed, and remove nothing")
 
 

@@ -63,7 +63,9 @@ class _Target:
     def take_inventory(self) -> Inventory:
         """Warn about symbolic links in the cache, and return the inventory of the cache."""
         for path in self.tree.links:
-            _warn(f"skipped {path}: it is a symbolic link")
+            _warn(
+                f"skipped {path}: it is a symbolic link, which pinstall-cache does not follow; replace it by a file or folder"
+            )
         return inventory.take(self.root, self.tree, self.indexes)
 
     @cached_property
@@ -109,7 +111,8 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
-        return _fail(f"pip's cache cannot be changed ({error.strerror or type(error).__name__})")
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"pip's cache cannot be read or changed ({where}{error.strerror or type(error).__name__})")
     except KeyboardInterrupt:
         return exit_status.INTERRUPTED
     return status
@@ -340,7 +343,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     sound = [item for item in lacking if item not in wrong]
     done = restore.restore(target.root, items, sound, target.held()) if items else restore.Restored(0, 0, ())
     for path in done.stayed:
-        _warn(f"not restored: {path}")
+        _warn(f"not restored: {path}: it could not be moved to pip's cache, or another process has changed it")
     for filename, why in restore.staying(items, lacking):
         print(terminal.plain(f"stays in pinstall's store: {filename}: {why}"))
     print(f"Entries restored: {done.entries} ({display.size(done.size)})")
@@ -439,8 +442,12 @@ def _map(arguments: argparse.Namespace) -> int:
     found = target.take_inventory()
     items = [item for item in found.items if matches(pattern, item)]
     verified = _verified(target, items)[1]
-    with open(arguments.html, "w", encoding="utf-8") as file:
-        file.write(map_page.page(target.root, inventory.merged(items), verified, found.strays if pattern == "*" else ()))
+    page = map_page.page(target.root, inventory.merged(items), verified, found.strays if pattern == "*" else ())
+    try:
+        with open(arguments.html, "w", encoding="utf-8") as file:
+            file.write(page)
+    except OSError as error:
+        raise _RefusedError(f"the page {arguments.html} could not be written ({error.strerror})") from error
     print(f"Wrote {arguments.html}")
     return 0
 

@@ -134,7 +134,9 @@ def cache(root: str, environ: Mapping[str, str]) -> Iterator[Check]:
     yield _space(root)
     if tree.links:
         yield Check(
-            "links", messages.listed(tree.links), "replace each by a folder or file: pinstall follows no symbolic link there"
+            "links",
+            f"the cache contains symbolic links: {messages.listed(tree.links)}",
+            "replace each by a folder or file: pinstall follows no symbolic link there",
         )
     yield from _writing(root)
     yield _store(root, environ)
@@ -179,7 +181,7 @@ def _mounted(path: str) -> str:
 
 def _space(root: str) -> Check:
     free = shutil.disk_usage(root).free
-    advice = "free some space; pinstall-cache prune --older-than 30d" if free < _LITTLE_SPACE else ""
+    advice = "free some space, for example with 'pinstall-cache prune --older-than 30d'" if free < _LITTLE_SPACE else ""
     return Check("free space", size(free), advice)
 
 
@@ -198,7 +200,9 @@ def _writing(root: str) -> Iterator[Check]:
         )
         return
     yield Check("writing", "works")
-    yield Check("lock", "works" if excludes else "does not exclude others", "" if excludes else "run one pinstall at a time")
+    yield Check(
+        "lock", "works" if excludes else "does not keep out a second process", "" if excludes else "run one pinstall at a time"
+    )
     hard = "; wheels are copied" if any(text.startswith("hard") for text in failing) else ""
     serious = [text for text in failing if not text.startswith("hard")]
     yield Check(
@@ -209,7 +213,10 @@ def _writing(root: str) -> Iterator[Check]:
         else "",
     )
     running = sorted(name.partition("-")[0] for name in lock.live_calls(root))
-    yield Check("other pinstalls", f"running: process {', '.join(running)}; files stay until they end" if running else "none")
+    yield Check(
+        "other pinstalls",
+        f"running: process {', '.join(running)}; until they end, other versions stay in pip's cache" if running else "none",
+    )
 
 
 def _store(root: str, environ: Mapping[str, str]) -> Check:

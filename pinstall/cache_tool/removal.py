@@ -64,7 +64,7 @@ class _Removal:
         except actions.ChangedError:
             self.stayed.append(f"{entry.content_path}: it is being changed, or is not a regular file")
         except actions.NotDoneError as error:
-            self.stayed.append(str(error))
+            self.stayed.append(f"{error.path}: {error.why}")
         folder = os.path.dirname(entry.content_path)
         if isinstance(entry, BuiltWheel) and entries.names(folder) == [entries.ORIGIN]:
             self.clear(os.path.join(folder, entries.ORIGIN))

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 _NOT_AT_HAND = SourceScan(frozenset(), (), (), compiles=True, whole=False)
 # Projects that extensions are built against, if a source that nobody can read is built without isolation.
 _KNOWN_PEERS = {"numpy", "torch", "mpi4py", "cython", "cffi", "pybind11", "nanobind", "tensorflow", "jax", "jaxlib", "cupy"}
-_UNCOMPILED = "without an extension module, perhaps because there was no compiler, and its source has code to compile"
+_UNCOMPILED = "without an extension module, although its source has code to compile (perhaps there was no compiler)"
 _UNKNOWN_WAY = "with unknown settings, because its build record is damaged"
-_UNSTATED = "nothing shows that its source is unchanged, as 'name @ URL#sha256=...' would"
+_UNSTATED = "no hash of its source is stated, so the source may have changed; 'name @ URL#sha256=...' states one"
 
 
 class Builds:

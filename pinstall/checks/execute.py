@@ -47,7 +47,7 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
     for finding in todo:
         if isinstance(finding.verdict, Unreadable) and not finding.stored:
             applied.failed.append(
-                Failure(finding, f"{finding.entry.content_path} could not be checked ({finding.verdict.detail})")
+                Failure(finding, f"its file {finding.entry.content_path} could not be checked ({finding.verdict.detail})")
             )
     why = ""
     for _ in range(_ATTEMPTS):
@@ -60,12 +60,14 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
             why = str(error)
             break
         except OSError as error:
-            why = f"pip's cache cannot be changed ({error.strerror})"
+            why = f"pip's cache {checker.cache.root} cannot be changed ({error.strerror})"
             break
         todo = [again for finding in changed if (again := checker.again(finding)) is not None]
     for finding in todo:
         if isinstance(finding.verdict, Delete | SetAside):
-            applied.failed.append(Failure(finding, why or f"another process keeps changing {finding.entry.content_path}"))
+            applied.failed.append(
+                Failure(finding, why or f"another process keeps changing its file {finding.entry.content_path}")
+            )
     return applied
 
 
@@ -84,7 +86,7 @@ def _apply_once(root: str, findings: list[Finding], applied: Applied, seconds: f
                 except actions.ChangedError:
                     changed.append(finding)
                 except actions.NotDoneError as error:
-                    applied.failed.append(Failure(finding, str(error)))
+                    applied.failed.append(Failure(finding, f"its file {error}"))
     finally:
         applied.done.extend(done)
         for level, line in messages.changes(done):

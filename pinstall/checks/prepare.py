@@ -190,6 +190,6 @@ def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:
     try:
         new_view = prepared.make_view()
     except OSError as error:
-        journal.say(ERROR, messages.without_cache(f"no filtered view of pip's cache could be made ({error.strerror})"))
+        journal.say(ERROR, messages.without_cache(messages.no_view(error)))
         return prepared._replace(uses_cache=False, pip_command=prepared.pip_command.without_cache())
     return prepared._replace(view=new_view, pip_command=prepared.pip_command.with_cache(new_view.folder))

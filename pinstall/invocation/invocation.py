@@ -209,10 +209,11 @@ def why_no_cache(call: Invocation, environ: Mapping[str, str]) -> str:
     if value is False or value == "":
         return "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
     folder = _existing(_folder(value, environ))
+    advice = "name another folder with --cache-dir"
     if not hasattr(os, "geteuid"):
-        return f"you must not write to {folder}"
+        return f"you have no permission to write to {folder}; {advice}"
     if os.geteuid() != 0:
-        return f"you must not write to {folder}, which belongs to {_owner(folder)}"
+        return f"you have no permission to write to {folder}, which belongs to {_owner(folder)}; {advice}"
     return f"{folder} belongs to {_owner(folder)}, and root does not use it; run the command as that user, or with sudo -H"
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _LOCK = re.compile(r"pylock\.([^.]+\.)?toml")
+_UPGRADE = "upgrade packaging in the environment that pinstall is installed in"
 _EXTRAS = re.compile(r"(.+?)\s*\[([^\]]+)\]")
 # PEP 723, "Reference implementation".
 _SCRIPT = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -65,7 +66,7 @@ def group(path: str, name: str) -> Iterator[RequirementLine | UnreadSource]:
     except ImportError:
         yield UnreadSource(
             f"group {name} of {path}",
-            "reading dependency groups takes packaging 26.1 or later; upgrade packaging beside pinstall",
+            f"pinstall reads dependency groups with packaging 26.1 or later; {_UPGRADE}",
         )
         return
     try:
@@ -188,7 +189,7 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
 
         select = Pylock.select
     except (ImportError, AttributeError):
-        yield UnreadSource(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
+        yield UnreadSource(lock.path, f"pinstall reads lock files with packaging 26.3 or later; {_UPGRADE}")
         return
 
     def from_source(project: str) -> bool:
@@ -201,7 +202,7 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
         options: dict[str, Any] = {"extras": lock.extras, "dependency_groups": groups, "environment": markers or None}
         chosen = list(select(parsed, tags=made, prefer_sdist_predicate=from_source, **options))
     except TypeError:
-        yield UnreadSource(lock.path, "reading lock files takes packaging 26.3 or later; upgrade packaging beside pinstall")
+        yield UnreadSource(lock.path, f"pinstall reads lock files with packaging 26.3 or later; {_UPGRADE}")
         return
     except Exception as error:  # invalid content, selection or versions ...: pip reports it
         raise UnreadableCallError(f"{lock.path} cannot be used") from error

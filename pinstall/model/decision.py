@@ -124,14 +124,14 @@ def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
     if evidence.fault:
         return Delete("damaged", evidence.fault)
     if not evidence.name:
-        return Hide("unproven-build", "its contents cannot be read")
+        return Hide("unproven-build", "its contents cannot be checked, for example because it is too large or encrypted")
     if entry.parsed_filename is None or not _is_labelled(pin, entry, evidence):
         return Delete("mislabelled", f"it contains {evidence.name} {evidence.version}")
     if pin.has_version and not pin.admits(entry.parsed_filename.version):
-        return Delete("mislabelled", "it is another version in the folder of the pinned one")
+        return Delete("mislabelled", "it is another version than the pinned one, in whose cache folder it is")
     source = _version_of_source(pin)
     if source is not None and source.public != entry.parsed_filename.version.public:
-        return Delete("mislabelled", f"it is version {entry.parsed_filename.version}, and its source is {source}")
+        return Delete("mislabelled", f"it is version {entry.parsed_filename.version}, but its source is version {source}")
     return _fitting(evidence)
 
 
@@ -161,7 +161,7 @@ def _page(_pin: Pin, _entry: HttpEntry, evidence: Evidence) -> Verdict:
         lists = (
             "lists the pinned version with other hashes only" if evidence.other_hashes else "does not list the pinned version"
         )
-        return Delete("stale-page", f"it is {_duration(evidence.age)} old and {lists}")
+        return Delete("stale-page", f"the cached one is {_duration(evidence.age)} old and {lists}")
     return Keep()
 
 

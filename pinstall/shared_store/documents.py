@@ -60,17 +60,18 @@ class SharedRecord(NamedTuple):
 
 def signing_key(settings: SharedStoreSettings) -> bytes:
     """Return the key that signs records; empty if none is set. Raises `KeyUnusableError`."""
-    text = settings.key.encode(errors="surrogateescape")
+    text, name = settings.key.encode(errors="surrogateescape"), "PINSTALL_SHARED_STORE_KEY"
     if settings.key_file:
+        name = "PINSTALL_SHARED_STORE_KEY_FILE"
         try:
             with open(settings.key_file, "rb") as file:
                 text = file.read(_LONGEST_KEY)
         except OSError as error:
-            raise KeyUnusableError(f"PINSTALL_SHARED_STORE_KEY_FILE cannot be read ({error.strerror})") from error
+            raise KeyUnusableError(f"the signing key in {name} cannot be read ({error.strerror})") from error
     elif not text:
         return b""
     if len(text.strip()) < _SHORTEST_KEY:
-        raise KeyUnusableError(f"the signing key has fewer than {_SHORTEST_KEY} characters")
+        raise KeyUnusableError(f"the signing key in {name} has fewer than {_SHORTEST_KEY} characters")
     return text.strip()
 
 

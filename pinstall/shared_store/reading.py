@@ -61,7 +61,7 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
         return
     key = built_wheels.key_of(folder)
     begun = shared.waited
-    with shared.asked(journal.say, "pip builds") as remote, shared.waiting():
+    with shared.asked(journal.say, "pip builds the wheels itself") as remote, shared.waiting():
         for offer in _offers(prepared, remote, key, journal):
             wheel = None
             with about_one_build(partial(_say_ignored, shared, offer.shared.filename, journal)):
@@ -70,7 +70,7 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
                 view.show(seen.folder, wheel)
                 journal.fetched.append(wheel.filename)
                 place = shared.settings.place
-                journal.say(NOTE, f"fetched {wheel.filename} from the shared store {place}: another machine has built the same")
+                journal.say(NOTE, f"fetched {wheel.filename} from the shared store {place}, so pip need not build it")
                 break
         else:
             return
@@ -94,7 +94,10 @@ def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal)
         if offer:
             yield offer
     for why in refused:
-        shared.warn(journal.say, f"ignoring builds of the shared store {shared.settings.place}: {why}")
+        shared.warn(
+            journal.say,
+            f"ignoring a build of the shared store {shared.settings.place}: {why}; see 'pinstall-cache shared verify'",
+        )
 
 
 def _offer(prepared: PreparedCache, remote: Remote, build: SharedBuild, shared: SharedStore) -> _Offer | None:
@@ -163,7 +166,7 @@ def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Jour
     assert shared is not None  # noqa: S101 (for mypy)
     assert build.wheel is not None  # noqa: S101 (as above)
     if shutil.disk_usage(root).free < _ROOM * build.wheel.size:
-        shared.warn(journal.say, f"{found.filename} is not fetched from the shared store: the disk is too full")
+        shared.warn(journal.say, f"{found.filename} is not fetched from the shared store: the disk of pip's cache is too full")
         return None
     temporary = os.path.join(ensure_folder(root, UNFINISHED), os.urandom(8).hex())
     try:
@@ -195,7 +198,7 @@ def fetched_fault(remote: Remote, wheel: RemoteObject, file: BinaryIO, found: Sh
 def _content_fault(file: BinaryIO, found: SharedRecord) -> str:
     file.seek(0)
     if integrity.sha256(file) != found.record.wheel:
-        return "its digest is not that of its record"
+        return "its hash is not the one that its record states"
     file.seek(0)
     content, label = integrity.wheel(file), links.parse_filename(found.filename, found.project)
     if content.fault or not content.name:

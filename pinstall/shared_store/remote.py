@@ -36,6 +36,7 @@ _ODD_NAME = "InvalidPathError"
 # What servers answer to a PUT that is larger than they take: by HTTP, and by the protocol of S3.
 _TOO_LARGE = re.compile("status code: 413|<Code>EntityTooLarge")
 _TOO_LARGE_WORDS = "it is larger than the server accepts"
+_ODD_ADDRESS = "the address in PINSTALL_SHARED_STORE is not understood"
 _WORDS = {
     "NotFoundError": "there is no such bucket or object",
     "FileNotFoundError": "there is no such bucket or object",
@@ -44,9 +45,9 @@ _WORDS = {
     "UnauthenticatedError": "access was denied: the credentials are missing or wrong",
     "GenericError": "no connection, or an answer that is not understood",
     "ModuleNotFoundError": "its library is missing; to install it: pip install 'pip-pinstall[shared]'",
-    "ValueError": "the address is not understood",
+    "ValueError": _ODD_ADDRESS,
     "InvalidPathError": "an object there has an invalid name",
-    "UnknownConfigurationKeyError": "the address is not understood",
+    "UnknownConfigurationKeyError": _ODD_ADDRESS,
 }
 
 

@@ -95,9 +95,9 @@ def objection(built: Built, record: BuildRecord, folder: str, environ: Mapping[s
     if origin is None or not (is_http(origin.url) or is_vcs(origin.url)) or "file:" in origin.url:
         return "its source is local"
     if record.watched is None or record.fetched or not record.observed:
-        return "its build was not watched"
+        return "pinstall did not watch its build"
     if not (record.watched.questions or record.watched.whole):
-        return "its build asked too much"
+        return "its build asked for more than a record can hold"
     asked = [question for question in record.watched.questions if question.kind == "variable"]
     if any(sdist_scan.is_secret(question.subject) for question in asked):
         return "its build asked for a variable that is named like a secret"

@@ -41,10 +41,19 @@ if TYPE_CHECKING:
 # A folder of notes: each says when pinstall spent an entry, or left a built wheel in pip's folder.
 SPENT = "spent"
 RETIRED = ".left"
+_BEHIND_LINK = "is behind a symbolic link, which pinstall does not follow; replace that link by a folder"
 
 
 class NotDoneError(Exception):
-    """An entry that should be gone is still in the cache: this call's pip must not use the cache as it is."""
+    """An entry that should be gone is still in the cache: this call's pip must not use the cache as it is.
+
+    Its text begins with the *path* of a file of the entry; ``why`` is the cause alone, for a line that names the rest.
+    """
+
+    def __init__(self, path: str, state: str, error: OSError | None = None) -> None:
+        """Describe the *state* of the file *path* (the end of a sentence), after an *error* of the system if there was one."""
+        super().__init__(f"{path} {state} ({error.strerror})" if error else f"{path} {state}")
+        self.path, self.why = path, str(error.strerror) if error else f"it {state}"
 
 
 class ChangedError(Exception):
@@ -98,7 +107,7 @@ def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, sha256
         else:
             _set_aside_http(cache, entry)
     except OSError as error:
-        raise NotDoneError(f"{entry.content_path} could not be moved ({error.strerror})") from error
+        raise NotDoneError(entry.content_path, "could not be moved to pinstall's store", error) from error
     if not is_spent(entry):
         _check_gone(entry)
     return True
@@ -120,7 +129,7 @@ def retire(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, sha2
         ensure_folder(cache, SPENT)
         write_file(cache, _retired_note(cache, entry), fingerprint(entry.content_path))
     except OSError as error:
-        raise NotDoneError(f"{entry.content_path} could not be moved ({error.strerror})") from error
+        raise NotDoneError(entry.content_path, "could not be moved to pinstall's store", error) from error
     return True
 
 
@@ -164,7 +173,7 @@ def _is_unchanged(cache: str, entry: Entry, verified_stamp: FileStamp | None) ->
     if not os.path.lexists(entry.content_path):
         return False
     if folder == cache or not is_direct(cache, folder):
-        raise NotDoneError(f"{entry.content_path} is behind a symbolic link, which pinstall does not follow")
+        raise NotDoneError(entry.content_path, _BEHIND_LINK)
     if verified_stamp is None or stamp(entry.content_path) != verified_stamp:
         raise ChangedError(entry.filename)
     return True
@@ -176,12 +185,12 @@ def _unlink(path: str) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise NotDoneError(f"{path} could not be removed ({error.strerror})") from error
+        raise NotDoneError(path, "could not be removed", error) from error
 
 
 def _check_gone(entry: Entry) -> None:
     if any(os.path.lexists(path) for path in entry.paths):
-        raise NotDoneError(f"{entry.content_path} is still there after its removal")
+        raise NotDoneError(entry.content_path, "was removed, and another program has created it again")
 
 
 def _set_aside_http(cache: str, entry: HttpEntry) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CALLS = "calls"
 _HOLDER = "holder"
+_SETTING = "PINSTALL_LOCK_TIMEOUT"
 _PATIENCE = 1.0  # seconds to wait before telling the user
 _MARKER = re.compile(r"\d+-[0-9a-f]{8}")
 
@@ -44,7 +45,9 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     try:
         _acquire(lock, holder, seconds, say)
     except Timeout as error:
-        raise LockTimeoutError(f"{_name(holder)} held the lock of pip's cache for more than {seconds:g} s") from error
+        raise LockTimeoutError(
+            f"{_name(holder)} held the lock of pip's cache for more than {seconds:g} s ({_SETTING})"
+        ) from error
     except NotImplementedError as error:  # filelock before 4.0, on a file system without locks
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), path) from error
     try:
@@ -76,7 +79,7 @@ def _acquire(lock: BaseFileLock, holder: str, seconds: float, say: Callable[[str
         _probe(lock.lock_file)
         if seconds <= _PATIENCE:
             raise
-        say(f"waiting for {_name(holder)}, which is changing pip's cache (at most {seconds:g} s, PINSTALL_LOCK_TIMEOUT)")
+        say(f"waiting for {_name(holder)}, which is changing pip's cache (at most {seconds:g} s, {_SETTING})")
         lock.acquire(timeout=seconds - _PATIENCE)
 
 
