@@ -342,8 +342,12 @@ def test_the_rest_of_a_folder_is_listed_verified_and_pruned(lab: Lab, folder: Pa
     top, elsewhere = folder / "builds-1", lab.root / "elsewhere"
     blocked, unreadable, good, in_the_way = (_copied(first, top, letter * 56) for letter in "abcd")
     linked = _copied(first, elsewhere, "e" * 56)
+    killed = first.with_name(f"{first.stem}.whl#1")
+    killed.touch()
     for path in lab.root.rglob("*-????????.*"):
         os.utime(path, (0, 0))
+    being_written = killed.with_name(f"{first.stem}.whl#2")
+    being_written.touch()
     in_the_way.unlink()
     in_the_way.mkdir()
     (top / "ee").symlink_to(elsewhere / "ee")
@@ -372,7 +376,7 @@ def test_the_rest_of_a_folder_is_listed_verified_and_pruned(lab: Lab, folder: Pa
         assert sorted(line.rpartition(": ")[2] for line in out[:-1]) == [_CANNOT, "its upload was interrupted"]
         good.parent.chmod(0o500)
         status, out, err = _upkeep(lab, "prune", "--older-than", "1d")
-        denied = f"WARNING: not removed: {good.relative_to(folder)} of the shared store: {_CANNOT}"
+        denied = f"WARNING: not removed: {good.relative_to(folder)} of the shared store: access was denied"
         assert (status, err) == (1, sorted([*warnings, denied]))
         assert out[0].startswith("Builds removed: 3 ")
     finally:
@@ -384,6 +388,7 @@ def test_the_rest_of_a_folder_is_listed_verified_and_pruned(lab: Lab, folder: Pa
     assert good.exists()
     assert good.with_suffix(".whl").exists()
     assert not unreadable.exists()
+    assert (killed.exists(), being_written.exists()) == (False, True)
 
 
 def test_the_rest_of_a_bucket_is_listed_and_verified(lab: Lab, proxy: Proxy, s3: str, bucket: str, demo: Path) -> None:

@@ -53,6 +53,7 @@ class Upkeep:
         self.place, self.is_bad = settings.place, False
         self._remote = Remote(settings.url, max(_TIMEOUT, settings.timeout))
         self._warn, self._patience = warn, Patience()
+        self._unfinished: list[str] = []
 
     def listed(self) -> Iterator[str]:
         """Yield a line about each build, and the totals."""
@@ -92,7 +93,8 @@ class Upkeep:
     def _prune(self, seconds: float, *, dry_run: bool) -> tuple[int, int]:
         """Delete the builds that are older than so many *seconds*, and wheels without a record; return their number and bytes.
 
-        Records go first, so that no reader meets a record without its wheel.
+        Objects that killed machines left unfinished go as well. Records go first, so that no reader meets a record without its
+        wheel.
         """
         old = {build.name: build for build in self._builds() if self._age(build) > (seconds if build.record else _UPLOAD)}
         if not dry_run:
@@ -100,6 +102,7 @@ class Upkeep:
             old = {name: build for name, build in old.items() if name + layout.RECORD not in kept}
             kept = self._deleted([build.wheel.path for build in old.values() if build.wheel])
             old = {name: build for name, build in old.items() if name + layout.WHEEL not in kept}
+            self._deleted(self._unfinished)
         return len(old), sum(map(_size, old.values()))
 
     def _deleted(self, paths: list[str]) -> set[str]:
@@ -123,6 +126,8 @@ class Upkeep:
         waiting: dict[str, SharedBuild] = {}
         listing = Listing(self._remote, lambda path, why: self._refuse(f"skipped {path} of the shared store: {why}"))
         for one in listing.everything():
+            if layout.is_unfinished(one.path) and time.time() - one.modified > _UPLOAD:
+                self._unfinished.append(one.path)
             for name, build in layout.paired([one]).items():
                 known = waiting.pop(name, build)
                 both = known._replace(record=known.record or build.record, wheel=known.wheel or build.wheel)

@@ -30,6 +30,8 @@ ANY = "any00000"
 _NAME = re.compile(
     r"builds-1/[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{56})/((?:[0-9a-f]{8}|any00000)-([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{8})"
 )
+# In a folder, the library writes an object under another name first.
+_UNFINISHED = re.compile(rf"{_NAME.pattern}(?:\{RECORD}|\{WHEEL})#[0-9]+")
 
 
 class SharedBuild(NamedTuple):
@@ -81,6 +83,11 @@ def platform(conditions: Conditions) -> str:
 def platform_of(abi: str, libc: str) -> str:
     """Return the part of the name for an interpreter's ABI and a kind of C library."""
     return build_record.hashed(f"{abi} {libc}")[:8]
+
+
+def is_unfinished(path: str) -> bool:
+    """Return whether an object is one of ours that is still being written, or whose writer was killed."""
+    return bool(_UNFINISHED.fullmatch(path))
 
 
 def paired(objects: Iterable[RemoteObject]) -> dict[str, SharedBuild]:
