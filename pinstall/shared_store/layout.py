@@ -68,6 +68,11 @@ def may_have_folders(path: str) -> bool:
     return path.count("/") < folder("").count("/")
 
 
+def folders_in(path: str) -> list[str]:
+    """Return the folders of k1 or k2 that the folder *path* may have; none for those of keys, which cannot be counted."""
+    return [f"{path}{number:02x}/" for number in range(256)] if path.count("/") < folder("").count("/") - 1 else []
+
+
 def name(key: str, record: BuildRecord, signer: str) -> str:
     """Return the path of the objects of a build, without their endings. The *record* is that of its `SharedRecord`."""
     document = build_record.to_json(record)
