@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # the module typing would take as long as all else here
 if TYPE_CHECKING:
     from typing import Any
 
+_CODE = sys._getframe().f_code  # noqa: SLF001 (of this file: other processes need not compile it)
 _TEMPORARY = "/tmp"  # noqa: S108 (where others make their folders)
 _MOST_NOTES = 2000
 _MOST_FOLDERS = 3000
@@ -57,9 +58,13 @@ class Watch:
         self.source = (os.path.join(folder, ""), os.path.join(os.path.realpath(folder), ""))
         self.library = os.path.dirname(os.__file__)
         self.seen: set[Any] = set()
+        self.named: dict[str, str | None] = {}  # what `_named` says of each file
         self.own: set[str] = set()  # variables that the step itself has set
         self.made: set[str] = set()  # files and folders that the step itself has made
         self.order: list[Any] = []
+        self.line = ""  # where the last `asker` asks
+        self.set = frozenset(os.environ)
+        self.asked_at: dict[str, set[str]] = {}
         self.busy: set[int] = set()
         self.times: dict[Any, int] = {}
         self.decides = False
@@ -122,10 +127,12 @@ class Watch:
         frame: Any = sys._getframe(1)  # noqa: SLF001
         while frame is not None:
             name = frame.f_code.co_filename
-            if name != __file__:
-                found = self._named(name)
-                if found is not None:
-                    return found
+            if name not in self.named:
+                self.named[name] = None if name == _CODE.co_filename else self._named(name)
+            found = self.named[name]
+            if found is not None:
+                self.line = f"{name}:{frame.f_lineno}"
+                return found
             frame = frame.f_back
         return "."  # a thread of the build
 
@@ -230,9 +237,12 @@ class Watch:
 
     def see_import(self, module: str, *_: Any) -> None:
         """Note that a file of the source imports a module, there or not."""
+        name = module.partition(".")[0]
+        if name in getattr(sys, "stdlib_module_names", ()) or self.is_old(("module", name)):
+            return
         by = self.asker()
         if by and not by.startswith("@"):
-            self.note("module", module.partition(".")[0], by)
+            self.note("module", name, by)
 
     def see_library(self, name: Any) -> None:
         """Note that a shared library is loaded, there or not."""
@@ -331,7 +341,8 @@ class Watch:
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
                 is_cargos = name == "output" and os.path.basename(os.path.dirname(here)) == "build"
-                if is_cargos or name in _LEFT:
+                is_rustcs = name.endswith(".d") and os.path.basename(here) == "deps"
+                if is_cargos or is_rustcs or name in _LEFT:
                     with suppress(OSError):
                         self.note_findings(os.path.join(here, name))
 
@@ -343,8 +354,9 @@ class Watch:
             text = file.read()
         if _NATIVE.search(text):
             self.note("native", os.path.basename(path))
-        for name in re.findall(r"^cargo::?rerun-if-env-changed=(\w+)", text, re.MULTILINE):
-            self.note("variable", name, "@cargo")
+        for name in re.findall(r"^(?:cargo::?rerun-if-env-changed=|# env-dep:)(\w+)", text, re.MULTILINE):
+            if not _OF_CARGO.match(name):
+                self.note("variable", name, "@cargo")
         for place in re.findall(r"^cargo::?rerun-if-changed=(/.+)", text, re.MULTILINE):
             self.left_path("file", place, "@cargo")
         for place in re.findall(r"^\w+:(?:FILEPATH|PATH)=(/.+)", text, re.MULTILINE):
@@ -357,13 +369,16 @@ class Watch:
         """Note the path of a library or header that another build system has found outside of the build."""
         own = os.path.join(path, "").startswith(self.inside) or self.temporary.match(path)
         name = os.path.basename(path)
-        if not own and (".so" in name or not os.access(path, os.X_OK)):
+        if not own and (kind == "file" or ".so" in name or not os.access(path, os.X_OK)):
             self.note(kind, path, by)
 
     # The mapping os.environ.
 
     def see_variable(self, key: Any, all_keys: Any = None) -> None:
         """Note that a variable is asked for; *all_keys* if the whole mapping is."""
+        if all_keys is None and self.order and self.order[-1] == key:
+            self.order.pop()  # "dict(os.environ)" and "os.environ.items()" take each value after its name
+            return
         if all_keys is None and not self.order and self.is_old(key):
             return
         by = self.asker()
@@ -371,13 +386,22 @@ class Watch:
             return
         name = os.fsdecode(key)
         if all_keys is not None:
-            self.order = list(all_keys)
+            self.order = list(all_keys)[::-1]
             self.note("all", by)
-        elif self.order and self.order[0] == key:
-            self.order.pop(0)  # "dict(os.environ)" and "os.environ.items()" take each value after its name
         elif name not in self.own:
             self.order = []
+            self.note_variable(name, by)
+
+    def note_variable(self, name: str, by: str) -> None:
+        """Note a question about a variable; if it is set, also the line that asks, which may ask for all of them in a loop."""
+        if name not in self.set:
             self.note("variable", name, by)
+            return
+        self.note("variable", name, by, self.line)
+        names = self.asked_at.setdefault(self.line, set())
+        names.add(name)
+        if len(names) > max(5, 0.75 * len(self.set)):
+            self.note("loop", self.line)
 
     def see_all(self) -> None:
         """Note that a copy of the whole mapping is taken apart, unless the module that starts processes does it."""
@@ -413,6 +437,8 @@ class Watch:
             self.note("wheel", os.path.basename(path), _sha256(path))
 
 
+# Variables that cargo sets for each crate.
+_OF_CARGO = re.compile(r"CARGO_(?:PKG|MANIFEST|BIN|CRATE|PRIMARY)|OUT_DIR$")
 # What CMake and meson write about their findings.
 _LEFT = ("CMakeCache.txt", "intro-buildoptions.json", "intro-compilers.json", "intro-dependencies.json")
 _EVENTS = {
@@ -665,8 +691,9 @@ def _watch_paths(watch: Watch) -> None:
 def watch_steps(folder: str, program: str) -> None:
     """In pip's process: start each build step, and each other pip, under the runner, whose text is *program*.
 
-    The runner is copied to *folder* when the first step begins. *folder* also takes the notes.
+    The runner is copied to *folder* when the first step begins, as text and compiled. *folder* also takes the notes.
     """
+    import importlib.util  # noqa: F401 (newer pips let nothing be imported later)
     import subprocess
 
     begin: Any = subprocess.Popen.__init__
@@ -693,24 +720,42 @@ def under_watch(args: Any, folder: str, program: str) -> Any:
         mode = "step"
     else:
         return args
-    runner = os.path.join(folder, "run.py")
-    if not os.path.isfile(runner):
+    # A pip's witness (`pinstall.pip_child`) reads the script.
+    is_compiled = mode == "step" and args[0] == sys.executable and sys.implementation.name == "cpython"
+    return [*args[:at], _runner(folder, program, is_compiled=is_compiled), mode, *args[at:]]
+
+
+def _runner(folder: str, program: str, *, is_compiled: bool) -> str:
+    """Return the copy of this file in *folder*: its text, or compiled for the Python of this process."""
+    import marshal
+    from importlib.util import MAGIC_NUMBER
+
+    text = os.path.join(folder, "run.py")
+    if not os.path.isfile(text):
         parent = os.path.dirname(folder)
         if not os.path.isdir(parent):  # with the mode of pinstall's folder, which a group may share
             os.mkdir(parent)
             os.chmod(parent, os.stat(os.path.dirname(parent)).st_mode & 0o7777)
         os.makedirs(folder, exist_ok=True)
-        with open(runner + ".new", "w", encoding="utf-8") as file:
-            file.write(program)
-        os.replace(runner + ".new", runner)
-    return [*args[:at], runner, mode, *args[at:]]
+        _write(text, program.encode())
+    if not is_compiled:
+        return text
+    compiled = os.path.join(folder, f"run-{MAGIC_NUMBER[:2].hex()}.pyc")
+    if not os.path.isfile(compiled):
+        _write(compiled, MAGIC_NUMBER + bytes(12) + marshal.dumps(_CODE))
+    return compiled
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path + ".new", "wb") as file:
+        file.write(data)
+    os.replace(path + ".new", path)
 
 
 def _begin(mode: str, folder: str) -> Watch | None:
     """Begin to watch this process; return None if only its child processes are watched."""
     if mode == "pip":
-        with open(__file__, encoding="utf-8") as file:
-            watch_steps(folder, file.read())
+        watch_steps(folder, _read(os.path.join(folder, "run.py")))
         return None
     if not hasattr(sys, "addaudithook") or not hasattr(os.environ, "_data"):
         return None
@@ -725,7 +770,7 @@ def _begin(mode: str, folder: str) -> Watch | None:
 
 def _show(kind: Any, error: Any, trace: Any) -> None:
     """Show a traceback without the frames of this file, as if the script ran by itself."""
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_code.co_filename == _CODE.co_filename:
         trace = trace.tb_next
     sys.__excepthook__(kind, error.with_traceback(trace), trace)
 

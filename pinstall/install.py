@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from pinstall.pip_process import Observation
     from pinstall.settings import Settings
 
-# pip before 23.0 has another cache format: pinstall does not check it, and warns.
-_OLDEST_PIP = (23,)
 # Another program's distribution, which has the same import package and command names as pinstall.
-_FOREIGN = "pinstall"
+FOREIGN = "pinstall"
 NOT_UNDERSTOOD = UnreadSource("this call", "pip accepts an option or setting that pinstall does not know; upgrade pinstall")
 
 
@@ -124,7 +122,7 @@ def prepare(context: Context, journal: Journal) -> PreparedCall:
         journal.say(ERROR, messages.without_cache(f"{call.cache_dir} is not a directory"))
         return prepared._replace(pip_command=prepared.pip_command.without_cache())
     prepared = prepared._replace(installed_before=context.environment.versions())
-    if context.environment.is_own and _FOREIGN in prepared.installed_before:
+    if context.environment.is_own and FOREIGN in prepared.installed_before:
         journal.say(WARNING, messages.FOREIGN)
     if is_satisfied(call, context.environment):
         return prepared._replace(satisfied=True)
@@ -200,7 +198,9 @@ def _checked(prepared: PreparedCall, call: Invocation, folder: str, journal: Jou
 
 def _obstacle(context: Context) -> str:
     """Return why pinstall cannot check any pin of the call; "" if it can."""
-    if context.pip_version < _OLDEST_PIP:
+    from pinstall.pip_cache.keys import OLDEST_PIP
+
+    if context.pip_version < OLDEST_PIP:
         version = ".".join(map(str, context.pip_version))
         cure = f"upgrade it with '{context.target.runner} -m pip install --upgrade pip'"
         return f"pip {version} is older than 23.0, and pinstall does not know its cache format; {cure}"
@@ -301,7 +301,7 @@ def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) 
         return None
     from pinstall.aftermath import second_run
 
-    return second_run.decide(prepared.cache, rescue, journal)
+    return second_run.prepare(prepared.cache, rescue, journal)
 
 
 def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
@@ -345,9 +345,9 @@ def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
 
 def _confirm_folder(prepared: PreparedCall, call: Invocation, status: int, journal: Journal) -> int:
     """Compare the files that ``pip download`` or ``pip wheel`` has left in its folder with the pins."""
-    from pinstall.aftermath import wheelhouse
+    from pinstall.aftermath import confirm_folder
 
-    journal.discrepancies = wheelhouse.confirm(pins(prepared).pins, call)
+    journal.discrepancies = confirm_folder.confirm(pins(prepared).pins, call)
     return _say_discrepancies(journal, status)
 
 

@@ -98,9 +98,7 @@ def _what(finding: Finding) -> str:
     return f"{entry.filename} (built wheel)" if entry.kind == "built" else entry.filename
 
 
-PAGES_INVALIDATED = (
-    "the index pages and redirects among these files are no longer used: the next install asks the servers again"
-)
+PAGES_INVALIDATED = "of the cached files named above, the next install asks the servers anew for index pages and redirects"
 NO_DIFFERENCE = "the cache was not to blame: pip failed again without those files"
 
 

@@ -131,9 +131,11 @@ class Pip:
         os.close(report_writer)
 
     def run(self, command: PipCommand, while_pip_runs: Callable[[], None], watch: PipWatch | None = None) -> int:
-        """Let pip run *command*, and wait for it. Call *while_pip_runs* once in the meantime.
+        """Let pip run *command*, and wait for it; an instance serves for one run.
 
-        If pip fails, ``observation`` records its use of the cache that is watched.
+        Calls *while_pip_runs* once it has given pip its orders, and then answers pip's questions as *watch* says: until that
+        call returns, a pip that asks has to wait. Calls nothing if pip could not be started. Afterwards ``observation`` is what
+        a pip that failed did with the cache that was watched; None if it succeeded, was not watched, or could not tell.
 
         Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `must_become_pip`.
         """

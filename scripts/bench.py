@@ -1,7 +1,7 @@
 """What pinstall costs: wall time beside bare pip, taken in turn (A B A B) in one run, on loopback only.
 
 Its own index (another process), home, caches and environments; pinstall is installed from a wheel, compiled, as users have it.
-The packages are tiny, so that pip has little to do: with real ones the ratios are better.
+The packages are tiny, so that pip has little to do: with real ones (--served) the ratios are better.
 """
 
 # scripts/ holds programs and is no package.
@@ -36,6 +36,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trustme
 
+from scripts.build_steps import STEPS, Steps
+from scripts.popular import WHEELS
+from scripts.served import Index
 from tests import index as indexes
 from tests import packages
 from tests.lab import NEWEST, SPAWN, Environment, Lab
@@ -65,6 +68,8 @@ PAGE_PROJECT, PAGE_VERSION, PAGE_FILES = "bigpage", "1.50.0", 4_000
 PINS = tuple(f"bench-project-{number:03}==1.{number}.0" for number in range(200))
 # Where they take a while (`pip cache remove` of each starts pip twenty times), fewer repetitions must do.
 SLOW = 3
+# Milliseconds that the runner may add to a step of a build.
+MOST_WATCHING = 30
 
 
 class BenchError(Exception):
@@ -107,7 +112,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides and what holds after each run: its exit status, and what is installed (to be removed again, untimed)."""
+    """Two sides and what holds after each run: its exit status, and which files are installed (removed again, untimed)."""
 
     pip: Side
     pinstall: Side
@@ -179,23 +184,26 @@ class Site:
         self.folder = Path(sysconfig.get_path("purelib", "venv", {"base": base, "platbase": base}))
         self._before = frozenset(os.listdir(self.folder))
 
-    @staticmethod
-    def wanted(pins: Sequence[str]) -> list[str]:
-        """Return the file that says of each of *pins* that it is installed."""
-        return [f"{name.replace('-', '_')}-{version}.dist-info/RECORD" for name, version in (pin.split("==") for pin in pins)]
+    def lacks(self, files: Sequence[str]) -> list[str]:
+        """Return which of *files* are not there."""
+        return [name for name in files if not (self.folder / name).is_file()]
 
-    def lacks(self, pins: Sequence[str]) -> list[str]:
-        """Return what is `wanted` and not there, or without its module."""
-        return [name for name in self.wanted(pins) if not self._has(name) or not self._has(f"{name.partition('-')[0]}.py")]
-
-    def _has(self, name: str) -> bool:
-        return (self.folder / name).is_file()
+    def records(self) -> tuple[str, ...]:
+        """Return the RECORD of each project that was installed."""
+        new = frozenset(os.listdir(self.folder)) - self._before
+        return tuple(sorted(f"{name}/RECORD" for name in new if name.endswith(".dist-info")))
 
     def restore(self) -> None:
         """Remove what was installed."""
         for name in frozenset(os.listdir(self.folder)) - self._before:
             path = self.folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def files_of(pins: Sequence[str]) -> tuple[str, ...]:
+    """Return the files that say of each of *pins* that it is installed."""
+    found = ((name.replace("-", "_"), version) for name, version in (pin.split("==") for pin in pins))
+    return tuple(file for name, version in found for file in (f"{name}-{version}.dist-info/RECORD", f"{name}.py"))
 
 
 def small_packages(folder: Path) -> None:
@@ -244,8 +252,8 @@ def big_wheel(folder: Path, name: str, size: int) -> None:
 class World:
     """Everything that is measured with; each part is made when it is first needed."""
 
-    def __init__(self, folder: Path, *, spawns: bool = False) -> None:
-        self.folder, self.authority, self._spawns = folder, trustme.CA(), spawns
+    def __init__(self, folder: Path, *, spawns: bool = False, served: Index | None = None) -> None:
+        self.folder, self.authority, self._spawns, self.served = folder, trustme.CA(), spawns, served
         self.worked = 0.0  # the seconds of processor time that the last command took
         self.lab = Lab(folder, ROOT / ".venv-test" / "pips", self.authority)
         context = multiprocessing.get_context("spawn")
@@ -269,6 +277,8 @@ class World:
     def timed(self, command: Sequence[str], cache: Path) -> tuple[float, int, str]:
         """Run a command in this world; return its milliseconds, exit status and standard error."""
         environ = {**self.lab.environ, "PIP_CACHE_DIR": str(cache)}
+        if self.served is not None:
+            environ |= self.served.environ
         with tempfile.TemporaryFile("w+") as err:
             worked, begin = _processor_time(), time.perf_counter()
             status = subprocess.call(
@@ -322,6 +332,11 @@ class World:
         return made
 
     @cached_property
+    def steps(self) -> Steps:
+        """Steps of builds."""
+        return Steps(self.folder)
+
+    @cached_property
     def full(self) -> Environment:
         """A copy of the empty environment in which every pin is satisfied."""
         made = Environment(self.folder / "full")
@@ -365,6 +380,19 @@ class World:
 
     def _copied(self, name: str) -> Path:
         return Path(shutil.copytree(self.warm, self.folder / name, ignore=shutil.ignore_patterns("pinstall")))
+
+    @cached_property
+    def popular(self) -> tuple[str, tuple[str, ...]]:
+        """The requirements of popular projects, with pins for them and all that they need, and the files that tell of them."""
+        names = [name for name in WHEELS.split() if not any(self.site.folder.glob(f"{name.replace('-', '_')}-*.dist-info"))]
+        path = self.folder / "popular.txt"
+        cache = self.folder / "popular"
+        self.must([self.empty.pip, "install", "--only-binary=:all:", *names], cache)
+        files = self.site.records()
+        self.site.restore()
+        path.write_text("".join(f"{file.partition('.dist-info')[0].replace('-', '==')}\n" for file in files))
+        self.cache("popular", ("-r", str(path)))
+        return str(path), files
 
     def crowded(self, count: int) -> Path:
         """Return a cache with what twenty pins need beside 2,000 unrelated built wheels and *count* unrelated HTTP entries."""
@@ -440,10 +468,10 @@ def on_cores(count: int) -> Iterator[None]:
 class Bench:
     """The jobs of the table, and how each is measured in a `World`."""
 
-    def __init__(self, world: World, runs: int, *, quick: bool, instructions: bool = False) -> None:
+    def __init__(self, world: World, runs: int, *, quick: bool, instructions: bool = False, big: int = 0) -> None:
         self.world, self.runs = world, runs
         self._cost = world.counted if instructions else world.timed
-        self.big = (100 if quick else 1_000) * MEGABYTE
+        self.big = (big or (100 if quick else 1_000)) * MEGABYTE
         # To make 100,000 takes ten seconds, to remove them again half a minute.
         self.crowds = (100, 10_000) if quick else (100, 10_000, 100_000)
 
@@ -454,6 +482,9 @@ class Bench:
         yield Job("20 pins, warm cache, two cores", partial(self._warm, 2), quick=True)
         yield Job("20 pins, warm cache, one core", partial(self._warm, 1), quick=True)
         yield Job("20 pins, warm cache, the very first run over it", self._first)
+        if self.world.served is not None:
+            yield Job("popular projects as wheels, all pinned, warm cache", partial(self._popular, pinned=True))
+            yield Job("popular projects as wheels, nothing pinned, warm cache", partial(self._popular, pinned=False))
         for count in self.crowds:
             title = f"20 pins, beside {count:,} HTTP entries and 2,000 built wheels"
             yield Job(f"{title}, two cores", partial(self._crowded, count, 2), quick=True)
@@ -471,6 +502,8 @@ class Bench:
         yield Job(title, partial(self._verify, 1.2))
         yield Job(f"{title}; no page states their hashes", partial(self._verify, None))
         yield Job("failing: nosuchproject==1", self._failing)
+        for step in STEPS:
+            yield Job(f"watch: processor time of a {step} build step, to the same unwatched", partial(self._watch, step))
         yield Job("floor: a parent that only starts pip, 20 satisfied pins", partial(self._floor, satisfied=True))
         yield Job("floor: a parent that only starts pip, 20 pins, warm cache", partial(self._floor, satisfied=False))
         yield Job("remedy: pip cache remove of each of 20 pins, then pip install", self._remove)
@@ -490,7 +523,7 @@ class Bench:
 
     def _once(self, side: Side, job: Comparison, measure: Measure | None = None) -> float:
         side.before()
-        if self.world.site.lacks(job.installs) != self.world.site.wanted(job.installs):
+        if self.world.site.lacks(job.installs) != list(job.installs):
             raise BenchError("what is to be installed is there already")
         total = 0.0
         for command in side.commands:
@@ -515,7 +548,7 @@ class Bench:
 
     def _twenty(self, cache: Path, limit: float | None = None, cores: int = 2) -> Comparison:
         sides = self._both(self.world.empty, self.world.requirements(20), cache)
-        return Comparison(*sides, installs=PINS[:20], limit=limit, cores=cores)
+        return Comparison(*sides, installs=files_of(PINS[:20]), limit=limit, cores=cores)
 
     def _warm(self, cores: int, name: str) -> Row:
         return self.compare(name, self._twenty(self.world.warm, {1: 1.20, 2: 1.08}[cores], cores))
@@ -524,6 +557,14 @@ class Bench:
         job = self._twenty(self.world.warm)
         forget = partial(shutil.rmtree, self.world.warm / "pinstall", ignore_errors=True)
         return self.compare(name, Comparison(job.pip, Side(job.pinstall.commands, job.pinstall.cache, forget), job.installs))
+
+    def _popular(self, name: str, *, pinned: bool) -> Row:
+        requirements, files = self.world.popular
+        lines = Path(requirements).read_text().split()
+        words = ("--only-binary=:all:", *(("-r", requirements) if pinned else (line.partition("==")[0] for line in lines)))
+        sides = self._both(self.world.empty, words, self.world.folder / "popular")
+        row = self.compare(name, Comparison(*sides, installs=files, limit=0.95), min(self.runs, 2 * SLOW))
+        return row._replace(note=f"({len(files)} projects)")
 
     def _crowded(self, count: int, cores: int, name: str) -> Row:
         return self.compare(name, self._twenty(self.world.crowded(count), {1: 1.20, 2: 1.08}[cores], cores))
@@ -552,7 +593,7 @@ class Bench:
     def _page(self, kind: str, name: str) -> Row:
         words = ("--index-url", self.world.urls[kind], f"{PAGE_PROJECT}=={PAGE_VERSION}")
         sides = self._both(self.world.empty, words, self.world.cache(kind, words))
-        return self.compare(name, Comparison(*sides, installs=words[-1:], limit=1.08))
+        return self.compare(name, Comparison(*sides, installs=files_of(words[-1:]), limit=1.08))
 
     def _big(self, count: int) -> tuple[Path, list[str]]:
         """Return a cache with *count* wheels of the big size in all, and the arguments that ask for them."""
@@ -652,11 +693,21 @@ class Bench:
         words = ("--index-url", self.world.urls["small"], "nosuchproject==1")
         return self.compare(name, Comparison(*self._both(self.world.empty, words, self.world.warm), status=1, limit=1.15))
 
+    def _watch(self, step: str, name: str) -> Row:
+        """Compare a step of a build under the runner with the same step as pip starts it."""
+        steps = self.world.steps
+        with on_cores(1):
+            pairs = [(steps.cost(step, watched=False), steps.cost(step, watched=True)) for _ in range(3 * self.runs + 1)][1:]
+        theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
+        extra = statistics.median(ours - theirs for theirs, ours in pairs)
+        note = f"{'ok' if extra <= MOST_WATCHING else 'MISSED'}: at most {MOST_WATCHING} ms more"
+        return Row(name, theirs, ours, extra, tuple(ours / theirs for theirs, ours in pairs), note=note)
+
     def _floor(self, name: str, *, satisfied: bool) -> Row:
         environment = self.world.full if satisfied else self.world.empty
         pip, _ = self._both(environment, self.world.requirements(20), self.world.warm)
         parent = Side(((environment.python, "-c", FLOOR, *pip.commands[0]),), pip.cache)
-        return self.compare(name, Comparison(pip, parent, () if satisfied else PINS[:20]))
+        return self.compare(name, Comparison(pip, parent, () if satisfied else files_of(PINS[:20])))
 
     def _remove(self, name: str) -> Row:
         projects = [pin.partition("==")[0] for pin in PINS[:20]]
@@ -713,6 +764,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--instructions", action="store_true", help="count millions of instructions (valgrind) instead of milliseconds"
     )
+    parser.add_argument("--big", type=int, default=0, metavar="MB", help="the size of the big wheels (1000; quick: 100)")
+    parser.add_argument(
+        "--served", nargs=argparse.REMAINDER, metavar="COMMAND", help="adds real packages, from the index that COMMAND serves"
+    )
     return parser.parse_args()
 
 
@@ -728,10 +783,11 @@ def main() -> int:
     options = _options()
     print(_machine(), flush=True)
     missed = False
-    world = World(Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve(), spawns=options.spawn)
+    served = Index(options.served) if options.served else None
+    world = World(Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve(), spawns=options.spawn, served=served)
     try:
         runs = options.runs or (1 if options.instructions else 4 if options.quick else 11)
-        bench = Bench(world, runs, quick=options.quick, instructions=options.instructions)
+        bench = Bench(world, runs, quick=options.quick, instructions=options.instructions, big=options.big)
         print(FORMAT.format(*HEADINGS).rstrip(), flush=True)
         for job in bench.jobs():
             if options.only.search(job.name) if options.only else job.quick or not options.quick:
@@ -740,6 +796,8 @@ def main() -> int:
                 missed = missed or "MISSED" in row
     finally:
         world.close()
+        if served is not None:
+            served.stop()
     print(_machine())
     return int(missed)
 

@@ -46,6 +46,9 @@ _WANTED = os.environ.get("PINSTALL_TEST_PIPS") or "a few"
 _LISTS = {"a few": "pips.txt", "all": "all-pips.txt"}
 _GIVEN = ((HERE / _LISTS[_WANTED]).read_text() if _WANTED in _LISTS else _WANTED).split()
 
+# With this set, no pinstall watches builds, unless a test says so.
+UNWATCHED = "PINSTALL_TEST_UNWATCHED" in os.environ
+
 
 def runs_here(pip: str) -> bool:
     """Return whether *pip*, a version or its folder, starts on this Python: older ones need `pkgutil.ImpImporter`."""
@@ -58,6 +61,13 @@ def needs(library: str, version: str) -> pytest.MarkDecorator:
 
     found = metadata.version(library)
     return pytest.mark.skipif(Version(found) < Version(version), reason=f"it takes {library} {version}, and this is {found}")
+
+
+def watched() -> pytest.MarkDecorator:
+    """Return a mark that skips a test of watched builds where no build is watched (`UNWATCHED`)."""
+    import pytest
+
+    return pytest.mark.skipif(UNWATCHED, reason="it needs watched builds")
 
 
 VERSIONS = [version for version in _GIVEN if runs_here(version)]
@@ -173,6 +183,7 @@ class Lab:
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_INPUT": "1",
+            **({"PINSTALL_WATCH_BUILDS": "0"} if UNWATCHED else {}),
         }
 
     def index(self, name: str = "index") -> Index:

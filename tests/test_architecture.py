@@ -20,7 +20,7 @@ _DOWN = [
     "install cache_tool.verify cache_tool.removal cache_tool.copies cache_tool.show cache_tool.restore",
     "cache_tool.display cache_tool.patterns",
     "cache_tool.tables",
-    "aftermath.finish aftermath.wheelhouse checks.consultation",
+    "aftermath.finish aftermath.confirm_folder checks.consultation",
     "shared_store.writing",
     "shared_store.reading",
     "aftermath.second_run cache_tool.inventory",

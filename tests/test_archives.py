@@ -93,7 +93,7 @@ def test_a_highly_compressed_member_is_read_in_bounded_memory(kind: int, monkeyp
 
 def test_metadata_that_is_not_utf_8_is_named() -> None:
     fault = "it is not a readable wheel: demo-1.0.dist-info/METADATA is not UTF-8"
-    assert _read_all(_wheel({}, metadata=_METADATA + b"Author: \xff\n")) == ArchiveCheck(fault, broken=True)
+    assert _read_all(_wheel({}, metadata=_METADATA + b"Author: \xff\n")) == ArchiveCheck(fault, stops_pip=True)
 
 
 def test_a_decompression_bomb_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

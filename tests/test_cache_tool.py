@@ -1047,3 +1047,13 @@ def test_the_documentation_lists_all_json_fields_and_kinds(lab: Lab, environment
 )
 def test_host_removes_credentials(url: str, host: str) -> None:
     assert inventory.host(url) == host
+
+
+def test_a_configuration_that_pip_refuses_is_named(lab: Lab, environment: Environment) -> None:
+    done = lab.cache_tool(environment, "list", PIP_NO_INPUT="maybe")
+    why = "'maybe' is not a boolean value, as no-input in pip.conf or PIP_NO_INPUT must be"
+    assert (done.status, done.err) == (1, f"ERROR: pip refuses its configuration: {why}\n")
+    own = lab.root / "pip.conf"
+    own.write_text("no-input = true\n")
+    done = lab.cache_tool(environment, "list", PIP_CONFIG_FILE=str(own))
+    assert (done.status, done.err) == (1, f"ERROR: pip refuses its configuration: {own} is not a configuration file\n")

@@ -93,11 +93,11 @@ def test_a_damaged_file_that_lies_in_the_folder_is_told(lab: Lab, command: str) 
     done = _run(lab, environment, command, {"download": "-d", "wheel": "-w"}[command], "house", "demo==1.0")
     assert done.status == 0, done
     (line,) = done.said
-    assert line.startswith(f"pip succeeded, but {made} is damaged: ")
+    assert line.startswith(f"pip succeeded, but {made} is damaged (")
 
 
 def test_a_folder_without_the_pinned_file_is_told(lab: Lab) -> None:
-    from pinstall.aftermath import wheelhouse
+    from pinstall.aftermath import confirm_folder
     from pinstall.invocation import invocation
     from pinstall.model.pins import collect
 
@@ -110,7 +110,7 @@ def test_a_folder_without_the_pinned_file_is_told(lab: Lab) -> None:
         (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{'0' * 64}\n")
         argv = ["-d", str(lab.root / "house"), *(str(lab.root / word) if word == "r.txt" else word for word in words)]
         call = invocation.read(argv, lab.environ, str(lab.root), (26, 3), "download")
-        found = wheelhouse.confirm(collect(call.lines, {}).pins, call)
+        found = confirm_folder.confirm(collect(call.lines, {}).pins, call)
         assert [line in one.line for line, one in zip(lines, found, strict=True)] == [True] * len(lines)
 
 

@@ -26,7 +26,7 @@ from pinstall.shared_store import documents, layout
 from pinstall.shared_store.remote import Remote, RemoteError, RemoteObject
 from tests import messages
 from tests.consoles import Console, sections
-from tests.lab import VERSIONS
+from tests.lab import VERSIONS, watched
 from tests.packages import FLAGS_ONE, sdist, wheel
 from tests.shared_stores import Answer, Machine, Proxy, azurite, environment_with_extra, webdav
 from tests.test_terminal import CTRL_C, Terminal
@@ -98,6 +98,7 @@ def demo(lab: Lab) -> Path:
     return sdist(index.root, "demo", "1.0", script=_ASKS)
 
 
+@watched()  # nothing else is shared
 def test_a_build_is_fetched_by_another_machine_and_another_flag_is_built(lab: Lab, bucket: str, demo: Path) -> None:
     one, two = Machine(lab, "one"), Machine(lab, "two")
     assert one.install() == ("no", "built", [f"put demo-1.0-py3-none-any.whl into the shared store {bucket}"])
@@ -118,6 +119,7 @@ def test_a_build_is_fetched_by_another_machine_and_another_flag_is_built(lab: La
     assert Machine(lab, "three").install("demo", WITH_GPU="yes")[:2] == ("yes", "fetched")
 
 
+@watched()  # nothing else is shared
 def test_a_compiled_build_is_asked_for_until_there_is_one(lab: Lab, proxy: Proxy) -> None:
     lab.compiled_index()
     del lab.environ["build_log"]  # a local path
@@ -132,6 +134,7 @@ def test_a_compiled_build_is_asked_for_until_there_is_one(lab: Lab, proxy: Proxy
     assert one.install("demo", CFLAGS=FLAGS_ONE["CFLAGS"])[:2] == ("one", "fetched")
 
 
+@watched()  # nothing else is shared
 def test_the_documented_walk(lab: Lab, s3: str, bucket: str) -> None:
     index = lab.index()
     sdist(index.root, "mpi4py", "4.0.3", script=_ASKS.replace('"_".join(["WITH", "gpu".upper()])', '"MPI4PY_BUILD_MPIABI"'))
@@ -142,6 +145,7 @@ def test_the_documented_walk(lab: Lab, s3: str, bucket: str) -> None:
             console.run(block)
 
 
+@watched()  # nothing else is shared
 def test_a_pinned_hash_is_that_of_the_source(lab: Lab, folder: Path, demo: Path) -> None:
     digest = hashlib.sha256(demo.read_bytes()).hexdigest()
     (lab.root / "r.txt").write_text(f"demo==1.0 --hash=sha256:{digest}\n")
@@ -155,6 +159,7 @@ def test_a_pinned_hash_is_that_of_the_source(lab: Lab, folder: Path, demo: Path)
     assert Machine(lab, "three").install("-r", "r.txt")[:2] == ("no", "built")
 
 
+@watched()  # nothing else is shared
 def test_a_reader_with_a_key_takes_what_is_signed_with_it(lab: Lab, folder: Path, demo: Path) -> None:
     unsigned = Machine(lab, "unsigned")
     unsigned.install()
@@ -236,6 +241,7 @@ def _fill(folder: Path, lab: Lab) -> int:
     return len(hostile) + len(garbage)
 
 
+@watched()  # nothing else is shared
 def test_a_hostile_folder_costs_a_line_and_pip_builds(lab: Lab, folder: Path, demo: Path) -> None:
     Machine(lab, "one").install()
     number = _fill(folder, lab)
@@ -266,6 +272,7 @@ def test_a_hostile_folder_costs_a_line_and_pip_builds(lab: Lab, folder: Path, de
     assert [path.name for path in folder.rglob("*.*")] == ["README.json"]
 
 
+@watched()  # nothing else is shared
 def test_what_is_wrong_with_one_build_costs_that_build_alone(lab: Lab, folder: Path, demo: Path) -> None:
     """A record is too large, a file or a link lies where a folder should be, and an object's name cannot be read."""
     sdist(demo.parent, "demo", "1.0", script=_ASKS, extra={"large.txt": "x" * 10_000})  # so that it comes last
@@ -298,6 +305,7 @@ def test_what_is_wrong_with_one_build_costs_that_build_alone(lab: Lab, folder: P
     assert Machine(lab, "two").install()[1] == "fetched"
 
 
+@watched()  # nothing else is shared
 @pytest.mark.slow
 def test_a_wheel_that_the_server_finds_too_large_costs_that_build_alone(lab: Lab, proxy: Proxy, demo: Path) -> None:
     sdist(demo.parent, "other", "1.0", extra={"large_other.txt": "x" * 10_000})
@@ -470,7 +478,7 @@ if sys.argv[1:2] == ["build_wheel"]:
 """
 
 
-@pytest.mark.parametrize("moment", ["GET", "PUT", "build"])
+@pytest.mark.parametrize("moment", ["GET", pytest.param("PUT", marks=watched()), "build"])
 def test_ctrl_c_does_not_wait_for_the_store(lab: Lab, proxy: Proxy, demo: Path, moment: str) -> None:
     """During a fetch or a build pip is cancelled, and nothing is uploaded. During an upload pip's status is known."""
     asked, over = threading.Event(), threading.Event()
@@ -487,7 +495,9 @@ def test_ctrl_c_does_not_wait_for_the_store(lab: Lab, proxy: Proxy, demo: Path, 
     environment, started = environment_with_extra(lab), lab.root / "started"
     machine = Machine(lab, "one", PINSTALL_SHARED_STORE_TIMEOUT="90", STARTED=str(started))
     terminal = Terminal(lab, [environment.pinstall, *words], **machine.variables)
+    begun = time.monotonic()
     while not (asked.is_set() or started.exists()):
+        assert time.monotonic() - begun < 100
         time.sleep(0.01)
     terminal.press(CTRL_C)
     try:
@@ -501,9 +511,12 @@ def test_ctrl_c_does_not_wait_for_the_store(lab: Lab, proxy: Proxy, demo: Path, 
     assert "pinstall: " not in ended.out
 
 
-@pytest.mark.parametrize(
-    "failure", [*_FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in _FAILURES if name not in _FIRST)]
-)
+def _marks(failure: str) -> list[pytest.MarkDecorator]:
+    uploads = [watched()] if failure in ("cut", "full") else []
+    return uploads if failure in _FIRST else [*uploads, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("failure", [pytest.param(name, marks=_marks(name)) for name in _FAILURES])
 def test_a_server_that_fails_costs_a_line_and_pip_builds(lab: Lab, proxy: Proxy, demo: Path, failure: str) -> None:
     if failure == "cut":
         Machine(lab, "before").install()
@@ -530,6 +543,7 @@ def test_without_the_library_or_the_server_pip_builds(lab: Lab, bucket: str, dem
         assert " is not used: " in said[0], (url, said)
 
 
+@watched()  # nothing else is shared
 def test_what_stays_on_its_machine(lab: Lab, folder: Path, demo: Path) -> None:
     """Builds with secrets or local paths, of local sources, or that nobody watched."""
     secret = "import os; os.environ.get('DEMO_TOKEN'); "
@@ -572,6 +586,7 @@ def test_nothing_is_loaded_before_something_would_be_built(lab: Lab, folder: Pat
     assert "shared_store" not in lab.run([environment_with_extra(lab).python, *loads[1:]], **one.variables).err
 
 
+@watched()  # nothing else is shared
 def test_half_of_a_build_is_none(lab: Lab, folder: Path, demo: Path) -> None:
     one, two = Machine(lab, "one"), Machine(lab, "two", PINSTALL_SHARED_STORE_MODE="read")
     one.install()
@@ -585,6 +600,7 @@ def test_half_of_a_build_is_none(lab: Lab, folder: Path, demo: Path) -> None:
     assert Machine(lab, "three").install()[1] == "built"
 
 
+@watched()  # nothing else is shared
 @pytest.mark.slow
 @pytest.mark.parametrize("step", range(5))
 def test_a_machine_that_dies_in_between_harms_nobody(lab: Lab, proxy: Proxy, demo: Path, step: int) -> None:
@@ -642,6 +658,7 @@ def test_writers_and_readers_at_once(lab: Lab, bucket: str, demo: Path) -> None:
     print(f"{_ROUNDS} rounds: {ways}")
 
 
+@watched()  # nothing else is shared
 def test_a_webdav_server_keeps_builds_as_well(lab: Lab, demo: Path) -> None:
     """Its URL has credentials, and a folder that is not there yet; another folder cannot be listed."""
     (lab.root / "dav").mkdir()
@@ -666,6 +683,7 @@ def test_a_webdav_server_keeps_builds_as_well(lab: Lab, demo: Path) -> None:
         assert [path.parent for path in top.rglob("*.*")] == [odd.parent] * 2
 
 
+@watched()  # nothing else is shared
 @pytest.mark.slow
 def test_azurite_keeps_builds_as_well(lab: Lab, demo: Path) -> None:
     """Not installed by scripts/environment, because it is a program of npm with 374 packages."""

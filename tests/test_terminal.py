@@ -279,7 +279,7 @@ def test_ctrl_backslash(lab: Lab, handler: str, status: int) -> None:
     environment = lab.environment()
     stand_in(
         environment,
-        f"signal.signal(signal.SIGQUIT, {handler})\nprint('ready', flush=True)\nimport select\n"
+        f"signal.signal(signal.SIGQUIT, {handler})\nimport select\nprint('ready', flush=True)\n"
         "while not select.select([sys.stdin], [], [], 0.1)[0]: pass",
     )
     ends = []

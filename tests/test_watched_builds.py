@@ -7,11 +7,12 @@ import os
 import pwd
 import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab import NEWEST, VERSIONS
+from tests.lab import NEWEST, VERSIONS, watched
 from tests.packages import sdist
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ pathlib.Path("content.txt").write_text(str(answer()))
 
 def _serve(lab: Lab, code: str) -> None:
     index = lab.index()
-    lines = "\n".join(f"    {line}" for line in code.strip().splitlines())
+    lines = "\n".join(f"    {line}" for line in textwrap.dedent(code).strip().splitlines())
     sdist(index.root, "demo", "1.0", script=_SCRIPT.format(code=lines))
     lab.environ["PIP_INDEX_URL"] = index.url
 
@@ -56,6 +57,7 @@ def _program(folder: Path, name: str, text: str) -> None:
 _COMPUTED = 'return os.environ.get("_".join(["WITH", "gpu".upper()]), "no")'
 
 
+@watched()
 @pytest.mark.parametrize("pip", VERSIONS)
 def test_a_variable_whose_name_is_computed(lab: Lab, pip: str) -> None:
     _serve(lab, _COMPUTED)
@@ -69,6 +71,7 @@ def test_a_variable_whose_name_is_computed(lab: Lab, pip: str) -> None:
     assert _call(lab, pip)[:2] == ("no", False)
 
 
+@watched()
 def test_an_unpinned_requirement_asks_its_questions_again(lab: Lab) -> None:
     _serve(lab, _COMPUTED)
     assert _call(lab, word="demo")[:2] == ("no", True)
@@ -91,6 +94,7 @@ return " ".join(found)
 """
 
 
+@watched()
 def test_each_question_whose_answer_changes_causes_one_build(lab: Lab) -> None:
     _serve(lab, _ASKS)
     lab.environ["HOME"] += "/"  # as some systems set it
@@ -132,6 +136,7 @@ return " ".join(map(str, found))
 """
 
 
+@watched()
 def test_each_way_to_look_at_a_path_is_a_question(lab: Lab) -> None:
     """With a stand-in for pkg-config that prints the version in the package's file."""
     _serve(lab, _LOOKS)
@@ -181,7 +186,7 @@ def test_each_way_to_look_at_a_path_is_a_question(lab: Lab) -> None:
         'return (os.environ.copy() | {"a": "b"})["ZZQUUX_X"]',
         'return "{ZZQUUX_X}".format(**os.environ.copy())',
         'return os.popen("echo ${ZZQUUX_X}").read().strip()',
-        'return subprocess.check_output(["printenv", "ZZ" + "QUUX_X"], text=True).strip()',
+        pytest.param('return subprocess.check_output(["printenv", "ZZ" + "QUUX_X"], text=True).strip()', marks=watched()),
     ],
 )
 def test_a_variable_that_is_read_in_a_roundabout_way(lab: Lab, code: str) -> None:
@@ -194,6 +199,22 @@ def test_the_environment_of_a_process_is_no_question(lab: Lab) -> None:
     assert [_call(lab, OTHER=value)[:2] for value in ("1", "2")] == [("made", True), ("made", False)]
 
 
+@watched()
+def test_a_loop_over_all_variables_asks_for_none_of_them(lab: Lab) -> None:
+    """As scikit-build-core logs the environment; it asks for its own variables on other lines."""
+    _serve(
+        lab,
+        """
+        env = os.environ.copy()
+        logged = [name for name in sorted(env.keys()) if env.get(name) is None]
+        return os.environ.get("_".join(["WITH", "gpu".upper()]), "no")
+        """,
+    )
+    calls = [{"OTHER": "1"}, {"OTHER": "2"}, {"OTHER": "2", "WITH_GPU": "yes"}]
+    assert [_call(lab, **variables)[:2] for variables in calls] == [("no", True), ("no", False), ("yes", True)]
+
+
+@watched()
 def test_a_record_has_neither_values_nor_digests_of_secrets(lab: Lab) -> None:
     _serve(lab, 'os.environ.get("DEMO_TOKEN"); os.environ.get("DEMO_PLACE"); return "made"')
     assert _call(lab, DEMO_TOKEN="hunter2", DEMO_PLACE="nowhere-special")[0] == "made"
@@ -212,6 +233,7 @@ def test_nothing_is_watched_if_the_user_says_so(lab: Lab) -> None:
     assert _call(lab, PINSTALL_WATCH_BUILDS="0", WITH_GPU="yes")[:2] == ("no", False)
 
 
+@watched()
 @pytest.mark.skipif(not shutil.which("gcc"), reason="it compiles")
 def test_a_library_that_appears_is_loaded_by_a_new_build(lab: Lab) -> None:
     _serve(lab, 'try:\n    ctypes.CDLL("libdemo_rt.so.12")\nexcept OSError:\n    return "none"\nreturn "12"')
@@ -245,6 +267,7 @@ return "sdk" if "libsdk.so" in pathlib.Path("build/meson-info/intro-dependencies
 """
 
 
+@watched()
 @pytest.mark.parametrize(("program", "code"), [("cmake", _CMAKE), ("meson", _MESON)])
 def test_a_library_that_another_build_system_has_found_is_gone(lab: Lab, program: str, code: str) -> None:
     if not shutil.which(program, path=_TOOLS):
@@ -264,7 +287,7 @@ def test_a_library_that_another_build_system_has_found_is_gone(lab: Lab, program
 _CARGO = """
 files = {
     "Cargo.toml": "[package]\\nname = 'demo'\\nversion = '1.0.0'\\nedition = '2021'\\n[workspace]\\n",
-    "src/lib.rs": "",
+    "src/lib.rs": 'pub const KIND: Option<&str> = option_env!("{}_KIND");'.format("WITH"),
     "build.rs": '''
         fn main() {
             let name = ["WITH", "GPU"].join("_");
@@ -282,8 +305,9 @@ return next(pathlib.Path("target/debug/build").glob("*/out/answer")).read_text()
 """
 
 
+@watched()
 @pytest.mark.skipif(not (shutil.which("cargo") and shutil.which("rustc")), reason="Rust is not installed")
-def test_a_variable_that_the_build_script_of_a_crate_reads(lab: Lab) -> None:
+def test_a_variable_that_a_crate_or_its_build_script_reads(lab: Lab) -> None:
     _serve(lab, _CARGO)
     # rustup keeps the compilers in the real home, and starts them; they themselves read nothing there.
     sysroot = lab.run(["rustc", "--print", "sysroot"], PATH=_TOOLS, HOME=pwd.getpwuid(os.getuid()).pw_dir).out.strip()
@@ -291,8 +315,10 @@ def test_a_variable_that_the_build_script_of_a_crate_reads(lab: Lab) -> None:
     assert _call(lab, **tools)[:2] == ("no", True)
     assert _call(lab, **tools, WITH_GPU="yes")[:2] == ("yes", True)
     assert _call(lab, **tools)[:2] == ("no", False)
+    assert _call(lab, **tools, WITH_KIND="two")[:2] == ("no", True)
 
 
+@watched()
 def test_show_prints_the_questions_in_words(lab: Lab) -> None:
     _serve(lab, 'os.environ.get("DEMO_PLACE"); os.environ.get("DEMO_TOKEN"); shutil.which("demo-tool"); return "made"')
     assert _call(lab, DEMO_TOKEN="hunter2")[0] == "made"

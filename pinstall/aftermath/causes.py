@@ -200,7 +200,7 @@ def _python(environment: Environment) -> str:
 
 
 def _folders(cache: Cache) -> Iterator[str]:
-    """Yield the folders that pip writes to."""
+    """Yield the folders that pip writes to: its cache, the folder for temporary files, and the one that it installs into."""
     from tempfile import gettempdir  # 3 ms
 
     yield cache.root

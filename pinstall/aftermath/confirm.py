@@ -75,7 +75,7 @@ def confirm(
 
 
 def _satisfies(pin: Pin, version: str | None) -> bool:
-    """Return whether an installed *version* (None: not installed) may satisfy *pin*."""
+    """Return whether an installed *version* (None: not installed) may satisfy *pin*; always True if *pin* has a URL."""
     if pin.url:
         return True  # pip checks the name if the requirement states one; the file may be named otherwise
     if version is None:
@@ -125,6 +125,7 @@ def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
 
 
 def _difference(pin: Pin, origin: Origin) -> str:
+    """Return a clause that tells which other file, commit or URL *origin* states than *pin*; "" if it states no other one."""
     then = origin.by_algorithm
     stated = [d for d in digest.known((*pin.hashes, *links.link(pin.url).digests)) if d.algorithm in then]
     same = digest.agree(stated, then)

@@ -35,7 +35,10 @@ _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 
 
 def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]:
-    """Find, while pip runs, the other versions of the pins whose index pages are all cached."""
+    """Find, while pip runs, the unwanted other versions of those pins whose index pages are all cached.
+
+    Returns nothing if this call sets no versions aside.
+    """
     if not prepared.is_at_work or _keeps_others(prepared):
         return {}
     pins = [pin for pin in prepared.pins if pin.has_version and prepared.cache.locate(pin).complete]
@@ -43,7 +46,11 @@ def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]
 
 
 def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
-    """Tidy the cache after pip. It never waits for the lock: a later call does the steps that are skipped now."""
+    """Take all steps of this module after pip's last run, and remove the view; tell the user the causes of a failure.
+
+    It never waits for the lock: a later call does the steps that are skipped now. If pinstall must not change the cache, only
+    tells which versions it would move.
+    """
     status, rescue, built = outcome.status, outcome.rescue, list[Built]()
     view = outcome.second.view if outcome.second else prepared.view
     name = view.name if view else ""
@@ -98,7 +105,7 @@ def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str,
 
 
 def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
-    """Count the pins whose file pip took from its cache: a built wheel, else a wheel, else another download."""
+    """Count the pins whose file pip took from its cache (a built wheel, else a wheel, else another download), and the rest."""
     builds = {finding.pin.project for finding in prepared.plan.used}
     sizes: dict[str, tuple[bool, int]] = {}
     for finding in journal.findings:
@@ -112,6 +119,7 @@ def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
 
 
 def _look_for_unknown_layout(prepared: PreparedCache, name: str, journal: Journal) -> None:
+    """Warn if the cache, or the view *name*, has a layout that pinstall does not know; once for each version of pip."""
     from pinstall.aftermath import unknown_layout
 
     cache = prepared.cache
@@ -122,6 +130,7 @@ def _look_for_unknown_layout(prepared: PreparedCache, name: str, journal: Journa
 
 
 def _say_causes(prepared: PreparedCache, rescue: Rescue | None, status: int, journal: Journal) -> None:
+    """Warn of the proven causes of a failure with this *status*, and note them in the *journal*."""
     from pinstall.aftermath.causes import causes
 
     prepared.cache.forget_pages()
@@ -133,7 +142,10 @@ def _say_causes(prepared: PreparedCache, rescue: Rescue | None, status: int, jou
 
 
 def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion], journal: Journal) -> None:
-    """Move *unwanted* versions to the store, write the ledgers, shrink the store and remove leftovers, if the lock is free."""
+    """Move *unwanted* versions to the store and tell the user, write the ledgers, shrink the store and remove leftovers.
+
+    Does nothing if the lock is not free, or if nothing has changed. *name* is that of the call's view. Ignores an `OSError`.
+    """
     root, ledgers = prepared.cache.root, prepared.checker.inspector.ledgers.values()
     wanted = prepared.wanted
     if not (unwanted or name or wanted.changed or any(ledger.changed for ledger in ledgers) or cleanup.has_litter(root)):
@@ -199,7 +211,10 @@ def _tell_of_other_versions(prepared: PreparedCache, status: int, journal: Journ
 
 
 def _unwanted(prepared: PreparedCache, found: Mapping[Pin, list[OtherVersion]]) -> list[OtherVersion]:
-    """Return the cached other versions of the pins that this call installed."""
+    """Return the unwanted other versions, in the cache, of the pins that this call installed; *found* has those known already.
+
+    Returns nothing if this call sets no versions aside.
+    """
     if _keeps_others(prepared):
         return []
     cache, environment = prepared.cache, prepared.cache.environment

@@ -23,7 +23,8 @@ class Report:
     def complete(self, environment: Environment) -> None:
         """Add the distributions that the first run installed to the report of the second run.
 
-        The second run does not report them, because it finds them in the *environment*.
+        The second run does not report them, because it finds them in the *environment*. Does nothing if it wrote no readable
+        report, and ignores an `OSError`.
         """
         document = _read(self._path)
         second = {_name(item) for item in _installs(document)}

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def under_lock(prepared: PreparedCache, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True) -> list[Wrong]:
-    """Return the result of *act* under the lock; an empty list if the cache cannot be changed.
+    """Take the lock and return the result of *act*; an empty list if the lock is not free, or on an `OSError`, also of *act*.
 
-    If *waits*, wait for the lock as long as the settings allow, and warn if that was not enough. Otherwise a later call does
-    the same work.
+    If *waits*, wait for the lock as long as the settings allow, and warn of a failure. Otherwise do not wait or warn: a later
+    call does the same work.
     """
     try:
         seconds = prepared.settings.lock_timeout if waits else 0

@@ -29,9 +29,10 @@ class OtherVersion(NamedTuple):
 
 
 def find(cache: Cache, pin: Pin, wanted: Wanted) -> list[OtherVersion]:
-    """Return the cache entries of versions of *pin*'s project that no call wants.
+    """Return the cache entries of other versions of *pin*'s project that no call wants (see `Wanted`).
 
-    Takes no lock, because it hashes built wheels.
+    Leaves out built wheels that are marked for deletion already (see `actions.retire`), and files that cannot be read. Takes no
+    lock, because it hashes built wheels.
     """
     return list(_find(cache, pin, wanted))
 
@@ -50,7 +51,7 @@ def _find(cache: Cache, pin: Pin, wanted: Wanted) -> Iterator[OtherVersion]:
 
 
 def is_wanted(pin: Pin, entry: Entry, wanted: Wanted) -> bool:
-    """Return whether a call has lately pinned the version of *entry*, which is one of *pin*'s project."""
+    """Return whether the version of *entry*, which is of *pin*'s project, is wanted; False if its name tells no version."""
     return entry.parsed_filename is not None and wanted.has(pin.project, entry.parsed_filename.version)
 
 
@@ -62,8 +63,9 @@ def _digest(entry: Entry) -> str:
 def put_away(root: str, found: Iterable[OtherVersion], wanted: Wanted) -> dict[Pin, list[str]]:
     """Set aside the entries in *found*; return the file names of those that were moved, by pin. The caller holds the lock.
 
-    Moves nothing while another pinstall is running: its pip may be about to install a built wheel. Leaves the versions that
-    are *wanted* by now.
+    A built wheel is copied, and the original deleted later (see `actions.retire`). Moves nothing while another pinstall is
+    running: its pip may be about to install a built wheel. Leaves the versions that are *wanted* by now, and the entries that
+    have changed or cannot be moved.
     """
     if lock.live_calls(root):
         return {}

@@ -37,7 +37,7 @@ class SecondRun(NamedTuple):
 class Outcome(NamedTuple):
     """The outcome of pip: the exit ``status`` of its last run, the inspection of a failure, and the ``second`` run.
 
-    ``rescue`` and ``second`` are None if they did not take place. ``others`` are the other versions of the pins that were found
+    ``rescue`` and ``second`` may not have taken place. ``others`` are the other versions of the pins that were found
     while pip ran.
     """
 

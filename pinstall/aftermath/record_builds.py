@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Built(NamedTuple):
-    """A wheel that pip has built in this call, under a wheel *key*; the *record* is None if pinstall could not store it."""
+    """A wheel that pip has built in this call, under a wheel *key*; without a *record* if pinstall could not store it.
+
+    *settings* are the config settings (``key=value``) of its build.
+    """
 
     key: str
     filename: str
@@ -34,7 +37,8 @@ class Built(NamedTuple):
 def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
     """Store the wheels that pip has built in the view *shown*, adopt those that plain pip had built, and remove the view.
 
-    Returns the wheels built in this call. If a wheel cannot be stored, the next call builds it again.
+    Notes which stored builds pip could use, and moves other files that pip made at the top of the view to the cache. Returns
+    the wheels built in this call. If a wheel cannot be stored, the next call builds it again.
     """
     found: list[Built] = []
     checker, root = prepared.checker, prepared.cache.root

@@ -68,12 +68,12 @@ class Rescue:
 
     @property
     def doubtful(self) -> list[str]:
-        """The names of these entries, for the user."""
+        """The names of the entries that call for a second run, for the user."""
         return [*sorted(map(self.survey.name, self.survey.doubtful)), *(wheel.entry.filename for wheel in self._wheels)]
 
     @property
     def sent_by_servers(self) -> frozenset[str]:
-        """The keys of the entries that servers sent in this call."""
+        """The keys of the entries that servers sent in this call, to the second run only after `take_received`."""
         return self.survey.used.new | self._received
 
     def forbidden(self) -> str:
@@ -104,7 +104,10 @@ class Rescue:
         return self.first.build_seconds > _LONG_BUILDS
 
     def invalidate_doubtful_pages(self) -> list[Wrong]:
-        """Invalidate the pages and redirects that nothing vouches for: the next call fetches them. Needs the lock."""
+        """Invalidate the pages and redirects that nothing vouches for, so that the next call fetches them; return them.
+
+        The caller holds the lock.
+        """
         return self._delete_pages(self.survey.doubtful)
 
     @property
@@ -119,7 +122,10 @@ class Rescue:
         return sorted(self.first.lost_urls | self.first.silent_hosts) if several else None
 
     def seal(self, folder: str) -> None:
-        """Limit the view in *folder* to the entries that are vouched for or that the first run received. Raises `OSError`."""
+        """Limit the view in *folder* to the HTTP entries that are vouched for or that the first run received.
+
+        Hides the bad built wheels, too. For entries that only old pages vouch for, pip asks the server again. Raises `OSError`.
+        """
         survey, layout = self.survey, self._cache.http.layout
         shown: dict[str, bytes | None] = dict.fromkeys(survey.used.new)
         for key in survey.vouched - survey.used.new:
@@ -137,7 +143,8 @@ class Rescue:
 
         After a success, every received entry replaces the old one, and the doubtful pages and redirects that were not received
         are deleted. After a failure, a page replaces the old one only if it is whole and lists files, and an artifact only if
-        it is vouched for. The caller holds the lock.
+        it is vouched for; then no entry counts as wrong. An entry that another process has changed meanwhile stays. The caller
+        holds the lock.
         """
         received = self._received = frozenset(view.received(folder, self._cache.http.layout))
         new = self._received_survey(folder)
@@ -170,7 +177,7 @@ class Rescue:
         return wrong
 
     def _delete_pages(self, doubted: Iterable[str]) -> list[Wrong]:
-        """Delete the index pages and redirects among the entries *doubted*; return those that were deleted."""
+        """Invalidate the index pages and redirects among the entries *doubted*; return those for which that worked."""
         wrong = []
         for key in sorted(doubted):
             if key in self.survey.pages or self.survey.is_redirect(key):
@@ -179,6 +186,7 @@ class Rescue:
         return wrong
 
     def _delete(self, entry: Entry, stamp: FileStamp | None, name: str, reason: str) -> list[Wrong]:
+        """Delete a built wheel, or spend an HTTP entry; return it, or nothing if it has changed or cannot be removed."""
         root = self._cache.root
         with suppress(actions.NotDoneError, actions.ChangedError):
             if actions.delete(root, entry, stamp) if isinstance(entry, BuiltWheel) else actions.spend(root, entry, stamp):
@@ -197,7 +205,10 @@ class Rescue:
         )
 
     def _difference(self, key: str, new: Survey) -> str:
-        """Return how the received entry *key*, surveyed by *new*, differs from the old one; "" if that does not concern us."""
+        """Return how the received entry *key*, surveyed by *new*, differs from the old one.
+
+        "" if it does not, or if no old one is left.
+        """
         old = self.survey
         if key in old.used.new or not os.path.lexists(old.entry(key).content_path):
             return ""
@@ -220,6 +231,7 @@ class Rescue:
                 yield _BadWheel(entry, entries.stamp_of(entry), damage, missing)
 
     def _used_wheels(self) -> Iterator[BuiltWheel]:
+        """Yield the built wheels that pip has opened; if it has started another pip, others too, up to `_MOST_WHEELS` bytes."""
         opened = {os.path.realpath(path) for path in self.first.opened_files if path.endswith(".whl")}
         room = _MOST_WHEELS if self.first.started_pip else 0
         for folder, key in (*built_wheels.walk_built(self._cache.root), *self._stored()):
@@ -236,6 +248,10 @@ class Rescue:
             yield folder, key
 
     def _faults(self, entry: BuiltWheel) -> tuple[str, str]:
+        """Return the damage of a built wheel, and the text on its missing libraries; "" for each that it has not.
+
+        Raises `OSError`.
+        """
         with entries.open_content(entry) as file:
             sha256 = integrity.sha256(file)
             file.seek(0)

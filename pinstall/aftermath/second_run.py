@@ -35,8 +35,12 @@ def inspect_failure(prepared: PreparedCache, status: int, first: Observation | N
     return Rescue(prepared.checker, prepared.pins, first)
 
 
-def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondRun | None:
-    """Prepare the second run if the cache may be to blame and nothing forbids it; else return None."""
+def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondRun | None:
+    """Prepare the second run if the cache may be to blame and nothing forbids it; else return None.
+
+    Makes its view, removes the distributions that the first run left half-installed, and tells the user that pip runs again, or
+    why it does not. If only the long builds of the first run forbid it, invalidates the doubtful pages for the next call.
+    """
     if not rescue.is_called_for:
         return None
     if why := rescue.forbidden():
@@ -61,7 +65,10 @@ def decide(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondR
 
 
 def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
-    """Move the entries that the second run received to the cache, and report the old entries that were wrong."""
+    """Move the entries that the second run received to the cache, and tell the user which old entries were wrong.
+
+    Completes pip's installation report. Does nothing if there was no second run, or if it was interrupted.
+    """
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
     if rescue is None or second is None or status not in (0, FAILED, REFUSED_OR_CRASHED):
         return

@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import Observation
 
-# The largest number of projects whose pages are read for build requirements: more than any known install needs.
-_MOST_PROJECTS = 1_000
+# pip installs these for a source that states no build requirements.
 _BUILD_TOOLS = ("setuptools", "wheel")
 
 
@@ -85,7 +84,7 @@ def _keys(paths: Iterable[str], layout: Layout) -> set[str]:
 class Survey:
     """The HTTP entries that pip ``used`` before it failed and others that a second run could use, with all claims on them.
 
-    ``claims`` are by key.
+    ``claims`` are by key. The pages are read when the survey is made, the other files when `vouched` is first asked for.
     """
 
     def __init__(self, cache: Cache, pins: Iterable[Pin], observation: Observation) -> None:
@@ -122,7 +121,8 @@ class Survey:
     def doubtful(self) -> frozenset[str]:
         """The keys of the old entries that pip used and that are not vouched for.
 
-        At its end, pip reads its own index page to see whether it is outdated. That does not fail a call.
+        pip's own index page counts only if the call requests pip: pip reads it at its end to see whether it is outdated, and
+        that does not fail a call.
         """
         own = {key for key, project in self._projects.items() if project == "pip"}
         is_asked_for = any(project_named(line.text) == "pip" for line in self._cache.call.lines)
@@ -172,7 +172,7 @@ class Survey:
                 self.claims.setdefault(found[0].key, []).append(claim)
 
     def _read_page(self, key: str) -> bool:
-        """Add the claims of an index page; return False if the entry *key* is not an index page."""
+        """Note the index page *key*, and add its claims on files; return False, and do nothing, if it is another entry."""
         head = self._head(key)
         if head is None or not is_page(head.response):
             return False
@@ -233,7 +233,7 @@ class Survey:
         waiting += [need.pin.project for pin, entry in local for need in dependencies.of(entry, Need(pin), markers)]
         waiting += [need.pin.project for key in [*self.claims] for need in self._needs(key, markers)]
         seen = set(self._projects.values())
-        while waiting and len(seen) < _MOST_PROJECTS:
+        while waiting and len(seen) < dependencies.MOST_PROJECTS:
             project = waiting.pop()
             if not project or project in seen:
                 continue
@@ -256,7 +256,7 @@ class Survey:
 
     @cached_property
     def vouched(self) -> frozenset[str]:
-        """The keys of the entries that are vouched for."""
+        """The keys of the entries that are vouched for: all known ones are read, on all cores. Unreadable ones are left out."""
         judged = sorted({*self.claims, *self.used.old, *self.used.new} - self.pages)
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
@@ -289,7 +289,10 @@ class Survey:
         return entry._replace(span=head.span if entry.layout is keys.ONE_FILE else None)
 
     def fault(self, key: str) -> str:
-        """Return why an artifact or metadata file is not vouched for; "" if it is. Raises `OSError`."""
+        """Return why an artifact or metadata file is not vouched for; "" if it is.
+
+        Reads the file, and shows the progress unless the call is quiet. Raises `OSError`.
+        """
         try:
             return self._proven_fault(key)
         except archives.UnprovenError:
@@ -379,7 +382,7 @@ def _content_claims(entry: HttpEntry) -> Iterator[Claim]:
 
 
 def listed(offers: Iterable[IndexFile], cache: Cache) -> set[tuple[str, str]]:
-    """Return the statements of a page on each file that this call could use, to compare two versions of the page."""
+    """Return (file name, statements of the page) of each file that this call could use, to compare two versions of a page."""
     found = set()
     for offer in offers:
         label = links.parse_filename(offer.filename, links.project_of(offer.filename))

@@ -45,7 +45,10 @@ def _changed(folder: str) -> float:
 
 
 def remember_warning(root: str, version: str) -> bool:
-    """Note that the cache *root* has had a warning about this *version* of pip; return whether it is the first one."""
+    """Note that the cache *root* has had a warning about this *version* of pip; return False if that was noted before.
+
+    Return True also if it cannot be noted.
+    """
     try:
         path = os.path.join(ensure_folder(root, "told"), f"pip-{version}")
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

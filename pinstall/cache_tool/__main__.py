@@ -6,7 +6,10 @@ import sys
 
 
 def main() -> int:
-    """Run the command; return its exit status. Raises `ImportError` if pinstall knows no repair."""
+    """Run the command; return its exit status.
+
+    If a dependency is broken, prints the command that repairs it, and returns 1. Raises `ImportError` if it knows none.
+    """
     try:
         from pinstall.cache_tool import cli
 

@@ -86,6 +86,7 @@ def _shells(completion: argparse.ArgumentParser) -> None:
 
 
 def _age(text: str) -> float:
+    """Return an age such as ``12h``, ``30d`` or ``8w`` in seconds. Raises `ArgumentTypeError`."""
     found = re.fullmatch(r"([0-9]{1,9})([hdw])", text)
     if not found:
         raise argparse.ArgumentTypeError(f"invalid age {messages.shortened(text)!a} (expected e.g. 12h, 30d, 8w)")

@@ -73,7 +73,10 @@ class _Target:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock of the cache; on a full disk, continue without it. Raises `LockTimeoutError` and `OSError`."""
+        """Hold the lock of the cache, for which it waits as long as the settings allow; on a full disk, continue without it.
+
+        Prints warnings of an invalid time-out, and while it waits. Raises `LockTimeoutError` and `OSError`.
+        """
         chosen = settings.read(os.environ)
         for setting in chosen.invalid:
             if setting.name == "PINSTALL_LOCK_TIMEOUT":
@@ -89,7 +92,7 @@ class _Target:
 
 
 def main() -> int:
-    """Run the command that `sys.argv` names; return the exit status."""
+    """Run the command that `sys.argv` names; return the exit status. Prints errors of the cache, the lock and the call."""
     gc.set_threshold(_OBJECTS)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # print names that the terminal's encoding lacks with escapes
@@ -113,6 +116,7 @@ def main() -> int:
 
 
 def _fail(line: str) -> int:
+    """Print an error, and return the exit status."""
     _say(messages.ERROR, f"ERROR: {line}")
     return exit_status.BAD
 
@@ -138,7 +142,7 @@ def _target(arguments: argparse.Namespace) -> _Target:
     try:
         call = invocation.read(options, os.environ, found.prefix, pip)
     except (UnreadableCallError, FileNotFoundError) as error:
-        raise _RefusedError(f"pip's configuration cannot be read: {error}") from error
+        raise _RefusedError(f"pip refuses its configuration: {error}") from error
     except SilentPythonError as error:
         raise _RefusedError(str(error)) from error
     if call.cache_dir is None:
@@ -225,7 +229,7 @@ def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
 
 
 def _verified(target: _Target, items: Sequence[Item]) -> tuple[verify.Verifier, list[verify.VerifiedItem]]:
-    """Verify *items*, and show the progress."""
+    """Verify *items*, and show the progress; return the verifier, too, which remembers the proofs and can remove bad items."""
     verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
     with terminal.bar(sum(item.size for item in items)) as bar:
         return verifier, verifier.verify(items, bar.update)
@@ -275,6 +279,7 @@ def _purge(arguments: argparse.Namespace) -> int:
 
 
 def _removed(outcome: RemovalTotals) -> int:
+    """Print the outcome of a removal, and return the exit status: bad if an entry stayed."""
     for line in outcome.stayed:
         _warn(f"not removed: {line}")
     print(f"Files removed: {outcome.files} ({display.size(outcome.size)})")
@@ -309,6 +314,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _strip_queries(target: _Target) -> None:
+    """Remove the queries that pinstall 0.1.0 has kept in its store, and print the number of files. Raises as `_Target.held`."""
     found = actions.origins_with_queries(target.root)
     if found:
         with target.held():
@@ -317,6 +323,7 @@ def _strip_queries(target: _Target) -> None:
 
 
 def _tell(one: verify.VerifiedItem, label: str) -> None:
+    """Print a line about a bad item, with *label* before it and its defect behind it."""
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
     where = " in pinstall's store" if item.stored else ""

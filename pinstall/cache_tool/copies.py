@@ -1,6 +1,6 @@
 """Find copies of one file: a signed URL has another query, and thus another key in pip's cache, each time.
 
-Only what nobody can ask for as a rule counts: downloads whose URL is on no cached page and behind no cached redirect, and
+Only copies that nobody can ask for as a rule count: downloads whose URL is on no cached page and behind no cached redirect, and
 wheels that pip built from the same bytes of URLs that differ in nothing but the query. The copy that was used last is not
 among the results.
 """
@@ -27,7 +27,10 @@ _RECENT = 86_400
 
 
 def older(items: Iterable[Item], now: float) -> list[Item]:
-    """Return the copies among *items* that nobody has used for a day at the time *now* (seconds since the epoch)."""
+    """Return the copies among *items* that nobody has used for a day at the time *now* (seconds since the epoch).
+
+    Reads the downloads of a project that have the same size.
+    """
     downloads: defaultdict[Hashable, list[Item]] = defaultdict(list)
     same: defaultdict[Hashable, list[Item]] = defaultdict(list)
     for item in items:

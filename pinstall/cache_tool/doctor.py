@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import __version__, messages, repair_advice, settings
 from pinstall.cache_tool.display import size
+from pinstall.install import FOREIGN
 from pinstall.model import requirement
 from pinstall.pip_cache import keys, scan
 from pinstall.storage import lock, probe, store
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     from pinstall.environment import Environment, NoEnvironmentError
 
-_DISTRIBUTION, _FOREIGN = "pip-pinstall", "pinstall"
-_OLDEST_PIP = (23,)
+_DISTRIBUTION = "pip-pinstall"
 _LITTLE_SPACE = 500_000_000
 # Their locks and links depend on the server and the mount options.
 _ON_NETWORKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "ceph")
@@ -61,8 +61,8 @@ def _packages() -> Iterator[Check]:
             "" if is_right else f"pinstall needs {need.project}{need.specifier}; run: {repair_advice.command(ImportError())}"
         )
         yield Check(need.project, version, advice)
-    if any(True for _ in metadata.distributions(name=_FOREIGN)):
-        yield Check(_FOREIGN, "another distribution of this name is installed", messages.FOREIGN)
+    if any(True for _ in metadata.distributions(name=FOREIGN)):
+        yield Check(FOREIGN, "another distribution of this name is installed", messages.FOREIGN)
 
 
 def _command(environ: Mapping[str, str]) -> Check:
@@ -83,7 +83,7 @@ def no_environment(error: NoEnvironmentError) -> Check:
 
 
 def pip(environment: Environment | None, runner: Environment) -> Check:
-    """Check the pip of *runner*, which installs into *environment*; into none if it is None."""
+    """Check the pip of *runner*, which installs into *environment* (None: pinstall finds no environment to install into)."""
     found = runner.pip_version
     state = ".".join(map(str, found)) if found else "of unknown version"
     if environment is None:
@@ -92,7 +92,7 @@ def pip(environment: Environment | None, runner: Environment) -> Check:
         state += f", installs into {environment.python}" + ("" if environment is runner else f", run by {runner.python}")
     if not found:
         return Check("pip", state, "reinstall pip: its metadata is missing, so the format of its cache is unknown")
-    if found < _OLDEST_PIP:
+    if found < keys.OLDEST_PIP:
         return Check("pip", state, "upgrade pip: pinstall does not know the cache of a pip before 23.0")
     if found > keys.NEWEST_PIP and found[:2] != keys.NEWEST_PIP[:2]:
         return Check("pip", f"{state}; newer than the newest that pinstall was tested with, and checked as that one")
@@ -111,7 +111,10 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def cache(root: str, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Check the cache folder *root*. Makes a folder with a few empty files there, and removes it."""
+    """Check the cache folder *root*; if pip has made none there yet, only tell that.
+
+    Makes a folder with a few small files there, and removes it; takes the lock for a moment.
+    """
     if not os.path.isdir(root):
         is_file = os.path.lexists(root)
         yield Check(

@@ -58,7 +58,8 @@ class Inventory(NamedTuple):
 def take(root: str, tree: scan.Tree, indexes: Sequence[str]) -> Inventory:
     """Return the inventory of the cache at *root*, through which a walk has made *tree*.
 
-    *indexes* are the URLs of the configured indexes, which resolve relative links on cached pages.
+    *indexes* are the URLs of the configured indexes, which resolve relative links on cached pages. Reads all pages, and the
+    beginnings of files that no page lists.
     """
     cached = [*scan.http(tree)]
     from_store = [(scan.found(entry), filename) for entry, filename in store.downloads(root)]
@@ -75,7 +76,7 @@ def take(root: str, tree: scan.Tree, indexes: Sequence[str]) -> Inventory:
 
 
 def merged(items: Sequence[Item]) -> list[Item]:
-    """Return *items* without the stored files that pip's own folders have as well."""
+    """Return *items* without the stored files that pip's own folders have as well; reads files of the same size to see that."""
     own = {_place(item): item for item in items if not item.stored}
     return [item for item in items if not (item.stored and _is_copy(item, own.get(_place(item))))]
 
@@ -87,6 +88,7 @@ def _place(item: Item) -> tuple[str, ...]:
 
 
 def _is_copy(stored: Item, own: Item | None) -> bool:
+    """Return whether two items have the same content; False if one is missing or cannot be read."""
     if own is None or stored.size != own.size:
         return False
     if stored.stamp and own.stamp and stored.stamp.inode == own.stamp.inode:

@@ -17,6 +17,7 @@ def matches(pattern: str, item: Item) -> bool:
 
     A pattern is ``*``, a project's name, ``name==version``, or a glob for file names. As for ``pip cache``, a glob with a dash
     is compared with the beginning of name and version. An index page has no version and matches by its project's name only.
+    An item of unknown project matches ``*`` only.
     """
     if pattern == "*":
         return True

@@ -37,7 +37,10 @@ class RemovalTotals(NamedTuple):
 
 
 class _Removal:
-    """A removal of files from the cache at *root*, which counts them. The caller holds the lock."""
+    """A removal of files from the cache at *root*, which counts them. The caller holds the lock.
+
+    It begins with the removal of the markers of killed calls. ``busy`` tells whether another pinstall is running.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -50,7 +53,7 @@ class _Removal:
         self._files, self._size = self._files + removed.files, self._size + removed.size
 
     def item(self, item: Item) -> None:
-        """Delete one item, with the files that describe only it."""
+        """Delete one item, with the files that describe only it; if it stays for some reason, add a line to ``stayed``."""
         entry = item.entry
         if self.busy and _may_be_in_use(item):
             self.stayed.append(f"{entry.content_path}: {_IN_USE}")
@@ -78,7 +81,10 @@ def _tops(root: str) -> list[str]:
 
 
 def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> RemovalTotals:
-    """Remove *items* in the context *held*, which takes the lock. Raises `OSError` and `LockTimeoutError`."""
+    """Remove *items* and empty folders in the context *held*, which takes the lock; an item that must stay is in the totals.
+
+    Raises `OSError` and `LockTimeoutError`.
+    """
     with held:
         removal = _Removal(root)
         for item in items:
@@ -87,7 +93,10 @@ def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None])
 
 
 def purge(root: str, held: AbstractContextManager[None]) -> RemovalTotals:
-    """Remove everything; if another pinstall is running, only the HTTP entries. Parameters and errors as for `remove`."""
+    """Remove pip's and pinstall's files; if another pinstall is running, only the HTTP entries. See `remove`.
+
+    Symbolic links, and files that neither of them knows, stay.
+    """
     with held:
         removal = _Removal(root)
         own = [os.path.join(FOLDER, name) for name in entries.names(os.path.join(root, FOLDER)) if name != "lock"]

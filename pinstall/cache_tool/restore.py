@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Restored(NamedTuple):
-    """The number and the ``size`` in bytes of the restored ``entries``; ``stayed`` are the paths of those that are missing."""
+    """The number and the ``size`` in bytes of the restored ``entries``.
+
+    ``stayed`` are the paths, in the store, of those that could not be restored and are not in pip's cache.
+    """
 
     entries: int
     size: int

@@ -28,7 +28,10 @@ FAILURES = (RemoteError, KeyUnusableError)
 
 
 class SharedItem(NamedTuple):
-    """A build in a shared store: the bytes of its objects, its age in seconds, its source without secrets, and its fault."""
+    """A build in a shared store: the bytes of its objects, its age in seconds, its source without secrets, and its fault.
+
+    ``filename`` and ``source`` are "" if its record is missing or cannot be read, ``fault`` if it is sound.
+    """
 
     build: SharedBuild
     filename: str
@@ -56,7 +59,7 @@ class Upkeep:
         self._unfinished: list[str] = []
 
     def listed(self) -> Iterator[str]:
-        """Yield a line about each build, and the totals."""
+        """Yield a line about each build, and the totals; fetch the records, not the wheels."""
         number = total = 0
         for row in self._rows(proves=False):
             number, total = number + 1, total + row.size
@@ -65,7 +68,7 @@ class Upkeep:
         yield f"Builds in {self.place}: {number} ({display.size(total)})"
 
     def verified(self) -> Iterator[str]:
-        """Yield a line about each bad build, and the totals."""
+        """Fetch and check all builds; yield a line about each bad one, and the totals."""
         number = bad = 0
         for row in self._rows(proves=True):
             number, bad = number + 1, bad + bool(row.fault)
@@ -75,12 +78,18 @@ class Upkeep:
         yield f"Builds checked: {number}, {bad} bad"
 
     def pruned(self, seconds: float, *, dry_run: bool) -> Iterator[str]:
-        """Delete the builds that are older than so many *seconds*; yield a line that tells how many."""
+        """Delete the builds that are older than *seconds*, and day-old wheels without a record; yield a line with their number.
+
+        With *dry_run*, deletes nothing.
+        """
         number, total = self._prune(seconds, dry_run=dry_run)
         yield f"Builds {'that would be removed' if dry_run else 'removed'}: {number} ({display.size(total)})"
 
     def _rows(self, *, proves: bool) -> Iterator[SharedItem]:
-        """Yield all builds; if *proves*, fetch and check each wheel."""
+        """Yield all builds, after a check of their records; if *proves*, fetch and check each wheel, too.
+
+        Leaves out a wheel without a record that is younger than a day: its upload may not have ended.
+        """
         for build in self._builds():
             if build.record is not None:
                 if row := self._row(build, proves=proves):
@@ -91,7 +100,7 @@ class Upkeep:
                 )
 
     def _prune(self, seconds: float, *, dry_run: bool) -> tuple[int, int]:
-        """Delete the builds that are older than so many *seconds*, and wheels without a record; return their number and bytes.
+        """Delete as `pruned` does; return the number of builds that are gone, or would be, and of their bytes.
 
         Objects that killed machines left unfinished go as well. Records go first, so that no reader meets a record without its
         wheel.
@@ -118,11 +127,15 @@ class Upkeep:
         return kept
 
     def _refuse(self, line: str) -> None:
+        """Warn, and set ``is_bad``."""
         self.is_bad = True
         self._warn(line)
 
     def _builds(self) -> Iterator[SharedBuild]:
-        """Yield all builds. The objects of one have the same name, so that they follow each other in a listing of a bucket."""
+        """Yield all builds, also those that lack the record or the wheel; warn about objects that cannot be listed.
+
+        The objects of one build have the same name, so that they follow each other in a listing of a bucket.
+        """
         waiting: dict[str, SharedBuild] = {}
         listing = Listing(self._remote, lambda path, why: self._refuse(f"skipped {path} of the shared store: {why}"))
         for one in listing.everything():
@@ -140,7 +153,7 @@ class Upkeep:
     def _row(self, build: SharedBuild, *, proves: bool) -> SharedItem | None:
         """Describe a build, and fetch its wheel if *proves*; None if somebody has removed the build meanwhile.
 
-        Raises `RemoteError` if several builds, one after the other, cannot be read.
+        A build that cannot be read has that as its fault. Raises `RemoteError` if several cannot, one after the other.
         """
         row = SharedItem(build, "", _size(build), self._age(build), "")
         try:
@@ -156,7 +169,7 @@ class Upkeep:
         return row
 
     def _described(self, row: SharedItem, *, proves: bool) -> SharedItem:
-        """Complete a row. Raises `RemoteError`."""
+        """Complete a row by the record of its build and, if *proves*, by a check of the wheel. Raises `RemoteError`."""
         build = row.build
         assert build.record is not None  # noqa: S101 (for mypy)
         self._remote.allow()
@@ -175,7 +188,7 @@ class Upkeep:
             return row._replace(fault=fetched_fault(self._remote, build.wheel, file, found))
 
     def _is_gone(self, build: SharedBuild) -> bool:
-        """Return whether there is no record any more, so that its wheel need not be there."""
+        """Return whether somebody has removed the record, so that its wheel may be gone; False if that is unknown."""
         assert build.record is not None  # noqa: S101 (for mypy)
         self._remote.allow()
         try:

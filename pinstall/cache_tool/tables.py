@@ -36,7 +36,7 @@ def is_rich() -> bool:
 
 
 def text(table: Table) -> str:
-    """Return a table as text, which ends with a line break. Control characters are escaped."""
+    """Return a table as text that ends with a line break, drawn by rich if `is_rich`. Control characters are escaped."""
     return drawn(table, None) if is_rich() else "".join(f"{line}\n" for line in lines(table))
 
 

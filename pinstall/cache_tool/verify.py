@@ -64,7 +64,10 @@ class Verifier:
         self._checker = Checker(cache, environ, settings, is_call=False)
 
     def verify(self, items: Sequence[Item], done: Callable[[int], object]) -> list[VerifiedItem]:
-        """Check *items* in parallel, skipping those that cannot be checked; call *done* with the size in bytes of each item."""
+        """Check *items* in parallel, and return those that can be checked with their verdicts. Changes nothing.
+
+        *done* is called, from several threads, with the size in bytes of each item that was checked or skipped.
+        """
         # A ledger belongs to one project and must be used by one thread.
         projects = [list(group) for _, group in groupby(sorted(items, key=_project), _project)]
 
@@ -103,7 +106,11 @@ class Verifier:
         return verified._replace(finding=verified.finding._replace(verdict=verdict))
 
     def fix(self, verified: Iterable[VerifiedItem]) -> tuple[list[VerifiedItem], list[Failure]]:
-        """Delete the bad items, and set aside the wheels that lack a library; return the removed ones, and the failures."""
+        """Delete the bad items, and set aside the wheels that lack a library; return the removed ones, and the failures.
+
+        An HTTP entry is spent (see `actions.spend`). Waits for the lock as long as the settings allow, and raises no errors.
+        Stored items that could not be removed, and unreadable ones, which stay, are in neither list.
+        """
         bad = [one for one in verified if isinstance(one.finding.verdict, Delete | SetAside)]
         applied = apply_verdicts(self._checker, [one.finding for one in bad], self._lock_timeout, lambda *_: None)
         removed = {finding.entry.content_path for finding in applied.done}
@@ -139,6 +146,7 @@ def _is_checkable(item: Item) -> bool:
 
 
 def _is_own_build(verified: VerifiedItem) -> bool:
+    """Return whether an item is a built wheel in pip's own folder, and was found sound."""
     return (
         isinstance(verified.item.entry, BuiltWheel) and not verified.item.stored and isinstance(verified.finding.verdict, Keep)
     )

@@ -201,13 +201,13 @@ class Builds:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
         *hashes* are the pin's: pip has verified the source against them. *notes* are those on its build, if it was watched.
-        Returns None if the wheel cannot be read to its end, as after pip was killed. Raises `OSError`.
+        Returns None for a wheel on which pip fails, as after a build was killed. Raises `OSError`.
         """
         with entries.open_content(entry) as file:
             sha256 = integrity.sha256(file)
             file.seek(0)
             content = integrity.archive(file, entry.filename)
-        if content.broken:
+        if content.stops_pip:
             return None
         if content.fault:
             self._tolerate(project, entry, sha256, content.fault)

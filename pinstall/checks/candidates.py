@@ -6,10 +6,8 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from pinstall.model import links
 from pinstall.pip_cache import built_wheels, entries, http_entries
 from pinstall.pip_cache.entries import BuiltWheel
-from pinstall.pip_cache.locator import Artifact
 from pinstall.storage import store
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from pinstall.model.links import Link
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import Entry
-    from pinstall.pip_cache.locator import Cache, Page, ProjectFiles
+    from pinstall.pip_cache.locator import Artifact, Cache, Page, ProjectFiles
 
 
 class Candidate(NamedTuple):
@@ -143,8 +141,7 @@ def _beyond_pages(cache: Cache, pin: Pin) -> Iterator[Candidate]:
 def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
     """Yield the downloads and built wheels of other versions of *pin*'s project that this environment's pip could use."""
     located = cache.locate(pin)
-    for offer in located.others:
-        file = Artifact(offer.link(), links.parse_filename(offer.filename, pin.project))
+    for file in cache.others(pin):
         yield from cache.downloads(file)
         if is_source(file):
             yield from cache.built(pin, file.link)

@@ -76,7 +76,11 @@ def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
 
 
 def _keep_away(prepared: PreparedCache, finding: Finding, wheel: BuiltWheel) -> bool:
-    """Keep *wheel* from this pip and from later ones, so that the next build takes its place; return whether that was done."""
+    """Keep *wheel* from this pip, so that the next build takes its place; return whether that was done.
+
+    A view hides it from this pip; it also goes to the store, which may fail. Without a view, pip must not find it in the cache:
+    then it must go to the store. Raises as `actions.set_aside`, and `lock.LockTimeoutError`.
+    """
     if not prepared.view:
         return _set_aside(prepared, finding, wheel)
     view.hide(prepared.view.folder, wheel)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pinstall.pip_cache.entries import Entry, LocalFile
     from pinstall.pip_cache.locator import Cache
 
+# Where a search through dependencies ends: more than the largest known installs need.
+MOST_PROJECTS = 1_000
+
 
 class Need(NamedTuple):
     """A requirement of a call, or of an artifact in the cache. Its ``pin`` may admit several versions, unlike other pins."""

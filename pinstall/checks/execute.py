@@ -35,9 +35,12 @@ class Applied(NamedTuple):
 
 
 def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Applied:
-    """Apply the verdicts of *findings*; wait for the lock for at most *seconds*.
+    """Apply the verdicts of *findings*, and *say* what was changed.
 
-    An entry that cannot be restored from the store is not a failure: pip fetches or builds it again.
+    Waits for the lock for at most *seconds*, each of three times: an entry that another process changes meanwhile is examined
+    and decided anew. Errors, and a lock that stays held, are not raised: the entries concerned are returned as failures, and so
+    are those that could not be read. Only an entry that cannot be restored from the store is no failure, because pip fetches or
+    builds it again.
     """
     todo = list(findings)
     applied = Applied([], [])

@@ -18,8 +18,8 @@ class Plan(NamedTuple):
     """The consequences of the findings of a call.
 
     ``acts`` are the findings that change the cache, and those on entries that could not be read. ``used`` are the built wheels
-    that fit this call; ``hidden`` are those that do not fit, where no other wheel does either. ``view`` hides from pip the
-    entries that it must not use.
+    that fit this call; ``hidden`` are those in pip's own folder under a key for which no wheel fits. ``view`` hides from pip
+    the entries that it must not use.
     """
 
     acts: tuple[Finding, ...] = ()

@@ -6,6 +6,7 @@ another one, it downloads that once.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from pinstall.checks import candidates, dependencies
@@ -15,7 +16,6 @@ from pinstall.checks.satisfied import is_met
 from pinstall.model import links
 from pinstall.pip_cache import http_entries, keys
 from pinstall.pip_cache.entries import BuiltWheel
-from pinstall.pip_cache.locator import Artifact
 from pinstall.storage import actions, store
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from pinstall.model.links import ParsedFilename
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.locator import Cache
+    from pinstall.pip_cache.locator import Artifact, Cache
 
-_MOST_PROJECTS = 1_000
 # Pages list thousands of versions, and looking for the files of one takes some 0.1 ms.
 _MOST_VERSIONS = 20
 
@@ -38,7 +37,7 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
     pinned = {pin.project for pin in pins}
     waiting = [*map(Need, pins), *_lacking(cache, dependencies.named(cache, pinned))]
     seen = set[tuple[str, str, frozenset[str]]]()
-    while waiting and len(seen) < _MOST_PROJECTS:
+    while waiting and len(seen) < dependencies.MOST_PROJECTS:
         need = waiting.pop(0)
         identity = (need.pin.project, str(need.pin.specifier), need.extras)
         if identity in seen:
@@ -77,12 +76,9 @@ def _newest(cache: Cache, pin: Pin, *, is_kept: bool) -> list[Candidate]:
 
 def _listed(cache: Cache, pin: Pin) -> Iterator[Artifact]:
     """Yield the files on cached pages and in folders that pip may choose for *pin*."""
-    located = cache.locate(pin)
-    yield from (file for file in located.files if _may_choose(cache, pin, file.parsed_filename))
-    for offer in located.others:
-        label = links.parse_filename(offer.filename, pin.project)
-        if label and _may_choose(cache, pin, label):
-            yield Artifact(offer.link(), label)
+    for file in itertools.chain(cache.locate(pin).files, cache.others(pin)):
+        if _may_choose(cache, pin, file.parsed_filename):
+            yield file
 
 
 def _may_choose(cache: Cache, pin: Pin, label: ParsedFilename | None) -> bool:

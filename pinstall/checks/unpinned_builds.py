@@ -5,15 +5,14 @@ People type ``CMAKE_ARGS=... pip install llama-cpp-python``: pip must not reuse 
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING
 
 from pinstall.checks import dependencies
 from pinstall.checks.candidates import Candidate, Gathered
 from pinstall.checks.dependencies import Need
-from pinstall.model import links
 from pinstall.pip_cache import built_wheels, keys
-from pinstall.pip_cache.locator import Artifact
 from pinstall.storage import store
 
 if TYPE_CHECKING:
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from pinstall.model.pins import Pin
     from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
     from pinstall.pip_cache.locator import Cache
-
-# More than the largest known installs need.
-_MOST_PROJECTS = 1_000
 
 
 def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord], bool], *, is_shaped: bool) -> Gathered:
@@ -51,7 +47,7 @@ def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord
 def _reached(cache: Cache, needs: list[Need]) -> Iterator[Need]:
     """Yield *needs* and their dependencies, direct or not, as far as cached artifacts declare them."""
     markers, waiting, seen = cache.environment.markers, list(needs), set[tuple[str, str]]()
-    while waiting and len(seen) < _MOST_PROJECTS:
+    while waiting and len(seen) < dependencies.MOST_PROJECTS:
         need = waiting.pop(0)
         identity = (need.pin.project, str(need.pin.specifier))
         if identity in seen:
@@ -65,9 +61,7 @@ def _reached(cache: Cache, needs: list[Need]) -> Iterator[Need]:
 
 def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry]:
     """Yield the cached downloads of the versions that *pin* admits."""
-    located = cache.locate(pin)
-    others = (Artifact(offer.link(), links.parse_filename(offer.filename, pin.project)) for offer in located.others)
-    for file in (*located.files, *others):
+    for file in itertools.chain(cache.locate(pin).files, cache.others(pin)):
         if file.parsed_filename is None or pin.admits(file.parsed_filename.version):
             yield from cache.downloads(file)
 

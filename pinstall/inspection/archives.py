@@ -68,7 +68,7 @@ def judged() -> Iterator[None]:
 
 
 class Stream(io.RawIOBase):
-    """A file object for `tarfile` that reads forward only, and at most *most* bytes."""
+    """A file object for `tarfile` that reads *content* forward only, and at most *most* bytes of it."""
 
     def __init__(self, content: Readable, most: int) -> None:
         self._content, self._most, self._at = content, most, 0
@@ -78,7 +78,7 @@ class Stream(io.RawIOBase):
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next *size* bytes; raises `TooLargeError` if that exceeds a bound."""
+        """Return at most *size* bytes. Raises `TooLargeError` for a negative *size*, or one beyond a bound."""
         if not 0 <= size <= LARGEST_READ or self._at + size > self._most:
             raise TooLargeError
         data = self._content.read(size)
@@ -86,7 +86,10 @@ class Stream(io.RawIOBase):
         return data
 
     def seek(self, at: int, whence: int = 0) -> int:
-        """Read and discard bytes up to the offset *at*; raises `ValueError` if that was already passed."""
+        """Read and discard bytes up to the offset *at*, or to the end; return the offset reached.
+
+        Raises `ValueError` if *at* was already passed or is not an offset from the start, and `TooLargeError` as `read` does.
+        """
         if whence or at < self._at:
             raise ValueError("backwards")
         while self._at < at and self.read(min(at - self._at, CHUNK)):
@@ -95,14 +98,14 @@ class Stream(io.RawIOBase):
 
 
 def bound(file: BinaryIO) -> int:
-    """Return the number of bytes to which an archive may unpack; more is taken for a decompression bomb."""
+    """Return the number of bytes to which an archive may unpack; more is taken for a decompression bomb. Rewinds *file*."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     return max(_LEAST_BOUND, _MOST_TIMES * size)
 
 
 def unpacked(file: BinaryIO) -> Readable:
-    """Return a decompressing reader for a tar, chosen by its magic bytes; *file* itself if it is not compressed."""
+    """Return a decompressing reader for a tar, chosen by its magic bytes; *file* itself, rewound, if it is not compressed."""
     import bz2
     import gzip
     import lzma
@@ -117,7 +120,10 @@ def unpacked(file: BinaryIO) -> Readable:
 
 
 class _InPieces:
-    """A file object for `zipfile` with bounded reads, because `zipfile` reads a central directory of any size at once."""
+    """A file object for `zipfile` with bounded reads, because `zipfile` reads a central directory of any size at once.
+
+    `read` raises `TooLargeError` instead of returning more than `LARGEST_READ` bytes.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.seek, self.tell, self.seekable, self._read = file.seek, file.tell, file.seekable, file.read
@@ -131,7 +137,7 @@ class _InPieces:
 
 @contextmanager
 def zipped(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive within a ``with`` statement.
+    """Open a zip archive within a ``with`` statement. Refuses one that would unpack to more than its `bound` (`TooLargeError`).
 
     The statement raises `BrokenError` or `UnprovenError` for errors of the archive, in its body, too, and `OSError` for those
     of the disk.
@@ -148,7 +154,7 @@ def zipped(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
 
 
 def pieces(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yield the content of *member* in pieces."""
+    """Yield the content of *member* in pieces, for use within `zipped`, which turns the errors of the archive."""
     # Except for deflate, zipfile unpacks everything that it reads at once: bzip2 turns 4 kB into up to 80 MB.
     size = CHUNK if member.compress_type in (0, 8) else _SMALL_CHUNK
     with archive.open(member) as content:
@@ -157,7 +163,7 @@ def pieces(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]
 
 
 def read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
-    """Return the first *most* bytes of *member*, or all of it if it is shorter."""
+    """Return the first *most* bytes of *member*, or all of it if it is shorter; for use within `zipped`."""
     found: list[bytes] = []
     for piece in pieces(archive, member):
         found.append(piece[:most])

@@ -300,7 +300,7 @@ def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> st
 
 def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     """Return the questions in the *notes* on a build's steps, with the answers that they have in *world*."""
-    found = [tuple(map(str, note[:3])) + note[3:4] for note in notes if note]
+    found = _without_loops([tuple(map(str, note[:3])) + note[3:4] for note in notes if note])
     kinds = {note[0] for note in found}
     programs, asked = _programs(found), list(_asked(found))
     ran = [name for name, (_, forms) in programs.items() if forms and re.fullmatch(_COMPILERS, os.path.basename(name))]
@@ -332,6 +332,12 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     )
     is_small = sum(len(str(question)) for question in made.questions) <= _LARGEST_RECORD
     return made if is_small else made._replace(questions=(), whole=False)
+
+
+def _without_loops(notes: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return *notes* without the questions of lines that asked for all variables, as a log of the environment does."""
+    loops = {("variable", note[1]) for note in notes if note[0] == "loop" and len(note) > 1}
+    return [note for note in notes if (note[0], note[-1]) not in loops]
 
 
 _PEERS = ("module", "distribution")

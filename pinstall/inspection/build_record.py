@@ -76,7 +76,7 @@ class BuildRecord(NamedTuple):
 def difference(then: Conditions, now: Conditions) -> str:
     """Describe the first difference between the conditions of two builds, without any value; "" if they agree.
 
-    A newer libc, compiler or patch release of Python does not count as a difference.
+    A newer libc, compiler or patch release of Python, and a processor with more features, do not count as a difference.
     """
     if then.abi != now.abi:
         return "for another Python interpreter"
@@ -126,12 +126,14 @@ def settings(texts: Iterable[str]) -> str:
 def compilers(environ: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
     """Return the name and arguments of each compiler, by variable (`COMPILERS`).
 
-    *defaults* are the interpreter's own compilers, used for variables that *environ* does not set.
+    *defaults* are the interpreter's own compilers, used for variables that *environ* does not set. Runs each compiler with
+    ``--version``. The name is "" if no compiler is set or found; a digest stands for the arguments.
     """
     return {name: _compiler(environ.get(name) or defaults.get(name) or "", environ.get("PATH", "")) for name in COMPILERS}
 
 
 def _compiler(command: str, path: str) -> str:
+    """Return the name of the compiler that *command* runs, with a digest of its arguments if it has any."""
     try:
         argv = _words(command)
     except ValueError:
@@ -153,7 +155,10 @@ def _words(command: str) -> list[str]:
 
 
 def _which(command: str, path: str) -> str:
-    """Return the program behind *command* and its links, skipping a launcher that is linked under its name; "" without one."""
+    """Return the path of the program behind *command* and its links, searching *path* (as in ``PATH``); "" without one.
+
+    Skips a launcher, such as ccache, that is linked under the name of a compiler.
+    """
     for folder in filter(None, [os.path.dirname(command)] if os.path.dirname(command) else path.split(os.pathsep)):
         found = shutil.which(os.path.basename(command), path=folder)
         place = os.path.realpath(found) if found else ""
@@ -164,7 +169,7 @@ def _which(command: str, path: str) -> str:
 
 @cache
 def _reported(path: str) -> str:
-    """Return the name that a compiler reports, because symbolic links named ``cc`` and ``c++`` lead to various compilers.
+    """Run a compiler and return the name that it reports: links named ``cc`` and ``c++`` lead to various compilers.
 
     A script may add flags to those of the compiler that it runs: it has a digest of its content beside the name.
     """
@@ -188,6 +193,7 @@ def _is_placeholder(path: str) -> bool:
 
 
 def _name_of(path: str) -> str:
+    """Return the name that a compiler reports; that of its file if it is unknown, fails to start, or needs more than 10 s."""
     if _is_placeholder(path):
         return os.path.basename(path)
     try:
@@ -213,12 +219,15 @@ def tools(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def unknown_cpu(now: Conditions) -> Conditions:
-    """Return the conditions of a build that may have used the features of an unknown processor."""
+    """Return the conditions *now* with an unknown processor, whose features the build may have used: no known one fits."""
     return now._replace(cpu=_UNKNOWN_CPU)
 
 
 def cpu(variables: Mapping[str, str], *, native: bool = False) -> str:
-    """Return the processor's features if a flag such as ``-march=native`` asks for them, or if *native*; otherwise ""."""
+    """Return the processor's features if a flag such as ``-march=native`` asks for them, or if *native*; otherwise "".
+
+    *variables* have the flags. If the system does not tell the features, a digest of the host's name stands for them.
+    """
     if not native and not any("native" in value for value in variables.values()):
         return ""
     try:

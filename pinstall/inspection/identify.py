@@ -20,7 +20,10 @@ _ARCHIVES = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".tar.gz", b"BZh": ".tar.bz2", 
 
 
 class IdentifiedContent(NamedTuple):
-    """An identified body: ``kind`` is the kind of its entry; ``filename`` is composed of name and version, as far as known."""
+    """An identified body: ``kind`` is the kind of its entry; ``filename`` is composed of name and version.
+
+    ``project`` (normalized) and ``version`` are "" if unknown; then the file name begins with ``unknown``.
+    """
 
     kind: str
     filename: str = ""
@@ -31,7 +34,8 @@ class IdentifiedContent(NamedTuple):
 def identify(body: BinaryIO) -> IdentifiedContent:
     """Identify *body* by its first bytes, and by the name and version in its metadata.
 
-    The kind is ``download``, ``metadata`` or ``other``. Raises `OSError` if *body* cannot be read.
+    The kind is ``download`` for any archive, ``metadata``, or ``other``, which has no file name. Raises `OSError` if *body*
+    cannot be read.
     """
     head = body.read(_HEAD)
     if head.startswith(b"Metadata-Version:"):
@@ -47,7 +51,7 @@ def identify(body: BinaryIO) -> IdentifiedContent:
 
 
 def _wheel(body: BinaryIO) -> tuple[str, str] | None:
-    """Return name and version of a wheel from its ``.dist-info`` folder; None if *body* is not a wheel."""
+    """Return name and version of a wheel from its ``.dist-info`` folder; None if *body* is not a wheel, or is a broken one."""
     size = body.seek(0, os.SEEK_END)
     body.seek(max(0, size - _DIRECTORY))
     if found := _IN_DIRECTORY.search(body.read(_DIRECTORY)):

@@ -42,7 +42,10 @@ class Reading(NamedTuple):
 
 
 class Inspector:
-    """Inspect entries in the cache folder *root*, and remember the proofs in the ``ledgers`` of their projects."""
+    """Inspect entries in the cache folder *root*, and remember the proofs in the ``ledgers`` of their projects.
+
+    It does not save the ledgers: `ledger.write_all` does.
+    """
 
     def __init__(self, root: str, *, trust_ledger: bool, quiet: bool) -> None:
         """Without *trust_ledger*, read every file again; show no progress if *quiet*."""
@@ -51,15 +54,15 @@ class Inspector:
         self._begun: dict[Reading, Future[Proof]] = {}
 
     def ledger(self, project: str) -> Ledger:
-        """Return the ledger of *project*."""
+        """Return the ledger of *project*, and read it when that is asked for the first time."""
         if project not in self.ledgers:
             self.ledgers[project] = Ledger(self._root, project)
         return self.ledgers[project]
 
     def begin(self, readings: Iterable[Reading]) -> None:
-        """Start reading the large files among *readings* on all cores, if there are at least two.
+        """Start reading the large files (8 MiB) among *readings* on all cores, if there are at least two. Returns at once.
 
-        A later call of `proof` for one of them waits for the result.
+        Files whose proof the ledger has are not read. A later call of `proof` for one of them waits for the result.
         """
         large = [reading for reading in readings if reading.stamp.size >= _LARGE]
         if len(large) < 2:
@@ -71,7 +74,7 @@ class Inspector:
         self._begun = {reading: pool.submit(self._read, reading) for reading in large if not self._remembered(reading)}
 
     def proof(self, reading: Reading) -> Proof:
-        """Return the required proof of a file, and remember it in the ledger.
+        """Return the required proof of a file, from the ledger or by reading the file, and remember it in the ledger.
 
         Raises `OSError` if the file cannot be read, or changes while it is read.
         """
@@ -82,10 +85,12 @@ class Inspector:
         return known
 
     def _remembered(self, reading: Reading) -> Proof | None:
+        """Return the required proof if the ledger has it and is trusted."""
         known = self.ledger(reading.project).proof(reading.entry.key, reading.stamp) if self._trusts else None
         return known if known is not None and reading.required.answered_by(known) else None
 
     def _read(self, reading: Reading) -> Proof:
+        """Prove a file by reading it, and show the progress. Raises as `proof`."""
         _, entry, stamp, required = reading
         size = 0 if self._quiet else stamp.size * (2 if required.checked else 1)
         with entries.open_content(entry) as whole, terminal.shown(whole, size, entry.filename) as file:

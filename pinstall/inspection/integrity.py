@@ -31,14 +31,14 @@ _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 class ArchiveCheck(NamedTuple):
     """The result of reading an archive: its fault (None: sound, or not judged), and name (normalized) and version if known.
 
-    ``broken``: it is a wheel that cannot be read to its end, so that pip fails on it. ``judged`` is False for an archive that
-    pinstall cannot read, although pip may.
+    ``stops_pip``: pip fails on it, so it is not kept even if a build has just made it; pip installs a wheel with another fault.
+    ``judged`` is False for an archive that pinstall cannot read, although pip may.
     """
 
     fault: str | None
     name: str = ""
     version: str = ""
-    broken: bool = False
+    stops_pip: bool = False
     judged: bool = True
 
 
@@ -46,7 +46,7 @@ _UNJUDGED = ArchiveCheck(None, judged=False)
 
 
 def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
-    """Return the hexadecimal digests of *file* by algorithm, reading it once. Raises `OSError` if it cannot be read."""
+    """Return the hexadecimal digests of the rest of *file* by algorithm, reading it once. Raises `OSError`."""
     hashes = {name: digest.new(name) for name in algorithms}
     while chunk := file.read(_CHUNK):
         for made in hashes.values():
@@ -55,12 +55,15 @@ def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
 
 
 def sha256(file: BinaryIO) -> str:
-    """Return the SHA-256 of *file*, by which builds and copies are known. Raises `OSError` as `digests`."""
+    """Return the SHA-256 of the rest of *file*, by which builds and copies are known. Raises `OSError`."""
     return digests(file, ["sha256"])["sha256"]
 
 
 def archive(file: BinaryIO, filename: str) -> ArchiveCheck:
-    """Read an artifact, whose kind *filename* tells, to its end. Raises `OSError` if the file itself cannot be read."""
+    """Read an artifact, whose kind *filename* tells, to its end, and tell its fault; name and version are those of a wheel.
+
+    An unknown kind is not judged. Raises `OSError` if the file itself cannot be read.
+    """
     if filename.endswith(".whl"):
         return wheel(file)
     if filename.endswith(".zip"):
@@ -71,14 +74,14 @@ def archive(file: BinaryIO, filename: str) -> ArchiveCheck:
 
 
 def _is_packed(file: BinaryIO) -> bool:
-    """Return whether a file is packed as sdists are. A URL such as ``/tarball/v1`` does not name its archive."""
+    """Return whether a file begins as compressed tars do: a URL such as ``/tarball/v1`` does not name its archive."""
     magic = file.read(3)
     file.seek(0)
     return magic.startswith((b"\x1f\x8b", b"BZh", b"\xfd7z"))
 
 
 def _walked(walk: Callable[[BinaryIO], None], file: BinaryIO) -> ArchiveCheck:
-    """Return whether *walk* can read an archive to its end."""
+    """Return the result for an archive that *walk* reads to its end; *walk* raises as `archives.judged` does."""
     try:
         walk(file)
     except archives.BrokenError as error:
@@ -89,7 +92,10 @@ def _walked(walk: Callable[[BinaryIO], None], file: BinaryIO) -> ArchiveCheck:
 
 
 def _walk_tar(file: BinaryIO) -> None:
-    """Read a tar to its end, forward only. The holes of sparse members, which may be of any size, are not read."""
+    """Read a tar to its end, forward only, and raise as `archives.judged` does.
+
+    The holes of sparse members, which may be of any size, are not read.
+    """
     import tarfile
 
     with archives.judged():
@@ -110,12 +116,15 @@ def _walk_zip(file: BinaryIO) -> None:
 
 
 def wheel(file: BinaryIO) -> ArchiveCheck:
-    """Compare a wheel with its RECORD, and read its name and version (Binary distribution format specification)."""
+    """Compare a wheel with its RECORD, and read its name and version (Binary distribution format specification).
+
+    Raises `OSError` if the file itself cannot be read.
+    """
     try:
         with archives.zipped(file) as archive_:
             return _wheel(archive_)
     except archives.BrokenError as error:
-        return ArchiveCheck(f"it is not a readable wheel: {error}", broken=True)
+        return ArchiveCheck(f"it is not a readable wheel: {error}", stops_pip=True)
     except archives.UnprovenError:
         return _UNJUDGED
 
@@ -138,7 +147,7 @@ def _wheel(archive_: zipfile.ZipFile) -> ArchiveCheck:
 
 
 def metadata(file: BinaryIO) -> str:
-    """Return the METADATA of a wheel; "" if the wheel cannot be read."""
+    """Return the METADATA of a wheel; "" if it is missing or the archive is broken. Raises `OSError` as `wheel` does."""
     try:
         with archives.zipped(file) as archive_:
             members = {info.filename: info for info in archive_.infolist()}
@@ -159,7 +168,7 @@ def _info(members: Iterable[str]) -> str:
 def top_level(file: BinaryIO) -> frozenset[str]:
     """Return the top-level names that a wheel installs in site-packages, such as its modules and packages.
 
-    The set is empty if the wheel cannot be read.
+    The set is empty if the archive is broken. Raises `OSError` as `wheel` does.
     """
     try:
         with archives.zipped(file) as archive_:
@@ -182,6 +191,10 @@ def _small(archive_: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
 def _record_fault(
     archive_: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], recorded: dict[str, str], info: str
 ) -> str | None:
+    """Return the first difference between *members* and their hashes in RECORD, by name; None if they agree.
+
+    Members without a hash, or with one of an unknown algorithm, are read only. Raises as `archives.zipped`.
+    """
     unrecorded = {f"{info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
     for name, member in members.items():
         if name not in recorded and name not in unrecorded:

@@ -44,7 +44,7 @@ def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | N
 
 
 def _wheel_fault(file: BinaryIO, content: integrity.ArchiveCheck, project: str, label: ParsedFilename | None) -> str:
-    """Check a wheel as pip does (``utils/wheel.parse_wheel``)."""
+    """Return the reason why pip would reject a wheel (``utils/wheel.parse_wheel``), "" if it would not."""
     with archives.zipped(file) as archive:
         names = archive.namelist()
     infos = _infos(names)
@@ -62,6 +62,7 @@ def _infos(names: Iterable[str]) -> list[str]:
 
 
 def _sdist_fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | None) -> str:
+    """Return the reason why pip would reject an sdist, "" if it would not. A name or version that it lacks does not count."""
     magic = next((value for endings, value in _MAGIC.items() if filename.lower().endswith(endings)), b"")
     if not file.read(len(magic)).startswith(magic):
         return "it is not compressed as its file name says"

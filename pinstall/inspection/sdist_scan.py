@@ -33,6 +33,7 @@ class _Globs(NamedTuple):
     ends: tuple[str, ...]
 
     def cover(self, name: str) -> bool:
+        """Return whether a pattern matches the whole *name*, case-sensitively."""
         return name in self.whole or name.startswith(self.starts) or name.endswith(self.ends)
 
 
@@ -234,7 +235,8 @@ def _is_added(name: str, more: Sequence[str]) -> bool:
 def read_by_programs(environ: Mapping[str, str], more: Sequence[str], *, compiles: bool) -> dict[str, str]:
     """Return the variables in *environ* that shape a watched build though nothing has asked for them, by name.
 
-    *more* are names or globs that the user adds.
+    They are those of compilers, if the build *compiles* code, unless they are empty or named like a secret, and those that the
+    names or globs *more*, which the user adds, cover.
     """
     return {
         name: value
@@ -244,7 +246,10 @@ def read_by_programs(environ: Mapping[str, str], more: Sequence[str], *, compile
 
 
 def never_counts(name: str, *, of_source: bool) -> bool:
-    """Return whether a build that asks for the variable *name* does not depend on it; *of_source* if its own files ask."""
+    """Return whether a build that asks for the variable *name* counts as independent of it.
+
+    *of_source* says that the files of the source ask, not a tool: then fewer variables are left out.
+    """
     return _MEANINGLESS.cover(name) if of_source else _NEVER.cover(name) or _MEANINGLESS.cover(name)
 
 
@@ -259,7 +264,11 @@ def is_of_tools(name: str) -> bool:
 
 
 def shaping_unknown(environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
-    """Return all variables in *environ* that may shape a build whose source nobody can read: all but those that never do."""
+    """Return all variables in *environ* that may shape a build whose source nobody can read.
+
+    Leaves out those that never count, and those of sessions and machines and secrets, unless *more* (names or globs that the
+    user adds) covers them.
+    """
     return {
         name: value
         for name, value in environ.items()
@@ -301,7 +310,8 @@ def metadata(sdist: BinaryIO, filename: str) -> str:
 def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int], bytes]], bool]) -> bool | None:
     """Call *take* with the path and a reader of each file of an sdist, until it returns False.
 
-    Return whether *take* was called for all files and always returned True; None if the archive cannot be read to its end.
+    Return True if *take* was called for all files and always returned True, False if it stopped the walk or a limit did; None
+    if the archive cannot be read. Raises `OSError` if the file itself cannot be read.
     """
     members = _zipped if filename.endswith(".zip") else _packed if filename.endswith(SDIST_ENDINGS) else None
     if members is None:
@@ -316,6 +326,7 @@ def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int],
 
 
 def _counted(members: Iterable[_Member]) -> Iterator[_Member]:
+    """Yield *members*; raise `archives.TooLargeError` after `_MOST_MEMBERS`."""
     for count, member in enumerate(members):
         if count == _MOST_MEMBERS:
             raise archives.TooLargeError
@@ -358,7 +369,10 @@ class _SdistScan:
         self.left = _MOST_TEXT
 
     def take(self, path: str, content: Callable[[int], bytes]) -> bool:
-        """Scan a file if it belongs to the build; return False if the limit of text was exceeded."""
+        """Scan a file if it belongs to the build; return False if the limit of text was exceeded.
+
+        *path* is the one in the sdist; *content* returns up to a number of bytes.
+        """
         parts = [part for part in path.split("/") if part not in ("", ".")]
         *folders, name = parts[1:] or parts or [""]
         if name.endswith(".py"):
@@ -375,6 +389,7 @@ class _SdistScan:
         return self.left >= 0
 
     def _is_of_the_build(self, folders: list[str], name: str) -> bool:
+        """Return whether a file decides on the build: not a vendored one, a test, or the code of the wheel's packages."""
         if any(_VENDORED.cover(folder.lower().lstrip("_")) for folder in folders):
             return False
         if name.endswith(".py") and name != "setup.py":
@@ -383,6 +398,7 @@ class _SdistScan:
         return _BUILD_FILES.cover(name)
 
     def _learn(self, name: str, text: bytes) -> None:
+        """Note the variables, tools, imports and signs of compilation in the *text* of the file *name*."""
         self.words.update(re.findall(_WORD, text))
         self.native = self.native or bool(re.search(_NATIVE, text))
         self.tools.update(tool for tool in TOOLS if tool.encode() in text)
@@ -438,7 +454,10 @@ def _reached(imports: Mapping[str, set[str]], first: Iterable[str]) -> set[str]:
 
 
 def _build_system(pyproject: bytes) -> tuple[set[str], tuple[str, ...]]:
-    """Return the projects that a ``pyproject.toml`` requires for a build (PEP 518), and the modules of its in-tree backend."""
+    """Return the projects that a ``pyproject.toml`` requires for a build (PEP 518), and the modules of its in-tree backend.
+
+    An invalid file, and one that states no requirements, requires setuptools.
+    """
     import tomllib
 
     try:

@@ -70,8 +70,8 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
     the direct needs of the wheel's own files are checked. A library that one file finds counts as found for all, because the
     loader loads it once.
 
-    Return None if the answer is unknown: a library is not an ELF file or is for another machine than this interpreter's, or
-    the wheel or a library is broken. Raises `OSError` if the wheel cannot be read.
+    Return None if the answer is unknown: one of the files is broken, not an ELF file, or for another machine than this
+    interpreter's, the files are too large, or the wheel is broken. Raises `OSError` if the wheel cannot be read.
     """
     try:
         with archives.zipped(wheel) as archive:
@@ -101,12 +101,13 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
 
 
 def _has_namesake(name: str, folders: Iterable[str]) -> bool:
+    """Return whether the loader finds another version of the library *name*, in *folders* or its own."""
     stem, ending, _ = name.partition(".so")
     return bool(ending) and stem.startswith("lib") and any(other != name for other in named(stem[3:], folders))
 
 
 def has_library(wheel: BinaryIO) -> bool:
-    """Return whether a *wheel* has a compiled member; True if it cannot be read."""
+    """Return whether a *wheel* has a library or a compiled program; True if the wheel is broken. Raises `OSError`."""
     try:
         with archives.zipped(wheel) as archive:
             return any(_is_library(info.filename) or _is_program(archive, info) for info in archive.infolist())
@@ -198,12 +199,12 @@ def _found(name: str, folders: Iterable[str]) -> str | None:
 
 
 def place(name: str, folders: Iterable[str]) -> str:
-    """Return the path of the library *name* that a program would load, which searches *folders* first; "" if it is missing."""
+    """Return the path of the library *name* that the loader would find if it searched *folders* first; "" if it is missing."""
     return _found(name, folders) or ""
 
 
 def named(stem: str, folders: Iterable[str]) -> list[str]:
-    """Return the names of the libraries ``libSTEM.so*`` that the loader and the linker find, sorted."""
+    """Return the names of the libraries ``libSTEM.so*`` in *folders*, the loader's cache and its default folders, sorted."""
     known, own = _loader()
     found = {name for name in known if name.startswith(f"lib{stem}.so")}
     for folder in (*folders, *own):
@@ -213,7 +214,7 @@ def named(stem: str, folders: Iterable[str]) -> list[str]:
 
 @functools.cache
 def _loader() -> tuple[Mapping[str, Sequence[str]], Sequence[str]]:
-    """Return the paths in the loader's cache by soname, and the loader's default folders."""
+    """Return the paths in the loader's cache by soname, and the loader's default folders; both are read only once."""
     try:
         is_glibc = bool(os.confstr("CS_GNU_LIBC_VERSION"))
     except (AttributeError, OSError, ValueError):
@@ -257,7 +258,7 @@ def _musl_folders(pattern: str) -> list[str]:
 
 
 def _provided(names: set[str], roots: Iterable[str]) -> set[str]:
-    """Return those of *names* that are found below *roots*.
+    """Return those of *names* that are found in *roots* or at most three levels below, in 10 000 folders at most.
 
     Other distributions provide libraries there, such as those in ``torch/lib``, and load them first.
     """
@@ -290,7 +291,7 @@ def _may_hold(entry: os.DirEntry[str]) -> bool:
 
 
 def _fits(path: str) -> bool:
-    """Return whether the loader would use this file. It skips files for other machines."""
+    """Return whether the loader would use this file: it skips files for other machines than that of our interpreter."""
     return bool(kind := _kind_of(path)) and kind == _kind_of(sys.executable)
 
 

@@ -32,7 +32,11 @@ def defaults(
     for name, text in _settings(environ, prefix, command, isolated=isolated):
         row = by_name.get(name)
         if row is not None and text:
-            found[row.dest] = _value(row, text, found.get(row.dest))
+            try:
+                found[row.dest] = _value(row, text, found.get(row.dest))
+            except UnreadableCallError as error:
+                variable = f"PIP_{name.upper().replace('-', '_')}"
+                raise UnreadableCallError(f"{error}, as {name} in pip.conf or {variable} must be") from error
             off = off or row.action == "off"
     return {**found, "cache_dir": False} if off else found  # overrides --cache-dir: pip runs callbacks last
 
@@ -113,7 +117,7 @@ def _read(path: str) -> dict[str, dict[str, str]]:
         reader.read(path, encoding="utf-8" if sys.flags.utf8_mode else locale.getpreferredencoding(do_setlocale=False))
         return {section: dict(reader.items(section)) for section in reader.sections()}
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise UnreadableCallError(f"{path} cannot be read as a configuration file") from error
+        raise UnreadableCallError(f"{path} is not a configuration file") from error
 
 
 def files(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> list[str]:

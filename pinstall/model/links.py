@@ -26,6 +26,8 @@ _HASH = re.compile(r"[#&](sha512|sha384|sha256|sha224|sha1|md5)=([^&]*)")
 _SUBDIRECTORY = re.compile(r"[#&]subdirectory=([^&]*)")
 _RESERVED = re.compile("(@|%2F)", re.IGNORECASE)
 _PYTHON_SUFFIX = re.compile(r"-py([123]\.?[0-9]?)$")
+# A URL in which nothing is quoted, in capitals before its path, or relative: nearly every one on a page.
+_PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
 # The parts of a URL that may contain a password: before its host, and after its path.
 _SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*")
 
@@ -51,6 +53,8 @@ class Link(NamedTuple):
 def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] | None = None) -> Link:
     """Make a link from *url*, which is quoted and may have a fragment, and from the digests *stated* beside it."""
     digests = {d.algorithm: d for d in stated}
+    if is_plain(url):
+        return Link(url, tuple(digests.values()), metadata)
     if found := _HASH.search(url):
         digests[found[1]] = Digest(found[1], found[2])
     subdirectory = _SUBDIRECTORY.search(url)
@@ -58,8 +62,15 @@ def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] |
     return Link(urlunsplit((*parts[:4], "")), tuple(digests.values()), metadata, subdirectory[1] if subdirectory else "")
 
 
+def is_plain(url: str) -> bool:
+    """Return whether *url* is absolute, and its own quoted form: pages list thousands, and to quote one takes 50 us."""
+    return _PLAIN.fullmatch(url) is not None
+
+
 def absolute(base: str, href: str) -> str:
     """Resolve *href* of the page at *base* to an absolute, quoted URL (``_absolute_link_url``, ``_ensure_quoted_url``)."""
+    if is_plain(href):
+        return href
     url = href if href.startswith(("https://", "http://")) else urljoin(base, href)
     parts = urlsplit(url)
     clean = _clean_url_part if parts.netloc else _clean_file_part
@@ -131,6 +142,16 @@ def parse_filename(filename: str, project: str) -> ParsedFilename | None:
         text, tags, until = _version_text(filename[: -len(ending)], project), "", ()
     version = parsed(text)
     return ParsedFilename(text, version, tags, until) if version is not None else None
+
+
+def wheel_version(filename: str) -> str:
+    """Return the ``text`` of `ParsedFilename` for a file name that may be a wheel's; "" for others. Checks nothing."""
+    return filename.split("-", 2)[1].replace("_", "-") if filename.endswith(".whl") and "-" in filename else ""
+
+
+def wheel_tags(filename: str) -> str:
+    """Return the ``tags`` of `ParsedFilename` for a file name that may be a wheel's; "" for others. Checks nothing."""
+    return "-".join(filename[:-4].rsplit("-", 3)[1:]) if filename.endswith(".whl") else ""
 
 
 def project_of(filename: str) -> str:

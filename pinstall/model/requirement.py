@@ -83,9 +83,14 @@ def _named(text: str) -> Requirement:
         return Requirement(pinned[0], frozenset(), SpecifierSet(f"=={pinned[1]}"), "")
     from packaging import requirements
 
-    found = requirements.Requirement(text)
-    urlsplit(found.url or "")  # raises if no part of a program could use the URL
-    return Requirement(normalized(found.name), frozenset(map(normalized, found.extras)), found.specifier, found.url or "")
+    try:
+        found = requirements.Requirement(text)
+        url = found.url or ""
+    except requirements.InvalidRequirement:  # packaging before 23.2 requires a host in git+file:///path
+        found = requirements.Requirement(text.replace("+file:///", "+file://localhost/", 1))
+        url = (found.url or "").replace("+file://localhost/", "+file:///", 1)
+    urlsplit(url)  # raises if no part of a program could use the URL
+    return Requirement(normalized(found.name), frozenset(map(normalized, found.extras)), found.specifier, url)
 
 
 def _is_bare_reference(text: str) -> bool:

@@ -131,6 +131,9 @@ def _charset(content_type: str) -> str:
 
 
 def _filename(url: str) -> str:
+    name = url.rpartition("/")[2]
+    if name and not ("#" in url or "?" in url or "%" in url):
+        return name
     path = url.partition("#")[0].partition("?")[0]
     return (unquote(path) if "%" in path else path).rstrip("/").rpartition("/")[2]
 

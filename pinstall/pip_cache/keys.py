@@ -13,9 +13,13 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from pinstall.model.links import is_plain
+
 if TYPE_CHECKING:
     from pinstall.model.digest import Digest
 
+# The first that uses these keys and paths.
+OLDEST_PIP = (23, 0)
 # The last version in tests/pips.txt: a newer pip may use other keys and paths.
 NEWEST_PIP = (26, 3)
 
@@ -30,6 +34,8 @@ def request_url(url: str) -> str:
     Follows requests' ``PreparedRequest.prepare_url`` and urllib3's ``parse_url``, as vendored by pip. Raises `ValueError` if
     *url* is not a URL.
     """
+    if is_plain(url):
+        return url
     parts = urlsplit(url.lstrip())
     host = parts.netloc.rpartition("@")[2].lower()
     path = _quoted(_without_dots(parts.path), _PATH_CHARACTERS) or "/"
@@ -91,7 +97,8 @@ SELFCHECK = ("selfcheck", "selfcheck.json")  # pip writes there when it looks fo
 
 def http_paths(key: str, layout: Layout) -> tuple[str, ...]:
     """Return the paths of an HTTP entry's files below the cache folder."""
-    return tuple(os.path.join(layout.folder, *key[:5], key) + ending for ending in layout.endings)
+    path = os.path.join(layout.folder, *key[:5], key)
+    return tuple(path + ending for ending in layout.endings)
 
 
 def wheel_key(url: str, digest: Digest | None, subdirectory: str, interpreter: tuple[str, str]) -> str:

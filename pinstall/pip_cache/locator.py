@@ -55,8 +55,8 @@ class Artifact(NamedTuple):
 class ProjectFiles(NamedTuple):
     """The pages and files of a pin's project.
 
-    ``files`` are the pinned artifacts, ``others`` the offers of other versions; both only those that this environment can
-    install. ``complete`` says whether every page on which pip searches for the project could be read. ``listed`` says whether
+    ``files`` are the pinned artifacts that this environment can install, ``others`` the other offers (see `Cache.others`).
+    ``complete`` says whether every page on which pip searches for the project could be read. ``listed`` says whether
     any page or folder offers a pinned file.
     """
 
@@ -97,9 +97,13 @@ class Cache:
         pages = [self._page(url, pin.project) for url in self._page_urls(pin.project)]
         found = tuple(page for page in pages if page is not None)
         pinned: dict[Artifact, None] = {}
-        others = []
+        others: list[IndexFile] = []
+        may_be_pinned = pin.has_version or pin.hashes
         admitted: dict[str, bool] = {}  # pages list each version many times
         for offer in itertools.chain(*(page.offers for page in found), self._local(pin.project)):
+            if not may_be_pinned or not admitted.get(links.wheel_version(offer.filename), True):
+                others.append(offer)
+                continue
             label = links.parse_filename(offer.filename, pin.project)
             if label is None or label.ignored_by(self.pip):
                 continue
@@ -107,11 +111,21 @@ class Cache:
                 admitted[label.text] = pin.admits(label.version)
             if admitted[label.text] and (pin.has_version or _has_hash(pin, offer.link().digests)):
                 pinned[Artifact(offer.link(), label)] = None
-            elif self.usable(label) and "-" not in label.text:  # demo-2-1.tar.gz may be demo 2.post1 or demo-2 1
+            else:
                 others.append(offer)
         listed = any(will_do(pin, file.link.digests) for file in pinned)
         files = tuple(file for file in pinned if self.usable(file.parsed_filename))
         return ProjectFiles(found, files, tuple(others), None not in pages, listed)
+
+    def others(self, pin: Pin) -> Iterator[Artifact]:
+        """Yield the artifacts of *pin*'s project that are not pinned and that this environment can install."""
+        for offer in self.locate(pin).others:
+            if not (self._for_another or self.environment.supports(links.wheel_tags(offer.filename))):
+                continue  # most files are for other platforms, and this is known sooner than the rest
+            label = links.parse_filename(offer.filename, pin.project)
+            # demo-2-1.tar.gz may be demo 2.post1 or demo-2 1
+            if label is not None and self.usable(label) and "-" not in label.text:
+                yield Artifact(offer.link(), label)
 
     def forget_pages(self) -> None:
         """Forget all pages that were read, because pip may have fetched newer ones."""

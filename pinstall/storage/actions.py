@@ -1,8 +1,8 @@
 """Move, restore and delete cache entries for a call. Only this module and `cleanup` do so with pip's own files.
 
-The functions change files within pip's cache folder only, and never through a symbolic link. One exception is
-`remove_half_installed`, which removes folders of the environment. Callers hold the lock, except for that function and for those
-that store the builds of a call: `keep_build`, `adopt`, `touch` and `move_over`.
+The functions change files within pip's cache folder only, and never through a symbolic link; `remove_half_installed` removes
+folders of the environment. Callers hold the lock, except for `remove_half_installed` and for those functions that store the
+builds of a call, or note their use: `keep_build`, `keep_fetched`, `adopt`, `touch`, `cancel_retirement` and `move_over`.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class ChangedError(Exception):
 
 
 def delete(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
-    """Delete *entry* if its content is still the file that was verified.
+    """Delete *entry* if its content is still the file that was verified; in the store, delete the files beside it, too.
 
-    Returns True if the entry was deleted, False if it was gone already. Raises `NotDoneError` if it cannot be deleted, and
-    `ChangedError` if the file has changed.
+    Returns True if the entry was deleted, False if it was gone already. Raises `NotDoneError` if it cannot be deleted or lies
+    behind a symbolic link, and `ChangedError` if the file has changed, or without a *verified_stamp*.
     """
     if not _is_unchanged(cache, entry, verified_stamp):
         return False
@@ -72,7 +72,7 @@ def spend(cache: str, entry: HttpEntry, verified_stamp: FileStamp | None) -> boo
     """Invalidate an HTTP *entry*, but keep it usable for a plain pip that is asking the server whether the entry is current.
 
     Replaces the entry's head (its stored response headers) by a stale one with an unknown ETag: a pip that starts later
-    fetches the whole response. `sweep` deletes the files afterwards. Deletes the entry at once if the head cannot be written.
+    fetches the whole response. `cleanup.sweep` deletes the files later. If no such head can be written, deletes the entry.
     Returns and raises as `delete` does; returns False for an entry that is spent already.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
@@ -88,7 +88,7 @@ def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, sha256
     """Move *entry* from pip's cache to the store if its content is still the file that was verified.
 
     *sha256* is that of a built wheel; "" for an HTTP entry, which is spent in pip's cache, not removed (see `spend`).
-    Returns True if the entry was moved. Raises as `delete` does.
+    Returns True if the entry was moved, False if it was gone or spent already. Raises as `delete` does.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
@@ -107,8 +107,8 @@ def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, sha256
 def retire(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, sha256: str) -> bool:
     """Copy a built wheel to the store, and leave the original to a plain pip that may be about to install it.
 
-    `sweep` deletes the original later. *sha256* is the wheel's. Returns False if the wheel is gone, or if `retire`
-    was called for it before. Raises as `delete` does.
+    Marks the original: `cleanup.sweep` deletes it once nobody has read it for fifteen minutes. *sha256* is the wheel's. Returns
+    False if the wheel is gone, or if it is marked already. Raises as `delete` does.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_retired(cache, entry):
         return False
@@ -125,12 +125,12 @@ def retire(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, sha2
 
 
 def cancel_retirement(cache: str, entry: BuiltWheel) -> None:
-    """Cancel the deletion that `retire` has scheduled for a built wheel in pip's cache."""
+    """Cancel the deletion that `retire` has scheduled, if it has, for a built wheel in pip's cache. Ignores an `OSError`."""
     try_unlink(_retired_note(cache, entry))
 
 
 def is_retired(cache: str, entry: Entry) -> bool:
-    """Return whether `retire` has marked a built wheel in pip's cache for later deletion."""
+    """Return whether `retire` has marked a built wheel in pip's cache for later deletion, and the file is the same still."""
     try:
         with open(_retired_note(cache, entry), encoding="ascii") as file:
             return file.read(100) == fingerprint(entry.content_path)
@@ -143,7 +143,10 @@ def _retired_note(cache: str, entry: Entry) -> str:
 
 
 def bring_back(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
-    """Restore *entry* from the store to pip's cache, overwriting nothing; return whether it was restored."""
+    """Restore *entry* from the store to pip's cache: move an HTTP entry, copy a built wheel. Return whether it was restored.
+
+    Overwrites nothing but a spent entry. False also if the stored file has changed, or an error occurs.
+    """
     try:
         if not _is_unchanged(cache, entry, verified_stamp):
             return False
@@ -153,9 +156,9 @@ def bring_back(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bo
 
 
 def _is_unchanged(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
-    """Check, under the lock, that the content of *entry* is still the one that was verified; return False if it is gone.
+    """Return True if the content of *entry* is still the file that was verified, False if it is gone.
 
-    Raises `ChangedError` if it has another stamp, and `NotDoneError` if it is not inside the cache folder.
+    Raises `ChangedError` if it has another stamp, and `NotDoneError` if it is not inside the cache folder, or behind a link.
     """
     folder = os.path.dirname(entry.content_path)
     if not os.path.lexists(entry.content_path):
@@ -182,7 +185,10 @@ def _check_gone(entry: Entry) -> None:
 
 
 def _set_aside_http(cache: str, entry: HttpEntry) -> None:
-    """Link or copy the files of an HTTP entry into the store, and spend the entry in pip's cache."""
+    """Link or copy the files of an HTTP entry into the store, with a note, and spend the entry in pip's cache.
+
+    Deletes it there if pip cannot read its head. Raises `OSError` and `NotDoneError`.
+    """
     places = store.http_paths(cache, entry)
     ensure_folder(cache, "store", "http")
     note = _move_note(cache, entry.key)
@@ -199,7 +205,10 @@ def _set_aside_http(cache: str, entry: HttpEntry) -> None:
 
 
 def link_or_copy(cache: str, path: str, place: str) -> None:
-    """Hard-link the file *path* to *place*, or copy it if links are impossible. pip never writes into an existing HTTP file."""
+    """Hard-link the file *path* to *place*, or copy it if links are impossible; *place* is replaced. Raises `OSError`.
+
+    A link does for HTTP entries only: pip never writes into an existing file of one.
+    """
     import shutil
 
     temporary = os.path.join(ensure_folder(cache, UNFINISHED), os.urandom(8).hex())
@@ -214,7 +223,10 @@ def link_or_copy(cache: str, path: str, place: str) -> None:
 
 
 def _spend(cache: str, entry: HttpEntry, *, lasting: bool) -> None:
-    """Replace the head of *entry* by a spent one and note the time. Raises `OSError`; `ValueError` for an unreadable head."""
+    """Replace the head of *entry* by a spent one, and make the note by which `cleanup.sweep` deletes it later.
+
+    *lasting* is that of `http_entries.write_spent`. Raises `OSError`, and `ValueError` if no spent head can be made.
+    """
     if stamp_of(entry) is None:
         raise ValueError("not a regular file")
     ensure_folder(cache, SPENT)
@@ -265,9 +277,9 @@ def _set_aside_build(cache: str, entry: BuiltWheel, sha256: str) -> None:
 
 
 def _make_build_folder(cache: str, key: str, sha256: str, origin: str) -> str:
-    """Make the store's folder for a built wheel (see `store.build_parts`), and copy *origin*, its origin.json, into it.
+    """Make and return the store's folder for a built wheel (see `store.build_parts`), with a copy of *origin*, its origin.json.
 
-    The copy lacks the query of the URL.
+    The copy lacks the query of the URL. Raises `OSError`.
     """
     there = ensure_folder(cache, *store.build_parts(key, sha256))
     _copy_origin(cache, origin, os.path.join(there, ORIGIN), query="")
@@ -296,9 +308,9 @@ def _copy_wheel(cache: str, entry: BuiltWheel, target: str) -> None:
 
 
 def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
-    """Move the wheel at *path*, which pip has just built for *key*, to the store, with its build *record*.
+    """Move the wheel at *path*, which pip has just built for *key* in a view, to the store, with its build *record*.
 
-    Copies it to pip's own folder if that has no wheel. Raises `OSError`.
+    Then copies it to pip's own folder if that has no wheel. Raises `OSError`.
     """
     origin = os.path.join(os.path.dirname(path), ORIGIN)
     there = _make_build_folder(cache, key, record.wheel, origin)
@@ -342,7 +354,7 @@ def _move(source: str, path: str) -> None:
 
 
 def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
-    """Copy a wheel that plain pip built to the store, with a build *record*; pip's folder keeps it. Raises `OSError`."""
+    """Copy a wheel that pip built in its own folder to the store, with a *record*; the original stays. Raises `OSError`."""
     key = entry.wheel_key
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
@@ -351,7 +363,7 @@ def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
 
 
 def keep_fetched(cache: str, entry: BuiltWheel, filename: str, record: BuildRecord, origin: str) -> str:
-    """Move a fetched wheel, which is still in `UNFINISHED`, to the store, under its *filename*; return its path there.
+    """Move a wheel from a shared store, which is still in `UNFINISHED`, to the store as *filename*; return its path.
 
     *record* is its build record, and *origin* the text of its origin.json. The wheel comes last, so that no other call finds it
     without its record. Raises `OSError`.
@@ -366,14 +378,17 @@ def keep_fetched(cache: str, entry: BuiltWheel, filename: str, record: BuildReco
 
 
 def reset_access_time(path: str) -> None:
-    """Set a file's access time to its modification time, so that even Linux's ``relatime`` records the next read."""
+    """Set a file's access time to its modification time, so that even Linux's ``relatime`` records the next read.
+
+    Ignores an `OSError`.
+    """
     with suppress(OSError):
         found = os.stat(path)
         os.utime(path, ns=(found.st_mtime_ns, found.st_mtime_ns))
 
 
 def fingerprint(path: str) -> str:
-    """Return size, modification time and inode of the file at *path*, which reading and linking do not change; "" for none."""
+    """Return size, modification time and inode of the file at *path*, unchanged by reading and linking; "" if it is missing."""
     found = stamp(path)
     return f"{found.size} {found.modified} {found.inode}" if found else ""
 
@@ -384,7 +399,10 @@ def has_wheel(folder: str) -> bool:
 
 
 def touch(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
-    """Update a stored build's time of use, and cancel the deletion that `retire` has scheduled for its copy in pip's folder."""
+    """Note that a stored build is used now, and cancel the deletion that `retire` has scheduled for its copy in pip's folder.
+
+    The time is that of its *record*'s file. Ignores an `OSError`.
+    """
     cancel_retirement(cache, entry)
     path = os.path.join(store.record_folder(cache, entry, record.wheel), store.RECORD)
     if is_direct(cache, path):
@@ -411,7 +429,7 @@ def _copy_origin(cache: str, source: str, target: str, query: str | None) -> Non
 
 
 def origins_with_queries(cache: str) -> list[str]:
-    """Return the paths of the store's copies of ``origin.json`` with a query in the URL, as version 0.1.0 stored them."""
+    """Return the paths of the store's copies of ``origin.json`` with a query in the URL, as pinstall 0.1.0 stored them."""
     found = [os.path.join(folder, ORIGIN) for _, folder in store.build_folders(cache)]
     return [path for path in found if origin_text(path, "") != origin_text(path, None)]
 
@@ -442,7 +460,7 @@ def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[s
 
     *infos* are the ``.dist-info`` folders that pip has created, *before* those that existed when the call began, which stay.
     A folder without INSTALLER is half-installed: pip writes that file after a wheel's other files. pip would take such a
-    distribution for installed and leave it broken. pinstall removes nothing else outside of the cache.
+    distribution for installed and leave it broken. pinstall removes nothing else outside of the cache. Ignores an `OSError`.
     """
     kept, removed = {os.path.realpath(folder) for folder in before}, []
     for folder in sorted(infos):

@@ -1,6 +1,6 @@
-"""Read the notes that the runner of build steps takes while pip runs.
+"""Read the notes on builds that the runner of build steps, `pinstall.build_watch`, takes while pip runs.
 
-watch/<call>/run.py                  the runner, `pinstall.build_watch`
+watch/<call>/run.py                  a copy of the runner
 watch/<call>/<process>.notes         the notes on one build step, a line each
 """
 
@@ -37,7 +37,7 @@ def folder(cache: str, name: str) -> str:
 
 
 def read(path: str) -> list[WatchedBuild]:
-    """Read the notes in a `folder`. Steps that ran in the same folder belong to one build."""
+    """Read the notes in a `folder`, skipping unreadable ones. Steps that ran in the same folder belong to one build."""
     steps: dict[object, list[Note]] = {}
     for name in sorted(entries.names(path)):
         if name.endswith(_ENDING):
@@ -67,7 +67,7 @@ def _notes(path: str) -> list[Note]:
 
 
 def remove(path: str) -> None:
-    """Remove the notes in a `folder`."""
+    """Remove a `folder` of notes; "" stands for none. Ignores an `OSError`."""
     import shutil
 
     if path:
@@ -80,7 +80,7 @@ def names(cache: str) -> list[str]:
 
 
 def sweep(cache: str, live_calls: Collection[str]) -> None:
-    """Remove the notes of all calls but *live_calls*, which are names. Raises `OSError`."""
+    """Remove the notes of all calls but *live_calls*, which are names; the caller holds the lock. Raises `OSError`."""
     found = names(cache)
     if found:
         ensure_folder(cache, _FOLDER)  # raises if a symbolic link is in the way

@@ -1,6 +1,7 @@
 """Clean the cache and pinstall's folder: leftovers of killed calls, spent entries, the oldest builds, and files on request.
 
-It works under the lock, in pip's cache folder only, and never follows a symbolic link.
+It works in pip's cache folder only, and never follows a symbolic link. The callers of functions that delete hold the lock.
+Spent entries and retired wheels are those that `actions.spend` and `actions.retire` have marked for deletion.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def _remove_empty(folder: str) -> None:
 
 
 def has_litter(cache: str) -> bool:
-    """Return whether `sweep` may have work to do: leftovers of a killed call, or files of a call that is still running."""
+    """Return whether `sweep` may have work to do: leftovers of a killed call, or files of a call that is still running.
+
+    True also if that cannot be found out: `sweep` raises the error.
+    """
     try:
         return bool(
             markers(cache)
@@ -67,11 +71,12 @@ def has_litter(cache: str) -> bool:
 
 
 def sweep(cache: str, *, at_once: bool = False) -> None:
-    """Remove the markers, views and unfinished files of killed calls, expired spent entries, and records without a wheel.
+    """Remove the files that killed calls have left, expired spent entries and retired wheels, and records without a wheel.
 
-    *at_once* removes spent entries that have not expired, too: no other pip is running that may be asking about them.
+    Completes or undoes a move to the store that a killed call has begun. With *at_once*, spent entries and retired wheels need
+    not have expired: no other pip is running that may be using them.
 
-    While a call is running, removes only the markers and views of killed ones. Raises `OSError`.
+    While a call is running, removes only the markers, views and build notes of killed ones. Raises `OSError`.
     """
     alive = live_calls(cache, clears=True)
     view.sweep(cache, alive)
@@ -116,7 +121,7 @@ def leftovers(cache: str, doomed: Collection[str]) -> Iterator[tuple[list[str], 
 
 
 def emptied(cache: str, folder: str, doomed: Collection[str]) -> list[str]:
-    """Return the folders that `clear_empty` would delete in *folder* if the files *doomed* were gone."""
+    """Return *folder* and those below it that `clear_empty` would delete if the files *doomed* were gone."""
     found: dict[str, None] = {}
     if folder == cache or not is_direct(cache, folder) or not os.path.isdir(folder):
         return []
@@ -128,9 +133,10 @@ def emptied(cache: str, folder: str, doomed: Collection[str]) -> list[str]:
 
 
 def _complete_move(cache: str, key: str) -> None:
-    """Complete an HTTP entry that a killed call has half moved to the store, with the body in pip's folder.
+    """Complete an HTTP entry of which the store has only the head, with the body in pip's folder: a killed call was moving it.
 
-    If pip's folder has no body that belongs to the head, deletes the half in the store.
+    Deletes the half in the store if that is the body, or if pip's folder has no body that belongs to the head. Does nothing if
+    the store has both, or neither. Raises `OSError`.
     """
     own = HttpEntry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)))
     head, body = store.http_paths(cache, own)
@@ -147,9 +153,10 @@ def _complete_move(cache: str, key: str) -> None:
 
 
 def _expired_notes(cache: str) -> list[str]:
-    """Return the notes in `SPENT` that are so old that no pip can still be about to read their files.
+    """Return the notes in `SPENT` that are older than fifteen minutes: no pip can still be about to read their files.
 
-    Both times come from the file system's clock: the folder of markers changes whenever a call starts or ends.
+    Both times come from the file system's clock: the folder of markers changes whenever a call starts or ends. Without
+    that folder, no note is returned.
     """
     folder = os.path.join(cache, FOLDER, SPENT)
     found = [(path, note.modified) for name in names(folder) if (note := stamp(path := os.path.join(folder, name)))]
@@ -163,7 +170,10 @@ def _expired_notes(cache: str) -> list[str]:
 
 
 def _clear_spent(cache: str, *, at_once: bool) -> None:
-    """Delete the entries that are still spent or left and whose notes have expired; *at_once*: all. Raises `OSError`."""
+    """Delete the spent entries and retired wheels whose notes have expired, with these notes; if *at_once*, all.
+
+    Raises `OSError`.
+    """
     folder = ensure_folder(cache, SPENT)  # raises if a symbolic link is in the way
     for note in [os.path.join(folder, name) for name in names(folder)] if at_once else _expired_notes(cache):
         if _clear_noted(cache, note):
@@ -171,7 +181,10 @@ def _clear_spent(cache: str, *, at_once: bool) -> None:
 
 
 def _clear_noted(cache: str, note: str) -> bool:
-    """Delete the files that a *note* names, if that is safe; return whether the note can be deleted too."""
+    """Delete the files that a *note* names, and return True: the note can be deleted, too.
+
+    If somebody has read the retired wheel that it names since then, renews the note for another period and returns False.
+    """
     paths = _noted(cache, note)
     if paths is None:
         reset_access_time(_left_wheel(cache, note))
@@ -183,7 +196,10 @@ def _clear_noted(cache: str, note: str) -> bool:
 
 
 def _noted(cache: str, note: str) -> list[str] | None:
-    """Return the files that a *note* names and that can be deleted; None if it names a wheel that was read after the note."""
+    """Return the files that a *note* names and that can be deleted.
+
+    Empty if they are gone or were replaced; None if the note names a wheel that was read after it was made.
+    """
     folder, _, rest = os.path.basename(note).partition(".")
     key, _, wheel = rest.removesuffix(RETIRED).partition(".")
     if not keys.is_http_key(key):
@@ -209,7 +225,8 @@ def _left_wheel(cache: str, note: str) -> str:
 def _noted_wheel(cache: str, path: str, note: str) -> list[str] | None:
     """Return a wheel that `retire` has left in pip's folder, and its ``origin.json`` if no other wheel is there.
 
-    Returns None if somebody has read the wheel since the *note* was made: then it stays for another period.
+    Empty if the wheel is gone or was replaced. None if somebody has read it since the *note* was made: then it stays for
+    another period.
     """
     folder = os.path.dirname(path)
     try:
@@ -264,7 +281,10 @@ def _clear_file(path: str) -> Removed:
 
 
 def clear_empty(cache: str, folder: str) -> int:
-    """Delete the empty folders below *folder* in *cache*, and *folder* itself if it is empty then; return their number."""
+    """Delete the empty folders below *folder* in *cache*, and *folder* itself if it is empty then; return their number.
+
+    Deletes nothing if *folder* is the cache itself, lies outside of it, or is behind a link.
+    """
     count = 0
     if folder == cache or not is_direct(cache, folder):
         return count

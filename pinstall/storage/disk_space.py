@@ -10,7 +10,10 @@ _LITTLE = 1 << 20
 
 
 def is_full(folder: str) -> bool:
-    """Return whether the disk of *folder* has no room for a package, or no free inode; False if that cannot be found out."""
+    """Return whether the disk of *folder* has less than 1 MiB free, or no free inode.
+
+    False for a read-only disk, and if that cannot be found out.
+    """
     if not hasattr(os, "statvfs"):  # pragma: no cover (Windows)
         import shutil
 

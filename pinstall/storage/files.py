@@ -1,4 +1,4 @@
-"""Files below pinstall's own folder, written whole or not at all."""
+"""Write files of the cache whole or not at all: in pinstall's own folder first, then renamed to their place."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ _PAUSES = (0.01, 0.05, 0.2, 0.5)
 
 
 def write_file(cache: str, path: str, text: str) -> None:
-    """Write *text* to the file *path* below *cache*, whole or not at all. Raises `OSError`."""
+    """Write *text* to the file *path*, in an existing folder of *cache*, whole or not at all. Raises `OSError`."""
     with placed(cache, path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def replace(source: str, target: str) -> None:
-    """Move a file to *target*, which it replaces. Raises `OSError`."""
+    """Move a file to *target*, which it replaces. Raises `OSError`.
+
+    On Windows, tries five times within a second if another process has one of the files open.
+    """
     for pause in _PAUSES if os.name == "nt" else ():  # there, nobody can replace a file that another process has open
         with suppress(PermissionError):
             os.replace(source, target)
@@ -37,7 +40,10 @@ def replace(source: str, target: str) -> None:
 
 @contextmanager
 def placed(cache: str, place: str) -> Iterator[str]:
-    """Yield the path of a temporary file, then rename the file to *place*; if anything fails, delete it and raise."""
+    """Yield a path in `UNFINISHED` at which the caller writes a file, then rename that file to *place*, which it replaces.
+
+    The file gets the mode of its folder (`share`). If anything fails, deletes it and raises.
+    """
     temporary = os.path.join(ensure_folder(cache, UNFINISHED), os.urandom(8).hex())
     try:
         yield temporary
@@ -50,7 +56,10 @@ def placed(cache: str, place: str) -> Iterator[str]:
 
 
 def share(path: str) -> None:
-    """Give a regular file the mode of its folder without execution, regardless of the umask: a group may share the cache."""
+    """Give a regular file the mode of its folder without execution, regardless of the umask: a group may share the cache.
+
+    Ignores an `OSError`, and does nothing for another kind of file.
+    """
     if stamp(path) is not None:
         with suppress(OSError):
             os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o666)

@@ -1,4 +1,4 @@
-"""The ledger: one JSON file per project that remembers earlier checks of cache entries.
+"""The ledger: one JSON file per project that remembers earlier checks of cache entries, and removals that were in vain.
 
 It only saves time: without it, pinstall checks every entry again.
 """
@@ -46,12 +46,12 @@ _DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{kind}{number}" for kind i
 
 
 def _safe(project: str) -> str:
-    """Return the name of a ledger without its ending; no normalized project has an underscore."""
+    """Return the name of a ledger's file without its ending: that of the project, with an underscore if it names a device."""
     return f"{project}_" if project in _DEVICES else project
 
 
 class Ledger:
-    """The ledger of one *project* in one *cache* folder."""
+    """The ledger of one *project* in one *cache* folder, as it was when this object was made, with the changes since."""
 
     def __init__(self, cache: str, project: str) -> None:
         self.path = os.path.join(cache, FOLDER, "ledger", f"{_safe(project)}.json")
@@ -72,14 +72,17 @@ class Ledger:
         self._new[key] = proof
 
     def tolerated(self, key: str, identity: str) -> frozenset[str]:
-        """Return the reasons for which pinstall removed the entry *key* before pip fetched it again with this *identity*."""
+        """Return the reasons for which the entry *key* must not be removed: pinstall did so before, and it came back the same.
+
+        *identity* is the key by which `Evidence.identity` recognises the content.
+        """
         tolerated = {**self._tolerated.get(key, {}), **self._new_tolerated.get(key, {})}
         return frozenset(reason for reason, known in tolerated.items() if known == identity)
 
     def tolerate(self, key: str, reason: str, identity: str | None) -> None:
-        """Do not remove the entry *key* for *reason* while its content has this *identity*: it came back so, or was built so.
+        """Note that the entry *key* must not be removed for *reason* while its content has this *identity*; `write` saves it.
 
-        None forgets the reason: the entry is gone, or the new one is good.
+        The index serves it so, or pip builds it so. None forgets the reason: the entry is gone, or the new one is good.
         """
         self._new_tolerated.setdefault(key, {})[reason] = identity or ""
 
@@ -108,7 +111,10 @@ def write_all(ledgers: Iterable[Ledger]) -> None:
 
 
 def _load(path: str) -> tuple[dict[str, Proof], dict[str, dict[str, str]]]:
-    """Return the proofs and the returned entries of a ledger file; both empty if it is damaged or of another format."""
+    """Return the contents of a ledger file: the proof of each entry, and the identity for each tolerated reason of each entry.
+
+    Both are empty if the file is missing, damaged or of another format.
+    """
     if stamp(path) is None:
         return {}, {}
     try:

@@ -31,10 +31,10 @@ class LockTimeoutError(Exception):
 
 @contextmanager
 def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of the cache folder *cache*.
+    """Hold the lock of the cache folder *cache* within a ``with`` statement; write our process number beside it.
 
-    Waits at most *seconds*; after one second, calls *say* with a line that names the holder. Raises `LockTimeoutError`, and
-    `OSError` if the cache cannot be written.
+    Waits at most *seconds* (0: not at all); after one second, calls *say* once with a line that names the holder. Raises
+    `LockTimeoutError` if that was not enough, and `OSError` if the cache cannot be written or its file system refuses locks.
     """
     from filelock import Timeout
 
@@ -55,10 +55,13 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
 
 
 def _file_lock(path: str, **options: Any) -> BaseFileLock:
+    """Return filelock's lock on the file *path*, not yet taken. Raises `OSError` if that is a symbolic link."""
     import warnings
 
     from filelock import FileLock
 
+    if os.path.islink(path):  # filelock before 3.20.1 follows it, and empties the file
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     # Where a file system has no locks, filelock says so, and falls back to files. `pinstall-cache doctor` tells it, too.
     warnings.filterwarnings("ignore", "flock not supported")
     return FileLock(path, **options)
@@ -78,7 +81,10 @@ def _acquire(lock: BaseFileLock, holder: str, seconds: float, say: Callable[[str
 
 
 def _probe(path: str) -> None:
-    """Raise the `OSError` with which the file system of *path* refuses locks, for which filelock before 4.0 waits in vain."""
+    """Raise the `OSError` with which the file system of *path* refuses locks, if it does.
+
+    filelock before 4.0 takes that for a lock that somebody holds, and waits in vain.
+    """
     with suppress(ImportError, BlockingIOError):
         import fcntl
 
@@ -87,7 +93,10 @@ def _probe(path: str) -> None:
 
 
 def _sign(holder: str, mode: int) -> None:
-    """Write our process number to the file *holder* for the waiting ones: filelock before 4.0 empties the lock file itself."""
+    """Write our process number to the file *holder*, for the messages of those that wait. Ignores an `OSError`.
+
+    The lock file cannot have it, because filelock before 4.0 empties that file.
+    """
     _remove(holder)
     with suppress(OSError):
         descriptor = os.open(holder, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -109,7 +118,8 @@ def _name(holder: str) -> str:
 def call_marker(cache: str) -> Iterator[str | None]:
     """Mark this call as running in *cache*, so that no other pinstall moves a built wheel that its pip is about to install.
 
-    Yields the call's name; None if the marker cannot be made. In a read-only cache, no other pinstall moves anything either.
+    The marker is a locked file, which is removed at the end. Yields its name, the call's; None if it cannot be made. In a
+    read-only cache, no other pinstall moves anything either.
     """
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
     path = ""
@@ -145,9 +155,10 @@ def markers(cache: str) -> list[str]:
 
 
 def live_calls(cache: str, *, clears: bool = False) -> set[str]:
-    """Return the names of the running calls. With *clears*, remove the markers of killed ones; the caller holds the lock.
+    """Return the names of the running calls, among them this one while it is marked (`call_marker`).
 
-    Raises `OSError`.
+    A marker that cannot be tested counts as that of a running call. With *clears*, removes those of killed calls; for that
+    the caller holds the lock. Raises `OSError`.
     """
     from filelock import Timeout
 

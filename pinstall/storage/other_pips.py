@@ -25,7 +25,7 @@ def may_run(cache: str) -> bool:
 
 
 def _is_pip(process: str) -> bool:
-    """Return whether a process is a pip, as far as the system shows somebody else's commands."""
+    """Return whether the command of a process, given by its number, is a pip; False if the system does not show it."""
     try:
         words = _read(process, "cmdline")[:_WORDS]
     except PermissionError:
@@ -34,7 +34,10 @@ def _is_pip(process: str) -> bool:
 
 
 def _may_use(cache: str, process: str) -> bool:
-    """Return whether a pip may use the folder *cache*: it does not if it uses none, or names another one, or has ended."""
+    """Return whether a pip may use the folder *cache*: it does not if it uses none, or names another one, or has ended.
+
+    True if the system does not tell.
+    """
     try:
         environ = _read(process, "environ")
     except PermissionError:  # somebody else's, of whose process only the command can be read
@@ -48,7 +51,7 @@ def _may_use(cache: str, process: str) -> bool:
 
 
 def _read(process: str, name: str) -> list[str]:
-    """Return the words in a file of a *process*; an empty one if it has ended. Raises `PermissionError`."""
+    """Return the words in a file of a *process*; one empty word if it has ended. Raises `PermissionError`."""
     try:
         with open(os.path.join(_PROC, process, name), "rb") as file:
             return os.fsdecode(file.read()).split("\0")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def folder(cache: str) -> Iterator[str]:
-    """Yield a new folder in the folder *cache*, and remove it with all that is in it. Raises `OSError`."""
+    """Make and yield a new folder in the folder *cache*; afterwards remove it with all that is in it. Raises `OSError`."""
     path = os.path.join(cache, f"pinstall-doctor-{os.urandom(8).hex()}")
     os.mkdir(path)
     try:
@@ -26,7 +26,7 @@ def folder(cache: str) -> Iterator[str]:
 
 
 def hold_lock(cache: str) -> None:
-    """Take the lock of *cache* for a moment, if there is one. Raises `LockTimeoutError` if it is held, and `OSError`."""
+    """Take the lock of *cache* for a moment, if its file exists. Raises `LockTimeoutError` if it is held, and `OSError`."""
     if os.path.exists(os.path.join(cache, FOLDER, "lock")):
         with lock.held(cache, 0, lambda _: None):
             pass
@@ -46,7 +46,10 @@ def excludes(folder: str) -> bool:
 
 
 def failing(folder: str) -> list[str]:
-    """Return the operations that fail in *folder*, with the error of each. Raises `OSError` if no file can be written there."""
+    """Return which of symbolic links, hard links and renames fail in *folder*, as names with the error.
+
+    Leaves files there. Raises `OSError` if no file can be written there.
+    """
     path = os.path.join(folder, "file")
     with open(path, "wb"):
         pass

@@ -32,7 +32,7 @@ def path(cache: str) -> str:
 def count(cache: str, counts: Mapping[str, int]) -> None:
     """Append one line with the *counts* of a call, without the lock: a short line is appended as a whole.
 
-    Adds all lines up once they are many. A cache that cannot be written, or a symbolic link in the way, keeps no counters.
+    Adds all lines up once they have 64 KiB. A cache that cannot be written, or a symbolic link in the way, keeps no counters.
     """
     with suppress(OSError):
         ensure_folder(cache)
@@ -59,7 +59,7 @@ class Totals(NamedTuple):
 
 
 def totals(cache: str) -> Totals:
-    """Add up the lines of *cache*. Lines that a killed call left incomplete do not count."""
+    """Add up the lines of *cache*, except for those that a killed call left incomplete. Raises `OSError`."""
     counts: dict[str, int] = {}
     since = 0.0
     if stamp(path(cache)) is None:
@@ -95,7 +95,10 @@ def _compact(cache: str) -> None:
 
 
 def count_removed(cache: str, removed: Iterable[tuple[bool, str]]) -> None:
-    """Count entries that a check outside of a call has found bad: whether each was deleted, else set aside, and the reason."""
+    """Count entries that a check outside of a call has removed.
+
+    *removed* has a pair for each: True if it was deleted, False if it was set aside, and the reason.
+    """
     counts: dict[str, int] = {}
     for is_deleted, reason in removed:
         name = f"{'removed' if is_deleted else 'set aside'} {reason}"
@@ -104,7 +107,7 @@ def count_removed(cache: str, removed: Iterable[tuple[bool, str]]) -> None:
 
 
 def reset(cache: str) -> None:
-    """Set all counters to zero. Raises `OSError`, also if a symbolic link is in the way."""
+    """Set all counters to zero, without the lock. Raises `OSError`, also if a symbolic link is in the way."""
     ensure_folder(cache)
     if os.path.lexists(path(cache)):
         write_file(cache, path(cache), "")

@@ -41,7 +41,10 @@ def http_paths(cache: str, entry: HttpEntry) -> tuple[str, ...]:
 
 
 def http_entry(cache: str, entry: HttpEntry) -> HttpEntry | None:
-    """Return *entry* with the paths and the head that it has in the store; None if the store does not have it."""
+    """Return *entry* with its paths in the store, and the fault of the head there.
+
+    None if the store lacks one of its files, or if the head cannot be read.
+    """
     paths = http_paths(cache, entry)
     if any(stamp(path) is None for path in paths):
         return None
@@ -51,7 +54,10 @@ def http_entry(cache: str, entry: HttpEntry) -> HttpEntry | None:
 
 
 def note(entry: HttpEntry) -> str:
-    """Return the path of the note of an HTTP *entry* in the store; its name tells the project, so that a listing finds it."""
+    """Return the path of the note (see above) of an HTTP *entry* whose paths are those in the store.
+
+    The name of the note tells the project, so that a listing finds it.
+    """
     project = links.project_of(entry.filename.removesuffix(".metadata"))
     return f"{entry.paths[0]}.{project if _PROJECT.fullmatch(project) else ''}{_NOTE}"
 
@@ -111,7 +117,7 @@ class StoredEntry(NamedTuple):
 
 
 def everything(cache: str) -> Iterator[StoredEntry]:
-    """Yield all entries in the store, without symbolic links."""
+    """Yield all entries in the store, without symbolic links; a build of which only records are left has no paths."""
     http = os.path.join(cache, FOLDER, "store", "http")
     downloads: dict[str, list[str]] = {}
     for name in names(http):
@@ -160,7 +166,7 @@ def is_kept(entry: BuiltWheel, sha256: str) -> bool:
 
 
 def record_folder(cache: str, wheel: BuiltWheel, sha256: str) -> str:
-    """Return the store's folder for *wheel*, whose digest is *sha256*, and for its build records."""
+    """Return the store's folder for the build records of *wheel*, in the store or pip's cache, whose digest is *sha256*."""
     return (
         os.path.dirname(wheel.content_path)
         if wheel.place
@@ -169,7 +175,7 @@ def record_folder(cache: str, wheel: BuiltWheel, sha256: str) -> str:
 
 
 def first_record(cache: str, wheel: BuiltWheel, sha256: str) -> BuildRecord | None:
-    """Return the build record of *wheel*, whose digest is *sha256*; None if the store has no readable one."""
+    """Return the build record of *wheel*, whose digest is *sha256*; None if the store has no readable one for these bytes."""
     found = load_record(record_folder(cache, wheel, sha256))
     return found if found is not None and found.wheel == sha256 else None
 
@@ -180,7 +186,10 @@ def has_record(cache: str, wheel: BuiltWheel, sha256: str) -> bool:
 
 
 def all_records(cache: str, wheel: BuiltWheel, sha256: str) -> list[BuildRecord]:
-    """Return all build records of *wheel*, whose digest is *sha256*: several conditions may give the same bytes."""
+    """Return the readable build records of *wheel*, whose digest is *sha256*, that of ``record.json`` first.
+
+    There may be several, because builds under different conditions may give the same bytes.
+    """
     folder = record_folder(cache, wheel, sha256)
     found = [
         load_record(folder, name) for name in sorted(filter(is_record_name, names(folder)), key=lambda name: name != RECORD)
@@ -189,12 +198,15 @@ def all_records(cache: str, wheel: BuiltWheel, sha256: str) -> list[BuildRecord]
 
 
 def is_record_name(name: str) -> bool:
-    """Return whether a file in the folder of a stored build holds a build record."""
+    """Return whether a file of this *name* in the folder of a stored build is a build record."""
     return name == RECORD or (name.startswith(_MORE) and name.endswith(".json"))
 
 
 def new_record_name(folder: str, record: BuildRecord) -> str:
-    """Return the file name for a *record* in the *folder* of its build: one of its own beside a record of other conditions."""
+    """Return the file name for a *record* in the *folder* of its build.
+
+    That is ``record.json``, unless that file has a record of the same wheel from a build under other conditions.
+    """
     before = load_record(folder)
     shape = (record.conditions, record.watched)
     if before is None or before.wheel != record.wheel or (before.conditions, before.watched) == shape:

@@ -60,7 +60,8 @@ def real_root(folder: str) -> str:
 def make(cache: str, name: str, plan: ViewPlan, folders: Iterable[str]) -> str:
     """Make the view *name* of *cache* and return its path.
 
-    *folders* are the names of the folders in the cache that pip will write to. Raises `OSError`, also if the disk is full.
+    *folders* are the names of the folders in the cache that pip will write to; missing ones are made there. Raises `OSError`,
+    also if the disk is full; then there is no view.
     """
     for pips in folders:  # if they exist, the view links to them, and pip writes into the cache
         os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
@@ -113,7 +114,7 @@ def seal(cache: str, folder: str, layout: keys.Layout, shown: Mapping[str, bytes
 
 
 def _clear(path: str) -> None:
-    """Remove a part of a view, without following links."""
+    """Remove a part of a view, if it exists, without following links. Raises `OSError`."""
     import shutil
 
     if entries.is_link(path) or not os.path.isdir(path):
@@ -124,7 +125,10 @@ def _clear(path: str) -> None:
 
 
 def hide(folder: str, wheel: BuiltWheel) -> None:
-    """Remove the link to a built wheel from the view in *folder*. Raises `OSError`."""
+    """Remove the link to a built wheel from the view in *folder*; do nothing if there is another file, or none.
+
+    Makes the folder of the link real (`_unfolded`). Raises `OSError`.
+    """
     path = _unfolded(folder, wheel.wheel_key)
     link = os.path.join(path, wheel.filename)
     if entries.is_direct(folder, path) and os.path.lexists(link) and _shows(link, wheel.content_path):
@@ -132,7 +136,10 @@ def hide(folder: str, wheel: BuiltWheel) -> None:
 
 
 def show(folder: str, wheel: BuiltWheel) -> None:
-    """Add a built wheel of the store to the view in *folder*, while its pip runs. Raises `OSError`."""
+    """Add a built wheel of the store to the view in *folder*, while its pip runs. Makes its folder real (`_unfolded`).
+
+    Raises `OSError`, also if the view has a file of this name.
+    """
     path = _unfolded(folder, wheel.wheel_key)
     if not entries.is_direct(folder, path):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
@@ -141,7 +148,10 @@ def show(folder: str, wheel: BuiltWheel) -> None:
 
 
 def _unfolded(folder: str, key: str) -> str:
-    """Return the path of the folder for a wheel *key* in the view in *folder*; no part of it is a link. Raises `OSError`."""
+    """Replace the links on the way to the folder for a wheel *key*, in the view in *folder*, by real folders; return its path.
+
+    The folder itself need not exist. Raises `OSError`.
+    """
     path = folder
     for part in keys.wheel_path(key).split(os.path.sep):
         path = os.path.join(path, part)
@@ -177,7 +187,8 @@ def received(folder: str, layout: keys.Layout) -> Iterator[str]:
 class _Tree:
     """A folder of the view that is real, not a link, with the real folders ``below`` it, by name.
 
-    If it is a private folder of built wheels, ``shown`` are the wheels in it. ``absent`` are the names of hidden files.
+    If it is a private folder of built wheels (see `ViewPlan`), ``shown`` are the wheels in it, else None. ``absent`` are the
+    names of hidden files.
     """
 
     def __init__(self) -> None:
@@ -186,6 +197,7 @@ class _Tree:
         self.absent: set[str] = set()
 
     def at(self, parts: Sequence[str]) -> _Tree:
+        """Return the tree of the folder *parts* below this one; make those that are missing."""
         tree = self
         for part in parts:
             tree = tree.below.setdefault(part, _Tree())
@@ -211,7 +223,7 @@ def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
 
 
 def _show(wheel: BuiltWheel, folder: str) -> None:
-    """Link a built wheel into a real *folder* of a view, with the origin.json beside it. Raises `OSError`."""
+    """Link a built wheel into a real *folder* of a view, with a copy of the origin.json beside it. Raises `OSError`."""
     _link(wheel.content_path, os.path.join(folder, wheel.filename))
     origin = os.path.join(os.path.dirname(wheel.content_path), entries.ORIGIN)
     text = built_wheels.origin_text(origin, wheel.query or None)
@@ -228,7 +240,7 @@ _TWIN = ".shown"
 
 
 def _link(source: str, target: str) -> None:
-    """Link to a file or folder of the cache. Raises `OSError`."""
+    """Make *target* a link to a file or folder of the cache, or on Windows a copy of a wheel. Raises `OSError`."""
     if not _HAS_HARD_LINKS:
         os.symlink(source, target)
     elif os.path.isdir(source):
@@ -249,7 +261,7 @@ def _join(source: str, target: str) -> None:
 
 
 def _is_new(path: str) -> bool:
-    """Return whether pip has written the file *path* of a view: it is no link of ours."""
+    """Return whether pip has written the file *path* of a view: it is not a link of ours."""
     found, twin = entries.stamp(path), entries.stamp(path + _TWIN) if _HAS_HARD_LINKS else None
     if found is None or not _HAS_HARD_LINKS:
         return found is not None
@@ -266,14 +278,14 @@ def _is_gone(path: str) -> bool:
 
 
 def _shows(path: str, content: str) -> bool:
-    """Return whether *path* is a link of ours to the file *content*."""
+    """Return whether *path* in a view is a link of ours to the file *content*, whose path is a resolved one."""
     if _HAS_HARD_LINKS:
         return not _is_new(path) and os.path.exists(content) and os.path.samefile(path + _TWIN, content)
     return os.path.islink(path) and os.path.realpath(path) == content
 
 
 def parts(name: str) -> tuple[str, ...]:
-    """Return the path of the view *name*, as parts below the cache."""
+    """Return the path of the view *name*, as parts below the cache folder."""
     return FOLDER, VIEWS, name
 
 
@@ -287,9 +299,9 @@ def built(folder: str) -> Iterator[tuple[str, str]]:
 
 
 def unclaimed(cache: str, folder: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, path in the cache) of each other file or folder that pip has created at the top of the view in *folder*.
+    """Yield (path, path in the cache) of each file or folder, except for ``wheels``, that pip has made at the top of a view.
 
-    Skips those whose path in the cache exists.
+    The view is in *folder*. Skips those whose path in the cache exists.
     """
     for found in entries.names(folder):
         path, place = os.path.join(folder, found), os.path.join(cache, found)
@@ -314,7 +326,7 @@ def remove(cache: str, name: str) -> None:
 
 
 def sweep(cache: str, live_calls: Collection[str]) -> None:
-    """Remove the views of all calls but *live_calls*, which are names. Raises `OSError`."""
+    """Remove the views of all calls but *live_calls*, which are names; the caller holds the lock. Raises `OSError`."""
     ensure_folder(cache, VIEWS)  # raises if a symbolic link is in the way
     for name in names(cache):
         if name not in live_calls:

@@ -41,7 +41,7 @@ class Wanted:
         return any(found in (version, bare) for found in wanted if found is not None)
 
     def add(self, project: str, version: Version) -> None:
-        """Note that a call wants *version* of *project*; `write` saves it. Once a day is enough."""
+        """Note that a call wants *version* of *project*; `write` saves it. Does nothing if that was noted within a day."""
         now, text = int(time.time()), str(version)
         if abs(now - self._load().get(project, {}).get(text, 0)) > _DAY:
             self._new.setdefault(project, {})[text] = now
@@ -52,7 +52,10 @@ class Wanted:
         return bool(self._new)
 
     def write(self) -> None:
-        """Read the file again, and save the changes in it; the caller holds the lock. Raises `OSError`."""
+        """Read the file again, so that `has` knows the calls since, and save the changes in it, if there are any.
+
+        Drops versions that no call has wanted for 30 days. The caller holds the lock. Raises `OSError`.
+        """
         self._known = None
         known, limit = self._load(), time.time() - _LASTS
         if not self._new:
@@ -72,7 +75,7 @@ class Wanted:
 
 
 def _read(path: str) -> dict[str, dict[str, int]]:
-    """Return the time (seconds since the epoch) of each version by project; nothing if the file is damaged."""
+    """Return the time (seconds since the epoch) of each version by project; nothing if the file is missing or damaged."""
     if stamp(path) is None:
         return {}
     try:

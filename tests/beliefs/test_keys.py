@@ -56,6 +56,9 @@ _URLS = [
     "https://127.0.0.1:8/x",
     "https://[::1]:8/x",
     "https://host./x",
+    "https://files.example:8443/packages/ab/cd/0123/de_mo-1.0.post1-cp311-cp311-linux_x86_64.whl",
+    "http://host/~user/a.b_c-d/",
+    "https://host/a/.b/c",
 ]
 
 

@@ -52,6 +52,9 @@ _HREFS = [
     "a\\b",
     " x ",
     "\u4e2d",
+    "https://files.example:8443/packages/ab/cd/0123/de_mo-1.0.post1-cp311-cp311-linux_x86_64.whl",
+    "http://other/~user/a.b_c-d/",
+    "https://other/a/.b/c-1.zip",
 ]
 
 
@@ -215,6 +218,8 @@ _NAMES: list[tuple[str, str]] = [
 
 def _same_label(judges: list[Judge], filename: str, project: str) -> None:
     label = links.parse_filename(filename, project)
+    if label and label.tags:  # files that are not wanted are recognized by a part of their names
+        assert (links.wheel_version(filename), links.wheel_tags(filename)) == (label.text, label.tags)
     for judge in judges if filename.endswith(".whl") else judges[-1:]:
         ours = label if label and not label.ignored_by(judge.version) else None
         theirs = judge.ask("label", filename=filename, project=project)

@@ -26,7 +26,7 @@ def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
 
     A missing file and one with another hash contradict the pin; a damaged one does not, because it may have been there
     before. Hashes count only for ``pip download``: the wheel that is built from a pinned file has another one. Returns nothing
-    for other commands.
+    for other commands. Raises `OSError` if a file cannot be read.
     """
     if call.command not in _FOLDERS or call.has("only_dependencies"):
         return []
@@ -39,12 +39,14 @@ def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
     files = [file for file in _files(pin, folder) if (_is_pinned(pin, file) if exact else file.filename.endswith(".whl"))]
     if not files:
         lacks = "has no file with a pinned hash" if exact and pin.hashes else "has no file of that version"
-        yield Discrepancy(pin, f"pip succeeded, but {folder} {lacks}: repeat the command; {pinned(pin)}", contradicts=True)
+        line = f"pip succeeded, but the folder {folder} {lacks}: repeat the command; {pinned(pin)}"
+        yield Discrepancy(pin, line, contradicts=True)
     for file in files:
         with entries.open_content(file) as content:
             found = integrity.archive(content, file.filename)
         if found.fault:
-            line = f"pip succeeded, but {file.content_path} is damaged: {found.fault}; {pinned(pin)}"
+            advice = "delete it and repeat the command"
+            line = f"pip succeeded, but {file.content_path} is damaged ({found.fault}): {advice}; {pinned(pin)}"
             yield Discrepancy(pin, line, contradicts=False)
 
 
