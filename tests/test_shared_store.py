@@ -670,6 +670,10 @@ def test_a_webdav_server_keeps_builds_as_well(lab: Lab, demo: Path) -> None:
         assert two.install(WITH_GPU="yes")[:2] == ("yes", "built")
         assert one.install(WITH_GPU="yes")[:2] == ("yes", "fetched")
         top = lab.root / "dav" / "team a" / "builds" / "builds-1"
+        half, remote = "builds-1/half.whl", Remote(f"{url}/team%20a/builds", 10, writes=True)
+        (top / "half.whl").write_bytes(b"ha")  # a killed machine has sent this
+        assert (remote.create(half, b"half"), remote.create(half, b"half"), remote.read(half, 9)) == (True, False, b"half")
+        remote.delete([half])
         odd = _copied(next(top.rglob("*.json")), top, "0" * 56)
         Path(os.fsdecode(bytes(odd.parent) + b"/\xff")).touch()
         environment = environment_with_extra(lab)

@@ -177,9 +177,10 @@ class Remote:
                 except obstore.exceptions.AlreadyExistsError:
                     return False
                 return True
-            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):  # the library has no conditional writes there
-                obstore.head(self._store, path)
-                return False
+            # The library has no conditional writes there; and the server may have kept half of what a killed machine sent.
+            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
+                if obstore.head(self._store, path)["size"] == len(content):
+                    return False
             obstore.put(self._store, path, content, use_multipart=False)
             return True
 
