@@ -165,7 +165,10 @@ class Lane:
     def pinstall(self, environment: Environment, wanted: Wanted, **variables: str) -> tuple[int, str]:
         """Make one call; returns its status and what it said."""
         self.tally.count("calls")
-        done = self.lab.pinstall(environment, *wanted.words, **wanted.variables, **variables)
+        try:
+            done = self.lab.pinstall(environment, *wanted.words, **wanted.variables, **variables)
+        except subprocess.TimeoutExpired as error:
+            return -1, f"no end after {error.timeout} s: {error.stderr!r}"
         return done.status, done.err
 
 
