@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -230,6 +231,7 @@ class Work:
         return {"PIP_CACHE_DIR": str(lane.caches[number % len(lane.caches)]), **clock}
 
 
+@cache
 def _clock(ahead: float) -> dict[str, str]:
     """Return the variables by which a process sees a clock that is so many seconds ahead."""
     if not ahead:
