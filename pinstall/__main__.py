@@ -1,4 +1,4 @@
-"""``python -m pinstall``."""
+"""Serve ``python -m pinstall``: unless ``--python`` names another environment, install into that of the running Python."""
 
 import os
 import sys

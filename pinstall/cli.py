@@ -1,4 +1,4 @@
-"""The command ``pinstall``. No other module of it prints.
+"""The command ``pinstall``. No other module of it prints, except for the progress bars of `terminal`.
 
 It imports only the standard library at first: even if pinstall's other packages are broken, pip must run.
 """
@@ -15,6 +15,7 @@ try:
 
     from pinstall import __version__, environment, exit_status, pip_process, settings
     from pinstall.environment import Target
+    from pinstall.interpreter import SilentPythonError
     from pinstall.pip_process import PipCommand
 except KeyboardInterrupt:  # nothing has begun that a traceback could explain
     os._exit(130)
@@ -66,7 +67,11 @@ pip's own help follows.
 
 
 def script(*, as_module: bool = False) -> NoReturn:
-    """Run `main`, and skip the interpreter's shutdown, which takes 2 % of a call and has nothing left to do."""
+    """Run `main`, and end the process with its status; *as_module*: for ``python -m pinstall``.
+
+    Skips the interpreter's shutdown, which takes 2 % of a call and has nothing left to do. Ctrl-C before pip is started ends
+    the process silently with 130.
+    """
     pip_process.end_if_interrupted()
     pip_process.leave(main(as_module=as_module))
 
@@ -76,6 +81,7 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
 
     It is pip's, or 2 if the first argument is a command of pip, 90 if pip succeeded but the environment contradicts a pin, 91
     without an environment to install into, 92 if pip could not be started, and 130 if the call was interrupted before pip ran.
+    With ``--explain`` it is that of `_explain`. *as_module* is as for `environment.target`.
     """
     # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
@@ -108,13 +114,13 @@ def main(argv: Sequence[str] | None = None, command: str = "install", *, as_modu
 
 
 def without_environment(error: environment.NoEnvironmentError) -> int:
-    """Report that no environment was found; return the exit status."""
+    """Print the *error* to standard error; return the exit status 91."""
     _complain(str(error))
     return exit_status.NO_ENVIRONMENT
 
 
 def _refusal(target: Target) -> str:
-    """Return why pinstall refuses arguments that begin with a command of pip, which it would take for a project; else ""."""
+    """Return a message with the command to type if the first argument that is not an option is a command of pip; else ""."""
     arguments = target.arguments
     index = next((i for i, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
     command = arguments[index] if index < len(arguments) else ""
@@ -131,7 +137,7 @@ def _refusal(target: Target) -> str:
 
 
 def _quoted(arguments: Sequence[str]) -> str:
-    """Return *arguments* as one would type them, with URLs that show no secret."""
+    """Return *arguments* as one types them, URLs without secrets; only the first if pinstall's own packages are broken."""
     with suppress(Exception):  # pinstall's own packages may be broken
         from pinstall.model.links import without_secrets
         from pinstall.repair_advice import quoted
@@ -143,7 +149,7 @@ def _quoted(arguments: Sequence[str]) -> str:
 def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
     """Return the arguments without pinstall's own option ``--explain``, and whether it was given.
 
-    It is no option behind a ``--``, or as the value of another option.
+    It does not count behind a ``--``, or as the value of another option.
     """
     for index, argument in enumerate(argv):
         if argument == "--":
@@ -154,7 +160,11 @@ def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def _explain(target: Target) -> int:
-    """Print the explanation of a call to standard output. Return 0, 1 if something would change or is unchecked, or 2."""
+    """Print the explanation of a call to standard output; return the exit status.
+
+    It is 0; 1 if pinstall would change something, could not check it, or fails (which a line on standard error says); 2 if pip
+    would refuse the call; 130 if the call was interrupted.
+    """
     try:
         from pinstall import explanation, install
         from pinstall.terminal import plain
@@ -170,7 +180,7 @@ def _explain(target: Target) -> int:
 
 
 def _own_text(arguments: Sequence[str], command: str) -> str:
-    """Return the text that pinstall prints before pip's version or help; "" if the call asks for neither."""
+    """Return the text that pinstall prints before pip's version or help; "" if the call is for neither, or not an install."""
     if command != "install":
         return ""
     if list(arguments) == ["--version"]:
@@ -179,7 +189,7 @@ def _own_text(arguments: Sequence[str], command: str) -> str:
 
 
 def _show(text: str, target: Target, pip: Pip) -> int:
-    """Print *text*, and pip's version or help after it."""
+    """Print *text*, and pip's version or help after it; return pip's exit status. If *pip* has started, it prints both."""
     if not pip.has_started:
         _write(1, text)
     command, arguments = ("--version", []) if target.arguments == ("--version",) else (target.command, list(target.arguments))
@@ -187,7 +197,11 @@ def _show(text: str, target: Target, pip: Pip) -> int:
 
 
 def _serve(target: Target, pip: Pip) -> int:
-    """Check the cache, run pip, rescue a failure, and confirm the result. pip runs even if pinstall fails."""
+    """Check the cache, run pip, and confirm the result; return the exit status, which is pip's, or 90 (see `main`).
+
+    If pip fails and the cache may be to blame, pip runs once more. Writes the JSON report if one is asked for. pip runs even if
+    pinstall fails (see `_without_us`). Under ``PINSTALL_POLICY=off``, does nothing but run pip.
+    """
     typed_command = PipCommand(list(target.arguments), command=target.command, options=target.options)
     if settings.is_off(os.environ):
         if target.note:
@@ -246,7 +260,10 @@ def _serve(target: Target, pip: Pip) -> int:
 
 
 def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip: Pip, journal: Journal | None) -> int:
-    """Run pip without its cache, which pinstall could not check because of the *error*."""
+    """Print that pinstall failed with *error*, run pip without its cache, and return pip's status.
+
+    If pinstall cannot tell where pip's options end, a ``--cache-dir`` of the call prevails. Writes the report of the *journal*.
+    """
     version: tuple[int, ...] = ()
     with suppress(Exception):
         version = environment.of(target)[1].pip_version or ()
@@ -264,7 +281,7 @@ def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip
 
 
 def _status(pip: Pip, status: int) -> int:
-    """Return 130 for a pip that was told to end, whose own *status* is 1, as after a failure; else *status*."""
+    """Return the status for the steps after pip: 130 if a signal told pip to end and *status* is not 0; else *status*."""
     return exit_status.INTERRUPTED if status and pip.was_told_to_end else status
 
 
@@ -287,7 +304,10 @@ def _say(level: int, line: str) -> None:
 
 
 def _write(descriptor: int, text: str) -> None:
-    """Write to the descriptor directly: a failing flush at exit would replace pip's exit status. Ignores a closed stream."""
+    """Write *text* to standard output (*descriptor* 1) or standard error (2); ignore errors, as of a closed stream.
+
+    Uses the descriptor directly: a failing flush at exit would replace pip's exit status.
+    """
     stream = sys.stdout if descriptor == 1 else sys.stderr
     data = text.encode(getattr(stream, "encoding", None) or "utf-8", errors="backslashreplace")
     with suppress(OSError, ValueError):
@@ -299,7 +319,7 @@ def _write(descriptor: int, text: str) -> None:
 
 
 def note(line: str) -> None:
-    """Print a note."""
+    """Print *line* to standard error, after "pinstall: "; ``-q`` is not heeded."""
     _say(_NOTE, line)
 
 
@@ -320,6 +340,8 @@ def _say_broken(error: Exception, outcome: str, journal: Journal | None) -> None
     )
     # The words of an exception may hold a URL with credentials: its kind must do.
     line = f"internal error ({type(error).__name__}): {outcome}; {advice}"
+    if isinstance(error, SilentPythonError):
+        line = f"{error}; {outcome}"
     _complain(line)
     if journal is not None:
         journal.note(line)

@@ -30,10 +30,11 @@ class NoEnvironmentError(Exception):
 
 
 class Target(NamedTuple):
-    """The environment of a call: *python* is its interpreter, *runner* the interpreter whose pip installs into it.
+    """The environment of a call: ``python`` is its interpreter, ``runner`` the interpreter whose pip installs into it.
 
     ``options`` are the arguments that pip needs before its ``command``, ``arguments`` the remaining ones, which follow it.
-    ``note`` is a line for the user about the choice of the environment, or "".
+    ``note`` is a line for the user about the choice of the environment, or "". ``known`` is the environment of ``python`` if it
+    was started to choose it: to start it again would take as long once more.
     """
 
     python: str
@@ -42,6 +43,7 @@ class Target(NamedTuple):
     arguments: tuple[str, ...]
     command: str = "install"
     note: str = ""
+    known: Environment | None = None
 
 
 def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) -> Target:
@@ -49,7 +51,8 @@ def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) 
 
     It is the first of these:
 
-    - the one that ``--python`` or ``PIP_PYTHON`` names; pip accepts ``--python`` only before ``install``;
+    - the one that ``--python`` or ``PIP_PYTHON`` names, even if it does not exist, which pip reports; pip accepts ``--python``
+      only before ``install``;
     - if pinstall runs *as_module*, the one of the running interpreter;
     - if pinstall is installed as a standalone tool (pipx, uv tool), the active one, else ``.venv`` in the current folder;
     - the one that pinstall is installed in, even if another one is active.
@@ -68,7 +71,11 @@ def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) 
 
 
 def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target:
-    """Return the target in the active environment, or in ``.venv``, for the standalone pinstall in the interpreter *own*."""
+    """Return the target in the active environment, or in ``.venv``, for the standalone pinstall in the interpreter *own*.
+
+    Starts the Python there to ask for its pip if the files do not tell. If it has none, that of *own* installs into it, by
+    ``--python``. Raises `NoEnvironmentError`.
+    """
     active, note = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX"), ""
     if not active:
         active = os.path.join(os.curdir, _USUAL)
@@ -85,15 +92,27 @@ def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target
         raise NoEnvironmentError(
             f"the active environment, {active}, contains no Python; activate another, or name one with --python"
         )
+    found = Environment(python)
     try:
-        has_pip = bool(Environment(python).pip_version)
+        has_pip = _has_pip(active) or bool(found.pip_version)
     except SilentPythonError as error:
         raise NoEnvironmentError(
             f"the Python of the active environment, {active}, does not run; recreate it, or name another with --python"
         ) from error
     if has_pip:
-        return Target(python, python, (), tuple(argv), note=note)
+        return Target(python, python, (), tuple(argv), note=note, known=found)
     return Target(python, own, ("--python", python), tuple(argv), note=note)
+
+
+def _has_pip(folder: str) -> bool:
+    """Return whether the virtual environment in *folder* has a pip of its own; False if its files do not tell."""
+    try:
+        with open(os.path.join(folder, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
+            version = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+)", file.read(_HEADERS), re.MULTILINE)
+    except OSError:
+        return False
+    library = "Lib" if os.name == "nt" else os.path.join("lib", f"python{version[1]}" if version else "")
+    return os.path.isfile(os.path.join(folder, library, "site-packages", "pip", "__init__.py"))
 
 
 def _without_python_option(argv: Sequence[str]) -> tuple[str, list[str]]:
@@ -112,7 +131,10 @@ def _without_python_option(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def is_value(argv: Sequence[str], index: int) -> bool:
-    """Return whether the argument at *index* is the value of the option before it, as in ``--report --``."""
+    """Return whether the argument at *index* is the value of the option before it, as in ``--report --``.
+
+    False if pinstall's own modules are broken.
+    """
     with suppress(Exception):  # pinstall's own modules may be broken
         from pinstall.invocation import options
 
@@ -137,8 +159,8 @@ def _is_standalone() -> bool:
 
 
 def of(target: Target) -> tuple[Environment, Environment]:
-    """Return the environment that a call installs into, and the environment whose pip runs."""
-    runner = Environment(target.runner)
+    """Return the environment that a call installs into, and the environment whose pip runs; often they are one object."""
+    runner = target.known or Environment(target.runner)
     return (runner if target.runner == target.python else Environment(target.python, runner)), runner
 
 
@@ -153,6 +175,9 @@ class Installed(NamedTuple):
 class Environment:
     """A Python environment, given by its interpreter *python*. Each fact about it is determined when it is first needed.
 
+    Facts about another Python than the running one take up to two starts of it, one for those about wheels: each member that
+    needs a fact raises `SilentPythonError` if it does not answer. The installed distributions are listed once, until `forget`.
+
     *server* is the environment whose pip installs into it (``pip --python``); None if it has its own pip.
     """
 
@@ -164,14 +189,24 @@ class Environment:
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
-        """The facts that the interpreter reports of itself in a child process."""
+        """The facts that the interpreter reports of itself in a child process (`interpreter.facts`)."""
+        return interpreter.facts(self.python)
+
+    @cached_property
+    def _facts_of_wheels(self) -> dict[str, Any]:
+        """The facts about wheels that it reports in another child process (`interpreter.facts_of_wheels`)."""
         server = self._server.folder("pip") if self._server else None
-        return interpreter.facts(self.python, os.path.join(os.path.dirname(server), "pip") if server else "")
+        return interpreter.facts_of_wheels(self.python, os.path.join(os.path.dirname(server), "pip") if server else "")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether no member starts the interpreter any more: after pip, that would run code that it has just installed."""
+        return self.is_own or "_facts_of_wheels" in self.__dict__
 
     def hold(self) -> None:
-        """Raise `SilentPythonError` if the interpreter cannot report the tags of the wheels that it accepts."""
-        if not self.is_own and "tags" not in self._facts:
-            kind = self._facts["untagged"]
+        """Raise `SilentPythonError` unless the interpreter can report the tags of the wheels that it accepts."""
+        if not self.is_own and "tags" not in self._facts_of_wheels:
+            kind = self._facts_of_wheels["untagged"]
             raise SilentPythonError(
                 f"the pip for {self.python} is broken (its packaging library fails with {kind}); reinstall that pip"
             )
@@ -193,8 +228,8 @@ class Environment:
 
     @cached_property
     def build(self) -> dict[str, Any]:
-        """The conditions of builds: ``abi``, ``libc`` (kind, version), ``compilers`` by variable; and ``site_packages``."""
-        return interpreter.own_build() if self.is_own else dict(self._facts["build"])
+        """The build conditions ``abi``, ``libc`` (kind, version), ``compilers`` (``CC``, ``CXX``); and ``site_packages``."""
+        return interpreter.own_build() if self.is_own else dict(self._facts_of_wheels["build"])
 
     @cached_property
     def _sites(self) -> dict[str, Any]:
@@ -205,7 +240,7 @@ class Environment:
         """The interpreter's short name and version as in pip's wheel cache: ``("cp", "311")``. Raises `SilentPythonError`."""
         if not self.is_own:
             self.hold()
-            name, version = self._facts["interpreter"]
+            name, version = self._facts_of_wheels["interpreter"]
             return name, version
         from packaging.tags import interpreter_name, interpreter_version
 
@@ -217,7 +252,7 @@ class Environment:
         if self.is_own:
             return tuple(interpreter.own_tags())
         self.hold()
-        return tuple(self._facts["tags"])
+        return tuple(self._facts_of_wheels["tags"])
 
     @cached_property
     def _supported(self) -> frozenset[tuple[str, ...]]:
@@ -229,7 +264,10 @@ class Environment:
         return [frozenset(parts) for parts in zip(*self._supported, strict=False)]
 
     def supports(self, tags: str) -> bool:
-        """Return whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed."""
+        """Return whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed.
+
+        True for "", the tags of an sdist.
+        """
         # Most wheels are py3-none-any, and listing an interpreter's tags takes milliseconds.
         if not tags or _PURE.fullmatch(tags):
             return True
@@ -285,19 +323,20 @@ class Environment:
         return {name: os.path.basename(folder)[:-10].rpartition("-")[2] for name, folder in self._distributions.items()}
 
     def folders(self) -> list[str]:
-        """Return all ``.dist-info`` folders on the path."""
+        """Return all ``.dist-info`` folders that are on the path now, with those that earlier ones hide from pip."""
         return [folder for _, folder in self._dist_infos()]
 
     def installed_folders(self) -> list[str]:
-        """Return the ``.dist-info`` folders that count, as of the last `forget`."""
+        """Return the ``.dist-info`` folder of each installed distribution, of several the first on the path; see `forget`."""
         return list(self._distributions.values())
 
     def everything_installed(self) -> dict[str, Installed]:
         """Return the distributions that the interpreter would find if it started now, by normalized project name.
 
-        It finds more than `versions` has: eggs, zip files, and folders that are new on its path. It is not asked, because its
-        start would run code that pip has just installed (`.pth` files, `sitecustomize`). One folder may have several versions
-        (--ignore-installed leaves the old .dist-info), and nothing tells which of them Python imports.
+        These are more than `versions` has: eggs, zip files, and folders that are new on its path. pinstall does not start the
+        interpreter, because that would run code that pip has just installed (``.pth`` files, ``sitecustomize``). One folder may
+        have several versions (``--ignore-installed`` leaves the old ``.dist-info``), and nothing tells which of them Python
+        imports. Distributions without readable metadata are left out.
         """
         from importlib.metadata import distributions
 
@@ -321,7 +360,7 @@ class Environment:
                     yield from (os.path.normpath(os.path.join(site, line)) for line in _path_lines(os.path.join(site, name)))
 
     def forget(self) -> None:
-        """Discard the list of installed distributions, because pip has changed them."""
+        """Discard the list of installed distributions, so that the next access reads it again: pip may have changed it."""
         self.__dict__.pop("_distributions", None)
 
 
@@ -333,7 +372,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _path_lines(path: str) -> list[str]:
-    """Return the lines of a .pth file that are paths; the others are code."""
+    """Return the lines of a .pth file that are paths; the others are code. Empty if the file cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read(_HEADERS).splitlines()

@@ -58,7 +58,7 @@ class Explanation(NamedTuple):
 
 
 def explain(context: Context) -> Explanation:
-    """Explain the call of *context*. Changes nothing, and starts no pip."""
+    """Return the explanation of the call of *context*. Prints and changes nothing, writes no report, and starts no pip."""
     journal = Journal("", lambda *_: None)
     quiet = context.settings._replace(policy="report", report="")
     prepared = install.prepare(context._replace(settings=quiet), journal)
@@ -68,7 +68,10 @@ def explain(context: Context) -> Explanation:
 
 
 class _Page:
-    """The page of a call that is *prepared* for pip, with the findings of the *journal* and the *settings* of the user."""
+    """The page of a call that is *prepared* for pip, with the findings of the *journal* and the *settings* of the user.
+
+    Reading its lines computes its exit ``status``, which is right once all have been read.
+    """
 
     def __init__(self, prepared: PreparedCall, journal: Journal, settings: Settings) -> None:
         self._prepared, self._journal, self._settings = prepared, journal, settings
@@ -266,7 +269,7 @@ def _long(dest: str, *, is_off: bool = False) -> str:
 
 
 def _builds(prepared: PreparedCall) -> str:
-    """Name the variables that shape builds, as far as they are known without a source."""
+    """Return a text with the names of the set variables that shape builds, as far as they are known without a source."""
     from pinstall.inspection import sdist_scan
 
     environ, more = prepared.context.environ, prepared.context.settings.build_variables

@@ -44,7 +44,7 @@ _CONFIGURED_PYTHON = UnreadSource(
 class Context(NamedTuple):
     """The inputs of a call: its variables, settings and environment, and the version of the pip that installs into it.
 
-    ``target`` tells how to start that pip. ``versionless`` is the warning for a pip of unknown version.
+    ``target`` tells how to start that pip. ``pip_version`` is ``()`` if it is unknown.
     """
 
     target: Target
@@ -65,10 +65,11 @@ class Context(NamedTuple):
 class PreparedCall(NamedTuple):
     """A call that is ready for pip.
 
-    ``pip_command`` starts pip. ``call`` is None if pinstall does not understand the arguments; ``unchecked`` then states
-    why nothing was checked. ``installed_before`` are the versions that were installed before pip ran, by project;
-    ``satisfied`` is True if they satisfy the call. ``cache`` is None if pip will not open its cache, or pinstall does not
-    check it. ``refusal`` is the reason for which pip refuses the arguments, variables or files, as far as pinstall can tell.
+    ``pip_command`` starts pip. ``call`` is None if pinstall does not understand the arguments. ``unchecked`` states why no pin
+    was checked; None if they were, need not be, or pip reports the reason itself. ``installed_before`` are the versions that
+    were installed before pip ran, by project; ``satisfied`` is True if they satisfy the call. ``cache`` is None if pip will not
+    open its cache, or pinstall does not check it. ``refusal`` is the reason for which pip refuses the arguments, variables or
+    files, as far as pinstall can tell, else "".
     """
 
     context: Context
@@ -101,13 +102,21 @@ class PreparedCall(NamedTuple):
 
 
 def collect_context(target: Target, environ: Mapping[str, str], settings: Settings) -> Context:
-    """Collect the inputs of a call that installs into *target*. Raises `SilentPythonError`."""
+    """Collect the inputs of a call that installs into *target*.
+
+    Starts the Python whose pip runs, if it is not the running one. Raises `SilentPythonError` if it does not answer.
+    """
     served, runner = environment.of(target)
     return Context(target, environ, settings, served, runner.pip_version or ())
 
 
 def prepare(context: Context, journal: Journal) -> PreparedCall:
-    """Read the call, check the cache entries for its pins, and remove those that do not match."""
+    """Read the call, check the cache entries for its pins, and remove, set aside or hide from pip those that do not match.
+
+    Also restores entries from the store, makes pip a view of its cache if it needs one, and prints each change. Under
+    ``PINSTALL_POLICY=report``, only prints them. Does not look at the cache if the environment satisfies the call, if pip uses
+    no cache, or if pinstall does not understand the call.
+    """
     journal.environment = {"python": context.environment.python, "pip": ".".join(map(str, context.pip_version)) or None}
     prepared = _read(context)
     call = prepared.call
@@ -130,9 +139,9 @@ def prepare(context: Context, journal: Journal) -> PreparedCall:
 
 
 def without_cache(prepared: PreparedCall) -> PreparedCall:
-    """If the call has a view, return it with a pip that uses no cache.
+    """Return *prepared* with a pip that uses no cache if the call has a view; else return it unchanged.
 
-    For a process that becomes pip: nobody could store what it builds.
+    For a process that becomes pip: nobody could store what it builds in the view.
     """
     if prepared.cache is None or prepared.cache.view is None:
         return prepared
@@ -155,7 +164,10 @@ def _introduce(prepared: PreparedCall, journal: Journal) -> None:
 
 
 def _read(context: Context) -> PreparedCall:
-    """Read the arguments, variables and files of the call, as far as pinstall understands them."""
+    """Read the arguments, variables and files of the call.
+
+    If that fails, ``call`` is None, and pip gets the arguments as they are; ``unchecked`` or ``refusal`` have the reason.
+    """
     prepared = PreparedCall(context, _typed_command(context))
     if not context.pip_version:
         return prepared._replace(unchecked=context.versionless)
@@ -175,7 +187,11 @@ def _read(context: Context) -> PreparedCall:
 
 
 def _checked(prepared: PreparedCall, call: Invocation, folder: str, journal: Journal) -> PreparedCall:
-    """Check the cache in *folder* for the pins that the environment does not satisfy, if pip will open it."""
+    """Check and change the cache in *folder* for the pins that the environment does not satisfy, if pip will open it.
+
+    See `checks.prepare.prepare` for the changes.
+    If pinstall cannot check any (`_obstacle`), the result has no cache folder, so that no later step touches the cache.
+    """
     context = prepared.context
     found = pins(prepared)
     unmet = unsatisfied(call, found.pins, context.environment)
@@ -212,7 +228,7 @@ def _obstacle(context: Context) -> str:
 
 
 def pins(prepared: PreparedCall) -> Pins:
-    """Collect the pins of a call. Most calls are satisfied and never need them."""
+    """Collect the pins of a call, anew each time; an empty collection if pinstall does not understand it."""
     from pinstall.model import pins as model
 
     return model.collect(prepared.call.lines if prepared.call else (), prepared.context.environment.markers)
@@ -235,14 +251,14 @@ _NEEDED_BY_BUILDS = ("elftools.elf.elffile", "pinstall.inspection.shared_librari
 
 
 def load_the_rest(prepared: PreparedCall) -> None:
-    """Import, while pip resolves, the modules that are needed after pip, if pip may replace them."""
+    """Import the modules that are needed after pip, while pip resolves, if it may replace them in pinstall's environment."""
     if prepared.cache is not None and prepared.context.environment.is_own:
         for module in (*_NEEDED_LATER, *(_NEEDED_BY_BUILDS if prepared.cache.view else ())):
             import_module(module)
 
 
 def other_versions(prepared: PreparedCall) -> dict[Pin, list[OtherVersion]]:
-    """Find other versions of the pins while pip runs."""
+    """Find the cached files of other versions of the pins, while pip runs; see `aftermath.finish.other_versions_now`."""
     if prepared.cache is None:
         return {}
     from pinstall.aftermath import finish
@@ -251,7 +267,11 @@ def other_versions(prepared: PreparedCall) -> dict[Pin, list[OtherVersion]]:
 
 
 def answer_question(prepared: PreparedCall, folder: str, journal: Journal) -> None:
-    """Answer pip, which is about to search a *folder* of built wheels: hide those that do not fit, and add a shared build."""
+    """Prepare a *folder* of built wheels that pip is about to search, while pip waits for the return.
+
+    Hides or sets aside compiled wheels that lack a library, and prints that; adds a build of the shared store, if there is one.
+    Does nothing if the cache was not checked. Raises as `checks.consultation.consult`.
+    """
     if prepared.cache is not None:
         from pinstall.checks import consultation
 
@@ -263,15 +283,18 @@ def answer_question(prepared: PreparedCall, folder: str, journal: Journal) -> No
 
 
 def prepare_late(prepared: PreparedCall, status: int, first: Observation | None, journal: Journal) -> PreparedCall:
-    """Return the call with its cache if the *first* run of pip failed and used it, although the environment satisfies the pins.
+    """Check the cache after all if the *first* run of pip failed and used it, although the environment satisfies the pins.
 
-    A dependency may be missing, or have a version that a constraint excludes.
+    A dependency may be missing, or have a version that a constraint excludes. Returns the call with its cache; unchanged under
+    other conditions, and if our own modules could come from what pip has just installed.
     """
     call, environment = prepared.call, prepared.context.environment
     if prepared.cache or call is None or call.cache_dir is None or status == 0 or first is None or not first.opened_files:
         return prepared
-    # Our modules must not come from what pip has just installed (see `load_the_rest`).
-    if _obstacle(prepared.context) or (environment.is_own and first.created_dist_infos):
+    # Our modules must not come from what pip has just installed (see `load_the_rest`), and the Python there must not import it.
+    if first.created_dist_infos and (environment.is_own or not environment.is_known):
+        return prepared
+    if _obstacle(prepared.context):
         return prepared
     from pinstall.checks.checker import Checker
     from pinstall.checks.prepare import prepare as prepare_cache
@@ -296,7 +319,10 @@ def inspect_failure(prepared: PreparedCall, status: int, first: Observation | No
 
 
 def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) -> SecondRun | None:
-    """Prepare the second run of pip; return None if pip must not, or need not, run again."""
+    """Prepare the second run of pip; return None if pip must not, or need not, run again.
+
+    Makes its view, removes half-installed folders, and tells the user; see `aftermath.second_run.prepare`.
+    """
     if prepared.cache is None or rescue is None:
         return None
     from pinstall.aftermath import second_run
@@ -305,7 +331,7 @@ def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) 
 
 
 def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
-    """Move the entries that the second run received to the cache."""
+    """Move the entries of a second run, if there was one, to the cache, and print which old ones were wrong."""
     if prepared.cache is not None:
         from pinstall.aftermath import second_run
 
@@ -313,7 +339,10 @@ def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) ->
 
 
 def finish(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
-    """After pip, with any status: warn of the parts of the call that were not checked, and tidy the cache."""
+    """After pip, with any status: warn of the parts of the call that were not checked, store pip's builds, and tidy the cache.
+
+    Also prints the causes of a failure that are known; see `aftermath.finish.finish`.
+    """
     unchecked, call, status = prepared.unchecked, prepared.call, outcome.status
     if unchecked and (status == 0 or unchecked not in (NOT_UNDERSTOOD, prepared.context.versionless)):
         journal.say(WARNING, messages.install_not_checked(unchecked.reason))
@@ -327,7 +356,11 @@ def finish(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
 
 
 def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
-    """Compare the environment with the pins if pip succeeded. Return 90 if it contradicts one, else *status*."""
+    """Compare the environment with the pins if pip succeeded, and print each difference.
+
+    Returns 90 if the environment contradicts a pin, else *status*. For ``pip download`` and ``pip wheel``, compares the files
+    in their folder. Compares nothing if pinstall did not understand the call, if pip uses no cache, or if nothing has changed.
+    """
     call, environment = prepared.call, prepared.context.environment
     if status or call is None or call.cache_dir is None:
         return status
@@ -344,7 +377,7 @@ def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
 
 
 def _confirm_folder(prepared: PreparedCall, call: Invocation, status: int, journal: Journal) -> int:
-    """Compare the files that ``pip download`` or ``pip wheel`` has left in its folder with the pins."""
+    """Compare the files that ``pip download`` or ``pip wheel`` has left in its folder with the pins; else as `confirm`."""
     from pinstall.aftermath import confirm_folder
 
     journal.discrepancies = confirm_folder.confirm(pins(prepared).pins, call)
@@ -358,7 +391,7 @@ def _say_discrepancies(journal: Journal, status: int) -> int:
 
 
 def report(prepared: PreparedCall | None, status: int, journal: Journal) -> None:
-    """Write the JSON report if ``PINSTALL_REPORT`` asks for one."""
+    """Write the JSON report if ``PINSTALL_REPORT`` asks for one; print an error if the file cannot be written."""
     if journal.is_wanted:
         journal.pins = pins(prepared).pins if prepared else ()
         journal.write(status, 0 if status == exit_status.CONTRADICTED else status)

@@ -48,9 +48,8 @@ def tags():
     return [str(tag) for tag in [*own, *compatible_tags(interpreter=interpreter_name() + interpreter_version())]]
 """
 
-# The markers are those of the dependency specifiers specification. argv holds the folder of the pip that installs ("": the one
-# on the interpreter's path), the folder of pinstall's packaging, for a pip without a vendored copy, and the code of _BUILD,
-# _SITES and _TAGS. A sitecustomize may print, so only the last line of the output counts.
+# The markers are those of the dependency specifiers specification. argv holds the code of _SITES. A sitecustomize may print, so
+# only the last line of the output counts.
 _ASK = r"""
 import sys
 sys.path[:] = [p for p in sys.path if p]
@@ -64,8 +63,19 @@ facts = {"prefix": sys.prefix, "path": list(sys.path), "executable": sys.executa
     "platform_system": platform.system(), "platform_version": platform.version(),
     "python_full_version": platform.python_version(), "platform_python_implementation": platform.python_implementation(),
     "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}}
+exec(sys.argv[1])
+print()
+print(json.dumps({**facts, "sites": site_facts()}))
+"""
+
+# argv has the folder of the pip that installs ("": the one on its own path), the folder of pinstall's packaging (for a
+# pip without a vendored copy), and the code of _BUILD and _TAGS.
+_ASK_ABOUT_WHEELS = r"""
+import sys
+sys.path[:] = [p for p in sys.path if p]
+import json, os
 exec(sys.argv[3] + sys.argv[4])
-facts.update(build=build_facts(), sites=site_facts())
+facts = {"build": build_facts()}
 try:
     pips = [sys.argv[1]] if sys.argv[1] else [os.path.join(folder, "pip") for folder in sys.path]
     brought = [os.path.join(pip, "_vendor") for pip in pips]
@@ -84,21 +94,29 @@ class SilentPythonError(Exception):
     """An interpreter does not report a fact that pinstall needs; the message names the interpreter."""
 
 
-def facts(python: str, pip: str) -> dict[str, Any]:
-    """Return the facts about *python* that `Environment` needs; *pip* is the folder of the pip that installs, "" for its own.
+def facts(python: str) -> dict[str, Any]:
+    """Start *python*, and return the facts about it that each call needs. Raises as `_answer`."""
+    return _answer(python, _ASK, _SITES)
 
-    If that pip's packaging fails on *python*, the answer has no ``interpreter`` and ``tags``, but ``untagged``: the name of the
-    exception. Raises `SilentPythonError`.
+
+def facts_of_wheels(python: str, pip: str) -> dict[str, Any]:
+    """Start *python*, and return the facts by which pip chooses and builds wheels for it; they take thrice as long as `facts`.
+
+    *pip* is the folder of the pip that installs, "" for its own. If that pip's packaging fails on *python*, the answer has no
+    ``interpreter`` and ``tags``, but ``untagged``: the name of the exception. Raises as `_answer`.
     """
     from importlib.util import find_spec
 
     ours = find_spec("packaging")
     folder = os.path.dirname(os.path.dirname(ours.origin)) if ours and ours.origin else ""
-    return _answer(python, _ASK, pip, folder, _BUILD + _SITES, _TAGS)
+    return _answer(python, _ASK_ABOUT_WHEELS, pip, folder, _BUILD, _TAGS)
 
 
 def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
-    """Run *code* in *python*, for at most a minute, and return the JSON in the last line of its output."""
+    """Run *code* in *python*, and return the JSON in the last line of its output.
+
+    Raises `SilentPythonError` if *python* cannot be started, fails, prints no JSON, or takes longer than a minute.
+    """
     try:
         command = [python, "-c", code, *arguments]
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)

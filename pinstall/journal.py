@@ -32,8 +32,9 @@ class Journal:
 
     ``findings`` are all findings, ``applied`` those that changed the cache. ``unsatisfied`` are those of ``pins`` that the
     environment did not satisfy before pip ran. ``runs`` counts the runs of pip; ``repairs`` has the results of the second one.
-    ``causes`` are the proven causes of a failure. The other attributes are further facts for the report, and the call's output
-    options.
+    ``causes`` are the proven causes of a failure. ``set_aside``, ``built`` and ``fetched`` are file names: of other versions
+    that were moved to the store, of wheels that pip built, and of builds from the shared store. The other attributes are
+    further facts for the report, and the call's output options.
     """
 
     def __init__(self, report: str, show: Callable[[int, str], None]) -> None:
@@ -63,23 +64,26 @@ class Journal:
         return bool(self._report_path)
 
     def say(self, level: int, line: str) -> None:
-        """Print a *line* if the call's ``-q`` and ``-v`` admit its *level*; without colours under ``--no-color``."""
+        """Add *line* to the report, and print it if the call's ``-q`` and ``-v`` admit its *level*.
+
+        Without colours under ``--no-color``.
+        """
         self.note(line)
         if self.verbosity >= level:
             self._show(NOTE if self.is_plain else level, line)
 
     def note(self, line: str) -> None:
-        """Add to the report a *line* that was already printed."""
+        """Add *line* to the report without printing it."""
         self._said.append(line)
 
     def end_step(self, step: str) -> None:
-        """Add the time since the last step to that of *step*."""
+        """Add the time since the last call, or since the start, to the seconds of *step* in the report."""
         now = time.monotonic()
         self._seconds[step] = self._seconds.get(step, 0) + now - self._clock
         self._clock = now
 
     def write(self, status: int, pip_status: int) -> None:
-        """Write the report, with pinstall's exit *status* and *pip_status*. Prints an error if that fails."""
+        """Write the report, with pinstall's exit *status* and *pip_status*. Prints an error if the file cannot be written."""
         try:
             with open(self._report_path, "w", encoding="utf-8") as file:
                 json.dump(self._document(status, pip_status), file, indent=2)

@@ -108,13 +108,16 @@ def again(doubtful: Iterable[str]) -> str:
 
 
 def not_again(why: str, doubtful: Iterable[str], *, advise: bool = True) -> str:
-    """Return the line that pip does not run again, though the cache may be to blame; *advise* a run without it or not."""
+    """Return the line that pip does not run again, though the cache may be to blame; if *advise*, it advises --no-cache-dir."""
     advice = "; --no-cache-dir would show whether they are" if advise else ""
     return f"pip does not run again: {why}; these cached files may be outdated or damaged: {listed(doubtful)}{advice}"
 
 
 def blamed(wrong: Iterable[tuple[str, str]]) -> str:
-    """Return the line that lists the *wrong* entries (name and reason of each), after a second run that succeeded."""
+    """Return the line that lists the *wrong* entries (name and reason of each), after a second run that succeeded.
+
+    Without any, the line says that the first failure may have had another cause.
+    """
     found = [f"{name} ({reason})" for name, reason in wrong]
     if not found:
         what = "in which servers sent no other files: the first failure may have had another cause"
@@ -153,7 +156,7 @@ def ignored_setting(setting: InvalidSetting) -> str:
 
 
 def shortened(value: str) -> str:
-    """Return the first characters of a *value*, enough to recognise it."""
+    """Return *value*, or its first 20 characters and three dots if it is longer."""
     return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
 
 
@@ -181,12 +184,12 @@ def unknown_parts(parts: str, version: str) -> str:
 
 
 def pinned(pin: Pin) -> str:
-    """Name a pin and where it is stated."""
+    """Return the text of *pin* and, in brackets, the places that state it."""
     return f"{pin} ({listed(pin.places)})"
 
 
 def listed(names: Iterable[str]) -> str:
-    """Join the first few *names*, each once, and count the rest."""
+    """Join the first four *names* by commas, each once, and count the rest."""
     distinct = list(dict.fromkeys(names))
     more = len(distinct) - _SHOWN
     return ", ".join(distinct[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -21,7 +21,10 @@ _COMPLETION = "PIP_AUTO_COMPLETE"
 
 
 def script() -> NoReturn:
-    """Run pip, with pinstall's checks for the commands that read its cache."""
+    """Run pip, with pinstall's checks for the commands that read its cache, and end the process with the status.
+
+    Without an environment, runs the ``pip`` on PATH, else that of the interpreter in which pinstall is installed.
+    """
     pip_process.end_if_interrupted()
     argv = sys.argv[1:]
     command, rest = _split(argv) if _COMPLETION not in os.environ else ("", [])
@@ -40,9 +43,9 @@ def script() -> NoReturn:
 
 
 def _pip_elsewhere() -> str:
-    """Return the ``pip`` on PATH, which serves commands that need no environment, such as ``pip help``; "" if there is none.
+    """Return the ``pip`` on PATH, which serves commands that need no environment, such as ``pip help``.
 
-    It may be a link to this command.
+    Returns "" without one, or if it is a link to this command.
     """
     from shutil import which
 
@@ -76,7 +79,10 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _command_at(argv: Sequence[str]) -> int:
-    """Return the index of the first argument that is neither a general option of pip nor the value of one."""
+    """Return the index of the first argument that is neither a general option of pip nor the value of one.
+
+    Returns ``len(argv)`` if pip would refuse the options, or if they ask for help or the version.
+    """
     if not argv or not argv[0].startswith("-"):
         return 0
     with suppress(Exception):  # pip refuses the options

@@ -34,9 +34,10 @@ class Witness:
     """
 
     def __init__(self, cache: str, known_failures: list[str] | None, ask: Any) -> None:
-        """Watch the folder *cache* (resolved). With *known_failures*, end a run once another URL or host does not answer.
+        """Prepare to watch the folder *cache* (resolved); see `start`. With *known_failures*, the run is guarded (see `guard`).
 
-        *ask* is called with each folder of compiled wheels that pip is about to search, before it does; None: nothing is.
+        *ask* is called once with each folder of compiled wheels that pip is about to search, before it does. It returns False
+        if no answer came in time; after that, or if *ask* is None, nothing is asked.
         """
         cache = os.path.normcase(cache)  # as pip does: on Windows, in small letters
         self.below = os.path.join(cache, "")
@@ -59,7 +60,7 @@ class Witness:
         self.pid = os.getpid()
 
     def start(self) -> None:
-        """Start watching. An audit hook cannot be removed."""
+        """Start watching, by an audit hook, which cannot be removed, and by a wrapper of http.client's ``getresponse``."""
         import http.client
 
         answered = http.client.HTTPConnection.getresponse
@@ -90,7 +91,10 @@ class Witness:
             self.see_search(args[0])
 
     def see_search(self, folder: Any) -> None:
-        """Ask pinstall about the compiled wheels in a folder, which it then may hide (`pinstall.checks.consultation`)."""
+        """Ask pinstall, once, about a *folder* with compiled wheels, and wait for the answer (`pinstall.checks.consultation`).
+
+        pinstall may hide some of them. Does nothing for other folders, and once an answer did not come in time.
+        """
         if self.ask is None or type(folder) is not str or not folder.startswith(self.wheels) or folder in self.searched:
             return
         self.searched.add(folder)
@@ -104,7 +108,8 @@ class Witness:
     def watch_for_builds(self) -> None:
         """Ask pinstall when pip looks for a built wheel of a source and finds none: the shared store may have it.
 
-        No audit event tells of it, but pip looks for the folder first (`os.path.isdir`), before it fetches the source.
+        No audit event tells of it, but pip looks for the folder first, before it fetches the source. So this replaces
+        `os.path.isdir` by a wrapper that calls `see_lack`.
         """
         is_folder = os.path.isdir
 
@@ -116,7 +121,10 @@ class Witness:
         os.path.isdir = isdir  # type: ignore[assignment]
 
     def see_lack(self, path: Any, frame: Any) -> None:
-        """Ask about a folder of built wheels without a wheel, if pip looks there for the build of a remote source."""
+        """Ask once about the folder *path* of built wheels if it has no wheel and pip looks there for a remote source's build.
+
+        *frame* is the caller's, of pip, in which a variable named ``link`` tells the source. Waits as `see_search` does.
+        """
         if self.ask is None or type(path) is not str or not path.startswith(self.wheels) or path in self.searched:
             return
         link = frame.f_locals.get("link")  # pip looks for downloaded wheels there, too
@@ -131,7 +139,7 @@ class Witness:
             self.ask = None
 
     def see_open(self, path: Any, flags: Any) -> None:
-        """Record that pip opens a file."""
+        """Record that pip opens a file of the cache, a terminal or pipe, or one to be installed. Raises as `guard`."""
         if type(path) is not str:
             return
         writes = type(flags) is int and flags & _WRITES
@@ -150,7 +158,10 @@ class Witness:
         self.end_step()
 
     def see_rename(self, source: Any, target: Any) -> None:
-        """Record a move, by which pip writes cache entries, fills a ``--target``, and puts replaced files aside."""
+        """Record a move, by which pip writes cache entries, fills a ``--target``, and puts replaced files aside.
+
+        Raises as `guard`.
+        """
         if type(source) is str and source.endswith(".dist-info"):
             self.moved.add(source)
         if type(target) is str:
@@ -160,7 +171,7 @@ class Witness:
                 self.guard(target)
 
     def see_process(self, arguments: Any) -> None:
-        """Record that pip starts a process: a build step, or another pip, which reports for itself."""
+        """Record that pip starts a process: a build step, or another pip, which reports for itself. Raises as `guard`."""
         self.end_step()
         text = " ".join(map(str, arguments)) if isinstance(arguments, (list, tuple)) else str(arguments)
         if _RUNNER in text:
@@ -170,20 +181,26 @@ class Witness:
             self.since = time.monotonic()
 
     def end_step(self) -> None:
-        """Add the time of a build step. It has ended at the next event: while it runs, pip only reads its output."""
+        """Add the time since a build step began, if one runs, to ``build_seconds``.
+
+        It has ended at the next event: while it runs, pip only reads its output.
+        """
         if self.since is not None:
             self.build_seconds += time.monotonic() - self.since
             self.since = None
 
     def see_request(self, connection: Any, data: Any) -> None:
-        """Record that pip requests a URL."""
+        """Record that pip requests a URL (GET only), as one without an answer until `hear` gets it."""
         if isinstance(data, bytes) and data[:4] == b"GET ":
             url = _host(connection.host, connection.port) + data[4:].split(b" ", 1)[0].decode("ascii", "replace")
             connection.pinstall_url = url
             self.lost_urls.add(url)
 
     def hear(self, connection: Any, status: int) -> None:
-        """Record an answer. A 404 counts as one: by it, an index says that it does not have the project."""
+        """Record an answer with *status*. An error leaves the URL without one, but not the host.
+
+        A 404 counts as an answer: by it, an index says that it does not have the project.
+        """
         self.silent_hosts.discard(_host(connection.host, connection.port))
         if status in _LOGIN_NEEDED:
             self.login_hosts.add(_host(connection.host, connection.port))
@@ -191,7 +208,10 @@ class Witness:
             self.lost_urls.discard(getattr(connection, "pinstall_url", ""))
 
     def guard(self, path: str) -> None:
-        """Raise `OSError` if the run is guarded and a page is missing: called before pip installs or builds anything."""
+        """Raise `OSError`, which ends pip, if the run is guarded and a URL or host that is not in ``known_failures`` failed.
+
+        Called before pip writes to *path*, or builds (""). Does nothing for pip's temporary files.
+        """
         if self.known_failures is None or path.startswith(self.temporary):
             return  # pip's own temporary folders
         if self.lost_urls.difference(self.known_failures) or self.silent_hosts.difference(self.known_failures):
@@ -199,7 +219,7 @@ class Witness:
             raise OSError(_STOPPED)
 
     def tell(self, descriptor: int, end: bytes = b"") -> None:
-        """Write the record to *descriptor*, as JSON, followed by *end*."""
+        """Write the record to *descriptor*, as JSON, followed by *end*; nothing in a fork of pip."""
         import json
 
         if os.getpid() != self.pid:
@@ -220,7 +240,8 @@ class Witness:
 def watch_builds(folder: str, runner: str) -> None:
     """Have each build step run under the *runner* (`pinstall.build_watch`), which writes its notes to *folder*.
 
-    The runner is loaded now, because pip may replace it, and compiled before pip starts its first process.
+    The runner is loaded now, because pip may replace it, and compiled before pip starts its first process. Replaces the
+    constructor of `subprocess.Popen`. Raises `OSError` if the runner cannot be read.
     """
     import subprocess
 
@@ -242,7 +263,8 @@ def watch_builds(folder: str, runner: str) -> None:
 def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
     """Have each pip that this one starts run under a witness, too: *program* is the path of this file.
 
-    It reports a line to the *parent*. This process waits for it, so that the lines do not mix.
+    When it ends, it reports a line to the *parent*. This process waits for it, so that the lines do not mix. *orders* are those
+    of this pip. Replaces the constructor of `subprocess.Popen`.
     """
     import json
     import subprocess
@@ -263,9 +285,9 @@ def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
 
 
 def _be_nested(told: str, words: list[str]) -> None:
-    """Run the script *words* of another pip as if Python had been started with it; report its use of the cache.
+    """Run the script *words* of another pip as if Python had been started with it; report its use of the cache at its end.
 
-    *told* are the orders of `watch_pips`.
+    *told* are the orders of `watch_pips`. Unlike `main`, reports after a success, too.
     """
     import json
     import types
@@ -308,7 +330,7 @@ def _temporary() -> tuple[str, ...]:
 
 
 def _descriptor(text: str | int, flags: int) -> int:
-    """Return the descriptor that was inherited by the number *text*; on Windows, this is the number of its handle."""
+    """Return the descriptor inherited by the number *text*, on Windows that of its handle; children do not inherit it."""
     number = int(text)
     if sys.platform == "win32":
         import msvcrt
@@ -319,7 +341,7 @@ def _descriptor(text: str | int, flags: int) -> int:
 
 
 class _Parent:
-    """pinstall's process, which pip follows into death, and which it may ask."""
+    """The connection to pinstall's process, which pip may ask. A thread ends pip when pinstall is killed (`follow`)."""
 
     def __init__(self, go: int, tell: int) -> None:
         import _thread
@@ -338,15 +360,16 @@ class _Parent:
         return self.relayed[0]
 
     def end_relay(self) -> None:
-        """Keep answers from now on: the other pip has ended."""
+        """Keep answers from now on, and close the pipe to the other pip, if any: it has ended."""
         pipe, self.relayed = self.relayed, ()
         for descriptor in pipe:
             os.close(descriptor)
 
     def follow(self) -> None:
-        """End pip as if it had been killed when pinstall is killed: then nobody has the descriptor open any more.
+        """Hand out pinstall's answers, and end pip as if it had been killed (status 137) when pinstall is killed.
 
-        Otherwise pip would continue unnoticed, in a view that the next call may remove as a leftover.
+        Then nobody has the descriptor open any more. Otherwise pip would continue unnoticed, in a view that the next call may
+        remove as a leftover.
         """
         while os.read(self.go, 1):
             with suppress(RuntimeError, OSError):  # pip has stopped waiting
@@ -357,7 +380,7 @@ class _Parent:
         os._exit(137)
 
     def ask(self, folder: str) -> bool:
-        """Ask about *folder*, and wait for the answer; return whether it came."""
+        """Ask about *folder*, and wait for the answer, at most ``patience`` seconds; return whether it came."""
         import json
 
         self.end_relay()
@@ -369,7 +392,8 @@ def main(reading: str, telling: str, *, early: bool, unblocks: bool = False) -> 
     """Run pip as ordered by one line of JSON from the descriptor *reading*; if pip fails, report to the descriptor *telling*.
 
     If *early*, import pip before that line arrives. The imports take most of pip's time, and so run on another core. If
-    *unblocks*, take interrupts from now on, which end the process quietly until pip runs.
+    *unblocks*, take interrupts from now on, which end the process quietly until pip runs. Ends the process, or raises the
+    exception with which pip ends.
     """
     try:
         if unblocks:
@@ -393,7 +417,10 @@ def _unblock_interrupts() -> None:
 
 
 def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness | None]:
-    """Take the orders and follow them, up to the run of pip; return the descriptor of the report, and the witness, if any."""
+    """Take the orders and follow them, up to the run of pip; return the descriptor of the report, and the witness, if any.
+
+    Sets arguments, variables and `sys.path` as pip needs them. Ends the process if pinstall ends before it gives orders.
+    """
     # Like the script "pip", import from the folder of scripts first, and not from the current folder.
     sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
     import json
@@ -483,7 +510,7 @@ def _collect_rarely() -> None:
 
 
 def _import_until(go: int) -> None:
-    """Import what pip will need, until its orders have arrived; the first module in any case."""
+    """Import the modules that pip needs, one by one, until its orders have arrived; the first in any case. Ignores errors."""
     from importlib import import_module
 
     for module in _NEEDED:
@@ -503,7 +530,10 @@ def _has_arrived(go: int) -> bool:
 
 
 def _leave(end: BaseException) -> None:
-    """End the process as the interpreter would, but without the clean-up of its memory; return where that could be noticed."""
+    """End the process as the interpreter would, but without the clean-up of its memory.
+
+    Returns if pip did not end with a status, or if somebody could notice the difference.
+    """
     code = 0 if isinstance(end, SystemExit) and end.code is None else getattr(end, "code", "")
     if not isinstance(end, SystemExit) or not isinstance(code, int) or _is_special():
         return

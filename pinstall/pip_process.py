@@ -57,7 +57,7 @@ class Observation(NamedTuple):
     - ``asked_user``: pip asked the user a question.
     - ``read_a_pipe``: pip read a pipe or standard input by name.
     - ``started_pip``: pip started another pip, whose actions are unknown (on Windows, and where it was killed).
-    - ``stopped``: the guard ended pip before it installed anything.
+    - ``stopped``: a guarded pip (`PipWatch`) ended before it installed anything.
     - ``build_seconds``: the seconds that build steps took.
     """
 
@@ -83,9 +83,11 @@ class PipWatch(NamedTuple):
 
     ``cache_folder`` is the folder whose use is recorded; "" if none is. If ``known_failures`` is a list, pip is guarded: it
     ends before it installs anything if a URL or host that is not in the list did not answer. ``answer_question`` is called with
-    each folder of compiled wheels that pip is about to search in the cache; pip waits until it returns. ``notes_folder`` is for
-    the notes on the builds (`pinstall.build_watch`); "" if they are not watched. ``shared_store_timeout``
-    is that of the shared store in seconds, which pip asks for the builds that it lacks; 0 without one.
+    each folder of compiled wheels that pip is about to search in the cache, and with a shared store, each folder without a
+    wheel in which pip looks for a build. pip waits until it returns, at most a minute longer than ``shared_store_timeout``; its
+    errors are ignored, and it is not called on Windows. ``notes_folder`` is for the notes on the builds
+    (`pinstall.build_watch`); "" if they are not watched. ``shared_store_timeout`` is that of the shared store in seconds; 0
+    without one.
     """
 
     cache_folder: str = ""
@@ -107,7 +109,10 @@ class Pip:
     """A pip process for one call: it starts at once, and gets its arguments later."""
 
     def __init__(self, runner: str, say: Callable[[str], None], *, early: bool = False) -> None:
-        """Start the interpreter *runner*; if *early*, it imports pip meanwhile. If it cannot start, `run` calls *say*."""
+        """Start the interpreter *runner*; if *early*, it imports pip meanwhile. If it cannot start, `run` tells it by *say*.
+
+        Where a fork of this process can become pip, this call does not return in that fork.
+        """
         self._runner, self._say = runner, say
         self.was_told_to_end = False  # by a signal, even if pip ignored it
         self._is_answering = False
@@ -172,7 +177,10 @@ class Pip:
         return 128 - status if status < 0 else status
 
     def _answer(self, folder: str, watch: PipWatch) -> None:
-        """Answer pip's question about a *folder*. A signal that tells pip to end also ends the answer."""
+        """Call the *watch* to answer pip's question about a *folder*. A signal that tells pip to end also ends the answer.
+
+        Errors are ignored: pip then uses the wheels there unchecked.
+        """
         with suppress(KeyboardInterrupt):
             self._is_answering = True
             try:
@@ -201,7 +209,10 @@ class Pip:
 
     @contextmanager
     def _passing_signals_to(self, child: _Child) -> Iterator[None]:
-        """Pass on signals that were sent to pinstall alone. Those of the terminal have reached the child already."""
+        """Within the context, pass on signals that were sent to pinstall alone, and note whether one tells pip to end.
+
+        Signals from the terminal's keys have reached the child already.
+        """
 
         def pass_on(number: int, _frame: Any) -> None:
             name = signal.Signals(number).name
@@ -252,9 +263,9 @@ class _Listener:
                 break
 
     def questions(self) -> Iterator[str]:
-        """Yield the questions that the child has asked since the last call: each is a line, before its report.
+        """Yield the questions that the child has asked since the last call: each is a line with a folder, before its report.
 
-        Lines of pips that it started are their reports.
+        Lines of pips that it started are their reports, and go to ``nested``.
         """
         while b"\n" in self.data:
             line, _, self.data = self.data.partition(b"\n")
@@ -291,7 +302,7 @@ def _listening_to(report_reader: int) -> Iterator[_Listener]:
 
 
 def _observation(data: bytes, nested: Sequence[Mapping[str, Any]]) -> Observation | None:
-    """Parse the child's report, and add the *nested* ones, of pips that it started; None if it sent none."""
+    """Parse the child's report, and add the *nested* ones, of pips that it started; None if it sent none, or not all of it."""
     try:
         found = json.loads(data)
     except ValueError:
@@ -317,6 +328,7 @@ class _Fork:
     """A child that continues as pip in a copy of this process, so that modules that both need are loaded once.
 
     This saves the start of an interpreter and 0.16 of 2.0 billion instructions; on one core it halves the cost of pinstall.
+    ``is_pip`` is True in the child.
     """
 
     def __init__(self) -> None:
@@ -365,12 +377,12 @@ def _show_from(path: str, kind: type[BaseException], error: BaseException, trace
 
 
 def _can_fork(runner: str) -> bool:
-    """Return whether a fork may continue as pip: not with several threads, and not on macOS, whose frameworks forbid it."""
+    """Return whether a fork may continue as pip: on Linux, with one thread, if *runner* is our own. macOS forbids it."""
     return sys.platform == "linux" and runner == sys.executable and threading.active_count() == 1
 
 
 def end_if_interrupted() -> None:
-    """End this process quietly by Ctrl-C from now on, until `raise_if_interrupted`: nothing has begun yet."""
+    """Have Ctrl-C end this process quietly, with status 130, until `raise_if_interrupted`: nothing has begun yet."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
@@ -386,7 +398,7 @@ def _end(_number: int, _frame: Any) -> NoReturn:
 
 
 def _spawned(runner: str, orders_reader: int, report_writer: int, *, early: bool) -> subprocess.Popen[bytes]:
-    """Start `pip_child` in the interpreter *runner*."""
+    """Start `pip_child` in the interpreter *runner*; if *early*, it imports pip before its orders come. Raises `OSError`."""
     for descriptor in (orders_reader, report_writer):
         os.set_inheritable(descriptor, True)
     options = _interpreter_options() if runner == sys.executable else []
@@ -404,14 +416,17 @@ def _spawned(runner: str, orders_reader: int, report_writer: int, *, early: bool
 
 
 def _program() -> str:
-    """Return the source code of `pip_child`, because *runner* may have no pinstall to import."""
+    """Return the source code of `pip_child`, because the interpreter that runs it may have no pinstall to import."""
     from pkgutil import get_data
 
     return (get_data("pinstall", "pip_child.py") or b"").decode()
 
 
 def _above_the_streams(descriptor: int) -> int:
-    """Move a descriptor away from the number of a closed standard stream, which must stay closed for pip."""
+    """Return *descriptor* if it is above 2; else close it, and return a copy above 2.
+
+    It then has the number of a closed standard stream, which must stay closed for pip.
+    """
     if descriptor > 2:
         return descriptor
     higher = _above_the_streams(os.dup(descriptor))
@@ -429,7 +444,7 @@ def _as_inherited(descriptor: int) -> int:
 
 
 def _interpreter_options() -> list[str]:
-    """Return the OPTIONS of ``python OPTIONS -m pinstall``, which pip's interpreter needs, too; empty if run as a script."""
+    """Return the OPTIONS of ``python OPTIONS -m pinstall``, which pip's interpreter needs, too; empty if run otherwise."""
     arguments = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
     if arguments == ["-m", "pinstall"] or not "".join(arguments).startswith("-"):
         return []
@@ -445,7 +460,7 @@ def _interpreter_options() -> list[str]:
 
 
 def _in_foreground() -> bool:
-    """Return whether signals from the terminal's keys reach both pinstall and the child."""
+    """Return whether signals from the terminal's keys reach both pinstall and the child; False without a terminal."""
     if sys.platform == "win32":  # pragma: no cover
         return True
     try:

@@ -41,7 +41,7 @@ def quoted(argv: list[str]) -> str:
 
 
 def _is_installed(requirement: str) -> bool:
-    """Return whether ``name>=version`` is installed. Does not use packaging, which may be the broken package."""
+    """Return whether ``name>=version`` is installed; True for another form. packaging may be the broken package."""
     bounded = _BOUNDED.match(requirement)
     if bounded is None:
         return True

@@ -53,7 +53,11 @@ class InvalidSetting(NamedTuple):
 
 
 class SharedStoreSettings(NamedTuple):
-    """The settings of the shared store: its ``url``, the key that signs records or the file with it, and seconds to wait."""
+    """The settings of the shared store: its ``url``, and the ``key`` that signs records, or the ``key_file`` with it.
+
+    ``writes`` is True if builds of this machine go there. ``timeout`` is the number of seconds that a call may wait for the
+    store in vain, and that one fetch, or all uploads, may take.
+    """
 
     url: str
     writes: bool = False
@@ -95,7 +99,7 @@ class Settings(NamedTuple):
 
     @property
     def writes(self) -> bool:
-        """Whether pinstall may write to pip's cache."""
+        """Whether pinstall may write to pip's cache: not under ``report`` and ``off``."""
         return self.policy == "evict"
 
     @property
@@ -110,7 +114,7 @@ def is_off(environ: Mapping[str, str]) -> bool:
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Read the settings. An empty variable counts as unset."""
+    """Read the settings. An empty variable counts as unset; an invalid value is replaced, and listed in ``invalid``."""
     found = {name: environ.get(name) or default for name, default in _DEFAULTS.items()}
     policy, size, seconds = (
         found["PINSTALL_POLICY"],
@@ -148,7 +152,7 @@ def _shared_store(found: Mapping[str, str]) -> SharedStoreSettings | None:
 
 
 def store_size_text(environ: Mapping[str, str]) -> str:
-    """Return the limit of the store as the user has written it, or the default."""
+    """Return the limit of the store as the user has written it; the default if it is not set or invalid."""
     text = environ.get("PINSTALL_STORE_SIZE", "")
     return _DEFAULTS["PINSTALL_STORE_SIZE"] if _size(text) is None else text
 

@@ -32,7 +32,7 @@ def plain(text: str) -> str:
 
 
 def painted(level: int, line: str) -> str:
-    """Return *line* as written to standard error: escaped by `plain`, and in the colour of its *level*, if it has one."""
+    """Return *line* escaped by `plain`, and in the colour of its *level*, if it has one and standard error shows colours."""
     line = plain(line)
     style = _STYLES.get(level)
     return f"{style}{line}{_END}" if style and _are_wanted() else line
@@ -47,7 +47,10 @@ def _are_wanted() -> bool:
 
 
 def shown(file: BinaryIO, size: int, name: str) -> AbstractContextManager[BinaryIO]:
-    """Wrap *file*, of *size* bytes, so that reading it shows a bar with its *name*: after a second, and only on a terminal."""
+    """Wrap *file*, of *size* bytes, so that reading it shows a bar with its *name*: after a second, and only on a terminal.
+
+    Returns *file* itself if it has less than 64 MiB.
+    """
     if size < _LARGE_FILE:
         return file
     from tqdm import tqdm
@@ -67,7 +70,7 @@ def shown(file: BinaryIO, size: int, name: str) -> AbstractContextManager[Binary
 
 
 def bar(size: int) -> AbstractContextManager[tqdm[NoReturn]]:
-    """Return a progress bar for *size* bytes to verify, visible only on a terminal. Its method `update` advances it."""
+    """Return a progress bar for *size* bytes to verify, visible after a second on a terminal. Its `update` advances it."""
     from tqdm import tqdm
 
     desc = "pinstall-cache: checking"

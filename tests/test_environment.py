@@ -160,6 +160,21 @@ def test_a_broken_python_in_the_active_environment_is_reported(lab: Lab, code: s
     assert done.said == [f"the Python of the active environment, {broken}, does not run; {cure}"]
 
 
+def test_a_python_that_breaks_after_its_pip_was_found_is_reported(lab: Lab) -> None:
+    ours, broken = lab.environment(), lab.environment()
+    _make_standalone(ours, "pipx_metadata.json")
+    pip = broken.folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages" / "pip"
+    pip.mkdir(exist_ok=True)
+    (pip / "__init__.py").touch()
+    python = broken.folder / "bin" / "python"
+    python.unlink()
+    python.write_text("#!/bin/false\n")
+    python.chmod(0o755)
+    done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(broken.folder))
+    assert done.status == 1
+    assert done.said == [f"{python} does not answer; check that this Python runs; running pip with --no-cache-dir"]
+
+
 def test_an_active_environment_without_a_python_is_reported(lab: Lab) -> None:
     ours = lab.environment()
     _make_standalone(ours, "uv-receipt.toml")
@@ -312,5 +327,5 @@ def test_malformed_and_very_long_tags_are_handled(tags: str, supported: bool) ->
 @pytest.mark.parametrize("tags", [[], ["x"], ["py3-none-any-x"]])
 def test_malformed_tags_of_an_interpreter_support_no_platform_wheel(tags: list[str]) -> None:
     environment = Environment("python")
-    environment.__dict__["_facts"] = {"tags": tags}
+    environment.__dict__["_facts_of_wheels"] = {"tags": tags}
     assert not environment.supports("cp311-cp311-linux_x86_64")

@@ -26,7 +26,7 @@ def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
 
     A missing file and one with another hash contradict the pin; a damaged one does not, because it may have been there
     before. Hashes count only for ``pip download``: the wheel that is built from a pinned file has another one. Returns nothing
-    for other commands. Raises `OSError` if a file cannot be read.
+    for other commands, and says nothing about files that cannot be read.
     """
     if call.command not in _FOLDERS or call.has("only_dependencies"):
         return []
@@ -42,8 +42,11 @@ def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
         line = f"pip succeeded, but the folder {folder} {lacks}: repeat the command; {pinned(pin)}"
         yield Discrepancy(pin, line, contradicts=True)
     for file in files:
-        with entries.open_content(file) as content:
-            found = integrity.archive(content, file.filename)
+        try:
+            with entries.open_content(file) as content:
+                found = integrity.archive(content, file.filename)
+        except OSError:  # somebody's file with the name of the pinned one
+            continue
         if found.fault:
             advice = "delete it and repeat the command"
             line = f"pip succeeded, but {file.content_path} is damaged ({found.fault}): {advice}; {pinned(pin)}"
@@ -59,10 +62,13 @@ def _files(pin: Pin, folder: str) -> Iterator[LocalFile]:
 
 
 def _is_pinned(pin: Pin, file: LocalFile) -> bool:
-    """Return whether a file has one of the pinned hashes, or none is pinned that could be compared."""
+    """Return whether a file has one of the pinned hashes, or they cannot be compared."""
     known = digest.known(pin.hashes)
     if not known:
         return True
-    with entries.open_content(file) as content:
-        found = integrity.digests(content, {d.algorithm for d in known})
+    try:
+        with entries.open_content(file) as content:
+            found = integrity.digests(content, {d.algorithm for d in known})
+    except OSError:
+        return True
     return any(found[d.algorithm] == d.hex.lower() for d in known)

@@ -48,7 +48,8 @@ _UNSTATED = "nothing shows that its source is unchanged, as 'name @ URL#sha256=.
 class Builds:
     """The checks of built wheels for one call, whose pip has the variables *environ*.
 
-    *build_variables* are names or globs of further variables that shape builds.
+    *build_variables* are names or globs of further variables that shape builds. A record's *questions* are the variables, files
+    and programs that its build was seen to look for (`inspection.build_questions`).
     """
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], build_variables: Sequence[str], inspector: Inspector) -> None:
@@ -123,14 +124,20 @@ class Builds:
         return f"with another version of {moved}" if moved else build_questions.change(watched, world)
 
     def stamped(self, record: BuildRecord) -> BuildRecord:
-        """Return a fetched record with the stamps of this machine's files, so that later calls need not read them."""
+        """Return the *record* of a fetched build with the stamps (size, times) of this machine's files that its questions name.
+
+        Later calls then need not read these files. Returns a record without questions unchanged.
+        """
         if record.watched is None:
             return record
         questions = tuple(map(self._passive_world.stamped, record.watched.questions))
         return record._replace(watched=record.watched._replace(questions=questions))
 
     def has_changed(self, record: BuildRecord) -> bool:
-        """Return whether a question that the build of a wheel has asked has another answer now."""
+        """Return whether a question that the build of a wheel has asked has another answer now; False without questions.
+
+        To find out, may start a program that has changed, except for a fetched *record*.
+        """
         world = self._passive_world if record.fetched else self._world
         return record.watched is not None and bool(build_questions.change(record.watched, world))
 
@@ -166,11 +173,14 @@ class Builds:
         return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
 
     def renamed(self, entry: BuiltWheel) -> tuple[str, ...]:
-        """Return the missing libraries of which this system has another version. Raises `OSError`."""
+        """Return the shared libraries that the wheel does not find, and of which this system has another version.
+
+        Raises `OSError`.
+        """
         return self._libraries(entry).renamed
 
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
-        """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built.
+        """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built: it treats it as its own.
 
         ``build_difference`` names a setting of this call that would shape the build, which forbids the adoption; else "".
         """
@@ -201,7 +211,8 @@ class Builds:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
         *hashes* are the pin's: pip has verified the source against them. *notes* are those on its build, if it was watched.
-        Returns None for a wheel on which pip fails, as after a build was killed. Raises `OSError`.
+        Returns None for a wheel on which pip fails, as after a build was killed. Notes another fault of it in the ledger,
+        because its backend makes it so. Raises `OSError`.
         """
         with entries.open_content(entry) as file:
             sha256 = integrity.sha256(file)
@@ -244,7 +255,10 @@ class Builds:
     def _conditions(
         self, project: str, settings: tuple[str, ...], scan: SourceScan, watched: Watched | None = None
     ) -> Conditions:
-        """Return the conditions of this call. The text of the source counts as far as the build was not *watched*."""
+        """Return the conditions under which this call would build *project*.
+
+        If its build was *watched* as a whole, the variables and the code that its source names (*scan*) do not count.
+        """
         requires = (*scan.requires, *(watched.requires if watched else ()))
         if watched and watched.whole:
             scan = SourceScan(frozenset(), (), requires, compiles=watched.compiles, whole=True)
@@ -385,7 +399,10 @@ def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, 
 
 
 def _content(path: str) -> str:
-    """Return the content of a constraints file; its path if it is not a regular file, because pip can read a pipe only once."""
+    """Return the content of a constraints file; its path if it is not a regular file, because a pipe can be read only once.
+
+    Raises `OSError`.
+    """
     if entries.stamp(os.path.realpath(path)) is None:
         return path
     with open(path, encoding="utf-8", errors="surrogateescape") as file:

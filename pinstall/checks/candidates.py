@@ -51,7 +51,7 @@ class Gathered(NamedTuple):
     any_key: bool
 
     def joined(self, others: Gathered) -> Gathered:
-        """Return these candidates, and those *others* whose keys these do not have."""
+        """Return these candidates, then the HTTP entries of *others* and its built wheels under keys that these do not have."""
         more = tuple(found for found in others.candidates if found.wheel_key not in self.wheel_keys)
         keys = {**others.wheel_keys, **self.wheel_keys}
         return Gathered((*self.candidates, *more), keys, self.any_key or others.any_key)
@@ -111,7 +111,7 @@ def _pages(pin: Pin, located: ProjectFiles) -> Iterator[Candidate]:
 
 
 def page_candidate(cache: Cache, pin: Pin, key: str) -> Candidate | None:
-    """Read the index page with this *key* again, and return its candidate; None if the page is gone."""
+    """Read all pages of *pin* again, and return the candidate of the one with this *key*; None if that is gone."""
     cache.forget_pages()
     return next((found for found in _pages(pin, cache.locate(pin)) if found.entry.key == key), None)
 
@@ -150,7 +150,7 @@ def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
 
 
 def is_source(file: Artifact) -> bool:
-    """Return whether pip has to build a file, because it is not a wheel."""
+    """Return whether pip has to build a file, because its name is not that of a wheel."""
     return file.parsed_filename is None or not file.parsed_filename.tags
 
 

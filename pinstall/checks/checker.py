@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """The verdict on one candidate, and the ``stamp`` of the file that was verified.
+    """The verdict on one candidate, and the ``stamp`` of the file that was verified (None: it is not a regular file).
 
     ``identity`` recognises the entry if it returns unchanged. ``sha256`` and ``record`` are those of a built wheel; for a wheel
     that plain pip built, ``record`` is the one that it gets if pinstall adopts it.
@@ -77,13 +77,16 @@ class Checker:
         return builds.Builds(self.cache, self._environ, self._settings.build_variables, self.inspector)
 
     def check(self, candidates: Sequence[Candidate]) -> list[Finding]:
-        """Return the findings on *candidates*, in their order. Large downloads are read in parallel, on all cores."""
+        """Return the findings on *candidates*, in their order. Large downloads are read in parallel, on all cores.
+
+        Raises no error for an entry: one that cannot be read gets the verdict `Unreadable`.
+        """
         large = [(c, stamp) for c in candidates if _is_download(c) and (stamp := entries.stamp_of(c.entry))]
         self.inspector.begin(Reading(c.pin.project, c.entry, stamp, _required_proof(c)) for c, stamp in large)
         return [self.examine(candidate) for candidate in candidates]
 
     def examine(self, candidate: Candidate) -> Finding:
-        """Return the finding on one candidate."""
+        """Return the finding on one candidate, as `check` does."""
         pin, entry = candidate.pin, candidate.entry
         stamp = entries.stamp_of(entry)
         evidence = self._page(candidate, stamp) if candidate.page else self._artifact(candidate, stamp)
@@ -96,7 +99,7 @@ class Checker:
         return Finding(candidate, stamp, decide(pin, entry, evidence), identity, sha256, evidence.record)
 
     def again(self, finding: Finding) -> Finding | None:
-        """Return a new finding on the same entry; None if the entry is gone."""
+        """Examine the entry of *finding* as it is now, and return the new finding; None if the entry is gone or spent."""
         candidate = finding.candidate
         if not (entries.exists(finding.entry.content_path) if finding.stored else http_entries.is_there(finding.entry)):
             return None
@@ -106,7 +109,7 @@ class Checker:
         entry = candidate.entry
         if isinstance(entry, HttpEntry) and not candidate.stored:
             entry = http_entries.renewed(entry)
-        return self.examine(candidate._replace(entry=entry, source=None))  # without questions about the source of a build
+        return self.examine(candidate._replace(entry=entry, source=None))  # its own origin.json names the source
 
     def _artifact(self, candidate: Candidate, stamp: FileStamp | None) -> Evidence:
         entry = candidate.entry

@@ -35,10 +35,11 @@ _PATIENCE = 2.0
 
 
 def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
-    """Set the compiled wheels in *folder* aside that lack a library; in a view, hide them as well.
+    """Set the compiled wheels in *folder* aside that lack a library; in a view, hide them as well. Print a warning for each.
 
     *folder* is the path below ``wheels/`` that pip is about to search, in its cache or in the view. Wheels that were checked
-    before pip are not checked again. Raises `OSError`, `lock.LockTimeoutError` and the errors of `actions.set_aside`.
+    before pip are not checked again. The new findings go to the *journal*. Waits at most two seconds for the lock, for each
+    wheel. Raises `OSError`, `lock.LockTimeoutError` and the errors of `actions.set_aside`.
     """
     seen = {finding.entry.content_path for finding in journal.findings}
     for wheel in _wheels(prepared, folder):
@@ -59,7 +60,10 @@ def _wheels(prepared: PreparedCache, folder: str) -> Iterator[BuiltWheel]:
 
 
 def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
-    """Return the finding that *wheel* lacks a library; None if it lacks none that a build by pinstall found."""
+    """Return the finding that *wheel* lacks a library; None if it does not.
+
+    A library counts if it was there after the build; for a wheel without a build record, if the system has another version.
+    """
     stamp = entries.stamp_of(wheel)
     if stamp is None or wheel.parsed_filename is None:
         return None

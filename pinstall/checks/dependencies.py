@@ -39,7 +39,7 @@ def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
 
 
 def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Need]:
-    """Yield the requirements of the call whose projects are not *pinned*."""
+    """Yield the requirements of the call that name a project, and not a URL; without constraints and *pinned* projects."""
     projects = set(pinned)
     for line in cache.call.lines:
         if line.constraint or line.editable:
@@ -53,6 +53,7 @@ def of(entry: Entry | LocalFile, parent: Need, markers: dict[str, str]) -> list[
     """Return the requirements of an artifact in the cache, or of its ``.metadata`` file.
 
     *parent* is the requirement that the artifact satisfies: its extras apply. For an sdist, includes the build requirements.
+    Returns an empty list if the file cannot be read.
     """
     needs = (need(text, f"needed by {parent.pin.project}", markers, parent.extras) for text in _declared(entry))
     return [found for found in needs if found]

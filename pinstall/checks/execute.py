@@ -37,10 +37,10 @@ class Applied(NamedTuple):
 def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Applied:
     """Apply the verdicts of *findings*, and *say* what was changed.
 
-    Waits for the lock for at most *seconds*, each of three times: an entry that another process changes meanwhile is examined
-    and decided anew. Errors, and a lock that stays held, are not raised: the entries concerned are returned as failures, and so
-    are those that could not be read. Only an entry that cannot be restored from the store is no failure, because pip fetches or
-    builds it again.
+    Makes up to three attempts, and in each waits for the lock for at most *seconds*: an entry that another process changes
+    meanwhile is examined and decided anew. Errors, and a lock that stays held, end the attempts and are not raised: the entries
+    concerned are returned as failures, and so are those that could not be read. An entry that cannot be restored from the store
+    is left out, because pip fetches or builds it again; so is one for which nothing is to be done any more.
     """
     todo = list(findings)
     applied = Applied([], [])
@@ -64,7 +64,7 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
             break
         todo = [again for finding in changed if (again := checker.again(finding)) is not None]
     for finding in todo:
-        if is_act(finding) and not finding.stored:
+        if isinstance(finding.verdict, Delete | SetAside):
             applied.failed.append(Failure(finding, why or f"another process keeps changing {finding.entry.content_path}"))
     return applied
 
@@ -72,7 +72,7 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
 def _apply_once(root: str, findings: list[Finding], applied: Applied, seconds: float, say: Say) -> list[Finding]:
     """Apply the verdicts under the lock, and add the results to *applied*; return the findings whose entries have changed.
 
-    Raises as `lock.held`.
+    Says each change, even if it raises. Raises as `lock.held`.
     """
     done, changed = [], []
     try:

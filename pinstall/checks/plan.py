@@ -96,5 +96,8 @@ def _wheels(findings: Iterable[Finding]) -> list[BuiltWheel]:
 
 
 def is_act(finding: Finding) -> bool:
-    """Return whether a finding changes the cache. Built wheels that do not fit stay there: the view hides them."""
+    """Return whether a finding changes the cache: an entry is deleted or set aside, or a stored one is restored or deleted.
+
+    Built wheels that do not fit stay there: the view hides them.
+    """
     return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | SetAside))

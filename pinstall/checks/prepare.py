@@ -40,10 +40,10 @@ class PreparedCache(NamedTuple):
 
     ``pins`` are those that the environment does not satisfy, and ``deleted`` the findings whose entries were deleted.
     ``pip_command`` starts pip. ``resources`` hold the call's marker file, and a view in a temporary folder, until pip has
-    ended; ``name`` is the name of the call, "" if it has no marker. ``uses_cache`` is False if pip runs without its cache.
-    ``dist_infos`` are the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in seconds since the epoch,
-    by the clock of the cache's file system. ``wanted`` are the versions that stay in the cache. ``shared`` is the shared store;
-    None without one.
+    ended; ``name`` is the name of the call, "" if it has no marker. ``view`` is None if pip uses its cache directly.
+    ``uses_cache`` is False if pip runs without its cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran.
+    ``began`` is the start of the call in seconds since the epoch, by the clock of the cache's file system. ``wanted`` are the
+    versions that stay in the cache. ``shared`` is the shared store; None without one.
     """
 
     checker: Checker
@@ -103,7 +103,11 @@ class PreparedCache(NamedTuple):
 def prepare(
     checker: Checker, pins: Sequence[Pin], pip_command: PipCommand, settings: Settings, journal: Journal
 ) -> PreparedCache:
-    """Check the cache entries for *pins*, remove those that do not match, and return the prepared cache."""
+    """Check the cache entries for *pins*, remove or set aside those that do not match, restore stored ones that pip may need.
+
+    Then marks this call as running, makes a view if pip needs one, and returns the prepared cache. Says each change. Under
+    ``PINSTALL_POLICY=report``, only says what it would do. If no view can be made, pip runs without its cache.
+    """
     cache = checker.cache
     planned, deleted = _checked(checker, pins, settings, journal)
     prepared = PreparedCache(
@@ -126,7 +130,11 @@ def prepare(
 
 
 def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal: Journal) -> tuple[Plan, list[Finding]]:
-    """Check the candidates for *pins* and apply the plan; return it, and the findings whose entries were deleted."""
+    """Check the candidates for *pins* and apply the plan, or say what it would do under ``PINSTALL_POLICY=report``.
+
+    Returns the plan, whose view also hides the entries that could not be removed, and the findings whose entries were deleted
+    from pip's cache.
+    """
     cache = checker.cache
     by_project = settings_by_project(cache.call.lines, cache.environment.markers)
     # A call that shapes builds builds other wheels than plain pip does, so its pip builds into a view.
@@ -150,6 +158,8 @@ def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal:
         journal.applied += applied.done
         deleted = [done for done in applied.done if isinstance(done.verdict, Delete) and not done.stored]
         for finding, why in applied.failed:
+            if finding.stored:  # pip does not see it
+                continue
             planned = planned.without(finding)
             journal.say(WARNING, messages.unseen(finding, why))
     else:
@@ -168,7 +178,7 @@ def _shared_store(settings: Settings) -> SharedStore | None:
 
 
 def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:
-    """Write the marker of the call, and make a view if pip needs one.
+    """Write the marker of the call, and make a view if pip needs one; if that fails, say so, and let pip run without its cache.
 
     Under PINSTALL_POLICY=report pinstall does not even write the marker, so other calls do not wait for this one.
     """

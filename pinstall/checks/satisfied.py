@@ -56,6 +56,6 @@ def is_met(call: Invocation, pin: Pin, environment: Environment) -> bool:
 
 
 def is_installed(pin: Pin, environment: Environment) -> bool:
-    """Return whether the *environment* has the version that *pin* names."""
+    """Return whether the *environment* has the version that *pin* names; False if it names a URL or only hashes."""
     version = environment.installed(pin.project) if pin.has_version else None
     return version is not None and pin.specifier.contains(version, prereleases=True)

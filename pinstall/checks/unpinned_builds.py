@@ -28,8 +28,8 @@ def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord
     """Return the built wheels that pip may use for requirements of projects that no pin of the call names.
 
     If the call sets nothing that shapes builds, only keys under which pinstall has stored a build count: other wheels are
-    plain pip's, and no record shows that they were built with flags. *has_changed* tells whether a question that the build of a
-    record has asked has another answer now.
+    plain pip's, and no record shows that they were built with flags. *has_changed* is called with the records of the other
+    builds in the store until it returns True (see `Builds.has_changed`): then dependencies count as well.
     """
     pinned = {pin.project: pin for pin in pins}
     named = list(dependencies.named(cache, pinned))

@@ -71,7 +71,10 @@ def read(
 
 
 def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] | None) -> Invocation:
-    """Add the requirements that the call's lock files select for an environment; see `toml_sources.locked`, also for errors."""
+    """Return *call* with the requirements that its lock files select for an environment, and without ``locks``.
+
+    See `toml_sources.locked`, also for errors.
+    """
     found = [line for lock in call.locks for line in toml_sources.locked(lock, markers, tags)]
     lines = tuple(line for line in found if isinstance(line, RequirementLine))
     return call._replace(
@@ -201,7 +204,7 @@ def _folder(value: str | bool | None, environ: Mapping[str, str]) -> str:
 
 
 def why_no_cache(call: Invocation, environ: Mapping[str, str]) -> str:
-    """Return why a *call* has no cache: the setting, or the user to whom the folder belongs."""
+    """Return why a *call* without a ``cache_dir`` has no cache: a setting, or the user to whom the folder belongs."""
     value = call.values.get("cache_dir")
     if value is False or value == "":
         return "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
@@ -231,7 +234,10 @@ def _existing(folder: str) -> str:
 
 
 def _is_ours(folder: str) -> bool:
-    """Return whether pip uses this cache folder. It ignores another user's folder (``utils/filesystem.check_path_owner``)."""
+    """Return whether pip uses this cache folder (``utils/filesystem.check_path_owner``).
+
+    For root, the folder must be root's; for others, it must be writable.
+    """
     if not hasattr(os, "geteuid"):  # pragma: no cover (Windows)
         return True
     if os.geteuid() != 0:

@@ -166,7 +166,7 @@ def table(pip: Version, command: str = "") -> Iterator[Option]:
 
 
 def general() -> Iterator[Option]:
-    """Yield the options that pip takes before a command, too, whatever its version is."""
+    """Yield the options that pip takes before a command, too: those of all versions."""
     return itertools.dropwhile(lambda row: row.dest != "help", TABLE)
 
 
@@ -205,7 +205,7 @@ def end(arguments: Sequence[str], pip: Version, command: str) -> int:
 
 
 def lacks_value(arguments: Sequence[str]) -> bool:
-    """Return whether the last of *arguments* is an option that still needs a value, for the newest pip."""
+    """Return whether the last of *arguments* is an option that still needs a value; False if the newest pip refuses them."""
     if not arguments or not arguments[-1].startswith("-"):
         return False
     parser = make_parser(table((999,)))

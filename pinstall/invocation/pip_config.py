@@ -88,7 +88,10 @@ def _count(text: str) -> int:
 
 
 def _settings(environ: Mapping[str, str], prefix: str, command: str, *, isolated: bool) -> Iterator[tuple[str, str]]:
-    """Yield (option name, text). Later ones override earlier ones: [global], [COMMAND], variables (in pip, a section, too)."""
+    """Yield (option name, text) from [global], then [COMMAND], then the variables. Later ones override earlier ones.
+
+    Raises `UnreadableCallError`.
+    """
     sections: dict[str, dict[str, str]] = {"global": {}, command: {}, ":env:": {}}
     for path in files(environ, prefix, isolated=isolated):
         if os.path.exists(path):
@@ -121,7 +124,10 @@ def _read(path: str) -> dict[str, dict[str, str]]:
 
 
 def files(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> list[str]:
-    """Return the paths of pip's configuration files, existing or not. Later ones override earlier ones."""
+    """Return the paths of pip's configuration files, existing or not. Later ones override earlier ones.
+
+    Empty if ``PIP_CONFIG_FILE`` names the null device; without the user's files if it names a file that exists.
+    """
     own = environ.get("PIP_CONFIG_FILE")
     if own == os.devnull:
         return []

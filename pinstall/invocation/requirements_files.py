@@ -75,8 +75,8 @@ def read(
 ) -> Iterator[RequirementLine | OptionLine | FormatOptions | UnreadSource]:
     """Yield the lines of the file *path*, with the lines of a nested file in the place of the option that names it.
 
-    Reads regular files only: a pipe or device would be empty when pip reads it, and only pip fetches a URL.
-    Raises `UnreadableCallError` if a file cannot be read, or if pip would refuse it.
+    Reads regular files only: a pipe or device would be empty when pip reads it, and only pip fetches a URL. These are yielded
+    as `UnreadSource`. Raises `UnreadableCallError`, while lines are taken, if a file cannot be read or pip would refuse it.
     """
     yield from _File(options.make_parser(options.file_table(pip))).read(path, constraint, (os.path.abspath(path),))
 
@@ -155,7 +155,10 @@ def regular(path: str) -> bytes | UnreadSource:
 
 
 def _decode(data: bytes) -> str:
-    """Decode *data* by its byte order mark, its PEP 263 comment, as UTF-8, or by the locale, in pip's order."""
+    """Decode *data* by its byte order mark, its PEP 263 comment, as UTF-8, or by the locale, in pip's order.
+
+    Raises `UnreadableCallError`.
+    """
     try:
         for bom, encoding in _BOMS:
             if data.startswith(bom):
@@ -172,7 +175,10 @@ def _decode(data: bytes) -> str:
 
 
 def _logical_lines(content: str) -> Iterator[tuple[int, str]]:
-    """Yield (number of the first line, text): with continued lines joined, comments removed and variables expanded."""
+    """Yield (number of the first line, text): with continued lines joined, comments removed and ``${VARIABLES}`` expanded.
+
+    Unset variables stay as they are; empty lines are left out.
+    """
     for number, joined in _joined(content):
         text = _COMMENT.sub("", joined).strip()
         if text:
@@ -196,7 +202,7 @@ def _joined(content: str) -> Iterator[tuple[int, str]]:
 
 
 def _split(text: str) -> tuple[str, list[str]]:
-    """Split a line into its requirement and its options, which begin at the first word with a dash."""
+    """Split a line into requirement and options, from the first word with a dash on. Raises `UnreadableCallError`."""
     words = text.split(" ")
     first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     try:

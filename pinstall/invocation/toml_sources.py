@@ -52,7 +52,10 @@ def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def group(path: str, name: str) -> Iterator[RequirementLine | UnreadSource]:
-    """Yield the requirements of the dependency group *name* of the ``pyproject.toml`` at *path* (PEP 735)."""
+    """Yield the requirements of the dependency group *name* of the ``pyproject.toml`` at *path* (PEP 735).
+
+    Yields one `UnreadSource` instead if the file is a pipe, or packaging is too old. Raises `UnreadableCallError`.
+    """
     document = _document(path)
     if isinstance(document, UnreadSource):
         yield document
@@ -73,7 +76,10 @@ def group(path: str, name: str) -> Iterator[RequirementLine | UnreadSource]:
 
 
 def script(path: str) -> Iterator[RequirementLine | UnreadSource]:
-    """Yield the requirements in the metadata of the script at *path* (PEP 723)."""
+    """Yield the requirements in the metadata of the script at *path* (PEP 723), or `UnreadSource` if only pip can read it.
+
+    Raises `UnreadableCallError` if the script has no valid metadata.
+    """
     import tomllib
 
     data = requirements_files.regular(path)
@@ -92,9 +98,9 @@ def script(path: str) -> Iterator[RequirementLine | UnreadSource]:
 
 
 def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
-    """Yield the dependencies of the project in the local folder that *line* names (PEP 621); none if it names no folder.
+    """Yield the dependencies of the project in the local folder that *line* names (PEP 621); nothing if it names no folder.
 
-    Dynamic dependencies are left out, because only a build can determine them.
+    Dynamic dependencies are left out, because only a build can determine them, and so is a file that cannot be read.
     """
     folder, extras = _folder(line)
     path = os.path.join(folder, "pyproject.toml")
@@ -108,7 +114,7 @@ def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
 
 
 def build_requires(line: RequirementLine) -> Iterator[RequirementLine]:
-    """Yield the build requirements of the project in the local folder that *line* names (PEP 518); none if no folder."""
+    """Yield the build requirements of the project in the local folder that *line* names (PEP 518); else nothing."""
     folder, _ = _folder(line)
     shown = requirements_files.shown(os.path.join(folder, "pyproject.toml"))
     yield from (RequirementLine(text, shown) for text in _texts(_table(folder, "build-system").get("requires")))
@@ -168,8 +174,9 @@ def _local(url: str) -> str:
 def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements that a lock file selects for an environment (``pylock.toml`` specification, "Installation").
 
-    *markers* and *tags* (best first) are the environment's; an empty mapping and None mean those of the running Python. Raises
-    `UnreadableCallError` if pip would refuse the lock file.
+    *markers* and *tags* (best first) are the environment's; an empty mapping and None mean those of the running Python. Yields
+    one `UnreadSource` instead if only pip can read the file, or packaging is too old. Raises `UnreadableCallError` if pip would
+    refuse the lock file.
     """
     document = _document(lock.path)
     if isinstance(document, UnreadSource):

@@ -27,7 +27,8 @@ class Evidence(NamedTuple):
     - ``fault``: the defect of its structure; None if it has none, or if the structure was not checked.
     - ``name`` (normalized), ``version``: as stated inside the archive.
     - ``unreadable``: why the entry could not be read.
-    - ``tolerated``: the reasons for which it was deleted before and came back unchanged. It is the file that the index serves.
+    - ``tolerated``: the reasons (codes) for which it was deleted before and came back unchanged. It is the file that the index
+      serves, or that each build makes.
 
     For an index page:
 
@@ -41,7 +42,7 @@ class Evidence(NamedTuple):
     - ``record``: its build record. For a wheel that plain pip built: the record that a build by this call would get.
     - ``unproven``: True if nobody observed that it was built from a file that the pin's hashes name.
     - ``stale_source``: why it may have been built from another file than its source is now.
-    - ``build_difference``: the build condition that was different when it was built.
+    - ``build_difference``: the build condition that was different when it was built, as words that follow "it was built".
     - ``missing_libraries``: the shared libraries that it needs and does not find.
     """
 
@@ -72,7 +73,7 @@ class Evidence(NamedTuple):
 
 
 def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
-    """Return the verdict on *entry* for *pin*: only proof deletes an entry, and never twice for the same reason."""
+    """Return the verdict on *entry* for *pin*: only proof deletes an entry, and never twice for one reason (``tolerated``)."""
     if evidence.unreadable:
         return Unreadable(evidence.unreadable)
     verdict = _http(pin, entry, evidence) if isinstance(entry, HttpEntry) else _built(pin, entry, evidence)

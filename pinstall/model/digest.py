@@ -41,7 +41,10 @@ def new(algorithm: str) -> hashlib._Hash | hashlib.blake2b:
 
 
 def mismatch(stated: Iterable[Digest], observed: Mapping[str, str], source: str = "the index or URL") -> str:
-    """Return the sentence that *observed* digests (algorithm to hex) contradict those that a *source* has *stated*."""
+    """Return the sentence that *observed* digests (algorithm to hex) contradict those that a *source* has *stated*.
+
+    They must have an algorithm in common.
+    """
     expected = next(d for d in known(stated) if d.algorithm in observed)
     found = Digest(expected.algorithm, observed[expected.algorithm])
     return f"its hash is {found}, but {source} states {expected}"

@@ -51,7 +51,10 @@ class Link(NamedTuple):
 
 
 def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] | None = None) -> Link:
-    """Make a link from *url*, which is quoted and may have a fragment, and from the digests *stated* beside it."""
+    """Make a link from *url*, which is quoted and may have a fragment, and from the digests *stated* beside it.
+
+    A digest in the fragment replaces a stated one of its algorithm.
+    """
     digests = {d.algorithm: d for d in stated}
     if is_plain(url):
         return Link(url, tuple(digests.values()), metadata)

@@ -92,7 +92,7 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
     """Return the pins of a call, in the order in which the projects first appear.
 
     *markers* are the environment's marker values; they override those of the running Python. A project whose lines contradict
-    each other has no pin but a conflict, which pip reports. Editable lines are no pins.
+    each other has no pin but a conflict, which pip reports. Editable lines do not count as pins.
     """
     by_project: dict[str, list[_Stated]] = {}
     loose = False

@@ -1,4 +1,7 @@
-"""The verdicts on cache entries. `model.decision` reaches them."""
+"""The verdicts on cache entries. `model.decision` reaches them.
+
+``reason`` is a code that docs/messages.md explains, ``detail`` the reason in words.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,14 @@ class SetAside(NamedTuple):
 
 
 class Delete(NamedTuple):
-    """The entry is proven to be bad."""
+    """The entry is proven to be bad: pinstall removes it."""
 
     reason: str
     detail: str = ""
 
 
 class Unreadable(NamedTuple):
-    """The entry could not be read."""
+    """The entry could not be read: it stays, and the view keeps it from this call's pip."""
 
     detail: str
 

@@ -19,7 +19,10 @@ _LARGEST_ORIGIN = 1 << 20  # bytes
 
 
 def built_under(folder: str, key: str, project: str, place: str = "") -> Iterator[BuiltWheel]:
-    """Yield the wheels of *project* in the *folder* of built wheels for *key*; *place* is the folder's name in the store."""
+    """Yield the wheels of *project* in the *folder* of built wheels for *key*; nothing if it cannot be read.
+
+    *place* is the folder's name in the store, "" for pip's own.
+    """
     for name in names(folder):
         found = links.parse_filename(name, project) if name.endswith(".whl") else None
         path = os.path.join(folder, name)
@@ -71,10 +74,10 @@ class Origin(NamedTuple):
 
 
 def origin_text(path: str, query: str | None) -> str | None:
-    """Return the text of the ``origin.json`` at *path*, unchanged if *query* is None; None if it is missing or too large.
+    """Return the text of the ``origin.json`` at *path*: as it is if *query* is None, else with this query in its URL.
 
-    Else the URL has this *query*, and no fragment; None also if the file is not a JSON object. The query of a signed URL is a
-    secret: the store keeps none.
+    With a *query* ("" removes that of the file), the URL loses its fragment. The query of a signed URL is a secret: the store
+    keeps none. Returns None if the file is missing, unreadable or above 1 MiB, or with a *query* if it is not a JSON object.
     """
     found = stamp(path)
     if found is None or found.size > _LARGEST_ORIGIN:
@@ -96,13 +99,16 @@ def _with_query(text: str, query: str) -> str:
 
 
 def read_origin(folder: str) -> Origin | None:
-    """Read the ``origin.json`` (PEP 610) in a *folder* of built wheels; None if it is missing or invalid."""
+    """Read the ``origin.json`` (PEP 610) in a *folder* of built wheels; None if it is missing, invalid, or a symbolic link."""
     path = os.path.join(folder, ORIGIN)
     return read_direct_url(path) if stamp(path) is not None else None
 
 
 def read_direct_url(path: str) -> Origin | None:
-    """Read a file with a direct URL (PEP 610), such as ``direct_url.json`` of an installed distribution; None as above."""
+    """Read a file with a direct URL (PEP 610), such as ``direct_url.json`` of an installed distribution.
+
+    Returns None if it is missing or invalid. Follows a symbolic link, unlike `read_origin`.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             return parsed_origin(json.loads(file.read(_LARGEST_ORIGIN)))

@@ -68,9 +68,9 @@ class Catalogue:
         self._wanted, self._redirects, self._indexes = frozenset(wanted), redirects, indexes
 
     def read(self, entry: HttpEntry, response: Response) -> CataloguedPage:
-        """Read a cached page and add the entries of the files that it lists.
+        """Read a cached page, add the wanted entries of the files that it lists to ``named``, and return the page.
 
-        Raises `OSError` if the page cannot be read.
+        Invalid lines are skipped. Raises `OSError` if the page cannot be read.
         """
         with entries.open_content(entry) as file:
             body = file.read(index_pages.LARGEST + 1)
@@ -103,7 +103,10 @@ class Catalogue:
         return "", ""
 
     def add(self, url: str, kind: str, filename: str, project: str, stated: tuple[Digest, ...] = ()) -> None:
-        """Store kind, file name, project and *stated* digests of the entry for *url*, if its key is wanted."""
+        """Add kind, file name, project and *stated* digests of the entry for *url* to ``named``, if its key is wanted.
+
+        Follows cached redirects. An entry that is there already only gains the digests.
+        """
         for found in self._behind(keys.request_url(url)):
             key = keys.http_key(found)
             if key in self._wanted and key not in self._redirects:

@@ -193,7 +193,7 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def exists(path: str) -> bool:
-    """Return whether *path* exists, be it as a dangling symbolic link."""
+    """Return whether *path* exists; True also for a dangling symbolic link."""
     return os.path.lexists(path)
 
 
@@ -218,7 +218,10 @@ def open_content(entry: Entry | LocalFile) -> BinaryIO:
 
 
 def open_unread(path: str, flags: int) -> int:
-    """Open a file without changing its time of access, where the system allows that: it tells when pip last used the file."""
+    """Open a file without changing its time of access, where the system allows that: it tells when pip last used the file.
+
+    Returns the descriptor; an opener for `open`. Raises `OSError`.
+    """
     try:
         return os.open(path, flags | getattr(os, "O_NOATIME", 0))
     except PermissionError:  # O_NOATIME is for the owner of a file

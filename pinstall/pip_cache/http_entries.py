@@ -87,7 +87,7 @@ def is_there(entry: Entry) -> bool:
 
 
 def is_spent(entry: Entry) -> bool:
-    """Return whether *entry* is an HTTP entry with a spent head (see `write_spent`)."""
+    """Return whether *entry* is an HTTP entry that pinstall has marked as outdated: new pips fetch it anew (`write_spent`)."""
     head = read_head(entry.paths[0]) if isinstance(entry, HttpEntry) else None
     return head is not None and head.response.spent
 
@@ -101,7 +101,8 @@ class HttpCache:
     def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: ParsedFilename | None) -> HttpEntry | None:
         """Return the entry with which pip would answer a request for *link*; None if the cache has none.
 
-        Cached permanent redirects are followed. *kind*, *stated* and *label* become those of the entry.
+        Cached permanent redirects are followed. *kind*, *stated* (as ``expected``) and *label* (as ``parsed_filename``) become
+        those of the entry.
         """
         found = self.find(link.url)
         return found[0]._replace(kind=kind, filename=link.filename, expected=stated, parsed_filename=label) if found else None
@@ -109,7 +110,8 @@ class HttpCache:
     def find(self, url: str) -> tuple[HttpEntry, Response, str] | None:
         """Return the entry for *url*, its response, and its URL after redirects; None if pip would ask the server.
 
-        The response has status 0 if the head is not a regular file: pinstall does not open it, because opening a FIFO blocks.
+        If pip would fail on the head, or pinstall cannot read it, the entry has a ``fault`` or is ``unreadable``. The response
+        has status 0 if the head is not a regular file: pinstall does not open it, because opening a FIFO blocks.
         """
         url = _target(url, "")
         for _ in range(REDIRECTS):
@@ -187,7 +189,7 @@ def _library() -> Any:
 
 
 def renewed(entry: HttpEntry) -> HttpEntry:
-    """Return *entry* with the facts that its head states now: pip may have replaced it."""
+    """Return *entry* with the facts that its head states now: pip may have replaced it. Unchanged without a readable head."""
     head = read_head(entry.paths[0])
     if head is None:
         return entry
@@ -205,7 +207,7 @@ def read_head(path: str) -> Head | None:
 
 
 def read_regular(path: str) -> Head | None:
-    """Do the same for a *path* of which the caller knows that it is a regular file."""
+    """Read the head as `read_head` does, from a *path* of which the caller knows that it is a regular file."""
     msgpack = _library()
     errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:

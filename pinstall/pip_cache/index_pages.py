@@ -34,7 +34,10 @@ class UnknownPageError(Exception):
 
 
 class IndexFile(NamedTuple):
-    """A file that a page offers. Its link is made on request, because pages list thousands of files."""
+    """A file that a page offers. Its link is made on request, because pages list thousands of files.
+
+    ``make`` makes it from ``file``, the anchor, JSON object, path or URL, and ``base``, the URL to which a relative one refers.
+    """
 
     filename: str
     file: Any

@@ -68,7 +68,10 @@ class ProjectFiles(NamedTuple):
 
 
 class Cache:
-    """The cache folder *root* as the pip of version *pip* uses it for *call* in *environment*; each page is read once."""
+    """The cache folder *root* as the pip of version *pip* uses it for *call* in *environment*. Changes nothing.
+
+    Each page is read once, until `forget_pages`, and ``wheels/`` is walked through at most once.
+    """
 
     def __init__(self, root: str, call: Invocation, environment: Environment, pip: tuple[int, ...]) -> None:
         self.root, self.call, self.environment, self.pip = root, call, environment, pip
@@ -128,7 +131,7 @@ class Cache:
                 yield Artifact(offer.link(), label)
 
     def forget_pages(self) -> None:
-        """Forget all pages that were read, because pip may have fetched newer ones."""
+        """Forget all pages that were read, but not the walk through ``wheels/``: pip may have fetched newer pages."""
         self._pages.clear()
         self._located.clear()
 
@@ -239,7 +242,7 @@ class Cache:
         return keys.wheel_key(link.url, first, link.subdirectory, self.environment.interpreter)
 
     def usable(self, label: ParsedFilename | None) -> bool:
-        """Return whether the environment's pip could install a file with this *label*, or the file has none."""
+        """Return whether the environment's pip could install a file with this parsed name (*label*); True for None."""
         return label is None or (self._for_another and not label.ignored_by(self.pip)) or self._fits(label)
 
     def _fits(self, label: ParsedFilename) -> bool:

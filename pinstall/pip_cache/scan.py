@@ -157,7 +157,7 @@ def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
 
 
 def stray(paths: list[str], reason: str) -> Stray:
-    """Return a stray of *paths*, with their total size and latest modification."""
+    """Return a stray of *paths*, with the total size and latest modification of all files in them; touches nothing."""
     inside = [os.path.join(folder, name) for path in paths for folder, _, names in entries.walk(path) for name in names]
     size, modified, _ = measured((*paths, *inside))
     return Stray(tuple(paths), size, modified, reason)
@@ -187,7 +187,7 @@ def _measured(seen: Sequence[os.stat_result]) -> tuple[int, float, float]:
 
 
 def parts(root: str) -> list[str]:
-    """Return the parts of pip's cache that are in the folder *root*."""
+    """Return the names of the parts of pip's cache, and of pinstall's folder, that exist in the folder *root*."""
     return [part for part in _PARTS if os.path.lexists(os.path.join(root, part))]
 
 
