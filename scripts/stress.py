@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import itertools
 import os
 import random
 import shutil
@@ -25,6 +26,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -106,7 +108,7 @@ class Lane:
         self.tally = tally
         self.lab = Lab(root, ROOT / ".venv-test" / "pips", authority)
         # The same cache by the mounts of several hosts, each of which has its own view of files, and asks for locks by itself.
-        self.caches = [Path(mount, f"cache-{os.getpid()}") for mount in mounts]
+        self.caches = [Path(mount, f"cache-{os.getpid()}-{root.parent.name}") for mount in mounts]
         if self.caches:
             self.caches[0].mkdir()
             self.lab.cache = self.caches[0]
@@ -164,7 +166,10 @@ class Lane:
     def pinstall(self, environment: Environment, wanted: Wanted, **variables: str) -> tuple[int, str]:
         """Make one call; returns its status and what it said."""
         self.tally.count("calls")
-        done = self.lab.pinstall(environment, *wanted.words, **wanted.variables, **variables)
+        try:
+            done = self.lab.pinstall(environment, *wanted.words, **wanted.variables, **variables)
+        except subprocess.TimeoutExpired as error:
+            return -1, f"no end after {error.timeout} s: {error.stderr!r}"
         return done.status, done.err
 
 
@@ -201,25 +206,60 @@ def _choose(chance: random.Random) -> Wanted:
     return Wanted(*(chance.choice(VERSIONS) for _ in range(3)), chance.choice(FLAGS))
 
 
-def together(lane: Lane, seed: str, workers: int, rounds: int, *, plain: int = PLAIN) -> None:
-    """Let *workers* with an environment each make *rounds* calls at the same time, *plain* in a hundred of them by bare pip."""
-    # Before any thread starts a process: a script that is being written cannot be run.
-    environments = [lane.environment() for _ in range(workers)]
+@dataclass(frozen=True)
+class Work:
+    """How much the first part does: calls of each worker, or minutes. The second host's clock is *ahead* by so many seconds."""
 
-    def work(number: int) -> None:
+    workers: int
+    rounds: int
+    minutes: float = 0
+    ahead: float = 0
+
+    def turns(self) -> Iterator[int]:
+        """Yield numbers, as long as a worker is to make calls."""
+        end = time.monotonic() + self.minutes * 60
+        for turn in itertools.count() if self.minutes else range(self.rounds):
+            if self.minutes and time.monotonic() > end:
+                return
+            yield turn
+
+    def host(self, lane: Lane, number: int) -> dict[str, str]:
+        """Return the variables that make a call one of the host of this *number*."""
+        if not lane.caches:
+            return {}
+        clock = _clock(self.ahead) if number % len(lane.caches) else {}
+        return {"PIP_CACHE_DIR": str(lane.caches[number % len(lane.caches)]), **clock}
+
+
+@cache
+def _clock(ahead: float) -> dict[str, str]:
+    """Return the variables by which a process sees a clock that is so many seconds ahead."""
+    if not ahead:
+        return {}
+    command = [shutil.which("faketime") or "faketime", "-m", "-f", f"{ahead:+}s", "env"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith(("LD_PRELOAD=", "FAKETIME=")))
+    return {**found, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def together(lane: Lane, seed: str, work: Work, *, plain: int = PLAIN) -> None:
+    """Let workers with an environment each make calls at the same time, *plain* in a hundred of them by bare pip."""
+    # Before any thread starts a process: a script that is being written cannot be run.
+    environments = [lane.environment() for _ in range(work.workers)]
+
+    def calls(number: int) -> None:
         chance = random.Random(f"{seed} together {number}")
-        environment = environments[number]
-        for turn in range(rounds):
+        environment, host = environments[number], work.host(lane, number)
+        for turn in work.turns():
             _empty(environment)
             wanted = _choose(chance)
             story = f"together {number}.{turn} {wanted}"
-            cache = {"PIP_CACHE_DIR": str(lane.caches[number % len(lane.caches)])} if lane.caches else {}
             if chance.randrange(100) >= plain:
-                lane.judge(story, environment, wanted, lane.pinstall(environment, wanted, **cache))
+                lane.judge(story, environment, wanted, lane.pinstall(environment, wanted, **host))
                 continue
             # Without flags: whose flags a wheel was built with, it does not tell.
             wanted = wanted._replace(flags="plain")
-            done = lane.lab.run([environment.pip, "install", *wanted.words], **cache)
+            done = lane.lab.run([environment.pip, "install", *wanted.words], **host)
             lane.tally.count("plain pips")
             if done.status:
                 lane.tally.count("plain pips that failed")
@@ -228,8 +268,8 @@ def together(lane: Lane, seed: str, workers: int, rounds: int, *, plain: int = P
                 "plain pips with a build of other flags", not done.status and _installed(environment) != wanted.result
             )
 
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work, range(workers)))
+    with ThreadPoolExecutor(work.workers) as pool:
+        list(pool.map(calls, range(work.workers)))
     environment = lane.environment()
     wanted = Wanted("1.0", "1.0", "1.0", "plain")
     lane.judge("after all", environment, wanted, lane.pinstall(environment, wanted))
@@ -392,13 +432,15 @@ def main() -> int:
 
 
 def _together(tally: Tally, options: argparse.Namespace) -> None:
+    work = Work(options.workers, options.rounds, options.minutes, options.ahead)
     with _lanes(1, tally, options.mounts) as (lane,):
-        together(lane, options.seed, options.workers, options.rounds)
+        together(lane, options.seed, work)
     if not tally.counts["plain pips that failed"]:
         return
     alone = Tally()
-    with _lanes(1, alone) as (lane,):  # as often without us?
-        together(lane, options.seed, options.workers, options.rounds, plain=100)
+    rounds = -(-tally.counts["plain pips"] // work.workers) if work.minutes else work.rounds
+    with _lanes(1, alone, options.mounts) as (lane,):  # as often without us?
+        together(lane, options.seed, Work(work.workers, rounds, ahead=work.ahead), plain=100)
     failed, of = alone.counts["plain pips that failed"], alone.counts["plain pips"]
     print(f"plain pips that failed with nobody else: {failed} of {of}", flush=True)
 
@@ -408,12 +450,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", default="1", help="what chance begins with (default 1)")
     parser.add_argument("--workers", type=int, default=8, help="calls at the same time (default 8)")
     parser.add_argument("--rounds", type=int, default=10, help="calls of each of them (default 10)")
+    parser.add_argument("--minutes", type=float, default=0, help="the first part: go on for so long, instead of --rounds")
     parser.add_argument("--kills", type=int, default=200, help="calls that are killed at random (default 200)")
     parser.add_argument("--points", type=int, default=60, help="calls of the system that fail (default 60, evenly)")
     parser.add_argument("--faults", action="store_true", help="each with every error, and not with one in turn")
     parser.add_argument("--parts", default="together,killed,faults", help="which (default: together,killed,faults)")
     parser.add_argument(
         "--mounts", nargs="+", default=[], help="the first part: folders in which several hosts see one shared file system"
+    )
+    parser.add_argument(
+        "--ahead", type=float, default=0, help="with --mounts: by how many seconds the clocks of all but the first are ahead"
     )
     parser.add_argument("--quick", action="store_true", help="a little of each: within a minute")
     options = parser.parse_args()

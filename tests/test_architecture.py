@@ -125,6 +125,7 @@ _CHANGING = re.compile(r"os\.(unlink|remove|rmdir|removedirs|rename|renames|repl
 # `actions` and `cleanup` move and delete the files of the cache; the others do so with their own links, marks and new files.
 _CHANGERS = {"storage.actions", "storage.cleanup", "storage.view", "storage.lock", "storage.files", "storage.probe"}
 _CHANGERS |= {"storage.build_notes", "build_watch"}
+_CHANGERS |= {"shared_store.remote"}  # the objects of a shared folder
 
 
 def test_only_the_storage_package_moves_and_deletes() -> None:

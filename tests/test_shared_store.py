@@ -351,8 +351,12 @@ def test_the_rest_of_a_folder_is_listed_verified_and_pruned(lab: Lab, folder: Pa
     top, elsewhere = folder / "builds-1", lab.root / "elsewhere"
     blocked, unreadable, good, in_the_way = (_copied(first, top, letter * 56) for letter in "abcd")
     linked = _copied(first, elsewhere, "e" * 56)
+    killed = first.with_name(f"{first.stem}.whl#1")
+    killed.touch()
     for path in lab.root.rglob("*-????????.*"):
         os.utime(path, (0, 0))
+    being_written = killed.with_name(f"{first.stem}.whl#2")
+    being_written.touch()
     in_the_way.unlink()
     in_the_way.mkdir()
     (top / "ee").symlink_to(elsewhere / "ee")
@@ -381,7 +385,7 @@ def test_the_rest_of_a_folder_is_listed_verified_and_pruned(lab: Lab, folder: Pa
         assert sorted(line.rpartition(": ")[2] for line in out[:-1]) == [_CANNOT, "its upload was interrupted"]
         good.parent.chmod(0o500)
         status, out, err = _upkeep(lab, "prune", "--older-than", "1d")
-        denied = f"WARNING: not removed: {good.relative_to(folder)} of the shared store: {_CANNOT}"
+        denied = f"WARNING: not removed: {good.relative_to(folder)} of the shared store: access was denied"
         assert (status, err) == (1, sorted([*warnings, denied]))
         assert out[0].startswith("Builds removed: 3 ")
     finally:
@@ -393,6 +397,7 @@ def test_the_rest_of_a_folder_is_listed_verified_and_pruned(lab: Lab, folder: Pa
     assert good.exists()
     assert good.with_suffix(".whl").exists()
     assert not unreadable.exists()
+    assert (killed.exists(), being_written.exists()) == (False, True)
 
 
 def test_the_rest_of_a_bucket_is_listed_and_verified(lab: Lab, proxy: Proxy, s3: str, bucket: str, demo: Path) -> None:
@@ -403,15 +408,12 @@ def test_the_rest_of_a_bucket_is_listed_and_verified(lab: Lab, proxy: Proxy, s3:
     top = lab.root / "copies" / "builds-1"
     copies = [_copied(first, top, letter * 56) for letter in "abcdef"]
     denied, broken, vanished = (path.relative_to(top.parent) for path in copies[1:4])
-    lab.environ["PINSTALL_SHARED_STORE"] = f"{bucket}/wheels"
-    place = f"{s3}/{bucket.removeprefix('s3://')}/wheels"
-
-    objects = {str(path.relative_to(top.parent)): path.read_bytes() for path in top.rglob("*.*")}
-    for path in (*objects, "builds-1/a0//x", "builds-1/e0/./x", f"builds-1/ff/ff/{'f' * 56}/%2e%2e/x"):
-        kind = {"content-type": "application/octet-stream"}
-        request = urllib.request.Request(f"{place}/{path}", objects.get(path, b""), kind, method="PUT")
-        urllib.request.urlopen(request).close()
-
+    odd = ("odd/builds-1//x", f"odd/builds-1/ff/ff/{'f' * 56}/./x")
+    good = {str(path.relative_to(top.parent)): path.read_bytes() for path in top.rglob("*.*")}
+    objects = {**{f"{prefix}/{path}": good[path] for path in good for prefix in ("odd", "plain")}, **dict.fromkeys(odd, b"")}
+    for path, content in objects.items():
+        kind, place = {"content-type": "application/octet-stream"}, f"{s3}/{bucket.removeprefix('s3://')}/{path}"
+        urllib.request.urlopen(urllib.request.Request(place, content, kind, method="PUT")).close()
     failures = {str(denied): 403, str(broken): 500, str(vanished.with_suffix("")): 404}
 
     def hook(method: str, path: str) -> Answer | None:
@@ -419,14 +421,14 @@ def test_the_rest_of_a_bucket_is_listed_and_verified(lab: Lab, proxy: Proxy, s3:
 
     proxy.hook = hook
     environment = environment_with_extra(lab)
-    done = lab.cache_tool(environment, "shared", "verify")
+    done = lab.cache_tool(environment, "shared", "verify", PINSTALL_SHARED_STORE=f"{bucket}/odd")
     assert (done.status, done.out.splitlines()[-1]) == (1, "Builds checked: 4, 2 bad"), done
     assert sorted(done.err.splitlines()) == [
         f"WARNING: skipped {path} of the shared store: an object there has an invalid name"
-        for path in ("builds-1/a0/", "builds-1/e0/", f"builds-1/ff/ff/{'f' * 56}/")
+        for path in ("builds-1/", f"builds-1/ff/ff/{'f' * 56}/")
     ]
     proxy.hook = lambda _, path: Answer(500) if path.endswith(".json") else None
-    done = lab.cache_tool(environment, "shared", "list")
+    done = lab.cache_tool(environment, "shared", "list", PINSTALL_SHARED_STORE=f"{bucket}/plain")
     assert (done.status, done.err.splitlines()[-1].partition(": ")[0]) == (1, "ERROR"), done
     assert len(done.out.splitlines()) == 2
 
@@ -669,6 +671,10 @@ def test_a_webdav_server_keeps_builds_as_well(lab: Lab, demo: Path) -> None:
         assert two.install(WITH_GPU="yes")[:2] == ("yes", "built")
         assert one.install(WITH_GPU="yes")[:2] == ("yes", "fetched")
         top = lab.root / "dav" / "team a" / "builds" / "builds-1"
+        half, remote = "builds-1/half.whl", Remote(f"{url}/team%20a/builds", 10, writes=True)
+        (top / "half.whl").write_bytes(b"ha")  # a killed machine has sent this
+        assert (remote.create(half, b"half"), remote.create(half, b"half"), remote.read(half, 9)) == (True, False, b"half")
+        remote.delete([half])
         odd = _copied(next(top.rglob("*.json")), top, "0" * 56)
         Path(os.fsdecode(bytes(odd.parent) + b"/\xff")).touch()
         environment = environment_with_extra(lab)

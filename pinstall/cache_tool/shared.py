@@ -56,6 +56,7 @@ class Upkeep:
         self.place, self.is_bad = settings.place, False
         self._remote = Remote(settings.url, max(_TIMEOUT, settings.timeout))
         self._warn, self._patience = warn, Patience()
+        self._unfinished: list[str] = []
 
     def listed(self) -> Iterator[str]:
         """Yield a line about each build, and the totals; fetch the records, not the wheels."""
@@ -101,7 +102,8 @@ class Upkeep:
     def _prune(self, seconds: float, *, dry_run: bool) -> tuple[int, int]:
         """Delete as `pruned` does; return the number of builds that are gone, or would be, and of their bytes.
 
-        Records go first, so that no reader meets a record without its wheel.
+        Objects that killed machines left unfinished go as well. Records go first, so that no reader meets a record without its
+        wheel.
         """
         old = {build.name: build for build in self._builds() if self._age(build) > (seconds if build.record else _UPLOAD)}
         if not dry_run:
@@ -109,6 +111,7 @@ class Upkeep:
             old = {name: build for name, build in old.items() if name + layout.RECORD not in kept}
             kept = self._deleted([build.wheel.path for build in old.values() if build.wheel])
             old = {name: build for name, build in old.items() if name + layout.WHEEL not in kept}
+            self._deleted(self._unfinished)
         return len(old), sum(map(_size, old.values()))
 
     def _deleted(self, paths: list[str]) -> set[str]:
@@ -136,6 +139,8 @@ class Upkeep:
         waiting: dict[str, SharedBuild] = {}
         listing = Listing(self._remote, lambda path, why: self._refuse(f"skipped {path} of the shared store: {why}"))
         for one in listing.everything():
+            if layout.is_unfinished(one.path) and time.time() - one.modified > _UPLOAD:
+                self._unfinished.append(one.path)
             for name, build in layout.paired([one]).items():
                 known = waiting.pop(name, build)
                 both = known._replace(record=known.record or build.record, wheel=known.wheel or build.wheel)

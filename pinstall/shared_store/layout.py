@@ -30,6 +30,8 @@ ANY = "any00000"
 _NAME = re.compile(
     r"builds-1/[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{56})/((?:[0-9a-f]{8}|any00000)-([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{8})"
 )
+# In a folder, the library writes an object under another name first.
+_UNFINISHED = re.compile(rf"{_NAME.pattern}(?:\{RECORD}|\{WHEEL})#[0-9]+")
 
 
 class SharedBuild(NamedTuple):
@@ -66,6 +68,11 @@ def may_have_folders(path: str) -> bool:
     return path.count("/") < folder("").count("/")
 
 
+def folders_in(path: str) -> list[str]:
+    """Return the folders of k1 or k2 that the folder *path* may have; none for those of keys, which cannot be counted."""
+    return [f"{path}{number:02x}/" for number in range(256)] if path.count("/") < folder("").count("/") - 1 else []
+
+
 def name(key: str, record: BuildRecord, signer: str) -> str:
     """Return the path of the objects of a build, without their endings. The *record* is that of its `SharedRecord`."""
     document = build_record.to_json(record)
@@ -81,6 +88,11 @@ def platform(conditions: Conditions) -> str:
 def platform_of(abi: str, libc: str) -> str:
     """Return the part of the name for an interpreter's ABI and a kind of C library."""
     return build_record.hashed(f"{abi} {libc}")[:8]
+
+
+def is_unfinished(path: str) -> bool:
+    """Return whether an object is one of ours that is still being written, or whose writer was killed."""
+    return bool(_UNFINISHED.fullmatch(path))
 
 
 def paired(objects: Iterable[RemoteObject]) -> dict[str, SharedBuild]:

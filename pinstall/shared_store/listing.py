@@ -86,8 +86,11 @@ class Listing:
         self._remote.allow()
         try:
             objects, folders = self._remote.level(folder)
+        except OddNameError as error:
+            self._skip(folder, str(error))
+            objects, folders = [], layout.folders_in(folder)
         except RemoteError as error:
-            if folder == layout.TOP and not isinstance(error, OddNameError):
+            if folder == layout.TOP:
                 raise
             self._patience.try_again(error)
             self._skip(folder, str(error))

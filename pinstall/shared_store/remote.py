@@ -178,9 +178,10 @@ class Remote:
                 except obstore.exceptions.AlreadyExistsError:
                     return False
                 return True
-            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):  # the library has no conditional writes there
-                obstore.head(self._store, path)
-                return False
+            # The library has no conditional writes there; and the server may have kept half of what a killed machine sent.
+            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
+                if obstore.head(self._store, path)["size"] == len(content):
+                    return False
             obstore.put(self._store, path, content, use_multipart=False)
             return True
 
@@ -190,17 +191,12 @@ class Remote:
         """Delete objects, unless they are gone already; return those that stay, each with the reason."""
         import obstore
 
-        def removed() -> None:
-            for path in paths:
-                self._refuse_link(path)
-            obstore.delete(self._store, [self._prefix + path for path in paths])
-
-        self.allow()
-        try:
-            self.asked(removed)
-        except RemoteError:  # the others may be there still
-            return {path: why for path in paths if (why := self._stays(path))}
-        return {}
+        with suppress(RemoteError):  # some may be there still
+            if not self.root:
+                self.allow()
+                self.asked(lambda: obstore.delete(self._store, [self._prefix + path for path in paths]))
+                return {}
+        return {path: why for path in paths if (why := self._stays(path))}
 
     def _stays(self, path: str) -> str:
         """Delete an object; return why it stays, "" if it is gone."""
@@ -208,7 +204,10 @@ class Remote:
 
         def removed() -> None:
             self._refuse_link(path)
-            obstore.delete(self._store, self._prefix + path)
+            if self.root:  # the library does not know the names of unfinished objects
+                os.unlink(os.path.join(self.root, path))
+            else:
+                obstore.delete(self._store, self._prefix + path)
 
         self.allow()
         try:
