@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from _thread import get_ident
 from contextlib import suppress
 
 TYPE_CHECKING = False  # the module typing would take as long as all else here
@@ -62,7 +63,7 @@ class Watch:
         self.own: set[str] = set()  # variables that the step itself has set
         self.made: set[str] = set()  # files and folders that the step itself has made
         self.order: list[Any] = []
-        self.line = ""  # where the last `asker` asks
+        self.place: Any = None  # where the last `asker` asks
         self.set = frozenset(os.environ)
         self.asked_at: dict[str, set[str]] = {}
         self.busy: set[int] = set()
@@ -111,7 +112,7 @@ class Watch:
 
     def guarded(self, act: Any, *args: Any) -> Any:
         """Return the result of *act*; None if it fails, or if it belongs to another act of this thread, so that nobody asks."""
-        thread = _thread()
+        thread = get_ident()
         if thread in self.busy:
             return None
         self.busy.add(thread)
@@ -131,7 +132,7 @@ class Watch:
                 self.named[name] = None if name == _CODE.co_filename else self._named(name)
             found = self.named[name]
             if found is not None:
-                self.line = f"{name}:{frame.f_lineno}"
+                self.place = frame.f_code, frame.f_lasti  # the number of the line would take long
                 return found
             frame = frame.f_back
         return "."  # a thread of the build
@@ -184,16 +185,8 @@ class Watch:
 
     def see_path(self, kind: str, path: Any) -> None:
         """Note a question about a path, if it is neither the build's own nor the interpreter's."""
-        if isinstance(path, bytes):
-            path = os.fsdecode(path)
-        if not isinstance(path, str):
-            path = os.fspath(path) if hasattr(path, "__fspath__") else ""
-        if not path or not (os.path.isabs(path) or path.startswith("..") or self._is_elsewhere()):
-            return
-        path = os.path.abspath(path)
-        if self.is_old((kind, path)):
-            return
-        if os.path.join(path, "").startswith(self.inside) or self.temporary.match(path) or self._is_made(path):
+        path = self._outside(path)
+        if not path or self.is_old((kind, path)) or self.temporary.match(path) or self._is_made(path):
             return
         if any(folder.startswith(os.path.join(path, "")) for folder in self.inside):
             return  # a folder above one of them
@@ -204,6 +197,20 @@ class Watch:
             self.note("looks", os.path.basename(path), by)
         else:
             self.note(kind, path, by)
+
+    def _outside(self, path: Any) -> str:
+        """Return an absolute path; "" if it is the build's own or the interpreter's, as most are."""
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        if not isinstance(path, str):
+            path = os.fspath(path) if hasattr(path, "__fspath__") else ""
+        if path.startswith("/"):
+            if path.startswith(self.inside) and ".." not in path:
+                return ""
+        elif not path or not (path.startswith("..") or self._is_elsewhere()):
+            return ""
+        path = os.path.abspath(path)
+        return "" if os.path.join(path, "").startswith(self.inside) else path
 
     def _is_elsewhere(self) -> bool:
         """Return whether the step has left the folder of its source."""
@@ -393,15 +400,17 @@ class Watch:
             self.note_variable(name, by)
 
     def note_variable(self, name: str, by: str) -> None:
-        """Note a question about a variable; if it is set, also the line that asks, which may ask for all of them in a loop."""
-        if name not in self.set:
+        """Note a question about a variable; if it is set, also the place that asks, which may ask for all of them in a loop."""
+        if name not in self.set or self.place is None:
             self.note("variable", name, by)
             return
-        self.note("variable", name, by, self.line)
-        names = self.asked_at.setdefault(self.line, set())
+        code, at = self.place
+        place = f"{code.co_filename}:{code.co_firstlineno}:{at}"
+        self.note("variable", name, by, place)
+        names = self.asked_at.setdefault(place, set())
         names.add(name)
         if len(names) > max(5, 0.75 * len(self.set)):
-            self.note("loop", self.line)
+            self.note("loop", place)
 
     def see_all(self) -> None:
         """Note that a copy of the whole mapping is taken apart, unless the module that starts processes does it."""
@@ -459,12 +468,6 @@ _EVENTS = {
     "os.system": Watch.see_system,
     "shutil.rmtree": Watch.see_rmtree,
 }
-
-
-def _thread() -> int:
-    import _thread
-
-    return _thread.get_ident()
 
 
 def _runs(path: str) -> bool:
@@ -621,11 +624,11 @@ def _watch_environ(watch: Watch) -> None:
     plain = kind.copy
 
     def copy(self: Any) -> Any:
-        watch.busy.add(_thread())
+        watch.busy.add(get_ident())
         try:
             found = plain(self)
         finally:
-            watch.busy.discard(_thread())
+            watch.busy.discard(get_ident())
         return copied(found) if self is os.environ else found
 
     kind.copy = copy
@@ -673,7 +676,7 @@ def _watch_paths(watch: Watch) -> None:
 
     def which(cmd: Any, mode: int = os.F_OK | os.X_OK, path: Any = None) -> Any:
         watch.guarded(watch.see_which, cmd, path)
-        thread = _thread()
+        thread = get_ident()
         was_busy = thread in watch.busy
         watch.busy.add(thread)
         try:
