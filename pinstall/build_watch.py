@@ -162,12 +162,6 @@ class Watch:
 
     # What the audit hook sees.
 
-    def see(self, event: str, args: Any) -> None:
-        """Note one audit event; nothing may be raised here."""
-        act = _EVENTS.get(event)
-        if act is not None:
-            self.guarded(act, self, *args)
-
     def see_open(self, path: Any, _mode: Any, flags: Any) -> None:
         """Note that a file is read, there or not; remember one that is written."""
         if isinstance(path, bytes):
@@ -197,6 +191,13 @@ class Watch:
             self.note("looks", os.path.basename(path), by)
         else:
             self.note(kind, path, by)
+
+    def see_asked(self, function: str, path: Any) -> None:
+        """Note that a *function* of the module os asks something about a path."""
+        path = self._outside(path)
+        if path:
+            caller = sys._getframe(3)  # noqa: SLF001 (that of `_Path`, which called `guarded`)
+            self.see_path("file" if caller.f_code.co_name == "getsize" else _ASKING[function], path)
 
     def _outside(self, path: Any) -> str:
         """Return an absolute path; "" if it is the build's own or the interpreter's, as most are."""
@@ -470,6 +471,18 @@ _EVENTS = {
 }
 
 
+def _hook(watch: Watch) -> Any:
+    """Return the audit hook of *watch*: a function, because a bound method takes Python ten times as long to call."""
+    find, guarded = _EVENTS.get, watch.guarded
+
+    def see(event: str, args: Any) -> None:
+        act = find(event)
+        if act is not None:
+            guarded(act, watch, *args)
+
+    return see
+
+
 def _runs(path: str) -> bool:
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
@@ -652,8 +665,7 @@ class _Path:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         if args and type(args[0]) is not int and not named.get("dir_fd"):
-            sizes = sys._getframe(1).f_code.co_name == "getsize"  # noqa: SLF001 (of os.path)
-            self.watch.guarded(self.watch.see_path, "file" if sizes else _ASKING[self.act.__name__], args[0])
+            self.watch.guarded(self.watch.see_asked, self.act.__name__, args[0])
         return self.act(*args, **named)
 
     def __eq__(self, other: object) -> bool:
@@ -767,7 +779,7 @@ def _begin(mode: str, folder: str) -> Watch | None:
     watch.note("step", 1, os.getcwd(), os.path.expanduser("~"))
     _watch_paths(watch)
     _watch_environ(watch)
-    sys.addaudithook(watch.see)
+    sys.addaudithook(_hook(watch))
     return watch
 
 
