@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from _thread import get_ident
 from contextlib import suppress
 
 TYPE_CHECKING = False  # the module typing would take as long as all else here
@@ -62,7 +63,7 @@ class Watch:
         self.own: set[str] = set()  # variables that the step itself has set
         self.made: set[str] = set()  # files and folders that the step itself has made
         self.order: list[Any] = []
-        self.line = ""  # where the last `asker` asks
+        self.place: Any = None  # where the last `asker` asks
         self.set = frozenset(os.environ)
         self.asked_at: dict[str, set[str]] = {}
         self.busy: set[int] = set()
@@ -111,7 +112,7 @@ class Watch:
 
     def guarded(self, act: Any, *args: Any) -> Any:
         """Return the result of *act*; None if it fails, or if it belongs to another act of this thread, so that nobody asks."""
-        thread = _thread()
+        thread = get_ident()
         if thread in self.busy:
             return None
         self.busy.add(thread)
@@ -131,7 +132,7 @@ class Watch:
                 self.named[name] = None if name == _CODE.co_filename else self._named(name)
             found = self.named[name]
             if found is not None:
-                self.line = f"{name}:{frame.f_lineno}"
+                self.place = frame.f_code, frame.f_lasti  # the number of the line would take long
                 return found
             frame = frame.f_back
         return "."  # a thread of the build
@@ -161,12 +162,6 @@ class Watch:
 
     # What the audit hook sees.
 
-    def see(self, event: str, args: Any) -> None:
-        """Note one audit event; nothing may be raised here."""
-        act = _EVENTS.get(event)
-        if act is not None:
-            self.guarded(act, self, *args)
-
     def see_open(self, path: Any, _mode: Any, flags: Any) -> None:
         """Note that a file is read, there or not; remember one that is written."""
         if isinstance(path, bytes):
@@ -184,16 +179,8 @@ class Watch:
 
     def see_path(self, kind: str, path: Any) -> None:
         """Note a question about a path, if it is neither the build's own nor the interpreter's."""
-        if isinstance(path, bytes):
-            path = os.fsdecode(path)
-        if not isinstance(path, str):
-            path = os.fspath(path) if hasattr(path, "__fspath__") else ""
-        if not path or not (os.path.isabs(path) or path.startswith("..") or self._is_elsewhere()):
-            return
-        path = os.path.abspath(path)
-        if self.is_old((kind, path)):
-            return
-        if os.path.join(path, "").startswith(self.inside) or self.temporary.match(path) or self._is_made(path):
+        path = self._outside(path)
+        if not path or self.is_old((kind, path)) or self.temporary.match(path) or self._is_made(path):
             return
         if any(folder.startswith(os.path.join(path, "")) for folder in self.inside):
             return  # a folder above one of them
@@ -204,6 +191,27 @@ class Watch:
             self.note("looks", os.path.basename(path), by)
         else:
             self.note(kind, path, by)
+
+    def see_asked(self, function: str, path: Any) -> None:
+        """Note that a *function* of the module os asks something about a path."""
+        path = self._outside(path)
+        if path:
+            caller = sys._getframe(3)  # noqa: SLF001 (that of `_Path`, which called `guarded`)
+            self.see_path("file" if caller.f_code.co_name == "getsize" else _ASKING[function], path)
+
+    def _outside(self, path: Any) -> str:
+        """Return an absolute path; "" if it is the build's own or the interpreter's, as most are."""
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        if not isinstance(path, str):
+            path = os.fspath(path) if hasattr(path, "__fspath__") else ""
+        if path.startswith("/"):
+            if path.startswith(self.inside) and ".." not in path:
+                return ""
+        elif not path or not (path.startswith("..") or self._is_elsewhere()):
+            return ""
+        path = os.path.abspath(path)
+        return "" if os.path.join(path, "").startswith(self.inside) else path
 
     def _is_elsewhere(self) -> bool:
         """Return whether the step has left the folder of its source."""
@@ -393,15 +401,17 @@ class Watch:
             self.note_variable(name, by)
 
     def note_variable(self, name: str, by: str) -> None:
-        """Note a question about a variable; if it is set, also the line that asks, which may ask for all of them in a loop."""
-        if name not in self.set:
+        """Note a question about a variable; if it is set, also the place that asks, which may ask for all of them in a loop."""
+        if name not in self.set or self.place is None:
             self.note("variable", name, by)
             return
-        self.note("variable", name, by, self.line)
-        names = self.asked_at.setdefault(self.line, set())
+        code, at = self.place
+        place = f"{code.co_filename}:{code.co_firstlineno}:{at}"
+        self.note("variable", name, by, place)
+        names = self.asked_at.setdefault(place, set())
         names.add(name)
         if len(names) > max(5, 0.75 * len(self.set)):
-            self.note("loop", self.line)
+            self.note("loop", place)
 
     def see_all(self) -> None:
         """Note that a copy of the whole mapping is taken apart, unless the module that starts processes does it."""
@@ -461,10 +471,16 @@ _EVENTS = {
 }
 
 
-def _thread() -> int:
-    import _thread
+def _hook(watch: Watch) -> Any:
+    """Return the audit hook of *watch*: a function, because a bound method takes Python ten times as long to call."""
+    find, guarded = _EVENTS.get, watch.guarded
 
-    return _thread.get_ident()
+    def see(event: str, args: Any) -> None:
+        act = find(event)
+        if act is not None:
+            guarded(act, watch, *args)
+
+    return see
 
 
 def _runs(path: str) -> bool:
@@ -621,11 +637,11 @@ def _watch_environ(watch: Watch) -> None:
     plain = kind.copy
 
     def copy(self: Any) -> Any:
-        watch.busy.add(_thread())
+        watch.busy.add(get_ident())
         try:
             found = plain(self)
         finally:
-            watch.busy.discard(_thread())
+            watch.busy.discard(get_ident())
         return copied(found) if self is os.environ else found
 
     kind.copy = copy
@@ -649,8 +665,7 @@ class _Path:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         if args and type(args[0]) is not int and not named.get("dir_fd"):
-            sizes = sys._getframe(1).f_code.co_name == "getsize"  # noqa: SLF001 (of os.path)
-            self.watch.guarded(self.watch.see_path, "file" if sizes else _ASKING[self.act.__name__], args[0])
+            self.watch.guarded(self.watch.see_asked, self.act.__name__, args[0])
         return self.act(*args, **named)
 
     def __eq__(self, other: object) -> bool:
@@ -673,7 +688,7 @@ def _watch_paths(watch: Watch) -> None:
 
     def which(cmd: Any, mode: int = os.F_OK | os.X_OK, path: Any = None) -> Any:
         watch.guarded(watch.see_which, cmd, path)
-        thread = _thread()
+        thread = get_ident()
         was_busy = thread in watch.busy
         watch.busy.add(thread)
         try:
@@ -764,7 +779,7 @@ def _begin(mode: str, folder: str) -> Watch | None:
     watch.note("step", 1, os.getcwd(), os.path.expanduser("~"))
     _watch_paths(watch)
     _watch_environ(watch)
-    sys.addaudithook(watch.see)
+    sys.addaudithook(_hook(watch))
     return watch
 
 
