@@ -237,6 +237,10 @@ class Watch:
         """Note that a pattern of paths is expanded."""
         self.see_path("glob", pattern)
 
+    def see_path_glob(self, folder: Any, pattern: Any) -> None:
+        """Note the same of ``Path.glob``. It also lists the folder, but no listing of the home or a folder above it counts."""
+        self.see_glob(os.path.join(folder, pattern))
+
     def see_name(self, kind: str, name: str) -> None:
         """Note a question that a name states."""
         by = self.asker()
@@ -318,7 +322,8 @@ class Watch:
             self.note("program", name if is_found else words[0], by, tuple(asked))
 
     def see_read(self, path: str) -> None:
-        """Note a file or folder that a program reads; any other argument of it is not there as a file."""
+        """Note a file or folder that a program reads, named as shells allow; other arguments are no files."""
+        path = os.path.expandvars(os.path.expanduser(path))
         if os.path.isdir(path):
             self.see_path("listing", path)
         elif os.path.isabs(path):
@@ -461,6 +466,7 @@ _EVENTS = {
     "os.symlink": lambda watch, _source, target, *_: watch.see_made(target),
     "os.link": lambda watch, _source, target, *_: watch.see_made(target),
     "glob.glob": Watch.see_glob,
+    "pathlib.Path.glob": Watch.see_path_glob,
     "ctypes.dlopen": Watch.see_library,
     "subprocess.Popen": Watch.see_popen,
     "os.exec": Watch.see_exec,

@@ -129,7 +129,8 @@ found.append(open("relative").read())
 os.chdir(here)
 found.append(filecmp.cmp(root + "/compared", root + "/with", shallow=False))
 found.append(subprocess.check_output(["cat", root + "/printed"], text=True))
-found.append(os.popen("test -e " + root + "/tested && echo yes || echo no").read().strip())
+found.append(os.popen("test -e ~/sdk/tested && echo yes || echo no").read().strip())
+found.append(len(list(pathlib.Path.home().glob("matched*"))))
 found.append(len(subprocess.check_output(["ls", root + "/listed"], text=True).split()))
 found.append(subprocess.run(["pkg-config", "--modversion", "demolib"], capture_output=True, text=True).stdout.strip() or "none")
 return " ".join(map(str, found))
@@ -150,7 +151,7 @@ def test_each_way_to_look_at_a_path_is_a_question(lab: Lab) -> None:
         (sdk / name).write_text(text)
     _program(tools, "pkg-config", f"sed -n 's/Version: //p' {sdk}/demolib.pc 2>/dev/null")
     variables = {"PATH": f"{tools}:{lab.environ['PATH']}", "PKG_CONFIG_PATH": str(sdk)}
-    answers = ["False", "cuda-1", "cuda-1", "1", "a", "True", "a", "no", "0", "none"]
+    answers = ["False", "cuda-1", "cuda-1", "1", "a", "True", "a", "no", "0", "0", "none"]
     assert _call(lab, **variables)[:2] == (" ".join(answers), True)
     assert _call(lab, **variables)[:2] == (" ".join(answers), False)
 
@@ -167,6 +168,7 @@ def test_each_way_to_look_at_a_path_is_a_question(lab: Lab) -> None:
         (lambda: (sdk / "compared").write_text("b"), "False"),
         (lambda: (sdk / "printed").write_text("b"), "b"),
         (lambda: (sdk / "tested").write_text(""), "yes"),
+        (lambda: (sdk.parent / "matched").write_text(""), "1"),
         (lambda: (sdk / "listed" / "one").write_text(""), "1"),
         (lambda: (sdk / "demolib.pc").write_text("Version: 2.0\n"), "2.0"),
     ]
