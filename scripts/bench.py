@@ -252,8 +252,9 @@ def big_wheel(folder: Path, name: str, size: int) -> None:
 class World:
     """Everything that is measured with; each part is made when it is first needed."""
 
-    def __init__(self, folder: Path, *, spawns: bool = False, served: Index | None = None) -> None:
-        self.folder, self.authority, self._spawns, self.served = folder, trustme.CA(), spawns, served
+    def __init__(self, folder: Path, *, spawns: bool = False, standalone: bool = False, served: Index | None = None) -> None:
+        self.folder, self.authority, self.served = folder, trustme.CA(), served
+        self._spawns, self._standalone = spawns, standalone
         self.worked = 0.0  # the seconds of processor time that the last command took
         self.lab = Lab(folder, ROOT / ".venv-test" / "pips", self.authority)
         context = multiprocessing.get_context("spawn")
@@ -320,15 +321,19 @@ class World:
 
     def _environment(self) -> Environment:
         """Make an environment to install into, with pinstall from a wheel, compiled."""
-        made = Environment(self.folder / "empty")
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made.folder)], check=True)
-        _prepare(
-            [sys.executable, "-m", "pip", "--python", made.python, "install", "--quiet", f"pip=={NEWEST}", str(self._wheel())]
-        )
+        made, wheel = Environment(self.folder / "empty"), str(self._wheel())
+        home = Environment(self.folder / "tool") if self._standalone else made
+        for environment, distributions in ((made, [f"pip=={NEWEST}"]), (home, [wheel])):
+            if not environment.folder.exists():
+                subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment.folder)], check=True)
+            _prepare([sys.executable, "-m", "pip", "--python", environment.python, "install", "--quiet", *distributions])
+        if self._standalone:
+            (home.folder / "pipx_metadata.json").touch()
+            active = f"import os; os.environ['VIRTUAL_ENV'] = {str(made.folder)!r}"
+            for name in ("pinstall", "pinstall-cache"):
+                _begin_with(active, home.folder / "bin" / name, made.folder / "bin" / name)
         if self._spawns:
-            script = Path(made.pinstall)
-            first, rest = script.read_text().split("\n", 1)
-            script.write_text(f"{first}\n{SPAWN}\n{rest}")
+            _begin_with(SPAWN, Path(made.pinstall), Path(made.pinstall))
         return made
 
     @cached_property
@@ -343,7 +348,7 @@ class World:
         shutil.copytree(self.empty.folder, made.folder, symlinks=True)
         for script in (made.pip, made.pinstall):
             path = Path(script)
-            path.write_text(path.read_text().replace(self.empty.python, made.python))
+            path.write_text(path.read_text().replace(str(self.empty.folder), str(made.folder)))
         site = Site(made).folder
         for pin in PINS:
             project, version = pin.split("==")
@@ -439,6 +444,13 @@ class Crowd:
 def _processor_time() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def _begin_with(statement: str, source: Path, script: Path) -> None:
+    """Copy a script of Python, with a *statement* before all others."""
+    first, rest = source.read_text().split("\n", 1)
+    script.write_text(f"{first}\n{statement}\n{rest}")
+    script.chmod(0o755)
 
 
 def _prepare(command: Sequence[str]) -> None:
@@ -760,6 +772,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the main lines, few repetitions, a 100 MB wheel for the big one")
     parser.add_argument("--only", type=re.compile, metavar="REGEX", help="lines whose job matches, quick ones or not")
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="repetitions of a line (11; quick: 4; counting: 1)")
+    parser.add_argument("--standalone", action="store_true", help="pinstall in an environment of its own, as pipx installs it")
     parser.add_argument("--spawn", action="store_true", help="start pip as on systems where a process cannot go on as pip")
     parser.add_argument(
         "--instructions", action="store_true", help="count millions of instructions (valgrind) instead of milliseconds"
@@ -784,7 +797,8 @@ def main() -> int:
     print(_machine(), flush=True)
     missed = False
     served = Index(options.served) if options.served else None
-    world = World(Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve(), spawns=options.spawn, served=served)
+    folder = Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve()
+    world = World(folder, spawns=options.spawn, standalone=options.standalone, served=served)
     try:
         runs = options.runs or (1 if options.instructions else 4 if options.quick else 11)
         bench = Bench(world, runs, quick=options.quick, instructions=options.instructions, big=options.big)
