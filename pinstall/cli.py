@@ -189,7 +189,10 @@ def _own_text(arguments: Sequence[str], command: str) -> str:
 
 
 def _show(text: str, target: Target, pip: Pip) -> int:
-    """Print *text*, and pip's version or help after it; return pip's exit status. If *pip* has started, it prints both."""
+    """Print *text*, and pip's version or help after it; return pip's exit status.
+
+    If pip's process has started, it prints *text*, too.
+    """
     if not pip.has_started:
         _write(1, text)
     command, arguments = ("--version", []) if target.arguments == ("--version",) else (target.command, list(target.arguments))

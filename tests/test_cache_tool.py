@@ -1063,3 +1063,8 @@ def test_a_configuration_that_pip_refuses_is_named(lab: Lab, environment: Enviro
     own.write_text("no-input = true\n")
     done = lab.cache_tool(environment, "list", PIP_CONFIG_FILE=str(own))
     assert (done.status, done.err) == (1, f"ERROR: pip refuses its configuration: {own} is not a configuration file\n")
+
+
+def test_an_output_that_cannot_be_written_is_told(lab: Lab, environment: Environment) -> None:
+    done = lab.run(["sh", "-c", f"exec {environment.folder}/bin/pinstall-cache list > /dev/full"])
+    assert (done.status, done.err) == (1, "ERROR: the output could not be written (No space left on device)\n")

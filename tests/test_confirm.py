@@ -50,7 +50,9 @@ def _confirm(lab: Lab, made: Made, *words: str, before: Mapping[str, str]) -> li
     environment = Environment(made.python)
     call = invocation.read(words, lab.environ, environment.prefix, _PIP)
     found = pins.collect(call.lines, environment.markers).pins
-    return confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call)
+    doubts = confirm(found, before, environment, Cache(str(lab.cache), call, environment, _PIP), call)
+    # The environment is neither active nor that of pinstall, so its own pip is named.
+    return [doubt._replace(line=doubt.line.replace(f"'{made.python} -m pip ", "'pip ")) for doubt in doubts]
 
 
 def _confirmed(lab: Lab, environment: Environment, before: Mapping[str, str]) -> list[Discrepancy]:
@@ -512,3 +514,15 @@ def test_options_that_reinstall_produce_no_notice(lab: Lab, gpu: Index, option: 
     made = lab.environment()
     lab.pip(made, "demo==1.0")
     assert _confirm(lab, made, option, "demo==1.0", "-f", str(gpu.root), before={"demo": "1.0"}) == []
+
+
+@pytest.mark.parametrize("is_active", [False, True])
+def test_the_advice_names_the_pip_of_the_environment(lab: Lab, index: Index, is_active: bool) -> None:
+    ours, made, other = lab.environment(), lab.environment(), lab.index("other")
+    wheel(other.root, "demo", "1.0", "something else")
+    (there, _), (here, _) = (_file(made, "demo-1.0-py3-none-any.whl") for made in (other, index))
+    lab.pip(made, there)
+    active = str(made.folder) if is_active else ""
+    done = lab.pinstall(ours, "--python", made.python, f"demo @ {here}", VIRTUAL_ENV=active)
+    words = "pip" if is_active else f"{made.python} -m pip"
+    assert f"run '{words} uninstall demo', then repeat the command" in done.err, done

@@ -8,6 +8,7 @@ version than the pinned one produces a notice.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +19,7 @@ from pinstall.model.digest import Digest
 from pinstall.model.links import without_secrets
 from pinstall.pip_cache import built_wheels
 from pinstall.pip_cache.locator import is_vcs
+from pinstall.repair_advice import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -110,7 +112,7 @@ def _remedy(pin: Pin, found: Installed, environment: Environment) -> str:
     if folder in {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}:
         return "remove that folder from PYTHONPATH, where it hides the environment"
     if folder.startswith(os.path.join(os.path.realpath(environment.prefix), "")):
-        return _advice(pin)
+        return _advice(pin, environment)
     if found.is_users:
         return "that folder hides the environment; set PYTHONNOUSERSITE=1, or delete the other version there"
     return "that folder hides the environment; remove it from Python's path, or delete the other version there"
@@ -121,7 +123,11 @@ def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
     folder = environment.folder(pin.project) if pin.url or pin.hashes else None
     origin = built_wheels.read_direct_url(os.path.join(folder, "direct_url.json")) if folder else None
     difference = _difference(pin, origin) if origin else ""
-    return f"pip kept the installed {pin.project} {version}, {difference}: {_advice(pin)}; {pinned(pin)}" if difference else ""
+    return (
+        f"pip kept the installed {pin.project} {version}, {difference}: {_advice(pin, environment)}; {pinned(pin)}"
+        if difference
+        else ""
+    )
 
 
 def _difference(pin: Pin, origin: Origin) -> str:
@@ -161,6 +167,17 @@ def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
     return f"pip kept the installed {pin.project} {version}, although {best} is available: {cure}; {pinned(pin)}"
 
 
-def _advice(pin: Pin) -> str:
+def _advice(pin: Pin, environment: Environment) -> str:
     # The advice does not repeat the requirement: on a command line it has no hashes, and its URL may contain a password.
-    return f"to install the pinned one, run 'pip uninstall {pin.project}', then repeat the command"
+    uninstall = quoted([*_pip_of(environment), "uninstall", pin.project])
+    return f"to install the pinned one, run '{uninstall}', then repeat the command"
+
+
+def _pip_of(environment: Environment) -> list[str]:
+    """Return the words that run pip for *environment*: "pip" where the user's is that of pinstall or of the active one."""
+    active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
+    if environment.is_own or (active and os.path.realpath(active) == os.path.realpath(environment.prefix)):
+        return ["pip"]
+    if environment.pip_version:
+        return [environment.python, "-m", "pip"]
+    return [sys.executable, "-m", "pip", "--python", environment.python]

@@ -24,9 +24,9 @@ _FOLDERS = {"download": "download_dir", "wheel": "wheel_dir"}
 def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
     """Compare the files in the folder of a *call* that succeeded with the *pins* of versions that it requests.
 
-    A missing file and one with another hash contradict the pin; a damaged one does not, because it may have been there
-    before. Hashes count only for ``pip download``: the wheel that is built from a pinned file has another one. Returns nothing
-    for other commands, and says nothing about files that cannot be read.
+    A missing file and one with another hash contradict the pin. A damaged one does not, because it may have been there before,
+    or its index or backend may make it so. Hashes count only for ``pip download``: a wheel that is built from a pinned file has
+    another. Returns nothing for other commands, and says nothing about files that cannot be read.
     """
     if call.command not in _FOLDERS or call.has("only_dependencies"):
         return []
@@ -42,13 +42,15 @@ def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
         line = f"pip succeeded, but the folder {folder} {lacks}: repeat the command; {pinned(pin)}"
         yield Discrepancy(pin, line, contradicts=True)
     for file in files:
+        if exact and digest.known(pin.hashes):
+            continue  # it is the pinned file
         try:
             with entries.open_content(file) as content:
                 found = integrity.archive(content, file.filename)
         except OSError:  # somebody's file with the name of the pinned one
             continue
         if found.fault:
-            advice = "delete it and repeat the command"
+            advice = "delete it and repeat the command, unless it has come back so"
             line = f"pip succeeded, but {file.content_path} is damaged ({found.fault}): {advice}; {pinned(pin)}"
             yield Discrepancy(pin, line, contradicts=False)
 

@@ -129,7 +129,7 @@ class Rescue:
         survey, layout = self.survey, self._cache.http.layout
         shown: dict[str, bytes | None] = dict.fromkeys(survey.used.new)
         for key in survey.vouched - survey.used.new:
-            if key not in survey.vouched_by_old_pages:
+            if key not in survey.to_be_confirmed:
                 shown[key] = None
             elif layout is keys.TWO_FILES and (head := http_entries.asking_head(survey.entry(key).paths[0])):
                 shown[key] = head

@@ -70,7 +70,9 @@ def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
     if rescue is None or second is None or status not in (0, FAILED, REFUSED_OR_CRASHED):
         return
-    wrong = under_lock(prepared, partial(rescue.take_received, second.view.folder, succeeded=status == 0), journal)
+    wrong = under_lock(
+        prepared, partial(rescue.take_received, second.view.folder, succeeded=status == 0), journal, warns=status == 0
+    )
     if journal.repairs is not None:
         journal.repairs["removed"] = [one.name for one in wrong or ()]
     if status:

@@ -266,8 +266,8 @@ class Survey:
         return frozenset(key for key, good in verdicts.items() if good)
 
     @cached_property
-    def vouched_by_old_pages(self) -> frozenset[str]:
-        """The keys of the entries for which only pages from before the call vouch."""
+    def to_be_confirmed(self) -> frozenset[str]:
+        """The keys of the old vouched entries of which no new page and no URL of a pin states a digest: pip asks the server."""
         return frozenset(
             key
             for key in self.vouched - self.used.new

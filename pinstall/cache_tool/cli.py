@@ -111,6 +111,9 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
+        if not error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python would try again at its end
+            return _fail(f"the output could not be written ({error.strerror})")
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"pip's cache cannot be read or changed ({where}{error.strerror or type(error).__name__})")
     except KeyboardInterrupt:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile("[0-9a-f]{56}")
 _BODY = ".body"
-SPENT = "removed by pinstall, but left for a while for a pip that was running"
+SPENT_REASON = "removed by pinstall, but left for a while for a pip that was running"
 
 
 class ScannedEntry(NamedTuple):
@@ -39,7 +39,10 @@ class ScannedEntry(NamedTuple):
 
 
 class Stray(NamedTuple):
-    """One or two files, or a folder, that no pip will ever use; ``modified`` is the time of its latest modification."""
+    """Files, or a folder, that no pip will use once those have ended that run now; ``modified`` is its latest modification.
+
+    A pip may still be writing or reading them: do not remove what was modified within a day while other pips may run.
+    """
 
     paths: tuple[str, ...]
     size: int
@@ -114,7 +117,7 @@ def _entries(folder: Folder, layout: Layout, prefix: str) -> Iterator[ScannedEnt
         else:
             entry = found(HttpEntry("other", name, paths, layout=layout))
             is_spent = entry.head is not None and entry.head.response.spent
-            yield stray([*paths], SPENT) if is_spent else entry
+            yield stray([*paths], SPENT_REASON) if is_spent else entry
 
 
 def found(entry: HttpEntry) -> ScannedEntry:

@@ -38,8 +38,8 @@ def about_one_build(tell: Callable[[str], None]) -> Iterator[None]:
 class SharedStore:
     """The shared store of a call, with its *settings*.
 
-    ``is_off`` is True once it has failed: then nobody waits for it again. ``waited`` are the seconds that it took without
-    giving a build; their sum is bounded by the time-out.
+    ``is_off`` is True once it has failed: then nobody waits for it again. ``waited`` are the seconds that it took since it last
+    gave a build, uploads included; the time-out bounds their sum.
     """
 
     def __init__(self, settings: SharedStoreSettings) -> None:
@@ -87,7 +87,7 @@ class SharedStore:
     def _opened(self) -> Remote:
         seconds = self.settings.timeout - self.waited
         if seconds <= 0:
-            raise RemoteError(f"it took {self.settings.timeout:g} s without a result (PINSTALL_SHARED_STORE_TIMEOUT)")
+            raise RemoteError(f"it has had its {self.settings.timeout:g} s (PINSTALL_SHARED_STORE_TIMEOUT)")
         _ = self.key  # before anything is asked
         if self._remote is None:
             self._remote = Remote(self.settings.url, seconds, writes=self.settings.writes)
