@@ -126,7 +126,9 @@ def test_a_python_in_a_configuration_file_is_not_checked(lab: Lab) -> None:
     (lab.root / "pip.conf").write_text(f"[global]\npython = {other.folder}\n")
     done = _run(lab, environment, "install", "demo==1.0", PIP_CONFIG_FILE=str(lab.root / "pip.conf"))
     assert (done.status, environment.installed("demo"), other.installed("demo")) == (0, "", "1.0 good"), done
-    assert [line.startswith("this install was not checked: the option python in pip's configuration") for line in done.said] == [True]
+    assert [
+        line.startswith("this install was not checked: the option python in pip's configuration") for line in done.said
+    ] == [True]
 
 
 def test_options_may_stand_before_the_command(lab: Lab) -> None:
