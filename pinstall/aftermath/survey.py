@@ -84,7 +84,9 @@ def _keys(paths: Iterable[str], layout: Layout) -> set[str]:
 class Survey:
     """The HTTP entries that pip ``used`` before it failed and others that a second run could use, with all claims on them.
 
-    ``claims`` are by key. The pages are read when the survey is made, the other files when `vouched` is first asked for.
+    ``claims`` are by key. The pages are read when the survey is made, the other files when `vouched` is first asked for. If pip
+    started another pip, which may have used any page of a build requirement, those pages join ``used``; to find them, cached
+    artifacts are read at once.
     """
 
     def __init__(self, cache: Cache, pins: Iterable[Pin], observation: Observation) -> None:

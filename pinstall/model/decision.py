@@ -63,9 +63,10 @@ class Evidence(NamedTuple):
     missing_libraries: tuple[str, ...] = ()
 
     def identity(self, entry: Entry) -> str:
-        """Return a key that recognises *entry* if it returns unchanged: a digest of its bytes.
+        """Return a key that recognises *entry* if it returns unchanged: a digest of its bytes, or "" if none was computed.
 
-        For a built wheel, the key is its defect, or its name and version: two builds of one source may differ in their bytes.
+        The algorithm is one of those that the pin and the pages state, so that the same bytes may have another key in another
+        call: then the entry counts as changed. For a built wheel, the key is its defect, or its name and version: two builds of one source may differ in their bytes.
         """
         if entry.kind == "built":
             return self.fault or f"{self.name} {self.version}"

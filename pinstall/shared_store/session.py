@@ -1,4 +1,7 @@
-"""The shared store of one call: opened when something would be built, and left alone after its first failure."""
+"""The shared store of one call: opened when something would be built or uploaded.
+
+Once the store as a whole has failed, the call leaves it alone; a fault of one build costs that build only (`about_one_build`).
+"""
 
 from __future__ import annotations
 
