@@ -264,7 +264,7 @@ def test_a_file_that_exists_after_its_deletion_raises_an_error(
 ) -> None:
     entry = make(tmp_path)
     monkeypatch.setattr(os, "unlink", lambda _: None)
-    with pytest.raises(actions.NotDoneError, match=f"{re.escape(entry.content_path)} is still"):
+    with pytest.raises(actions.NotDoneError, match=f"{re.escape(entry.content_path)} was removed, and another"):
         actions.delete(str(tmp_path), entry, stamp(entry.content_path))
 
 

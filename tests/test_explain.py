@@ -140,7 +140,7 @@ def test_a_page_is_asked_for_again(lab: Lab) -> None:
     index = lab.seeded(_fill)
     wheel(index.root, "demo", "3.0")
     done = lab.pinstall(lab.environment(), "--explain", "-i", index.url, "demo==3.0")
-    assert "pip asks the index for it again: it is" in done.out, done.out
+    assert "pip asks the index for it again: the cached one is" in done.out, done.out
 
 
 def test_secrets_are_not_shown(lab: Lab) -> None:

@@ -166,7 +166,7 @@ def test_a_reader_with_a_key_takes_what_is_signed_with_it(lab: Lab, folder: Path
     unsigned.install()
     (lab.root / "key").write_text(f"{_KEY}\n")
     signed = Machine(lab, "signed", PINSTALL_SHARED_STORE_KEY_FILE=str(lab.root / "key"))
-    why = "its record is not signed with the key of this machine"
+    why = "its record is not signed with the key of this machine; see 'pinstall-cache shared verify'"
     content, way, said = signed.install()
     assert (content, way, said[0].partition(": ")[2]) == ("no", "built", why)
     assert len(list(folder.rglob("*.json"))) == 2

@@ -66,7 +66,8 @@ class Evidence(NamedTuple):
         """Return a key that recognises *entry* if it returns unchanged: a digest of its bytes, or "" if none was computed.
 
         The algorithm is one of those that the pin and the pages state, so that the same bytes may have another key in another
-        call: then the entry counts as changed. For a built wheel, the key is its defect, or its name and version: two builds of one source may differ in their bytes.
+        call: then the entry counts as changed. For a built wheel, the key is its defect, or its name and version: two builds of
+        one source may differ in their bytes.
         """
         if entry.kind == "built":
             return self.fault or f"{self.name} {self.version}"

@@ -27,7 +27,7 @@ SPENT_REASON = "removed by pinstall, but left for a while for a pip that was run
 class ScannedEntry(NamedTuple):
     """An HTTP entry that the walk found: its head (None: pip ignores the entry) and the total size of its files in bytes.
 
-    ``modified`` is the time when pip stored it or a server last confirmed it ("not modified"), ``used`` the time when it was last
+    ``modified`` is the time when pip stored it or a server last confirmed it ("not modified"), ``used`` that when it was last
     read (both in seconds since the epoch). ``stamp`` is that of its content; None for a file that is missing or not regular.
     """
 
