@@ -70,13 +70,18 @@ def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) 
     return _active(own, argv, environ)
 
 
+def named_as_active(environ: Mapping[str, str]) -> str:
+    """Return the folder of the environment that is active by the variables of venv or conda; "" if there is none."""
+    return environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX") or ""
+
+
 def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target:
     """Return the target in the active environment, or in ``.venv``, for the standalone pinstall in the interpreter *own*.
 
     Starts the Python there to ask for its pip if the files do not tell. If it has none, that of *own* installs into it, by
     ``--python``. Raises `NoEnvironmentError`.
     """
-    active, note = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX"), ""
+    active, note = named_as_active(environ), ""
     if not active:
         active = os.path.join(os.curdir, _USUAL)
         note = f"no environment is active: using {active}"

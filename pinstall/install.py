@@ -379,7 +379,8 @@ def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
         return status  # nothing has changed
     from pinstall.aftermath.confirm import confirm
 
-    cache = _cache(prepared.context, call, call.cache_dir)
+    # To judge the files of a page, the Python may be asked for its tags; after pip it must not be started.
+    cache = _cache(prepared.context, call, call.cache_dir) if environment.is_known else None
     journal.discrepancies = confirm(pins(prepared).pins, prepared.installed_before, environment, cache, call)
     return _say_discrepancies(journal, status)
 

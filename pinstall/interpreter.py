@@ -48,12 +48,20 @@ def tags():
     return [str(tag) for tag in [*own, *compatible_tags(interpreter=interpreter_name() + interpreter_version())]]
 """
 
-# The markers are those of the dependency specifiers specification. argv holds the code of _SITES. A sitecustomize may print, so
-# only the last line of the output counts.
-_ASK = r"""
+# What each question begins and ends with. A sitecustomize may print, so only the last line of the output counts.
+_BEGIN = r"""
 import sys
 sys.path[:] = [p for p in sys.path if p]
-import json, os, platform
+import json, os
+"""
+_END = r"""
+print()
+print(json.dumps(facts))
+"""
+
+# The markers are those of the dependency specifiers specification. argv holds the code of _SITES.
+_ASK = r"""
+import platform
 def version(info):
     kind = info.releaselevel
     return "%d.%d.%d" % info[:3] + (kind[0] + str(info.serial) if kind != "final" else "")
@@ -64,16 +72,12 @@ facts = {"prefix": sys.prefix, "path": list(sys.path), "executable": sys.executa
     "python_full_version": platform.python_version(), "platform_python_implementation": platform.python_implementation(),
     "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}}
 exec(sys.argv[1])
-print()
-print(json.dumps({**facts, "sites": site_facts()}))
+facts["sites"] = site_facts()
 """
 
 # argv has the folder of the pip that installs ("": the one on its own path), the folder of pinstall's packaging (for a
 # pip without a vendored copy), and the code of _BUILD and _TAGS.
 _ASK_ABOUT_WHEELS = r"""
-import sys
-sys.path[:] = [p for p in sys.path if p]
-import json, os
 exec(sys.argv[3] + sys.argv[4])
 facts = {"build": build_facts()}
 try:
@@ -85,8 +89,6 @@ try:
     facts.update(interpreter=[interpreter_name(), interpreter_version()], tags=tags())
 except Exception as error:
     facts["untagged"] = type(error).__name__
-print()
-print(json.dumps(facts))
 """
 
 
@@ -100,7 +102,7 @@ def facts(python: str) -> dict[str, Any]:
 
 
 def facts_of_wheels(python: str, pip: str) -> dict[str, Any]:
-    """Start *python*, and return the facts by which pip chooses and builds wheels for it; they take thrice as long as `facts`.
+    """Start *python*, and return the facts by which pip chooses and builds wheels for it; they take twice as long as `facts`.
 
     *pip* is the folder of the pip that installs, "" for its own. If that pip's packaging fails on *python*, the answer has no
     ``interpreter`` and ``tags``, but ``untagged``: the name of the exception. Raises as `_answer`.
@@ -113,12 +115,12 @@ def facts_of_wheels(python: str, pip: str) -> dict[str, Any]:
 
 
 def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
-    """Run *code* in *python*, and return the JSON in the last line of its output.
+    """Run *code* in *python*, and return the ``facts`` that it collects.
 
     Raises `SilentPythonError` if *python* cannot be started, fails, prints no JSON, or takes longer than a minute.
     """
     try:
-        command = [python, "-c", code, *arguments]
+        command = [python, "-c", _BEGIN + code + _END, *arguments]
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, LookupError, ValueError, subprocess.SubprocessError) as error:

@@ -160,6 +160,40 @@ def test_a_broken_python_in_the_active_environment_is_reported(lab: Lab, code: s
     assert done.said == [f"the Python of the active environment, {broken}, does not run; {cure}"]
 
 
+def _counted(made: Made, starts: Path) -> None:
+    """Have each start of an environment's Python add a byte to the file *starts*."""
+    python = made.folder / "bin" / "python"
+    python.rename(python.with_name("python-itself"))
+    python.write_text(f'#!/bin/sh\necho >> {starts}\nexec "$0-itself" "$@"\n')
+    python.chmod(0o755)
+
+
+def test_a_standalone_tool_starts_the_python_no_more_often_than_it_must(lab: Lab, index: str) -> None:
+    ours, made, starts = lab.environment(), lab.environment(), lab.root / "starts"
+    _make_standalone(ours, "pipx_metadata.json")
+    _counted(made, starts)
+    (lab.root / "r.txt").write_text("demo==1.0\n")
+    for number in (3, 2):  # to ask for its paths, to be pip, and once more about wheels if demo is not there yet
+        starts.write_text("")
+        assert lab.pinstall(ours, "-r", "r.txt", VIRTUAL_ENV=str(made.folder)).status == 0
+        assert len(starts.read_text()) == number
+
+
+def test_the_python_is_not_started_after_pip(lab: Lab) -> None:
+    """It would run code that pip has just installed: here a dependency of a satisfied pin, of which pages list other files."""
+    ours, made, starts, index = lab.environment(), lab.environment(), lab.root / "starts", lab.index()
+    _make_standalone(ours, "pipx_metadata.json")
+    wheel(index.root, "demo", "1.0+l", requires=["helper"])
+    wheel(index.root, "demo", "1.0+l", tag="cp39-cp39-linux_x86_64")
+    wheel(index.root, "helper", "1.0")
+    lab.pip(made, "-i", index.url, "--no-deps", "demo==1.0+l")
+    _counted(made, starts)
+    (lab.root / "r.txt").write_text(f"-i {index.url}\ndemo==1.0+l\n")
+    done = lab.pinstall(ours, "-r", "r.txt", VIRTUAL_ENV=str(made.folder))
+    assert (done.status, made.installed("helper")) == (0, "1.0 1.0"), done
+    assert len(starts.read_text()) == 2
+
+
 def test_a_python_that_breaks_after_its_pip_was_found_is_reported(lab: Lab) -> None:
     ours, broken = lab.environment(), lab.environment()
     _make_standalone(ours, "pipx_metadata.json")

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from pinstall.environment import named_as_active
 from pinstall.invocation.invocation import PYPI
 from pinstall.messages import pinned
 from pinstall.model import digest, links
@@ -50,12 +51,13 @@ class Discrepancy(NamedTuple):
 
 
 def confirm(
-    pins: Iterable[Pin], before: Mapping[str, str], environment: Environment, cache: Cache, call: Invocation
+    pins: Iterable[Pin], before: Mapping[str, str], environment: Environment, cache: Cache | None, call: Invocation
 ) -> list[Discrepancy]:
     """Compare an *environment* with the *pins* of a *call* that succeeded; return the discrepancies, contradictions first.
 
     *before* are the versions by project before pip ran (`Environment.versions`). A pin that the call does not request itself,
     such as a constraint, counts only if pip has changed its project. Returns nothing for a dry run or another target folder.
+    Without a *cache*, does not look for other local versions on its pages.
     """
     if call.has(*_NOT_HERE):
         return []
@@ -71,7 +73,9 @@ def confirm(
         if not _satisfies(pin, version):
             suspects.append(pin)
         elif is_asked and version and not is_changed and not call.has(*_ANEW):
-            line = _other_origin(pin, version, environment) or _other_local(pin, version, cache, call)
+            line = _other_origin(pin, version, environment)
+            if cache is not None:
+                line = line or _other_local(pin, version, cache, call)
             notices += [Discrepancy(pin, line, contradicts=False)] if line else []
     return [*_contradictions(suspects, environment), *notices]
 
@@ -175,7 +179,7 @@ def _advice(pin: Pin, environment: Environment) -> str:
 
 def _pip_of(environment: Environment) -> list[str]:
     """Return the words that run pip for *environment*: "pip" where the user's is that of pinstall or of the active one."""
-    active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
+    active = named_as_active(os.environ)
     if environment.is_own or (active and os.path.realpath(active) == os.path.realpath(environment.prefix)):
         return ["pip"]
     if environment.pip_version:

@@ -41,9 +41,9 @@ def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
         lacks = "has no file with a pinned hash" if exact and pin.hashes else "has no file of the pinned version"
         line = f"pip succeeded, but the folder {folder} {lacks}: repeat the command; {pinned(pin)}"
         yield Discrepancy(pin, line, contradicts=True)
+    if exact and digest.known(pin.hashes):
+        return  # they are the pinned ones
     for file in files:
-        if exact and digest.known(pin.hashes):
-            continue  # it is the pinned file
         try:
             with entries.open_content(file) as content:
                 found = integrity.archive(content, file.filename)

@@ -66,7 +66,7 @@ def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] |
 
 
 def is_plain(url: str) -> bool:
-    """Return whether *url* is absolute, and its own quoted form: pages list thousands, and to quote one takes 50 us."""
+    """Return whether *url* is absolute, and its own quoted form: pages list thousands, and to quote one takes 10 us."""
     return _PLAIN.fullmatch(url) is not None
 
 
