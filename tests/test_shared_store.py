@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -510,6 +511,21 @@ def test_ctrl_c_does_not_wait_for_the_store(lab: Lab, proxy: Proxy, demo: Path, 
     assert (asked.is_set(), environment.installed("demo")) == (moment != "build", installed)
     assert ("Operation cancelled by user" in ended.out, "Traceback" in ended.out) == (moment != "PUT", False)
     assert "pinstall: " not in ended.out
+
+
+def test_a_signal_that_does_not_wake_the_wait_is_noticed(tmp_path: Path) -> None:
+    """It is one that comes just before the wait begins, or to another thread: here to that of the question."""
+    over = threading.Event()
+
+    def question() -> bool:
+        time.sleep(1)  # until the other thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        return over.wait(100)
+
+    remote = Remote(tmp_path.as_uri(), 200)
+    with pytest.raises(KeyboardInterrupt):
+        remote.asked(question)
+    over.set()
 
 
 def _marks(failure: str) -> list[pytest.MarkDecorator]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _CHUNK = 1 << 20
+# Seconds after which a wait looks for signals: one that comes just before the wait begins does not end it.
+_GLANCE = 0.25
 _RETRIES = 2
 # An S3 listing has at most so many names in one answer.
 _PAGE = 1000
@@ -269,7 +271,8 @@ class Remote:
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        thread.join(max(0.0, self._deadline - time.monotonic()))
+        while thread.is_alive() and (left := self._deadline - time.monotonic()) > 0:
+            thread.join(min(left, _GLANCE))
         if not (answers or errors):
             raise UnansweredError(f"no answer within {self._seconds:g} s (PINSTALL_SHARED_STORE_TIMEOUT)")
         return answers, errors
