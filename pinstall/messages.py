@@ -133,8 +133,8 @@ def blamed(wrong: Iterable[tuple[str, str]]) -> str:
 
 
 def refused(name: str, reason: str) -> str:
-    """Return the line that a file which pip refuses was removed from the cache."""
-    return f"removed {name} from pip's cache: pip refuses to install it, because {reason}"
+    """Return the line that a bad file was removed from the cache after a failure."""
+    return f"removed {name} from pip's cache, so that the next install gets it anew: {reason}"
 
 
 def not_repaired(root: str, reason: str) -> str:

@@ -164,13 +164,13 @@ class Pip:
             while_pip_runs()
             while (status := self._child.poll()) is None:
                 listener.wait()
-                for folder in listener.questions():
+                for folder in listener.take_questions():
                     self._answer(folder, watch)
                     with suppress(BrokenPipeError):
                         orders_pipe.write(b"\n")
                         orders_pipe.flush()
             listener.wait(0)
-            list(listener.questions())  # pip has ended before it could read an answer
+            list(listener.take_questions())  # pip has ended before it could read an answer
             with suppress(BrokenPipeError):
                 orders_pipe.close()
         self.observation = _observation(listener.data, listener.nested)
@@ -262,10 +262,10 @@ class _Listener:
                 self._report_reader, self._pause = -1, 0.001  # the child ends in a moment
                 break
 
-    def questions(self) -> Iterator[str]:
-        """Yield the questions that the child has asked since the last call: each is a line with a folder, before its report.
+    def take_questions(self) -> Iterator[str]:
+        """Yield the folders about which the child, or a pip that it started, has asked, as `wait` has read them; each once.
 
-        Lines of pips that it started are their reports, and go to ``nested``.
+        Reports of pips that it started go to ``nested``. Its own report, which is no line, stays in ``data``.
         """
         while b"\n" in self.data:
             line, _, self.data = self.data.partition(b"\n")

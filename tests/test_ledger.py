@@ -63,7 +63,7 @@ def test_a_returned_entry_is_recognised_by_reason_and_identity(tmp_path: Path) -
     again = Ledger(str(tmp_path), "demo")
     assert again.tolerated("key", "sha256:1") == {"wrong-hash"}
     assert again.tolerated("key", "sha256:2") == frozenset()
-    again.tolerate("key", "wrong-hash", None)
+    again.stop_tolerating("key", "wrong-hash")
     assert again.tolerated("key", "sha256:1") == frozenset()
     again.write()
     assert Ledger(str(tmp_path), "demo").tolerated("key", "sha256:1") == frozenset()

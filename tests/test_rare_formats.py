@@ -159,6 +159,7 @@ def test_a_backend_that_hard_links_its_wheel_builds_once(lab: Lab, index: Index)
 
 
 def test_a_backend_whose_record_lacks_a_file_builds_once(lab: Lab, index: Index) -> None:
+    """Also where a later call uses the wheel and fails for a reason of its own."""
     path = sdist(index.root, "demo", "1.0", "good", script="import zipfile, os")
     code = """
 _build = build_wheel
@@ -170,6 +171,9 @@ def build_wheel(directory, *args):
 """
     _append(path, code)
     assert _builds(lab, "demo==1.0") == 1
+    done = lab.pinstall(lab.environment(), "demo==1.0", "no-such-project")
+    assert (done.status, "demo-1.0-py3-none-any.whl" in done.err) == (1, False), done.err
+    assert _builds(lab, "demo==1.0") == 0
 
 
 @pytest.mark.parametrize("library", ["msgpack", "filelock", "packaging"])

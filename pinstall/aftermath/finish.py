@@ -196,9 +196,11 @@ def _note_unchanged(prepared: PreparedCache) -> None:
         again = prepared.checker.again(finding)
         if again is None or not isinstance(finding.verdict, Delete):
             continue
-        same = again.identity == finding.identity and isinstance(again.verdict, Delete)
         ledger = prepared.checker.inspector.ledger(finding.pin.project)
-        ledger.tolerate(finding.entry.key, finding.verdict.reason, again.identity if same else None)
+        if again.identity == finding.identity and isinstance(again.verdict, Delete):
+            ledger.tolerate(finding.entry.key, finding.verdict.reason, again.identity)
+        else:
+            ledger.stop_tolerating(finding.entry.key, finding.verdict.reason)
 
 
 def _tell_of_other_versions(prepared: PreparedCache, status: int, journal: Journal) -> None:

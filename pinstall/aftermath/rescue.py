@@ -234,29 +234,29 @@ class Rescue:
         """Yield the built wheels that pip has opened; if it has started another pip, others too, up to `_MOST_WHEELS` bytes."""
         opened = {os.path.realpath(path) for path in self.first.opened_files if path.endswith(".whl")}
         room = _MOST_WHEELS if self.first.started_pip else 0
-        for folder, key in (*built_wheels.walk_built(self._cache.root), *self._stored()):
+        own = ((folder, key, "") for folder, key in built_wheels.walk_built(self._cache.root))
+        stored = ((folder, key, os.path.basename(folder)) for key, folder in store.build_folders(self._cache.root))
+        for folder, key, place in (*own, *stored):
             for name in entries.names(folder):
                 path = os.path.join(folder, name)
                 found = entries.stamp(path) if name.endswith(".whl") else None
                 if found is not None and (path in opened or found.size <= room):
                     room -= 0 if path in opened else found.size
                     label = links.parse_filename(name, links.project_of(name))
-                    yield BuiltWheel(key, path, label)
-
-    def _stored(self) -> Iterator[tuple[str, str]]:
-        for key, folder in store.build_folders(self._cache.root):
-            yield folder, key
+                    yield BuiltWheel(key, path, label, place)
 
     def _faults(self, entry: BuiltWheel) -> tuple[str, str]:
         """Return the damage of a built wheel, and the text on its missing libraries; "" for each that it has not.
 
-        Raises `OSError`.
+        A fault that its backend gives every wheel is no damage: pip accepts it. Raises `OSError`.
         """
+        ledger = self._checker.inspector.ledger(links.project_of(entry.filename))
         with entries.open_content(entry) as file:
             sha256 = integrity.sha256(file)
             file.seek(0)
-            if fault := integrity.archive(file, entry.filename).fault:
-                return fault, ""
+            fault = integrity.archive(file, entry.filename).fault
+        if fault and "damaged" not in ledger.tolerated(entry.key, fault):
+            return fault, ""
         record = store.first_record(self._cache.root, entry, sha256)
         missing = self._checker.builds.missing(entry, record) if record else ()
         return "", not_found(missing) if missing else ""

@@ -56,10 +56,10 @@ class Inventory(NamedTuple):
 
 
 def take(root: str, tree: scan.Tree, indexes: Sequence[str]) -> Inventory:
-    """Return the inventory of the cache at *root*, through which a walk has made *tree*.
+    """Return the inventory of the cache at *root*, of which a walk has made *tree*, and of the store as it is now.
 
-    *indexes* are the URLs of the configured indexes, which resolve relative links on cached pages. Reads all pages, and the
-    beginnings of files that no page lists.
+    *indexes* are the URLs of the configured indexes, which resolve relative links on cached pages. Reads all pages; of a file
+    that no page lists, the end of a wheel, or an sdist up to its PKG-INFO, to learn its name.
     """
     cached = [*scan.http(tree)]
     from_store = [(scan.found(entry), filename) for entry, filename in store.downloads(root)]

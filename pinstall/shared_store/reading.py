@@ -222,4 +222,6 @@ def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal
     if isinstance(finding.verdict, Delete):
         with suppress(lock.LockTimeoutError), lock.held(prepared.cache.root, prepared.settings.lock_timeout, lambda _: None):
             actions.delete(prepared.cache.root, wheel, entries.stamp_of(wheel))
+    if isinstance(finding.verdict, Keep):
+        raise RefusedError("it is for another Python or platform")
     raise RefusedError(finding.verdict.detail if isinstance(finding.verdict, Delete | Hide) else "it cannot be checked")

@@ -72,19 +72,23 @@ class Ledger:
         self._new[key] = proof
 
     def tolerated(self, key: str, identity: str) -> frozenset[str]:
-        """Return the reasons for which the entry *key* must not be removed: pinstall did so before, and it came back the same.
+        """Return the reasons for which the entry *key* must not be removed (see `tolerate`).
 
-        *identity* is the key by which `Evidence.identity` recognises the content.
+        *identity* is the text by which `Evidence.identity` recognises the content: for a built wheel with a fault, the fault.
         """
         tolerated = {**self._tolerated.get(key, {}), **self._new_tolerated.get(key, {})}
         return frozenset(reason for reason, known in tolerated.items() if known == identity)
 
-    def tolerate(self, key: str, reason: str, identity: str | None) -> None:
+    def tolerate(self, key: str, reason: str, identity: str) -> None:
         """Note that the entry *key* must not be removed for *reason* while its content has this *identity*; `write` saves it.
 
-        The index serves it so, or pip builds it so. None forgets the reason: the entry is gone, or the new one is good.
+        The index serves it so, or its backend makes it so.
         """
-        self._new_tolerated.setdefault(key, {})[reason] = identity or ""
+        self._new_tolerated.setdefault(key, {})[reason] = identity
+
+    def stop_tolerating(self, key: str, reason: str) -> None:
+        """Forget what `tolerate` noted of the entry *key* and *reason*: it has other content now; `write` saves that."""
+        self._new_tolerated.setdefault(key, {})[reason] = ""
 
     @property
     def changed(self) -> bool:

@@ -205,8 +205,9 @@ class _Tree:
 
 
 def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
-    """Mirror the folder *original* as *mirror*: the folders in *tree*, and *real_levels* more, are real; the rest are links.
+    """Mirror the folder *original* as *mirror*. Folders are real if they are in *tree* or in the first *real_levels* levels.
 
+    All else is a link, except what *tree* hides: the ``absent`` names, and in a private folder all but its ``shown`` wheels.
     Raises `OSError`.
     """
     os.mkdir(mirror)
