@@ -199,7 +199,7 @@ def _cache_dir(value: str | bool | None, environ: Mapping[str, str]) -> str | No
     if value is False or value == "":
         return None
     folder = _folder(value, environ)
-    return folder if _is_ours(_existing(folder)) else None
+    return folder if _pip_uses(_existing(folder)) else None
 
 
 def _folder(value: str | bool | None, environ: Mapping[str, str]) -> str:
@@ -240,10 +240,10 @@ def _existing(folder: str) -> str:
     return folder
 
 
-def _is_ours(folder: str) -> bool:
+def _pip_uses(folder: str) -> bool:
     """Return whether pip uses this cache folder (``utils/filesystem.check_path_owner``).
 
-    For root, the folder must be root's; for others, it must be writable.
+    For root, the folder must be root's; for others, it must be writable. On Windows, pip uses each.
     """
     if not hasattr(os, "geteuid"):  # pragma: no cover (Windows)
         return True

@@ -26,7 +26,7 @@ def normalized(name: str) -> str:
 
 
 def exact(text: str) -> tuple[str, str] | None:
-    """Parse a requirement of the form ``name[extras]==version``; return the normalized name and the version, not the extras.
+    """Parse a requirement of the form ``name[extras]==version``; return the normalized name, and the version as written.
 
     None for any other form, such as one with a marker or the version ``1.0-beta``: packaging has to parse that.
     """

@@ -23,7 +23,7 @@ _FIELDS = {"status", "headers", "version", "reason", "strict", "decode_content"}
 _PURE = "MSGPACK_PUREPYTHON"
 _PREFIX = b"cc=4,"
 # The most bytes of a head: it consists of headers.
-_LARGEST_METADATA = 1 << 20
+_LARGEST_HEAD = 1 << 20
 _USUAL_HEAD_SIZE = 1 << 14  # most heads are smaller, and are read in one go
 REDIRECTS = 10
 _LONGEST_NUMBER = 20
@@ -172,7 +172,7 @@ class Head(NamedTuple):
 
 
 class _Document(NamedTuple):
-    """The content of an entry's first file: the response's fields without the body, the ``others``, and the body's span."""
+    """The map in an entry's first file: the ``response`` without its body, all ``others`` keys, and the body's span."""
 
     response: dict[Any, Any]
     others: dict[Any, Any]
@@ -234,7 +234,7 @@ def read_regular(path: str) -> Head | None:
                     head = _head(file)
             if head is None:
                 file.seek(len(_PREFIX))
-                msgpack.unpackb(file.read(_LARGEST_METADATA), raw=False, strict_map_key=False)
+                msgpack.unpackb(file.read(_LARGEST_HEAD), raw=False, strict_map_key=False)
                 head = Head(Response(0, {}), fault="its stored HTTP headers are invalid")
     except errors:
         return None
@@ -252,7 +252,7 @@ def asking_head(path: str) -> bytes | None:
     msgpack = _library()
     try:
         with open(path, "rb", opener=open_unread) as file:
-            data = file.read(_LARGEST_METADATA)
+            data = file.read(_LARGEST_HEAD)
         document = msgpack.unpackb(data.removeprefix(_PREFIX), raw=False, strict_map_key=False)
         headers = document["response"]["headers"]
         kept = {name: value for name, value in headers.items() if name.lower() not in ("cache-control", "expires")}
@@ -311,7 +311,7 @@ def _document(file: BinaryIO) -> _Document | None:
 
 def _unpacker(file: BinaryIO) -> Any:
     msgpack = _library()
-    return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA, read_size=1 << 12)
+    return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_HEAD, read_size=1 << 12)
 
 
 def write_spent(entry: HttpEntry, out: BinaryIO, *, lasting: bool) -> None:

@@ -296,7 +296,7 @@ class Cache:
         """Return whether this interpreter's pip would find a built wheel.
 
         It does if the wheel's tags fit, and a key that follows from the ``origin.json`` beside it is its ``wheel_key``. Without
-        an ``origin.json`` the Python tag must name the interpreter (``cp311``).
+        a valid ``origin.json`` the Python tag must name the interpreter (``cp311``).
         """
         if entry.parsed_filename is None or not self._fits(entry.parsed_filename):
             return False
