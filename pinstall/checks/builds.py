@@ -114,7 +114,7 @@ class Builds:
         return self._difference(pin, record)
 
     def _difference(self, pin: Pin, known: BuildRecord) -> str:
-        """Return how the build that *known* records differs from one of this call, to follow "it was built"; "" if not."""
+        """Return how the build that *known* records differs from one of this call, as the end of "it was built ..."; or ""."""
         watched = known.watched
         now = self._conditions(pin.project, pin.settings, known.source_scan, watched)
         if difference := build_record.difference(known.conditions, now):
@@ -155,7 +155,7 @@ class Builds:
     @property
     def _own_folders(self) -> list[str]:
         prefix = self._cache.environment.prefix
-        # The system's own Python is no environment: its prefix has the programs of the system.
+        # A short prefix, such as /usr/local, is taken for that of the system's own Python: the system's programs are there.
         return [prefix] if prefix.count("/") > 2 else []
 
     @cached_property
@@ -184,8 +184,9 @@ class Builds:
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
         """Return *evidence* with the completed *record* with which pinstall would adopt a wheel that plain pip built.
 
-        *record* has the wheel's digest and its source. ``build_difference`` forbids the adoption: this call sets something that
-        would shape the build, or the wheel has no extension module, although its source has code to compile.
+        *record* has the wheel's digest and its source. Missing libraries forbid the adoption, and so does a build difference:
+        this call sets something that would shape the build, or the wheel has no extension module, although its source has code
+        to compile.
         """
         now = self._conditions(pin.project, pin.settings, record.source_scan)
         plain = now._replace(settings="", variables={}, cpu="")
@@ -214,9 +215,8 @@ class Builds:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
         *hashes* are the pin's, if one has any: pip has verified the source against them. *notes* are those on its build, if it
-        was watched; the programs in them may be started, to ask them for facts.
-        Returns None for a wheel on which pip fails, as after a build was killed. Notes another fault of it in the ledger,
-        because its backend makes it so. Raises `OSError`.
+        was watched; the programs in them may be started, to ask them for facts. Returns None for a corrupt wheel, as after a
+        build was killed. Notes another fault of it in the ledger, because its backend makes it so. Raises `OSError`.
         """
         with entries.open_content(entry) as file:
             sha256 = integrity.sha256(file)

@@ -59,7 +59,10 @@ class Gathered(NamedTuple):
 
 
 def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
-    """Return the candidates for *pins* in *cache* and in the store, in the order of the pins."""
+    """Return the candidates for *pins* in *cache* and in the store, in the order of the pins.
+
+    For a version that pip may build, all built wheels are looked through if a page of its project is missing, or none lists it.
+    """
     found: list[Candidate] = []
     keys: dict[str, bool] = {}
     any_key = False
@@ -75,17 +78,17 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
             own_keys.add(key)
             keys[key] = may_build
             found += [Candidate(pin, entry, file.link) for entry in cache.built(pin, file.link)]
-            found += [Candidate(pin, build, file.link, stored=True) for build in _kept_builds(cache, pin, file.link, key)]
+            found += [Candidate(pin, build, file.link, stored=True) for build in _stored_builds(cache, pin, file.link, key)]
         # A newer page may tell pip of a version that no cached page lists.
         if pin.has_version and not (located.complete and located.listed) and may_build:
             any_key = True
-            beyond = [candidate for candidate in _beyond_pages(cache, pin) if candidate.wheel_key not in own_keys]
+            beyond = [candidate for candidate in _under_any_key(cache, pin) if candidate.wheel_key not in own_keys]
             keys |= {candidate.wheel_key: True for candidate in beyond}
             found += beyond
     return Gathered(tuple(found), keys, any_key)
 
 
-def _kept_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[BuiltWheel]:
+def _stored_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[BuiltWheel]:
     """Yield the builds that the store has for *link*, whose wheel *key* this is.
 
     A signed URL has another query, and so another key, each day. If the store has none under *key*, and the pin or its URL
@@ -129,7 +132,7 @@ def downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
             yield Candidate(pin, kept, stored=True)
 
 
-def _beyond_pages(cache: Cache, pin: Pin) -> Iterator[Candidate]:
+def _under_any_key(cache: Cache, pin: Pin) -> Iterator[Candidate]:
     """Yield the built wheels of the pinned version under any key, also those to which pages lead: pip's, then the store's."""
     for entry in cache.walked(pin):
         if _is_pinned(pin, entry):

@@ -21,7 +21,7 @@ _ATTEMPTS = 3
 
 
 class Failure(NamedTuple):
-    """A finding whose entry pip must not use, and *why* it stays, in words: it could not be removed, moved or checked."""
+    """A finding whose entry pip must not use, and ``why`` it stays, in words: it could not be removed, moved or checked."""
 
     finding: Finding
     why: str

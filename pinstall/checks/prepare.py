@@ -84,8 +84,9 @@ class PreparedCache(NamedTuple):
         return build_notes.folder(self.cache.root, self.name) if is_watched else ""
 
     def make_view(self) -> View:
-        """Make the view of the plan in the cache; in a temporary folder without a marker, or if the cache's disk has no links.
+        """Make the view of the plan, as a rule in the cache.
 
+        It is a temporary folder if the call has no marker, because the cache is read-only, or if the cache's disk has no links.
         Raises `OSError`.
         """
         root, plan = self.cache.root, self.plan.view

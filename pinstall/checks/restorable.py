@@ -35,7 +35,7 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
     """Return the candidates for projects without a pin of whose newest version the store has a file that pip may need.
 
     They are the stored files, and the built wheels of that version in pip's cache. *kept* are the projects of the downloads in
-    the store; others have no candidates. Of the *pins*, only the dependencies count.
+    the store, without the pinned ones; others have no candidates. Of the *pins*, only the dependencies count.
     """
     found: dict[str, Candidate] = {}
     pinned = {pin.project for pin in pins}

@@ -37,6 +37,7 @@ def is_satisfied(call: Invocation, environment: Environment) -> bool:
 
 
 def _is_anew(call: Invocation) -> bool:
+    """Return whether pip ignores the installed distributions, or may upgrade them."""
     return not call.installs or call.has(*_ANEW)
 
 

@@ -91,8 +91,8 @@ class Stream(io.RawIOBase):
     def seek(self, at: int, whence: int = 0) -> int:
         """Read and discard bytes up to the offset *at*, or to the end; return the offset reached.
 
-        Raises `ValueError` if *at* was already passed or is not an offset from the start (*whence*), and `TooLargeError` if
-        *at* is beyond *most*.
+        Raises `ValueError` if *at* was already passed or is not an offset from the start (*whence*), and `TooLargeError` as
+        `read` does.
         """
         if whence or at < self._at:
             raise ValueError("backwards")

@@ -72,7 +72,7 @@ _TOOLS = frozenset(
 class Question(NamedTuple):
     """One question of a build, and its answer.
 
-    ``kind`` is that of the subject: ``variable``, ``program``, ``file`` (its content), ``place`` (its existence), ``listing``,
+    ``kind`` is that of the question: ``variable``, ``program``, ``file`` (its content), ``place`` (its existence), ``listing``,
     ``glob``, ``link``, ``library`` (loaded), ``linked`` (looked for by ``find_library``), or ``package`` (of pkg-config).
     ``subject`` is its name or path (``~/`` for the home), ``by`` the asking file (``@`` and the package if it is not of the
     source). ``place`` and ``stamp`` are those of the file that gave the answer, "" without one; ``said`` are the digests of a

@@ -75,7 +75,7 @@ class BuildRecord(NamedTuple):
 
 
 def difference(then: Conditions, now: Conditions) -> str:
-    """Return why a call under the conditions *now* would build otherwise than *then*, to follow "it was built"; "" if not.
+    """Return how a build under *then* differs from one under *now*, as the end of "it was built ..."; "" if it serves as well.
 
     Names the first difference, and no value of a variable. A newer libc, compiler or patch release of Python, and a processor
     with more features, do not count as a difference.

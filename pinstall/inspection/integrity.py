@@ -31,8 +31,8 @@ _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 class ArchiveCheck(NamedTuple):
     """The result of reading an archive: its ``fault`` (None: sound, or not judged); of a wheel, its name and version.
 
-    ``name`` is normalized; both are "" if unknown. ``stops_pip`` says of a wheel with a fault that pip fails on it, so it is
-    not kept even if a build has just made it. ``judged`` is False for an archive that pinstall cannot read, although pip may.
+    ``name`` is normalized; both are "" if unknown. ``stops_pip`` is True for a corrupt wheel: pip fails on it, so it is not
+    kept even if a build has just made it. ``judged`` is False for an archive that pinstall cannot read, although pip may.
     """
 
     fault: str | None
@@ -196,7 +196,7 @@ def _record_fault(
     """Return the first difference between *members* and RECORD; None if they agree. Raises as `archives.zipped`.
 
     *recorded* has the hashes of RECORD (``algorithm=value`` or "") by path; *info* is the ``.dist-info`` folder, whose RECORD
-    and signatures need no hash. Members without one, or with one of an unknown algorithm, are only read, for their CRC.
+    and signatures need not be listed. Members without one, or with one of an unknown algorithm, are only read, for their CRC.
     """
     unrecorded = {f"{info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
     for name, member in members.items():

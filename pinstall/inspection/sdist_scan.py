@@ -204,7 +204,7 @@ class SourceScan(NamedTuple):
 
 
 def shaping(source: SourceScan | None, project: str, environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
-    """Return the variables in *environ* that shape a build of *project* (normalized; "" for any), by name.
+    """Return the variables in *environ* that shape a build of *project* (normalized; "" if it does not matter), by name.
 
     *source* is None if the sdist is not available: only the variables of the toolchain and the project's own, which begin with
     its name, count then. The variables of compilers count only if the build compiles code. *more* are names or globs that the
