@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """The verdict on one candidate, and the ``stamp`` of the file that was verified (None: it or its head is not one).
+    """The verdict on one candidate, and the ``stamp`` of its verified file (None: a file of the entry is not a regular one).
 
     ``identity`` recognises the entry if it returns unchanged. ``sha256`` is that of a built wheel; of another entry only if it
     was needed, else "". ``record`` is the record of a built wheel, None unless it was compared with this call; for a wheel that

@@ -118,7 +118,7 @@ _MEANINGLESS = _globs("""
     HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
     CCACHE_* SCCACHE_* LD_LIBRARY_PATH SETUPTOOLS_USE_DISTUTILS _PYTHON_PROJECT_BASE ENSUREPIP_OPTIONS
 """)
-# Variables of sessions and machines, where all variables count because nobody can read the source of a build.
+# Variables of sessions and machines: these do not count even where all others do, because nobody can read the source.
 _OF_SESSIONS = _globs("""
     UV_* PYENV_* NVM_* RBENV_* SDKMAN_* JAVA_HOME* ANDROID_* GOPATH GOROOT DOTNET_* HOMEBREW_* CHOCOLATEY* LS_COLORS LESS*
     WINDOWID INVOCATION_ID JOURNAL_STREAM KUBERNETES_* GPG_* GNOME_* KDE_* DESKTOP_* SESSION_* VTE_VERSION TMUX* STY ITERM_*
