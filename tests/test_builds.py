@@ -540,6 +540,42 @@ def test_the_first_requirement_of_a_project_decides_its_config_settings(lab: Lab
     assert _builds(lab) == built
 
 
+@pytest.mark.parametrize("form", ["URL", "path", "URL with #egg="])
+def test_the_config_settings_of_a_bare_url_or_path_count(lab: Lab, index: Index, form: str) -> None:
+    archive = index.root / "demo-1.0.tar.gz"
+    url = archive.as_uri() if form == "path" else f"{index.base}/files/{archive.name}"
+    bare = {"path": str(archive), "URL": url, "URL with #egg=": f"{url}#egg=demo"}[form]
+    assert _pinstall(lab, "-C", "content=one", bare)[0] == "one"
+    assert _pinstall(lab, f"demo @ {url}")[0] == "plain"
+    assert _pinstall(lab, "-C", "content=two", f"demo @ {url}")[0] == "two"
+    built = _builds(lab)
+    assert _pinstall(lab, "-C", "content=one", bare)[0] == "one"
+    is_named = "egg" in form  # else pip does not look for a built wheel
+    assert _builds(lab) == built + (not is_named)
+
+
+_FILE = "app-1.0-py3-none-any.whl"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["app[native]==1.0"], ["app[native]"], ["app", "other"], [f"./{_FILE}[native]"], ["-f", ".", "app[native]==1.0"]),
+        *(["./project"], ["-e", "./project"]),
+    ],
+    ids=" ".join,
+)
+def test_flags_count_for_what_an_extra_needs(lab: Lab, index: Index, words: list[str]) -> None:
+    needs = ["demo; extra == 'native'"]
+    made = wheel(index.root, "app", "1.0", requires=needs, extras=["native"])
+    assert made.name == _FILE
+    shutil.copy(made, lab.root)
+    project(lab.root / "project", "project", dependencies=["app[native]"])
+    wheel(index.root, "other", "1.0", requires=["app", "app[native]"])
+    lab.pip(lab.environment(), *words)
+    assert _pinstall(lab, *words, **FLAGS_ONE)[0] == "one"
+
+
 def test_a_wheels_folder_behind_a_symbolic_link(lab: Lab, index: Index) -> None:
     """pinstall puts no wheel behind the link, and takes from there only wheels that fit."""
     elsewhere = lab.root / "elsewhere"

@@ -108,7 +108,7 @@ _WORDS_OF_REQUIREMENTS = st.sampled_from(
 @settings(max_examples=500, deadline=None)
 def test_any_requirement_that_a_package_states(text: str, start: str) -> None:
     wanted = dependencies.need(start + text, "needed by demo", {})
-    assert wanted is None or wanted.pin.project
+    assert wanted is None or wanted.project
     pins.collect([RequirementLine(start + text, "argument")], {})
     assert isinstance(causes._fits(text, "3.11.4"), bool)
 

@@ -118,8 +118,20 @@ def test_the_path_of_an_archive_is_a_pin(tmp_path: Path) -> None:
     made, built = sdist(tmp_path, "demo", "1.0"), wheel(tmp_path, "other", "2.0")
     (tmp_path / "folder.zip").mkdir()
     with contextlib.chdir(tmp_path):
-        pins = _pins(str(made), "./" + built.name, built.name + " ; python_version < '3'", "folder.zip", "none.whl")
-    assert [(pin.project, pin.url) for pin in pins] == [("demo", f"file://{made}"), ("other", f"file://{built}")]
+        pins = _pins(str(made), f"./{built.name}[x]", built.name + " ; python_version < '3'", "folder.zip", "none.whl")
+    found = [(pin.project, pin.url, pin.extras) for pin in pins]
+    assert found == [("demo", f"file://{made}", set()), ("other", f"file://{built}", {"x"})]
+
+
+def test_a_pin_has_the_extras_of_all_its_lines() -> None:
+    (pin,) = _pins("demo[Some_thing]==1.0", "demo[other]", constraints=("demo<2",))
+    assert pin.extras == {"some-thing", "other"}
+
+
+@pytest.mark.parametrize("lines", [("demo==1.0", "demo==1.0+label"), ("demo==1.0+label", "demo==1.0")])
+def test_the_version_with_a_label_is_the_one_that_two_lines_name(lines: tuple[str, str]) -> None:
+    (pin,) = _pins(*lines)
+    assert str(pin.version) == "1.0+label"
 
 
 def test_a_requirement_and_its_constraints_form_one_pin() -> None:

@@ -281,3 +281,5 @@ def test_a_pip_without_metadata_is_said(lab: Lab, index: Index) -> None:
     assert (done.status, made.installed("demo")) == (0, "1.0 1.0")
     why = f"the version of the pip of {made.python} is unknown, because it has no metadata; reinstall that pip"
     assert done.said == [f"this install was not checked: {why}"]
+    listed = lab.cache_tool(made, "dir")
+    assert (listed.status, listed.out) == (0, f"{lab.cache}\n"), listed

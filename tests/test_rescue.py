@@ -211,7 +211,10 @@ def test_a_damaged_built_wheel_of_a_dependency(lab: Lab, index: Index) -> None:
     environment = lab.environment()
     done = lab.pinstall(environment, "user==1.0")
     assert environment.installed("source") == "1.0 1.0", done
-    assert _runs(done) == 2
+    assert (_runs(done), _blamed(done).startswith(f"{built.name} (it is not a readable wheel: ")) == (2, True), done
+    again = lab.pinstall(lab.environment(), "user==1.0")
+    assert (again.status, _runs(again), again.said, "Building" in again.out) == (0, 1, [], False), again
+    assert "Building" not in lab.pip(lab.environment(), "user==1.0").out
 
 
 def test_a_damaged_download_whose_page_is_not_cached(lab: Lab, index: Index) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from packaging.specifiers import SpecifierSet
 
 from pinstall.checks import dependencies
-from pinstall.checks.dependencies import Need
 from pinstall.checks.satisfied import is_installed
 from pinstall.messages import listed, pinned
 from pinstall.model import links
@@ -86,8 +85,8 @@ def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
         built = cache.built(pin, file.link) if file.parsed_filename is None or not file.parsed_filename.tags else ()
         for entry in (*cache.downloads(file), *built):
             if entry.kind == "metadata" or entry.filename.endswith(".whl"):
-                needs = dependencies.of(entry, Need(pin), cache.environment.markers)
-                stated.append([need.pin for need in needs if need.pin.has_version])
+                needs = dependencies.of(entry, pin, cache.environment.markers)
+                stated.append([need for need in needs if need.has_version])
     return [needed for needed in stated[0] if all(needed in others for others in stated)] if stated else []
 
 

@@ -142,7 +142,7 @@ class Rescue:
         """Move the entries that the second run received from the view in *folder* to the cache; return the wrong old ones.
 
         After a success, every received entry replaces the old one, and the doubtful pages and redirects that were not received
-        are deleted. After a failure, a page replaces the old one only if it is whole and lists files, and an artifact only if
+        are deleted, as are damaged built wheels. After a failure, a page replaces the old one only if it is whole and lists files, and an artifact only if
         it is vouched for; then no entry counts as wrong. An entry that another process has changed meanwhile stays. The caller
         holds the lock.
         """
@@ -160,7 +160,9 @@ class Rescue:
                 known = self.survey if key in self.survey.claims or key in self.survey.pages else new
                 wrong.append(Wrong(known.name(key), reason))
             actions.take_over(self._cache.root, folder, self.survey.entry(key))
-        return wrong + (self._delete_pages(self.survey.doubtful - received) if succeeded else [])
+        if succeeded:
+            wrong += self._delete_pages(self.survey.doubtful - received) + self._delete_damaged_wheels()
+        return wrong
 
     def clean(self) -> list[Wrong]:
         """Delete the used entries, old or received, that pip refuses, and damaged built wheels; return them.
@@ -171,10 +173,7 @@ class Rescue:
         for key in sorted(self.survey.used.new | self.survey.doubtful):
             if reason := self.survey.refused(key):
                 wrong += self._delete(self.survey.entry(key), self._stamps(key)[-1], self.survey.name(key), reason)
-        for wheel in self._wheels:
-            if wheel.damage:
-                wrong += self._delete(wheel.entry, wheel.stamp, wheel.entry.filename, wheel.damage)
-        return wrong
+        return wrong + self._delete_damaged_wheels()
 
     def _delete_pages(self, doubted: Iterable[str]) -> list[Wrong]:
         """Invalidate the index pages and redirects among the entries *doubted*; return those for which that worked."""
@@ -184,6 +183,13 @@ class Rescue:
                 name = self.survey.name(key)
                 wrong += self._delete(self.survey.entry(key), self._seen[key][-1], name, "the server no longer has it")
         return wrong
+
+    def _delete_damaged_wheels(self) -> list[Wrong]:
+        """Delete the damaged built wheels; return those for which that worked."""
+        damaged = (wheel for wheel in self._wheels if wheel.damage)
+        return [
+            wrong for wheel in damaged for wrong in self._delete(wheel.entry, wheel.stamp, wheel.entry.filename, wheel.damage)
+        ]
 
     def _delete(self, entry: Entry, stamp: FileStamp | None, name: str, reason: str) -> list[Wrong]:
         """Delete a built wheel, or spend an HTTP entry; return it, or nothing if it has changed or cannot be removed."""

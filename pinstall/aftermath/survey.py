@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from pinstall import terminal
 from pinstall.checks import dependencies
-from pinstall.checks.dependencies import Need
 from pinstall.inspection import archives, integrity, pip_checks
 from pinstall.inspection.identify import identify
 from pinstall.invocation import toml_sources
@@ -232,8 +231,8 @@ class Survey:
         lines = [needed for line in self._cache.call.lines for needed in toml_sources.build_requires(line)]
         waiting = [*_BUILD_TOOLS, *(project_named(line.text) for line in lines)]
         local = [(pin, entry) for pin in self._pins if pin.url and (entry := locator.local_file(links.link(pin.url)))]
-        waiting += [need.pin.project for pin, entry in local for need in dependencies.of(entry, Need(pin), markers)]
-        waiting += [need.pin.project for key in [*self.claims] for need in self._needs(key, markers)]
+        waiting += [need.project for pin, entry in local for need in dependencies.of(entry, pin, markers)]
+        waiting += [need.project for key in [*self.claims] for need in self._needs(key, markers)]
         seen = set(self._projects.values())
         while waiting and len(seen) < dependencies.MOST_PROJECTS:
             project = waiting.pop()
@@ -245,9 +244,9 @@ class Survey:
                 found = self._cache.http.find(locator.page_url(index, project))
                 if found is not None and found[0].key not in self.pages and self._read_page(found[0].key):
                     self.used = self.used._replace(old=self.used.old | {found[0].key})
-            waiting += [need.pin.project for key in set(self.claims) - before for need in self._needs(key, markers)]
+            waiting += [need.project for key in set(self.claims) - before for need in self._needs(key, markers)]
 
-    def _needs(self, key: str, markers: dict[str, str]) -> list[Need]:
+    def _needs(self, key: str, markers: dict[str, str]) -> list[Pin]:
         claim, entry = self.claims[key][0], self._content(key)
         if claim.is_metadata or claim.parsed_filename is None or entry is None:
             return []

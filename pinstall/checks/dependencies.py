@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pinstall.inspection import integrity
 from pinstall.model import requirement
@@ -20,18 +20,8 @@ if TYPE_CHECKING:
 MOST_PROJECTS = 1_000
 
 
-class Need(NamedTuple):
-    """A requirement of a call or of an artifact, and the ``extras`` (normalized) that it asks for.
-
-    Its ``pin`` may admit several versions, unlike other pins.
-    """
-
-    pin: Pin
-    extras: frozenset[str] = frozenset()
-
-
-def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] = ()) -> Need | None:
-    """Parse a requirement; *place* says where it was found, for messages.
+def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] = ()) -> Pin | None:
+    """Parse a requirement to a `Pin`, which may admit several versions; *place* says where it was found, for messages.
 
     Returns None if *text* is invalid, or if its marker is false for the environment's *markers* both without an extra and with
     each of *extras*, which are those that were asked of the stating project.
@@ -39,10 +29,10 @@ def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
     found = requirement.parse(text)
     if found is None or not found.applies(markers, extras):
         return None
-    return Need(Pin(found.project, found.specifier, found.url, (), (place,), requested=True), found.extras)
+    return Pin(found.project, found.specifier, found.url, (), (place,), requested=True, extras=found.extras)
 
 
-def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Need]:
+def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Pin]:
     """Yield the call's requirements of projects that are not *pinned* (normalized); without constraints, editables and URLs.
 
     Leaves out those whose marker is false for the environment. Each has the config settings of its line.
@@ -52,17 +42,17 @@ def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Need]:
         if line.constraint or line.editable:
             continue
         found = need(line.text, line.place, cache.environment.markers)
-        if found and not found.pin.url and found.pin.project not in projects:
-            yield found._replace(pin=found.pin._replace(settings=line.settings))
+        if found and not found.url and found.project not in projects:
+            yield found._replace(settings=line.settings)
 
 
-def of(entry: Entry | LocalFile, parent: Need, markers: dict[str, str]) -> list[Need]:
+def of(entry: Entry | LocalFile, parent: Pin, markers: dict[str, str]) -> list[Pin]:
     """Return the requirements that a wheel, sdist or ``.metadata`` file declares for an environment with these *markers*.
 
     *parent* is the requirement that the artifact satisfies: its extras apply. For an sdist, includes the build requirements.
     Returns an empty list if the file cannot be read.
     """
-    needs = (need(text, f"needed by {parent.pin.project}", markers, parent.extras) for text in _declared(entry))
+    needs = (need(text, f"needed by {parent.project}", markers, parent.extras) for text in _declared(entry))
     return [found for found in needs if found]
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from pinstall.checks import candidates, dependencies
 from pinstall.checks.candidates import Candidate, Gathered
-from pinstall.checks.dependencies import Need
 from pinstall.checks.satisfied import is_met
 from pinstall.model import links
 from pinstall.pip_cache import http_entries, keys
@@ -39,23 +38,23 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
     """
     found: dict[str, Candidate] = {}
     pinned = {pin.project for pin in pins}
-    waiting = [*map(Need, pins), *_lacking(cache, dependencies.named(cache, pinned))]
+    waiting = [*pins, *_lacking(cache, dependencies.named(cache, pinned))]
     seen = set[tuple[str, str, frozenset[str]]]()
     while waiting and len(seen) < dependencies.MOST_PROJECTS:
         need = waiting.pop(0)
-        identity = (need.pin.project, str(need.pin.specifier), need.extras)
+        identity = (need.project, str(need.specifier), need.extras)
         if identity in seen:
             continue
         seen.add(identity)
-        newest = _newest(cache, need.pin, is_kept=need.pin.project in kept)
-        if any(candidate.stored for candidate in newest) and need.pin.project in kept:
+        newest = _newest(cache, need, is_kept=need.project in kept)
+        if any(candidate.stored for candidate in newest) and need.project in kept:
             found |= {c.entry.content_path: c for c in newest if c.stored or isinstance(c.entry, BuiltWheel)}
-        waiting += [needed for needed in _needed(cache, need, newest) if needed.pin.project not in pinned]
+        waiting += [needed for needed in _needed(cache, need, newest) if needed.project not in pinned]
     wheel_keys = {c.entry.wheel_key: True for c in found.values() if isinstance(c.entry, BuiltWheel)}
     return Gathered(tuple(found.values()), wheel_keys, any_key=False)
 
 
-def _needed(cache: Cache, need: Need, newest: Iterable[Candidate]) -> list[Need]:
+def _needed(cache: Cache, need: Pin, newest: Iterable[Candidate]) -> list[Pin]:
     """Return the dependencies that the *newest* version declares and the environment lacks; none if the call ignores them.
 
     The first wheel or ``.metadata`` file tells them. Reads no sdist, because that takes long.
@@ -66,8 +65,8 @@ def _needed(cache: Cache, need: Need, newest: Iterable[Candidate]) -> list[Need]
     return _lacking(cache, dependencies.of(readable[0], need, cache.environment.markers)) if readable else []
 
 
-def _lacking(cache: Cache, needs: Iterable[Need]) -> list[Need]:
-    return [need for need in needs if not is_met(cache.call, need.pin, cache.environment)]
+def _lacking(cache: Cache, needs: Iterable[Pin]) -> list[Pin]:
+    return [need for need in needs if not is_met(cache.call, need, cache.environment)]
 
 
 def _newest(cache: Cache, pin: Pin, *, is_kept: bool) -> list[Candidate]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pinstall.checks import dependencies
 from pinstall.checks.candidates import Candidate, Gathered
-from pinstall.checks.dependencies import Need
 from pinstall.pip_cache import built_wheels, keys
+from pinstall.pip_cache.locator import local_file
 from pinstall.storage import store
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.model.pins import Pin
-    from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
+    from pinstall.pip_cache.entries import BuiltWheel, HttpEntry, LocalFile
     from pinstall.pip_cache.locator import Cache
 
 
@@ -35,36 +35,38 @@ def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord
     pinned = {pin.project: pin for pin in pins}
     named = list(dependencies.named(cache, pinned))
     # The answer to a question that only a build asks may have changed for a dependency, too.
-    is_wide = is_shaped or any(map(has_changed, store.other_records(cache.root, {*pinned, *(w.pin.project for w in named)})))
-    needs = [*_reached(cache, [*map(Need, pinned.values()), *named])] if is_wide else named
+    is_wide = is_shaped or any(map(has_changed, store.other_records(cache.root, {*pinned, *(w.project for w in named)})))
+    needs = [*_reached(cache, [*pinned.values(), *named])] if is_wide else named
     found: dict[str, Candidate] = {}
     for need in needs:
-        if need.pin.project not in pinned and not cache.call.formats.refuses(need.pin.project, is_wheel=False):
-            for candidate in _builds(cache, need.pin, in_cache=is_shaped):
+        if need.project not in pinned and not cache.call.formats.refuses(need.project, is_wheel=False):
+            for candidate in _builds(cache, need, in_cache=is_shaped):
                 found.setdefault(candidate.entry.content_path, candidate)
     return Gathered(tuple(found.values()), {c.wheel_key: True for c in found.values()}, any_key=False)
 
 
-def _reached(cache: Cache, needs: list[Need]) -> Iterator[Need]:
+def _reached(cache: Cache, needs: list[Pin]) -> Iterator[Pin]:
     """Yield *needs* and their dependencies, direct or not, as far as cached artifacts declare them."""
-    markers, waiting, seen = cache.environment.markers, list(needs), set[tuple[str, str]]()
+    markers, waiting, seen = cache.environment.markers, list(needs), set[tuple[str, str, frozenset[str]]]()
     while waiting and len(seen) < dependencies.MOST_PROJECTS:
         need = waiting.pop(0)
-        identity = (need.pin.project, str(need.pin.specifier))
+        identity = (need.project, str(need.specifier), need.extras)
         if identity in seen:
             continue
         seen.add(identity)
         yield need
         if not cache.call.has("ignore_dependencies"):
-            for entry in (*_artifacts(cache, need.pin), *(c.entry for c in _builds(cache, need.pin, in_cache=True))):
+            for entry in (*_artifacts(cache, need), *(c.entry for c in _builds(cache, need, in_cache=True))):
                 waiting += dependencies.of(entry, need, markers)
 
 
-def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry]:
-    """Yield the cached downloads and ``.metadata`` files of the versions that *pin* admits."""
+def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry | LocalFile]:
+    """Yield the cached downloads, ``.metadata`` files and local archives of the versions that *pin* admits."""
     for file in itertools.chain(cache.locate(pin).files, cache.others(pin)):
         if file.parsed_filename is None or pin.admits(file.parsed_filename.version):
             yield from cache.downloads(file)
+            if (local := local_file(file.link)) is not None:
+                yield local
 
 
 def _builds(cache: Cache, pin: Pin, *, in_cache: bool) -> Iterator[Candidate]:

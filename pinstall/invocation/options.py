@@ -161,7 +161,11 @@ _OPTPARSE: dict[str, dict[str, Any]] = {
 
 
 def table(pip: Version, command: str = "") -> Iterator[Option]:
-    """Yield the options of version *pip* of pip: those of one *command*, or of all if it is "". Yields nothing for ``()``."""
+    """Yield the options of version *pip* of pip: those of one *command*, or of all if it is "".
+
+    An unknown version *pip*, ``()``, counts as the newest.
+    """
+    pip = pip or (999,)
     found = (row for row in TABLE if row.since <= pip[: len(row.since)] and pip[: len(row.until)] <= row.until)
     return (row for row in found if not command or command in row.commands.split())
 
@@ -195,7 +199,7 @@ def end(arguments: Sequence[str], pip: Version, command: str) -> int:
 
     An unknown version *pip*, ``()``, counts as the newest. Raises `UnreadableCallError` if pip would refuse the arguments.
     """
-    parser = make_parser(table(pip or (999,), command))
+    parser = make_parser(table(pip, command))
     parse(parser, arguments, {})
     if "--" not in arguments:
         return len(arguments)

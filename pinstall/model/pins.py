@@ -10,7 +10,6 @@ from packaging.specifiers import SpecifierSet
 
 from pinstall.model import digest, requirement
 from pinstall.model.links import parsed
-from pinstall.model.names import project_named, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +30,8 @@ class Pin(NamedTuple):
     ``project`` is normalized. ``url`` is that of a direct reference, else "". Otherwise ``specifier`` names one version, or
     ``hashes`` (in lower case) identify the acceptable files, or both. ``places`` name the lines that pin it (see
     `RequirementLine`). ``requested`` is False if only constraints name the project. ``settings`` are the config settings of its
-    build (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "".
+    build (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "". ``extras`` (normalized) are
+    those that the call asks for.
 
     Checks of projects that no call pins make such values, too: then ``specifier`` may admit any versions.
     """
@@ -44,6 +44,7 @@ class Pin(NamedTuple):
     requested: bool
     settings: tuple[str, ...] = ()
     locked: str = ""
+    extras: frozenset[str] = frozenset()
 
     def admits(self, version: Version) -> bool:
         """Return whether the pin's specifier contains *version*, pre-releases included. An empty specifier contains all."""
@@ -56,8 +57,9 @@ class Pin(NamedTuple):
 
     @property
     def version(self) -> Version | None:
-        """The version that the pin names, one of them if lines name both 1.0 and 1.0+label; None without `has_version`."""
-        return _exact(self.specifier)[0] if self.has_version else None
+        """The version that the pin names; 1.0+label if lines name that and 1.0. None without `has_version`."""
+        exact = _exact(self.specifier) if self.has_version else []
+        return next(filter(self.admits, exact), exact[0] if exact else None)
 
     def __str__(self) -> str:
         return f"{self.project} @ URL" if self.url else f"{self.project}{self.specifier}"
@@ -118,24 +120,17 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
 
 
 def settings_by_project(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return the config settings of each project that *lines* request by name, pinned or not; editable ones are left out.
+    """Return the config settings of each project that *lines* request, pinned or not, but for editable ones.
 
-    Of several lines whose marker is true, pip uses the first. *markers* are as for `collect`. The settings of a bare URL or
-    path are there under its first word (`project_named`), not under its project.
+    Of several lines whose marker is true, pip uses the first. *markers* are as for `collect`. Leaves out lines that do not tell
+    their project, such as the path of a folder.
     """
     found: dict[str, tuple[str, ...]] = {}
     for line in lines:
-        name = project_named(line.text)
-        if name and name not in found and not line.constraint and not line.editable and _applies(line, markers):
-            found[name] = line.settings
+        stated = None if line.constraint or line.editable else requirement.parse(line.text)
+        if stated is not None and stated.project not in found and stated.applies(markers):
+            found[stated.project] = line.settings
     return found
-
-
-def _applies(line: RequirementLine, markers: Mapping[str, str]) -> bool:
-    if not split_marker(line.text)[1]:
-        return True
-    stated = requirement.parse(line.text)
-    return stated is not None and stated.applies(markers)
 
 
 def _specifier(parts: list[_Stated]) -> SpecifierSet:
@@ -171,7 +166,9 @@ def _join(parts: list[_Stated]) -> Pin | None:
     # pip takes the config settings from the first requirement line that names the project.
     settings = next((part.line.settings for part in parts if not part.line.constraint), ())
     locked = next((part.line.locked for part in parts if part.line.locked), "")
-    return Pin(parts[0].requirement.project, specifier, urls.pop() if urls else "", hashes, places, requested, settings, locked)
+    extras = frozenset[str]().union(*(part.requirement.extras for part in parts))
+    url = urls.pop() if urls else ""
+    return Pin(parts[0].requirement.project, specifier, url, hashes, places, requested, settings, locked, extras)
 
 
 def _exact(specifier: SpecifierSet) -> list[Version]:

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _ARCHIVES = (".whl", *SDIST_ENDINGS)
-_EGG = re.compile(r"[#&]egg=(?:([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]&]*\])?(?=&|$))?")
+_EGG = re.compile(r"[#&]egg=(?:([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[([^]&]*)\])?(?=&|$))?")
+_PATH_EXTRAS = re.compile(r"(.+)\[([^]]+)\]", re.DOTALL)
 
 
 class Requirement(NamedTuple):
     """A requirement: ``project`` and ``extras`` are normalized. ``url`` is "" unless it is a direct reference.
 
-    The extras of a bare URL (``#egg=name[extra]``) are left out. ``marker`` is as written; "" without one.
+    ``marker`` is as written; "" without one.
     """
 
     project: str
@@ -101,7 +102,14 @@ def _named(text: str) -> Requirement:
 
 
 def _is_bare_reference(text: str) -> bool:
-    return URL.match(text) is not None or (text.lower().endswith(_ARCHIVES) and os.path.isfile(text))
+    path = _path_and_extras(text)[0]
+    return URL.match(text) is not None or (path.lower().endswith(_ARCHIVES) and os.path.isfile(path))
+
+
+def _path_and_extras(text: str) -> tuple[str, str]:
+    """Split a path from the extras in brackets behind it, "" without any (``_strip_extras``)."""
+    found = _PATH_EXTRAS.fullmatch(text)
+    return (found[1], found[2]) if found else (text, "")
 
 
 def _bare_reference(text: str) -> Requirement | None:
@@ -109,13 +117,16 @@ def _bare_reference(text: str) -> Requirement | None:
 
     Raises packaging's `InvalidSdistFilename` for a file name that is neither a wheel's nor an sdist's.
     """
+    extras = ""
     if not URL.match(text):
-        url = from_path(text).url
+        path, extras = _path_and_extras(text)
+        url = from_path(path).url
     else:  # pip resolves a file URL with "..", and so loses its fragment
         url = from_path(to_path(text)).url if text[:5].lower() == "file:" and "../" in text else text
     egg = _EGG.search(url)
     project = normalized(egg[1] or "") if egg else _project(urlsplit(url).path.rpartition("/")[2])
-    return Requirement(project, frozenset(), SpecifierSet(), url) if project else None
+    named = (extra.strip() for extra in (extras or (egg and egg[2]) or "").split(","))
+    return Requirement(project, frozenset(map(normalized, filter(None, named))), SpecifierSet(), url) if project else None
 
 
 def _project(filename: str) -> str:

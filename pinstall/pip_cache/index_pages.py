@@ -75,6 +75,8 @@ def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
     own, after redirects; with "", relative links resolve only if the page states a base, or the caller sets `IndexFile.base`.
     Raises `DamagedPageError` if the page is corrupt, `UnknownPageError` if it cannot be judged.
     """
+    if len(body) > LARGEST:
+        raise UnknownPageError("too large")
     length = headers.get("content-length", "")
     if length.isdecimal() and len(length) < _LONGEST_NUMBER and int(length) != len(body):
         raise DamagedPageError(f"it has {len(body)} of {length} bytes")

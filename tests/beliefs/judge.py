@@ -328,6 +328,7 @@ def requirement(text: str, folder: str) -> dict[str, Any]:
         "name": made.req.name if made.req else None,
         "specifier": str(made.req.specifier) if made.req else "",
         "url": made.link.url if made.link else "",
+        "extras": sorted(made.extras),
         "applies": made.match_markers(),
         "pinned": made.req is not None and made.is_pinned,
     }

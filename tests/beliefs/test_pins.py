@@ -35,6 +35,7 @@ _URLS = st.sampled_from(
         "https://h/demo-1.0-py3-none-any.whl#sha256=aa",
         "https://h/x?y#egg=demo",
         f"git+https://h/r@{_COMMIT}#egg=demo",
+        "https://h/x.zip#egg=demo[X_y, z]&sha256=aa",
         "file:../demo-1.0-py3-none-any.whl",
         "file:./x/../demo-1.0.zip#md5=0123",
         "file:demo-1.0.zip#md5=0123",
@@ -56,7 +57,7 @@ _TEXTS = st.one_of(
 @given(text=_TEXTS)
 @SETTINGS
 def test_a_pin_equals_the_requirement_that_pip_reads(judges: list[Judge], text: str) -> None:
-    """Name, versions and URL of a pin are those of the requirement that pip makes of the line, in every version of pip."""
+    """Name, extras, versions and URL of a pin are those of the requirement that pip makes of the line, in every version of pip."""
     with contextlib.chdir("/"):
         found = collect([RequirementLine(text, "argument")], {}).pins
     for judge in judges[3:]:  # the packaging in older pips parses versions in another way
@@ -67,6 +68,7 @@ def test_a_pin_equals_the_requirement_that_pip_reads(judges: list[Judge], text: 
             (pin,) = found
             assert theirs["name"] is None or canonicalize_name(theirs["name"]) == pin.project
             assert theirs["url"] == pin.url
+            assert {canonicalize_name(extra) for extra in theirs["extras"]} == pin.extras
             assert pin.url or SpecifierSet(theirs["specifier"]) == pin.specifier
         else:
             assert not theirs["pinned"] or _contradictory(theirs["specifier"])

@@ -60,9 +60,10 @@ def test_damaged_bodies_are_reported_with_their_fault(body: bytes, headers: dict
         (_BODY, {"content_encoding": "br"}, "encoded as br"),
         (b"<a href=x>", {"content_type": "text/html; charset=martian"}, "unknown character set"),
         (gzip.compress(bytes(index_pages.LARGEST + 1), 1), {"content_encoding": "gzip"}, "too large"),
+        (b" " * (index_pages.LARGEST + 1), {"content_length": str(index_pages.LARGEST + 2)}, "too large"),
         (_PACKED * 101, {"content_encoding": "gzip"}, "too many members"),
     ],
-    ids=["encoding", "character set", "bomb", "members"],
+    ids=["encoding", "character set", "bomb", "large", "members"],
 )
 def test_bodies_that_cannot_be_judged_are_reported_with_the_reason(body: bytes, headers: dict[str, str], reason: str) -> None:
     with pytest.raises(index_pages.UnknownPageError) as raised:
