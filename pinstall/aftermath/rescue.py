@@ -142,7 +142,8 @@ class Rescue:
         """Move the entries that the second run received from the view in *folder* to the cache; return the wrong old ones.
 
         After a success, every received entry replaces the old one, and the doubtful pages and redirects that were not received
-        are deleted, as are damaged built wheels. After a failure, a page replaces the old one only if it is whole and lists files, and an artifact only if
+        are deleted, as are damaged built wheels.
+        After a failure, a page replaces the old one only if it is whole and lists files, and an artifact only if
         it is vouched for; then no entry counts as wrong. An entry that another process has changed meanwhile stays. The caller
         holds the lock.
         """

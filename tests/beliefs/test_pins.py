@@ -57,7 +57,7 @@ _TEXTS = st.one_of(
 @given(text=_TEXTS)
 @SETTINGS
 def test_a_pin_equals_the_requirement_that_pip_reads(judges: list[Judge], text: str) -> None:
-    """Name, extras, versions and URL of a pin are those of the requirement that pip makes of the line, in every version of pip."""
+    """Name, extras, versions and URL of a pin are those of the requirement that every pip makes of the line."""
     with contextlib.chdir("/"):
         found = collect([RequirementLine(text, "argument")], {}).pins
     for judge in judges[3:]:  # the packaging in older pips parses versions in another way
