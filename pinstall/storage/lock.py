@@ -1,4 +1,4 @@
-"""The lock, which a pinstall holds for milliseconds while it changes the cache, and the markers of running calls.
+"""The lock, which a pinstall holds while it changes the cache, mostly for milliseconds, and the markers of running calls.
 
 Both are locked with filelock's ``FileLock``: the kernel releases them when their holder dies. pip does not know them; they
 only keep pinstalls from disturbing each other.
@@ -27,15 +27,16 @@ _MARKER = re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class LockTimeoutError(Exception):
-    """Another pinstall held the lock for too long."""
+    """Another pinstall holds the lock, and the time to wait for it is over."""
 
 
 @contextmanager
 def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of the cache folder *cache* within a ``with`` statement; write our process number beside it.
 
-    Waits at most *seconds* (0: not at all); after one second, calls *say* once with a line that names the holder. Raises
-    `LockTimeoutError` if that was not enough, and `OSError` if the cache cannot be written or its file system refuses locks.
+    Waits at most *seconds* (0: not at all); if that is more than one, calls *say* after one second with a line that names the
+    holder. Raises `LockTimeoutError` if the lock is still held then, and `OSError` if the cache cannot be written or its file
+    system refuses locks.
     """
     from filelock import Timeout
 
@@ -119,10 +120,10 @@ def _name(holder: str) -> str:
 
 @contextmanager
 def call_marker(cache: str) -> Iterator[str | None]:
-    """Mark this call as running in *cache*, so that no other pinstall moves a built wheel that its pip is about to install.
+    """Mark this call as running in *cache*: until the block ends, other pinstalls move no wheel that its pip may install.
 
-    The marker is a locked file, which is removed at the end. Yields its name, the call's; None if it cannot be made. In a
-    read-only cache, no other pinstall moves anything either.
+    The marker is a locked file in `CALLS`, which is removed at the end. Yields its name, which is the call's too
+    (``<pid>-<random>``); None if it cannot be made, as in a read-only cache.
     """
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
     path = ""
@@ -150,7 +151,7 @@ def began(cache: str, name: str | None) -> float | None:
 
 
 def markers(cache: str) -> list[str]:
-    """Return the names of all markers, also those of killed calls. Raises `OSError` if the folder cannot be read."""
+    """Return the names of all markers, also those of killed calls. Raises `OSError`, but not if their folder is missing."""
     try:
         return [name for name in os.listdir(os.path.join(cache, FOLDER, CALLS)) if _MARKER.fullmatch(name)]
     except FileNotFoundError:
