@@ -65,7 +65,7 @@ def delete(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
     """Delete *entry* if its content still has the *verified_stamp*; of a stored entry also the files that `store.beside` lists.
 
     Returns True if the entry was deleted, False if its content was gone already. Raises `NotDoneError` if a file of the entry
-    cannot be deleted, or lies behind a symbolic link, and `ChangedError` if the stamp differs or *verified_stamp* is None.
+    cannot be deleted, or lies behind a symbolic link, and `ChangedError` for another stamp, or without a *verified_stamp*.
     """
     if not _is_unchanged(cache, entry, verified_stamp):
         return False
@@ -173,7 +173,7 @@ def bring_back(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bo
 def _is_unchanged(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
     """Return True if the content of *entry* still has the *verified_stamp*, False if it is gone.
 
-    Raises `ChangedError` if the stamp differs or *verified_stamp* is None, and `NotDoneError` if the content is not in a folder
+    Raises `ChangedError` for another stamp, or without a *verified_stamp*, and `NotDoneError` if the content is not in a folder
     below *cache*, or behind a link.
     """
     folder = os.path.dirname(entry.content_path)

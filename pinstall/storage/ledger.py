@@ -90,7 +90,7 @@ class Ledger:
     def stop_tolerating(self, key: str, reason: str) -> None:
         """Forget what `tolerate` noted of the entry *key* and *reason*; `write` saves that.
 
-        The entry has other content now, or is no longer bad.
+        The entry has other content now, or has ceased to be bad.
         """
         self._new_tolerated.setdefault(key, {})[reason] = ""
 
