@@ -44,7 +44,7 @@ class Wrong(NamedTuple):
 class _BadWheel(NamedTuple):
     """A built wheel that the second run must not use, because of its ``damage``, or because a library is ``missing``.
 
-    Each of the two is a text for the user; the other one is "".
+    Both are texts for the user, of which one is "".
     """
 
     entry: BuiltWheel
@@ -111,11 +111,11 @@ class Rescue:
 
         The caller holds the lock.
         """
-        return self._delete_pages(self.survey.doubtful)
+        return self._spend_pages(self.survey.doubtful)
 
     @property
     def known_failures(self) -> list[str] | None:
-        """The URLs and hosts that did not answer the first run; None if the call has only one index or ``--find-links``.
+        """The URLs and hosts that gave the first run no answer or an error; None if the call has at most one index or location.
 
         With several, pip continues without an index that does not answer, and may take another project of the same name
         from the next one. So the second run must not lose an answer that the first one had.
@@ -164,7 +164,7 @@ class Rescue:
                 known = self.survey if key in self.survey.claims or key in self.survey.pages else new
                 wrong.append(Wrong(known.name(key), reason))
             actions.take_over(self._cache.root, folder, self.survey.entry(key))
-        return wrong + (self._delete_pages(self.survey.doubtful - received) if succeeded else [])
+        return wrong + (self._spend_pages(self.survey.doubtful - received) if succeeded else [])
 
     def clean(self) -> list[Wrong]:
         """Delete the doubtful and received entries of the first run that `Survey.refused` names, and damaged built wheels.
@@ -181,7 +181,7 @@ class Rescue:
                 wrong += self._delete(wheel.entry, wheel.stamp, wheel.entry.filename, wheel.damage)
         return wrong
 
-    def _delete_pages(self, doubted: Iterable[str]) -> list[Wrong]:
+    def _spend_pages(self, doubted: Iterable[str]) -> list[Wrong]:
         """Spend the index pages and redirects among the entries with the keys *doubted*; return those for which that worked."""
         wrong = []
         for key in sorted(doubted):

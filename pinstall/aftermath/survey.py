@@ -369,7 +369,7 @@ def _contradicted(file: BinaryIO, stated: Iterable[list[Digest]]) -> tuple[list[
 
 
 def _host(url: str) -> str:
-    """Return host:port of *url*, as `Observation.silent_hosts` has it; "" for an invalid URL."""
+    """Return host:port of an http or https *url*, as `Observation.silent_hosts` has it; "" for an invalid URL."""
     with suppress(ValueError):
         parts = urlsplit(url)
         return f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme.lower()]}"

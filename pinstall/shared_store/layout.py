@@ -5,8 +5,8 @@ builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>-<signer>.whl       the wheel
 
 The key is that of pip's built wheels, a hash, so that the names spread evenly over a bucket's partitions; k1 and k2 are its
 first bytes. The platform tells other platforms that they need not read the record. Wheel and shape begin the digests of the
-wheel and of the conditions of its build: machines that build at once write other objects, unless they write the same. The
-signer identifies the key that has signed the record, so that no unsigned record takes the name of a signed one.
+wheel and of the conditions and questions of its build: machines that build at once write other objects, unless all that is
+equal. The signer identifies the key that has signed the record, so that no unsigned record takes the name of a signed one.
 """
 
 from __future__ import annotations

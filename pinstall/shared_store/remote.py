@@ -82,7 +82,7 @@ class RemoteObject(NamedTuple):
 
 
 class Remote:
-    """The store at *url*. A question raises `RemoteError` if it fails, or if it is unanswered at the deadline.
+    """The store at *url*. A question, as is its opening, raises `RemoteError` if it fails or is unanswered at the deadline.
 
     The deadline is that of `allow`, at first *seconds* from now. A missing folder is made only with *writes*: it may be a mount
     that is not there yet. ``root`` is the path of a store that is a folder, else "". ``is_dav`` tells whether it is on a WebDAV
@@ -104,7 +104,7 @@ class Remote:
         self._deadline = time.monotonic() + self._seconds
 
     def objects(self, folder: str, most: int = _PAGE) -> list[RemoteObject]:
-        """Return at most *most* of the objects in *folder*: of a server the first by name, of a `root` folder any."""
+        """Return at most *most* of the objects in *folder*: on a server the first by name, in a local folder any."""
         import obstore
 
         if self.is_dav:  # many servers refuse to list what is below a folder
@@ -321,7 +321,10 @@ def _split(url: str) -> tuple[str, str]:
 
 
 def _opened(url: str, seconds: float, *, writes: bool) -> Any:
-    """Open the store at *url*; the credentials are those that the environment has for it."""
+    """Open the store at *url*; the credentials are those that the environment has for it. Raises the errors of the library.
+
+    Without *writes*, a missing folder raises `FileNotFoundError`.
+    """
     from obstore.store import from_url
 
     open_: Any = from_url  # its overloads distinguish what only the URL tells

@@ -125,7 +125,7 @@ def _paths(questions: Iterable[Question]) -> Iterator[str]:
 
 
 class Local:
-    """The folders of this machine that no other machine has."""
+    """The folders whose paths mean something else on another machine: of users, for temporary files, and the current one."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         here = [environ.get("HOME", ""), os.path.expanduser("~"), tempfile.gettempdir(), environ.get("TMPDIR", "")]

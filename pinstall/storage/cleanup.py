@@ -55,7 +55,7 @@ def _remove_empty(folder: str) -> None:
 
 
 def has_litter(cache: str) -> bool:
-    """Return whether `sweep` may have work to do: files of a call, killed or running, or spent entries that have expired.
+    """Return whether `sweep` may have work to do: files of a call, killed or running, or notes in `SPENT` that have expired.
 
     Does not look for records without a wheel. True also if the markers cannot be read: `sweep` raises the error.
     """
@@ -101,7 +101,7 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
 def leftovers(cache: str, doomed: Collection[str]) -> Iterator[tuple[list[str], str]]:
     """Yield (paths, reason) for the files and folders that `sweep` would remove if the files *doomed* were gone.
 
-    Leaves these out, and all that has not expired. Raises `OSError`.
+    Leaves these out, and spent entries and retired wheels that have not expired. Raises `OSError`.
     """
     alive = live_calls(cache)
     own = os.path.join(cache, FOLDER)

@@ -120,10 +120,11 @@ def _name(holder: str) -> str:
 
 @contextmanager
 def call_marker(cache: str) -> Iterator[str | None]:
-    """Mark this call as running in *cache*: until the block ends, other pinstalls move no wheel that its pip may install.
+    """Mark this call as running in *cache* until the block ends: its pip may be about to install a built wheel.
 
-    The marker is a locked file in `CALLS`, which is removed at the end. Yields its name, which is the call's too
-    (``<pid>-<random>``); None if it cannot be made, as in a read-only cache.
+    Meanwhile no pinstall sets other versions aside, shrinks the store, or removes builds on request. The marker is a locked
+    file in `CALLS`, which is removed at the end. Yields its name, which is the call's too (``<pid>-<random>``); None if it
+    cannot be made, as in a read-only cache.
     """
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
     path = ""

@@ -40,8 +40,8 @@ def _is_pip(process: str) -> bool:
 def _may_use(cache: str, process: str) -> bool:
     """Return whether a pip may use the folder *cache*.
 
-    False if it has ended, has ``--no-cache-dir``, or has a PIP_CACHE_DIR elsewhere and no ``--cache-dir``. Else True, also if
-    the system does not tell.
+    False if it has ended, has ``--no-cache-dir``, or has PIP_NO_CACHE_DIR or a PIP_CACHE_DIR elsewhere and no ``--cache-dir``.
+    Else True, also if the system does not tell.
     """
     try:
         environ = _read(process, "environ")

@@ -47,7 +47,7 @@ def excludes(folder: str) -> bool:
 
 
 def failing(folder: str) -> list[str]:
-    """Return which of symbolic links, hard links and renames fail in *folder*, as names with the error.
+    """Return which of symbolic links, hard links and renames fail in *folder*, such as "hard links (Operation not permitted)".
 
     Leaves files there. Raises `OSError` if no file can be written there.
     """

@@ -57,7 +57,7 @@ def http_entry(cache: str, entry: HttpEntry) -> HttpEntry | None:
 def note(entry: HttpEntry) -> str:
     """Return the path of the note (see above) of an HTTP *entry* whose paths are those in the store.
 
-    The name of the note tells the project, so that a listing finds it. So ``filename`` must be that of the artifact.
+    The name of the note tells the project, so that a listing finds it: *entry* has the file name with which it was set aside.
     """
     project = links.project_of(entry.filename.removesuffix(".metadata"))
     return f"{entry.paths[0]}.{project if _PROJECT.fullmatch(project) else ''}{_NOTE}"
@@ -115,8 +115,8 @@ class StoredEntry(NamedTuple):
     """One entry in the store: the paths of its files, their size in bytes, and the time of its last use.
 
     ``used`` is in nanoseconds since the epoch: the latest modification of one of its files or build records. A build record
-    does not count as one of the files, so that it is never pruned: pip's own folder may have a copy of the
-    wheel, and without its record the wheel would pass for one that plain pip has built.
+    does not count as one of the files, so that it is never pruned: pip's own folder may have a copy of the wheel, and without
+    its record the wheel would pass for one that plain pip has built.
     """
 
     paths: tuple[str, ...]
@@ -134,9 +134,9 @@ def everything(cache: str) -> Iterator[StoredEntry]:
     for name in names(http):
         downloads.setdefault(name.partition(".")[0], []).append(os.path.join(http, name))
     for paths in downloads.values():
-        yield _kept(paths)
+        yield _stored(paths)
     for _, folder in build_folders(cache):
-        yield _kept([os.path.join(folder, name) for name in names(folder)])
+        yield _stored([os.path.join(folder, name) for name in names(folder)])
 
 
 def build_folders(cache: str) -> Iterator[tuple[str, str]]:
@@ -147,7 +147,7 @@ def build_folders(cache: str) -> Iterator[tuple[str, str]]:
             yield key, os.path.join(parent, key, name)
 
 
-def _kept(paths: list[str]) -> StoredEntry:
+def _stored(paths: list[str]) -> StoredEntry:
     stamps = {path: found for path in paths if (found := stamp(path)) is not None}
     used = max((found.modified for found in stamps.values()), default=0)
     stamps = {path: found for path, found in stamps.items() if not is_record_name(os.path.basename(path))}

@@ -50,7 +50,7 @@ class ViewPlan(NamedTuple):
 
 
 def real_root(folder: str) -> str:
-    """Return the cache of the view *folder*, which a build may pass to another pinstall as its cache; *folder* otherwise.
+    """Return the cache of the view *folder*, which a build may pass to another pinstall; *folder* itself if it is not a view.
 
     Only its path counts, so that a view in a temporary folder is not recognised.
     """
