@@ -93,7 +93,7 @@ def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
 
 
 def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:
-    """Return why pip can install none of the files listed for *pin*; "" if it can, or if that is unknown."""
+    """Return why pip can install none of the files listed for *pin*; "" if it can, if that is unknown, or if none is listed."""
     # A file of the call that pinstall could not read (`call.unread`) may name more indexes.
     call = cache.call
     if (

@@ -208,7 +208,7 @@ class Survey:
             return []
 
     def _own_url(self, key: str, project: str) -> str:
-        """Return the URL of the page with this *key*; "" if no configured index has it, because of a redirect."""
+        """Return the URL of the page with this *key*; "" if no index of the call leads to it, as after a temporary redirect."""
         for index in filter(locator.is_http, self._cache.call.index_urls):
             found = self._cache.http.find(locator.page_url(index, project))
             if found is not None and found[0].key == key:
@@ -286,7 +286,7 @@ class Survey:
             return False
 
     def _content(self, key: str, head: Head | None = None) -> HttpEntry | None:
-        """Return the entry *key* with the span of its body; None for a redirect, and for an entry that pip cannot read."""
+        """Return the entry *key* with the span of its body; None if it is missing or unreadable, or its status is not 200."""
         entry, head = self.entry(key), head or self._head(key)
         if head is None or head.fault or head.unreadable or head.response.status != 200 or entries.stamp_of(entry) is None:
             return None

@@ -314,7 +314,7 @@ def _authorized(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Return the URL of the root of a WebDAV server, and the path of a folder there."""
+    """Split *url* into that of the root of its WebDAV server, and the path of the folder, "" or with a slash at its end."""
     parts = urlsplit(url)
     folder = unquote(parts.path).strip("/")
     return parts._replace(path="/").geturl(), folder and f"{folder}/"

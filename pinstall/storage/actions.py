@@ -89,7 +89,7 @@ def spend(cache: str, entry: HttpEntry, verified_stamp: FileStamp | None) -> boo
         return False
     try:
         _spend(cache, entry, lasting=False)
-    except (OSError, ValueError):  # the disk is full, or pip cannot read the head
+    except (OSError, ValueError):  # the disk is full, pip cannot read the head, or it is a redirect, which pip follows unasked
         return delete(cache, entry, verified_stamp)
     return True
 

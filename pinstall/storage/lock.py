@@ -144,7 +144,7 @@ def call_marker(cache: str) -> Iterator[str | None]:
 
 
 def began(cache: str, name: str | None) -> float | None:
-    """Return when the call *name* was marked, in seconds since the epoch by the file system's clock; None if it is not."""
+    """Return when the call *name* was marked, in seconds since the epoch by the file system's clock; None if it was not."""
     try:
         return os.stat(os.path.join(cache, FOLDER, CALLS, name)).st_mtime if name else None
     except OSError:

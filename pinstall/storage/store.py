@@ -86,9 +86,9 @@ def _notes(found: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def downloads(cache: str, project: str | None = None) -> Iterator[tuple[HttpEntry, str]]:
-    """Yield each whole HTTP entry in the store with its file name, "" if it is not recorded; with a *project*, those of that.
+    """Yield each whole HTTP entry in the store with its file name, "" if it is not recorded.
 
-    Their kind is ``other``.
+    With a *project* (normalized), only those whose notes name it. Their kind is ``other``.
     """
     folder = os.path.join(cache, FOLDER, "store", "http")
     there = names(folder)
@@ -160,7 +160,7 @@ def builds_folder(cache: str, key: str) -> str:
 
 
 def builds(cache: str, key: str, project: str) -> Iterator[BuiltWheel]:
-    """Yield the built wheels of *project* that the store has under this wheel *key*."""
+    """Yield the built wheels of *project* (normalized) that the store has under this wheel *key*."""
     folder = builds_folder(cache, key)
     for name in names(folder):
         yield from built_under(os.path.join(folder, name), key, project, place=name)
@@ -260,6 +260,6 @@ def other_records(cache: str, projects: Collection[str]) -> Iterator[BuildRecord
 
 
 def all_builds(cache: str, project: str) -> Iterator[BuiltWheel]:
-    """Yield the built wheels of *project* that the store has under any key."""
+    """Yield the built wheels of *project* (normalized) that the store has under any key."""
     for key in names(os.path.dirname(builds_folder(cache, "any"))):
         yield from builds(cache, key, project)

@@ -129,9 +129,9 @@ def _clear(path: str) -> None:
 
 
 def hide(folder: str, wheel: BuiltWheel) -> None:
-    """Remove the link to a built wheel from the view in *folder*; do nothing if there is another file, or none.
+    """Remove the link to a built wheel from the view in *folder*, but no other file of its name.
 
-    Makes the folder of the link real (`_unfolded`). Raises `OSError`.
+    In any case makes the folder of the link real (`_unfolded`). Raises `OSError`.
     """
     path = _unfolded(folder, wheel.wheel_key)
     link = os.path.join(path, wheel.filename)
