@@ -212,7 +212,7 @@ class Rescue:
     def _difference(self, key: str, new: Survey) -> str:
         """Return how the received entry *key*, surveyed by *new*, differs from the old one.
 
-        "" if it does not, or if no old one is left.
+        "" if it does not, or if no old one is left. A redirect counts as different even if it leads to the same URL.
         """
         old = self.survey
         if key in old.used.new or not os.path.lexists(old.entry(key).content_path):
