@@ -119,8 +119,8 @@ def test_the_path_of_an_archive_is_a_pin(tmp_path: Path) -> None:
     (tmp_path / "folder.zip").mkdir()
     with contextlib.chdir(tmp_path):
         pins = _pins(str(made), f"./{built.name}[x]", built.name + " ; python_version < '3'", "folder.zip", "none.whl")
-    found = [(pin.project, pin.url, pin.extras) for pin in pins]
-    assert found == [("demo", f"file://{made}", set()), ("other", f"file://{built}", {"x"})]
+    found = [(pin.project, pin.url, sorted(pin.extras)) for pin in pins]
+    assert found == [("demo", f"file://{made}", []), ("other", f"file://{built}", ["x"])]
 
 
 def test_a_pin_has_the_extras_of_all_its_lines() -> None:

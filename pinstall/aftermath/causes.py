@@ -1,6 +1,6 @@
-"""Explain a failure of pip where cached pages and files, or a full disk, prove the cause.
+"""Explain a failure of pip: name the pins that pip provably cannot install, by cached pages and files, and the full disks.
 
-If there may be another cause, pinstall says nothing.
+If pip may have failed on a pin for another reason, pinstall does not name the pin.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OTHER_HASH = "its hash on the index is not one of the pinned hashes"
 
 
 class _Listed(NamedTuple):
-    """A wheel or sdist of a pinned version: its file name, the parts of that, and the statements of its page."""
+    """A wheel or sdist of a pinned version: its file name, the parts of that, and the statements of its page, if any."""
 
     filename: str
     parsed_filename: ParsedFilename
@@ -43,10 +43,10 @@ class _Listed(NamedTuple):
 
 
 def causes(cache: Cache, pins: Iterable[Pin], received: Collection[str]) -> list[str]:
-    """Return a line for each proven cause: a pin, or a dependency of one, that cannot be installed; a full disk.
+    """Return a line for each pin, or dependency of one, that provably cannot be installed, and one line for all full disks.
 
-    *received* are the keys of the pages that servers sent in this call. *cache* must not remember pages that were read
-    before pip ran.
+    *received* are the keys of the HTTP entries that servers sent in this call: other pages prove nothing. *cache* must not
+    remember pages that were read before pip ran.
     """
     lines = []
     for pin in _with_dependencies(cache, pins):
@@ -60,7 +60,8 @@ def causes(cache: Cache, pins: Iterable[Pin], received: Collection[str]) -> list
 def _with_dependencies(cache: Cache, pins: Iterable[Pin]) -> Iterator[Pin]:
     """Yield *pins*, and the dependencies of each, direct or not, that admit exactly one version.
 
-    If a dependency admits several versions, it is skipped: pip may have chosen any of them, with other dependencies.
+    A dependency that admits several versions is skipped: pip may have chosen any of them, with other dependencies. So is one
+    that the call itself names, and those of a pin that is only a constraint, or of which pip takes no wheel.
     """
     call = cache.call
     named = {project_named(line.text) for line in call.lines}
@@ -91,7 +92,7 @@ def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
 
 
 def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:
-    """Return why pip can install none of the files listed for *pin*; "" if it can, or if that is unknown."""
+    """Return why pip can install none of the files listed for *pin*; "" if it can, if that is unknown, or if none is listed."""
     # A file of the call that pinstall could not read (`call.unread`) may name more indexes.
     call = cache.call
     if (
@@ -113,7 +114,8 @@ def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:
 def _are_pages_current(cache: Cache, pin: Pin, received: Collection[str]) -> bool:
     """Return whether servers have sent all pages of *pin* in this call: a page that pip used from its cache may be outdated.
 
-    A project that is only constrained counts if pip has fetched at least one page of it: pip may not have needed it.
+    False if a page is missing or damaged, and for a project that is only constrained if pip has fetched no page of it: pip may
+    not have needed it.
     """
     located = cache.locate(pin)
     sent = [page for page in located.pages if page.entry.key in received]
@@ -126,7 +128,7 @@ def _are_pages_current(cache: Cache, pin: Pin, received: Collection[str]) -> boo
 
 
 def _rank(cache: Cache, pin: Pin, file: _Listed) -> tuple[bool, bool, bool]:
-    """Return a key that sorts the likeliest file first: with a pinned hash, then for this environment."""
+    """Return a key that sorts the likeliest file first: with a pinned hash, then for this environment, then wheels."""
     return not will_do(pin, file.digests), not cache.usable(file.parsed_filename), not file.parsed_filename.tags
 
 
@@ -153,7 +155,8 @@ def _requires_python(stated: dict[str, Any]) -> str:
 def _refused(cache: Cache, pin: Pin, files: list[_Listed]) -> str:
     """Return why pip refuses each of *files*, as one text; "" if it accepts one.
 
-    If some files have a pinned hash, the text mentions another file only if its hash is the only reason against it.
+    If some files have a pinned hash, the text mentions another file only if its hash is the only reason against it. If none
+    has, it names that as the reason for each file.
     """
     matching = [file for file in files if will_do(pin, file.digests)]
     refusals = {file: _refusal(cache, pin, file) for file in files}

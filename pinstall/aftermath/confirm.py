@@ -1,8 +1,8 @@
 """Check, after pip has succeeded, that the environment has the pinned distributions.
 
-A name or version counts as a contradiction only if the environment's interpreter would find it if it started now. Versions are
-compared by PyPA's version specifiers specification. If pip has left a distribution as it was, another origin (PEP 610) or local
-version than the pinned one produces a notice.
+A pin is contradicted only if the environment's interpreter, started now, would find no version that the pin admits. Versions
+are compared by PyPA's version specifiers specification. If pip has left a distribution as it was, another origin (PEP 610) or
+local version than the pinned one produces a notice.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _ANEW = ("force_reinstall", "ignore_installed")
 
 
 class Discrepancy(NamedTuple):
-    """A ``pin`` that the environment may not satisfy, with the ``line`` to tell the user.
+    """A ``pin`` that the environment, or the folder of downloads, may not satisfy, with the ``line`` to tell the user.
 
-    ``contradicts`` is True if another version, or none, is proven to be installed.
+    ``contradicts`` is True if that is proven; the exit status is then 90.
     """
 
     pin: Pin
@@ -56,8 +56,8 @@ def confirm(
     """Compare an *environment* with the *pins* of a *call* that succeeded; return the discrepancies, contradictions first.
 
     *before* are the versions by project before pip ran (`Environment.versions`). A pin that the call does not request itself,
-    such as a constraint, counts only if pip has changed its project. Returns nothing for a dry run or another target folder.
-    Without a *cache*, does not look for other local versions on its pages.
+    such as a constraint, counts only if pip has installed or changed its project. Returns nothing for a dry run or another
+    target folder. Without a *cache*, does not look for other local versions on its pages.
     """
     if call.has(*_NOT_HERE):
         return []
@@ -91,7 +91,7 @@ def _satisfies(pin: Pin, version: str | None) -> bool:
 
 
 def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discrepancy]:
-    """Return the *suspects* that are not satisfied by anything that the environment's interpreter would find."""
+    """Return a discrepancy for each of the *suspects* for which the environment's interpreter would find no right version."""
     if not suspects:
         return []
     installed = environment.everything_installed()
@@ -178,7 +178,7 @@ def _advice(pin: Pin, environment: Environment) -> str:
 
 
 def _pip_of(environment: Environment) -> list[str]:
-    """Return the words that run pip for *environment*: "pip" where the user's is that of pinstall or of the active one."""
+    """Return the words that run pip for *environment*: "pip" alone if it is pinstall's own environment or the active one."""
     active = named_as_active(os.environ)
     if environment.is_own or (active and os.path.realpath(active) == os.path.realpath(environment.prefix)):
         return ["pip"]

@@ -24,9 +24,9 @@ _FOLDERS = {"download": "download_dir", "wheel": "wheel_dir"}
 def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
     """Compare the files in the folder of a *call* that succeeded with the *pins* of versions that it requests.
 
-    A missing file and one with another hash contradict the pin. A damaged one does not, because it may have been there before,
-    or its index or backend may make it so. Hashes count only for ``pip download``: a wheel that is built from a pinned file has
-    another. Returns nothing for other commands, and says nothing about files that cannot be read.
+    A pin is contradicted if the folder has no file of its version, or none with a pinned hash. Hashes count only for ``pip
+    download``: a wheel that is built from a pinned file has another. A damaged file does not contradict, because it may have
+    been there before, or its index or backend may make it so. Returns nothing for other commands, and skips unreadable files.
     """
     if call.command not in _FOLDERS or call.has("only_dependencies"):
         return []

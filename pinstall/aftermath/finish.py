@@ -1,4 +1,4 @@
-"""The steps after pip: store its builds, name the causes of a failure, move other versions aside, and write the ledgers."""
+"""The steps after pip: store its builds, name the causes of a failure, set other versions aside, and write the ledgers."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 
 
 def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]:
-    """Find, while pip runs, the unwanted other versions of those pins whose index pages are all cached.
+    """Find, while pip runs, the entries that `other_versions.find` returns for the pins of versions; return them by pin.
 
-    Returns nothing if this call sets no versions aside.
+    Leaves out pins of whose index pages not all are cached: pip may be fetching those. Returns nothing if this call sets no
+    versions aside, or does not use the cache.
     """
     if not prepared.is_at_work or _keeps_others(prepared):
         return {}
@@ -48,8 +49,8 @@ def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]
 def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     """Take all steps of this module after pip's last run, and remove the view; tell the user the causes of a failure.
 
-    It never waits for the lock: a later call does the steps that are skipped now. If pinstall must not change the cache, only
-    tells which versions it would move.
+    It never waits for the lock: a later call does the steps that are skipped now. Also uploads the builds to the shared store,
+    which may take until its time-out. If pinstall must not change the cache, only tells which versions it would move.
     """
     status, rescue, built = outcome.status, outcome.rescue, list[Built]()
     view = outcome.second.view if outcome.second else prepared.view
@@ -105,7 +106,10 @@ def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str,
 
 
 def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
-    """Count the pins whose file pip took from its cache (a built wheel, else a wheel, else another download), and the rest."""
+    """Count the pins for which pip had a checked file (a built wheel, else a wheel, else another download), and the rest.
+
+    "bytes" is the size of the counted downloads.
+    """
     builds = {finding.pin.project for finding in prepared.plan.used}
     sizes: dict[str, tuple[bool, int]] = {}
     for finding in journal.findings:
@@ -119,7 +123,7 @@ def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
 
 
 def _look_for_unknown_layout(prepared: PreparedCache, name: str, journal: Journal) -> None:
-    """Warn if the cache, or the view *name*, has a layout that pinstall does not know; once for each version of pip."""
+    """Warn if the cache, or the view *name* in it, has a layout that pinstall does not know; once for each version of pip."""
     from pinstall.aftermath import unknown_layout
 
     cache = prepared.cache
@@ -144,7 +148,8 @@ def _say_causes(prepared: PreparedCache, rescue: Rescue | None, status: int, jou
 def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion], journal: Journal) -> None:
     """Move *unwanted* versions to the store and tell the user, write the ledgers, shrink the store and remove leftovers.
 
-    Does nothing if the lock is not free, or if nothing has changed. *name* is that of the call's view. Ignores an `OSError`.
+    Also saves the versions that are wanted. Does nothing if the lock is not free, or if nothing has changed. *name* is that of
+    the call's view in the cache, whose builds may have made the store grow; "" without one. Ignores an `OSError`.
     """
     root, ledgers = prepared.cache.root, prepared.checker.inspector.ledgers.values()
     wanted = prepared.wanted
@@ -168,10 +173,10 @@ def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion],
 
 
 def _note_wanted(prepared: PreparedCache, status: int) -> None:
-    """Note the versions that this call pins, and those that pip has installed for its pins, as wanted.
+    """Note as wanted the versions that this call requests by pins and, if pip succeeded, those that it has installed.
 
-    What pip installed for an unpinned requirement alone counts only if pinstall had to restore it: then two projects need two
-    versions of it.
+    A constraint counts if its version is installed. An unpinned requirement counts only if pinstall had to restore it: then two
+    projects need two versions of it. So does every distribution in a call without pins.
     """
     environment, call = prepared.cache.environment, prepared.cache.call
     environment.forget()
@@ -191,7 +196,10 @@ def _note_wanted(prepared: PreparedCache, status: int) -> None:
 
 
 def _note_unchanged(prepared: PreparedCache) -> None:
-    """Remember deleted entries that pip received or built again unchanged and accepted: pinstall does not delete them again."""
+    """Remember deleted entries that pip received or built again unchanged and accepted: pinstall does not delete them again.
+
+    Forgets those that have other content now, or have ceased to be bad; those that are gone stay as they were noted.
+    """
     for finding in prepared.deleted:
         again = prepared.checker.again(finding)
         if again is None or not isinstance(finding.verdict, Delete):
@@ -204,7 +212,7 @@ def _note_unchanged(prepared: PreparedCache) -> None:
 
 
 def _tell_of_other_versions(prepared: PreparedCache, status: int, journal: Journal) -> None:
-    """Print the other versions that pinstall would set aside, if pip succeeded."""
+    """Print, if pip succeeded, which other versions pinstall would set aside if it were allowed to."""
     would: dict[Pin, list[str]] = {}
     for other in _unwanted(prepared, {}) if status == 0 and prepared.uses_cache else ():
         would.setdefault(other.pin, []).append(other.entry.filename)
@@ -213,8 +221,9 @@ def _tell_of_other_versions(prepared: PreparedCache, status: int, journal: Journ
 
 
 def _unwanted(prepared: PreparedCache, found: Mapping[Pin, list[OtherVersion]]) -> list[OtherVersion]:
-    """Return the unwanted other versions, in the cache, of the pins that this call installed; *found* has those known already.
+    """Return the unwanted other versions, in the cache, of the pinned versions that are installed now.
 
+    For a call that installs nothing, or elsewhere, those of all that it requests. *found* has the result for some pins already.
     Returns nothing if this call sets no versions aside.
     """
     if _keeps_others(prepared):

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """The report that the first run of pip wrote to *path*; empty without a *path* or a readable report."""
+    """The report at *path* before the second run of pip; empty without a *path* or a readable report.
+
+    pip writes it when it has resolved: if the first run failed sooner, it is that of an earlier call.
+    """
 
     def __init__(self, path: str | None) -> None:
         """Read the report before the second run overwrites it."""
@@ -21,10 +24,10 @@ class Report:
         self._first = _installs(_read(self._path))
 
     def complete(self, environment: Environment) -> None:
-        """Add the distributions that the first run installed to the report of the second run.
+        """Add to the report of the second run the distributions of the first report that the *environment* has in that version.
 
-        The second run does not report them, because it finds them in the *environment*. Does nothing if it wrote no readable
-        report, and ignores an `OSError`.
+        The second run does not report those that the first one installed, because it finds them there. Does nothing if the
+        second report is missing or unreadable, and ignores an `OSError`.
         """
         document = _read(self._path)
         second = {_name(item) for item in _installs(document)}

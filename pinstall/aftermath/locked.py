@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def under_lock(
     prepared: PreparedCache, act: Callable[[], list[Wrong]], journal: Journal, *, waits: bool = True, warns: bool = True
 ) -> list[Wrong] | None:
-    """Take the lock and return the result of *act*; None if it is not free, or on an `OSError`, also of *act*.
+    """Take the lock and return the result of *act*; None if the lock is not free, or on an `OSError`, also of *act*.
 
-    If *waits*, wait for the lock as long as the settings allow, and if *warns*, warn of a failure. Otherwise neither wait nor
-    warn: a later call does the same work.
+    With *waits*, wait for the lock as long as the settings allow, and with *warns* as well, warn of a failure. Without *waits*,
+    a later call does the same work.
     """
     try:
         seconds = prepared.settings.lock_timeout if waits else 0

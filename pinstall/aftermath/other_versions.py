@@ -1,4 +1,4 @@
-"""Move other versions of pinned projects from pip's cache to the store; pinstall restores them when they are pinned."""
+"""Move other versions of pinned projects from pip's cache to the store; pinstall restores them when a call may need them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class OtherVersion(NamedTuple):
-    """A cache entry of another version than the pinned one; ``sha256`` is that of a built wheel, else ""."""
+    """A cache entry of another version than that of ``pin``, and the stamp of its content.
+
+    ``sha256`` is that of a built wheel, else "".
+    """
 
     pin: Pin
     entry: Entry
@@ -29,10 +32,10 @@ class OtherVersion(NamedTuple):
 
 
 def find(cache: Cache, pin: Pin, wanted: Wanted) -> list[OtherVersion]:
-    """Return the cache entries of other versions of *pin*'s project that no call wants (see `Wanted`).
+    """Return the entries of pip's cache that this environment's pip could use for other versions of *pin*'s project.
 
-    Leaves out built wheels that are marked for deletion already (see `actions.retire`), and files that cannot be read. Takes no
-    lock, because it hashes built wheels.
+    Leaves out versions that are *wanted*, and built wheels that are marked for deletion already (see `actions.retire`) or
+    cannot be read. Takes no lock, because it hashes built wheels.
     """
     return list(_find(cache, pin, wanted))
 
@@ -63,9 +66,9 @@ def _digest(entry: Entry) -> str:
 def put_away(root: str, found: Iterable[OtherVersion], wanted: Wanted) -> dict[Pin, list[str]]:
     """Set aside the entries in *found*; return the file names of those that were moved, by pin. The caller holds the lock.
 
-    A built wheel is copied, and the original deleted later (see `actions.retire`). Moves nothing while another pinstall is
+    A built wheel is copied, and the original deleted later (see `actions.retire`). Moves nothing while any call is marked as
     running: its pip may be about to install a built wheel. Leaves the versions that are *wanted* by now, and the entries that
-    have changed or cannot be moved.
+    have changed or cannot be moved. Raises `OSError` if the markers cannot be read.
     """
     if lock.live_calls(root):
         return {}

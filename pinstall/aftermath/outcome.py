@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class SecondRun(NamedTuple):
-    """The second run of pip.
+    """The second run of pip, prepared.
 
-    ``view`` is what it sees of the cache. ``known_failures`` are the failures that it may repeat (`Rescue.known_failures`).
-    ``report`` is the installation report of the first run.
+    ``view`` is the cache that it gets. ``known_failures`` are the failures that it may repeat (`Rescue.known_failures`).
+    ``report`` is the installation report before it.
     """
 
     pip_command: PipCommand
@@ -35,10 +35,10 @@ class SecondRun(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The outcome of pip: the exit ``status`` of its last run, the inspection of a failure, and the ``second`` run.
+    """The outcome of pip: the exit ``status`` of its last run (130 if a signal told it to end, and it failed).
 
-    ``rescue`` and ``second`` may not have taken place. ``others`` are the other versions of the pins that were found
-    while pip ran.
+    ``rescue`` is the inspection of the first run's failure, and ``second`` the second run; None if there was none. ``others``
+    are the other versions of the pins that were found while pip ran.
     """
 
     status: int

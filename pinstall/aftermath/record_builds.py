@@ -1,4 +1,4 @@
-"""Move the wheels that pip has built to the store, with build records, and copy them to pip's folder if that has none."""
+"""Put the wheels that pip has built into the store, with build records, and copies into pip's folder if that has none."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Built(NamedTuple):
-    """A wheel that pip has built in this call, under a wheel *key*; without a *record* if pinstall could not store it.
+    """A wheel that pip has built in this call, under a wheel ``key``; without a ``record`` if pinstall has not stored it.
 
-    *settings* are the config settings (``key=value``) of its build.
+    ``settings`` are the config settings (``key=value``) of its build.
     """
 
     key: str
@@ -35,10 +35,11 @@ class Built(NamedTuple):
 
 
 def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
-    """Store the wheels that pip has built in the view *shown*, adopt those that plain pip had built, and remove the view.
+    """Store the wheels that pip has built in the view *shown*; without one, those in its own cache whose build was watched.
 
-    Notes which stored builds pip could use, and moves other files that pip made at the top of the view to the cache. Returns
-    the wheels built in this call. If a wheel cannot be stored, the next call builds it again.
+    Also adopts the wheels of plain pip that fit the call, notes that all that fit are used, moves other files that pip made at
+    the top of the view to the cache, and removes a view in the cache. Returns the wheels built in this call, also those that it
+    could not store, and that vanish with the view.
     """
     found: list[Built] = []
     checker, root = prepared.checker, prepared.cache.root
@@ -78,7 +79,7 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
 
 
 def _by_wheel(folder: str) -> dict[str, WatchedBuild]:
-    """Return the watched builds of this call, by the file names of the wheels that they made."""
+    """Return the watched builds by the file names of the wheels that they made. *folder* has their notes; "" without any."""
     found: dict[str, WatchedBuild] = {}
     for build in build_notes.read(folder) if folder else ():
         for wheel in build.wheels:

@@ -1,8 +1,8 @@
 """Limit the view of a second run of pip to the entries that are vouched for, and take over the entries that it received.
 
-The second run sees only those HTTP entries that are vouched for (see `survey`). It is an experiment: if it succeeds,
-comparing the entries that it received with the old ones shows which of them were wrong. `second_run` decides whether it takes
-place. docs/how.md has the rules as tables.
+The second run sees only those HTTP entries that are vouched for (see `survey`) or that the first run received. It is an
+experiment: if it succeeds, comparing the entries that it received with the old ones shows which of them were wrong.
+`second_run` decides whether it takes place. docs/how.md has the rules as tables.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class Wrong(NamedTuple):
 
 
 class _BadWheel(NamedTuple):
-    """A built wheel that the second run must not use, because it is damaged or lacks a library (``missing``)."""
+    """A built wheel that the second run must not use, because of its ``damage``, or because a library is ``missing``.
+
+    Both are texts for the user, of which one is "".
+    """
 
     entry: BuiltWheel
     stamp: FileStamp | None
@@ -63,7 +66,7 @@ class Rescue:
 
     @property
     def is_called_for(self) -> bool:
-        """Whether pip used an old entry that nothing vouches for, or a bad built wheel."""
+        """Whether pip used an old entry that nothing vouches for, or may have used a bad built wheel."""
         return bool(self.survey.doubtful or self._wheels)
 
     @property
@@ -73,11 +76,11 @@ class Rescue:
 
     @property
     def sent_by_servers(self) -> frozenset[str]:
-        """The keys of the entries that servers sent in this call, to the second run only after `take_received`."""
+        """The keys of the entries that servers sent in this call; those sent to the second run only after `take_received`."""
         return self.survey.used.new | self._received
 
     def forbidden(self) -> str:
-        """Return why pip must not run again, as a text for the user; "" if it may."""
+        """Return the first reason why pip must not run again, as a text for the user; "" if it may."""
         first, call = self.first, self._cache.call
         silent = [host for host in sorted(first.silent_hosts) if not self._may_be_outdated(host)]
         reasons = (
@@ -100,19 +103,19 @@ class Rescue:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether long builds forbid a second run: the next call should ask the servers again (`invalidate_doubtful_pages`)."""
+        """Whether the first run built for so long that this alone forbids a second one (see `invalidate_doubtful_pages`)."""
         return self.first.build_seconds > _LONG_BUILDS
 
     def invalidate_doubtful_pages(self) -> list[Wrong]:
-        """Invalidate the pages and redirects that nothing vouches for, so that the next call fetches them; return them.
+        """Invalidate the doubtful pages and redirects, so that the next call fetches them; return those that could be.
 
         The caller holds the lock.
         """
-        return self._delete_pages(self.survey.doubtful)
+        return self._spend_pages(self.survey.doubtful)
 
     @property
     def known_failures(self) -> list[str] | None:
-        """The URLs and hosts that did not answer the first run; None if the call has only one index or ``--find-links``.
+        """The URLs and hosts that gave the first run no answer or an error; None if the call has at most one index or location.
 
         With several, pip continues without an index that does not answer, and may take another project of the same name
         from the next one. So the second run must not lose an answer that the first one had.
@@ -124,7 +127,8 @@ class Rescue:
     def seal(self, folder: str) -> None:
         """Limit the view in *folder* to the HTTP entries that are vouched for or that the first run received.
 
-        Hides the bad built wheels, too. For entries that only old pages vouch for, pip asks the server again. Raises `OSError`.
+        Has pip ask the server about those in `Survey.to_be_confirmed`; before pip 23.3, leaves these out, so that pip fetches
+        them. Hides the bad built wheels, too. Raises `OSError`.
         """
         survey, layout = self.survey, self._cache.http.layout
         shown: dict[str, bytes | None] = dict.fromkeys(survey.used.new)
@@ -142,10 +146,9 @@ class Rescue:
         """Move the entries that the second run received from the view in *folder* to the cache; return the wrong old ones.
 
         After a success, every received entry replaces the old one, and the doubtful pages and redirects that were not received
-        are deleted, as are damaged built wheels.
-        After a failure, a page replaces the old one only if it is whole and lists files, and an artifact only if
-        it is vouched for; then no entry counts as wrong. An entry that another process has changed meanwhile stays. The caller
-        holds the lock.
+        are spent, damaged built wheels are deleted, and both are returned as well. After a failure, a page replaces the old one
+        only if it is whole and lists files, and an artifact only if it is vouched for; then no entry counts as wrong. An entry
+        that another process has changed meanwhile stays. The caller holds the lock.
         """
         received = self._received = frozenset(view.received(folder, self._cache.http.layout))
         new = self._received_survey(folder)
@@ -162,13 +165,14 @@ class Rescue:
                 wrong.append(Wrong(known.name(key), reason))
             actions.take_over(self._cache.root, folder, self.survey.entry(key))
         if succeeded:
-            wrong += self._delete_pages(self.survey.doubtful - received) + self._delete_damaged_wheels()
+            wrong += self._spend_pages(self.survey.doubtful - received) + self._delete_damaged_wheels()
         return wrong
 
     def clean(self) -> list[Wrong]:
-        """Delete the used entries, old or received, that pip refuses, and damaged built wheels; return them.
+        """Delete the doubtful and received entries of the first run that `Survey.refused` names, and damaged built wheels.
 
-        The caller holds the lock. By the next call, the server may send the right file again.
+        HTTP entries are spent. Returns the entries for which that worked. The caller holds the lock. By the next call, the
+        server may send the right file again.
         """
         wrong = []
         for key in sorted(self.survey.used.new | self.survey.doubtful):
@@ -176,8 +180,8 @@ class Rescue:
                 wrong += self._delete(self.survey.entry(key), self._stamps(key)[-1], self.survey.name(key), reason)
         return wrong + self._delete_damaged_wheels()
 
-    def _delete_pages(self, doubted: Iterable[str]) -> list[Wrong]:
-        """Invalidate the index pages and redirects among the entries *doubted*; return those for which that worked."""
+    def _spend_pages(self, doubted: Iterable[str]) -> list[Wrong]:
+        """Spend the index pages and redirects among the entries with the keys *doubted*; return those for which that worked."""
         wrong = []
         for key in sorted(doubted):
             if key in self.survey.pages or self.survey.is_redirect(key):
@@ -204,7 +208,7 @@ class Rescue:
         return tuple(map(entries.stamp, self.survey.entry(key).paths))
 
     def _received_survey(self, folder: str) -> Survey:
-        """Survey the view in *folder*, as after a run that received its new entries."""
+        """Survey the view in *folder*, as after a run that used no old entries and received those in ``_received``."""
         layout = self._cache.http.layout
         paths = (os.path.join(folder, path) for key in self._received for path in keys.http_paths(key, layout))
         return Survey(
@@ -214,7 +218,7 @@ class Rescue:
     def _difference(self, key: str, new: Survey) -> str:
         """Return how the received entry *key*, surveyed by *new*, differs from the old one.
 
-        "" if it does not, or if no old one is left.
+        "" if it does not, or if no old one is left. A redirect counts as different even if it leads to the same URL.
         """
         old = self.survey
         if key in old.used.new or not os.path.lexists(old.entry(key).content_path):
@@ -238,7 +242,7 @@ class Rescue:
                 yield _BadWheel(entry, entries.stamp_of(entry), damage, missing)
 
     def _used_wheels(self) -> Iterator[BuiltWheel]:
-        """Yield the built wheels that pip has opened; if it has started another pip, others too, up to `_MOST_WHEELS` bytes."""
+        """Yield the built wheels that pip has opened; if it started an unwatched pip, others, up to `_MOST_WHEELS` bytes."""
         opened = {os.path.realpath(path) for path in self.first.opened_files if path.endswith(".whl")}
         room = _MOST_WHEELS if self.first.started_pip else 0
         own = ((folder, key, "") for folder, key in built_wheels.walk_built(self._cache.root))

@@ -1,6 +1,6 @@
 """Decide whether a pip that failed runs once more, and tell the user about the decision and the result.
 
-`rescue` makes the view of the second run and takes over the entries that it received.
+`rescue` limits the view of the second run and takes over the entries that it received.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def inspect_failure(prepared: PreparedCache, status: int, first: Observation | None) -> Rescue | None:
     """Inspect the cache entries that a pip used before it ended with *status*.
 
-    None if it neither failed nor crashed, if it was not watched, or if pinstall must not change the cache.
+    None if it neither failed nor crashed, if it was not watched (then without *first*), if it ran without its cache, or if
+    pinstall must not change that.
     """
     if not prepared.is_at_work or first is None or status not in (FAILED, REFUSED_OR_CRASHED):
         return None
@@ -39,7 +40,7 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
     """Prepare the second run if the cache may be to blame and nothing forbids it; else return None.
 
     Makes its view, removes the distributions that the first run left half-installed, and tells the user that pip runs again, or
-    why it does not. If only the long builds of the first run forbid it, invalidates the doubtful pages for the next call.
+    why it does not. If long builds forbid it, alone or with other reasons, invalidates the doubtful pages for the next call.
     """
     if not rescue.is_called_for:
         return None
@@ -63,9 +64,10 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
 
 
 def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
-    """Move the entries that the second run received to the cache, and tell the user which old entries were wrong.
+    """Move the entries that the second run received to the cache.
 
-    Completes pip's installation report. Does nothing if there was no second run, or if it was interrupted.
+    If it succeeded, tells the user which old entries were wrong, and completes pip's installation report; if it failed, tells
+    that it made no difference. Does nothing if there was no second run, or if that was interrupted.
     """
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
     if rescue is None or second is None or status not in (0, FAILED, REFUSED_OR_CRASHED):

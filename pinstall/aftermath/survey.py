@@ -45,7 +45,8 @@ _BUILD_TOOLS = ("setuptools", "wheel")
 class Claim(NamedTuple):
     """The statements of one page, pin or lock file about the file behind a URL.
 
-    ``recent`` is True if the page was received in this call, or if a pin states the claim. ``digests`` may be empty.
+    ``recent`` is True if the page was received in this call, or if the call itself or a path of files.pythonhosted.org states
+    the claim. ``digests`` may be empty. ``is_metadata`` is True if the file is the ``.metadata`` file of an artifact.
     """
 
     filename: str
@@ -66,7 +67,8 @@ class Used(NamedTuple):
 def used(observation: Observation, layout: Layout) -> Used:
     """Return the entries that pip used, divided into old and received ones.
 
-    If a server confirms an entry ("not modified"), pip rewrites only its head. Such an entry counts as old.
+    If a server confirms an entry ("not modified"), pip rewrites only its head. Such an entry counts as old, and so does, before
+    pip 23.3, each that pip has opened before it wrote it: head and body are one file.
     """
     opened = _keys(observation.opened_files, layout)
     bodies = _keys((path for path in observation.written_files if path.endswith(".body")), layout)
@@ -84,8 +86,8 @@ class Survey:
     """The HTTP entries that pip ``used`` before it failed and others that a second run could use, with all claims on them.
 
     ``claims`` are by key. The pages are read when the survey is made, the other files when `vouched` is first asked for. If pip
-    started another pip, which may have used any page of a build requirement, those pages join ``used``; to find them, cached
-    artifacts are read at once.
+    started another pip that was not watched, and may have used any page of a build requirement, those pages join ``used``; to
+    find them, cached artifacts are read at once.
     """
 
     def __init__(self, cache: Cache, pins: Iterable[Pin], observation: Observation) -> None:
@@ -115,7 +117,7 @@ class Survey:
 
     @property
     def pages(self) -> frozenset[str]:
-        """The keys of the index pages that pip used."""
+        """The keys of the index pages among the entries that pip ``used``."""
         return frozenset(self._projects)
 
     @property
@@ -130,7 +132,7 @@ class Survey:
         return self.used.old - self.vouched - (set() if is_asked_for else own)
 
     def is_redirect(self, key: str) -> bool:
-        """Return whether an entry is a permanent redirect, which pip follows without asking the server again."""
+        """Return whether the entry *key* is a permanent redirect, which pip follows without asking the server again."""
         head = self._head(key)
         return head is not None and head.response.status in http_entries.PERMANENT
 
@@ -142,7 +144,7 @@ class Survey:
         return self._linked - {_host(url) for url in own if locator.is_http(url)}
 
     def name(self, key: str) -> str:
-        """Return a name of an entry that the user understands."""
+        """Return a name of the entry *key* that the user understands."""
         if claim := next(iter(self.claims.get(key, ())), None):
             return claim.filename
         if key in self._projects:
@@ -173,7 +175,7 @@ class Survey:
                 self.claims.setdefault(found[0].key, []).append(claim)
 
     def _read_page(self, key: str) -> bool:
-        """Note the index page *key*, and add its claims on files; return False, and do nothing, if it is another entry."""
+        """Note the index page *key*, and add its claims on files; return False, and do nothing, if that is another entry."""
         head = self._head(key)
         if head is None or not is_page(head.response):
             return False
@@ -189,7 +191,7 @@ class Survey:
         return http_entries.read_head(self.entry(key).paths[0])
 
     def offers(self, key: str) -> list[IndexFile]:
-        """Return the files that a cached page lists; an empty list if it cannot be read."""
+        """Return the files that the cached page *key* lists; an empty list if it cannot be read."""
         head = self._head(key)
         return self._offers(key, head) if head else []
 
@@ -205,7 +207,7 @@ class Survey:
             return []
 
     def _own_url(self, key: str, project: str) -> str:
-        """Return the URL of the page with this *key*; "" if no configured index has it, because of a redirect."""
+        """Return the URL of the page with this *key*; "" if no index of the call leads to it, as after a temporary redirect."""
         for index in filter(locator.is_http, self._cache.call.index_urls):
             found = self._cache.http.find(locator.page_url(index, project))
             if found is not None and found[0].key == key:
@@ -257,7 +259,7 @@ class Survey:
 
     @cached_property
     def vouched(self) -> frozenset[str]:
-        """The keys of the entries that are vouched for: all known ones are read, on all cores. Unreadable ones are left out."""
+        """The keys of the known entries that are vouched for: reads all but pages, on all cores; leaves out unreadable ones."""
         judged = sorted({*self.claims, *self.used.old, *self.used.new} - self.pages)
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
@@ -268,7 +270,7 @@ class Survey:
 
     @cached_property
     def to_be_confirmed(self) -> frozenset[str]:
-        """The keys of the old vouched entries of which no new page and no URL of a pin states a digest: pip asks the server."""
+        """The keys of the old vouched entries of which no `Claim` that is recent states a digest: pip asks the server."""
         return frozenset(
             key
             for key in self.vouched - self.used.new
@@ -283,14 +285,14 @@ class Survey:
             return False
 
     def _content(self, key: str, head: Head | None = None) -> HttpEntry | None:
-        """Return the entry *key* with the span of its body; None for a redirect, and for an entry that pip cannot read."""
+        """Return the entry *key* with the span of its body; None if it is missing or unreadable, or its status is not 200."""
         entry, head = self.entry(key), head or self._head(key)
         if head is None or head.fault or head.unreadable or head.response.status != 200 or entries.stamp_of(entry) is None:
             return None
         return entry._replace(span=head.span if entry.layout is keys.ONE_FILE else None)
 
     def fault(self, key: str) -> str:
-        """Return why an artifact or metadata file is not vouched for; "" if it is.
+        """Return why the artifact or metadata file of *key* is not vouched for; "" if it is.
 
         Reads the file, and shows the progress unless the call is quiet. Raises `OSError`.
         """
@@ -338,10 +340,11 @@ class Survey:
         return ""
 
     def refused(self, key: str) -> str:
-        """Return why pip refuses an artifact or metadata file, by the index's current digests; "" if it may accept the file.
+        """Return why pip refuses the artifact or metadata file of *key*, by recent claims; "" if it may accept the file.
 
-        Unlike for `fault`, all these digests must contradict it, and a pin's own do not count: the file may be the index's, and
-        another one may be pinned. If no index states a digest, the content and the pin's digests decide.
+        Unlike for `fault`, all that state digests must contradict it, and the hashes of pins do not count: the file may be the
+        index's, and another one may be pinned. If no claim, recent or old, states a digest, an artifact is judged as by
+        `fault`. "" also if no claim is about it, and if it cannot be read.
         """
         claims = self.claims.get(key, [])
         stated = [known for claim in claims if claim.recent and (known := digest.known(claim.digests))]
@@ -359,13 +362,13 @@ class Survey:
 
 
 def _contradicted(file: BinaryIO, stated: Iterable[list[Digest]]) -> tuple[list[list[Digest]], dict[str, str]]:
-    """Return those lists of *stated* digests that the bytes of *file* contradict, and the digests of the bytes."""
+    """Return those lists of *stated* digests that the bytes of *file* contradict, and the digests of the bytes by algorithm."""
     found = integrity.digests(file, {d.algorithm for known in stated for d in known})
     return [known for known in stated if digest.agree(known, found) is False], found
 
 
 def _host(url: str) -> str:
-    """Return host:port of *url*, as `Observation.silent_hosts` has it; "" for an invalid URL."""
+    """Return host:port of an http or https *url*, as `Observation.silent_hosts` has it; "" for an invalid URL."""
     with suppress(ValueError):
         parts = urlsplit(url)
         return f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme.lower()]}"
@@ -373,7 +376,7 @@ def _host(url: str) -> str:
 
 
 def _content_claims(entry: HttpEntry) -> Iterator[Claim]:
-    """Yield a claim made from the content of an archive that no page lists."""
+    """Yield a claim made from the content of an archive that no page lists; nothing if the content does not tell a project."""
     with entries.open_content(entry) as file:
         what = identify(file)
     if what.kind == "download" and what.project:

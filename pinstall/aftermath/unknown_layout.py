@@ -21,10 +21,10 @@ _FOLDERS = frozenset({keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS, 
 
 
 def signs(cache: Cache, name: str, began: float) -> Iterator[str]:
-    """Yield a name for each sign of another layout: in *cache*, and in the view *name* of this call ("" if it has none).
+    """Yield a name, sometimes twice, for each sign of another layout: in *cache*, and in the view *name* of this call.
 
-    Built wheels count only if they are newer than the start of the call, *began* (seconds since the epoch): older ones may
-    belong to another Python.
+    *name* is "" if the call has no view in the cache. Built wheels count only if they are newer than the start of the call,
+    *began* (seconds since the epoch): older ones may belong to another Python.
     """
     views = [os.path.join(cache.root, *view.parts(name))] if name else []
     for folder in (cache.root, *views):

@@ -34,11 +34,14 @@ class KeyUnusableError(Exception):
 
 
 class RefusedError(Exception):
-    """A record that this machine does not take; the message tells why."""
+    """A build that this machine does not take, because of its record or its wheel; the message tells why."""
 
 
 class SharedRecord(NamedTuple):
-    """A record object: the build record of a wheel, its file name, its source, and pip's *key* for that source."""
+    """A record object: the build record of a wheel, its file name, its source, and pip's ``key`` of wheels for that source.
+
+    ``origin_text`` is the text of its ``origin.json``.
+    """
 
     key: str
     filename: str
@@ -59,7 +62,7 @@ class SharedRecord(NamedTuple):
 
 
 def signing_key(settings: SharedStoreSettings) -> bytes:
-    """Return the key that signs records; empty if none is set. Raises `KeyUnusableError`."""
+    """Return the key that signs records, from ``key_file`` if both are set; empty if none is. Raises `KeyUnusableError`."""
     text, name = settings.key.encode(errors="surrogateescape"), "PINSTALL_SHARED_STORE_KEY"
     if settings.key_file:
         name = "PINSTALL_SHARED_STORE_KEY_FILE"
@@ -89,7 +92,10 @@ def sealed(shared: SharedRecord, key: bytes) -> bytes:
 
 
 def opened(data: bytes, key: bytes) -> SharedRecord:
-    """Read a record object. With a *key*, its signature must be right. Raises `RefusedError`."""
+    """Read a record object, and make its record `portable`. Raises `RefusedError`.
+
+    Its signature must be that of *key*; if *key* is empty, none is looked at.
+    """
     try:
         envelope = json.loads(data)
         text, signature = envelope["record"], envelope["hmac"]
@@ -103,7 +109,7 @@ def opened(data: bytes, key: bytes) -> SharedRecord:
 
 
 def _read(document: Any) -> SharedRecord:
-    """Read a record. Raises the errors of a damaged document."""
+    """Read a record. Raises the errors of a damaged document, such as `KeyError` and `ValueError`."""
     record = build_record.from_json(document["record"])
     origin = {name: document["origin"][name] for name in _ORIGIN_KEYS if name in document["origin"]}
     filename, key = document["filename"], document["key"]

@@ -1,12 +1,12 @@
 """The names of the objects in a shared store.
 
-builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>-<signer>.json      a build record, with what it says of its wheel
+builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>-<signer>.json      the record object (see `documents`)
 builds-1/<k1>/<k2>/<key>/<platform>-<wheel>-<shape>-<signer>.whl       the wheel
 
 The key is that of pip's built wheels, a hash, so that the names spread evenly over a bucket's partitions; k1 and k2 are its
 first bytes. The platform tells other platforms that they need not read the record. Wheel and shape begin the digests of the
-wheel and of the conditions of its build: machines that build at once write other objects, unless they write the same. The
-signer identifies the key that has signed the record, so that no unsigned record takes the name of a signed one.
+wheel and of the conditions and questions of its build: machines that build at once write other objects, unless all that is
+equal. The signer identifies the key that has signed the record, so that no unsigned record takes the name of a signed one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _UNFINISHED = re.compile(rf"{_NAME.pattern}(?:\{RECORD}|\{WHEEL})#[0-9]+")
 
 
 class SharedBuild(NamedTuple):
-    """The objects of one build: its record, and its wheel if there is one. ``name`` is their path without the ending."""
+    """The objects of one build: its record and its wheel, of which one may be missing. ``name`` is their path without ending.
+
+    ``key`` is the wheel key.
+    """
 
     name: str
     key: str
@@ -44,7 +47,7 @@ class SharedBuild(NamedTuple):
 
     @property
     def platform(self) -> str:
-        """The platform for which it was built; `ANY` if it has no compiled code."""
+        """The platform for which it was built, as `platform_of` names it; `ANY` if it has no compiled code."""
         return self.name.rpartition("/")[2].partition("-")[0]
 
     @property
@@ -59,22 +62,22 @@ class SharedBuild(NamedTuple):
 
 
 def folder(key: str) -> str:
-    """Return the folder of the builds under a wheel *key*."""
+    """Return the folder of the builds under a wheel *key*. Paths of folders end in a slash, here as in the other functions."""
     return f"{TOP}{key[:2]}/{key[2:4]}/{key}/"
 
 
 def may_have_folders(path: str) -> bool:
-    """Return whether the folder *path* may have folders of ours in it: the last of them is that of a key."""
+    """Return whether the folder *path* may have folders of ours in it: False for that of a key, the innermost."""
     return path.count("/") < folder("").count("/")
 
 
 def folders_in(path: str) -> list[str]:
-    """Return the folders of k1 or k2 that the folder *path* may have; none for those of keys, which cannot be counted."""
+    """Return all folders of k1 or k2 that the folder *path* may have; nothing if it has those of keys, which are too many."""
     return [f"{path}{number:02x}/" for number in range(256)] if path.count("/") < folder("").count("/") - 1 else []
 
 
 def name(key: str, record: BuildRecord, signer: str) -> str:
-    """Return the path of the objects of a build, without their endings. The *record* is that of its `SharedRecord`."""
+    """Return the path of the objects of a build, without their endings. The *record* is a `documents.portable` one."""
     document = build_record.to_json(record)
     shape = build_record.hashed(json.dumps([document["conditions"], document["watched"]], sort_keys=True))[:16]
     return f"{folder(key)}{platform(record.conditions)}-{record.wheel[:16]}-{shape}-{signer}"
@@ -91,12 +94,12 @@ def platform_of(abi: str, libc: str) -> str:
 
 
 def is_unfinished(path: str) -> bool:
-    """Return whether an object is one of ours that is still being written, or whose writer was killed."""
+    """Return whether *path* is that of an object of ours that is still being written, or whose writer was killed."""
     return bool(_UNFINISHED.fullmatch(path))
 
 
 def paired(objects: Iterable[RemoteObject]) -> dict[str, SharedBuild]:
-    """Return the builds to which *objects* belong, by name. Objects with other names are not pinstall's, and left alone."""
+    """Return the builds to which *objects* belong, by name. Objects with other names are not pinstall's, and left out."""
     found: dict[str, SharedBuild] = {}
     for one in objects:
         stem, dot, ending = one.path.rpartition(".")

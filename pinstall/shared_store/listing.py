@@ -38,7 +38,7 @@ class Patience:
         self._failures = 0
 
     def try_again(self, error: RemoteError) -> None:
-        """Count a failure. Raises *error* if there were too many in a row, unless it concerns one object."""
+        """Count the failure *error*, and raise it if it is the third in a row. One of a single object does not count."""
         if isinstance(error, ObjectError):
             return
         self._failures += 1
@@ -57,7 +57,7 @@ class Listing:
         self._remote, self._skip, self._patience = remote, skip, Patience()
 
     def everything(self) -> Iterator[RemoteObject]:
-        """Yield all objects. Raises `RemoteError` if the store cannot be listed at all."""
+        """Yield all objects, those of a bucket by name. Raises `RemoteError` if the store, or three folders in a row, fail."""
         if self._remote.root:
             yield from self._walked()
         elif self._remote.is_dav:
@@ -82,7 +82,10 @@ class Listing:
     def _of_each_folder(
         self, folder: str, after: str, below: Callable[[str, str], Iterator[RemoteObject]]
     ) -> Iterator[RemoteObject]:
-        """Yield the objects in a *folder* that sort behind the path *after*, and those that *below* yields of its folders."""
+        """Yield the objects in a *folder* that sort behind the path *after*, and those that *below* yields of its folders.
+
+        Skips a folder that cannot be listed, but raises `RemoteError` if it is the top, or the third in a row.
+        """
         self._remote.allow()
         try:
             objects, folders = self._remote.level(folder)
@@ -114,7 +117,7 @@ class Listing:
             yield from found.objects
 
     def _next(self, walk: Iterator[tuple[str, list[str], list[str]]], errors: list[OSError]) -> _Found | None:
-        """Return the files in the next folder of a *walk*; None at its end. The walk adds its *errors* to the list."""
+        """Return the files in the next folder of a *walk*; None at its end. Takes the errors that the walk adds to *errors*."""
         step = next(walk, None)
         skipped = {self._path(str(error.filename)): error.strerror or "" for error in errors if not _is_missing(error)}
         errors.clear()
@@ -141,7 +144,7 @@ class Listing:
         return _Found(objects, skipped)
 
     def _file(self, path: str) -> RemoteObject:
-        """Return the object that a file is. Raises `ObjectError` if it is another kind of file, and `OSError`."""
+        """Return the object at *path*, that of a file. Raises `ObjectError` if that is not a regular file, and `OSError`."""
         found = os.lstat(path)
         if stat.S_ISLNK(found.st_mode):
             raise ObjectError(_LINK)

@@ -44,7 +44,7 @@ _ROOM = 4
 
 
 class _Offer(NamedTuple):
-    """A build that fits this call: its objects, its record, and the pin that it is for."""
+    """A build that fits this call: its objects, its record, and the pin that it is for (see `_pin`)."""
 
     build: SharedBuild
     shared: SharedRecord
@@ -52,9 +52,10 @@ class _Offer(NamedTuple):
 
 
 def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
-    """Put a build of the shared store into *folder*, in which pip is about to look for a built wheel, if one fits the call.
+    """Fetch a build that fits the call into pinstall's store, and show it in *folder*, in which pip is about to look for one.
 
-    *folder* is the path below ``wheels/`` in pip's view. A failure costs one line, and pip builds.
+    *folder* is a path below ``wheels/`` in the view. Does nothing if it has a wheel, or if the call has no view in the cache. A
+    failure of the shared store costs one line, and pip builds.
     """
     shared, seen = prepared.shared, prepared.view
     if shared is None or shared.is_off or seen is None or not seen.name or actions.has_wheel(folder):
@@ -79,7 +80,10 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
 
 
 def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal) -> Iterator[_Offer]:
-    """Yield the builds under *key* that fit the call, the oldest first, so that all machines take the same one."""
+    """Yield the builds under *key* that fit the call, in the order of `_readable`, so that all machines take the same one.
+
+    After the last one, warns of the builds that could not be judged.
+    """
     shared = prepared.shared
     assert shared is not None  # noqa: S101 (for mypy)
     refused: dict[str, None] = {}
@@ -101,7 +105,10 @@ def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal)
 
 
 def _offer(prepared: PreparedCache, remote: Remote, build: SharedBuild, shared: SharedStore) -> _Offer | None:
-    """Read the record of a *build*; return None if it does not fit the call. Raises `RefusedError` and `RemoteError`."""
+    """Read the record of a *build*; return None if it does not fit the call, or this machine has it.
+
+    Raises `RefusedError`, `RemoteError` and `OSError`.
+    """
     assert build.record is not None  # noqa: S101 (for mypy)
     found = documents.opened(remote.read(build.record.path, documents.LARGEST), shared.key)
     if found.key != build.key or layout.name(build.key, found.record, build.signer) != build.name:
@@ -116,7 +123,7 @@ def _offer(prepared: PreparedCache, remote: Remote, build: SharedBuild, shared: 
 
 
 def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild], signer: str) -> list[SharedBuild]:
-    """Return the builds whose records are worth reading: those by *signer* first, the oldest first, and not too many."""
+    """Return the whole builds for this platform, within bounds: those by *signer* (if not "") first, then the oldest."""
     here = prepared.cache.environment.build
     platforms = {layout.ANY, layout.platform_of(here["abi"], here["libc"][0])}
     found = [
@@ -143,7 +150,10 @@ def _is_known(root: str, build: SharedBuild, found: SharedRecord) -> bool:
 
 
 def _pin(prepared: PreparedCache, found: SharedRecord) -> Pin | None:
-    """Return the pin that a build is for, or one to its version if no pin names the project; None if it is mislabelled."""
+    """Return the pin that a build is for, or one to its version if no unsatisfied pin names the project.
+
+    None if it is mislabelled: its file name tells no version, or another one than that of its source.
+    """
     label = links.parse_filename(found.filename, found.project)
     if label is None:
         return None
@@ -158,9 +168,10 @@ def _pin(prepared: PreparedCache, found: SharedRecord) -> Pin | None:
 
 
 def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Journal) -> BuiltWheel | None:
-    """Fetch a wheel into pinstall's store, and check it there like any other; None if there is no room for it.
+    """Fetch a wheel and check its content, then put it into pinstall's store, and check it there like any other.
 
-    Raises `RefusedError` if it is not to be used, `RemoteError` and `OSError`.
+    Returns None, with a warning, if the disk lacks the room. Raises `RefusedError` if it is not to be used, `RemoteError` and
+    `OSError`.
     """
     root, shared, build, found = prepared.cache.root, prepared.shared, offer.build, offer.shared
     assert shared is not None  # noqa: S101 (for mypy)
@@ -184,7 +195,10 @@ def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Jour
 
 
 def fetched_fault(remote: Remote, wheel: RemoteObject, file: BinaryIO, found: SharedRecord) -> str:
-    """Write a wheel to *file*; return why it is not to be used, "" if its digest, name, version and RECORD are right."""
+    """Write a wheel to *file*; return why it is not to be used, "" if its digest, name, version and RECORD are right.
+
+    *found* is its record. Raises `RemoteError` if the store fails, and `OSError` if *file* cannot be written.
+    """
     try:
         remote.fetch(wheel.path, file, wheel.size)
     except ObjectError as error:
@@ -212,7 +226,10 @@ def _say_ignored(shared: SharedStore, filename: str, journal: Journal, why: str)
 
 
 def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal: Journal) -> BuiltWheel:
-    """Return a wheel of the store. Raises `RefusedError` if the checks before pip would not have let pip use it."""
+    """Return *wheel*, which is in pinstall's store now, and note its finding. Raises `RefusedError` if pip must not use it.
+
+    The checks are those before pip: a wheel that they call bad is deleted, another one stays in the store.
+    """
     checker = prepared.checker
     source = prepared.cache.source_of(wheel.wheel_key, offer.shared.origin)
     finding = checker.examine(Candidate(offer.pin, wheel, source, stored=True))

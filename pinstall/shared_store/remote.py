@@ -54,11 +54,11 @@ _WORDS = {
 
 
 class RemoteError(Exception):
-    """A question that the store refuses or leaves unanswered. The message has no credentials."""
+    """A question that the store refuses or leaves unanswered, or a store that is not set up. The message has no credentials."""
 
 
 class ObjectError(RemoteError):
-    """One object is missing, too large or refused; the store may be used for others."""
+    """One object, or one folder of them, is missing, too large or refused; the store may be used for others."""
 
 
 class MissingError(ObjectError):
@@ -74,7 +74,7 @@ class UnansweredError(RemoteError):
 
 
 class RemoteObject(NamedTuple):
-    """An object in the store: its path, its size in bytes, and the time of its last change in seconds since the epoch."""
+    """An object: its path below the store's URL, its size in bytes, and when it last changed, in seconds since the epoch."""
 
     path: str
     size: int
@@ -82,7 +82,7 @@ class RemoteObject(NamedTuple):
 
 
 class Remote:
-    """The store at *url*. A question raises `RemoteError` if it fails, or if it is unanswered at the deadline.
+    """The store at *url*. A question, as is its opening, raises `RemoteError` if it fails or is unanswered at the deadline.
 
     The deadline is that of `allow`, at first *seconds* from now. A missing folder is made only with *writes*: it may be a mount
     that is not there yet. ``root`` is the path of a store that is a folder, else "". ``is_dav`` tells whether it is on a WebDAV
@@ -104,7 +104,7 @@ class Remote:
         self._deadline = time.monotonic() + self._seconds
 
     def objects(self, folder: str, most: int = _PAGE) -> list[RemoteObject]:
-        """Return the objects in *folder*, the first *most* by name."""
+        """Return at most *most* of the objects in *folder*: on a server the first by name, in a local folder any."""
         import obstore
 
         if self.is_dav:  # many servers refuse to list what is below a folder
@@ -118,7 +118,7 @@ class Remote:
         return self._asked_of_one(listed)
 
     def everything(self, folder: str) -> Iterator[RemoteObject]:
-        """Yield all objects below *folder* of a bucket, by name; each page of the listing has a deadline of its own."""
+        """Yield all objects below *folder* of a bucket, by name. Each page of the listing gets a deadline of its own."""
         import obstore
 
         chunks = iter(obstore.list(self._store, folder, chunk_size=_PAGE))
@@ -130,7 +130,7 @@ class Remote:
             yield from map(self._object, chunk)
 
     def level(self, folder: str) -> tuple[list[RemoteObject], list[str]]:
-        """Return the objects that are directly in *folder*, by name, and the folders in it."""
+        """Return the objects that are directly in *folder*, by name, and the paths of the folders in it, with a slash."""
         import obstore
 
         found = self._asked_of_one(lambda: obstore.list_with_delimiter(self._store, self._prefix + folder))
@@ -143,14 +143,14 @@ class Remote:
         return RemoteObject(found["path"].removeprefix(self._prefix), found["size"], found["last_modified"].timestamp())
 
     def read(self, path: str, largest: int) -> bytes:
-        """Return the content of a small object. Raises `RemoteError` if it has more than *largest* bytes."""
+        """Return the content of a small object. Raises `ObjectError` if it has more than *largest* bytes."""
         found = bytearray()
         for chunk in self._pieces(path, largest):
             found += chunk
         return bytes(found)
 
     def fetch(self, path: str, file: BinaryIO, largest: int) -> None:
-        """Write the content of an object to *file*. Raises `RemoteError` as `read`, and `OSError` if the disk is full."""
+        """Write the content of an object to *file*. Raises `ObjectError` as `read`, and `OSError` if the disk is full."""
         file.writelines(self._pieces(path, largest))
 
     def _pieces(self, path: str, largest: int) -> Iterator[bytes]:
@@ -167,7 +167,10 @@ class Remote:
             yield bytes(chunk)
 
     def create(self, path: str, content: bytes) -> bool:
-        """Write an object unless it exists; return whether it was written."""
+        """Write an object unless it exists; return whether it was written.
+
+        On a WebDAV server, replaces one of another size: a killed machine may have sent half of it.
+        """
         import obstore
 
         path = self._prefix + path
@@ -190,7 +193,10 @@ class Remote:
         return self._asked_of_one(put)
 
     def delete(self, paths: Sequence[str]) -> dict[str, str]:
-        """Delete objects, unless they are gone already; return those that stay, each with the reason."""
+        """Delete objects, unless they are gone already; return the paths of those that stay, each with the reason.
+
+        Sets the deadline anew for each question (`allow`).
+        """
         import obstore
 
         with suppress(RemoteError):  # some may be there still
@@ -229,8 +235,8 @@ class Remote:
     def _asked_of_one(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
         """Return the answer to a *question* about one object, or one folder of them.
 
-        Raises `ObjectError` for the errors that are named in *spoiled*. In a folder, each file may have a fault of its own: a
-        mode, a name or a place that nobody else can use. An error of a server concerns all objects.
+        Raises as `asked`; but if the store is a folder, `ObjectError` for each error but a missed deadline: a file may have a
+        fault of its own, such as a mode or a name. Other errors of a server concern all objects.
         """
         try:
             return self.asked(question, spoiled)
@@ -242,9 +248,10 @@ class Remote:
         raise ObjectError("a file or folder there cannot be read or written")
 
     def asked(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
-        """Return the answer of the store to a *question*.
+        """Return the answer of the store to a *question*. Raises `UnansweredError` at the deadline.
 
-        Raises `ObjectError` for the errors that are named in *spoiled*, and `RemoteError` for others.
+        Raises `ObjectError` if the object is missing or too large, and for the errors of the library whose types are named in
+        *spoiled*; `RemoteError` for others.
         """
         answers, errors = self._waited_for(question)
         if errors:
@@ -252,14 +259,20 @@ class Remote:
         return answers[0]
 
     def bounded(self, question: Callable[[], _Result]) -> _Result:
-        """Return the answer of this machine to a *question* that may take long. Raises the errors of the question."""
+        """Return the answer of this machine to a *question* that may take long.
+
+        Raises the errors of the question, and `UnansweredError` at the deadline.
+        """
         answers, errors = self._waited_for(question)
         if errors:
             raise errors[0]
         return answers[0]
 
     def _waited_for(self, question: Callable[[], _Result]) -> tuple[list[_Result], list[BaseException]]:
-        """Return the answer to a *question* or its error. It runs in a thread until it ends or the deadline is over."""
+        """Return lists of the answer to a *question*, and of its error: one of them is empty. The question runs in a thread.
+
+        Raises `UnansweredError` at the deadline; the thread may go on.
+        """
         answers: list[_Result] = []
         errors: list[BaseException] = []
 
@@ -291,7 +304,7 @@ def _explained(error: BaseException, spoiled: Sequence[str]) -> RemoteError:
 
 
 def _authorized(url: str) -> tuple[str, dict[str, str]]:
-    """Return the URL without its user and password, which the library drops, and the header that has them."""
+    """Return the URL without its user and password, which the library drops, and the header that has them; {} without any."""
     parts = urlsplit(url)
     user, _, server = parts.netloc.rpartition("@")
     if not user:
@@ -301,14 +314,17 @@ def _authorized(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Return the URL of the root of a WebDAV server, and the path of a folder there."""
+    """Split *url* into that of the root of its WebDAV server, and the path of the folder, "" or with a slash at its end."""
     parts = urlsplit(url)
     folder = unquote(parts.path).strip("/")
     return parts._replace(path="/").geturl(), folder and f"{folder}/"
 
 
 def _opened(url: str, seconds: float, *, writes: bool) -> Any:
-    """Open the store at *url*; the credentials are those that the environment has for it."""
+    """Open the store at *url*; the credentials are those that the environment has for it. Raises the errors of the library.
+
+    Without *writes*, a missing folder raises `FileNotFoundError`.
+    """
     from obstore.store import from_url
 
     open_: Any = from_url  # its overloads distinguish what only the URL tells

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def about_one_build(tell: Callable[[str], None]) -> Iterator[None]:
     """Call *tell* with the reason if the block fails because of the one build that it works on.
 
-    Raises the errors that concern the store as a whole (`RemoteError`, `KeyUnusableError`).
+    Raises the errors that concern the store as a whole (`RemoteError`, `KeyUnusableError`), and an `ImportError`.
     """
     try:
         yield
@@ -62,7 +62,10 @@ class SharedStore:
 
     @contextmanager
     def asked(self, say: Say, instead: str) -> Iterator[Remote]:
-        """Yield the store, to be used within the time-out. A failure costs one line, which tells what happens *instead*."""
+        """Yield the store, to be used within the time-out. An error, also of the block, sets ``is_off`` and costs one line.
+
+        The line ends with *instead*, which tells what happens now. Only an `ImportError` is raised.
+        """
         try:
             yield self._opened()
         except (RemoteError, KeyUnusableError) as error:
@@ -82,7 +85,7 @@ class SharedStore:
             self.waited += time.monotonic() - begun
 
     def warn(self, say: Say, line: str) -> None:
-        """Say a line once."""
+        """Say a line as a warning, once in a call."""
         if line not in self.told:
             self.told.add(line)
             say(WARNING, line)

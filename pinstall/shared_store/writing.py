@@ -34,7 +34,7 @@ _LOCAL = ("/home/", "/Users/", "/root/", "/tmp/", "/var/tmp/", "/run/user/")  # 
 
 
 class _Upload(NamedTuple):
-    """A build that may be shared: its *record*, and its *folder* in pinstall's store."""
+    """A build that may be shared: its ``record``, its ``folder`` in pinstall's store, and the bytes of its wheel (``size``)."""
 
     built: Built
     record: BuildRecord
@@ -50,7 +50,8 @@ class _Upload(NamedTuple):
 def send(prepared: PreparedCache, builds: Iterable[Built], journal: Journal) -> None:
     """Upload the *builds* that may be shared, the smallest first: a large one may take all the time that there is.
 
-    If a build cannot be uploaded, a line tells why. If the store fails, one line tells so, and nothing more is uploaded.
+    If a build cannot be uploaded, a line tells why. If the store fails, one line tells so, and nothing more is uploaded. Does
+    nothing if the settings allow no writing, or the store has failed in this call.
     """
     shared = prepared.shared
     if shared is None or not shared.settings.writes:
@@ -70,7 +71,7 @@ def send(prepared: PreparedCache, builds: Iterable[Built], journal: Journal) -> 
 
 
 def _shareable(root: str, builds: Iterable[Built], place: str, journal: Journal) -> Iterator[_Upload]:
-    """Yield the builds that may leave this machine."""
+    """Yield those of *builds* that may leave this machine, and say why others may not; skip those that were not stored."""
     for built in builds:
         if built.record is None:
             continue
@@ -90,7 +91,10 @@ def _say_failed(journal: Journal, place: str, filename: str, why: str) -> None:
 
 
 def objection(built: Built, record: BuildRecord, folder: str, environ: Mapping[str, str]) -> str:
-    """Return why a build must stay on this machine; "" if it may leave it."""
+    """Return why a build must stay on this machine; "" if it may leave it.
+
+    *folder* is its folder in pinstall's store, and *environ* are the variables of this call.
+    """
     origin = built_wheels.read_origin(folder)
     if origin is None or not (is_http(origin.url) or is_vcs(origin.url)) or "file:" in origin.url:
         return "its source is local"
@@ -121,7 +125,7 @@ def _paths(questions: Iterable[Question]) -> Iterator[str]:
 
 
 class Local:
-    """The folders of this machine that no other machine has."""
+    """The folders whose paths mean something else on another machine: of users, for temporary files, and the current one."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         here = [environ.get("HOME", ""), os.path.expanduser("~"), tempfile.gettempdir(), environ.get("TMPDIR", "")]
@@ -131,11 +135,11 @@ class Local:
         self._folders = tuple(sorted(found - {"/"}))
 
     def is_path(self, path: str) -> bool:
-        """Return whether *path* is in such a folder."""
+        """Return whether *path* is such a folder, lies in one, or begins with ``~``."""
         return path.startswith(("~", *self._folders)) or os.path.join(path, "") in self._folders
 
     def is_in(self, text: str) -> bool:
-        """Return whether a value, such as that of ``CFLAGS``, has the path of such a folder in it."""
+        """Return whether a value, such as that of ``CFLAGS``, has the path of such a folder, or ``~/``, in it."""
         return any(folder in os.path.join(text, "") for folder in self._folders) or "~/" in text
 
 

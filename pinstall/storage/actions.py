@@ -1,8 +1,9 @@
-"""Move, restore and delete cache entries for a call. Only this module and `cleanup` do so with pip's own files.
+"""Move, restore and delete cache entries. Only this module and `cleanup` do so with pip's own files.
 
-The functions change files within pip's cache folder only, and never through a symbolic link; `remove_half_installed` removes
-folders of the environment. Callers hold the lock, except for `remove_half_installed` and for those functions that store the
-builds of a call, or note their use: `keep_build`, `keep_fetched`, `adopt`, `touch`, `cancel_retirement` and `move_over`.
+The functions change files within pip's cache folder and the call's view only, and never through a symbolic link in them;
+`remove_half_installed` removes folders of the environment. Callers hold the lock, except for `remove_half_installed` and for
+those functions that store the builds of a call, or note their use: `keep_build`, `keep_fetched`, `adopt`, `touch`,
+`cancel_retirement` and `move_over`.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ _BEHIND_LINK = "is behind a symbolic link, which pinstall does not follow; repla
 
 
 class NotDoneError(Exception):
-    """An entry that should be gone is still in the cache: this call's pip must not use the cache as it is.
+    """An entry could not be deleted or moved, or another program has created it again: it is in pip's cache or the store.
 
-    Its text begins with the *path* of a file of the entry; ``why`` is the cause alone, for a line that names the rest.
+    The text begins with ``path``, that of a file of the entry; ``why`` is the cause without it, for a line that names the path.
     """
 
     def __init__(self, path: str, state: str, error: OSError | None = None) -> None:
@@ -57,14 +58,14 @@ class NotDoneError(Exception):
 
 
 class ChangedError(Exception):
-    """The entry has changed since pinstall checked it, so it must be checked again."""
+    """The content is not the file that pinstall checked: it has changed since, or was no regular file then."""
 
 
 def delete(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
-    """Delete *entry* if its content is still the file that was verified; in the store, delete the files beside it, too.
+    """Delete *entry* if its content still has the *verified_stamp*; of a stored entry also the files that `store.beside` lists.
 
-    Returns True if the entry was deleted, False if it was gone already. Raises `NotDoneError` if it cannot be deleted or lies
-    behind a symbolic link, and `ChangedError` if the file has changed, or without a *verified_stamp*.
+    Returns True if the entry was deleted, False if its content was gone already. Raises `NotDoneError` if a file of the entry
+    cannot be deleted, or lies behind a symbolic link, and `ChangedError` for another stamp, or without a *verified_stamp*.
     """
     if not _is_unchanged(cache, entry, verified_stamp):
         return False
@@ -82,22 +83,23 @@ def spend(cache: str, entry: HttpEntry, verified_stamp: FileStamp | None) -> boo
 
     Replaces the entry's head (its stored response headers) by a stale one with an unknown ETag: a pip that starts later
     fetches the whole response. `cleanup.sweep` deletes the files later. If no such head can be written, deletes the entry.
-    Returns and raises as `delete` does; returns False for an entry that is spent already.
+    Returns True if either was done; else returns False and raises as `delete` does. False also for a spent entry.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
     try:
         _spend(cache, entry, lasting=False)
-    except (OSError, ValueError):  # the disk is full, or pip cannot read the head
+    except (OSError, ValueError):  # the disk is full, pip cannot read the head, or it is a redirect, which pip follows unasked
         return delete(cache, entry, verified_stamp)
     return True
 
 
 def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, sha256: str) -> bool:
-    """Move *entry* from pip's cache to the store if its content is still the file that was verified.
+    """Move *entry* from pip's cache to the store if its content still has the *verified_stamp*.
 
-    *sha256* is that of a built wheel; "" for an HTTP entry, which is spent in pip's cache, not removed (see `spend`).
-    Returns True if the entry was moved, False if it was gone or spent already. Raises as `delete` does.
+    *sha256* is that of a built wheel; "" for an HTTP entry, which is spent in pip's cache, not removed. Unlike after `spend`,
+    the server's answer "not modified" renews it for all pips. Returns True if the entry was moved, False if it was gone or
+    spent already. Raises as `delete` does, and `NotDoneError` also if the store cannot be written.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
@@ -116,8 +118,8 @@ def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, sha256
 def retire(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, sha256: str) -> bool:
     """Copy a built wheel to the store, and leave the original to a plain pip that may be about to install it.
 
-    Marks the original: `cleanup.sweep` deletes it once nobody has read it for fifteen minutes. *sha256* is the wheel's. Returns
-    False if the wheel is gone, or if it is marked already. Raises as `delete` does.
+    Marks the original: `cleanup.sweep` deletes it when the mark has expired, unless somebody has read the wheel since. *sha256*
+    is the wheel's. Returns True if it was marked, False if it is gone or marked already. Raises as `set_aside` does.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_retired(cache, entry):
         return False
@@ -134,12 +136,15 @@ def retire(cache: str, entry: BuiltWheel, verified_stamp: FileStamp | None, sha2
 
 
 def cancel_retirement(cache: str, entry: BuiltWheel) -> None:
-    """Cancel the deletion that `retire` has scheduled, if it has, for a built wheel in pip's cache. Ignores an `OSError`."""
+    """Cancel the deletion, if `retire` has scheduled one, of the wheel in pip's folder that has the key and name of *entry*.
+
+    Ignores an `OSError`.
+    """
     try_unlink(_retired_note(cache, entry))
 
 
 def is_retired(cache: str, entry: Entry) -> bool:
-    """Return whether `retire` has marked a built wheel in pip's cache for later deletion, and the file is the same still."""
+    """Return whether `retire` has marked *entry*, a built wheel in pip's folder, and the file is the same still."""
     try:
         with open(_retired_note(cache, entry), encoding="ascii") as file:
             return file.read(100) == fingerprint(entry.content_path)
@@ -154,7 +159,8 @@ def _retired_note(cache: str, entry: Entry) -> str:
 def bring_back(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
     """Restore *entry* from the store to pip's cache: move an HTTP entry, copy a built wheel. Return whether it was restored.
 
-    Overwrites nothing but a spent entry. False also if the stored file has changed, or an error occurs.
+    Overwrites no wheel, and no HTTP entry with a head unless it is spent. If the stored file does not have the
+    *verified_stamp*, or an error occurs, returns False.
     """
     try:
         if not _is_unchanged(cache, entry, verified_stamp):
@@ -165,9 +171,10 @@ def bring_back(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bo
 
 
 def _is_unchanged(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
-    """Return True if the content of *entry* is still the file that was verified, False if it is gone.
+    """Return True if the content of *entry* still has the *verified_stamp*, False if it is gone.
 
-    Raises `ChangedError` if it has another stamp, and `NotDoneError` if it is not inside the cache folder, or behind a link.
+    Raises `ChangedError` for another stamp, or without a *verified_stamp*, and `NotDoneError` if the content is not in a folder
+    below *cache*, or behind a link.
     """
     folder = os.path.dirname(entry.content_path)
     if not os.path.lexists(entry.content_path):
@@ -196,7 +203,7 @@ def _check_gone(entry: Entry) -> None:
 def _set_aside_http(cache: str, entry: HttpEntry) -> None:
     """Link or copy the files of an HTTP entry into the store, with a note, and spend the entry in pip's cache.
 
-    Deletes it there if pip cannot read its head. Raises `OSError` and `NotDoneError`.
+    Deletes it there if its head cannot be spent (`ValueError` of `_spend`). Raises `OSError` and `NotDoneError`.
     """
     places = store.http_paths(cache, entry)
     ensure_folder(cache, "store", "http")
@@ -269,7 +276,10 @@ def _restore_http(cache: str, entry: HttpEntry) -> bool:
 
 
 def _move_note(cache: str, key: str) -> str:
-    """Return the path of the note that an HTTP entry is being moved: if pinstall is killed, `sweep` completes or undoes it."""
+    """Return the path for the note that an HTTP entry is being moved: after a kill, `sweep` completes or undoes the move.
+
+    Makes the folder. Raises `OSError`.
+    """
     return os.path.join(ensure_folder(cache, UNFINISHED), key)
 
 
@@ -286,9 +296,10 @@ def _set_aside_build(cache: str, entry: BuiltWheel, sha256: str) -> None:
 
 
 def _make_build_folder(cache: str, key: str, sha256: str, origin: str) -> str:
-    """Make and return the store's folder for a built wheel (see `store.build_parts`), with a copy of *origin*, its origin.json.
+    """Make and return the store's folder for a built wheel (see `store.build_parts`).
 
-    The copy lacks the query of the URL. Raises `OSError`.
+    Copies its origin.json, whose path is *origin*, into the folder, without the query of the URL; not if it cannot be read.
+    Raises `OSError`.
     """
     there = ensure_folder(cache, *store.build_parts(key, sha256))
     _copy_origin(cache, origin, os.path.join(there, ORIGIN), query="")
@@ -296,7 +307,10 @@ def _make_build_folder(cache: str, key: str, sha256: str, origin: str) -> str:
 
 
 def _restore_build(cache: str, entry: BuiltWheel) -> bool:
-    """Copy a built wheel from the store to pip's folder, unless that has a wheel of this name; return whether it was copied."""
+    """Copy a built wheel from the store to pip's folder, unless that has a wheel of this name; return whether it was copied.
+
+    Also copies its origin.json if pip's folder has none. Raises `OSError`.
+    """
     here = os.path.join(cache, keys.wheel_path(entry.wheel_key))
     place = os.path.join(here, entry.filename)
     if os.path.lexists(place):
@@ -339,9 +353,10 @@ def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
 
 
 def take_over(cache: str, folder: str, entry: HttpEntry) -> None:
-    """Move an HTTP *entry* that pip has just received from the view in *folder* to *cache*.
+    """Move the files of an HTTP *entry* that pip has just written from the view in *folder* to *cache*.
 
-    Ignores an `OSError`: the next call fetches the entry again.
+    *entry* has the paths in *cache*, where they replace the old files; files that the view only links to stay. Ignores an
+    `OSError`.
     """
     with suppress(OSError):
         _make_pip_folder(cache, os.path.dirname(entry.content_path))
@@ -363,7 +378,10 @@ def _move(source: str, path: str) -> None:
 
 
 def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
-    """Copy a wheel that pip built in its own folder to the store, with a *record*; the original stays. Raises `OSError`."""
+    """Put a wheel of pip's own folder into the store, with a *record*; the original stays. Raises `OSError`.
+
+    If the store has the wheel already, as *entry* itself or a copy of it, only writes the record.
+    """
     key = entry.wheel_key
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
     if not os.path.lexists(os.path.join(there, entry.filename)):
@@ -372,7 +390,7 @@ def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
 
 
 def keep_fetched(cache: str, entry: BuiltWheel, filename: str, record: BuildRecord, origin: str) -> str:
-    """Move a wheel from a shared store, which is still in `UNFINISHED`, to the store as *filename*; return its path.
+    """Move *entry*, a wheel that was fetched into `UNFINISHED`, to pinstall's store as *filename*; return its new path.
 
     *record* is its build record, and *origin* the text of its origin.json. The wheel comes last, so that no other call finds it
     without its record. Raises `OSError`.
@@ -397,20 +415,24 @@ def reset_access_time(path: str) -> None:
 
 
 def fingerprint(path: str) -> str:
-    """Return size, modification time and inode of the file at *path*, unchanged by reading and linking; "" if it is missing."""
+    """Return size, modification time and inode of *path*, as a text that reading and linking leave unchanged.
+
+    "" if it is missing, or not a regular file.
+    """
     found = stamp(path)
     return f"{found.size} {found.modified} {found.inode}" if found else ""
 
 
 def has_wheel(folder: str) -> bool:
-    """Return whether a folder contains a wheel."""
+    """Return whether a folder contains a file that is named as a wheel; False if the folder cannot be read."""
     return any(name.endswith(".whl") for name in names(folder))
 
 
 def touch(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
-    """Note that a stored build is used now, and cancel the deletion that `retire` has scheduled for its copy in pip's folder.
+    """Note that a built wheel, in pip's folder or the store, is used now: give the store's ``record.json`` of it this time.
 
-    The time is that of its *record*'s file. Ignores an `OSError`.
+    *record*, any of its records, tells its digest. Also cancels a deletion in pip's folder that `retire` has scheduled. Ignores
+    an `OSError`.
     """
     cancel_retirement(cache, entry)
     path = os.path.join(store.record_folder(cache, entry, record.wheel), store.RECORD)
@@ -438,13 +460,19 @@ def _copy_origin(cache: str, source: str, target: str, query: str | None) -> Non
 
 
 def origins_with_queries(cache: str) -> list[str]:
-    """Return the paths of the store's copies of ``origin.json`` with a query in the URL, as pinstall 0.1.0 stored them."""
+    """Return the paths of the store's copies of ``origin.json`` with a query in the URL, as pinstall 0.1.0 stored them.
+
+    Also of those with a fragment, and of damaged ones.
+    """
     found = [os.path.join(folder, ORIGIN) for _, folder in store.build_folders(cache)]
     return [path for path in found if origin_text(path, "") != origin_text(path, None)]
 
 
 def strip_queries(cache: str, paths: Iterable[str]) -> None:
-    """Remove the queries of URLs, which may be secrets, from the store's *paths* of ``origin.json``. Raises `OSError`."""
+    """Remove the queries of URLs, which may be secrets, from the ``origin.json`` at *paths* in the store; skip damaged ones.
+
+    Raises `OSError`.
+    """
     for path in paths:
         text = origin_text(path, "")
         if text is not None:
@@ -465,11 +493,11 @@ def _make_pip_folder(cache: str, folder: str) -> None:
 
 
 def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[str]:
-    """Remove the ``.dist-info`` folders of half-installed distributions; return them as ``name==version``.
+    """Remove the ``.dist-info`` folders of half-installed distributions, and nothing else of these.
 
     *infos* are the ``.dist-info`` folders that pip has created, *before* those that existed when the call began, which stay.
     A folder without INSTALLER is half-installed: pip writes that file after a wheel's other files. pip would take such a
-    distribution for installed and leave it broken. pinstall removes nothing else outside of the cache. Ignores an `OSError`.
+    distribution for installed and leave it broken. Returns them as ``name==version``, also those that could not be removed.
     """
     kept, removed = {os.path.realpath(folder) for folder in before}, []
     for folder in sorted(infos):

@@ -1,7 +1,7 @@
-"""Read the notes on builds that the runner of build steps, `pinstall.build_watch`, takes while pip runs.
+"""Read and remove the notes on builds that the runner of build steps, `pinstall.build_watch`, takes while pip runs.
 
-watch/<call>/run.py                  a copy of the runner
-watch/<call>/<process>.notes         the notes on one build step, a line each
+watch/<call>/run.py                     a copy of the runner
+watch/<call>/<process>-<random>.notes   the notes on one build step, a line each
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ class WatchedBuild(NamedTuple):
 
 
 def folder(cache: str, name: str) -> str:
-    """Return the folder for the notes on the builds of the call *name*. The runner makes it when the first build begins."""
+    """Return the folder for the notes on the builds of the call *name*; pip's process makes it when the first build begins."""
     return os.path.join(cache, FOLDER, _FOLDER, name)
 
 
 def read(path: str) -> list[WatchedBuild]:
-    """Read the notes in a `folder`, skipping unreadable ones. Steps that ran in the same folder belong to one build."""
+    """Return the builds on which there are notes in the `folder` at *path*; an empty list without any. Skips unreadable notes.
+
+    Steps that ran in the same folder, that of the source, belong to one build.
+    """
     steps: dict[object, list[Note]] = {}
     for name in sorted(entries.names(path)):
         if name.endswith(_ENDING):
@@ -67,7 +70,7 @@ def _notes(path: str) -> list[Note]:
 
 
 def remove(path: str) -> None:
-    """Remove a `folder` of notes; "" stands for none. Ignores an `OSError`."""
+    """Remove the `folder` of notes at *path*; do nothing if *path* is "". Ignores an `OSError`."""
     import shutil
 
     if path:

@@ -1,4 +1,4 @@
-"""Clean the cache and pinstall's folder: leftovers of killed calls, spent entries, the oldest builds, and files on request.
+"""Clean the cache and pinstall's folder: leftovers of killed calls, spent entries, a full store, and files on request.
 
 It works in pip's cache folder only, and never follows a symbolic link. The callers of functions that delete hold the lock.
 Spent entries and retired wheels are those that `actions.spend` and `actions.retire` have marked for deletion.
@@ -27,9 +27,10 @@ _GRACE_PERIOD = 900_000_000_000
 
 
 def shrink_store(cache: str, bound: int) -> None:
-    """Delete the least recently used entries of the store until it has at most *bound* bytes.
+    """Delete the least recently used entries of the store until it has at most *bound* bytes; build records do not count.
 
-    Does nothing while another pinstall is running: its pip may be about to install one of them.
+    Does nothing while any call is marked as running, this one included: its pip may be about to install one of them. Raises
+    `OSError` if the markers cannot be read.
     """
     stored = sorted((kept for kept in store.everything(cache) if kept.paths), key=lambda kept: kept.used)
     excess = sum(kept.size for kept in stored) - bound
@@ -54,9 +55,9 @@ def _remove_empty(folder: str) -> None:
 
 
 def has_litter(cache: str) -> bool:
-    """Return whether `sweep` may have work to do: leftovers of a killed call, or files of a call that is still running.
+    """Return whether `sweep` may have work to do: files of a call, killed or running, or notes in `SPENT` that have expired.
 
-    True also if that cannot be found out: `sweep` raises the error.
+    Does not look for records without a wheel. True also if the markers cannot be read: `sweep` raises the error.
     """
     try:
         return bool(
@@ -73,8 +74,9 @@ def has_litter(cache: str) -> bool:
 def sweep(cache: str, *, at_once: bool = False) -> None:
     """Remove the files that killed calls have left, expired spent entries and retired wheels, and records without a wheel.
 
-    Completes or undoes a move to the store that a killed call has begun. With *at_once*, spent entries and retired wheels need
-    not have expired: no other pip is running that may be using them.
+    Completes or undoes a move to or from the store that a killed call has begun. With *at_once*, spent entries and retired
+    wheels need not have expired: the caller knows that no other pip is using them. Even then, wheels stay that somebody has
+    read meanwhile.
 
     While a call is running, removes only the markers, views and build notes of killed ones. Raises `OSError`.
     """
@@ -97,7 +99,10 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
 
 
 def leftovers(cache: str, doomed: Collection[str]) -> Iterator[tuple[list[str], str]]:
-    """Yield the files and folders that `sweep` would remove, and why, if the files *doomed* were gone. Raises `OSError`."""
+    """Yield (paths, reason) for the files and folders that `sweep` would remove if the files *doomed* were gone.
+
+    Leaves these out, and spent entries and retired wheels that have not expired. Raises `OSError`.
+    """
     alive = live_calls(cache)
     own = os.path.join(cache, FOLDER)
     killed = [os.path.join(own, CALLS, name) for name in markers(cache)]
@@ -121,7 +126,7 @@ def leftovers(cache: str, doomed: Collection[str]) -> Iterator[tuple[list[str], 
 
 
 def emptied(cache: str, folder: str, doomed: Collection[str]) -> list[str]:
-    """Return *folder* and those below it that `clear_empty` would delete if the files *doomed* were gone."""
+    """Return the folders, inner ones first, that `clear_empty` would delete for *folder* if the files *doomed* were gone."""
     found: dict[str, None] = {}
     if folder == cache or not is_direct(cache, folder) or not os.path.isdir(folder):
         return []
@@ -153,7 +158,7 @@ def _complete_move(cache: str, key: str) -> None:
 
 
 def _expired_notes(cache: str) -> list[str]:
-    """Return the notes in `SPENT` that are older than fifteen minutes: no pip can still be about to read their files.
+    """Return the paths of the notes in `SPENT` that are older than fifteen minutes: no pip should still need their files.
 
     Both times come from the file system's clock: the folder of markers changes whenever a call starts or ends. Without
     that folder, no note is returned.
@@ -170,9 +175,9 @@ def _expired_notes(cache: str) -> list[str]:
 
 
 def _clear_spent(cache: str, *, at_once: bool) -> None:
-    """Delete the spent entries and retired wheels whose notes have expired, with these notes; if *at_once*, all.
+    """Delete the spent entries and retired wheels whose notes have expired, with these notes; if *at_once*, those of all notes.
 
-    Raises `OSError`.
+    Renews the notes of wheels that were read meanwhile (`_clear_noted`). Raises `OSError`.
     """
     folder = ensure_folder(cache, SPENT)  # raises if a symbolic link is in the way
     for note in [os.path.join(folder, name) for name in names(folder)] if at_once else _expired_notes(cache):
@@ -181,9 +186,10 @@ def _clear_spent(cache: str, *, at_once: bool) -> None:
 
 
 def _clear_noted(cache: str, note: str) -> bool:
-    """Delete the files that a *note* names, and return True: the note can be deleted, too.
+    """Delete the files that the *note* at this path names, and return True: the note can be deleted, too.
 
-    If somebody has read the retired wheel that it names since then, renews the note for another period and returns False.
+    If somebody has read the retired wheel that it names since it was made or renewed, renews it for another period and returns
+    False. Ignores files that cannot be deleted.
     """
     paths = _noted(cache, note)
     if paths is None:
@@ -196,9 +202,10 @@ def _clear_noted(cache: str, note: str) -> bool:
 
 
 def _noted(cache: str, note: str) -> list[str] | None:
-    """Return the files that a *note* names and that can be deleted.
+    """Return the files that the *note* at this path names and that can be deleted.
 
-    Empty if they are gone or were replaced; None if the note names a wheel that was read after it was made.
+    Empty if they are gone, were replaced, or are behind a link, or if the note has another name than ours. None if the note
+    names a wheel that was read since the note was made or renewed.
     """
     folder, _, rest = os.path.basename(note).partition(".")
     key, _, wheel = rest.removesuffix(RETIRED).partition(".")
@@ -223,10 +230,10 @@ def _left_wheel(cache: str, note: str) -> str:
 
 
 def _noted_wheel(cache: str, path: str, note: str) -> list[str] | None:
-    """Return a wheel that `retire` has left in pip's folder, and its ``origin.json`` if no other wheel is there.
+    """Return *path*, that of a wheel that `retire` has left, and of its ``origin.json`` if no other wheel is beside it.
 
-    Empty if the wheel is gone or was replaced. None if somebody has read it since the *note* was made: then it stays for
-    another period.
+    Empty if the wheel is gone, was replaced, or is behind a link. None if somebody has read it since the *note* was made or
+    renewed.
     """
     folder = os.path.dirname(path)
     try:
@@ -281,7 +288,7 @@ def _clear_file(path: str) -> Removed:
 
 
 def clear_empty(cache: str, folder: str) -> int:
-    """Delete the empty folders below *folder* in *cache*, and *folder* itself if it is empty then; return their number.
+    """Delete *folder* in *cache* and the folders below it, as far as they are empty or get empty; return their number.
 
     Deletes nothing if *folder* is the cache itself, lies outside of it, or is behind a link.
     """

@@ -13,22 +13,23 @@ from pinstall.storage.folder import ensure_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Every file is written in this folder and then renamed: `cleanup.sweep` finds the unfinished files of killed calls here.
+# Files are written in this folder and then renamed: `cleanup.sweep` finds the unfinished ones of killed calls here.
 UNFINISHED = "unfinished"
 # Seconds to wait for a process that has just opened a file: a virus scanner, or a pip that reads a head.
 _PAUSES = (0.01, 0.05, 0.2, 0.5)
 
 
 def write_file(cache: str, path: str, text: str) -> None:
-    """Write *text* to the file *path*, in an existing folder of *cache*, whole or not at all. Raises `OSError`."""
+    """Write *text* to the file *path*, in an existing folder of *cache*, whole or not at all; replace it. Raises `OSError`."""
     with placed(cache, path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def replace(source: str, target: str) -> None:
-    """Move a file to *target*, which it replaces. Raises `OSError`.
+    """Move a file to *target*, which it replaces, on the same file system. Raises `OSError`.
 
-    On Windows, tries five times within a second if another process has one of the files open.
+    If both names are hard links to one file, *source* stays. On Windows, tries five times within a second if another process
+    has one of the files open.
     """
     for pause in _PAUSES if os.name == "nt" else ():  # there, nobody can replace a file that another process has open
         with suppress(PermissionError):
@@ -42,7 +43,7 @@ def replace(source: str, target: str) -> None:
 def placed(cache: str, place: str) -> Iterator[str]:
     """Yield a path in `UNFINISHED` at which the caller writes a file, then rename that file to *place*, which it replaces.
 
-    The file gets the mode of its folder (`share`). If anything fails, deletes it and raises.
+    The file gets the mode of `UNFINISHED`, without execution (`share`). If anything fails, deletes it and raises.
     """
     temporary = os.path.join(ensure_folder(cache, UNFINISHED), os.urandom(8).hex())
     try:

@@ -15,8 +15,8 @@ FOLDER = "pinstall"
 def ensure_folder(cache: str, *parts: str) -> str:
     """Make pinstall's folder in *cache*, or the folder *parts* below it, with the cache folder's mode; return its path.
 
-    A folder that exists keeps its mode. Raises `OSError`, also if a symbolic link is in the way: pinstall does not write to the
-    folder behind it.
+    Makes *cache* as well if it is missing. A folder that exists keeps its mode. Raises `OSError`, also if a symbolic link below
+    *cache* is in the way: pinstall does not write to the folder behind it.
     """
     folder, root = os.path.join(cache, FOLDER, *parts), os.path.realpath(cache)
     if not is_direct(root, os.path.join(root, FOLDER, *parts)):
@@ -33,10 +33,10 @@ def ensure_folder(cache: str, *parts: str) -> str:
 
 
 def file_mode(cache: str) -> int:
-    """Return the mode for new files: the mode of the cache folder without execution; 0o644 if that folder does not exist."""
+    """Return the mode for new files: the mode of the folder *cache* without execution; 0o644 if that is not a folder."""
     return os.stat(cache).st_mode & 0o666 if os.path.isdir(cache) else 0o644
 
 
 def clock() -> int:
-    """Return the time in nanoseconds since the epoch, comparable with the times of files."""
+    """Return this machine's time in nanoseconds since the epoch, as the times of files are; a server's clock may differ."""
     return time.time_ns()

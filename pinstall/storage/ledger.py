@@ -1,6 +1,6 @@
-"""The ledger: one JSON file per project that remembers earlier checks of cache entries, and removals that were in vain.
+"""The ledger: one JSON file per project that remembers earlier checks of cache entries, and deletions that are in vain.
 
-It only saves time: without it, pinstall checks every entry again.
+Without it, pinstall checks every entry again, and deletes once more those that always come back with the same fault.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TICK = 2_000_000_000
 
 
 class Proof(NamedTuple):
-    """The result of checking a file at the time ``at`` (nanoseconds since the epoch), when the file had this ``stamp``.
+    """The result of a check of a file that had this ``stamp``; it began at the time ``at`` (nanoseconds since the epoch).
 
     ``digests`` are by algorithm. The other fields are those of `integrity.ArchiveCheck`; they count only if ``checked``.
     """
@@ -37,7 +37,7 @@ class Proof(NamedTuple):
     version: str = ""
 
     def holds(self, stamp: FileStamp) -> bool:
-        """Return whether the proof is of a file with this *stamp*, and was made more than one tick after its last change."""
+        """Return whether the proof is of a file with this *stamp*, and began more than two seconds after its last change."""
         return stamp == self.stamp and max(stamp.modified, stamp.changed) + _TICK < self.at
 
 
@@ -46,12 +46,12 @@ _DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{kind}{number}" for kind i
 
 
 def _safe(project: str) -> str:
-    """Return the name of a ledger's file without its ending: that of the project, with an underscore if it names a device."""
+    """Return the name of a ledger's file without its ending: *project*, with an underscore if Windows has such a device."""
     return f"{project}_" if project in _DEVICES else project
 
 
 class Ledger:
-    """The ledger of one *project* in one *cache* folder, as it was when this object was made, with the changes since."""
+    """The ledger of one *project* in one *cache* folder: the file as it was when this object was made, and unsaved changes."""
 
     def __init__(self, cache: str, project: str) -> None:
         self.path = os.path.join(cache, FOLDER, "ledger", f"{_safe(project)}.json")
@@ -72,22 +72,26 @@ class Ledger:
         self._new[key] = proof
 
     def tolerated(self, key: str, identity: str) -> frozenset[str]:
-        """Return the reasons for which the entry *key* must not be removed (see `tolerate`).
+        """Return the reasons (codes of `Delete`) for which the entry *key* must not be deleted (see `tolerate`).
 
-        *identity* is the text by which `Evidence.identity` recognises the content: for a built wheel with a fault, the fault.
+        *identity* is that of its present content, by `Evidence.identity`: for a built wheel with a fault, the fault. Returns
+        nothing if other content was tolerated.
         """
         tolerated = {**self._tolerated.get(key, {}), **self._new_tolerated.get(key, {})}
         return frozenset(reason for reason, known in tolerated.items() if known == identity)
 
     def tolerate(self, key: str, reason: str, identity: str) -> None:
-        """Note that the entry *key* must not be removed for *reason* while its content has this *identity*; `write` saves it.
+        """Note that the entry *key* must not be deleted for *reason* while its content has this *identity*; `write` saves it.
 
-        The index serves it so, or its backend makes it so.
+        The index serves it so, or its backend makes it so. Replaces an earlier identity for this reason.
         """
         self._new_tolerated.setdefault(key, {})[reason] = identity
 
     def stop_tolerating(self, key: str, reason: str) -> None:
-        """Forget what `tolerate` noted of the entry *key* and *reason*: it has other content now; `write` saves that."""
+        """Forget what `tolerate` noted of the entry *key* and *reason*; `write` saves that.
+
+        The entry has other content now, or has ceased to be bad.
+        """
         self._new_tolerated.setdefault(key, {})[reason] = ""
 
     @property

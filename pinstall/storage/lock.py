@@ -1,4 +1,4 @@
-"""The lock, which a pinstall holds for milliseconds while it changes the cache, and the markers of running calls.
+"""The lock, which a pinstall holds while it changes the cache, mostly for milliseconds, and the markers of running calls.
 
 Both are locked with filelock's ``FileLock``: the kernel releases them when their holder dies. pip does not know them; they
 only keep pinstalls from disturbing each other.
@@ -27,15 +27,16 @@ _MARKER = re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class LockTimeoutError(Exception):
-    """Another pinstall held the lock for too long."""
+    """Another pinstall holds the lock, and the time to wait for it is over."""
 
 
 @contextmanager
 def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of the cache folder *cache* within a ``with`` statement; write our process number beside it.
 
-    Waits at most *seconds* (0: not at all); after one second, calls *say* once with a line that names the holder. Raises
-    `LockTimeoutError` if that was not enough, and `OSError` if the cache cannot be written or its file system refuses locks.
+    Waits at most *seconds* (0: not at all); if that is more than one, calls *say* after one second with a line that names the
+    holder. Raises `LockTimeoutError` if the lock is still held then, and `OSError` if the cache cannot be written or its file
+    system refuses locks.
     """
     from filelock import Timeout
 
@@ -119,10 +120,11 @@ def _name(holder: str) -> str:
 
 @contextmanager
 def call_marker(cache: str) -> Iterator[str | None]:
-    """Mark this call as running in *cache*, so that no other pinstall moves a built wheel that its pip is about to install.
+    """Mark this call as running in *cache* until the block ends: its pip may be about to install a built wheel.
 
-    The marker is a locked file, which is removed at the end. Yields its name, the call's; None if it cannot be made. In a
-    read-only cache, no other pinstall moves anything either.
+    Meanwhile no pinstall sets other versions aside, shrinks the store, or removes builds on request. The marker is a locked
+    file in `CALLS`, which is removed at the end. Yields its name, which is the call's too (``<pid>-<random>``); None if it
+    cannot be made, as in a read-only cache.
     """
     name = f"{os.getpid()}-{os.urandom(4).hex()}"
     path = ""
@@ -142,7 +144,7 @@ def call_marker(cache: str) -> Iterator[str | None]:
 
 
 def began(cache: str, name: str | None) -> float | None:
-    """Return when the call *name* was marked, in seconds since the epoch by the file system's clock; None if it is not."""
+    """Return when the call *name* was marked, in seconds since the epoch by the file system's clock; None if it was not."""
     try:
         return os.stat(os.path.join(cache, FOLDER, CALLS, name)).st_mtime if name else None
     except OSError:
@@ -150,7 +152,7 @@ def began(cache: str, name: str | None) -> float | None:
 
 
 def markers(cache: str) -> list[str]:
-    """Return the names of all markers, also those of killed calls. Raises `OSError` if the folder cannot be read."""
+    """Return the names of all markers, also those of killed calls. Raises `OSError`, but not if their folder is missing."""
     try:
         return [name for name in os.listdir(os.path.join(cache, FOLDER, CALLS)) if _MARKER.fullmatch(name)]
     except FileNotFoundError:

@@ -15,7 +15,8 @@ _WORDS = 12  # of a command: "python -I -X dev -m pip"
 def may_run(cache: str) -> bool:
     """Return whether another pip may be running that uses the folder *cache*.
 
-    True if the system does not tell, as outside of Linux. Pips in other containers, and on other machines, are not seen.
+    True if the system does not tell, as outside of Linux. Pips in other containers, on other machines, or in processes that the
+    system hides, are not seen.
     """
     try:
         processes = [name for name in os.listdir(_PROC) if name.isdecimal() and int(name) != os.getpid()]
@@ -25,7 +26,10 @@ def may_run(cache: str) -> bool:
 
 
 def _is_pip(process: str) -> bool:
-    """Return whether the command of a process, given by its number, is a pip; False if the system does not show it."""
+    """Return whether one of the first words of a process's command names a pip; False if the system does not show it.
+
+    *process* is its number in decimal.
+    """
     try:
         words = _read(process, "cmdline")[:_WORDS]
     except PermissionError:
@@ -34,9 +38,10 @@ def _is_pip(process: str) -> bool:
 
 
 def _may_use(cache: str, process: str) -> bool:
-    """Return whether a pip may use the folder *cache*: it does not if it uses none, or names another one, or has ended.
+    """Return whether a pip may use the folder *cache*.
 
-    True if the system does not tell.
+    False if it has ended, has ``--no-cache-dir``, or has PIP_NO_CACHE_DIR or a PIP_CACHE_DIR elsewhere and no ``--cache-dir``.
+    Else True, also if the system does not tell.
     """
     try:
         environ = _read(process, "environ")
@@ -55,7 +60,10 @@ def _may_use(cache: str, process: str) -> bool:
 
 
 def _read(process: str, name: str) -> list[str]:
-    """Return the words in a file of a *process*; one empty word if it has ended. Raises `PermissionError`."""
+    """Return the words in a file of a *process*; one empty word if it has ended, or if the file cannot be read.
+
+    Raises `PermissionError`.
+    """
     try:
         with open(os.path.join(_PROC, process, name), "rb") as file:
             return os.fsdecode(file.read()).split("\0")

@@ -1,4 +1,4 @@
-"""Try in a folder that is removed again whether locks, links and renames work on the file system of the cache."""
+"""Try, for `pinstall-cache doctor`, whether locks, links and renames work on the cache's disk, and whether the lock is free."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def folder(cache: str) -> Iterator[str]:
 
 
 def hold_lock(cache: str) -> None:
-    """Take the lock of *cache* for a moment, if its file exists. Raises `LockTimeoutError` if it is held, and `OSError`."""
+    """Take the lock of *cache* for a moment, if its file exists. Raises as `lock.held` without a wait."""
     if os.path.exists(os.path.join(cache, FOLDER, "lock")):
         with lock.held(cache, 0, lambda _: None):
             pass
 
 
 def excludes(folder: str) -> bool:
-    """Return whether a lock in *folder*, once taken, keeps a second holder out; on some network file systems it does not.
+    """Return whether a lock in the new *folder*, once taken, keeps a second one out; on some network file systems it does not.
 
-    Raises `LockTimeoutError` if the file system refuses locks, and `OSError` if the folder cannot be written.
+    Raises `OSError` if the folder cannot be written or its file system refuses locks; `LockTimeoutError` if the first lock
+    cannot be taken for another reason.
     """
     with lock.held(folder, 0, lambda _: None):
         try:
@@ -46,7 +47,7 @@ def excludes(folder: str) -> bool:
 
 
 def failing(folder: str) -> list[str]:
-    """Return which of symbolic links, hard links and renames fail in *folder*, as names with the error.
+    """Return which of symbolic links, hard links and renames fail in *folder*, such as "hard links (Operation not permitted)".
 
     Leaves files there. Raises `OSError` if no file can be written there.
     """

@@ -1,4 +1,4 @@
-"""The counters of a cache: one file in pinstall's folder, to which each call appends a line (`count`).
+"""The counters of a cache: one file in pinstall's folder, to which each call and each ``verify --fix`` appends a line.
 
 A line is a JSON object of counters. Lines are added up when somebody asks, and when the file has grown too long.
 """
@@ -30,9 +30,10 @@ def path(cache: str) -> str:
 
 
 def count(cache: str, counts: Mapping[str, int]) -> None:
-    """Append one line with the *counts* of a call, without the lock: a short line is appended as a whole.
+    """Append one line with *counts*, without the lock: a short line is appended as a whole.
 
-    Adds all lines up once they have 64 KiB. A cache that cannot be written, or a symbolic link in the way, keeps no counters.
+    Replaces all lines by their sums once they have more than 64 KiB, if the lock is free. A cache that cannot be written, or a
+    symbolic link in the way, keeps no counters.
     """
     with suppress(OSError):
         ensure_folder(cache)
@@ -52,14 +53,17 @@ def _no_link(path: str, flags: int) -> int:
 
 
 class Totals(NamedTuple):
-    """The sums of all counters, by name, and the time of the first line in seconds since the epoch (0 without any)."""
+    """The sums of all counters, by name, and the earliest time that a line states for their beginning.
+
+    ``since`` is in seconds since the epoch; 0 if no line states it, although there may be counts.
+    """
 
     counts: Mapping[str, int]
     since: float
 
 
 def totals(cache: str) -> Totals:
-    """Add up the lines of *cache*, except for those that a killed call left incomplete. Raises `OSError`."""
+    """Add up the lines of *cache*, except for incomplete or damaged ones; no counts without the file. Raises `OSError`."""
     counts: dict[str, int] = {}
     since = 0.0
     if stamp(path(cache)) is None:
@@ -107,7 +111,7 @@ def count_removed(cache: str, removed: Iterable[tuple[bool, str]]) -> None:
 
 
 def reset(cache: str) -> None:
-    """Set all counters to zero, without the lock. Raises `OSError`, also if a symbolic link is in the way."""
+    """Empty the file of counters, without the lock. Raises `OSError`, also if pinstall's folder is a symbolic link."""
     ensure_folder(cache)
     if os.path.lexists(path(cache)):
         write_file(cache, path(cache), "")

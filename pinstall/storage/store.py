@@ -1,9 +1,10 @@
-"""The store: sound cache entries that the current pins do not allow, kept for later under pip's own cache keys.
+"""The store: cache entries that were set aside, and the builds of calls, for later calls, under pip's own cache keys.
 
-store/http/<key>, <key>.body                  a download: its head (response headers) and its body
+store/http/<key>, <key>.body                  a download or .metadata file: its head (response headers) and its body
 store/http/<key>.<project>.json               a note of its file name
 store/http/<key>.one, <key>.one.<project>.json  the same for pip before 23.3, which keeps head and body in one file
-store/builds/<key>/<id>/                      a built wheel with its origin.json and record.json; the id begins its SHA-256
+store/builds/<key>/<id>/                      a built wheel with its origin.json, record.json and record-*.json; <id> is the
+                                              beginning of its SHA-256
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ _ID = 16  # hexadecimal digits of the wheel's SHA-256
 
 
 def http_paths(cache: str, entry: HttpEntry) -> tuple[str, ...]:
-    """Return the paths that the files of the HTTP *entry* have in the store."""
+    """Return the paths that the files of the HTTP *entry* have in the store, or would have."""
     base = os.path.join(cache, FOLDER, "store", "http", entry.key)
     return tuple(base + ending for ending in (entry.layout.endings if entry.layout == TWO_FILES else (".one",)))
 
 
 def http_entry(cache: str, entry: HttpEntry) -> HttpEntry | None:
-    """Return *entry* with its paths in the store, and the fault of the head there.
+    """Return *entry* with its paths in the store, and ``span``, ``fault`` and ``unreadable`` by the head there.
 
-    None if the store lacks one of its files, or if the head cannot be read.
+    None if the store lacks one of its files, or if pip would ignore the head.
     """
     paths = http_paths(cache, entry)
     if any(stamp(path) is None for path in paths):
@@ -56,14 +57,17 @@ def http_entry(cache: str, entry: HttpEntry) -> HttpEntry | None:
 def note(entry: HttpEntry) -> str:
     """Return the path of the note (see above) of an HTTP *entry* whose paths are those in the store.
 
-    The name of the note tells the project, so that a listing finds it.
+    The name of the note tells the project, so that a listing finds it: *entry* has the file name with which it was set aside.
     """
     project = links.project_of(entry.filename.removesuffix(".metadata"))
     return f"{entry.paths[0]}.{project if _PROJECT.fullmatch(project) else ''}{_NOTE}"
 
 
 def beside(entry: Entry) -> list[str]:
-    """Return the paths of the files in the store that describe only a stored *entry*: its note, or its origin and records."""
+    """Return the paths of the files that describe only the stored *entry*: its note, or its origin and records.
+
+    The note or origin may be missing.
+    """
     if not isinstance(entry, BuiltWheel):
         return [note(entry)]
     folder = os.path.dirname(entry.content_path)
@@ -82,7 +86,10 @@ def _notes(found: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def downloads(cache: str, project: str | None = None) -> Iterator[tuple[HttpEntry, str]]:
-    """Yield each HTTP entry in the store, or those of *project*, with its file name, which is "" if it is not recorded."""
+    """Yield each whole HTTP entry in the store with its file name, "" if it is not recorded.
+
+    With a *project* (normalized), only those whose notes name it. Their kind is ``other``.
+    """
     folder = os.path.join(cache, FOLDER, "store", "http")
     there = names(folder)
     notes = _notes(there)
@@ -105,10 +112,11 @@ def _recorded_filename(path: str) -> str:
 
 
 class StoredEntry(NamedTuple):
-    """One entry in the store: its files, their size in bytes, and the time of its last use (nanoseconds since the epoch).
+    """One entry in the store: the paths of its files, their size in bytes, and the time of its last use.
 
-    A build record does not count as one of the files, so that it is never pruned: pip's own folder may have a copy of the
-    wheel, and without its record the wheel would pass for one that plain pip has built.
+    ``used`` is in nanoseconds since the epoch: the latest modification of one of its files or build records. A build record
+    does not count as one of the files, so that it is never pruned: pip's own folder may have a copy of the wheel, and without
+    its record the wheel would pass for one that plain pip has built.
     """
 
     paths: tuple[str, ...]
@@ -117,26 +125,29 @@ class StoredEntry(NamedTuple):
 
 
 def everything(cache: str) -> Iterator[StoredEntry]:
-    """Yield all entries in the store, without symbolic links; a build of which only records are left has no paths."""
+    """Yield all entries in the store, without symbolic links among their files.
+
+    A build of which only records are left has no paths.
+    """
     http = os.path.join(cache, FOLDER, "store", "http")
     downloads: dict[str, list[str]] = {}
     for name in names(http):
         downloads.setdefault(name.partition(".")[0], []).append(os.path.join(http, name))
     for paths in downloads.values():
-        yield _kept(paths)
+        yield _stored(paths)
     for _, folder in build_folders(cache):
-        yield _kept([os.path.join(folder, name) for name in names(folder)])
+        yield _stored([os.path.join(folder, name) for name in names(folder)])
 
 
 def build_folders(cache: str) -> Iterator[tuple[str, str]]:
-    """Yield (key, folder) for each build in the store."""
+    """Yield the wheel key and the path of each folder of a build in the store, also of one whose wheel is gone."""
     parent = os.path.dirname(builds_folder(cache, "any"))
     for key in names(parent):
         for name in names(os.path.join(parent, key)):
             yield key, os.path.join(parent, key, name)
 
 
-def _kept(paths: list[str]) -> StoredEntry:
+def _stored(paths: list[str]) -> StoredEntry:
     stamps = {path: found for path in paths if (found := stamp(path)) is not None}
     used = max((found.modified for found in stamps.values()), default=0)
     stamps = {path: found for path, found in stamps.items() if not is_record_name(os.path.basename(path))}
@@ -149,7 +160,7 @@ def builds_folder(cache: str, key: str) -> str:
 
 
 def builds(cache: str, key: str, project: str) -> Iterator[BuiltWheel]:
-    """Yield the built wheels of *project* that the store has under this wheel *key*."""
+    """Yield the built wheels of *project* (normalized) that the store has under this wheel *key*."""
     folder = builds_folder(cache, key)
     for name in names(folder):
         yield from built_under(os.path.join(folder, name), key, project, place=name)
@@ -175,13 +186,16 @@ def record_folder(cache: str, wheel: BuiltWheel, sha256: str) -> str:
 
 
 def first_record(cache: str, wheel: BuiltWheel, sha256: str) -> BuildRecord | None:
-    """Return the build record of *wheel*, whose digest is *sha256*; None if the store has no readable one for these bytes."""
+    """Return the build record in ``record.json`` of *wheel*, whose digest is *sha256*.
+
+    None if it is missing, unreadable, or for other bytes.
+    """
     found = load_record(record_folder(cache, wheel, sha256))
     return found if found is not None and found.wheel == sha256 else None
 
 
 def has_record(cache: str, wheel: BuiltWheel, sha256: str) -> bool:
-    """Return whether *wheel*, whose digest is *sha256*, has a build record, readable or not."""
+    """Return whether *wheel*, whose digest is *sha256*, has a ``record.json``, readable or not."""
     return os.path.lexists(os.path.join(record_folder(cache, wheel, sha256), RECORD))
 
 
@@ -205,7 +219,8 @@ def is_record_name(name: str) -> bool:
 def new_record_name(folder: str, record: BuildRecord) -> str:
     """Return the file name for a *record* in the *folder* of its build.
 
-    That is ``record.json``, unless that file has a record of the same wheel from a build under other conditions.
+    That is ``record.json``, unless that file has a record of the same wheel from a build under other conditions or with other
+    questions; then the name follows from those of *record*.
     """
     before = load_record(folder)
     shape = (record.conditions, record.watched)
@@ -231,12 +246,12 @@ def load_record(folder: str, name: str = RECORD) -> BuildRecord | None:
 
 
 def has_builds(cache: str) -> bool:
-    """Return whether the store has, or had, any built wheel."""
+    """Return whether the store has a folder of builds, which may be empty again."""
     return os.path.isdir(os.path.dirname(builds_folder(cache, "any")))
 
 
 def other_records(cache: str, projects: Collection[str]) -> Iterator[BuildRecord]:
-    """Yield the records of the built wheels in the store, except for those of *projects* (normalized)."""
+    """Yield the readable records of the built wheels in the store, except for those of *projects* (normalized)."""
     for _, folder in build_folders(cache):
         found = names(folder)
         wheels = [name for name in found if name.endswith(".whl")]
@@ -245,6 +260,6 @@ def other_records(cache: str, projects: Collection[str]) -> Iterator[BuildRecord
 
 
 def all_builds(cache: str, project: str) -> Iterator[BuiltWheel]:
-    """Yield the built wheels of *project* that the store has under any key."""
+    """Yield the built wheels of *project* (normalized) that the store has under any key."""
     for key in names(os.path.dirname(builds_folder(cache, "any"))):
         yield from builds(cache, key, project)

@@ -1,4 +1,4 @@
-"""The view: a folder that pip is given instead of its cache, with symbolic links to everything in it that pip may use.
+"""The view: a folder that pip is given instead of its cache, with symbolic links to all in the cache that pip may use.
 
 The folders of the pins' built wheels are real: they hold links to the checked wheels, and pip puts new builds there.
 """
@@ -50,7 +50,10 @@ class ViewPlan(NamedTuple):
 
 
 def real_root(folder: str) -> str:
-    """Return the cache of the view *folder*, which a build may pass to another pinstall; *folder* if it is not a view."""
+    """Return the cache of the view *folder*, which a build may pass to another pinstall; *folder* itself if it is not a view.
+
+    Only its path counts, so that a view in a temporary folder is not recognised.
+    """
     views = os.path.dirname(folder)
     ours = os.path.dirname(views)
     is_view = (os.path.basename(views), os.path.basename(ours)) == (VIEWS, FOLDER)
@@ -60,8 +63,8 @@ def real_root(folder: str) -> str:
 def make(cache: str, name: str, plan: ViewPlan, folders: Iterable[str]) -> str:
     """Make the view *name* of *cache* and return its path.
 
-    *folders* are the names of the folders in the cache that pip will write to; missing ones are made there. Raises `OSError`,
-    also if the disk is full; then there is no view.
+    *folders* are the names of the folders in the cache that pip will write to; missing ones are made there, so that the view
+    links to them. Raises `OSError`, also if the disk is full, and then leaves no view.
     """
     for pips in folders:  # if they exist, the view links to them, and pip writes into the cache
         os.makedirs(os.path.join(cache, pips), mode=os.stat(cache).st_mode & 0o777, exist_ok=True)
@@ -77,7 +80,7 @@ def make(cache: str, name: str, plan: ViewPlan, folders: Iterable[str]) -> str:
 
 
 def fill(cache: str, folder: str, plan: ViewPlan) -> str:
-    """Fill the empty *folder* with a view of *cache*, which may be read-only; return *folder*. Raises `OSError`."""
+    """Fill the empty *folder* with the view *plan* of *cache*, which may be read-only; return *folder*. Raises `OSError`."""
     trees = {keys.WHEELS: _Tree()}
     for key, shown in plan.private.items():
         trees[keys.WHEELS].at(keys.wheel_path(key).split(os.path.sep)[1:]).shown = shown
@@ -97,7 +100,8 @@ def fill(cache: str, folder: str, plan: ViewPlan) -> str:
 def seal(cache: str, folder: str, layout: keys.Layout, shown: Mapping[str, bytes | None]) -> None:
     """Rebuild the HTTP part of the view in *folder* so that it has only the entries of *cache* whose keys are in *shown*.
 
-    A value in *shown* is the head (the stored response headers) to use in place of the entry's own, or None. Raises `OSError`.
+    A value in *shown* is the head (the stored response headers) to use in place of the entry's own; None: its own. Raises
+    `OSError`.
     """
     top = os.path.join(folder, layout.folder)
     _clear(top)
@@ -125,9 +129,9 @@ def _clear(path: str) -> None:
 
 
 def hide(folder: str, wheel: BuiltWheel) -> None:
-    """Remove the link to a built wheel from the view in *folder*; do nothing if there is another file, or none.
+    """Remove the link to a built wheel from the view in *folder*, but no other file of its name.
 
-    Makes the folder of the link real (`_unfolded`). Raises `OSError`.
+    In any case makes the folder of the link real (`_unfolded`). Raises `OSError`.
     """
     path = _unfolded(folder, wheel.wheel_key)
     link = os.path.join(path, wheel.filename)
@@ -148,9 +152,9 @@ def show(folder: str, wheel: BuiltWheel) -> None:
 
 
 def _unfolded(folder: str, key: str) -> str:
-    """Replace the links on the way to the folder for a wheel *key*, in the view in *folder*, by real folders; return its path.
+    """Make the folder for a wheel *key* in the view in *folder*, and those above it, real if they are links; return its path.
 
-    The folder itself need not exist. Raises `OSError`.
+    Makes none that does not exist. Raises `OSError`.
     """
     path = folder
     for part in keys.wheel_path(key).split(os.path.sep):
@@ -161,7 +165,7 @@ def _unfolded(folder: str, key: str) -> str:
 
 
 def _unfold(path: str) -> None:
-    """Replace a link to a folder by a real folder with links to the files in it. Raises `OSError`."""
+    """Replace a link to a folder by a real folder with links to all in it, and a copy of its origin.json. Raises `OSError`."""
     import shutil
 
     source = os.path.realpath(path)
@@ -175,7 +179,10 @@ def _unfold(path: str) -> None:
 
 
 def received(folder: str, layout: keys.Layout) -> Iterator[str]:
-    """Yield the keys of the HTTP entries that pip has written into the view in *folder*: their bodies are not links."""
+    """Yield the keys of the HTTP entries that pip has received in the view in *folder*: with a new body, or with a head alone.
+
+    An entry of which pip has rewritten the head alone is not among them: its body is a link.
+    """
     for here, _, found in entries.walk(os.path.join(folder, layout.folder)):
         for name in found:
             if keys.is_http_key(name):
@@ -205,10 +212,10 @@ class _Tree:
 
 
 def _mirror(original: str, mirror: str, tree: _Tree, real_levels: int) -> None:
-    """Mirror the folder *original* as *mirror*. Folders are real if they are in *tree* or in the first *real_levels* levels.
+    """Make the folder *mirror*, a view of *original*. Folders below are real in *tree* and on the first *real_levels* levels.
 
-    All else is a link, except what *tree* hides: the ``absent`` names, and in a private folder all but its ``shown`` wheels.
-    Raises `OSError`.
+    Those in *tree* are made even if *original* lacks them. All else is a link, except for the names that *tree* hides: the
+    ``absent`` ones, and in a private folder all but its ``shown`` wheels. Raises `OSError`.
     """
     os.mkdir(mirror)
     if tree.shown is not None:
@@ -241,7 +248,7 @@ _TWIN = ".shown"
 
 
 def _link(source: str, target: str) -> None:
-    """Make *target* a link to a file or folder of the cache, or on Windows a copy of a wheel. Raises `OSError`."""
+    """Make *target* a link to the file or folder *source* of the cache; on Windows, copy a wheel. Raises `OSError`."""
     if not _HAS_HARD_LINKS:
         os.symlink(source, target)
     elif os.path.isdir(source):
@@ -335,5 +342,5 @@ def sweep(cache: str, live_calls: Collection[str]) -> None:
 
 
 def names(cache: str) -> list[str]:
-    """Return the names of all views, also those of killed calls."""
+    """Return the names of all views in the cache, also those of killed calls."""
     return entries.names(os.path.join(cache, FOLDER, VIEWS))

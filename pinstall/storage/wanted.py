@@ -1,4 +1,4 @@
-"""Remember in one file which versions calls have pinned lately: they stay in pip's cache when another call tidies it.
+"""Remember in one file which versions calls have pinned or installed lately: they stay when another call tidies pip's cache.
 
 Without the file, pinstall sets the versions aside, and restores them when they are needed.
 """
@@ -26,7 +26,7 @@ _LASTS = 30 * _DAY
 
 
 class Wanted:
-    """The wanted versions in one *cache* folder: those that calls have pinned, or installed for a pin, in the last 30 days."""
+    """The wanted versions in one *cache* folder: those that calls have noted by `add` in the last 30 days."""
 
     def __init__(self, cache: str) -> None:
         self._cache, self._path = cache, os.path.join(cache, FOLDER, _NAME)
@@ -34,14 +34,20 @@ class Wanted:
         self._new: dict[str, dict[str, int]] = {}
 
     def has(self, project: str, version: Version) -> bool:
-        """Return whether *version* of *project* (normalized) is wanted; a wanted ``1.0`` includes its local versions."""
+        """Return whether *version* of *project* (normalized) is wanted; a wanted ``1.0`` includes its local versions.
+
+        The versions that `add` has noted count only once `write` has saved them.
+        """
         limit = time.time() - _LASTS
         bare = links.parsed(version.public)
         wanted = (links.parsed(text) for text, at in self._load().get(project, {}).items() if at > limit)
         return any(found in (version, bare) for found in wanted if found is not None)
 
     def add(self, project: str, version: Version) -> None:
-        """Note that a call wants *version* of *project*; `write` saves it. Does nothing if that was noted within a day."""
+        """Note that this call wants *version* of *project* (normalized); `write` saves it.
+
+        Does nothing if the file has a note of it that is at most a day old.
+        """
         now, text = int(time.time()), str(version)
         if abs(now - self._load().get(project, {}).get(text, 0)) > _DAY:
             self._new.setdefault(project, {})[text] = now
@@ -52,7 +58,7 @@ class Wanted:
         return bool(self._new)
 
     def write(self) -> None:
-        """Read the file again, so that `has` knows the calls since, and save the changes in it, if there are any.
+        """Read the file again, so that `has` knows the notes of other calls, and save the changes in it, if there are any.
 
         Drops versions that no call has wanted for 30 days. The caller holds the lock. Raises `OSError`.
         """
