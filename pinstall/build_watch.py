@@ -234,7 +234,7 @@ class Watch:
         return "" if os.path.join(path, "").startswith(self.inside) else path
 
     def _is_elsewhere(self) -> bool:
-        """Return whether the step has left the folder of its source."""
+        """Return whether the current folder of the step is outside of its source."""
         return not os.path.join(os.getcwd(), "").startswith(self.source)
 
     def _is_made(self, path: str) -> bool:
@@ -536,7 +536,10 @@ def _finder() -> str:
 
 
 def _commands(text: str) -> list[list[str]]:
-    """Return the words of each simple command in the text of a shell command, without assignments before the program."""
+    """Return the words of each simple command in the text of a shell command, without assignments before the program.
+
+    A line break counts as a space between words. Raises `ValueError` if a quotation is open at the end, as shlex sees it.
+    """
     import shlex
 
     lexer = shlex.shlex(text, posix=True, punctuation_chars=True)

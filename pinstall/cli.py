@@ -170,8 +170,7 @@ def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
 def _explain(target: Target) -> int:
     """Print the explanation of a call to standard output; return the exit status.
 
-    It is 0; 1 if pinstall would change something, could not check it, ignores an invalid setting, or fails (which a line on
-    standard error says); 2 if pip would refuse the call, or pinstall cannot read it; 130 if the call was interrupted.
+    It is that of `Explanation`; 1 also if pinstall fails, which a line on standard error says; 130 if the call was interrupted.
     """
     try:
         from pinstall import explanation, install

@@ -26,7 +26,7 @@ _HEADERS = 1 << 16  # at most so many characters of a METADATA file are read: it
 
 
 class NoEnvironmentError(Exception):
-    """pinstall found no environment to install into; the message states the cause."""
+    """pinstall found no environment to install into, or none whose Python runs; the message states the cause and the cure."""
 
 
 class Target(NamedTuple):

@@ -10,7 +10,7 @@ NO_ENVIRONMENT = 91
 COULD_NOT_START = 92
 INTERRUPTED = 130  # by Ctrl-C, as shells have it; within pinstall, also for a failed pip that any signal told to end
 
-# Of pinstall --explain: pinstall would change something, could not check it, ignores an invalid setting, or has failed.
+# Of pinstall --explain: it would keep a cached file from pip, could not check something, ignores a setting, or has failed.
 WOULD_CHANGE = 1
 # Of pinstall-cache: an error, something bad that was found, or an entry that could not be handled.
 BAD = 1

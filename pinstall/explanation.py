@@ -132,7 +132,7 @@ class _Page:
         return unchecked.reason
 
     def _refused(self, call: Invocation) -> Iterator[str]:
-        """Yield the lines about requirements that pip refuses: invalid ones, without a hash, in conflict, or none at all."""
+        """Yield the lines about requirements that pip refuses: invalid, without a hash, in conflict, or all missing."""
         from pinstall.model.requirement import is_refused
 
         bad = [line for line in call.lines if not line.editable and is_refused(line.text)]

@@ -115,9 +115,10 @@ def collect_context(target: Target, environ: Mapping[str, str], settings: Settin
 def prepare(context: Context, journal: Journal) -> PreparedCall:
     """Read the call, check the cache entries for its pins, and remove, set aside or hide from pip those that do not match.
 
-    Also restores entries from the store, makes pip a view of its cache if it needs one, and prints each change, which is all
-    that it does under ``PINSTALL_POLICY=report``. Does not look at the cache if pip will not open it, because the environment
-    satisfies the call or pip uses no cache, or if pinstall cannot read the call or check its pins (``unchecked``).
+    Also checks what pip may need without a pin, restores entries from the store, makes pip a view of its cache if it needs one,
+    and prints each change, which is all that it does under ``PINSTALL_POLICY=report``. Does not look at the cache if pip will
+    not open it, because the environment satisfies the call or pip uses no cache, or if pinstall cannot read the call or check
+    its pins (``unchecked``).
     """
     journal.environment = {"python": context.environment.python, "pip": ".".join(map(str, context.pip_version)) or None}
     prepared = _read(context)

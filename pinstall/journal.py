@@ -28,7 +28,7 @@ _VERDICTS = {Keep: "keep", Hide: "hide", SetAside: "hide", Delete: "delete", Unr
 
 
 class Journal:
-    """The events of a call, and the lines that pinstall printed.
+    """The events of a call, and pinstall's lines, whether they were printed or not.
 
     ``findings`` are all findings, ``applied`` those whose verdicts have changed the cache before pip ran. ``unsatisfied`` are
     those of ``pins`` that the environment did not satisfy before pip ran; empty also if pip uses no cache, because then

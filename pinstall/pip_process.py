@@ -391,7 +391,7 @@ def _can_fork(runner: str) -> bool:
 
 
 def end_if_interrupted() -> None:
-    """Have Ctrl-C end this process quietly, with status 130, until `raise_if_interrupted`: nothing has begun yet."""
+    """Have Ctrl-C end this process quietly, with status 130, until `raise_if_interrupted`, unless another handler is set."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
