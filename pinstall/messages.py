@@ -104,7 +104,7 @@ def _what(finding: Finding) -> str:
     return f"{entry.filename} (built wheel)" if entry.kind == "built" else entry.filename
 
 
-NO_DIFFERENCE = "the cache was not to blame: pip failed again without the cached files that were in doubt"
+FAILED_AGAIN = "pip failed again without the cached files that were in doubt: see pip's messages for the cause"
 
 
 def again(doubtful: Iterable[str]) -> str:
@@ -112,11 +112,14 @@ def again(doubtful: Iterable[str]) -> str:
     return f"pip runs once more without cached files that may be outdated or damaged: {listed(doubtful)}"
 
 
-def not_again(why: str, doubtful: Iterable[str], *, advise: bool = True) -> str:
-    """Return the line that pip does not run again, though the cache may be to blame; with *advise*, it names --no-cache-dir."""
-    advice = "; to find out, repeat the command with --no-cache-dir" if advise else ""
+def not_again(why: str, doubtful: Iterable[str], *, silent: bool = False) -> str:
+    """Return the line that pip does not run again because of *why*, though the *doubtful* files may be to blame.
+
+    It advises to repeat the command: with --no-cache-dir, or if servers are *silent*, when they answer.
+    """
+    advice = "repeat the command when all servers answer" if silent else "to find out, repeat the command with --no-cache-dir"
     files = f"these cached files may be outdated or damaged: {listed(doubtful)}"
-    return f"pip failed and does not run again: {why}; {files}{advice}"
+    return f"pip failed and does not run again: {why}; {files}; {advice}"
 
 
 def invalidated(wrong: Iterable[tuple[str, str]]) -> str:

@@ -41,7 +41,8 @@ _SLOW = {
     *("test_bad_input", "test_builds", "test_built_wheels", "test_cache", "test_cache_tool", "test_ci_recipes"),
     *("test_confirm", "test_diagnosis", "test_downloads", "test_faults", "test_formats", "test_forward"),
     *("test_indexes", "test_packaging", "test_pinstall_pip", "test_policy", "test_pythons", "test_races"),
-    *("test_real_environment", "test_recipes", "test_report", "test_rescue", "test_shared_store", "test_tidy"),
+    *("test_completion", "test_real_environment", "test_recipes", "test_report", "test_rescue", "test_shared_store"),
+    *("test_sudden_death", "test_tidy"),
     *("test_tool_recipes", "test_walks", "test_watched_builds"),
 }
 # The modules about the process: pinstall starts there as users start it, elsewhere as `tests/warm.py` says.

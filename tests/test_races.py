@@ -257,7 +257,8 @@ def test_what_is_set_aside_leaves_at_once_if_no_other_pip_uses_the_cache(lab: La
         sdist(index.root, "demo", number)
     lab.pip(lab.environment(), "-i", index.url, "demo")
     is_disturbed = other_pips.may_run(str(lab.cache))
-    with _another_pip(lab, PIP_CACHE_DIR=str(lab.root / "other")), _another_pip(lab, "--no-cache-dir"):
+    elsewhere, without = {"PIP_CACHE_DIR": str(lab.root / "other")}, {"PIP_NO_CACHE_DIR": "0"}
+    with _another_pip(lab, **elsewhere), _another_pip(lab, "--no-cache-dir"), _another_pip(lab, **without):
         lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     if is_disturbed or other_pips.may_run(str(lab.cache)):
         pytest.skip("somebody else's pip runs on this machine, and may use any cache")

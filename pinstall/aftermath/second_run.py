@@ -44,7 +44,7 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
     if not rescue.is_called_for:
         return None
     if why := rescue.forbidden():
-        journal.say(WARNING, messages.not_again(why, rescue.doubtful, advise=not rescue.first.silent_hosts))
+        journal.say(WARNING, messages.not_again(why, rescue.doubtful, silent=bool(rescue.first.silent_hosts)))
         if rescue.is_too_long and (gone := under_lock(prepared, rescue.invalidate_doubtful_pages, journal)):
             journal.say(NOTE, messages.invalidated(gone))
         return None
@@ -76,7 +76,7 @@ def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -
     if journal.repairs is not None:
         journal.repairs["removed"] = [one.name for one in wrong or ()]
     if status:
-        journal.say(NOTE, messages.NO_DIFFERENCE)
+        journal.say(NOTE, messages.FAILED_AGAIN)
         return
     prepared.cache.environment.forget()
     second.report.complete(prepared.cache.environment)

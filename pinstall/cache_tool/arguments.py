@@ -16,7 +16,7 @@ _PATTERN = "a project, name==version, or a glob for file names"
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line. Each command takes surplus arguments, to refuse them in pip's words."""
+    """Return the parser of the command line. All commands but ``completion`` take surplus arguments: `cli` refuses them."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--cache-dir", metavar="DIR", help="pip's cache folder (default: that of the environment's pip)")
     common.add_argument("--python", metavar="PYTHON", help="the environment whose cache to use: its folder or its interpreter")
@@ -96,7 +96,7 @@ def _shells(completion: argparse.ArgumentParser) -> None:
 
 
 def _age(text: str) -> float:
-    """Return an age such as ``12h``, ``30d`` or ``8w`` in seconds. Raises `ArgumentTypeError`."""
+    """Return the seconds of an age in hours, days or weeks: ``12h``, ``30d``, ``8w``. Raises `ArgumentTypeError`."""
     found = re.fullmatch(r"([0-9]{1,9})([hdw])", text)
     if not found:
         raise argparse.ArgumentTypeError(f"invalid age {messages.shortened(text)!a} (expected e.g. 12h, 30d, 8w)")

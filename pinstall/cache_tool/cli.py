@@ -1,6 +1,6 @@
-"""The command line of ``pinstall-cache``: the only module of the tool that prints.
+"""The command line of ``pinstall-cache``: the only module of the tool that prints, apart from an error in `__main__`.
 
-For commands that ``pip cache`` has too, it prints the same texts as pip.
+Where ``pip cache`` prints the same facts, the texts are pip's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _RefusedError(Exception):
 
 
 class _Target:
-    """The *cache* that the pip of an environment uses, and the URLs of its configured *indexes*."""
+    """The *cache* that a command is about, and the URLs of the *indexes* that the environment's pip is configured to use."""
 
     def __init__(self, cache: Cache, indexes: tuple[str, ...]) -> None:
         self.cache, self.indexes = cache, indexes
@@ -61,7 +61,7 @@ class _Target:
         return self.cache.root
 
     def take_inventory(self) -> Inventory:
-        """Warn about symbolic links in the cache, and return the inventory of the cache."""
+        """Warn about each symbolic link in the cache folder; return the inventory of pip's cache and pinstall's store."""
         for path in self.tree.links:
             _warn(
                 f"skipped {path}: it is a symbolic link, which pinstall-cache does not follow; replace it by a file or folder"
@@ -75,9 +75,10 @@ class _Target:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock of the cache, for which it waits as long as the settings allow; on a full disk, continue without it.
+        """Hold the lock of the cache within a ``with`` statement; on a full disk, or with a used-up quota, go on without it.
 
-        Prints warnings of an invalid time-out, and while it waits. Raises `LockTimeoutError` and `OSError`.
+        Waits for the lock as long as the settings allow. Prints a warning if the time-out is invalid, and one if it waits for
+        longer than a second. Raises `LockTimeoutError` and `OSError`.
         """
         chosen = settings.read(os.environ)
         for setting in chosen.invalid:
@@ -94,7 +95,11 @@ class _Target:
 
 
 def main() -> int:
-    """Run the command that `sys.argv` names; return the exit status. Prints errors of the cache, the lock and the call."""
+    """Run the command that `sys.argv` names; return 0, 1 (`exit_status.BAD`), or 130 after Ctrl-C.
+
+    Prints errors of the cache, the lock, pip's configuration and the output, and returns 1 for them; returns 0 if the reader of
+    the output has closed the pipe. Raises `SystemExit` after ``--help`` and ``--version``, and for invalid arguments (2).
+    """
     gc.set_threshold(_OBJECTS)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # print names that the terminal's encoding lacks with escapes
@@ -122,7 +127,7 @@ def main() -> int:
 
 
 def _fail(line: str) -> int:
-    """Print an error, and return the exit status."""
+    """Print *line* as an error, and return the exit status of a command that failed."""
     _say(messages.ERROR, f"ERROR: {line}")
     return exit_status.BAD
 
@@ -136,9 +141,10 @@ def _say(level: int, line: str) -> None:
 
 
 def _target(arguments: argparse.Namespace) -> _Target:
-    """Find the environment, its pip, and the cache that this pip is configured to use.
+    """Return the cache that the environment's pip would use, with ``--cache-dir`` if that is given; it need not exist.
 
-    Raises `_RefusedError` if pip's configuration cannot be read, or disables the cache.
+    Raises `_RefusedError` if pip's configuration cannot be read, or if this pip would use no cache there, for example because
+    it belongs to another user; `SilentPythonError` if the environment's Python does not answer.
     """
     selected = _environment(arguments)
     found, runner = environment.of(selected)
@@ -158,7 +164,7 @@ def _target(arguments: argparse.Namespace) -> _Target:
 
 
 def _environment(arguments: argparse.Namespace) -> environment.Target:
-    """Return the environment whose pip has the cache: the named or the active one, else pinstall's own."""
+    """Return the target of an install, which ``--python`` may name (`environment.target`); pinstall's own without one."""
     try:
         return environment.target(_selection(arguments), os.environ, as_module=False)
     except NoEnvironmentError:  # the cache of the user is the same for all environments, as a rule
@@ -226,7 +232,10 @@ def _size(path: str) -> int:
 
 
 def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
-    """Return the cache, and the items in it that match the pattern of the command. Warn in pip's words if none does."""
+    """Return the cache, and the items of its inventory that match the pattern of the command; by default, all.
+
+    Warns in pip's words if none matches a pattern. Raises `_RefusedError` for several patterns, and as `_target`.
+    """
     pattern, target = _pattern(arguments.patterns), _target(arguments)
     items = [item for item in target.take_inventory().items if matches(pattern, item)]
     if not items and pattern != "*":
@@ -235,7 +244,10 @@ def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
 
 
 def _verified(target: _Target, items: Sequence[Item]) -> tuple[verify.Verifier, list[verify.VerifiedItem]]:
-    """Verify *items*, and show the progress; return the verifier, too, which remembers the proofs and can remove bad items."""
+    """Verify *items*, while a terminal shows a bar; return those that can be checked, with their verdicts.
+
+    Returns the verifier before them: it has the proofs, and can remove bad items.
+    """
     verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
     with terminal.bar(sum(item.size for item in items)) as bar:
         return verifier, verifier.verify(items, bar.update)
@@ -285,7 +297,7 @@ def _purge(arguments: argparse.Namespace) -> int:
 
 
 def _removed(outcome: RemovalTotals) -> int:
-    """Print the outcome of a removal, and return the exit status: bad if an entry stayed."""
+    """Print the outcome of a removal, with a warning for each entry that stayed; return 1 if one did, else 0."""
     for line in outcome.stayed:
         _warn(f"not removed: {line}")
     print(f"Files removed: {outcome.files} ({display.size(outcome.size)})")
@@ -320,7 +332,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _strip_queries(target: _Target) -> None:
-    """Remove the queries that pinstall 0.1.0 has kept in its store, and print the number of files. Raises as `_Target.held`."""
+    """Remove the queries of URLs that pinstall 0.1.0 has kept in the store's ``origin.json`` files.
+
+    Prints the number of these files; without any, neither prints nor takes the lock. Raises as `_Target.held`.
+    """
     found = actions.origins_with_queries(target.root)
     if found:
         with target.held():
@@ -329,7 +344,7 @@ def _strip_queries(target: _Target) -> None:
 
 
 def _tell(one: verify.VerifiedItem, label: str) -> None:
-    """Print a line about a bad item, with *label* before it and its defect behind it."""
+    """Print a line about an item that is bad or could not be checked, with *label* before it and the reason behind it."""
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
     where = " in pinstall's store" if item.stored else ""
@@ -422,7 +437,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _served(arguments: argparse.Namespace) -> Iterator[Check]:
-    """Check the environment that a call would install into, and its pip. Raises `SilentPythonError`."""
+    """Yield a check of the pip that serves a call.
+
+    Before it comes one of the environment, if pinstall chooses that by itself or finds none. Raises `SilentPythonError`.
+    """
     from pinstall.cache_tool import doctor
 
     served: Environment | None

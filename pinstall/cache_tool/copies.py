@@ -1,8 +1,8 @@
 """Find copies of one file: a signed URL has another query, and thus another key in pip's cache, each time.
 
 Only copies that nobody can ask for as a rule count: downloads whose URL is on no cached page and behind no cached redirect, and
-wheels that pip built from the same bytes of URLs that differ in nothing but the query. The copy that was used last is not
-among the results.
+wheels that pip built from the same bytes of URLs with a query, if these differ at most in that and in credentials. The copy
+that was used last is not among the results.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RECENT = 86_400
 def older(items: Iterable[Item], now: float) -> list[Item]:
     """Return the copies among *items* that nobody has used for a day at the time *now* (seconds since the epoch).
 
-    Reads the downloads of a project that have the same size.
+    Items of the store do not count. Reads the downloads of a project that have the same size.
     """
     downloads: defaultdict[Hashable, list[Item]] = defaultdict(list)
     same: defaultdict[Hashable, list[Item]] = defaultdict(list)
@@ -50,7 +50,10 @@ def older(items: Iterable[Item], now: float) -> list[Item]:
 
 
 def _source(wheel: BuiltWheel) -> Hashable | None:
-    """Return a key of the source of a wheel that was built from a URL with a query; None for other wheels."""
+    """Return a key that copies of a built wheel have in common: the source without the query of its URL, and the file name.
+
+    None if the URL has no query, or if no digest of the source was noted.
+    """
     origin = built_wheels.read_origin(os.path.dirname(wheel.content_path))
     if origin is None or "?" not in origin.url or not origin.digests:
         return None

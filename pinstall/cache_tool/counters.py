@@ -17,14 +17,14 @@ _REASONS = {"removed": "Removed", "set aside": "Set aside", "rebuilt": "Builds n
 
 
 def since(totals: Totals) -> str:
-    """Return the line that states since when the counters count; they count nothing yet if it is 0."""
+    """Return the line that states since when the counters count, in UTC, or if ``totals.since`` is 0, that they are empty."""
     if not totals.since:
         return "Nothing has been counted yet."
     return f"Counted since {datetime.fromtimestamp(totals.since, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def table(counts: Mapping[str, int]) -> Table:
-    """Return the table of the counters; bars compare the numbers of files."""
+    """Return the table of the counters (`statistics.totals`), with bars for all rows but those of calls and of bytes."""
     rows = list(_rows(counts))
     shares = [0.0 if name in ("Calls", "  that failed", "Bytes spared") else float(number) for name, number in rows]
     shown = [(name, size(number) if name == "Bytes spared" else str(number)) for name, number in rows]

@@ -31,7 +31,7 @@ def _kind(item: Item) -> str:
 
 
 def _where(item: Item) -> str:
-    """Return where an item is, if that is not where pip 23.3 and later look for it."""
+    """Return where an item of `inventory.merged` is; "" if pip 23.3 and later look for it there."""
     if item.stored:
         return "only in store"
     is_old = not isinstance(item.entry, BuiltWheel) and item.entry.layout is keys.ONE_FILE
@@ -50,12 +50,15 @@ def size(count: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """Format an age in its largest fitting unit: days, hours, minutes or seconds."""
+    """Format a number of *seconds*, rounded down, in the largest fitting unit: days, hours, minutes or seconds."""
     return next((f"{int(seconds / unit)} {name}" for unit, name in _UNITS if seconds >= unit), f"{int(seconds)} s")
 
 
 def table(items: Sequence[Item], columns: Sequence[str] = DEFAULT_COLUMNS) -> Table:
-    """Return the table of *items* with these *columns*. The default ones have "where" only if it tells items apart."""
+    """Return the table of *items* with these *columns*, which are keys of `COLUMNS`.
+
+    The default ones have "where" only if the items differ in it, or are all in the store.
+    """
     layouts = {item.entry.layout for item in items if not isinstance(item.entry, BuiltWheel)}
     if columns == DEFAULT_COLUMNS and len(layouts) < 2 and not any(item.stored for item in items):
         columns = [column for column in columns if column != "where"]
@@ -65,12 +68,12 @@ def table(items: Sequence[Item], columns: Sequence[str] = DEFAULT_COLUMNS) -> Ta
 
 
 def name(item: Item) -> str:
-    """Return the file name of an item, or a description such as "index page of demo"."""
+    """Return the file name of an item, or a description such as "index page of demo", without control characters."""
     return plain(item.entry.filename)
 
 
 def doomed(strays: Iterable[Stray], items: Iterable[Item]) -> Iterator[str]:
-    """Yield a line for each file or entry that `prune` would remove."""
+    """Yield a line for each stray (all its paths) and each item (the path of its content), with the reason to remove it."""
     for stray in strays:
         yield plain(f"{', '.join(stray.paths)} ({stray.reason})")
     for item in items:
@@ -92,12 +95,12 @@ COLUMNS: dict[str, Callable[[Item], str]] = {
 
 
 def paths(items: Iterable[Item]) -> list[str]:
-    """Return the paths of the items' content files (bodies and wheels)."""
+    """Return the paths of the items' content files (bodies and wheels), with control characters escaped."""
     return [plain(item.entry.content_path) for item in items]
 
 
 def document(root: str, items: Iterable[Item]) -> str:
-    """Return the items of the cache at *root* as JSON."""
+    """Return *items* of the cache at *root* and of the store in it as JSON, by the schema in docs/cache.md."""
     return json.dumps({"format": _FORMAT, "cache": root, "entries": [_json(item) for item in items]}, indent=2)
 
 

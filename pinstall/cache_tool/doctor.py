@@ -1,4 +1,4 @@
-"""Examine an installation and a cache: ``pinstall-cache doctor``. Each finding is ok, or has an advice."""
+"""Examine an installation and a cache: ``pinstall-cache doctor``. Each finding is ok, or has advice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ON_NETWORKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "ce
 
 
 class Check(NamedTuple):
-    """The result of one check: its ``subject``, the ``state`` of it, and an ``advice``, which is "" if all is well."""
+    """The result of one check: its ``subject``, the ``state`` of that, and ``advice``, "" if there is nothing to do."""
 
     subject: str
     state: str
@@ -35,7 +35,7 @@ class Check(NamedTuple):
 
 
 def installation(environ: Mapping[str, str]) -> Iterator[Check]:
-    """Check pinstall, its packages, and the settings."""
+    """Yield the checks of pinstall itself, its packages, the command on the PATH, and the settings in *environ*."""
     yield Check("pinstall", f"{__version__} in {os.path.dirname(os.path.dirname(__file__))}")
     yield from _packages()
     yield _command(environ)
@@ -66,7 +66,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _command(environ: Mapping[str, str]) -> Check:
-    """Check whether the shell would run this pinstall."""
+    """Check whether the shell would run this pinstall: another one on the PATH needs advice, none does not."""
     own = shutil.which("pinstall", path=os.path.dirname(sys.executable))
     found = shutil.which("pinstall", path=environ.get("PATH"))
     if found is None:
@@ -77,7 +77,7 @@ def _command(environ: Mapping[str, str]) -> Check:
 
 
 def no_environment(error: NoEnvironmentError) -> Check:
-    """Return that pinstall finds no environment to install into."""
+    """Return the check that pinstall finds no environment to install into; the last clause of *error* is its advice."""
     state, _, advice = str(error).rpartition("; ")
     return Check("environment", state, advice)
 
@@ -111,9 +111,10 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def cache(root: str, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Check the cache folder *root*; if pip has made none there yet, only tell that.
+    """Yield the checks of the cache folder *root* (resolved); only one if it is missing, a file, or no cache of pip.
 
-    Makes a folder with a few small files there, and removes it; takes the lock for a moment.
+    Walks through the cache. Makes a folder with a few small files there, and removes it; takes the lock for a moment. Raises
+    `OSError`.
     """
     if not os.path.isdir(root):
         is_file = os.path.lexists(root)
@@ -168,7 +169,7 @@ def _file_system(root: str) -> Check:
 
 
 def _mounted(path: str) -> str:
-    """Return the type of the file system that *path* is on; "" where `/proc` does not tell."""
+    """Return the type of the file system that the resolved *path* is on; "" where `/proc` does not tell."""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             lines = [line.partition(" - ") for line in file]
@@ -186,7 +187,10 @@ def _space(root: str) -> Check:
 
 
 def _writing(root: str) -> Iterator[Check]:
-    """Check whether the cache can be written, whether locks and links work, and whether another pinstall is running."""
+    """Yield the checks whether the cache can be written, whether locks and links work, and which other pinstalls are running.
+
+    Only one check if the lock is held, or if the cache cannot be written.
+    """
     try:
         with probe.folder(root) as folder:
             failing, excludes = probe.failing(folder), probe.excludes(folder)

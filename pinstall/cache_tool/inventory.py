@@ -1,4 +1,4 @@
-"""Take an inventory of pip's cache and pinstall's store: the usable entries, and the files that no pip can use."""
+"""Take an inventory of pip's cache and pinstall's store: the entries that pip finds, and the files that no pip can use."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ _ZEROS = 4096  # bytes; a file that begins with so many zeros is not read to its
 class Item(NamedTuple):
     """One entry of the cache or, if ``stored``, of pinstall's store.
 
-    ``project`` (normalized), ``version`` and ``origin`` (the host of its URL) are "" if unknown. ``size`` is in bytes;
-    ``modified`` and ``used`` are seconds since the epoch. ``stamp`` is that of the file with the content.
+    ``project`` (normalized), ``version`` and ``origin`` (`host` of its URL) are "" if unknown. ``size`` is that of head and
+    body, or of a built wheel alone, in bytes. ``modified`` and ``used`` are as for `scan.ScannedEntry`. ``stamp`` is that of
+    the file with the content; None if that is missing or not a regular file.
     """
 
     entry: Entry
@@ -44,12 +45,12 @@ class Item(NamedTuple):
 
     @property
     def age(self) -> float:
-        """Seconds since pip stored the entry."""
+        """Seconds since ``modified``; 0 if that is in the future."""
         return max(0.0, http_entries.now() - self.modified)
 
 
 class Inventory(NamedTuple):
-    """The usable entries, sorted by name, and the unusable files."""
+    """The entries, damaged ones included, sorted by project, version and file name, and the files that no pip can use."""
 
     items: tuple[Item, ...]
     strays: tuple[Stray, ...]
@@ -76,7 +77,7 @@ def take(root: str, tree: scan.Tree, indexes: Sequence[str]) -> Inventory:
 
 
 def merged(items: Sequence[Item]) -> list[Item]:
-    """Return *items* without the stored files that pip's own folders have as well; reads files of the same size to see that."""
+    """Return *items* without the stored ones of which they have a copy in pip's own folders; reads files of the same size."""
     own = {_place(item): item for item in items if not item.stored}
     return [item for item in items if not (item.stored and _is_copy(item, own.get(_place(item))))]
 
@@ -88,7 +89,10 @@ def _place(item: Item) -> tuple[str, ...]:
 
 
 def _is_copy(stored: Item, own: Item | None) -> bool:
-    """Return whether two items have the same content; False if one is missing or cannot be read."""
+    """Return whether an *own* item, of pip's folders, is the file that pinstall has stored as *stored*.
+
+    False without an *own* item, or if a file cannot be read. For a built wheel, the digest under which it was stored decides.
+    """
     if own is None or stored.size != own.size:
         return False
     if stored.stamp and own.stamp and stored.stamp.inode == own.stamp.inode:
@@ -200,7 +204,7 @@ def _label(what: IdentifiedContent) -> links.ParsedFilename | None:
 
 
 def _length_fault(found: ScannedEntry) -> str:
-    """Return the fault of a body that is shorter or longer than the Content-Length in its head; "" if it is right."""
+    """Return the fault of a body whose length is not the Content-Length in its head; "" if it is right or unknown."""
     stated = found.head.response.headers.get("content-length", "") if found.head else ""
     if found.stamp is None or found.head is None or found.head.response.status != 200 or not stated.isdecimal():
         return ""
@@ -209,7 +213,7 @@ def _length_fault(found: ScannedEntry) -> str:
 
 
 def _emptiness(found: ScannedEntry) -> str:
-    """Return the fault of a body that a crash of the system left without content: no artifact and no page begins with zeros."""
+    """Return the fault of a body that begins with zeros, as a crash leaves it, but no artifact or page does; else ""."""
     if found.stamp is None or found.head is None or found.head.response.status != 200:
         return ""
     with suppress(OSError), entries.open_content(found.entry) as file:
@@ -237,7 +241,7 @@ def _built(entry: BuiltWheel, *, stored: bool = False) -> Item:
 
 
 def _stored_builds(root: str) -> Iterator[BuiltWheel]:
-    """Yield the built wheels in the store."""
+    """Yield the built wheels in the store, except files that are not named as a wheel."""
     for key, folder in store.build_folders(root):
         for wheel in (name for name in entries.names(folder) if name.endswith(".whl")):
             entry = scan.wheel(key, os.path.join(folder, wheel), place=os.path.basename(folder))

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 def matches(pattern: str, item: Item) -> bool:
     """Return whether *pattern* matches *item*.
 
-    A pattern is ``*``, a project's name, ``name==version``, or a glob for file names. As for ``pip cache``, a glob with a dash
-    is compared with the beginning of name and version. An index page has no version and matches by its project's name only.
-    An item of unknown project matches ``*`` only.
+    - ``*`` matches everything, and alone matches an item of unknown project.
+    - ``name==version``: the version may be a glob. An index page has no version, and does not match.
+    - Without a dash, a pattern is a glob for the project's name; so it always is for an index page.
+    - With a dash, it is a project's name, or a glob for the beginning of the file name or, as for ``pip cache``, of
+      ``name-version``. Case counts in such a glob.
     """
     if pattern == "*":
         return True

@@ -28,7 +28,10 @@ _IN_USE = "a running pinstall may need it"
 
 
 class RemovalTotals(NamedTuple):
-    """The numbers of removed files and folders, the files' ``size`` in bytes, and a line for each entry that ``stayed``."""
+    """The numbers of removed files and folders, and the files' ``size`` in bytes.
+
+    ``stayed`` has a line, "path: reason", for each entry or part of the cache that could not be removed now.
+    """
 
     files: int
     size: int
@@ -39,7 +42,7 @@ class RemovalTotals(NamedTuple):
 class _Removal:
     """A removal of files from the cache at *root*, which counts them. The caller holds the lock.
 
-    It begins with the removal of the markers of killed calls. ``busy`` tells whether another pinstall is running.
+    It begins with the removal of the markers of killed calls. ``busy`` tells whether a call of pinstall was running then.
     """
 
     def __init__(self, root: str) -> None:
@@ -81,9 +84,10 @@ def _tops(root: str) -> list[str]:
 
 
 def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None]) -> RemovalTotals:
-    """Remove *items* and empty folders in the context *held*, which takes the lock; an item that must stay is in the totals.
+    """Remove *items* and empty folders in the context *held*, which takes the lock.
 
-    Raises `OSError` and `LockTimeoutError`.
+    The totals have a line for each item that stays. They do not count the files beside a stored item, such as its build
+    record, which go with it. Raises `OSError` and `LockTimeoutError`.
     """
     with held:
         removal = _Removal(root)
@@ -93,9 +97,10 @@ def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None])
 
 
 def purge(root: str, held: AbstractContextManager[None]) -> RemovalTotals:
-    """Remove pip's and pinstall's files; if another pinstall is running, only the HTTP entries. See `remove`.
+    """Remove pip's folders of HTTP entries and built wheels, ``selfcheck.json``, and all of pinstall's folder but the lock.
 
-    Symbolic links, and files that neither of them knows, stay.
+    Built wheels and pinstall's folder stay if another pinstall is running. Other files in *root* stay, and so does each of
+    these folders that is a symbolic link; links inside them are removed, not followed. *held* and errors are as for `remove`.
     """
     with held:
         removal = _Removal(root)
@@ -124,9 +129,9 @@ class Pruning(NamedTuple):
 
 
 def pruning(root: str, strays: Iterable[Stray], items: Iterable[Item]) -> Pruning:
-    """List the files and folders that `prune` removes: *strays*, *items*, leftovers of killed calls. Changes nothing.
+    """List the files and folders that `prune` removes: *strays*, *items*, and all that `cleanup.sweep` removes then.
 
-    Raises `OSError`.
+    Changes nothing. Raises `OSError`.
     """
     busy = bool(lock.live_calls(root))
     kept = [item for item in items if busy and _may_be_in_use(item)]
@@ -170,7 +175,10 @@ def _may_be_in_use(item: Item) -> bool:
 
 
 def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: AbstractContextManager[None]) -> RemovalTotals:
-    """Remove *items*, the *strays* that have not changed, and leftovers of killed calls. See `remove`."""
+    """Remove *items*, the *strays* that have not changed since they were found, and all that `cleanup.sweep` removes.
+
+    The totals count all files and folders that are gone then; else as `remove`.
+    """
     with held:
         planned = pruning(root, strays, items)
         removal = _Removal(root)
@@ -189,5 +197,5 @@ def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: Abstr
 
 
 def unused(strays: Iterable[Stray], now: float) -> list[Stray]:
-    """Return the *strays* that are too old, at the time *now* (seconds since the epoch), to belong to a running pip."""
+    """Return the *strays* that are older than a day at the time *now* (seconds since the epoch): no running pip uses them."""
     return [stray for stray in strays if now - stray.modified > _YOUNG]

@@ -30,7 +30,10 @@ class Restored(NamedTuple):
 
 
 def lacking(root: str, items: Iterable[Item]) -> list[Item]:
-    """Return those of *items* that are in the store and not in pip's cache at *root*; of several builds, the last one used."""
+    """Return those of *items* that are stored, and whose place in pip's cache at *root* is free, or has a spent entry.
+
+    Of several builds for one place, only the one that was used last.
+    """
     builds: dict[str, Item] = {}
     downloads = []
     for item in items:
@@ -45,9 +48,9 @@ def lacking(root: str, items: Iterable[Item]) -> list[Item]:
 
 
 def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: AbstractContextManager[None]) -> Restored:
-    """Restore the *sound* items, and keep those wheels among *items* whose deletion is scheduled; *held* takes the lock.
+    """Restore the *sound* items, and cancel the scheduled deletion of those wheels among *items* that are in pip's folders.
 
-    Raises `OSError` and `LockTimeoutError`.
+    *held* takes the lock. Raises `OSError` and `LockTimeoutError`.
     """
     with held:
         for item in items:
@@ -59,7 +62,7 @@ def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: Abs
 
 
 def staying(items: Sequence[Item], lacking: Collection[Item]) -> Iterator[tuple[str, str]]:
-    """Yield (file name, reason) for each of the stored *items* that are not in pip's cache, and are not *lacking* there."""
+    """Yield (file name, reason) for each stored one of *items* that is not in *lacking*, and not in pip's cache, too."""
     for item in inventory.merged(items):
         if item.stored and item not in lacking:
             is_built = isinstance(item.entry, BuiltWheel)
@@ -68,7 +71,7 @@ def staying(items: Sequence[Item], lacking: Collection[Item]) -> Iterator[tuple[
 
 
 def _is_back(root: str, item: Item) -> bool:
-    """Return whether pip's cache has the entry, because pip has fetched or built it again."""
+    """Return whether the place of a stored item in pip's cache is taken: pip has fetched or built it or another file."""
     own, entry = _paths(root, item), item.entry
     there = all(map(os.path.lexists, own))
     return there and (isinstance(entry, BuiltWheel) or not is_spent(entry._replace(paths=own)))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pinstall.settings import SharedStoreSettings
     from pinstall.shared_store.layout import SharedBuild
 
-# A machine that is uploading writes the wheel first.
+# Seconds. A machine that is uploading writes the wheel first; later, it has been killed.
 _UPLOAD = 86_400
 _TIMEOUT = 60.0
 _AT_ONCE = 500
@@ -28,9 +28,10 @@ FAILURES = (RemoteError, KeyUnusableError)
 
 
 class SharedItem(NamedTuple):
-    """A build in a shared store: the bytes of its objects, its age in seconds, its source without secrets, and its fault.
+    """A build in a shared store: the ``size`` of its objects in bytes, and its ``age`` in seconds, that of the later one.
 
-    ``filename`` and ``source`` are "" if its record is missing or cannot be read, ``fault`` if it is sound.
+    ``source`` is a URL without secrets. ``filename`` and ``source`` are "" if the record is missing or cannot be read,
+    ``fault`` if none was found.
     """
 
     build: SharedBuild
@@ -42,14 +43,14 @@ class SharedItem(NamedTuple):
 
 
 class Upkeep:
-    """The work on the shared store of these *settings*.
+    """The work on the shared store of these *settings*. The methods work while their lines are taken.
 
     *warn* is called with a line about each object that cannot be looked at or removed; the work goes on with the others.
-    ``is_bad`` tells whether there was one, or a bad build.
+    ``is_bad`` tells whether there was one, or whether `verified` has found a bad build.
     """
 
     def __init__(self, settings: SharedStoreSettings | None, warn: Callable[[str], None]) -> None:
-        """Open the store. Raises `FAILURES`, as the other methods do."""
+        """Open the store. Raises `FAILURES`, as the other methods do; also without *settings*: then no store is set."""
         if settings is None:
             raise RemoteError("PINSTALL_SHARED_STORE is not set")
         self._key = documents.signing_key(settings)
@@ -115,7 +116,10 @@ class Upkeep:
         return len(old), sum(map(_size, old.values()))
 
     def _deleted(self, paths: list[str]) -> set[str]:
-        """Delete objects; warn about those that stay, and return them. Raises `RemoteError` if all of many stay."""
+        """Delete the objects at *paths*; warn about those that stay, and return their paths.
+
+        Raises `RemoteError` if all of a whole batch (`_AT_ONCE`) stay: then the store refuses to delete anything.
+        """
         kept: set[str] = set()
         for start in range(0, len(paths), _AT_ONCE):
             stay = self._remote.delete(paths[start : start + _AT_ONCE])

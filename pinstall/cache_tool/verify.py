@@ -1,4 +1,4 @@
-"""Verify every entry of the cache, with the checks that a pinstall call makes, but without pins.
+"""Verify every entry of the cache, with those checks of a pinstall call that need neither pins nor the conditions of a build.
 
 Candidates become findings and are applied as for a call. Only the plan is left out: it chooses among builds for one pip.
 """
@@ -35,7 +35,7 @@ _UNKNOWN_PROJECT = "_unknown"
 
 
 class VerifiedItem(NamedTuple):
-    """An item and its verdict, which is `Unreadable` if it could not be checked."""
+    """An item and the finding on it, whose verdict is `Unreadable` if the item could not be checked."""
 
     item: Item
     finding: Finding
@@ -48,7 +48,7 @@ class VerifiedItem(NamedTuple):
 
     @property
     def detail(self) -> str:
-        """The defect, as a text for the user; "" if the item is sound."""
+        """The defect, or why the item cannot be checked, as a text for the user; "" if it is sound."""
         verdict = self.finding.verdict
         return "" if isinstance(verdict, Keep) else verdict.detail
 
@@ -64,7 +64,7 @@ class Verifier:
         self._checker = Checker(cache, environ, settings, is_call=False)
 
     def verify(self, items: Sequence[Item], done: Callable[[int], object]) -> list[VerifiedItem]:
-        """Check *items* in parallel, and return those that can be checked with their verdicts. Changes nothing.
+        """Check *items*, several projects at once, and return those that can be checked with their verdicts. Changes no file.
 
         *done* is called, from several threads, with the size in bytes of each item that was checked or skipped.
         """
@@ -91,7 +91,7 @@ class Verifier:
             return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)))
 
     def _with_libraries(self, verified: VerifiedItem) -> VerifiedItem:
-        """Replace the verdict on a wheel that pip has built if it does not find a library that it needs."""
+        """Replace the verdict on a built wheel: `SetAside` if it lacks a library, `Unreadable` if that cannot be told."""
         entry = verified.item.entry
         if not isinstance(entry, BuiltWheel):
             return verified
@@ -109,7 +109,7 @@ class Verifier:
         """Delete the bad items, and set aside the wheels that lack a library; return the removed ones, and the failures.
 
         An HTTP entry is spent (see `actions.spend`). Waits for the lock as long as the settings allow, and raises no errors.
-        Stored items that could not be removed, and unreadable ones, which stay, are in neither list.
+        Unreadable items, which stay, and items that are gone or sound by now are in neither list.
         """
         bad = [one for one in verified if isinstance(one.finding.verdict, Delete | SetAside)]
         applied = apply_verdicts(self._checker, [one.finding for one in bad], self._lock_timeout, lambda *_: None)
@@ -136,7 +136,11 @@ def _project(item: Item) -> str:
 
 
 def _is_checkable(item: Item) -> bool:
-    """Return whether an item can be checked: of a response that is neither a file nor a page, only the head can be bad."""
+    """Return whether an item can be checked.
+
+    A response that is neither a file nor a page counts only if the inventory has found a fault in it. A download of a known
+    project also counts if it has a file name to compare it with, or a stated digest.
+    """
     entry = item.entry
     if isinstance(entry, BuiltWheel):
         return True
@@ -146,7 +150,7 @@ def _is_checkable(item: Item) -> bool:
 
 
 def _is_own_build(verified: VerifiedItem) -> bool:
-    """Return whether an item is a built wheel in pip's own folder, and was found sound."""
+    """Return whether an item is a built wheel in pip's own folder that was found sound."""
     return (
         isinstance(verified.item.entry, BuiltWheel) and not verified.item.stored and isinstance(verified.finding.verdict, Keep)
     )

@@ -48,8 +48,8 @@ _UNSTATED = "no hash of its source is stated, so the source may have changed; 'n
 class Builds:
     """The checks of built wheels for one call, whose pip has the variables *environ*.
 
-    *build_variables* are names or globs of further variables that shape builds. A record's *questions* are the variables, files
-    and programs that its build was seen to look for (`inspection.build_questions`).
+    *build_variables* are names or globs of further variables that shape builds. The questions of a record are the variables,
+    files, programs and libraries that its build was seen to ask for (`inspection.build_questions`).
     """
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], build_variables: Sequence[str], inspector: Inspector) -> None:
@@ -66,9 +66,10 @@ class Builds:
         self._sources: dict[str, SourceScan] = {}
 
     def evidence(self, pin: Pin, entry: BuiltWheel, link: Link | None, evidence: Evidence) -> Evidence:
-        """Add to the *evidence* on a built wheel whether its source and its build conditions are those of this call.
+        """Return *evidence*, which has the SHA-256 of a built wheel, with the facts about its source, build and libraries.
 
-        *link* leads to its source; None if only the ``origin.json`` beside the wheel states the source. Raises `OSError`.
+        *link* leads to its source; with None, the ``origin.json`` beside the wheel does. If neither does, the source is not
+        compared, except with the pin's hashes. If the source is unproven or stale, nothing else is added. Raises `OSError`.
         """
         sha256 = evidence.digests["sha256"]
         origin = built_wheels.read_origin(os.path.dirname(entry.content_path))
@@ -96,8 +97,9 @@ class Builds:
     def objection(self, pin: Pin, key: str, origin: Origin, record: BuildRecord) -> str:
         """Return why a build of another machine is not what this call would build under the wheel *key*; "" if it is.
 
-        The rules are those of `evidence`. In addition, the key must follow from *origin*, and so from the digest that the index
-        states, and the *record* must have that digest: nobody here has seen the source. Raises `OSError`.
+        The rules are those of `evidence`, but its libraries are not looked for: the wheel is not here yet. In addition, *key*
+        must follow from *origin*, and *record* must have the digest that the key or PyPI's URL contains, if one does: nobody
+        here has seen the source. Raises `OSError`.
         """
         link = self._cache.source_of(key, origin)
         if link is None:
@@ -112,7 +114,7 @@ class Builds:
         return self._difference(pin, record)
 
     def _difference(self, pin: Pin, known: BuildRecord) -> str:
-        """Describe how a build of this call would differ from the one that *known* records; "" if it would not."""
+        """Return how the build that *known* records differs from one of this call, as the end of "it was built ..."; or ""."""
         watched = known.watched
         now = self._conditions(pin.project, pin.settings, known.source_scan, watched)
         if difference := build_record.difference(known.conditions, now):
@@ -124,9 +126,9 @@ class Builds:
         return f"with another version of {moved}" if moved else build_questions.change(watched, world)
 
     def stamped(self, record: BuildRecord) -> BuildRecord:
-        """Return the *record* of a fetched build with the stamps (size, times) of this machine's files that its questions name.
+        """Return the *record* of a fetched build with the stamps of those files here that answer its questions in the same way.
 
-        Later calls then need not read these files. Returns a record without questions unchanged.
+        Later calls then need not read these files (see `World.stamped`). Returns the record of an unwatched build unchanged.
         """
         if record.watched is None:
             return record
@@ -134,9 +136,9 @@ class Builds:
         return record._replace(watched=record.watched._replace(questions=questions))
 
     def has_changed(self, record: BuildRecord) -> bool:
-        """Return whether a question that the build of a wheel has asked has another answer now; False without questions.
+        """Return whether a question that the build of *record* asked has another answer now; False without questions.
 
-        To find out, may start a program that has changed, except for a fetched *record*.
+        To find out, may start a program that has changed, except for a fetched build.
         """
         world = self._passive_world if record.fetched else self._world
         return record.watched is not None and bool(build_questions.change(record.watched, world))
@@ -153,19 +155,19 @@ class Builds:
     @property
     def _own_folders(self) -> list[str]:
         prefix = self._cache.environment.prefix
-        # The system's own Python is no environment: its prefix has the programs of the system.
+        # A short prefix, such as /usr/local, is taken for that of the system's own Python: the system's programs are there.
         return [prefix] if prefix.count("/") > 2 else []
 
     @cached_property
     def _versions(self) -> dict[str, str]:
-        """The versions that the call pins, by project."""
+        """The versions that the call pins, by project; constraints count as well."""
         pins = collect(self._cache.call.lines, self._cache.environment.markers).pins
         return {pin.project: str(pin.version) for pin in pins if pin.has_version}
 
     def missing(self, entry: BuiltWheel, record: BuildRecord | None) -> tuple[str, ...]:
-        """Return the libraries that existed right after the build and that the wheel no longer finds.
+        """Return the libraries that the wheel does not find, of those in *record* whose files are gone; without one, of all.
 
-        Without a *record*, return all that it does not find. Raises `OSError`.
+        Empty also if the wheel's libraries cannot be determined. Raises `OSError`.
         """
         if record is None:
             return self._libraries(entry).missing
@@ -180,9 +182,11 @@ class Builds:
         return self._libraries(entry).renamed
 
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
-        """Add to *evidence* the record with which pinstall adopts a wheel that plain pip built: it treats it as its own.
+        """Return *evidence* with the completed *record* with which pinstall would adopt a wheel that plain pip built.
 
-        ``build_difference`` names a setting of this call that would shape the build, which forbids the adoption; else "".
+        *record* has the wheel's digest and its source. Missing libraries forbid the adoption, and so does a build difference:
+        this call sets something that would shape the build, or the wheel has no extension module, although its source has code
+        to compile.
         """
         now = self._conditions(pin.project, pin.settings, record.source_scan)
         plain = now._replace(settings="", variables={}, cpu="")
@@ -210,9 +214,9 @@ class Builds:
     ) -> BuildRecord | None:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
-        *hashes* are the pin's: pip has verified the source against them. *notes* are those on its build, if it was watched.
-        Returns None for a wheel on which pip fails, as after a build was killed. Notes another fault of it in the ledger,
-        because its backend makes it so. Raises `OSError`.
+        *hashes* are the pin's, if one has any: pip has verified the source against them. *notes* are those on its build, if it
+        was watched; the programs in them may be started, to ask them for facts. Returns None for a corrupt wheel, as after a
+        build was killed. Notes another fault of it in the ledger, because its backend makes it so. Raises `OSError`.
         """
         with entries.open_content(entry) as file:
             sha256 = integrity.sha256(file)
@@ -232,13 +236,16 @@ class Builds:
         return BuildRecord(sha256, source, scan, conditions, self._libraries(entry).places, watched=watched, pins=pins)
 
     def _tolerate(self, project: str, entry: BuiltWheel, sha256: str, fault: str) -> None:
-        """Note in the ledger that a wheel came from its backend with a *fault*: it is not deleted for that, here or stored."""
+        """Note in the ledger that a wheel came from its backend with a *fault*: it, and its copy in the store, are kept."""
         stored = entry._replace(place=store.build_parts(entry.wheel_key, sha256)[-1])
         for key in (entry.key, stored.key):
             self._inspector.ledger(project).tolerate(key, "damaged", fault)
 
     def _source_digests(self, origin: Origin | None, link: Link | None, hashes: tuple[Digest, ...]) -> dict[str, str]:
-        """Return the digests of the source of a new wheel: those in its ``origin.json``, and those that *hashes* ask for."""
+        """Return the digests of the source of a new wheel, by algorithm: those in its ``origin.json``, and those of *hashes*.
+
+        The latter are computed, if pip's cache, the store or a local file has the source. Raises `OSError`.
+        """
         stated = origin.by_algorithm if origin else {}
         source = self._source(link) if link and {d.algorithm for d in hashes} - stated.keys() else None
         if source is None:
@@ -247,7 +254,10 @@ class Builds:
             return stated | integrity.digests(file, {d.algorithm for d in digest.known(hashes)})
 
     def are_shaped(self, projects: Iterable[str], settings: Iterable[tuple[str, ...]]) -> bool:
-        """Return whether the call sets anything that shapes builds. Variables that only a source names are not known yet."""
+        """Return whether the call sets anything that shapes builds: options, config *settings*, variables, or no isolation.
+
+        *projects* are those whose own variables count. Variables that only a source names are not known yet.
+        """
         variables = sdist_scan.shaping(None, "", self._environ, self._build_variables)
         own = any(sdist_scan.shaping(None, project, self._environ, self._build_variables) != variables for project in projects)
         return bool(variables) or own or any(settings) or bool(self._options) or bool(self._build_dependencies)
@@ -257,7 +267,8 @@ class Builds:
     ) -> Conditions:
         """Return the conditions under which this call would build *project*.
 
-        If its build was *watched* as a whole, the variables and the code that its source names (*scan*) do not count.
+        *settings* are its config settings. If an earlier build was *watched* as a whole, the variables, tools and code that its
+        source names (*scan*) do not count. Runs the compilers with ``--version`` if the build compiles code.
         """
         requires = (*scan.requires, *(watched.requires if watched else ()))
         if watched and watched.whole:
@@ -295,7 +306,10 @@ class Builds:
                 yield f"constraint {self._constraints[name]}"
 
     def _stale(self, project: str, link: Link, then: Mapping[str, str]) -> str:
-        """Return why the file at *link* may differ from the source of a wheel, which had the digests *then*; "" if not."""
+        """Return why the file at *link* may differ from the source of a wheel, which had the digests *then*; "" if not.
+
+        "" also if none of *then* can be compared with a digest that the link states. Raises `OSError`.
+        """
         if locator.is_vcs(link.url):
             return ""  # the key of the wheel contains the commit
         stated = link.digests + locator.pypi_digest(link.url)
@@ -309,7 +323,8 @@ class Builds:
     def _source_now(self, project: str, link: Link) -> str | None:
         """Return the SHA-256 of the file at *link*; None if it is unknown.
 
-        A file on a server counts only if the cache has a download of it that pip would use without asking the server.
+        A file on a server counts only if pip's cache or the store has a download of it that pip would use without asking the
+        server. Raises `OSError`.
         """
         if not locator.is_http(link.url):
             source = self._source(link)
@@ -318,9 +333,9 @@ class Builds:
         return self._sha256(project, entry) if entry and response and response.fresh(http_entries.now()) else None
 
     def _download(self, link: Link) -> tuple[HttpEntry, Response] | tuple[None, None]:
-        """Return the download that pip will use for *link*, and its response; None for both without a readable one.
+        """Return the download of *link* that pip may use, and its response; None for both without a readable one.
 
-        It is the one in pip's cache, else the one that pinstall is about to restore from the store.
+        It is the one in pip's cache, else the one in the store.
         """
         found = self._cache.http.find(link.url)
         if found is None:
@@ -335,7 +350,7 @@ class Builds:
             return self._inspector.proof(Reading(project, entry, stamp, RequiredProof())).digests["sha256"] if stamp else None
 
     def _scan_of(self, link: Link | None, wheel: BuiltWheel) -> SourceScan:
-        """Return the scan of the source of a wheel, `_NOT_AT_HAND` if no source is available. Raises `OSError`."""
+        """Return the scan of the source of a wheel; `_NOT_AT_HAND` without a *link* or a readable sdist. Raises `OSError`."""
         if link is None:
             return _NOT_AT_HAND
         if link.url not in self._sources:
@@ -343,7 +358,7 @@ class Builds:
         return self._sources[link.url]
 
     def _source(self, link: Link) -> HttpEntry | LocalFile | None:
-        """Return the source that a wheel was built from; None if it is neither a local file nor in the cache or store."""
+        """Return the file to which *link* leads now: a local file, or a download in pip's cache or the store; else None."""
         if not locator.is_http(link.url):
             return locator.local_file(link)
         entry = self._download(link)[0]
@@ -366,7 +381,7 @@ class Builds:
 
 
 def _is_proven(pin: Pin, then: Mapping[str, str], record: BuildRecord | None) -> bool:
-    """Return whether pinstall saw a wheel being built from a file with the digests *then*, of which one is pinned."""
+    """Return whether pinstall saw a wheel being built (*record*), and one of the digests *then* of its source is pinned."""
     return record is not None and record.observed and any(then.get(d.algorithm) == d.hex for d in pin.hashes)
 
 
@@ -380,9 +395,9 @@ def _of_its_source() -> Iterator[None]:
 
 
 def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, str]:
-    """Return the lines of ``PIP_CONSTRAINT`` by project, where they apply to builds, else nothing.
+    """Return the requirement that the files of ``PIP_CONSTRAINT`` state for each project, as written; the last one counts.
 
-    pip before 26.2 applies them to build requirements, too.
+    Empty for pip 26.2 and later: only older ones apply these files to build requirements, too.
     """
     found: dict[str, str] = {}
     if pip >= (26, 2):

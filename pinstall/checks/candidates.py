@@ -1,4 +1,4 @@
-"""Find candidates: the cache entries, found by their keys and not yet read, that this call's pip could use for its pins."""
+"""Find candidates: the entries in pip's cache and in the store, not yet verified, that pip could use for the pins."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class Candidate(NamedTuple):
-    """One cache entry and the pin that pip could use it for.
+    """One entry, and the pin for which pip could use it: for an unpinned project, a `Pin` that may admit several versions.
 
     ``source`` is the link to the source of a built wheel, if a page or the pin states it. ``stored`` is True for an entry in
-    pinstall's store. For an index page, ``page`` is its content, and ``listed`` is True if any page lists the pinned files.
+    pinstall's store. In a call, an index page has its content as ``page``, and ``listed`` says whether any page or folder
+    lists a pinned file.
     """
 
     pin: Pin
@@ -40,10 +41,10 @@ class Candidate(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """All candidates of a call.
+    """The candidates of a call, or some of them.
 
-    ``wheel_keys`` maps each key of built wheels to whether pip may build a wheel under it. ``any_key`` is True if pip may
-    look for, or build, wheels under keys that cannot be derived from the cached pages.
+    ``wheel_keys`` maps each known key of built wheels, also one without a wheel, to whether pip may build under it. ``any_key``
+    is True if pip may look for, or build, wheels under keys that cannot be derived from the cached pages.
     """
 
     candidates: tuple[Candidate, ...]
@@ -58,7 +59,10 @@ class Gathered(NamedTuple):
 
 
 def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
-    """Return the candidates for *pins* in *cache* and in the store, in the order of the pins."""
+    """Return the candidates for *pins* in *cache* and in the store, in the order of the pins.
+
+    For a version that pip may build, all built wheels are looked through if a page of its project is missing, or none lists it.
+    """
     found: list[Candidate] = []
     keys: dict[str, bool] = {}
     any_key = False
@@ -74,21 +78,21 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
             own_keys.add(key)
             keys[key] = may_build
             found += [Candidate(pin, entry, file.link) for entry in cache.built(pin, file.link)]
-            found += [Candidate(pin, build, file.link, stored=True) for build in _kept_builds(cache, pin, file.link, key)]
+            found += [Candidate(pin, build, file.link, stored=True) for build in _stored_builds(cache, pin, file.link, key)]
         # A newer page may tell pip of a version that no cached page lists.
         if pin.has_version and not (located.complete and located.listed) and may_build:
             any_key = True
-            beyond = [candidate for candidate in _beyond_pages(cache, pin) if candidate.wheel_key not in own_keys]
+            beyond = [candidate for candidate in _under_any_key(cache, pin) if candidate.wheel_key not in own_keys]
             keys |= {candidate.wheel_key: True for candidate in beyond}
             found += beyond
     return Gathered(tuple(found), keys, any_key)
 
 
-def _kept_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[BuiltWheel]:
+def _stored_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[BuiltWheel]:
     """Yield the builds that the store has for *link*, whose wheel *key* this is.
 
-    A signed URL has another query, and so another key, each day. If a digest is pinned, a build from a file with that digest at
-    the same URL without its query serves as well.
+    A signed URL has another query, and so another key, each day. If the store has none under *key*, and the pin or its URL
+    states a digest, builds that pinstall saw made from a file with that digest, at the URL without its query, serve as well.
     """
     query = urlsplit(link.url).query
     same = [build._replace(query=query) for build in store.builds(cache.root, key, pin.project)]
@@ -111,13 +115,13 @@ def _pages(pin: Pin, located: ProjectFiles) -> Iterator[Candidate]:
 
 
 def page_candidate(cache: Cache, pin: Pin, key: str) -> Candidate | None:
-    """Read all pages of *pin* again, and return the candidate of the one with this *key*; None if that is gone."""
+    """Forget all pages, read those of *pin* again, and return the candidate of the one with this *key*; None if it is gone."""
     cache.forget_pages()
     return next((found for found in _pages(pin, cache.locate(pin)) if found.entry.key == key), None)
 
 
 def downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
-    """Yield the download and the ``.metadata`` file of one file; from the store if the one in the cache is missing or spent."""
+    """Yield the candidates of *file*, its download and ``.metadata``: from the store if the cache lacks one or has it spent."""
     cached = list(cache.downloads(file))
     yield from (Candidate(pin, entry) for entry in cached)
     present = {entry.key for entry in cached}
@@ -128,8 +132,8 @@ def downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
             yield Candidate(pin, kept, stored=True)
 
 
-def _beyond_pages(cache: Cache, pin: Pin) -> Iterator[Candidate]:
-    """Yield the built wheels of the pinned version that no page leads to, by their ``origin.json``: pip's, then the store's."""
+def _under_any_key(cache: Cache, pin: Pin) -> Iterator[Candidate]:
+    """Yield the built wheels of the pinned version under any key, also those to which pages lead: pip's, then the store's."""
     for entry in cache.walked(pin):
         if _is_pinned(pin, entry):
             yield Candidate(pin, entry)
@@ -139,7 +143,11 @@ def _beyond_pages(cache: Cache, pin: Pin) -> Iterator[Candidate]:
 
 
 def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
-    """Yield the downloads and built wheels of other versions of *pin*'s project that this environment's pip could use."""
+    """Yield the entries of pip's cache of other versions of *pin*'s project that this environment's pip could use.
+
+    *pin* has a version. The entries are downloads, ``.metadata`` files and built wheels of the files that cached pages and
+    folders list; if a page is missing and none lists a pinned file, also the built wheels that a walk finds.
+    """
     located = cache.locate(pin)
     for file in cache.others(pin):
         yield from cache.downloads(file)
@@ -159,7 +167,7 @@ def _is_pinned(pin: Pin, entry: Entry) -> bool:
 
 
 def _files(located: ProjectFiles) -> tuple[Artifact, ...]:
-    """Return the pinned files; without digests if no page lists a pinned file, because the pages are older than the pin."""
+    """Return the pinned files; without digests if none stated for them is pinned: the pages may be older than the pin."""
     if located.listed:
         return located.files
     return tuple(file._replace(link=file.link._replace(digests=())) for file in located.files)

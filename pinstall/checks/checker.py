@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """The verdict on one candidate, and the ``stamp`` of the file that was verified (None: it is not a regular file).
+    """The verdict on one candidate, and the ``stamp`` of its verified file (None: a file of the entry is not a regular one).
 
-    ``identity`` recognises the entry if it returns unchanged. ``sha256`` and ``record`` are those of a built wheel; for a wheel
-    that plain pip built, ``record`` is the one that it gets if pinstall adopts it.
+    ``identity`` recognises the entry if it returns unchanged. ``sha256`` is that of a built wheel; of another entry only if it
+    was needed, else "". ``record`` is the record of a built wheel, None unless it was compared with this call; for a wheel that
+    plain pip built, it is the one that the wheel gets if pinstall adopts it.
     """
 
     candidate: Candidate
@@ -57,13 +58,13 @@ class Finding(NamedTuple):
 
 
 class Checker:
-    """Verifies candidates in *cache* and decides on them; its ``inspector`` remembers the digests in the ledgers."""
+    """Verifies candidates in *cache* and decides on them; its ``inspector`` remembers the proofs in the ledgers."""
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings, *, is_call: bool = True) -> None:
-        """With *is_call*, judge for the call of *cache*; otherwise for `pinstall-cache verify`, which has no pip.
+        """With *is_call*, judge for the call of *cache*, whose variables are *environ*; else for `pinstall-cache verify`.
 
-        Then every file is read again, built wheels need only be intact, and a file whose hash is not the stated one is bad even
-        if the index sends it each time.
+        For that, every file is read again, built wheels need only be intact, and a file whose hash is not the stated one is bad
+        even if the index sends it each time.
         """
         self.cache, self._is_call = cache, is_call
         self.inspector = Inspector(cache.root, trust_ledger=is_call, quiet=cache.call.is_quiet)
@@ -77,16 +78,16 @@ class Checker:
         return builds.Builds(self.cache, self._environ, self._settings.build_variables, self.inspector)
 
     def check(self, candidates: Sequence[Candidate]) -> list[Finding]:
-        """Return the findings on *candidates*, in their order. Large downloads are read in parallel, on all cores.
+        """Return the findings on *candidates*, in their order. Large downloads in pip's cache are read in parallel.
 
-        Raises no error for an entry: one that cannot be read gets the verdict `Unreadable`.
+        Raises no error for an entry: one that cannot be read gets the verdict `Unreadable`. An `ImportError` passes through.
         """
         large = [(c, stamp) for c in candidates if _is_download(c) and (stamp := entries.stamp_of(c.entry))]
         self.inspector.begin(Reading(c.pin.project, c.entry, stamp, _required_proof(c)) for c, stamp in large)
         return [self.examine(candidate) for candidate in candidates]
 
     def examine(self, candidate: Candidate) -> Finding:
-        """Return the finding on one candidate, as `check` does."""
+        """Return the finding on one candidate. Raises as `check` does."""
         pin, entry = candidate.pin, candidate.entry
         stamp = entries.stamp_of(entry)
         evidence = self._page(candidate, stamp) if candidate.page else self._artifact(candidate, stamp)
@@ -99,7 +100,10 @@ class Checker:
         return Finding(candidate, stamp, decide(pin, entry, evidence), identity, sha256, evidence.record)
 
     def again(self, finding: Finding) -> Finding | None:
-        """Examine the entry of *finding* as it is now, and return the new finding; None if the entry is gone or spent."""
+        """Examine the entry of *finding* as it is now, and return the new finding; None if the entry is gone or spent.
+
+        Of a built wheel, the ``origin.json`` that is beside it now tells the source. For a page, all pages are read again.
+        """
         candidate = finding.candidate
         if not (entries.exists(finding.entry.content_path) if finding.stored else http_entries.is_there(finding.entry)):
             return None
@@ -121,7 +125,10 @@ class Checker:
         return evidence
 
     def _with_build(self, candidate: Candidate, wheel: BuiltWheel, evidence: Evidence) -> Evidence:
-        """Add to the *evidence* on a built wheel the facts about its source and its build (`Builds.evidence`)."""
+        """Return *evidence* with the facts about a wheel's source and build (`Builds.evidence`), if it is readable and intact.
+
+        Drops a tolerated fault first. Adds ``unreadable`` if an error occurs.
+        """
         if evidence.fault and "damaged" in evidence.tolerated:
             evidence = evidence._replace(fault=None)  # its backend makes every wheel with this fault, and pip accepts it
         if evidence.unreadable or evidence.fault:
@@ -151,7 +158,10 @@ class Checker:
     def _with_bytes(
         self, candidate: Candidate, stamp: FileStamp | None, evidence: Evidence, required: RequiredProof
     ) -> Evidence:
-        """Add to *evidence* the digests, the faults, and the name and version that the entry's bytes contain."""
+        """Return *evidence* with the *required* digests of the entry, and the fault, name and version that its bytes show.
+
+        A fault in *evidence* stays. Adds ``unreadable`` instead if the bytes cannot be read.
+        """
         entry = candidate.entry
         if isinstance(entry, HttpEntry) and entry.unreadable:
             return evidence._replace(unreadable=entry.unreadable)
@@ -174,7 +184,7 @@ def _is_download(candidate: Candidate) -> bool:
 
 
 def _required_proof(candidate: Candidate) -> RequiredProof:
-    """Return the facts that the verdict on an artifact or metadata file needs."""
+    """Return the facts about its bytes that the verdict on an entry needs; of a page in a call, `_page` decides that."""
     pin, entry = candidate.pin, candidate.entry
     if isinstance(entry, BuiltWheel):  # its build record is found by its SHA-256; the pin's hashes are those of the source
         return RequiredProof(checked=True)

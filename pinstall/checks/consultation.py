@@ -35,11 +35,12 @@ _PATIENCE = 2.0
 
 
 def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
-    """Set the compiled wheels in *folder* aside that lack a library; in a view, hide them as well. Print a warning for each.
+    """Keep compiled wheels that lack a library from pip: hide them in the view, and set them aside. Print a warning for each.
 
-    *folder* is the path below ``wheels/`` that pip is about to search, in its cache or in the view. Wheels that were checked
-    before pip are not checked again. The new findings go to the *journal*. Waits at most two seconds for the lock, for each
-    wheel. Raises `OSError`, `lock.LockTimeoutError` and the errors of `actions.set_aside`.
+    *folder* is the full path of the folder below ``wheels/`` that pip is about to search, in its cache or in the view. The
+    wheels are those of the same folder in pip's cache, except for those that the call has checked. The new findings go to the
+    *journal*. Waits at most two seconds for the lock, for each wheel. Raises `OSError`; without a view also
+    `lock.LockTimeoutError` and the errors of `actions.set_aside`.
     """
     seen = {finding.entry.content_path for finding in journal.findings}
     for wheel in _wheels(prepared, folder):
@@ -60,9 +61,10 @@ def _wheels(prepared: PreparedCache, folder: str) -> Iterator[BuiltWheel]:
 
 
 def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
-    """Return the finding that *wheel* lacks a library; None if it does not.
+    """Return the finding that *wheel* lacks a library; None if it does not, or is not a regular file. Raises `OSError`.
 
-    A library counts if it was there after the build; for a wheel without a build record, if the system has another version.
+    A library counts if the build record has its path, and nothing is there now; for a wheel without a build record, if the
+    system has another version of it.
     """
     stamp = entries.stamp_of(wheel)
     if stamp is None or wheel.parsed_filename is None:
@@ -82,8 +84,9 @@ def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
 def _keep_away(prepared: PreparedCache, finding: Finding, wheel: BuiltWheel) -> bool:
     """Keep *wheel* from this pip, so that the next build takes its place; return whether that was done.
 
-    A view hides it from this pip; it also goes to the store, which may fail. Without a view, pip must not find it in the cache:
-    then it must go to the store. Raises as `actions.set_aside`, and `lock.LockTimeoutError`.
+    A view hides it from this pip; it also goes to the store, which may fail. Without a view, it must go to the store, and the
+    result is False if it is gone already. Raises `OSError`; without a view also `lock.LockTimeoutError` and as
+    `actions.set_aside`.
     """
     if not prepared.view:
         return _set_aside(prepared, finding, wheel)

@@ -1,4 +1,4 @@
-"""Read the dependencies that the artifacts in the cache declare."""
+"""Read the requirements of a call, and the dependencies that artifacts declare in the cache, the store and local folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ MOST_PROJECTS = 1_000
 
 
 class Need(NamedTuple):
-    """A requirement of a call, or of an artifact in the cache. Its ``pin`` may admit several versions, unlike other pins."""
+    """A requirement of a call or of an artifact, and the ``extras`` (normalized) that it asks for.
+
+    Its ``pin`` may admit several versions, unlike other pins.
+    """
 
     pin: Pin
     extras: frozenset[str] = frozenset()
@@ -30,7 +33,8 @@ class Need(NamedTuple):
 def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] = ()) -> Need | None:
     """Parse a requirement; *place* says where it was found, for messages.
 
-    Returns None if *text* is invalid, or if its marker is false for the environment's *markers* with each of the *extras*.
+    Returns None if *text* is invalid, or if its marker is false for the environment's *markers* both without an extra and with
+    each of *extras*, which are those that were asked of the stating project.
     """
     found = requirement.parse(text)
     if found is None or not found.applies(markers, extras):
@@ -39,7 +43,10 @@ def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
 
 
 def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Need]:
-    """Yield the requirements of the call that name a project, and not a URL; without constraints and *pinned* projects."""
+    """Yield the call's requirements of projects that are not *pinned* (normalized); without constraints, editables and URLs.
+
+    Leaves out those whose marker is false for the environment. Each has the config settings of its line.
+    """
     projects = set(pinned)
     for line in cache.call.lines:
         if line.constraint or line.editable:
@@ -50,7 +57,7 @@ def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Need]:
 
 
 def of(entry: Entry | LocalFile, parent: Need, markers: dict[str, str]) -> list[Need]:
-    """Return the requirements of an artifact in the cache, or of its ``.metadata`` file.
+    """Return the requirements that a wheel, sdist or ``.metadata`` file declares for an environment with these *markers*.
 
     *parent* is the requirement that the artifact satisfies: its extras apply. For an sdist, includes the build requirements.
     Returns an empty list if the file cannot be read.
@@ -60,7 +67,7 @@ def of(entry: Entry | LocalFile, parent: Need, markers: dict[str, str]) -> list[
 
 
 def _declared(entry: Entry | LocalFile) -> list[str]:
-    """Return the requirements that an artifact or its metadata file declares; an empty list if it cannot be read."""
+    """Return the texts of the requirements that an artifact or its metadata file declares; empty if it cannot be read."""
     try:
         with entries.open_content(entry) as file:
             if isinstance(entry, HttpEntry) and entry.kind == "metadata":

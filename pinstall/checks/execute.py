@@ -21,26 +21,27 @@ _ATTEMPTS = 3
 
 
 class Failure(NamedTuple):
-    """A finding whose entry pip must not use, and *why* pinstall could neither remove nor move it."""
+    """A finding whose entry pip must not use, and ``why`` it stays, in words: it could not be removed, moved or checked."""
 
     finding: Finding
     why: str
 
 
 class Applied(NamedTuple):
-    """The findings that were applied (``done``), and the failures, whose entries must be hidden from pip (``failed``)."""
+    """The findings that were applied (``done``), and the ``failed`` ones: their entries, unless stored, must be hidden."""
 
     done: list[Finding]
     failed: list[Failure]
 
 
 def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Applied:
-    """Apply the verdicts of *findings*, and *say* what was changed.
+    """Apply those of *findings* that change the cache (`is_act`), and *say* what was changed.
 
     Makes up to three attempts, and in each waits for the lock for at most *seconds*: an entry that another process changes
-    meanwhile is examined and decided anew. Errors, and a lock that stays held, end the attempts and are not raised: the entries
-    concerned are returned as failures, and so are those that could not be read. An entry that cannot be restored from the store
-    is left out, because pip fetches or builds it again; so is one for which nothing is to be done any more.
+    meanwhile is examined and decided anew. A lock that stays held, and a cache that cannot be written, end the attempts and are
+    not raised. Failed are those that could not be removed or moved, and those in pip's cache whose verdict in *findings* is
+    `Unreadable`. An entry that cannot be restored from the store is left out, because pip fetches or builds it again; so is one
+    for which nothing is to be done any more.
     """
     todo = list(findings)
     applied = Applied([], [])
@@ -74,7 +75,7 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
 def _apply_once(root: str, findings: list[Finding], applied: Applied, seconds: float, say: Say) -> list[Finding]:
     """Apply the verdicts under the lock, and add the results to *applied*; return the findings whose entries have changed.
 
-    Says each change, even if it raises. Raises as `lock.held`.
+    Says each change that was made, even if it raises. Raises as `lock.held`.
     """
     done, changed = [], []
     try:

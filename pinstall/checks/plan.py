@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class Plan(NamedTuple):
     """The consequences of the findings of a call.
 
-    ``acts`` are the findings that change the cache, and those on entries that could not be read. ``used`` are the built wheels
-    that fit this call; ``hidden`` are those in pip's own folder under a key for which no wheel fits. ``view`` hides from pip
-    the entries that it must not use.
+    ``acts`` are the findings that change the cache (`is_act`), those on entries that could not be read, and those on stored
+    downloads that stay stored. ``used`` are the findings on built wheels that fit this call, one for each file name, under keys
+    where pip may build; ``hidden`` are those on the wheels in pip's own folder under such a key if none fits. ``view`` shows
+    only the used wheels under these keys; HTTP entries are hidden only after `without`.
     """
 
     acts: tuple[Finding, ...] = ()
@@ -28,7 +29,7 @@ class Plan(NamedTuple):
     view: ViewPlan = ViewPlan()
 
     def without(self, finding: Finding) -> Plan:
-        """Return the plan with a view that hides the entry of *finding*, which could not be removed."""
+        """Return the plan with a view that also hides the entry of *finding*, which stays in the cache, bad or unreadable."""
         entry, view = finding.entry, self.view
         if not isinstance(entry, BuiltWheel):
             return self._replace(view=view._replace(absent=(*view.absent, entry)))
@@ -37,7 +38,10 @@ class Plan(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    """The choice among the built wheels of one key. pip sees those in ``shown``; all of them if ``shown`` is None."""
+    """The choice among the built wheels of one key: the parts of its `Plan`, and the wheels that pip sees (``shown``).
+
+    ``shown`` may be None: then pip sees all that are in its own folder.
+    """
 
     acts: list[Finding]
     used: list[Finding]
@@ -48,8 +52,8 @@ class _Choice(NamedTuple):
 def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: Iterable[str], *, any_key: bool) -> Plan:
     """Make the plan of a call.
 
-    *may_build* maps each key of built wheels to whether pip may build under it. With *any_key*, pip may build under any key,
-    and *idle_keys* are the keys under which it has no wheel that it could use.
+    *may_build* maps the key of each built wheel in *findings*, and further ones, to whether pip may build under it. With
+    *any_key*, pip may also build under others; *idle_keys* are those whose folders have no wheel that it could use.
     """
     builds: dict[str, list[Finding]] = {}
     acts: list[Finding] = []
@@ -72,7 +76,8 @@ def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: 
 def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
     """Choose among the built wheels of one key, in pip's own folder and in the store.
 
-    A wheel that pinstall saw being built takes precedence over an adopted one, whose flags nobody recorded.
+    If pip may not build, nothing is hidden or restored. Else a wheel that pinstall saw being built takes precedence over an
+    adopted one, whose flags nobody recorded; of several with one name, the first in *findings* counts.
     """
     acts = [finding for finding in findings if isinstance(finding.verdict, Delete | Unreadable)]
     if not may_build:
@@ -96,8 +101,8 @@ def _wheels(findings: Iterable[Finding]) -> list[BuiltWheel]:
 
 
 def is_act(finding: Finding) -> bool:
-    """Return whether a finding changes the cache: an entry is deleted or set aside, or a stored one is restored or deleted.
+    """Return whether applying a finding changes the cache: deletes or sets aside an entry, restores or deletes a stored one.
 
-    Built wheels that do not fit stay there: the view hides them.
+    Built wheels that do not fit stay where they are: the view hides them.
     """
     return isinstance(finding.verdict, (Keep | Delete) if finding.stored else (Delete | SetAside))

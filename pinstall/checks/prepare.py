@@ -38,12 +38,13 @@ _NO_LINKS = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNO
 class PreparedCache(NamedTuple):
     """A cache that is prepared for the pip of a call.
 
-    ``pins`` are those that the environment does not satisfy, and ``deleted`` the findings whose entries were deleted.
-    ``pip_command`` starts pip. ``resources`` hold the call's marker file, and a view in a temporary folder, until pip has
-    ended; ``name`` is the name of the call, "" if it has no marker. ``view`` is None if pip uses its cache directly.
-    ``uses_cache`` is False if pip runs without its cache. ``dist_infos`` are the ``.dist-info`` folders before pip ran.
-    ``began`` is the start of the call in seconds since the epoch, by the clock of the cache's file system. ``wanted`` are the
-    versions that stay in the cache. ``shared`` is the shared store; None without one.
+    ``pins`` are those that the environment does not satisfy; empty if the cache is prepared only after a failure. ``deleted``
+    are the findings whose entries were deleted from pip's cache. ``pip_command`` starts pip. ``resources`` hold the call's
+    marker file, and a view in a temporary folder, until pip's builds are stored; ``name`` is the name of the call, "" if it has
+    no marker. ``view`` is None if pip uses its cache directly, or runs without it (``uses_cache`` is False). ``dist_infos`` are
+    the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in seconds since the epoch, by the clock of
+    the cache's file system if there is a marker. ``wanted`` are the versions that stay in the cache. ``shared`` is the shared
+    store; None without one.
     """
 
     checker: Checker
@@ -83,8 +84,9 @@ class PreparedCache(NamedTuple):
         return build_notes.folder(self.cache.root, self.name) if is_watched else ""
 
     def make_view(self) -> View:
-        """Make the view of the plan in the cache; in a temporary folder if the cache is read-only, or its disk has no links.
+        """Make the view of the plan, as a rule in the cache.
 
+        It is a temporary folder if the call has no marker, because the cache is read-only, or if the cache's disk has no links.
         Raises `OSError`.
         """
         root, plan = self.cache.root, self.plan.view
@@ -103,10 +105,11 @@ class PreparedCache(NamedTuple):
 def prepare(
     checker: Checker, pins: Sequence[Pin], pip_command: PipCommand, settings: Settings, journal: Journal
 ) -> PreparedCache:
-    """Check the cache entries for *pins*, remove or set aside those that do not match, restore stored ones that pip may need.
+    """Check the entries that pip may use: remove or set aside those that do not match, restore stored ones that it may need.
 
-    Then marks this call as running, makes a view if pip needs one, and returns the prepared cache. Says each change. Under
-    ``PINSTALL_POLICY=report``, only says what it would do. If no view can be made, pip runs without its cache.
+    *pins* are those that the environment does not satisfy. For projects without a pin, only built wheels and stored files are
+    checked. Then marks this call as running, makes a view if pip needs one, and returns the prepared cache. Says each change.
+    Under ``PINSTALL_POLICY=report``, only says what it would do. If no view can be made, pip runs without its cache.
     """
     cache = checker.cache
     planned, deleted = _checked(checker, pins, settings, journal)
@@ -132,8 +135,8 @@ def prepare(
 def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal: Journal) -> tuple[Plan, list[Finding]]:
     """Check the candidates for *pins* and apply the plan, or say what it would do under ``PINSTALL_POLICY=report``.
 
-    Returns the plan, whose view also hides the entries that could not be removed, and the findings whose entries were deleted
-    from pip's cache.
+    Returns the plan, whose view also hides the entries that could not be removed, moved or read, and the findings whose entries
+    were deleted from pip's cache. Adds all findings, and those that were applied, to the *journal*.
     """
     cache = checker.cache
     by_project = settings_by_project(cache.call.lines, cache.environment.markers)
@@ -178,7 +181,7 @@ def _shared_store(settings: Settings) -> SharedStore | None:
 
 
 def _begun(prepared: PreparedCache, journal: Journal) -> PreparedCache:
-    """Write the marker of the call, and make a view if pip needs one; if that fails, say so, and let pip run without its cache.
+    """Write the marker of the call, and make a view if pip needs one. Without a view that it needs, pip runs without its cache.
 
     Under PINSTALL_POLICY=report pinstall does not even write the marker, so other calls do not wait for this one.
     """

@@ -32,7 +32,11 @@ _MOST_VERSIONS = 20
 
 
 def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered:
-    """Return the stored files that pip may need for projects without a pin; *kept* are the projects that the store has."""
+    """Return the candidates for projects without a pin of whose newest version the store has a file that pip may need.
+
+    They are the stored files, and the built wheels of that version in pip's cache. *kept* are the projects of the downloads in
+    the store, without the pinned ones; others have no candidates. Of the *pins*, only the dependencies count.
+    """
     found: dict[str, Candidate] = {}
     pinned = {pin.project for pin in pins}
     waiting = [*map(Need, pins), *_lacking(cache, dependencies.named(cache, pinned))]
@@ -52,7 +56,10 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
 
 
 def _needed(cache: Cache, need: Need, newest: Iterable[Candidate]) -> list[Need]:
-    """Return the dependencies that the *newest* version declares. Reads no sdist, because that takes long."""
+    """Return the dependencies that the *newest* version declares and the environment lacks; none if the call ignores them.
+
+    The first wheel or ``.metadata`` file tells them. Reads no sdist, because that takes long.
+    """
     if cache.call.has("ignore_dependencies"):
         return []
     readable = [c.entry for c in newest if c.entry.kind == "metadata" or c.entry.filename.endswith(".whl")]
@@ -64,7 +71,11 @@ def _lacking(cache: Cache, needs: Iterable[Need]) -> list[Need]:
 
 
 def _newest(cache: Cache, pin: Pin, *, is_kept: bool) -> list[Candidate]:
-    """Return the files that pip's cache and the store have of the newest version that *pin* admits."""
+    """Return the candidates in pip's cache and the store of the newest version that *pin* admits and of which there is any.
+
+    Looks for the newest 20 versions that are listed. If none is listed, and the project *is_kept* in the store, the notes of
+    stored downloads tell the versions.
+    """
     by_version: dict[Version | None, list[Artifact]] = {}
     for file in _listed(cache, pin):
         by_version.setdefault(file.parsed_filename.version if file.parsed_filename else None, []).append(file)
@@ -91,7 +102,11 @@ def _may_choose(cache: Cache, pin: Pin, label: ParsedFilename | None) -> bool:
 
 
 def _files(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
-    """Yield the cached and the stored files of one artifact, built wheels first: pip prefers them to their sdist."""
+    """Yield the candidates of one artifact, built wheels first: pip prefers them to their sdist.
+
+    A stored download counts if pip's cache lacks it, stored wheels if it has none there, or only ones that are marked for
+    deletion (`actions.retire`).
+    """
     if candidates.is_source(file):
         own = list(cache.built(pin, file.link))
         yield from (Candidate(pin, entry, file.link) for entry in own)
@@ -102,7 +117,10 @@ def _files(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
 
 
 def _unlisted(cache: Cache, pin: Pin) -> list[Candidate]:
-    """Return the stored downloads of the newest version, if no page lists any: their notes name them."""
+    """Return the stored downloads and ``.metadata`` files of the newest version that *pin* admits, by the names in their notes.
+
+    Leaves out those that pip's cache has, and files that pip would not choose.
+    """
     found: dict[Version, list[Candidate]] = {}
     for entry, filename in store.downloads(cache.root, pin.project):
         kind, ending = ("metadata", ".metadata") if filename.endswith(".metadata") else ("download", "")

@@ -20,9 +20,10 @@ _ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "ro
 
 
 def is_satisfied(call: Invocation, environment: Environment) -> bool:
-    """Return whether each requirement of *call* is pinned to the installed version, so that pip does not open its cache.
+    """Return whether each requirement and constraint of *call* pins the installed version: then pip rarely opens its cache.
 
-    False if that cannot be told from the requirements and the installed versions alone.
+    (It does if a dependency is missing.) False if that cannot be told from these lines and the installed versions alone, and
+    if there are no lines.
     """
     if _is_anew(call) or call.unread or call.locks:
         return False
@@ -36,6 +37,7 @@ def is_satisfied(call: Invocation, environment: Environment) -> bool:
 
 
 def _is_anew(call: Invocation) -> bool:
+    """Return whether pip ignores the installed distributions, or may upgrade them."""
     return not call.installs or call.has(*_ANEW)
 
 
@@ -45,12 +47,15 @@ def _exact(line: RequirementLine) -> tuple[str, str] | None:
 
 
 def unsatisfied(call: Invocation, pins: Iterable[Pin], environment: Environment) -> list[Pin]:
-    """Return the *pins* that the *environment* does not satisfy; all of them if pip ignores the environment."""
+    """Return the *pins* that the *environment* does not satisfy: all of them if pip ignores it or may upgrade."""
     return [pin for pin in pins if _is_anew(call) or not is_installed(pin, environment)]
 
 
 def is_met(call: Invocation, pin: Pin, environment: Environment) -> bool:
-    """Return whether the *environment* satisfies a requirement that may admit several versions, so that pip leaves it."""
+    """Return whether the *environment* has a version that *pin*, which may admit several, admits, so that pip leaves it.
+
+    False for a URL, and if pip ignores the environment or may upgrade.
+    """
     version = None if _is_anew(call) or pin.url else environment.installed(pin.project)
     return version is not None and pin.specifier.contains(version, prereleases=True)
 

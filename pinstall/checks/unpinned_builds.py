@@ -1,4 +1,4 @@
-"""Find built wheels of unpinned projects: those that the call names and, if the call shapes builds, all dependencies.
+"""Find built wheels of unpinned projects: those that the call names and, if builds would now differ, all dependencies.
 
 People type ``CMAKE_ARGS=... pip install llama-cpp-python``: pip must not reuse a wheel with other flags, pinned or not.
 """
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 
 def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord], bool], *, is_shaped: bool) -> Gathered:
-    """Return the built wheels that pip may use for requirements of projects that no pin of the call names.
+    """Return the built wheels, in pip's cache and the store, that pip may use for projects that none of *pins* names.
 
-    If the call sets nothing that shapes builds, only keys under which pinstall has stored a build count: other wheels are
-    plain pip's, and no record shows that they were built with flags. *has_changed* is called with the records of the other
-    builds in the store until it returns True (see `Builds.has_changed`): then dependencies count as well.
+    Those are the projects that the call names; their dependencies and those of *pins* count, too, if the call sets something
+    that shapes builds (*is_shaped*), or if *has_changed* (`Builds.has_changed`) is true of the record of a stored build of
+    another project. Without *is_shaped*, only keys under which the store has a build count: other wheels are plain pip's, and
+    no record shows that they were built with flags. Leaves out projects of which the call forbids sdists.
     """
     pinned = {pin.project: pin for pin in pins}
     named = list(dependencies.named(cache, pinned))
@@ -60,14 +61,14 @@ def _reached(cache: Cache, needs: list[Need]) -> Iterator[Need]:
 
 
 def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry]:
-    """Yield the cached downloads of the versions that *pin* admits."""
+    """Yield the cached downloads and ``.metadata`` files of the versions that *pin* admits."""
     for file in itertools.chain(cache.locate(pin).files, cache.others(pin)):
         if file.parsed_filename is None or pin.admits(file.parsed_filename.version):
             yield from cache.downloads(file)
 
 
 def _builds(cache: Cache, pin: Pin, *, in_cache: bool) -> Iterator[Candidate]:
-    """Yield the built wheels of versions that *pin* admits, pip's own before the store's; see `gather`.
+    """Yield the built wheels of versions that *pin* admits, pip's own before the store's.
 
     Without *in_cache*, pip's own are only those under the keys of stored ones.
     """

@@ -20,22 +20,22 @@ _SMALL_CHUNK = 1 << 12
 
 
 class BrokenError(Exception):
-    """The archive is corrupt; the message is Python's."""
+    """The archive is corrupt; the message says how, as words that follow a colon."""
 
 
 class UnprovenError(Exception):
-    """The archive cannot be judged: it is encrypted, or uses a compression method that this Python lacks."""
+    """The archive cannot be judged: for example, it is encrypted, or uses a compression method that this Python lacks."""
 
 
 class TooLargeError(UnprovenError):
-    """The archive is larger than pinstall is willing to read."""
+    """The archive unpacks to more bytes, or has more members, than pinstall is willing to read."""
 
 
 class Readable(Protocol):
     """A stream of bytes that can be read forward."""
 
     def read(self, size: int, /) -> bytes:
-        """Return at most *size* bytes."""
+        """Return at most *size* bytes; none only at the end."""
         ...
 
 
@@ -78,7 +78,10 @@ class Stream(io.RawIOBase):
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """Return at most *size* bytes. Raises `TooLargeError` for a negative *size*, or one beyond a bound."""
+        """Return at most *size* bytes.
+
+        Raises `TooLargeError` if *size* is negative, above `LARGEST_READ`, or more than is left of *most*, even at the end.
+        """
         if not 0 <= size <= LARGEST_READ or self._at + size > self._most:
             raise TooLargeError
         data = self._content.read(size)
@@ -88,7 +91,8 @@ class Stream(io.RawIOBase):
     def seek(self, at: int, whence: int = 0) -> int:
         """Read and discard bytes up to the offset *at*, or to the end; return the offset reached.
 
-        Raises `ValueError` if *at* was already passed or is not an offset from the start, and `TooLargeError` as `read` does.
+        Raises `ValueError` if *at* was already passed or is not an offset from the start (*whence*), and `TooLargeError` as
+        `read` does.
         """
         if whence or at < self._at:
             raise ValueError("backwards")
@@ -105,7 +109,10 @@ def bound(file: BinaryIO) -> int:
 
 
 def unpacked(file: BinaryIO) -> Readable:
-    """Return a decompressing reader for a tar, chosen by its magic bytes; *file* itself, rewound, if it is not compressed."""
+    """Return a reader that decompresses the tar in *file*, by its first bytes; *file* itself, rewound, if not compressed.
+
+    *file* is at its start.
+    """
     import bz2
     import gzip
     import lzma
@@ -139,8 +146,7 @@ class _InPieces:
 def zipped(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
     """Open a zip archive within a ``with`` statement. Refuses one that would unpack to more than its `bound` (`TooLargeError`).
 
-    The statement raises `BrokenError` or `UnprovenError` for errors of the archive, in its body, too, and `OSError` for those
-    of the disk.
+    The statement turns errors, those of its body, too, as `judged` does: a `KeyError` for a missing member is a `BrokenError`.
     """
     import zipfile
 

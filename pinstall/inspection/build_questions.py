@@ -1,8 +1,8 @@
 """The questions that a watched build has asked, and their answers then and now.
 
 A build fits if each question has the same answer now. An answer is a digest, or a word that tells no content: "" for what is
-not set or not there. Asking again is cheap: the stamp of a file, then its digest. Only a program that has changed is started,
-with the few arguments that make programs print what they know.
+not set or not there. `learn` asks for the first time, right after the build. Asking again is cheap: the stamp of a file, then
+its digest; only a program that has changed is started. Programs get the few arguments that make them print what they know.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _NEUTRAL = frozenset(
 # They belong to the C library, whose kind and version count.
 _LIBC = r"(?:lib(?:c|m|dl|pthread|rt|util|gcc_s|stdc\+\+)|ld-linux[\w-]*|libc\.musl[\w-]*)(?:\.so.*)?"
 _SECRET_FILES = r"(?:^|/)\.?(?:netrc|pypirc|git-credentials|pip\.conf|gitconfig)$|/\.(?:ssh|gnupg|aws|docker)/"  # noqa: S105 (no secret is in it)
-# Tools that the newest version of always serves: another one is no reason to build again.
+# Tools of which the newest version always serves: another version is no reason to build again.
 _TOOLS = frozenset(
     """
     setuptools wheel pip flit-core hatchling hatch-vcs poetry-core pdm-backend pbr setuptools-scm vcs-versioning packaging
@@ -72,9 +72,11 @@ _TOOLS = frozenset(
 class Question(NamedTuple):
     """One question of a build, and its answer.
 
-    ``kind`` tells what was asked, ``subject`` its name or path (``~/`` for the home), ``by`` the asking file (``@`` and the
-    package if it is not of the source). ``place`` and ``stamp`` are those of the file that gave the answer; ``said`` are the
-    digests of what a program printed, by its arguments.
+    ``kind`` is that of the question: ``variable``, ``program``, ``file`` (its content), ``place`` (its existence), ``listing``,
+    ``glob``, ``link``, ``library`` (loaded), ``linked`` (looked for by ``find_library``), or ``package`` (of pkg-config).
+    ``subject`` is its name or path (``~/`` for the home), ``by`` the asking file (``@`` and the package if it is not of the
+    source). ``place`` and ``stamp`` are those of the file that gave the answer, "" without one; ``said`` are the digests of a
+    program's outputs, by its arguments.
     """
 
     kind: str
@@ -89,10 +91,11 @@ class Question(NamedTuple):
 class Watched(NamedTuple):
     """The questions of a watched build.
 
-    ``decides`` are the programs whose own files decided; ``whole`` is True without any, if nothing was missed: then the text of
-    the source does not count. ``compiles`` says whether a compiler ran, ``native`` whether the build asked for the features of
-    this machine's processor. ``requires`` are the versions in its build environment; without isolation, it has the modules that
-    the build imports, without a version.
+    ``decides`` are the programs whose own files decided. ``whole`` is True without any, if no file of the source took all
+    variables at once and no note was dropped: then the text of the source does not count. ``compiles`` says whether a compiler
+    ran, or another program decided, which may have run one; ``native`` whether the build asked for the features of this
+    machine's processor. ``isolated`` says whether it had a build environment, and ``requires`` are the versions there, by
+    project; without one, the projects are the modules and distributions that the source asked for, and the versions "".
     """
 
     questions: tuple[Question, ...] = ()
@@ -117,7 +120,11 @@ class World:
         self._own = tuple(os.path.join(folder, "") for folder in own if folder)
 
     def asked(self, kind: str, subject: str, by: str, forms: Sequence[tuple[str, ...]] = ()) -> Question | None:
-        """Return a question with its present answer; None if a record does not need it."""
+        """Return a question with its present answer; None for the C library and programs of the environment.
+
+        *forms* are the arguments of each run of a program, empty if it was only looked for. If all of them are read-only,
+        starts the program with each.
+        """
         if kind == "program":
             return self._program(subject, by, forms)
         if kind in ("file", "place", "listing", "glob", "link"):
@@ -129,14 +136,17 @@ class World:
         return question._replace(answer=answer, place=place, stamp=stamp)
 
     def differs(self, question: Question) -> bool:
-        """Return whether a question has another answer now. Only a program that has changed is started."""
+        """Return whether a question has another answer now. Starts only a program that has changed, if it may start any."""
         if question.kind == "program":
             return self._program_differs(question)
         answer, place, stamp = self._answer(question)
         return answer != question.answer and not (question.stamp and (place, stamp) == (question.place, question.stamp))
 
     def stamped(self, question: Question) -> Question:
-        """Return a question with the place and stamp of the file that gives the same answer here, if there is one."""
+        """Return a question with the place and stamp of the file that gives the same answer here; unchanged without one.
+
+        Only files, libraries, and programs that ran get them. Starts no program.
+        """
         if question.kind in ("file", "library"):
             answer, place, stamp = self._answer(question)
         elif question.kind == "program" and len(question.answer) == _DIGITS:
@@ -147,7 +157,10 @@ class World:
         return question._replace(place=place, stamp=stamp) if stamp and answer == question.answer else question
 
     def _answer(self, question: Question) -> tuple[str, str, str]:  # noqa: PLR0911 (one for each kind)
-        """Return the answer, and the place and stamp of the file that gives it. A known stamp spares reading the file."""
+        """Return the answer, and the place and stamp of the file that gives it, "" without one; not for programs.
+
+        If a file still has the place and stamp that *question* has, it is not read.
+        """
         kind, subject = question.kind, question.subject
         if kind == "variable":
             return self._variable(subject), "", ""
@@ -200,7 +213,10 @@ class World:
         return self._content(place, question) if place else ("", "", "")
 
     def _program(self, name: str, by: str, forms: Sequence[tuple[str, ...]]) -> Question | None:
-        """Return the question about a program that was only looked for, or was run with each of *forms*."""
+        """Return the question about a program, which was run with each of *forms*, or only looked for if that is empty.
+
+        None for a program of the environment.
+        """
         place = self._found(name)
         runs = [form for form in forms if form]
         if os.path.realpath(place).startswith(self._own) or place.startswith(self._own):
@@ -259,7 +275,7 @@ def _stamp(path: str) -> str:
 
 
 def _kind(path: str) -> str:
-    """Return whether *path* is a file or a folder, and of a library the file that it leads to; "" if there is nothing."""
+    """Return "folder", or "file" (of a library with the name of the file to which its links lead); "" if nothing is there."""
     if os.path.isdir(path):
         return "folder"
     if not os.path.exists(path):
@@ -268,7 +284,7 @@ def _kind(path: str) -> str:
 
 
 def _file_digest(path: str) -> str:
-    """Return the digest of a regular file; of a large one, of its size and time."""
+    """Return the digest of a regular file, of a large one that of its `_stamp`; for another path its `_kind`."""
     stamp = _stamp(path)
     try:
         if not stamp or int(stamp.split(" ", maxsplit=1)[0]) > _LARGEST_FILE:
@@ -280,7 +296,10 @@ def _file_digest(path: str) -> str:
 
 
 def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> str:
-    """Start *program* with the read-only arguments *form*, and return the digest of its output."""
+    """Start *program* with the arguments *form*, and return the digest of its output, or a word if it gives none in time.
+
+    Does not start it if *form* is not read-only: a record may have come from elsewhere.
+    """
     if not all(re.fullmatch(_READ_ONLY, word) for word in form):
         return "?"
     try:
@@ -299,7 +318,10 @@ def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> st
 
 
 def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
-    """Return the questions in the *notes* on a build's steps, with the answers that they have in *world*."""
+    """Return the questions in the *notes* on a build's steps, with the answers that they have in *world* (see `World.asked`).
+
+    If they are too large for a record, the result has none of them, and is not ``whole``.
+    """
     found = _without_loops([tuple(map(str, note[:3])) + note[3:4] for note in notes if note])
     kinds = {note[0] for note in found}
     programs, asked = _programs(found), list(_asked(found))
@@ -307,7 +329,7 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     decides = tuple(sorted({note[1] for note in found if note[0] == "decides" and len(note) > 1}))
     of_source = any(note[0] == "all" and not note[1].startswith("@") for note in found if len(note) > 1)
     compiles = bool(ran or decides)
-    # The kinds of the compilers count instead of their names.
+    # The names that the compilers report count instead (`Conditions.compilers`).
     covered = {("variable", name) for name in ("CC", "CXX") if compiles}
     asked += _packages(programs)
     questions = [world.asked(kind, subject, by) for kind, subject, by in asked if (kind, subject) not in covered]
@@ -352,7 +374,10 @@ def _version(info: str) -> tuple[str, str]:
 
 
 def _asked(notes: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, str]]:
-    """Yield kind, subject and asker of each question but those about programs, once."""
+    """Yield kind, subject and asker of each question but those about programs and packages, once.
+
+    Leaves out variables that never count, and the listing of a folder in which a pattern was expanded.
+    """
     seen: set[tuple[str, str]] = set()
     patterns = {os.path.dirname(note[1]) for note in notes if note[0] == "glob" and len(note) > 1}
     for note in notes:
@@ -375,7 +400,7 @@ def _packages(programs: Mapping[str, tuple[str, list[tuple[str, ...]]]]) -> Iter
 
 
 def _programs(notes: Sequence[tuple[Any, ...]]) -> dict[str, tuple[str, list[tuple[str, ...]]]]:
-    """Return who asked for each program, and the arguments with which it ran; () for none, no entry for only looking."""
+    """Return the asker of each program, by its name, and the arguments of each run; no runs if it was only looked for."""
     found: dict[str, tuple[str, list[tuple[str, ...]]]] = {}
     looks = {(note[1], note[2]) for note in notes if note[0] == "looks" and len(note) > 2}
     for name, by in sorted(looks):
@@ -395,7 +420,7 @@ def change(then: Watched, world: World) -> str:
 
 
 def words(question: Question) -> str:
-    """Describe under which other condition than now a wheel was built."""
+    """Describe a *question* that has another answer now, as the end of "it was built ...", without any value."""
     kind, subject, answer = question.kind, question.subject, question.answer
     known = {
         "variable": f"with different {subject}",
@@ -460,9 +485,10 @@ def from_json(document: Any) -> Watched:
 
 
 def moved_on(then: Watched, pins_then: Mapping[str, str], pins_now: Mapping[str, str]) -> str:
-    """Return a build requirement for which the call now pins another version than the build got; else "".
+    """Return the first build requirement of which *pins_now* has another version than the isolated build *then* got; else "".
 
-    A pin that was the same then does not count: it has not shaped the build, which pip isolates.
+    The pins are versions by project. One that the call of the build had as well (*pins_then*) does not count: it has not shaped
+    the build, which pip isolates. Neither do tools such as setuptools.
     """
     for name, version in pins_now.items():
         built_with = then.requires.get(name)

@@ -1,4 +1,4 @@
-"""Compare the conditions under which a wheel was built with those of this call, to see if pip would build the same now."""
+"""Build records: determine the conditions of a build, compare them with those of an earlier one, and read and write JSON."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Conditions(NamedTuple):
     """The conditions that shape a build, except for its source. Values of variables and settings are stored as digests.
 
     ``abi`` is the interpreter's ABI (implementation, version, flags, platform). ``libc`` is the kind and version of the C
-    library. ``compilers`` are the compilers' names and arguments by variable. ``cpu`` lists the processor's features if a flag
-    or a build file asks for those of this machine (in records of 0.1.0: their digest). ``tools`` are the paths of the tools
-    that the build scripts name. ``build_dependencies`` are the installed versions of the projects that a build without
-    isolation uses.
+    library. ``compilers`` are the compilers' names and digests of their arguments, by variable. These three are empty if the
+    build compiles nothing. ``cpu`` lists the processor's features if the build asks for those of this machine (in records of
+    0.1.0: their digest). ``tools`` are the paths of the tools that the build files name. ``build_dependencies`` are the
+    installed versions of the projects that a build without isolation uses.
     """
 
     abi: str = ""
@@ -54,12 +54,13 @@ class Conditions(NamedTuple):
 
 
 class BuildRecord(NamedTuple):
-    """The build record of a wheel: its sha256, the digests of its source, and how it was built.
+    """The build record of a wheel: its sha256, the digests of its source by algorithm, and how it was built.
 
-    ``source_scan`` is the scan of its sdist. ``libraries`` are the system libraries that it needed right after its build, and
-    their paths. ``observed`` is False for a wheel that pip had built without pinstall, and that pinstall adopted. ``watched``
-    are the questions that the build asked, None if pinstall did not watch it. ``pins`` are the versions that its call pinned
-    for the build's requirements. ``fetched`` is the shared store that the build came from, "" if this machine built it.
+    ``source_scan`` is the scan of its sdist. ``libraries`` are the system libraries that it needed right after its build, or
+    when it was adopted, and their paths. ``observed`` is False for a wheel that pip had built without pinstall, and that
+    pinstall adopted. ``watched`` are the questions that the build asked, None if pinstall did not watch it. ``pins`` are the
+    versions that its call pinned of projects in the build environment. ``fetched`` is the place of the shared store that the
+    build came from, "" if this machine built it.
     """
 
     wheel: str
@@ -74,9 +75,10 @@ class BuildRecord(NamedTuple):
 
 
 def difference(then: Conditions, now: Conditions) -> str:
-    """Describe the first difference between the conditions of two builds, without any value; "" if they agree.
+    """Return how a build under *then* differs from one under *now*, as the end of "it was built ..."; "" if it serves as well.
 
-    A newer libc, compiler or patch release of Python, and a processor with more features, do not count as a difference.
+    Names the first difference, and no value of a variable. A newer libc, compiler or patch release of Python, and a processor
+    with more features, do not count as a difference.
     """
     if then.abi != now.abi:
         return "for another Python interpreter"
@@ -126,14 +128,17 @@ def settings(texts: Iterable[str]) -> str:
 def compilers(environ: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
     """Return the name and arguments of each compiler, by variable (`COMPILERS`).
 
-    *defaults* are the interpreter's own compilers, used for variables that *environ* does not set. Runs each compiler with
-    ``--version``. The name is "" if no compiler is set or found; a digest stands for the arguments.
+    *defaults* are the interpreter's own compilers, used for variables that are not set in *environ*, or empty. Runs each
+    compiler with ``--version``. The name is "" if no compiler is set or found; a digest stands for the arguments.
     """
     return {name: _compiler(environ.get(name) or defaults.get(name) or "", environ.get("PATH", "")) for name in COMPILERS}
 
 
 def _compiler(command: str, path: str) -> str:
-    """Return the name of the compiler that *command* runs, with a digest of its arguments if it has any."""
+    """Return the name of the compiler that *command* runs, found by *path* (``PATH``), with a digest of its arguments if any.
+
+    Leaves out launchers. The name is "" if there is no such program; a command with an open quotation has a digest for a name.
+    """
     try:
         argv = _words(command)
     except ValueError:
@@ -183,7 +188,7 @@ def _reported(path: str) -> str:
 
 
 def _is_placeholder(path: str) -> bool:
-    """Return whether *path* is the program of macOS that opens a dialog if the developer tools are not installed."""
+    """Return whether *path*, if it were run, would open a dialog of macOS, because the developer tools are not installed."""
     if platform.system() != "Darwin" or not path.startswith("/usr/bin/"):
         return False
     try:
@@ -204,7 +209,7 @@ def _name_of(path: str) -> str:
 
 
 def compiler_name(version_output: str) -> str:
-    """Return a compiler's name, without a version, from its ``--version`` output; "" if it is not gcc or clang."""
+    """Return a compiler's name from its ``--version`` output, such as "gcc" or "gcc for aarch64"; "" if not gcc or clang."""
     first = version_output.partition("\n")[0]
     gcc = _GCC.match(first)
     if gcc and "Free Software Foundation" in version_output:  # other GNU programs, such as false, name the foundation, too

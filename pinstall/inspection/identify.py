@@ -20,9 +20,10 @@ _ARCHIVES = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".tar.gz", b"BZh": ".tar.bz2", 
 
 
 class IdentifiedContent(NamedTuple):
-    """An identified body: ``kind`` is the kind of its entry; ``filename`` is composed of name and version.
+    """An identified body: ``kind`` is the kind of its entry; `identify` composes ``filename`` of name and version.
 
-    ``project`` (normalized) and ``version`` are "" if unknown; then the file name begins with ``unknown``.
+    So that of a wheel has no tags. ``project`` (normalized) and ``version`` are "" if unknown; then the file name begins with
+    ``unknown``.
     """
 
     kind: str
@@ -32,10 +33,10 @@ class IdentifiedContent(NamedTuple):
 
 
 def identify(body: BinaryIO) -> IdentifiedContent:
-    """Identify *body* by its first bytes, and by the name and version in its metadata.
+    """Identify *body*, which is at its start, by its first bytes, and by the name and version in its metadata.
 
-    The kind is ``download`` for any archive, ``metadata``, or ``other``, which has no file name. Raises `OSError` if *body*
-    cannot be read.
+    The kind is ``download`` for a zip and for a tar that is compressed by gzip, bzip2 or xz, ``metadata``, or ``other``, which
+    has no file name. Raises `OSError` if *body* cannot be read.
     """
     head = body.read(_HEAD)
     if head.startswith(b"Metadata-Version:"):
@@ -51,7 +52,7 @@ def identify(body: BinaryIO) -> IdentifiedContent:
 
 
 def _wheel(body: BinaryIO) -> tuple[str, str] | None:
-    """Return name and version of a wheel from its ``.dist-info`` folder; None if *body* is not a wheel, or is a broken one."""
+    """Return name and version of a wheel, from its folder's name or its METADATA; None if *body* is another or a broken zip."""
     size = body.seek(0, os.SEEK_END)
     body.seek(max(0, size - _DIRECTORY))
     if found := _IN_DIRECTORY.search(body.read(_DIRECTORY)):

@@ -60,9 +60,10 @@ class Inspector:
         return self.ledgers[project]
 
     def begin(self, readings: Iterable[Reading]) -> None:
-        """Start reading the large files (8 MiB) among *readings* on all cores, if there are at least two. Returns at once.
+        """Start reading the large files (from 8 MiB) among *readings* on all cores, if there are at least two. Returns at once.
 
-        Files whose proof the ledger has are not read. A later call of `proof` for one of them waits for the result.
+        Files whose required proof the ledger has are not read. A later call of `proof` with one of *readings* waits for its
+        result.
         """
         large = [reading for reading in readings if reading.stamp.size >= _LARGE]
         if len(large) < 2:
@@ -85,12 +86,12 @@ class Inspector:
         return known
 
     def _remembered(self, reading: Reading) -> Proof | None:
-        """Return the required proof if the ledger has it and is trusted."""
+        """Return the required proof if the ledger has it and is trusted, else None."""
         known = self.ledger(reading.project).proof(reading.entry.key, reading.stamp) if self._trusts else None
         return known if known is not None and reading.required.answered_by(known) else None
 
     def _read(self, reading: Reading) -> Proof:
-        """Prove a file by reading it, and show the progress. Raises as `proof`."""
+        """Prove a file by reading it, and show the progress unless quiet. Raises as `proof`."""
         _, entry, stamp, required = reading
         size = 0 if self._quiet else stamp.size * (2 if required.checked else 1)
         with entries.open_content(entry) as whole, terminal.shown(whole, size, entry.filename) as file:

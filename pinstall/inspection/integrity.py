@@ -1,6 +1,6 @@
-"""Check the integrity of a file before pip uses it: its digests, the end of an archive, the RECORD of a wheel.
+"""Check the integrity of a file: its digests, the end of an archive, the RECORD of a wheel.
 
-After a failure, `pip_checks` adds to these checks those that pip makes.
+After a failure of pip, `pip_checks` adds to these checks those that pip makes.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 
 
 class ArchiveCheck(NamedTuple):
-    """The result of reading an archive: its fault (None: sound, or not judged), and name (normalized) and version if known.
+    """The result of reading an archive: its ``fault`` (None: sound, or not judged); of a wheel, its name and version.
 
-    ``stops_pip``: pip fails on it, so it is not kept even if a build has just made it; pip installs a wheel with another fault.
-    ``judged`` is False for an archive that pinstall cannot read, although pip may.
+    ``name`` is normalized; both are "" if unknown. ``stops_pip`` is True for a corrupt wheel: pip fails on it, so it is not
+    kept even if a build has just made it. ``judged`` is False for an archive that pinstall cannot read, although pip may.
     """
 
     fault: str | None
@@ -60,9 +60,10 @@ def sha256(file: BinaryIO) -> str:
 
 
 def archive(file: BinaryIO, filename: str) -> ArchiveCheck:
-    """Read an artifact, whose kind *filename* tells, to its end, and tell its fault; name and version are those of a wheel.
+    """Read an artifact, which is at its start, to its end, and tell its fault; of a wheel also name and version.
 
-    An unknown kind is not judged. Raises `OSError` if the file itself cannot be read.
+    *filename* tells its kind, else its first bytes if it is a compressed tar; another kind is not judged. Raises `OSError` if
+    the file itself cannot be read.
     """
     if filename.endswith(".whl"):
         return wheel(file)
@@ -74,7 +75,7 @@ def archive(file: BinaryIO, filename: str) -> ArchiveCheck:
 
 
 def _is_packed(file: BinaryIO) -> bool:
-    """Return whether a file begins as compressed tars do: a URL such as ``/tarball/v1`` does not name its archive."""
+    """Return whether a file begins as compressed tars do: the name in a URL such as ``/tarball/v1`` tells no kind. Rewinds."""
     magic = file.read(3)
     file.seek(0)
     return magic.startswith((b"\x1f\x8b", b"BZh", b"\xfd7z"))
@@ -147,7 +148,7 @@ def _wheel(archive_: zipfile.ZipFile) -> ArchiveCheck:
 
 
 def metadata(file: BinaryIO) -> str:
-    """Return the METADATA of a wheel; "" if it is missing or the archive is broken. Raises `OSError` as `wheel` does."""
+    """Return the METADATA of a wheel; "" if it is missing or cannot be unpacked. Raises `OSError` as `wheel` does."""
     try:
         with archives.zipped(file) as archive_:
             members = {info.filename: info for info in archive_.infolist()}
@@ -166,9 +167,10 @@ def _info(members: Iterable[str]) -> str:
 
 
 def top_level(file: BinaryIO) -> frozenset[str]:
-    """Return the top-level names that a wheel installs in site-packages, such as its modules and packages.
+    """Return the top-level names in a wheel up to the first dot: of its modules, its packages, and its other folders.
 
-    The set is empty if the archive is broken. Raises `OSError` as `wheel` does.
+    Files below ``purelib`` and ``platlib`` of its ``.data`` folder count as in site-packages. Empty if the archive cannot be
+    read. Raises `OSError` as `wheel` does.
     """
     try:
         with archives.zipped(file) as archive_:
@@ -191,9 +193,10 @@ def _small(archive_: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
 def _record_fault(
     archive_: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], recorded: dict[str, str], info: str
 ) -> str | None:
-    """Return the first difference between *members* and their hashes in RECORD, by name; None if they agree.
+    """Return the first difference between *members* and RECORD; None if they agree. Raises as `archives.zipped`.
 
-    Members without a hash, or with one of an unknown algorithm, are read only. Raises as `archives.zipped`.
+    *recorded* has the hashes of RECORD (``algorithm=value`` or "") by path; *info* is the ``.dist-info`` folder, whose RECORD
+    and signatures need not be listed. Members without one, or with one of an unknown algorithm, are only read, for their CRC.
     """
     unrecorded = {f"{info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
     for name, member in members.items():
@@ -210,7 +213,7 @@ def _record_fault(
 
 
 def _is_known(algorithm: str) -> bool:
-    """Return whether RECORD may use a hash algorithm, and this Python has it: any of a fixed length, "sha256 or better"."""
+    """Return whether this Python can compute a hash *algorithm* of a fixed length; also md5, which no RECORD should use."""
     try:
         return hashlib.new(algorithm).digest_size > 0
     except ValueError:

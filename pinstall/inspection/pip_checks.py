@@ -24,11 +24,11 @@ _MAGIC = {
 
 
 def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | None) -> str:
-    """Return the reason why pip would reject the wheel or sdist *file*; "" if it would accept the file.
+    """Return the reason why pip would reject the wheel or sdist *file*, or why a wheel differs from its RECORD; else "".
 
     *filename* determines how pip unpacks it (``utils/unpacking.unpack_file``). *project* (normalized) and *label* state the
-    name and version that it has to contain. Raises `OSError` if the file itself cannot be read, and `archives.UnprovenError` if
-    pinstall cannot read the archive, although pip may.
+    name and version that it has to contain; with None, the version is not compared. Raises `OSError` if the file itself cannot
+    be read, and `archives.UnprovenError` if pinstall cannot read the archive, although pip may.
     """
     content = integrity.archive(file, filename)
     if content.fault:

@@ -118,7 +118,7 @@ _MEANINGLESS = _globs("""
     HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
     CCACHE_* SCCACHE_* LD_LIBRARY_PATH SETUPTOOLS_USE_DISTUTILS _PYTHON_PROJECT_BASE ENSUREPIP_OPTIONS
 """)
-# Variables of sessions and machines, where all variables count because nobody can read the source of a build.
+# Variables of sessions and machines: these do not count even where all others do, because nobody can read the source.
 _OF_SESSIONS = _globs("""
     UV_* PYENV_* NVM_* RBENV_* SDKMAN_* JAVA_HOME* ANDROID_* GOPATH GOROOT DOTNET_* HOMEBREW_* CHOCOLATEY* LS_COLORS LESS*
     WINDOWID INVOCATION_ID JOURNAL_STREAM KUBERNETES_* GPG_* GNOME_* KDE_* DESKTOP_* SESSION_* VTE_VERSION TMUX* STY ITERM_*
@@ -191,8 +191,8 @@ class SourceScan(NamedTuple):
     ``words`` are possible names of environment variables; a word that ends in ``_`` is a possible prefix of names. ``tools``
     are those of `TOOLS` that the files name. ``requires`` are the projects (normalized) in ``build-system.requires``, and
     those whose modules the build scripts import. ``compiles`` says whether the build compiles code. ``whole`` is False if a
-    limit ended the scan early: the other fields are then incomplete, and ``compiles`` is True. ``native`` says whether a build
-    file asks for the features of this machine's processor.
+    limit ended the scan early, or pyproject.toml is too large: the other fields are then incomplete, and ``compiles`` is True.
+    ``native`` says whether a build file asks for the features of this machine's processor.
     """
 
     words: frozenset[str]
@@ -204,12 +204,13 @@ class SourceScan(NamedTuple):
 
 
 def shaping(source: SourceScan | None, project: str, environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
-    """Return the variables in *environ* that shape a build of *project* (normalized), by name.
+    """Return the variables in *environ* that shape a build of *project* (normalized; "" if it does not matter), by name.
 
-    *source* is None if the sdist is not available: only the variables of the toolchain and the project's own count then. The
-    variables of compilers count only if the build compiles code. *more* are names or globs that the user adds; they always
-    count. Compilers and backends treat an empty variable as unset, so that an empty one of theirs does not count. Other empty
-    variables do, because a build script may test whether a name is set.
+    *source* is None if the sdist is not available: only the variables of the toolchain and the project's own, which begin with
+    its name, count then. The variables of compilers count only if the build compiles code. *more* are names or globs that the
+    user adds; they always count. Those of pip, users and machines, and those named like a secret, never do. Compilers and
+    backends treat an empty variable as unset, so that an empty one of theirs does not count. Other empty variables do, because
+    a build script may test whether a name is set.
     """
     words, compiles = (source.words, source.compiles) if source else (frozenset(), True)
     prefixes = {word for word in (*words, _upper(project) + "_") if word.endswith("_")}
@@ -281,7 +282,7 @@ def _upper(name: str) -> str:
 
 
 def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> SourceScan | None:
-    """Scan the build files of *sdist*; return None if it is not a readable sdist.
+    """Scan the build files of *sdist*, which is at its start; return None if it is not a readable sdist.
 
     *filename* tells its archive format. *packages* are the top-level names of the wheel that is built from it: their code is
     not scanned. Nothing is written to disk. Raises `OSError` if the file itself cannot be read.
@@ -292,9 +293,10 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> SourceSca
 
 
 def metadata(sdist: BinaryIO, filename: str) -> str:
-    """Return the PKG-INFO at the top of an sdist (source distribution format specification).
+    """Return the PKG-INFO in the top-level folder of an sdist (source distribution format specification).
 
-    Return "" if it is missing or the archive is corrupt. Raises `OSError` if the file itself cannot be read.
+    Unpacks no more than leads to it. Returns "" if it is missing, or the archive corrupt or too large before it. Raises
+    `OSError` if the file itself cannot be read.
     """
     found = [b""]
 
@@ -311,7 +313,7 @@ def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int],
     """Call *take* with the path and a reader of each file of an sdist, until it returns False.
 
     Return True if *take* was called for all files and always returned True, False if it stopped the walk or a limit did; None
-    if the archive cannot be read. Raises `OSError` if the file itself cannot be read.
+    if the archive cannot be read, or *filename* is not that of an sdist. Raises `OSError` if the file itself cannot be read.
     """
     members = _zipped if filename.endswith(".zip") else _packed if filename.endswith(SDIST_ENDINGS) else None
     if members is None:
@@ -369,9 +371,9 @@ class _SdistScan:
         self.left = _MOST_TEXT
 
     def take(self, path: str, content: Callable[[int], bytes]) -> bool:
-        """Scan a file if it belongs to the build; return False if the limit of text was exceeded.
+        """Scan a file if it belongs to the build; return False if the limit of text is exceeded, else True.
 
-        *path* is the one in the sdist; *content* returns up to a number of bytes.
+        Of others, only the name tells something. *path* is the one in the sdist; *content* returns up to a number of bytes.
         """
         parts = [part for part in path.split("/") if part not in ("", ".")]
         *folders, name = parts[1:] or parts or [""]
@@ -415,7 +417,7 @@ class _SdistScan:
                 self.made |= {variable} if variable else {f"{package}_ROOT", f"{package}_DIR", f"{package.upper()}_ROOT"}
 
     def source(self, *, whole: bool) -> SourceScan:
-        """Return the result of the scan; *whole* says whether all files were taken."""
+        """Return the result of the scan; *whole* says whether `take` got all files, and stopped at none."""
         whole = whole and self.whole
         requires, scripts = _build_system(self.pyproject)
         imported = _reached(self.imports, (*_SCRIPTS, *scripts)) - self.modules - self.packages
@@ -454,9 +456,10 @@ def _reached(imports: Mapping[str, set[str]], first: Iterable[str]) -> set[str]:
 
 
 def _build_system(pyproject: bytes) -> tuple[set[str], tuple[str, ...]]:
-    """Return the projects that a ``pyproject.toml`` requires for a build (PEP 518), and the modules of its in-tree backend.
+    """Return the projects that a ``pyproject.toml`` requires for a build (PEP 518), and the parts of its in-tree backend.
 
-    An invalid file, and one that states no requirements, requires setuptools.
+    An invalid file, and one without ``requires``, requires setuptools. The projects are as written. The parts are those of the
+    backend's name, such as ``conf``, ``backend``; none for a backend that is installed.
     """
     import tomllib
 

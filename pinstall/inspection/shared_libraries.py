@@ -71,7 +71,7 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
     loader loads it once.
 
     Return None if the answer is unknown: one of the files is broken, not an ELF file, or for another machine than this
-    interpreter's, the files are too large, or the wheel is broken. Raises `OSError` if the wheel cannot be read.
+    interpreter's, the files are too large, or the wheel cannot be unpacked. Raises `OSError` if the wheel cannot be read.
     """
     try:
         with archives.zipped(wheel) as archive:
@@ -107,7 +107,7 @@ def _has_namesake(name: str, folders: Iterable[str]) -> bool:
 
 
 def has_library(wheel: BinaryIO) -> bool:
-    """Return whether a *wheel* has a library or a compiled program; True if the wheel is broken. Raises `OSError`."""
+    """Return whether a *wheel* has a library or a compiled program; True if it cannot be unpacked. Raises `OSError`."""
     try:
         with archives.zipped(wheel) as archive:
             return any(_is_library(info.filename) or _is_program(archive, info) for info in archive.infolist())
@@ -121,7 +121,7 @@ def _is_library(member: str) -> bool:
 
 
 def _is_program(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
-    """Return whether a member is a compiled program: a script, as uwsgi is, or in a folder ``bin``, as in cmake."""
+    """Return whether a member is a compiled program: an ELF file among the scripts, as uwsgi is, or in ``bin``, as in cmake."""
     is_script = bool(_SCRIPT.match(info.filename)) or "bin" in info.filename.split("/")[:-1]
     return is_script and archives.read(archive, info, len(_ELF)) == _ELF
 
@@ -149,7 +149,7 @@ def _installed(member: str, site_packages: str) -> str:
 
 
 def _needs(data: bytes, origin: str) -> _Needs | None:
-    """Read the dynamic section of an ELF file that goes to the folder *origin* (ELF gABI, chapter 5); None if it is broken."""
+    """Read the dynamic section of an ELF file for the folder *origin* (ELF gABI, chapter 5); None if it is broken."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.dynamic import DynamicSegment
     from elftools.elf.elffile import ELFFile
@@ -188,7 +188,7 @@ def _expand(folder: str, origin: str) -> Iterator[str]:
 def _found(name: str, folders: Iterable[str]) -> str | None:
     """Return the path of the library *name*, searching as the loader does: *folders*, its cache, its default folders.
 
-    A name with a slash is a path. Return None if the library is not found.
+    A name with a slash is a path, which must be absolute. Return None if no library for this machine is found.
     """
     if "/" in name:
         return name if os.path.isabs(name) and _fits(name) else None
@@ -199,12 +199,15 @@ def _found(name: str, folders: Iterable[str]) -> str | None:
 
 
 def place(name: str, folders: Iterable[str]) -> str:
-    """Return the path of the library *name* that the loader would find if it searched *folders* first; "" if it is missing."""
+    """Return the path of the library *name* that the loader would find if it searched *folders* first; "" if none is found."""
     return _found(name, folders) or ""
 
 
 def named(stem: str, folders: Iterable[str]) -> list[str]:
-    """Return the names of the libraries ``libSTEM.so*`` in *folders*, the loader's cache and its default folders, sorted."""
+    """Return the names of the files ``libSTEM.so*`` in *folders*, the loader's cache and its default folders, sorted.
+
+    They may be for other machines.
+    """
     known, own = _loader()
     found = {name for name in known if name.startswith(f"lib{stem}.so")}
     for folder in (*folders, *own):

@@ -56,7 +56,7 @@ class FormatControl(NamedTuple):
         return FormatControl(frozenset(no_binary), frozenset(only_binary))
 
     def refuses(self, project: str, *, is_wheel: bool) -> str:
-        """Return the option by which pip refuses wheels, or sdists, of *project* (normalized); empty if it takes them.
+        """Return the option by which pip refuses *project* (normalized) as a wheel (*is_wheel*) or as an sdist; "" without one.
 
         An option that names the project overrides one for ``:all:``.
         """

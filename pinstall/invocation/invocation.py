@@ -20,11 +20,14 @@ PYPI = "https://pypi.org/simple"
 class Invocation(NamedTuple):
     """A call of pip, as far as pinstall needs it.
 
-    ``command`` is ``install``, ``download``, ``wheel`` or ``lock``. ``lines`` are its requirements and constraints. ``locks``
-    are its lock files, which `unlocked` resolves for an environment. ``index_urls`` is empty under ``--no-index``.
-    ``cache_dir`` is pip's cache folder; None if the call uses no cache. ``verbosity`` is the number of ``-v`` minus that of
-    ``-q``. ``values`` are the values of all options by pip's names (``dest``). ``unread`` are the sources of requirements that
-    only pip can read.
+    ``command`` is ``install``, ``download``, ``wheel`` or ``lock``. ``lines`` are its requirements and constraints, with the
+    dependencies of projects in local folders. ``locks`` are its lock files, which `unlocked` resolves for an environment.
+    ``index_urls`` has every index, also PyPI; it is empty under ``--no-index``. ``cache_dir`` is the resolved path of pip's
+    cache folder; None if pip uses no cache (see `why_no_cache`). ``verbosity`` is the number of ``-v`` minus that of ``-q``.
+
+    ``values`` are those of all options by pip's names (``dest``), from arguments, variables and configuration; None if not set.
+    Of the options in requirements files only indexes, ``--find-links`` and formats count, and ``values`` has only the formats
+    (``format_control``). ``unread`` are the sources of requirements that only pip can read.
     """
 
     command: str
@@ -45,21 +48,21 @@ class Invocation(NamedTuple):
 
     @property
     def installs(self) -> bool:
-        """Whether pip installs into the environment, and takes into account what is installed there."""
+        """Whether the command is ``install``, for which installed distributions count; also for ``--target``, ``--dry-run``."""
         return self.command == "install"
 
     def has(self, *dests: str) -> bool:
-        """Return whether any of these options, named by ``dest``, is set."""
+        """Return whether any of these ``values`` is true. That of ``--no-build-isolation`` (``build_isolation``) is False."""
         return any(self.values.get(dest) for dest in dests)
 
 
 def read(
     argv: Sequence[str], environ: Mapping[str, str], prefix: str, pip: options.Version, command: str = "install"
 ) -> Invocation:
-    """Read a call with the arguments *argv* of a *command* of version *pip* of pip, for the environment at *prefix*.
+    """Read a call with the arguments *argv* after a *command* of version *pip* of pip, for the environment at *prefix*.
 
-    Raises `UnreadableCallError` if pip would refuse the call, or if pinstall does not know one of its options. pinstall then
-    forwards the call unchanged.
+    Raises `UnreadableCallError` if pip would refuse the call, or if pinstall does not know one of its options, as is the case
+    for each if *pip* is ``()``; `FileNotFoundError` if the current folder is gone.
     """
     environ = pip_config.heeded(environ, pip)
     rows = tuple(options.table(pip, command))
@@ -71,9 +74,9 @@ def read(
 
 
 def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] | None) -> Invocation:
-    """Return *call* with the requirements that its lock files select for an environment, and without ``locks``.
+    """Return *call* with the requirements that its lock files select for an environment after its ``lines``, without ``locks``.
 
-    See `toml_sources.locked`, also for errors.
+    See `toml_sources.locked` for *markers*, *tags* and errors.
     """
     found = [line for lock in call.locks for line in toml_sources.locked(lock, markers, tags)]
     lines = tuple(line for line in found if isinstance(line, RequirementLine))
@@ -83,7 +86,7 @@ def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] |
 
 
 class _Collector:
-    """Collects requirements, indexes and folders. Options within files change those for the whole call, as in pip."""
+    """Collects requirements, indexes, folders and formats. Options within files change the last three for the whole call."""
 
     def __init__(self, values: dict[str, Any], pip: options.Version) -> None:
         self.values, self.pip = values, pip
@@ -196,7 +199,7 @@ def _cache_dir(value: str | bool | None, environ: Mapping[str, str]) -> str | No
     if value is False or value == "":
         return None
     folder = _folder(value, environ)
-    return folder if _is_ours(_existing(folder)) else None
+    return folder if _pip_uses(_existing(folder)) else None
 
 
 def _folder(value: str | bool | None, environ: Mapping[str, str]) -> str:
@@ -204,7 +207,10 @@ def _folder(value: str | bool | None, environ: Mapping[str, str]) -> str:
 
 
 def why_no_cache(call: Invocation, environ: Mapping[str, str]) -> str:
-    """Return why a *call* without a ``cache_dir`` has no cache: a setting, or the user to whom the folder belongs."""
+    """Return why a *call* whose ``cache_dir`` is None has no cache (a setting, or the folder's owner), and the remedy.
+
+    *environ* are the variables with which the call was read.
+    """
     value = call.values.get("cache_dir")
     if value is False or value == "":
         return "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
@@ -228,16 +234,16 @@ def _owner(path: str) -> str:
 
 
 def _existing(folder: str) -> str:
-    """Return *folder*, or the nearest folder above it that exists."""
+    """Return the path *folder* if it exists, else the nearest one above it that does."""
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     return folder
 
 
-def _is_ours(folder: str) -> bool:
+def _pip_uses(folder: str) -> bool:
     """Return whether pip uses this cache folder (``utils/filesystem.check_path_owner``).
 
-    For root, the folder must be root's; for others, it must be writable.
+    For root, the folder must be root's; for others, it must be writable. On Windows, pip uses each.
     """
     if not hasattr(os, "geteuid"):  # pragma: no cover (Windows)
         return True

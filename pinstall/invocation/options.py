@@ -21,9 +21,10 @@ class UnreadableCallError(Exception):
 
 
 class Option(NamedTuple):
-    """One option: its spellings, its kind, and the pip versions and commands that have it.
+    """One option: its spellings (``names``), its kind, and the pip versions and commands that have it.
 
-    The versions are those from ``since`` to ``until``, inclusive; ``commands`` are separated by spaces.
+    The versions are those from ``since`` to ``until``, inclusive: ``until=(25, 2)`` includes 25.2.1. ``names`` and ``commands``
+    are separated by spaces.
 
     ``dest`` is pip's name of the value. ``in_file`` is True if requirements files may contain the option. ``action`` is one of
 
@@ -160,7 +161,7 @@ _OPTPARSE: dict[str, dict[str, Any]] = {
 
 
 def table(pip: Version, command: str = "") -> Iterator[Option]:
-    """Yield the options of version *pip* of pip, for one *command* or for all."""
+    """Yield the options of version *pip* of pip: those of one *command*, or of all if it is "". Yields nothing for ``()``."""
     found = (row for row in TABLE if row.since <= pip[: len(row.since)] and pip[: len(row.until)] <= row.until)
     return (row for row in found if not command or command in row.commands.split())
 

@@ -21,10 +21,11 @@ _NOT_CONFIGURATION = ("version", "help")
 def defaults(
     rows: Iterable[Option], environ: Mapping[str, str], prefix: str, command: str, *, isolated: bool
 ) -> dict[str, Any]:
-    """Return the configured values of the options *rows* of a pip *command*, by ``dest``.
+    """Return the configured values of the options *rows* of a pip *command*, by ``dest``; without those that are not set.
 
-    *prefix* is the environment's; its ``pip.conf`` is pip's "site" file. With *isolated*, pip ignores variables and the user's
-    files. Raises `UnreadableCallError` for a value or file that pip would refuse.
+    *prefix* is the environment's; its ``pip.conf`` is pip's "site" file. With *isolated*, pip ignores the user's files, and all
+    variables but ``PIP_CONFIG_FILE``. Numbers, except counts, stay text. Raises `UnreadableCallError` for a value or file that
+    pip would refuse.
     """
     by_name = {name[2:]: row for row in rows for name in row.names.split() if name.startswith("--")}
     found: dict[str, Any] = {}
@@ -38,7 +39,7 @@ def defaults(
                 variable = f"PIP_{name.upper().replace('-', '_')}"
                 raise UnreadableCallError(f"{error}, as {name} in pip.conf or {variable} must be") from error
             off = off or row.action == "off"
-    return {**found, "cache_dir": False} if off else found  # overrides --cache-dir: pip runs callbacks last
+    return {**found, "cache_dir": False} if off else found  # overrides a configured cache-dir: pip runs callbacks last
 
 
 def _value(row: Option, text: str, before: Any) -> Any:
@@ -88,9 +89,9 @@ def _count(text: str) -> int:
 
 
 def _settings(environ: Mapping[str, str], prefix: str, command: str, *, isolated: bool) -> Iterator[tuple[str, str]]:
-    """Yield (option name, text) from [global], then [COMMAND], then the variables. Later ones override earlier ones.
+    """Yield (option name without dashes, text) from [global], then [COMMAND], then the variables. Later ones override earlier.
 
-    Raises `UnreadableCallError`.
+    Raises `UnreadableCallError` if a configuration file cannot be parsed.
     """
     sections: dict[str, dict[str, str]] = {"global": {}, command: {}, ":env:": {}}
     for path in files(environ, prefix, isolated=isolated):
@@ -126,7 +127,8 @@ def _read(path: str) -> dict[str, dict[str, str]]:
 def files(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> list[str]:
     """Return the paths of pip's configuration files, existing or not. Later ones override earlier ones.
 
-    Empty if ``PIP_CONFIG_FILE`` names the null device; without the user's files if it names a file that exists.
+    Empty if ``PIP_CONFIG_FILE`` names the null device. If it names a file that exists, or with *isolated*, the user's files are
+    left out.
     """
     own = environ.get("PIP_CONFIG_FILE")
     if own == os.devnull:
@@ -139,17 +141,17 @@ def files(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> list[st
 
 
 def heeded(environ: Mapping[str, str], pip: tuple[int, ...]) -> Mapping[str, str]:
-    """Return those variables of *environ* that shape the folders of this *pip*: on macOS, only pip 26.2 and later know XDG."""
+    """Return *environ* as version *pip* of pip heeds it: on macOS, without ``XDG_*`` variables for pip before 26.2."""
     if sys.platform == "darwin" and pip < (26, 2):
         return {name: value for name, value in environ.items() if not name.startswith("XDG_")}
     return environ
 
 
-# pip takes its folders from platformdirs. Except on Windows they depend on XDG variables and the home only.
+# pip takes its folders from platformdirs. Except on Windows they follow from XDG variables, the home and, on macOS, Homebrew.
 
 
 def _xdg(environ: Mapping[str, str], variable: str, default: str) -> str:
-    """Return an XDG base directory, ignoring a relative one (XDG Base Directory Specification 0.8)."""
+    """Return the XDG base directory that *variable* names, if it is absolute, else *default* below the home (XDG 0.8)."""
     folder = environ.get(variable, "").strip()
     return folder if os.path.isabs(folder) else os.path.join(os.path.expanduser("~"), default)
 
@@ -222,5 +224,5 @@ _SYSTEMS: dict[str, type[_Linux | _Mac | _Windows]] = {"darwin": _Mac, "win32": 
 
 
 def cache_folder(environ: Mapping[str, str]) -> str:
-    """Return pip's default cache folder."""
+    """Return pip's default cache folder; *environ* is that of `heeded`."""
     return _SYSTEMS.get(sys.platform, _Linux).cache(environ)

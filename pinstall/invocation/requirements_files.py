@@ -35,9 +35,10 @@ _BOMS = (
 
 
 class RequirementLine(NamedTuple):
-    """A requirement as written, with its ``--hash`` values (``algorithm:hex``) and its ``place``, such as ``r.txt, line 1``.
+    """A requirement as written, with its marker, its ``--hash`` values (``algorithm:hex``) and its ``place``.
 
-    ``settings`` are its config settings (``key=value``). ``locked`` is the URL of the one file that a lock file allows.
+    ``place`` is ``argument`` for one on the command line, else such as ``r.txt, line 1``. ``settings`` are the config settings
+    that apply to it (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "".
     """
 
     text: str
@@ -50,7 +51,7 @@ class RequirementLine(NamedTuple):
 
 
 class OptionLine(NamedTuple):
-    """A line with options only: their ``values`` by ``dest``, and the ``folder`` of the file."""
+    """A line with options only, but not ``-r``, ``-c``, ``-e``: its ``values`` by ``dest``, and the ``folder`` of the file."""
 
     values: dict[str, Any]
     folder: str
@@ -63,7 +64,10 @@ class FormatOptions(NamedTuple):
 
 
 class UnreadSource(NamedTuple):
-    """A source of requirements that only pip can read, and the reason. ``once`` is True if it can be read only once."""
+    """A source of requirements, or for `install` a whole call, that pinstall cannot check, and the reason, both as shown.
+
+    ``once`` is True if it can be read only once.
+    """
 
     source: str
     reason: str
@@ -74,6 +78,8 @@ def read(
     path: str, *, constraint: bool, pip: options.Version
 ) -> Iterator[RequirementLine | OptionLine | FormatOptions | UnreadSource]:
     """Yield the lines of the file *path*, with the lines of a nested file in the place of the option that names it.
+
+    *constraint* tells whether the file's own lines are constraints; those of a nested file are if ``-c`` names it.
 
     Reads regular files only: a pipe or device would be empty when pip reads it, and only pip fetches a URL. These are yielded
     as `UnreadSource`. Raises `UnreadableCallError`, while lines are taken, if a file cannot be read or pip would refuse it.
@@ -119,7 +125,7 @@ class _File:
 
 
 def shown(path: str) -> str:
-    """Return *path* as shown to the user: relative, unless it is outside of the current folder."""
+    """Return *path* as shown to the user: an absolute one inside of the current folder is made relative."""
     try:
         relative = os.path.relpath(path) if os.path.isabs(path) else path
     except ValueError:  # on another drive
@@ -135,7 +141,7 @@ def is_url(path: str) -> bool:
 def regular(path: str) -> bytes | UnreadSource:
     """Return the content of a regular file at *path*, which may be a ``file:`` URL; `UnreadSource` for any other source.
 
-    Raises `UnreadableCallError` if the file cannot be read.
+    Follows symbolic links. Raises `UnreadableCallError` if the file is missing or cannot be read.
     """
     try:
         if is_url(path):
@@ -155,9 +161,9 @@ def regular(path: str) -> bytes | UnreadSource:
 
 
 def _decode(data: bytes) -> str:
-    """Decode *data* by its byte order mark, its PEP 263 comment, as UTF-8, or by the locale, in pip's order.
+    """Decode *data* by its byte order mark, else by its PEP 263 comment, else as UTF-8, and if that fails by the locale.
 
-    Raises `UnreadableCallError`.
+    Raises `UnreadableCallError` if it cannot be decoded so.
     """
     try:
         for bom, encoding in _BOMS:
@@ -177,7 +183,7 @@ def _decode(data: bytes) -> str:
 def _logical_lines(content: str) -> Iterator[tuple[int, str]]:
     """Yield (number of the first line, text): with continued lines joined, comments removed and ``${VARIABLES}`` expanded.
 
-    Unset variables stay as they are; empty lines are left out.
+    Variables of this process that are unset or empty stay as they are; empty lines are left out.
     """
     for number, joined in _joined(content):
         text = _COMMENT.sub("", joined).strip()
@@ -202,7 +208,10 @@ def _joined(content: str) -> Iterator[tuple[int, str]]:
 
 
 def _split(text: str) -> tuple[str, list[str]]:
-    """Split a line into requirement and options, from the first word with a dash on. Raises `UnreadableCallError`."""
+    """Split a line into the requirement and the options, which begin with the first word that begins with a dash.
+
+    Raises `UnreadableCallError` for an unclosed quote.
+    """
     words = text.split(" ")
     first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     try:

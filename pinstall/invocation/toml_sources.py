@@ -31,7 +31,7 @@ class Lock(NamedTuple):
     """A lock file that a call names, with the ``extras`` and ``groups`` that the call selects.
 
     ``default`` is True if the lock file's default groups are selected, too. ``formats`` are those of the call at the time when
-    pip reads the file.
+    pip reads the file; before pip 26.3, which heeds no format options then, they are empty.
     """
 
     path: str
@@ -42,12 +42,12 @@ class Lock(NamedTuple):
 
 
 def is_lock(path: str) -> bool:
-    """Return whether pip treats a file of this name as a lock file (PyPA's ``pylock.toml`` specification, "File name")."""
+    """Return whether pip 26.1 and later treat this path or URL as a lock file, by its name (``pylock.toml`` specification)."""
     return _LOCK.fullmatch(os.path.basename(re.split("[?#]", path)[0] if requirements_files.is_url(path) else path)) is not None
 
 
 def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
-    """Split ``path[extra,...]`` into path and extras (pip's ``utils/urls.strip_extras``)."""
+    """Split ``path[extra,...]`` into path and extras; no extras for another form (pip's ``utils/urls.strip_extras``)."""
     found = _EXTRAS.fullmatch(path)
     return (found[1], tuple(extra.strip() for extra in found[2].split(","))) if found else (path, ())
 
@@ -55,7 +55,8 @@ def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
 def group(path: str, name: str) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements of the dependency group *name* of the ``pyproject.toml`` at *path* (PEP 735).
 
-    Yields one `UnreadSource` instead if the file is a pipe, or packaging is too old. Raises `UnreadableCallError`.
+    Yields one `UnreadSource` instead if the file is a pipe, or packaging is too old. Raises `UnreadableCallError` if the file
+    or the group is missing or invalid.
     """
     document = _document(path)
     if isinstance(document, UnreadSource):
@@ -79,7 +80,7 @@ def group(path: str, name: str) -> Iterator[RequirementLine | UnreadSource]:
 def script(path: str) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements in the metadata of the script at *path* (PEP 723), or `UnreadSource` if only pip can read it.
 
-    Raises `UnreadableCallError` if the script has no valid metadata.
+    Raises `UnreadableCallError` if the script cannot be read, or has no valid metadata.
     """
     import tomllib
 
@@ -99,9 +100,10 @@ def script(path: str) -> Iterator[RequirementLine | UnreadSource]:
 
 
 def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
-    """Yield the dependencies of the project in the local folder that *line* names (PEP 621); nothing if it names no folder.
+    """Yield the dependencies of the project in the local folder that *line* names (PEP 621), with those of the extras named.
 
-    Dynamic dependencies are left out, because only a build can determine them, and so is a file that cannot be read.
+    Yields nothing if *line* names no folder or has a marker, or if the file cannot be read. Dynamic dependencies are left out,
+    because only a build can determine them.
     """
     folder, extras = _folder(line)
     path = os.path.join(folder, "pyproject.toml")
@@ -115,7 +117,10 @@ def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
 
 
 def build_requires(line: RequirementLine) -> Iterator[RequirementLine]:
-    """Yield the build requirements of the project in the local folder that *line* names (PEP 518); else nothing."""
+    """Yield the build requirements of the project in the local folder that *line* names (PEP 518).
+
+    Yields nothing in the cases of `dependencies`.
+    """
     folder, _ = _folder(line)
     shown = requirements_files.shown(os.path.join(folder, "pyproject.toml"))
     yield from (RequirementLine(text, shown) for text in _texts(_table(folder, "build-system").get("requires")))
@@ -133,7 +138,10 @@ def _table(folder: str, name: str) -> dict[str, Any]:
 
 
 def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[str]:
-    """Return the requirements of *extras* of project *name*; one that names other extras of the same project is expanded."""
+    """Return the requirements that *optional* (``optional-dependencies``) has for *extras* of project *name*.
+
+    A requirement that names other extras of the same project is replaced by theirs.
+    """
     from pinstall.model import requirement
 
     by_name = {normalized(extra): _texts(texts) for extra, texts in optional.items()}
@@ -152,7 +160,7 @@ def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[
 
 
 def _folder(line: RequirementLine) -> tuple[str, tuple[str, ...]]:
-    """Return the local folder that a requirement names, and its extras, as pip does; empty if it names no folder."""
+    """Return the local folder that a requirement names, and its extras; both empty if none exists, or if it has a marker."""
     text, marker = split_marker(line.text)
     named = reference(text)
     path, extras = named or without_extras(text)
@@ -165,7 +173,7 @@ def _folder(line: RequirementLine) -> tuple[str, tuple[str, ...]]:
 
 
 def _local(url: str) -> str:
-    """Return the path of a ``file:`` URL; empty if the URL does not stand for a local path."""
+    """Return the path of a ``file:`` URL; "" if the URL does not stand for a local path."""
     try:
         return links.to_path(url)
     except (OSError, ValueError):  # OSError: urllib's URLError
@@ -176,8 +184,8 @@ def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -
     """Yield the requirements that a lock file selects for an environment (``pylock.toml`` specification, "Installation").
 
     *markers* and *tags* (best first) are the environment's; an empty mapping and None mean those of the running Python. Yields
-    one `UnreadSource` instead if only pip can read the file, or packaging is too old. Raises `UnreadableCallError` if pip would
-    refuse the lock file.
+    one `UnreadSource` instead if only pip can read the file, or packaging is too old. Raises `UnreadableCallError` if the file
+    cannot be read, or pip would refuse it.
     """
     document = _document(lock.path)
     if isinstance(document, UnreadSource):

@@ -1,4 +1,4 @@
-"""Decide the fate of a cache entry: a pure function of pin, entry and evidence."""
+"""Decide on a cache entry: the verdict is a pure function of pin, entry and evidence."""
 
 from __future__ import annotations
 
@@ -23,27 +23,30 @@ if TYPE_CHECKING:
 class Evidence(NamedTuple):
     """The observations of one cache entry.
 
-    - ``digests``: the digests of its bytes, by algorithm.
-    - ``fault``: the defect of its structure; None if it has none, or if the structure was not checked.
-    - ``name`` (normalized), ``version``: as stated inside the archive.
-    - ``unreadable``: why the entry could not be read.
-    - ``tolerated``: the reasons (codes) for which it was deleted before and came back unchanged. It is the file that the index
-      serves, or that each build makes.
+    - ``digests``: those of its bytes that the verdict needs, by algorithm, in lower case.
+    - ``fault``: the defect of its structure; None if it is sound, or if the structure was not checked. That of an HTTP entry's
+      head is `HttpEntry.fault`.
+    - ``name`` (normalized), ``version``: as stated inside a wheel; "" for other files, and if that was not read.
+    - ``unreadable``: why the entry could not be read or judged.
+    - ``tolerated``: the reasons (codes) for which it must not be deleted: it came back unchanged after such a deletion, so it
+      is the file that the index serves; or its backend makes each wheel so.
 
     For an index page:
 
-    - ``listed``: whether any index or folder of the pin's lists the pinned version or file.
-    - ``other_hashes``: whether one lists the pinned version, but none of its files has a pinned hash.
+    - ``listed``: whether this page, another one of this call, or a folder lists the pinned version, with a pinned hash if any.
+    - ``other_hashes``: whether the pinned version is listed, but none of its files has a pinned hash.
     - ``fresh``: whether pip would use the page without asking the server.
-    - ``age``: the page's age in seconds.
+    - ``age``: the page's age in seconds; infinity if its head states no date.
 
-    For a built wheel:
+    For a built wheel; `pinstall-cache verify` leaves these out:
 
-    - ``record``: its build record. For a wheel that plain pip built: the record that a build by this call would get.
-    - ``unproven``: True if nobody observed that it was built from a file that the pin's hashes name.
-    - ``stale_source``: why it may have been built from another file than its source is now.
+    - ``record``: its build record; of several, one that fits this call. For a wheel that plain pip built, and that no record
+      describes: the one with which pinstall adopts it. None if ``unproven`` or ``stale_source`` is set, or if it is damaged.
+    - ``unproven``: True if the pin has hashes, and pinstall did not observe that the wheel was built from a file that has one.
+    - ``stale_source``: why it may have been built from another file than its source is now; not asked if the pin has hashes.
     - ``build_difference``: the build condition that was different when it was built, as words that follow "it was built".
-    - ``missing_libraries``: the shared libraries that it needs and does not find.
+    - ``missing_libraries``: the shared libraries that it needs and does not find. With a record of its build, only those that
+      were there after the build.
     """
 
     digests: Mapping[str, str] = {}
@@ -65,7 +68,7 @@ class Evidence(NamedTuple):
     def identity(self, entry: Entry) -> str:
         """Return a key that recognises *entry* if it returns unchanged: a digest of its bytes, or "" if none was computed.
 
-        The algorithm is one of those that the pin and the pages state, so that the same bytes may have another key in another
+        The algorithm is one that the pages or the pin state, else SHA-256. So the same bytes may have another key in another
         call: then the entry counts as changed. For a built wheel, the key is its defect, or its name and version: two builds of
         one source may differ in their bytes.
         """
@@ -75,7 +78,7 @@ class Evidence(NamedTuple):
 
 
 def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
-    """Return the verdict on *entry* for *pin*: only proof deletes an entry, and never twice for one reason (``tolerated``)."""
+    """Return the verdict on *entry* for *pin*: only proof deletes an entry, and a tolerated reason keeps it instead."""
     if evidence.unreadable:
         return Unreadable(evidence.unreadable)
     verdict = _http(pin, entry, evidence) if isinstance(entry, HttpEntry) else _built(pin, entry, evidence)
@@ -104,7 +107,7 @@ def _download(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
 
 
 def _is_labelled(pin: Pin, entry: Entry, evidence: Evidence) -> bool:
-    """Return whether name and version inside the archive are those of its file name, and the project is the pin's."""
+    """Return whether the name inside the archive is the pin's project, and the version that of the file name."""
     return entry.parsed_filename is not None and (evidence.name, parsed(evidence.version)) == (
         pin.project,
         entry.parsed_filename.version,
@@ -138,13 +141,13 @@ def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
 
 
 def _version_of_source(pin: Pin) -> Version | None:
-    """Return the version in the file name of the sdist at the pin's URL; None without one."""
+    """Return the version in the file name at the pin's URL; None for a pin without URL, or for another form of name."""
     found = parse_filename(link(pin.url).filename, pin.project) if pin.url else None
     return found.version if found else None
 
 
 def _fitting(evidence: Evidence) -> Verdict:
-    """Decide whether a sound built wheel is the one that this call would build now."""
+    """Return `Keep` for a sound built wheel if it is the one that this call would build now, else `Hide` with the reason."""
     if evidence.unproven:
         return Hide("unproven-build", "no record shows that the cached wheel was built from the pinned file")
     if evidence.stale_source:

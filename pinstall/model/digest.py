@@ -24,7 +24,7 @@ class Digest(NamedTuple):
 
 
 def parse(text: str, separator: str = ":") -> Digest | None:
-    """Parse ``algorithm:hex`` (or with another *separator*); None if the text does not have that form."""
+    """Split ``algorithm:hex`` (or with another *separator*); None if separator or value is missing. Checks neither part."""
     algorithm, found, value = text.partition(separator)
     return Digest(algorithm, value) if found and value else None
 
@@ -41,9 +41,9 @@ def new(algorithm: str) -> hashlib._Hash | hashlib.blake2b:
 
 
 def mismatch(stated: Iterable[Digest], observed: Mapping[str, str], source: str = "the index or URL") -> str:
-    """Return the sentence that *observed* digests (algorithm to hex) contradict those that a *source* has *stated*.
+    """Return the clause that *source* has *stated* another digest than the *observed* one (algorithm to hex); compare nothing.
 
-    They must have an algorithm in common.
+    It shows the digests of the strongest algorithm that is observed and that `known` accepts: there must be one.
     """
     expected = next(d for d in known(stated) if d.algorithm in observed)
     found = Digest(expected.algorithm, observed[expected.algorithm])
@@ -55,10 +55,10 @@ def _length(algorithm: str) -> int:
 
 
 def agree(stated: Iterable[Digest], observed: Mapping[str, str]) -> bool | None:
-    """Compare *observed* digests (algorithm to hex) with the *stated* ones, by the strongest algorithm that both have.
+    """Compare *observed* digests (algorithm to hex in lower case) with the *stated* ones, by the strongest algorithm in both.
 
     Returns whether a stated digest equals the observed one. One match is enough, because two pages may state different files
-    under one URL. None if no algorithm has both a stated and an observed digest.
+    under one URL. None if no algorithm has both an observed digest and a stated one that `known` accepts.
     """
     usable = [d for d in known(stated) if d.algorithm in observed]
     strongest = [d for d in usable if d.algorithm == usable[0].algorithm]

@@ -10,9 +10,9 @@ def raise_if_ours(error: Exception) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return the reason why an entry is unreadable: the operating system's text for *error*, else the name of its type.
+    """Return *error* in words, as the reason why an entry is unreadable: the operating system's text, else the type's name.
 
-    Raises an error that is our own (`raise_if_ours`).
+    Raises *error* itself if it is our own (`raise_if_ours`).
     """
     raise_if_ours(error)
     # Not str(error): it may contain a URL with credentials.

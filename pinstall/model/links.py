@@ -35,8 +35,9 @@ _SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*")
 class Link(NamedTuple):
     """A link to an artifact: its URL without fragment, and the data that was stated with it.
 
-    ``digests`` are in the order of pip's cache key. ``metadata`` are the digests stated of the artifact's ``.metadata`` file;
-    None if the index does not serve one. ``subdirectory`` is the value of that name in the fragment.
+    The first of ``digests`` is the one in pip's key of wheels that it builds from the link. ``metadata`` are the digests stated
+    of the artifact's ``.metadata`` file, perhaps empty; None if the index does not serve such a file. ``subdirectory`` is the
+    value of that name in the fragment.
     """
 
     url: str
@@ -51,9 +52,10 @@ class Link(NamedTuple):
 
 
 def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] | None = None) -> Link:
-    """Make a link from *url*, which is quoted and may have a fragment, and from the digests *stated* beside it.
+    """Make a link from *url*, which may have a fragment and is not quoted anew, with the *stated* digests and *metadata*.
 
-    A digest in the fragment replaces a stated one of its algorithm.
+    A digest in the fragment replaces the stated one of its algorithm; without one, it comes last. Raises `ValueError` if urllib
+    cannot split *url*.
     """
     digests = {d.algorithm: d for d in stated}
     if is_plain(url):
@@ -66,12 +68,18 @@ def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] |
 
 
 def is_plain(url: str) -> bool:
-    """Return whether *url* is absolute, and its own quoted form: pages list thousands, and to quote one takes 10 us."""
+    """Return whether *url* is surely absolute, without query and fragment, and its own quoted form.
+
+    Saves time: pages list thousands, and to quote one takes 10 us. Some such URLs are not recognised.
+    """
     return _PLAIN.fullmatch(url) is not None
 
 
 def absolute(base: str, href: str) -> str:
-    """Resolve *href* of the page at *base* to an absolute, quoted URL (``_absolute_link_url``, ``_ensure_quoted_url``)."""
+    """Resolve *href* of the page at *base* to an absolute, quoted URL (``_absolute_link_url``, ``_ensure_quoted_url``).
+
+    Raises `ValueError` if urllib cannot split the URL.
+    """
     if is_plain(href):
         return href
     url = href if href.startswith(("https://", "http://")) else urljoin(base, href)
@@ -102,7 +110,10 @@ def from_path(path: str) -> Link:
 
 
 def to_path(url: str) -> str:
-    """Return the local path of a ``file:`` URL (``utils/urls.url_to_path``)."""
+    """Return the local path of a ``file:`` URL (``utils/urls.url_to_path``). Its host counts on Windows only.
+
+    Raises `ValueError`, or `OSError` with newer Pythons, for an invalid URL.
+    """
     from urllib.request import url2pathname
 
     parts = urlsplit(url)
@@ -111,10 +122,11 @@ def to_path(url: str) -> str:
 
 
 class ParsedFilename(NamedTuple):
-    """The data in a file name: the version (``text`` as written, ``version`` parsed) and a wheel's tags.
+    """The data in a file name: the version and a wheel's tags.
 
-    ``tags`` have the form ``cp311-cp311-linux_x86_64``. ``ignored_since`` is the first pip version that ignores a file of this
-    name, which older versions accept as a wheel; empty if all versions accept it.
+    ``text`` is the version as written, but with dashes for a wheel's underscores, and ``version`` is that text parsed. ``tags``
+    have the form ``cp311-cp311-linux_x86_64``; "" for an sdist. ``ignored_since`` is the first pip version that ignores a file
+    of this name, which older versions accept as a wheel; empty if all versions accept it.
     """
 
     text: str
@@ -128,7 +140,10 @@ class ParsedFilename(NamedTuple):
 
 
 def parse_filename(filename: str, project: str) -> ParsedFilename | None:
-    """Parse the file name of a wheel or sdist of *project* (normalized); None if it is neither, or of another project."""
+    """Parse the file name of a wheel or sdist of *project* (normalized).
+
+    None if it is neither, of another project, or has an invalid version. ``demo-2-1.tar.gz`` may be of demo or of demo-2.
+    """
     if filename.endswith(".whl"):
         parts = filename[:-4].split("-")
         if len(parts) not in (5, 6) or normalized(parts[0]) != project:
@@ -148,17 +163,20 @@ def parse_filename(filename: str, project: str) -> ParsedFilename | None:
 
 
 def wheel_version(filename: str) -> str:
-    """Return the ``text`` of `ParsedFilename` for a file name that may be a wheel's; "" for others. Checks nothing."""
+    """Return the ``text`` of `ParsedFilename` for a file name that ends like a wheel's; "" for others. Checks nothing else."""
     return filename.split("-", 2)[1].replace("_", "-") if filename.endswith(".whl") and "-" in filename else ""
 
 
 def wheel_tags(filename: str) -> str:
-    """Return the ``tags`` of `ParsedFilename` for a file name that may be a wheel's; "" for others. Checks nothing."""
+    """Return the ``tags`` of `ParsedFilename` for a file name that ends like a wheel's; "" for others. Checks nothing else."""
     return "-".join(filename[:-4].rsplit("-", 3)[1:]) if filename.endswith(".whl") else ""
 
 
 def project_of(filename: str) -> str:
-    """Return the project in the file name of a wheel or sdist, normalized; "" if the name is of another form."""
+    """Return the normalized project in the file name of a wheel or sdist; "" for other endings. Checks no more.
+
+    It ends at the first dash of a wheel's name, and at the last one of an sdist's.
+    """
     stem = next((filename[: -len(ending)] for ending in SDIST_ENDINGS if filename.endswith(ending)), "")
     name = filename.partition("-")[0] if filename.endswith(".whl") else stem.rpartition("-")[0]
     return normalized(name)
@@ -166,13 +184,16 @@ def project_of(filename: str) -> str:
 
 @cache
 def _tags_ignored_since(tags: str) -> tuple[int, ...]:
-    """Return the first pip version that ignores these *tags*: a tag is empty, or an interpreter is not an identifier."""
+    """Return the first pip version that ignores *tags*, if one is empty or an interpreter is not an identifier, else ()."""
     interpreters, *others = (part.split(".") for part in tags.split("-"))
     return () if all(map(str.isidentifier, interpreters)) and all(map(all, others)) else (26, 3)
 
 
 def _version_text(stem: str, project: str) -> str:
-    """Return the text after the project's name, which may contain dashes itself (``_extract_version_from_fragment``)."""
+    """Return the text after the project's name, which may contain dashes itself (``_extract_version_from_fragment``).
+
+    "" if *stem* does not begin with *project*. A suffix such as ``-py3`` is left out.
+    """
     for i, character in enumerate(stem):
         if character == "-" and normalized(stem[:i]) == project:
             return _PYTHON_SUFFIX.sub("", stem[i + 1 :])

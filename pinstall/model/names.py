@@ -28,7 +28,7 @@ def normalized(name: str) -> str:
 def exact(text: str) -> tuple[str, str] | None:
     """Parse a requirement of the form ``name[extras]==version``; return the normalized name, and the version as written.
 
-    None for any other form of the dependency specifiers specification, which packaging has to parse.
+    None for any other form, such as one with a marker or the version ``1.0-beta``: packaging has to parse that.
     """
     found = _EXACT.fullmatch(text)
     return (normalized(found[1]), found[2]) if found else None
@@ -41,12 +41,15 @@ def split_marker(text: str) -> tuple[str, str]:
 
 
 def project_named(text: str) -> str:
-    """Return the normalized project name at the start of a requirement; "" if the text does not start with a name."""
+    """Return the normalized name with which *text* begins; "" without one. That of ``https://...`` is ``https``: no project."""
     found = _NAME.match(text)
     return normalized(found[0]) if found else ""
 
 
 def reference(text: str) -> tuple[str, tuple[str, ...]] | None:
-    """Return the URL or path of a requirement ``name[extras] @ URL`` without marker, and the extras; None for another form."""
+    """Return the URL or path of a requirement ``name[extras] @ URL``, and its extras as written; None for another form.
+
+    *text* has no marker: `split_marker` removes it.
+    """
     found = _REFERENCE.fullmatch(text)
     return (found[2].strip(), tuple(filter(None, (found[1] or "").split(",")))) if found else None

@@ -28,10 +28,12 @@ _COMMIT = re.compile(r"@[0-9a-fA-F]{40}$")
 class Pin(NamedTuple):
     """The one version, URL or set of files to which a call pins a project.
 
-    ``project`` is normalized. ``url`` is set for direct references. Otherwise ``specifier`` admits one version, or ``hashes``
-    identify the acceptable files. ``places`` name the sources that state the pin, such as ``r.txt, line 1``. ``requested`` is
-    False if only constraints name the project. ``settings`` are the config settings of its build (``key=value``). ``locked``
-    is the URL of the one file that a lock file allows.
+    ``project`` is normalized. ``url`` is that of a direct reference, else "". Otherwise ``specifier`` names one version, or
+    ``hashes`` (in lower case) identify the acceptable files, or both. ``places`` name the lines that pin it (see
+    `RequirementLine`). ``requested`` is False if only constraints name the project. ``settings`` are the config settings of its
+    build (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "".
+
+    Checks of projects that no call pins make such values, too: then ``specifier`` may admit any versions.
     """
 
     project: str
@@ -49,12 +51,12 @@ class Pin(NamedTuple):
 
     @property
     def has_version(self) -> bool:
-        """Whether the pin names a version, rather than a URL or only hashes."""
+        """Whether the pin names one version (``==``, ``===``), and no URL."""
         return not self.url and bool(_exact(self.specifier))
 
     @property
     def version(self) -> Version | None:
-        """The version that the pin names; None for a pin to a URL or only hashes."""
+        """The version that the pin names, one of them if lines name both 1.0 and 1.0+label; None without `has_version`."""
         return _exact(self.specifier)[0] if self.has_version else None
 
     def __str__(self) -> str:
@@ -70,7 +72,7 @@ class _Stated(NamedTuple):
 
 
 class Conflict(NamedTuple):
-    """Lines that contradict each other: their ``requirements`` of one ``project``, and the ``places`` of these."""
+    """Lines about one ``project`` that contradict each other: their ``requirements``, with "URL" for a URL, and ``places``."""
 
     project: str
     requirements: tuple[str, ...]
@@ -80,7 +82,8 @@ class Conflict(NamedTuple):
 class Pins(NamedTuple):
     """The pins of a call, and the ``conflicts`` between its lines.
 
-    ``loose`` is True if the call also requests something that is not pinned.
+    ``loose`` is True if the call also requests something that is not pinned: a range, a branch, an editable project, a project
+    whose lines conflict.
     """
 
     pins: tuple[Pin, ...]
@@ -89,10 +92,11 @@ class Pins(NamedTuple):
 
 
 def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pins:
-    """Return the pins of a call, in the order in which the projects first appear.
+    """Return the pins of the *lines* of a call, in the order in which the projects first appear, and the conflicts.
 
-    *markers* are the environment's marker values; they override those of the running Python. A project whose lines contradict
-    each other has no pin but a conflict, which pip reports. Editable lines do not count as pins.
+    *markers* are the environment's marker values; they override those of the running Python. A line whose marker is false does
+    not count. A project whose lines contradict each other has no pin but a conflict, which pip reports. Editable lines, and
+    lines that cannot be parsed, pin nothing.
     """
     by_project: dict[str, list[_Stated]] = {}
     loose = False
@@ -114,9 +118,10 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
 
 
 def settings_by_project(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return the config settings of each project that *lines* request, pinned or not; editable ones are left out.
+    """Return the config settings of each project that *lines* request by name, pinned or not; editable ones are left out.
 
-    Of several lines whose marker is true, pip uses the first. *markers* are as for `collect`.
+    Of several lines whose marker is true, pip uses the first. *markers* are as for `collect`. The settings of a bare URL or
+    path are there under its first word (`project_named`), not under its project.
     """
     found: dict[str, tuple[str, ...]] = {}
     for line in lines:
@@ -141,7 +146,7 @@ def _specifier(parts: list[_Stated]) -> SpecifierSet:
 
 
 def _contradicts(parts: list[_Stated], specifier: SpecifierSet) -> bool:
-    """Return whether lines name several sources, or exact versions of which none meets their common *specifier*."""
+    """Return whether lines name several URLs, or exact versions of which none meets their common *specifier*."""
     if len({part.requirement.url for part in parts if part.requirement.url}) > 1:
         return True
     exact = _exact(specifier)
@@ -179,6 +184,6 @@ def _hashes(line: RequirementLine) -> tuple[Digest, ...]:
 
 
 def _is_fixed(url: str) -> bool:
-    """Return whether a URL identifies one source: all do, except version control URLs without a full commit hash."""
+    """Return whether a URL identifies one source: all but version control URLs without a full commit hash; True for "", too."""
     scheme, path = urlsplit(url).scheme.partition("+")[0], urlsplit(url).path
     return scheme not in _VCS or bool(_COMMIT.search(path))

@@ -21,7 +21,10 @@ _EGG = re.compile(r"[#&]egg=(?:([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]&]*\])?(?=&|$
 
 
 class Requirement(NamedTuple):
-    """A requirement: ``project`` and ``extras`` are normalized. ``url`` is "" unless it is a direct reference."""
+    """A requirement: ``project`` and ``extras`` are normalized. ``url`` is "" unless it is a direct reference.
+
+    The extras of a bare URL (``#egg=name[extra]``) are left out. ``marker`` is as written; "" without one.
+    """
 
     project: str
     extras: frozenset[str]
@@ -47,7 +50,10 @@ class Requirement(NamedTuple):
 
 
 def parse(text: str) -> Requirement | None:
-    """Parse a requirement; None if it is invalid (pip reports that), or a URL or path that does not tell its project."""
+    """Parse a requirement; None if it is invalid (pip reports that), or a URL or path that does not tell its project.
+
+    A path must lead to an archive (from the current folder, if it is relative). The marker is not checked.
+    """
     requirement, marker = split_marker(text)
     try:
         found = _bare_reference(requirement) if _is_bare_reference(requirement) else _named(requirement)
@@ -57,9 +63,10 @@ def parse(text: str) -> Requirement | None:
 
 
 def is_refused(text: str) -> bool:
-    """Return whether pip refuses the text of a requirement: its marker is invalid, or it is neither valid nor a URL or path.
+    """Return whether pip refuses the text of a requirement that is not editable.
 
-    A path is looked for in the current folder.
+    It does if the marker is invalid, or if the rest is neither valid, nor a URL, nor a path that exists (from the current
+    folder, if it is relative).
     """
     requirement, marker = split_marker(text)
     if marker and not _is_marker(marker):
@@ -98,7 +105,10 @@ def _is_bare_reference(text: str) -> bool:
 
 
 def _bare_reference(text: str) -> Requirement | None:
-    """Parse a URL or path, whose ``#egg=`` or file name gives the project."""
+    """Parse a URL or path, whose ``#egg=`` or file name gives the project; None if that is no project's name.
+
+    Raises packaging's `InvalidSdistFilename` for a file name that is neither a wheel's nor an sdist's.
+    """
     if not URL.match(text):
         url = from_path(text).url
     else:  # pip resolves a file URL with "..", and so loses its fragment

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 
 class Keep(NamedTuple):
-    """The entry matches the pin, or nothing proves otherwise."""
+    """The entry matches the pin, or nothing that counts proves otherwise: it stays, and a stored one may be restored."""
 
 
 class Hide(NamedTuple):
     """The built wheel does not fit this call, or its contents cannot be judged.
 
-    It stays where it is, and the view keeps it from this call's pip.
+    If this call's pip may build the wheel, the view keeps it from that pip. It stays where it is, unless `checks.consultation`
+    found it: that sets it aside, too.
     """
 
     reason: str
@@ -26,21 +27,21 @@ class Hide(NamedTuple):
 
 
 class SetAside(NamedTuple):
-    """The entry is sound but does not fit: pinstall moves it out of pip's cache into the store."""
+    """The entry is sound but does not fit: pinstall moves it out of pip's cache into the store. A stored one stays there."""
 
     reason: str
     detail: str = ""
 
 
 class Delete(NamedTuple):
-    """The entry is proven to be bad: pinstall removes it."""
+    """The entry is proven to be bad: pinstall deletes it, or spends it if it is an HTTP entry in pip's cache."""
 
     reason: str
     detail: str = ""
 
 
 class Unreadable(NamedTuple):
-    """The entry could not be read: it stays, and the view keeps it from this call's pip."""
+    """The entry could not be read or judged: it stays, and the view keeps it from this call's pip."""
 
     detail: str
 
@@ -49,5 +50,5 @@ Verdict = Keep | Hide | SetAside | Delete | Unreadable
 
 
 def not_found(libraries: Iterable[str]) -> str:
-    """Return the sentence that the dynamic loader does not find shared *libraries* that a wheel needs."""
+    """Return the clause that the dynamic loader does not find shared *libraries* that a wheel needs."""
     return f"it needs {', '.join(libraries)}, which is not found on this system"

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 class Anchors(HTMLParser):
     """Collect the anchors and the first base URL of a page, as pip's ``HTMLLinkParser`` does (``index/collector.py``).
 
-    ``anchors`` has the attributes of each ``<a>``; ``base`` is the ``href`` of the first ``<base>``, None if the page has none.
+    ``anchors`` has the attributes of each ``<a>``; ``base`` is the ``href`` of the first ``<base>`` that has one, else None.
     """
 
     def __init__(self) -> None:

@@ -19,9 +19,9 @@ _LARGEST_ORIGIN = 1 << 20  # bytes
 
 
 def built_under(folder: str, key: str, project: str, place: str = "") -> Iterator[BuiltWheel]:
-    """Yield the wheels of *project* in the *folder* of built wheels for *key*; nothing if it cannot be read.
+    """Yield the wheels of *project*, by their names, in the *folder* of built wheels for *key*; nothing if it cannot be read.
 
-    *place* is the folder's name in the store, "" for pip's own.
+    *place* is the folder's name in the store, "" for pip's own. Looks at no file: a wheel may be a link.
     """
     for name in names(folder):
         found = links.parse_filename(name, project) if name.endswith(".whl") else None
@@ -31,7 +31,10 @@ def built_under(folder: str, key: str, project: str, place: str = "") -> Iterato
 
 
 def walk_built(root: str) -> Iterator[tuple[str, str]]:
-    """Yield the path and key of every folder of built wheels below *root*: for pins whose key cannot be computed."""
+    """Yield the path and key of every folder for built wheels, even an empty one, in the cache or view *root*.
+
+    Follows no links below ``wheels/``.
+    """
 
     def below(folder: str, depth: int) -> Iterator[str]:
         if depth == 0:
@@ -50,15 +53,15 @@ def walk_built(root: str) -> Iterator[tuple[str, str]]:
 
 
 def key_of(folder: str) -> str:
-    """Return the key of the built wheels in a *folder* of pip's cache or of a view: its last four parts."""
+    """Return the key of the built wheels in a *folder* of pip's cache or of a view: the last four parts of the path, joined."""
     return "".join(folder.split(os.path.sep)[-4:])
 
 
 class Origin(NamedTuple):
     """The source of a distribution as pip recorded it (PEP 610).
 
-    ``url`` is the one that a requirement would have; for version control, that is ``plain_url`` with the system's name and the
-    commit. ``commit`` is in lower case, and "" for other sources.
+    ``url`` is the one that a requirement would have; for version control, that is the recorded URL (``plain_url``) with the
+    system's name and the commit. ``digests`` and ``commit`` are in lower case; ``commit`` is "" for other sources.
     """
 
     url: str
@@ -77,7 +80,8 @@ def origin_text(path: str, query: str | None) -> str | None:
     """Return the text of the ``origin.json`` at *path*: as it is if *query* is None, else with this query in its URL.
 
     With a *query* ("" removes that of the file), the URL loses its fragment. The query of a signed URL is a secret: the store
-    keeps none. Returns None if the file is missing, unreadable or above 1 MiB, or with a *query* if it is not a JSON object.
+    keeps none. Returns None if the file is missing, a symbolic link, unreadable or above 1 MiB; with a *query*, also if its
+    content is no JSON object.
     """
     found = stamp(path)
     if found is None or found.size > _LARGEST_ORIGIN:
@@ -117,7 +121,7 @@ def read_direct_url(path: str) -> Origin | None:
 
 
 def parsed_origin(document: Any) -> Origin | None:
-    """Return the source that the *document* of an ``origin.json`` names; None if it is invalid."""
+    """Return the source that *document*, the decoded JSON of an ``origin.json``, names; None if it is invalid."""
     try:
         url, subdirectory = document["url"], document.get("subdirectory") or ""
         archive = document.get("archive_info", {})

@@ -30,7 +30,7 @@ _PAGE_TYPES = (index_pages.JSON, "application/vnd.pypi.simple.v1+html", "text/ht
 
 
 class IdentifiedUrl(NamedTuple):
-    """An identified HTTP entry: its kind, URL, file name and project, and the digests that pages state for it."""
+    """An identified HTTP entry: its kind, URL (after redirects), file name and project, and the digests stated for it."""
 
     kind: str
     url: str
@@ -40,9 +40,9 @@ class IdentifiedUrl(NamedTuple):
 
 
 class CataloguedPage(NamedTuple):
-    """A cached index page: its project and URL ("" if unknown), and its fault ("" if it has none).
+    """A cached index page: its project and URL ("" if unknown), and its fault ("" if it has none, or cannot be judged).
 
-    ``unreadable`` is the reason why the page could not be judged.
+    ``unreadable`` is the error, in words, with which `Catalogue.read` failed; its caller sets that.
     """
 
     project: str = ""
@@ -52,7 +52,7 @@ class CataloguedPage(NamedTuple):
 
 
 def is_page(response: Response) -> bool:
-    """Return whether a response is an index page, or another page that pip searched for links."""
+    """Return whether status and content type are those of an index page or another page that pip searched for links."""
     return response.status == 200 and response.headers.get("content-type", "").lower().startswith(_PAGE_TYPES)
 
 
@@ -70,7 +70,8 @@ class Catalogue:
     def read(self, entry: HttpEntry, response: Response) -> CataloguedPage:
         """Read a cached page, add the wanted entries of the files that it lists to ``named``, and return the page.
 
-        Invalid lines are skipped. Raises `OSError` if the page cannot be read.
+        Its project is that of the first file. Invalid lines are skipped, and so are all of a page that is damaged or cannot be
+        judged. Raises `OSError` if the page cannot be read.
         """
         with entries.open_content(entry) as file:
             body = file.read(index_pages.LARGEST + 1)
@@ -91,9 +92,10 @@ class Catalogue:
         return CataloguedPage(project, url)
 
     def page_url(self, key: str, projects: Iterable[str]) -> tuple[str, str]:
-        """Return the project and URL of the page with this *key*.
+        """Return the project of the page with this *key*, and the URL by which pip asks for the page.
 
-        Only the pages of *projects* on the configured indexes are tried; both are "" if none of them has the key.
+        Only the pages of *projects* on the configured indexes, and those to which cached redirects lead from there, are tried;
+        both are "" if none of them has the key.
         """
         for project in projects:
             for index in self._indexes:
@@ -105,7 +107,8 @@ class Catalogue:
     def add(self, url: str, kind: str, filename: str, project: str, stated: tuple[Digest, ...] = ()) -> None:
         """Add kind, file name, project and *stated* digests of the entry for *url* to ``named``, if its key is wanted.
 
-        Follows cached redirects. An entry that is there already only gains the digests.
+        Follows cached redirects; those are not added themselves. An entry that is there already only gains the digests. Raises
+        `ValueError` for an invalid *url*.
         """
         for found in self._behind(keys.request_url(url)):
             key = keys.http_key(found)
@@ -126,7 +129,7 @@ class Catalogue:
             self.add(f"{link.url}.metadata", "metadata", f"{offer.filename}.metadata", project, link.metadata)
 
     def _behind(self, url: str) -> Iterator[str]:
-        """Yield *url* and the URLs to which cached permanent redirects lead from it."""
+        """Yield *url* and the URLs to which cached permanent redirects lead from it, up to ten in all."""
         for _ in range(http_entries.REDIRECTS):
             yield url
             location = self._redirects.get(keys.http_key(url)) if self._redirects else None

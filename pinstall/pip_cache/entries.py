@@ -23,7 +23,10 @@ _NAME_SURROGATE = 0x20000000
 
 
 class FileStamp(NamedTuple):
-    """The state of a file as `stat` reports it: size in bytes, times in nanoseconds. It changes when the file changes."""
+    """The state of a file as `stat` reports it: size in bytes, times in nanoseconds since the epoch.
+
+    It changes when the file changes. ``changed`` is the time of the last status change, on Windows that of the creation.
+    """
 
     size: int
     modified: int
@@ -41,11 +44,13 @@ class Span(NamedTuple):
 class HttpEntry(NamedTuple):
     """A stored response of a server, or one that was set aside in the store.
 
-    ``kind`` is ``download``, ``metadata``, ``page`` or, of an unknown URL, ``other``. ``key`` names the entry within pip's
-    cache, also while it is in the store. ``paths`` are its files in the order in which they have to be deleted: the head
-    before the body. ``expected`` are the digests that the body must have. ``layout`` is that of the pip in use, and ``span``
-    the part of the last file that is the body (None: the whole file). ``fault`` says why pip would fail on the head;
-    ``unreadable`` says why the entry cannot be judged.
+    ``kind`` is ``download``, ``metadata``, ``page`` or, of an unknown URL, ``other``; "" until somebody knows it. ``key`` names
+    the entry within pip's cache, also while it is in the store. ``paths`` are its files in the order in which they have to be
+    deleted: the head before the body. ``expected`` are the digests that are stated for the body (see `digest.agree`).
+
+    ``layout`` is that of its files, and ``span`` the part of the last file that is the body (None: the whole file). ``fault``
+    says why the entry is bad apart from its digests, for example because pip would fail on the head; ``unreadable`` says why it
+    cannot be judged.
     """
 
     kind: str
@@ -66,11 +71,11 @@ class HttpEntry(NamedTuple):
 
 
 class BuiltWheel(NamedTuple):
-    """A wheel that pip has built, in a folder of pip's cache or of the store.
+    """A wheel that pip has built, in a folder of pip's cache, of a view or of the store.
 
-    ``wheel_key`` is the key under which pip looks for it, ``content_path`` its path. ``place`` is the name of
-    its folder in the store, below the key; "" in pip's own folder. ``query`` is that of the URL of its source, which the store
-    does not keep because it may be a secret; "" if this call does not know it.
+    ``wheel_key`` is the key under which pip looks for it, ``content_path`` its path. ``place`` is the name of its folder in the
+    store, below the key; "" elsewhere. ``query``, only of a stored wheel, is that of the URL of its source: the store does not
+    keep it, because it may be a secret; "" without one, or if this call does not know it.
     """
 
     wheel_key: str
@@ -101,9 +106,9 @@ class BuiltWheel(NamedTuple):
 
 
 class LocalFile(NamedTuple):
-    """An archive in a folder of the user, who may have made symbolic links to it; ``content_path`` is the path behind them.
+    """An archive in a folder of the user, who may have made symbolic links to it: `locator.local_file` resolves its path.
 
-    ``key`` is the URL that leads to it.
+    ``key`` is the URL that leads to it, by which the ledger knows it; "" if the ledger is not asked.
     """
 
     key: str
@@ -138,7 +143,7 @@ def is_link(path: str) -> bool:
 
 
 def is_direct(root: str, path: str) -> bool:
-    """Return whether *path*, existing or not, is the folder *root* or lies in it, with no link on the way.
+    """Return whether *path*, existing or not, is the folder *root* or lies in it, with no link from *root* to *path* inclusive.
 
     Compares the parts below *root*: a whole resolved path differs on Windows by its separators, short names and letter case.
     """
@@ -155,7 +160,10 @@ def is_direct(root: str, path: str) -> bool:
 
 
 class Contents(NamedTuple):
-    """The sorted names of the ``folders`` and ``files`` in a folder; those of its symbolic ``links`` are among the files."""
+    """The sorted names of the ``folders`` in a folder, and of all else (``files``).
+
+    The ``links`` (symbolic links and junctions), not sorted, are among the files.
+    """
 
     folders: list[str]
     files: list[str]
@@ -163,7 +171,7 @@ class Contents(NamedTuple):
 
 
 def contents(folder: str) -> Contents:
-    """Return the contents of *folder* without a look at the files themselves; nothing if the folder cannot be read."""
+    """Return the contents of *folder* without a look at the files themselves; empty lists if the folder cannot be read."""
     folders: list[str] = []
     files: list[str] = []
     links: list[str] = []
@@ -200,7 +208,8 @@ def exists(path: str) -> bool:
 def stamp_of(entry: Entry) -> FileStamp | None:
     """Return the stamp of *entry*'s content.
 
-    None if the content, or a file that pip reads with it (the head, ``origin.json``), is not a regular file.
+    None if the content is missing or not a regular file, or if a file that pip reads with it (the head, ``origin.json``) exists
+    and is not regular.
     """
     is_built = isinstance(entry, BuiltWheel)
     beside = [os.path.join(os.path.dirname(entry.content_path), ORIGIN)] if is_built else list(entry.paths[:-1])
@@ -210,7 +219,10 @@ def stamp_of(entry: Entry) -> FileStamp | None:
 
 
 def open_content(entry: Entry | LocalFile) -> BinaryIO:
-    """Open the content of *entry*. Raises `OSError` if it cannot be opened, or is a symbolic link."""
+    """Open the content of *entry* to read bytes: the body alone, also if the head is in the same file.
+
+    Raises `OSError` if it cannot be opened, or (not on Windows) is a symbolic link.
+    """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(open_unread(entry.content_path, flags), "rb")
     span = entry.span if isinstance(entry, HttpEntry) else None

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _FIELDS = {"status", "headers", "version", "reason", "strict", "decode_content"}
 _PURE = "MSGPACK_PUREPYTHON"
 _PREFIX = b"cc=4,"
-# A head consists of headers: a larger file is not one.
-_LARGEST_METADATA = 1 << 20
+# The most bytes of a head: it consists of headers.
+_LARGEST_HEAD = 1 << 20
 _USUAL_HEAD_SIZE = 1 << 14  # most heads are smaller, and are read in one go
 REDIRECTS = 10
 _LONGEST_NUMBER = 20
@@ -37,7 +37,7 @@ _ASKS_BY = "If-None-Match"
 
 
 class Response(NamedTuple):
-    """The stored status and headers of a response; header names are in lower case."""
+    """The stored status and headers of a response; header names are in lower case. The status is 0 if they were not read."""
 
     status: int
     headers: dict[str, str]
@@ -53,7 +53,10 @@ class Response(NamedTuple):
         return self.headers.get("etag") == _SPENT and "date" not in self.headers
 
     def fresh(self, now: float) -> bool:
-        """Return whether pip would use the response without asking the server (cachecontrol's ``cached_request``)."""
+        """Return whether pip would use the response at the time *now* without asking the server (``cached_request``).
+
+        A permanent redirect, which pip always uses, does not count.
+        """
         return self._lifetime() > self.age(now)
 
     def _lifetime(self) -> float:
@@ -82,7 +85,7 @@ def _is_usual(date: str) -> bool:
 
 
 def is_there(entry: Entry) -> bool:
-    """Return whether pip would find *entry*: its content exists, and its head is not spent."""
+    """Return whether *entry* is still there: its content exists, and its head is not spent. The head may be missing."""
     return exists(entry.content_path) and not is_spent(entry)
 
 
@@ -99,19 +102,20 @@ class HttpCache:
         self.root, self.layout = root, keys.TWO_FILES if pip >= (23, 3) else keys.ONE_FILE
 
     def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: ParsedFilename | None) -> HttpEntry | None:
-        """Return the entry with which pip would answer a request for *link*; None if the cache has none.
+        """Return the entry that `find` finds for *link*, also after redirects; None if it finds none.
 
-        Cached permanent redirects are followed. *kind*, *stated* (as ``expected``) and *label* (as ``parsed_filename``) become
-        those of the entry.
+        *kind*, *stated* (as ``expected``), *label* (as ``parsed_filename``) and *link*'s file name become those of the entry.
         """
         found = self.find(link.url)
         return found[0]._replace(kind=kind, filename=link.filename, expected=stated, parsed_filename=label) if found else None
 
     def find(self, url: str) -> tuple[HttpEntry, Response, str] | None:
-        """Return the entry for *url*, its response, and its URL after redirects; None if pip would ask the server.
+        """Return the entry that pip finds for *url*, its response, and the entry's URL after cached permanent redirects.
 
-        If pip would fail on the head, or pinstall cannot read it, the entry has a ``fault`` or is ``unreadable``. The response
-        has status 0 if the head is not a regular file: pinstall does not open it, because opening a FIFO blocks.
+        None if pip finds none and requests the whole response. It may still ask the server about one that it finds: see
+        `Response.fresh`. If pip would fail on the head, or pinstall cannot read it, the entry has a ``fault`` or is
+        ``unreadable``. The response then has status 0, and also if the head is not a regular file: pinstall does not open it,
+        because opening a FIFO blocks.
         """
         url = _target(url, "")
         for _ in range(REDIRECTS):
@@ -135,14 +139,17 @@ class HttpCache:
         return None
 
     def place(self, url: str) -> HttpEntry:
-        """Return the entry in which pip would store the response to *url*, whether it exists or not."""
+        """Return the entry in which pip would store the response to *url*, whether it exists or not; its ``kind`` is "".
+
+        Raises `ValueError` for an invalid *url*.
+        """
         key = keys.http_key(keys.request_url(url))
         paths = tuple(os.path.join(self.root, path) for path in keys.http_paths(key, self.layout))
         return HttpEntry("", key, paths, "", layout=self.layout)
 
 
 def _target(url: str, location: str) -> str:
-    """Return the URL to which a redirect leads; "", for which no entry exists, if that is not a URL."""
+    """Return the URL to which *location* leads from *url*, as `keys.request_url` writes it; "" (no entry) if it is invalid."""
     try:
         return keys.request_url(urljoin(url, location))
     except ValueError:
@@ -150,10 +157,11 @@ def _target(url: str, location: str) -> str:
 
 
 class Head(NamedTuple):
-    """The head of an HTTP entry: the response, and the part of the file that is its body.
+    """The head of an HTTP entry: the response, and the ``span`` of the body in the head's file.
 
-    ``fault`` says why pip would fail on it. ``unreadable`` says why pinstall cannot read it; what pip does with it is then
-    unknown. ``ignored`` says that pip takes it for the answer to another request.
+    ``span`` is empty if the body has a file of its own. ``fault`` says why pip would fail on the head. ``unreadable`` says why
+    pinstall cannot read it; then it is unknown how pip treats it. With either, the response is empty and ``span`` None.
+    ``ignored`` says that pip takes the head for the answer to another request; `read_head` returns no such head.
     """
 
     response: Response
@@ -164,7 +172,7 @@ class Head(NamedTuple):
 
 
 class _Document(NamedTuple):
-    """The content of an entry's first file: the response's fields without the body, the ``others``, and the body's span."""
+    """The map in an entry's first file: the ``response`` without its body, all ``others`` keys, and the body's span."""
 
     response: dict[Any, Any]
     others: dict[Any, Any]
@@ -189,7 +197,10 @@ def _library() -> Any:
 
 
 def renewed(entry: HttpEntry) -> HttpEntry:
-    """Return *entry* with the facts that its head states now: pip may have replaced it. Unchanged without a readable head."""
+    """Return *entry* with the ``fault``, ``unreadable`` and ``span`` of its head as it is now: pip may have replaced it.
+
+    Returns it unchanged if it has no head, or one that pip ignores.
+    """
     head = read_head(entry.paths[0])
     if head is None:
         return entry
@@ -198,7 +209,7 @@ def renewed(entry: HttpEntry) -> HttpEntry:
 
 
 def read_head(path: str) -> Head | None:
-    """Read the head of an HTTP entry from the regular file *path*; None if there is none, or if pip would ignore the file.
+    """Read the head of an HTTP entry from *path*; None if that is not a regular file, or if pip would ignore it.
 
     The file is a MessagePack map (``cachecontrol/serialize.py``). The body is skipped, because it may have gigabytes. pip does
     not ignore MessagePack of another form, it fails on it: the head then has a ``fault``.
@@ -223,7 +234,7 @@ def read_regular(path: str) -> Head | None:
                     head = _head(file)
             if head is None:
                 file.seek(len(_PREFIX))
-                msgpack.unpackb(file.read(_LARGEST_METADATA), raw=False, strict_map_key=False)
+                msgpack.unpackb(file.read(_LARGEST_HEAD), raw=False, strict_map_key=False)
                 head = Head(Response(0, {}), fault="its stored HTTP headers are invalid")
     except errors:
         return None
@@ -233,15 +244,15 @@ def read_regular(path: str) -> Head | None:
 
 
 def asking_head(path: str) -> bytes | None:
-    """Return the bytes of a head, changed so that pip asks the server whether the entry is still valid (``cached_request``).
+    """Return the bytes of the head at *path*, changed so that pip asks the server whether the entry is still valid.
 
-    This costs one request without a download if the server sent an ETag and the file has not changed. Return None if *path*
-    is not a head that pip 23.3 or later wrote.
+    This costs one request without a download if the server sent an ETag and the file has not changed. The body must be in a
+    file of its own (pip 23.3 and later). None if *path* cannot be read or is not a head.
     """
     msgpack = _library()
     try:
         with open(path, "rb", opener=open_unread) as file:
-            data = file.read(_LARGEST_METADATA)
+            data = file.read(_LARGEST_HEAD)
         document = msgpack.unpackb(data.removeprefix(_PREFIX), raw=False, strict_map_key=False)
         headers = document["response"]["headers"]
         kept = {name: value for name, value in headers.items() if name.lower() not in ("cache-control", "expires")}
@@ -300,7 +311,7 @@ def _document(file: BinaryIO) -> _Document | None:
 
 def _unpacker(file: BinaryIO) -> Any:
     msgpack = _library()
-    return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_METADATA, read_size=1 << 12)
+    return msgpack.Unpacker(file, raw=False, strict_map_key=False, max_buffer_size=_LARGEST_HEAD, read_size=1 << 12)
 
 
 def write_spent(entry: HttpEntry, out: BinaryIO, *, lasting: bool) -> None:

@@ -26,17 +26,18 @@ _METADATA_HASHES = ("sha512", "sha384", "sha256", "sha224", "sha1", "md5")
 
 
 class DamagedPageError(Exception):
-    """The body of a cached page is corrupt: no server sent it like this."""
+    """The body of a cached page is cut off or cannot be parsed; the message says how."""
 
 
 class UnknownPageError(Exception):
-    """The page cannot be judged: it is too large, or has an encoding that pinstall does not support."""
+    """The page cannot be judged: it is too large when unpacked, or has an encoding that pinstall does not support."""
 
 
 class IndexFile(NamedTuple):
     """A file that a page offers. Its link is made on request, because pages list thousands of files.
 
-    ``make`` makes it from ``file``, the anchor, JSON object, path or URL, and ``base``, the URL to which a relative one refers.
+    ``make`` makes it from ``file`` (the anchor, JSON object, path or URL) and ``base``, the URL to which a relative one refers:
+    "" if the page's URL is not known, or without a page. ``filename`` is the last part of the link, unquoted.
     """
 
     filename: str
@@ -58,20 +59,21 @@ _NOWHERE = Link("")
 
 
 def local(path: str) -> IndexFile:
-    """Return the offer of a file on disk."""
+    """Return the offer of the file at *path*, which is not looked at."""
     return IndexFile(os.path.basename(path), path, "", lambda path, _: from_path(path))
 
 
 def remote(url: str) -> IndexFile:
-    """Return the offer of a URL that is not on a page, such as a value of ``--find-links``."""
+    """Return the offer of an absolute URL that is not on a page, such as that of a pin or a value of ``--find-links``."""
     return IndexFile(_filename(url), url, "", lambda url, _: link(url))
 
 
 def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
     """Return the files that a page offers.
 
-    *body* is the page as it came over the wire. *headers* are those of the response, names in lower case; *url* is the page's
-    own, after redirects. Raises `DamagedPageError` if the page is corrupt, `UnknownPageError` if it cannot be judged.
+    *body* is the page as it came over the wire. *headers* are those of the response, names in lower case. *url* is the page's
+    own, after redirects; with "", relative links resolve only if the page states a base, or the caller sets `IndexFile.base`.
+    Raises `DamagedPageError` if the page is corrupt, `UnknownPageError` if it cannot be judged.
     """
     length = headers.get("content-length", "")
     if length.isdecimal() and len(length) < _LONGEST_NUMBER and int(length) != len(body):
@@ -104,7 +106,10 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 
 
 def _unpacked(body: bytes, form: int) -> bytes:
-    """Decompress *body*, which may have several members; *form* is zlib's ``wbits``. What follows the last one is ignored."""
+    """Decompress *body*, which may have several members; *form* is zlib's ``wbits``. Bytes after the last one are ignored.
+
+    Raises as `parse`.
+    """
     content, members = b"", 0
     while body:
         unpacker = zlib.decompressobj(form)

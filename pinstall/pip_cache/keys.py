@@ -32,7 +32,7 @@ def request_url(url: str) -> str:
     """Return *url* as requests sends it and pip's cache hashes it: without credentials and fragment, and quoted.
 
     Follows requests' ``PreparedRequest.prepare_url`` and urllib3's ``parse_url``, as vendored by pip. Raises `ValueError` if
-    *url* is not a URL.
+    urllib cannot split *url*; other text that is not a URL passes.
     """
     if is_plain(url):
         return url
@@ -74,7 +74,7 @@ def http_key(url: str) -> str:
 
 
 def is_http_key(text: str) -> bool:
-    """Return whether *text* has the form of an `http_key`."""
+    """Return whether *text* has the form of an `http_key`, which is also that of a `wheel_key`."""
     return re.fullmatch("[0-9a-f]{56}", text) is not None
 
 
@@ -91,12 +91,12 @@ class Layout(NamedTuple):
 TWO_FILES = Layout("http-v2", ("", ".body"))  # pip 23.3 and later: head and body in two files
 ONE_FILE = Layout("http", ("",))  # pip before 23.3: head and body in one file
 WHEELS = "wheels"  # the folder of built wheels
-WHEEL_DEPTH = 4  # so deep below it lie the folders with wheels
+WHEEL_DEPTH = 4  # the levels from there to the folders with wheels
 SELFCHECK = ("selfcheck", "selfcheck.json")  # pip writes there when it looks for a newer pip
 
 
 def http_paths(key: str, layout: Layout) -> tuple[str, ...]:
-    """Return the paths of an HTTP entry's files below the cache folder."""
+    """Return the paths of an HTTP entry's files, relative to the cache folder, in the order of the layout's endings."""
     path = os.path.join(layout.folder, *key[:5], key)
     return tuple(path + ending for ending in layout.endings)
 
@@ -104,8 +104,8 @@ def http_paths(key: str, layout: Layout) -> tuple[str, ...]:
 def wheel_key(url: str, digest: Digest | None, subdirectory: str, interpreter: tuple[str, str]) -> str:
     """Return the key of the wheels that pip builds from a link.
 
-    *url* has no fragment. *digest* is the first that the link states, of any algorithm. *interpreter* is the pair of short
-    name and version without dots (``("cp", "311")``).
+    *url* has no fragment. *digest* is the first that the link states, of any algorithm; None without one. *interpreter* is the
+    pair of short name and version without dots (``("cp", "311")``).
     """
     parts = {"url": url}
     if digest is not None:

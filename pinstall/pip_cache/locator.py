@@ -33,9 +33,9 @@ _VCS = ("git+", "hg+", "svn+", "bzr+")
 
 
 class Page(NamedTuple):
-    """A cached index page: its entry, its response, and the files that it offers.
+    """A cached index page: its entry, its response, and the files that it offers, of any version and for any environment.
 
-    ``fault`` says how the page is damaged (None: it is not); ``unreadable`` says why it could not be judged.
+    ``fault`` says how the page or its head is damaged (None: not known to be); ``unreadable`` says why it could not be judged.
     """
 
     entry: HttpEntry
@@ -55,9 +55,12 @@ class Artifact(NamedTuple):
 class ProjectFiles(NamedTuple):
     """The pages and files of a pin's project.
 
-    ``files`` are the pinned artifacts that this environment can install, ``others`` the other offers (see `Cache.others`).
-    ``complete`` says whether every page on which pip searches for the project could be read. ``listed`` says whether
-    any page or folder offers a pinned file.
+    ``files`` are the artifacts of the pinned version, for a pin to hashes alone those with such a hash, that this environment
+    can install. ``others`` are all other offers, not yet parsed (see `Cache.others`). ``complete`` is False if a page on which
+    pip searches for the project is not in the cache, or not of a kind that pinstall knows; a damaged one is in ``pages``.
+    ``listed`` says whether any page or folder offers a pinned file, for any environment, that `will_do`.
+
+    For a pin to a URL, or from a lock file, that file counts as listed, without pages.
     """
 
     pages: tuple[Page, ...]
@@ -83,7 +86,7 @@ class Cache:
         self._located: dict[Pin, ProjectFiles] = {}
 
     def at(self, root: str) -> Cache:
-        """Return a `Cache` for the same call at another *root*, such as a view."""
+        """Return a `Cache` for the same call at another *root*, such as a view, which has read nothing yet."""
         return Cache(root, self.call, self.environment, self.pip)
 
     def locate(self, pin: Pin) -> ProjectFiles:
@@ -121,7 +124,10 @@ class Cache:
         return ProjectFiles(found, files, tuple(others), None not in pages, listed)
 
     def others(self, pin: Pin) -> Iterator[Artifact]:
-        """Yield the artifacts of *pin*'s project that are not pinned and that this environment can install."""
+        """Yield the artifacts of *pin*'s project that are not pinned and that this environment can install.
+
+        Leaves out sdists whose names may be of another project.
+        """
         for offer in self.locate(pin).others:
             if not (self._for_another or self.environment.supports(links.wheel_tags(offer.filename))):
                 continue  # most files are for other platforms, and this is known sooner than the rest
@@ -143,7 +149,7 @@ class Cache:
         return page.response.fresh(http_entries.now())
 
     def _page_urls(self, project: str) -> list[str]:
-        """Return the URLs of the pages on which pip searches for *project* (``models/search_scope.py``)."""
+        """Return the HTTP URLs that pip searches for *project*, also those of ``--find-links`` (``models/search_scope.py``)."""
         urls = [page_url(url, project) for url in self.call.index_urls]
         return [url for url in [*urls, *self.call.find_links] if is_http(url)]
 
@@ -173,7 +179,11 @@ class Cache:
             return page._replace(unreadable=foreign_data.reason(error))
 
     def _local(self, project: str) -> Iterator[IndexFile]:
-        """Yield the files offered outside the cache: ``--find-links`` folders and files, and indexes that are folders."""
+        """Yield the files that are offered without a page in the cache.
+
+        They are those of ``--find-links``, of any project, and those of *project* in indexes that are folders. A remote
+        ``--find-links`` URL counts as a file.
+        """
         for location in self.call.find_links:
             path = _path(location)
             if path is None:
@@ -188,7 +198,7 @@ class Cache:
                 yield from self._html(os.path.join(path, project, "index.html"))
 
     def _offers(self, path: str) -> Iterable[IndexFile]:
-        """Return the files that a local page offers, or the file itself if it is not a page (``index/sources.py``)."""
+        """Return the files that the page at *path* offers, or that file if its name is not a page's (``index/sources.py``)."""
         return self._html(path) if path.endswith((".html", ".htm")) else [index_pages.local(path)]
 
     def _html(self, path: str) -> Iterator[IndexFile]:
@@ -208,15 +218,16 @@ class Cache:
                 yield entry
 
     def built(self, pin: Pin, source: Link) -> Iterator[BuiltWheel]:
-        """Yield the wheels in pip's cache that were built from *source* and that the environment's pip could install."""
+        """Yield the wheels of *pin*'s project that pip's cache has under the key for *source*, and that pip could install."""
         key = self.wheel_key(source)
         found = built_wheels.built_under(os.path.join(self.root, keys.wheel_path(key)), key, pin.project)
         yield from (entry for entry in found if self.usable(entry.parsed_filename))
 
     def may_be_built(self, pin: Pin, located: ProjectFiles) -> bool:
-        """Return whether pip may build *pin* from source.
+        """Return whether pip may build *pin* from source; *located* is that of `locate`.
 
-        It does not if the call forbids sdists of the project, or if pip would use a wheel that the index offers.
+        It does not if the call forbids sdists of the project, if pip would use a wheel that is offered, or if all pages are
+        known and offer nothing but wheels that will do.
         """
         refuses = self.call.formats.refuses
         if not pin.url and refuses(pin.project, is_wheel=False):  # pip builds an sdist from a URL in spite of --only-binary
@@ -231,7 +242,7 @@ class Cache:
         return not (located.complete and located.listed) or len(located.files) > len(wheels)
 
     def places(self, file: Artifact) -> Iterator[HttpEntry]:
-        """Yield the HTTP entries that pip would create for one artifact, whether they exist or not."""
+        """Yield the HTTP entries that pip would create for one artifact, whether they exist or not. Follows no redirects."""
         for kind, link, stated in _requests(file):
             entry = self.http.place(link.url)
             yield entry._replace(kind=kind, filename=link.filename, expected=stated, parsed_filename=file.parsed_filename)
@@ -242,16 +253,19 @@ class Cache:
         return keys.wheel_key(link.url, first, link.subdirectory, self.environment.interpreter)
 
     def usable(self, label: ParsedFilename | None) -> bool:
-        """Return whether the environment's pip could install a file with this parsed name (*label*); True for None."""
+        """Return whether the environment's pip could install a file with this parsed name (*label*); True for None.
+
+        With ``--platform`` and the like, any tags count as installable.
+        """
         return label is None or (self._for_another and not label.ignored_by(self.pip)) or self._fits(label)
 
     def _fits(self, label: ParsedFilename) -> bool:
         return not label.ignored_by(self.pip) and self.environment.supports(label.tags)
 
     def walked(self, pin: Pin) -> Iterator[BuiltWheel]:
-        """Yield all built wheels of *pin*'s project, of any version, that this interpreter's pip would find.
+        """Yield all built wheels of *pin*'s project, of any version, that this interpreter's pip would find (`is_ours`).
 
-        They are found by walking the cache, because only their ``origin.json`` tells from which link they were built.
+        They are found by walking through ``wheels/`` in pip's cache: the links from which they were built are unknown.
         """
         for folder, key in self._folders.get(pin.project, ()):
             yield from filter(self.is_ours, built_wheels.built_under(folder, key, pin.project))
@@ -272,7 +286,7 @@ class Cache:
         return [(folder, key, [n for n in entries.names(folder) if n.endswith(".whl")]) for folder, key in walked]
 
     def idle_keys(self) -> Iterator[str]:
-        """Yield the keys whose folders contain no wheel for this environment: pip may build one there."""
+        """Yield the keys whose folders in pip's cache contain no wheel for this environment: pip may build one there."""
         for _, key, names in self._leaves:
             labels = (links.parse_filename(name, links.project_of(name)) for name in names)
             if not any(label and self._fits(label) for label in labels):
@@ -281,8 +295,8 @@ class Cache:
     def is_ours(self, entry: BuiltWheel) -> bool:
         """Return whether this interpreter's pip would find a built wheel.
 
-        It does if the key that follows from the wheel's ``origin.json`` is the key of its folder. Without an ``origin.json``
-        the wheel's Python tag decides.
+        It does if the wheel's tags fit, and a key that follows from the ``origin.json`` beside it is its ``wheel_key``. Without
+        a valid ``origin.json`` the Python tag must name the interpreter (``cp311``).
         """
         if entry.parsed_filename is None or not self._fits(entry.parsed_filename):
             return False
@@ -328,7 +342,7 @@ def _requests(file: Artifact) -> Iterator[tuple[str, Link, tuple[Digest, ...]]]:
 
 
 def pypi_digest(url: str) -> tuple[Digest, ...]:
-    """Return the blake2b-256 digest in the path of a files.pythonhosted.org URL; nothing for other URLs."""
+    """Return the blake2b-256 digest in the path of a files.pythonhosted.org URL; an empty tuple for other URLs."""
     prefix, found, path = url.partition("https://files.pythonhosted.org/packages/")
     parts = path.split("/") if found and not prefix else []
     value = "".join(parts[:3])
@@ -350,7 +364,7 @@ def _has_hash(pin: Pin, stated: Iterable[Digest]) -> bool:
 
 
 def is_http(url: str) -> bool:
-    """Return whether pip fetches *url* over HTTP, through its cache."""
+    """Return whether *url* is one that pip fetches over HTTP or HTTPS."""
     return url.lower().startswith(("http://", "https://"))
 
 
@@ -360,7 +374,10 @@ def is_vcs(url: str) -> bool:
 
 
 def _path(location: str) -> str | None:
-    """Return the local path of an index or ``--find-links`` value; None if it is not an existing path or a local URL."""
+    """Return the local path of an index or ``--find-links`` value.
+
+    None if the value is neither a path that exists nor a ``file:`` URL, whose path may not exist.
+    """
     if location.lower().startswith("file:"):
         try:
             return links.to_path(location)

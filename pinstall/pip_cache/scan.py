@@ -25,10 +25,11 @@ SPENT_REASON = "removed by pinstall, but left for a while for a pip that was run
 
 
 class ScannedEntry(NamedTuple):
-    """An HTTP entry that the walk found: its head (None: pip ignores the entry) and the total size of its files in bytes.
+    """An HTTP entry that the walk found, or one of the store: its head, and the total size of its files in bytes.
 
-    ``modified`` is the time when pip stored it or a server last confirmed it ("not modified"), ``used`` that when it was last
-    read (both in seconds since the epoch). ``stamp`` is that of its content; None for a file that is missing or not regular.
+    ``head`` is None if pip ignores the entry, or if a file of it is missing or not regular. ``modified`` is the time when pip
+    stored it or a server last confirmed it ("not modified"), ``used`` that when it was last read (both in seconds since the
+    epoch). ``stamp`` is that of its content; None if a file of it is missing or not regular.
     """
 
     entry: HttpEntry
@@ -40,9 +41,10 @@ class ScannedEntry(NamedTuple):
 
 
 class Stray(NamedTuple):
-    """Files, or a folder, that no pip will use once those have ended that run now; ``modified`` is its latest modification.
+    """Files, or a folder, that no pip will use once those have ended that run now.
 
-    A pip may still be writing or reading them: do not remove what was modified within a day while other pips may run.
+    ``size`` is in bytes, ``modified`` the latest modification in seconds since the epoch. A pip may still be writing or reading
+    them: do not remove what was modified within a day while other pips may run.
     """
 
     paths: tuple[str, ...]
@@ -60,7 +62,10 @@ class Folder(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """A cache folder as one walk found it: the folders of each part, and the paths of all symbolic links (not in views)."""
+    """A cache folder as one walk found it: the folders of each part, by its name, and the paths of all links in the parts.
+
+    A part that is missing has no folders. ``links`` has symbolic links and junctions, but not those in views.
+    """
 
     parts: Mapping[str, Sequence[Folder]]
     links: Sequence[str]
@@ -96,7 +101,7 @@ def _folders(top: str) -> Iterator[Folder]:
 
 
 def http(tree: Tree) -> Iterator[ScannedEntry | Stray]:
-    """Yield the HTTP entries and strays of a cache, in both layouts."""
+    """Yield the HTTP entries and strays of a cache, in both layouts, with the heads as they are now."""
     for layout in (keys.TWO_FILES, keys.ONE_FILE):
         folders = tree.parts[layout.folder]
         for folder in folders:
@@ -122,7 +127,7 @@ def _entries(folder: Folder, layout: Layout, prefix: str) -> Iterator[ScannedEnt
 
 
 def found(entry: HttpEntry) -> ScannedEntry:
-    """Read the head and the file states of an HTTP entry. Nothing is read if a file is missing or not a regular file."""
+    """Read the head and the file states of an HTTP entry. No head is read if a file is missing or not a regular file."""
     seen = _seen(entry.paths)
     regular = len(seen) == len(entry.paths) and all(stat.S_ISREG(one.st_mode) for one in seen)
     head = http_entries.read_regular(entry.paths[0]) if regular else None
@@ -149,7 +154,7 @@ def built(tree: Tree) -> Iterator[BuiltWheel | Stray]:
 
 
 def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
-    """Return the built wheel at *path*, in the folder *place* of the store ("" for pip's own).
+    """Return the built wheel at *path* under the wheel *key*, in the folder *place* of the store ("" for pip's own).
 
     Returns None if it does not have the name of a wheel, or is not a regular file.
     """
@@ -161,16 +166,16 @@ def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
 
 
 def stray(paths: list[str], reason: str) -> Stray:
-    """Return a stray of *paths*, with the total size and latest modification of all files in them; touches nothing."""
+    """Return a stray of *paths*, with the total size and the latest modification of these and all files in them."""
     inside = [os.path.join(folder, name) for path in paths for folder, _, names in entries.walk(path) for name in names]
     size, modified, _ = measured((*paths, *inside))
     return Stray(tuple(paths), size, modified, reason)
 
 
 def measured(paths: Iterable[str]) -> tuple[int, float, float]:
-    """Return the total size of *paths* in bytes, and the times when they were last modified and last read.
+    """Return the total size in bytes of the regular files *paths*, and when any of *paths* was last modified and last read.
 
-    Missing files are skipped.
+    The times are in seconds since the epoch. Missing files are skipped; without any, all are 0.
     """
     return _measured(_seen(paths))
 
@@ -184,7 +189,7 @@ def _seen(paths: Iterable[str]) -> list[os.stat_result]:
 
 
 def _measured(seen: Sequence[os.stat_result]) -> tuple[int, float, float]:
-    """Return the total size of the regular files in *seen*, and the latest times of modification and of access."""
+    """Return the total size of the regular files in *seen*, and the latest times of modification and of access of all."""
     size = sum(one.st_size for one in seen if stat.S_ISREG(one.st_mode))
     modified = max((one.st_mtime for one in seen), default=0.0)
     return size, modified, max((one.st_atime for one in seen), default=modified)
@@ -196,7 +201,7 @@ def parts(root: str) -> list[str]:
 
 
 def sizes(tree: Tree) -> dict[str, int]:
-    """Return the size in bytes of each part of a cache that is there."""
+    """Return the size in bytes that the files of each part of *tree* have now, by the part's name, without missing parts."""
     return {
         part: measured(os.path.join(folder.path, name) for folder in folders for name in folder.contents.files)[0]
         for part, folders in tree.parts.items()

@@ -6,7 +6,7 @@ import os
 import re
 
 _PROC = "/proc"
-_VARIABLE = "PIP_CACHE_DIR="
+_VARIABLE, _NONE = "PIP_CACHE_DIR=", "PIP_NO_CACHE_DIR="
 # "pip", "pip3.11", programs that use pip, and the script with which pip starts itself in another environment.
 _PIP = re.compile(r"(pip[\d.]*(\.exe|\.pyz)?|pip-compile|pip-sync|__pip-runner__\.py)\Z")
 _WORDS = 12  # of a command: "python -I -X dev -m pip"
@@ -45,9 +45,13 @@ def _may_use(cache: str, process: str) -> bool:
     words = _read(process, "cmdline")
     if words == [""] or "--no-cache-dir" in words:
         return False
+    if any(word.startswith("--cache") for word in words):
+        return True
     folders = [word[len(_VARIABLE) :] for word in environ if word.startswith(_VARIABLE)]
     is_elsewhere = all(os.path.isabs(path) and os.path.realpath(path) != os.path.realpath(cache) for path in folders)
-    return not folders or not is_elsewhere or any(word.startswith("--cache") for word in words)
+    # pip uses no cache if this variable has a value, even 0.
+    uses_none = any(word.startswith(_NONE) and word != _NONE for word in environ)
+    return not uses_none and not (folders and is_elsewhere)
 
 
 def _read(process: str, name: str) -> list[str]:
