@@ -1,4 +1,4 @@
-"""Serve ``python -m pinstall``: unless ``--python`` names another environment, install into that of the running Python."""
+"""Serve ``python -m pinstall``: install into the running Python, unless ``--python`` or ``PIP_PYTHON`` names another one."""
 
 import os
 import sys

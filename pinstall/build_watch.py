@@ -1,9 +1,10 @@
 """The runner of build steps: run one step of a build as pip would, and note its questions, which the build record keeps.
 
-pip's process starts it in place of each build step (see `watch_steps`), from a copy outside of the packages. It imports the
-standard library only, and its syntax is that of Python 3.7: it runs in whichever Python builds. Whatever fails in it, the step
-runs. Each note is appended to a file at once, so that forks and steps that end abruptly lose none. A note has no values of
-variables and no output of programs, only the names in the questions and the asking files.
+pip's process starts it in place of each build step, and of each other pip, whose build steps it then watches (`watch_steps`),
+from a copy outside of the packages. It imports the standard library only, and its syntax is that of Python 3.7: it runs in
+whichever Python builds. Whatever fails in it, the step runs. Each note is appended to a file at once, so that forks and steps
+that end abruptly lose none. A note has no values of variables and no output of programs, only the names, paths and arguments of
+programs in the questions, the asking files, and the digests of the wheels.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ class Watch:
         self.inside = self.source + self._own_folders(cache)
 
     def _own_folders(self, cache: str) -> tuple[str, ...]:
-        """Return the beginnings of paths that no record may hold: of the interpreter, pip's temporary folders and caches."""
+        """Return the beginnings of paths that no record may hold: the interpreter's folders, caches, ``/proc`` and the like.
+
+        Also sets ``temporary``, a pattern of the paths in temporary folders of pip and of others.
+        """
         home = os.path.expanduser("~")
         found = [self.library, cache, "/proc", "/dev", "/sys", os.path.join(home, ".cache"), os.environ.get("XDG_CACHE_HOME")]
         found += [sys.prefix, sys.exec_prefix, *sys.path]
@@ -93,7 +97,10 @@ class Watch:
         return tuple(folders - {"/", "/usr/"})
 
     def note(self, *words: Any) -> None:
-        """Append a note to the file, unless it has it. The file is not kept open: a build may close descriptors."""
+        """Append a note to the file, unless this process has done so before. After `_MOST_NOTES`, notes ``cut`` and no more.
+
+        The file is not kept open: a build may close descriptors.
+        """
         if words in self.seen or len(self.seen) > _MOST_NOTES:
             return
         self.seen.add(words)
@@ -106,12 +113,18 @@ class Watch:
             os.close(descriptor)
 
     def is_old(self, question: Any) -> bool:
-        """Return whether a *question* was asked so often that another time tells nothing; finding out who asks is slow."""
+        """Count a *question*; return whether it was asked more than `_OFTEN` times, so that another time tells nothing.
+
+        Finding out who asks is slow.
+        """
         self.times[question] = times = self.times.get(question, 0) + 1
         return times > _OFTEN
 
     def guarded(self, act: Any, *args: Any) -> Any:
-        """Return the result of *act*; None if it fails, or if it belongs to another act of this thread, so that nobody asks."""
+        """Return the result of *act*, which is called with *args*; None if it fails.
+
+        Within another guarded act of this thread, calls nothing and returns None: its questions are the runner's own.
+        """
         thread = get_ident()
         if thread in self.busy:
             return None
@@ -124,7 +137,11 @@ class Watch:
             self.busy.discard(thread)
 
     def asker(self) -> str:
-        """Return the file that asks: its path in the source, or ``@`` and its package; "" if it asks for itself."""
+        """Return the file that asks: its path below the source; ``@`` and its package; or ``.`` for code without a file.
+
+        "" if the question does not count, because the standard library or pip's script of the step asks for itself. Sets
+        ``place``.
+        """
         frame: Any = sys._getframe(1)  # noqa: SLF001
         while frame is not None:
             name = frame.f_code.co_filename
@@ -138,7 +155,7 @@ class Watch:
         return "."  # a thread of the build
 
     def _named(self, name: str) -> str | None:  # noqa: PLR0911
-        """Return how `asker` names a file; None if its caller asks."""
+        """Return how `asker` names the file *name* (``co_filename``); None if it asks in the name of its caller."""
         if name.startswith("<frozen "):
             module = name[8:-1].partition(".")[0]
             return None if module in _BEARERS else ""
@@ -163,7 +180,7 @@ class Watch:
     # What the audit hook sees.
 
     def see_open(self, path: Any, _mode: Any, flags: Any) -> None:
-        """Note that a file is read, there or not; remember one that is written."""
+        """Note that a file is read, there or not, or a distribution's METADATA; remember a file that is written."""
         if isinstance(path, bytes):
             path = os.fsdecode(path)
         if not isinstance(path, str):
@@ -178,7 +195,10 @@ class Watch:
             self.see_path("file", path)
 
     def see_path(self, kind: str, path: Any) -> None:
-        """Note a question about a path, if it is neither the build's own nor the interpreter's."""
+        """Note a question about a path, unless the path is the build's own or the interpreter's, or was asked for often.
+
+        *kind* is ``file``, ``place``, ``link``, ``listing`` or ``glob``; in a folder of ``PATH``, the note is ``looks``.
+        """
         path = self._outside(path)
         if not path or self.is_old((kind, path)) or self.temporary.match(path) or self._is_made(path):
             return
@@ -200,7 +220,7 @@ class Watch:
             self.see_path("file" if caller.f_code.co_name == "getsize" else _ASKING[function], path)
 
     def _outside(self, path: Any) -> str:
-        """Return an absolute path; "" if it is the build's own or the interpreter's, as most are."""
+        """Return *path*, made absolute; "" if it is the build's own or the interpreter's, as most are, or cannot be a path."""
         if isinstance(path, bytes):
             path = os.fsdecode(path)
         if not isinstance(path, str):
@@ -214,7 +234,7 @@ class Watch:
         return "" if os.path.join(path, "").startswith(self.inside) else path
 
     def _is_elsewhere(self) -> bool:
-        """Return whether the step has left the folder of its source."""
+        """Return whether the current folder of the step is outside of its source."""
         return not os.path.join(os.getcwd(), "").startswith(self.source)
 
     def _is_made(self, path: str) -> bool:
@@ -230,7 +250,7 @@ class Watch:
             self.made.add(os.path.abspath(os.fsdecode(path)))
 
     def see_listing(self, path: Any) -> None:
-        """Note that a file of the source lists a folder."""
+        """Note that a file of the source, or code without a file, lists a folder."""
         self.see_path("listing", path)
 
     def see_glob(self, pattern: Any, *_: Any) -> None:
@@ -238,17 +258,17 @@ class Watch:
         self.see_path("glob", pattern)
 
     def see_path_glob(self, folder: Any, pattern: Any) -> None:
-        """Note the same of ``Path.glob``. It also lists the folder, but no listing of the home or a folder above it counts."""
+        """Note that ``Path.glob`` expands a pattern in *folder*. A listing of the home or a folder above does not count."""
         self.see_glob(os.path.join(folder, pattern))
 
     def see_name(self, kind: str, name: str) -> None:
-        """Note a question that a name states."""
+        """Note a question of this *kind* about a *name*, such as that of a library."""
         by = self.asker()
         if by:
             self.note(kind, name, by)
 
     def see_import(self, module: str, *_: Any) -> None:
-        """Note that a file of the source imports a module, there or not."""
+        """Note that a file of the source imports a top-level module, there or not, unless it is of the standard library."""
         name = module.partition(".")[0]
         if name in getattr(sys, "stdlib_module_names", ()) or self.is_old(("module", name)):
             return
@@ -279,7 +299,10 @@ class Watch:
         self.see_command(["sh", "-c", command], None)
 
     def see_command(self, argv: Any, env: Any) -> None:
-        """Note the program that a command runs; of a shell's command, each program in it."""
+        """Note the program that a command runs; of a command for ``sh -c``, each program and variable in it.
+
+        If ``find_library`` runs it, notes only the library that it looks for.
+        """
         by = self.asker()
         finder = _finder()
         if finder:
@@ -298,7 +321,10 @@ class Watch:
             self.see_program(words, by, env)
 
     def see_program(self, words: list[str], by: str, env: Any) -> None:
-        """Note a program and its arguments; only its name, if its own files decide."""
+        """Note the program that the command *words* runs, and its arguments if they are few; only its name if its files decide.
+
+        Also notes the files and variables that it prints. *env* are the variables that it gets; those of this process without.
+        """
         name = os.path.basename(words[0])
         if name in _SHELLS:
             name = os.path.basename(words[1]) if len(words) > 1 else name
@@ -322,7 +348,7 @@ class Watch:
             self.note("program", name if is_found else words[0], by, tuple(asked))
 
     def see_read(self, path: str) -> None:
-        """Note a file or folder that a program reads, named as shells allow; other arguments are no files."""
+        """Note the folder, or the file with an absolute path, that an argument of a program names, as shells expand it."""
         path = os.path.expandvars(os.path.expanduser(path))
         if os.path.isdir(path):
             self.see_path("listing", path)
@@ -330,7 +356,7 @@ class Watch:
             self.see_path("file", path)
 
     def _is_own(self, place: str) -> bool:
-        """Return whether a program comes with the source or with a build requirement."""
+        """Return whether the program at *place* comes with the source or with a build requirement."""
         return bool(place) and (place.startswith(self.source) or "pip-build-env-" in place or bool(self.temporary.match(place)))
 
     def _place(self, name: str, env: Any) -> str:
@@ -340,14 +366,14 @@ class Watch:
         return next((p for d in os.fsdecode(path).split(os.pathsep) for p in [os.path.join(d, name)] if _runs(p)), "")
 
     def see_rmtree(self, path: Any, *_: Any) -> None:
-        """Read the files that other build systems have left, before they are removed."""
+        """Note the findings of other build systems (`glean`), if one has run, before their files are removed."""
         if self.decides and isinstance(path, (str, bytes)):
             self.glean(os.fsdecode(path))
 
     # What other build systems leave.
 
     def glean(self, folder: str) -> None:
-        """Note the findings of CMake, meson and cargo, as their files below *folder* state them."""
+        """Note the findings of CMake, meson and cargo, as files in the first `_MOST_FOLDERS` below *folder* state them."""
         for count, (here, folders, files) in enumerate(os.walk(folder)):
             if count > _MOST_FOLDERS:
                 return
@@ -360,7 +386,7 @@ class Watch:
                         self.note_findings(os.path.join(here, name))
 
     def note_findings(self, path: str) -> None:
-        """Note the paths, variables and flags in a file of another build system."""
+        """Note the paths, variables and flags in a file of another build system, if it has at most `_LARGEST_FILE` bytes."""
         if os.path.getsize(path) > _LARGEST_FILE:
             return
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -379,7 +405,10 @@ class Watch:
                 self.left_path("place", place, "@meson")
 
     def left_path(self, kind: str, path: str, by: str) -> None:
-        """Note the path of a library or header that another build system has found outside of the build."""
+        """Note a path that another build system has found outside of the build, unless it is a program.
+
+        *kind* is ``file`` or ``place``; for a ``file``, programs count, too.
+        """
         own = os.path.join(path, "").startswith(self.inside) or self.temporary.match(path)
         name = os.path.basename(path)
         if not own and (kind == "file" or ".so" in name or not os.access(path, os.X_OK)):
@@ -388,7 +417,7 @@ class Watch:
     # The mapping os.environ.
 
     def see_variable(self, key: Any, all_keys: Any = None) -> None:
-        """Note that a variable is asked for; *all_keys* if the whole mapping is."""
+        """Note that the variable *key* is asked for; with *all_keys*, that the whole mapping is."""
         if all_keys is None and self.order and self.order[-1] == key:
             self.order.pop()  # "dict(os.environ)" and "os.environ.items()" take each value after its name
             return
@@ -406,7 +435,7 @@ class Watch:
             self.note_variable(name, by)
 
     def note_variable(self, name: str, by: str) -> None:
-        """Note a question about a variable; if it is set, also the place that asks, which may ask for all of them in a loop."""
+        """Note a question about a variable; if it is set, also the place that asks, and if that asks for most, a loop."""
         if name not in self.set or self.place is None:
             self.note("variable", name, by)
             return
@@ -419,7 +448,7 @@ class Watch:
             self.note("loop", place)
 
     def see_all(self) -> None:
-        """Note that a copy of the whole mapping is taken apart, unless the module that starts processes does it."""
+        """Note that all of a copy of ``os.environ`` is asked for, unless a module that starts processes does it."""
         frame: Any = sys._getframe(3)  # noqa: SLF001 (this function, `guarded`, the method of the copy, its caller)
         if os.path.basename(frame.f_code.co_filename) not in ("subprocess.py", "os.py"):
             by = self.asker()
@@ -438,7 +467,10 @@ class Watch:
                 self.see_path("place", os.path.join(folder, os.fsdecode(name)))
 
     def end(self) -> None:
-        """Note the results of the step: its wheels, and the distributions of its build environment."""
+        """Note the results of the step: its wheels with their digests, the distributions of its build environment, findings.
+
+        Also notes whether there was an isolated environment, and whether processes may have run that were not watched.
+        """
         if self.decides:
             self.glean(self.source[0])
         overlays = [path for path in self.overlays if os.path.isdir(path)]
@@ -504,7 +536,10 @@ def _finder() -> str:
 
 
 def _commands(text: str) -> list[list[str]]:
-    """Return the words of each simple command in the text of a shell command, without assignments before the program."""
+    """Return the words of each simple command in the text of a shell command, without assignments before the program.
+
+    A line break counts as a space between words. Raises `ValueError` if a quotation is open at the end, as shlex sees it.
+    """
     import shlex
 
     lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
@@ -519,7 +554,10 @@ def _commands(text: str) -> list[list[str]]:
 
 
 def _wheels(argv: list[str]) -> list[str]:
-    """Return the paths of the wheels that a step with the arguments *argv* has built."""
+    """Return the paths of the wheels that a step has built; *argv* are the arguments of its script.
+
+    Raises `OSError`, `ValueError` or `KeyError` if the step failed.
+    """
     import json
 
     if len(argv) > 1 and argv[0] == "build_wheel":
@@ -710,9 +748,10 @@ def _watch_paths(watch: Watch) -> None:
 
 
 def watch_steps(folder: str, program: str) -> None:
-    """In pip's process: start each build step, and each other pip, under the runner, whose text is *program*.
+    """From now on, have this pip start each build step, and each other pip, under the runner, whose text is *program*.
 
-    The runner is copied to *folder* when the first step begins, as text and compiled. *folder* also takes the notes.
+    The runner is copied to *folder* when the first one begins: as text, and compiled for steps in the Python of this process.
+    *folder* also takes the notes. Replaces the constructor of `subprocess.Popen`.
     """
     import importlib.util  # noqa: F401 (newer pips let nothing be imported later)
     import subprocess
@@ -728,7 +767,10 @@ def watch_steps(folder: str, program: str) -> None:
 
 
 def under_watch(args: Any, folder: str, program: str) -> Any:
-    """Return the command *args*; if it runs a build step or another pip, with the runner before its script."""
+    """Return the command *args*; if it runs a build step or another pip, with the runner and its mode before the script.
+
+    Copies the runner to *folder*, if it is not there yet. Raises `OSError`.
+    """
     if not isinstance(args, (list, tuple)) or len(args) < 3:
         return args
     at = 1
@@ -747,7 +789,10 @@ def under_watch(args: Any, folder: str, program: str) -> Any:
 
 
 def _runner(folder: str, program: str, *, is_compiled: bool) -> str:
-    """Return the copy of this file in *folder*: its text, or compiled for the Python of this process."""
+    """Return the path of the copy of this file in *folder*: *program*, or compiled for the Python of this process.
+
+    Makes it, and *folder*, if they are not there yet. Raises `OSError`.
+    """
     import marshal
     from importlib.util import MAGIC_NUMBER
 
@@ -774,7 +819,10 @@ def _write(path: str, data: bytes) -> None:
 
 
 def _begin(mode: str, folder: str) -> Watch | None:
-    """Begin to watch this process; return None if only its child processes are watched."""
+    """Begin to watch this process, and return the watch; None if only its child processes are watched (*mode* ``pip``).
+
+    None also if this Python cannot be watched. *folder* has the copies of the runner, and takes the notes.
+    """
     if mode == "pip":
         watch_steps(folder, _read(os.path.join(folder, "run.py")))
         return None
@@ -797,7 +845,10 @@ def _show(kind: Any, error: Any, trace: Any) -> None:
 
 
 def _code(script: str, rest: list[str]) -> tuple[Any, dict[str, Any]]:
-    """Make the arguments, the path and the main module as they would be; return the code of the script and its globals."""
+    """Make `sys.argv`, `sys.path` and the main module as without the runner; return the code of the script and its globals.
+
+    *rest* are the arguments after the *script*; for ``-c``, the text of the program is the first of them.
+    """
     import importlib.machinery
     import types
 
@@ -827,13 +878,13 @@ def _code(script: str, rest: list[str]) -> tuple[Any, dict[str, Any]]:
 
 
 def _added() -> range:
-    """Return the places of the runner and its mode in ``sys.orig_argv``."""
+    """Return the indexes of the runner and its mode in ``sys.orig_argv``."""
     at = sys.orig_argv.index(__file__)
     return range(at, at + 2)
 
 
 def main() -> None:
-    """Run the script in ``sys.argv`` as if Python had been started with it."""
+    """Run the script in ``sys.argv``, after the runner and its mode, as if Python had been started with it; watch it."""
     mode, script, *rest = sys.argv[1:]
     watch = None
     with suppress(Exception):  # the step runs unwatched

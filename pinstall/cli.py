@@ -69,19 +69,21 @@ pip's own help follows.
 def script(*, as_module: bool = False) -> NoReturn:
     """Run `main`, and end the process with its status; *as_module*: for ``python -m pinstall``.
 
-    Skips the interpreter's shutdown, which takes 2 % of a call and has nothing left to do. Ctrl-C before pip is started ends
-    the process silently with 130.
+    Skips the interpreter's shutdown, which takes 2 % of a call and has nothing left to do. Ctrl-C before pip's process is
+    started ends this one silently with 130.
     """
     pip_process.end_if_interrupted()
     pip_process.leave(main(as_module=as_module))
 
 
 def main(argv: Sequence[str] | None = None, command: str = "install", *, as_module: bool = False) -> int:
-    """Serve a call of a pip *command* with the arguments *argv* (default: those of the process); return its exit status.
+    """Serve a call of a pip *command* with the arguments *argv*, which do not contain the command; return its exit status.
 
-    It is pip's, or 2 if the first argument is a command of pip, 90 if pip succeeded but the environment contradicts a pin, 91
-    without an environment to install into, 92 if pip could not be started, and 130 if the call was interrupted before pip ran.
-    With ``--explain`` it is that of `_explain`. *as_module* is as for `environment.target`.
+    Without *argv*, as for the command ``pinstall``, the arguments of the process count, and a command of pip among them is
+    refused (`_refusal`) with status 2. Otherwise the status is pip's; 90 if pip succeeded but its result contradicts a pin; 91
+    without an environment to install into, unless the call asks for the version or help; 92 if pip could not be started; 130 if
+    the call was interrupted before pip ran. With ``--explain`` it is that of `_explain`. *as_module* is as for
+    `environment.target`. Does not return in a process that becomes pip (`Pip`).
     """
     # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
@@ -120,7 +122,10 @@ def without_environment(error: environment.NoEnvironmentError) -> int:
 
 
 def _refusal(target: Target) -> str:
-    """Return a message with the command to type if the first argument that is not an option is a command of pip; else ""."""
+    """Return a message with the command to type if the first argument without a leading ``-`` is a command of pip; else "".
+
+    The value of an option does not count as a command: for ``-r install six``, returns "".
+    """
     arguments = target.arguments
     index = next((i for i, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
     command = arguments[index] if index < len(arguments) else ""
@@ -137,7 +142,10 @@ def _refusal(target: Target) -> str:
 
 
 def _quoted(arguments: Sequence[str]) -> str:
-    """Return *arguments* as one types them, URLs without secrets; only the first if pinstall's own packages are broken."""
+    """Return *arguments* as one types them, URLs without secrets; only the first, and dots, if pinstall's packages are broken.
+
+    *arguments* has at least one element.
+    """
     with suppress(Exception):  # pinstall's own packages may be broken
         from pinstall.model.links import without_secrets
         from pinstall.repair_advice import quoted
@@ -147,7 +155,7 @@ def _quoted(arguments: Sequence[str]) -> str:
 
 
 def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
-    """Return the arguments without pinstall's own option ``--explain``, and whether it was given.
+    """Return the arguments without the first ``--explain``, pinstall's own option, and whether it was given.
 
     It does not count behind a ``--``, or as the value of another option.
     """
@@ -162,8 +170,7 @@ def _without_explain(argv: Sequence[str]) -> tuple[list[str], bool]:
 def _explain(target: Target) -> int:
     """Print the explanation of a call to standard output; return the exit status.
 
-    It is 0; 1 if pinstall would change something, could not check it, or fails (which a line on standard error says); 2 if pip
-    would refuse the call; 130 if the call was interrupted.
+    It is that of `Explanation`; 1 also if pinstall fails, which a line on standard error says; 130 if the call was interrupted.
     """
     try:
         from pinstall import explanation, install
@@ -180,7 +187,10 @@ def _explain(target: Target) -> int:
 
 
 def _own_text(arguments: Sequence[str], command: str) -> str:
-    """Return the text that pinstall prints before pip's version or help; "" if the call is for neither, or not an install."""
+    """Return the text to print before pip's: for ``--version`` alone, and for ``-h`` or ``--help`` as the first argument.
+
+    "" for all other arguments, and for other commands than ``install``.
+    """
     if command != "install":
         return ""
     if list(arguments) == ["--version"]:
@@ -189,9 +199,9 @@ def _own_text(arguments: Sequence[str], command: str) -> str:
 
 
 def _show(text: str, target: Target, pip: Pip) -> int:
-    """Print *text*, and pip's version or help after it; return pip's exit status.
+    """Print *text*, and have pip print its version or help after it; return the exit status of `Pip.run`.
 
-    If pip's process has started, it prints *text*, too.
+    pip's process prints *text* itself, with its own output; if it could not be started, this process prints *text*.
     """
     if not pip.has_started:
         _write(1, text)
@@ -200,10 +210,11 @@ def _show(text: str, target: Target, pip: Pip) -> int:
 
 
 def _serve(target: Target, pip: Pip) -> int:
-    """Check the cache, run pip, and confirm the result; return the exit status, which is pip's, or 90 (see `main`).
+    """Check the cache, run pip, and confirm the result; return the exit status: 90 (see `main`), else that of `Pip.run`.
 
     If pip fails and the cache may be to blame, pip runs once more. Writes the JSON report if one is asked for. pip runs even if
-    pinstall fails (see `_without_us`). Under ``PINSTALL_POLICY=off``, does nothing but run pip.
+    pinstall fails (see `_without_us`). Under ``PINSTALL_POLICY=off``, only prints the note of *target* and runs pip. Raises
+    `KeyboardInterrupt` if the call is interrupted before pip runs; after that, an interrupt only ends the steps that remain.
     """
     typed_command = PipCommand(list(target.arguments), command=target.command, options=target.options)
     if settings.is_off(os.environ):
@@ -263,9 +274,10 @@ def _serve(target: Target, pip: Pip) -> int:
 
 
 def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip: Pip, journal: Journal | None) -> int:
-    """Print that pinstall failed with *error*, run pip without its cache, and return pip's status.
+    """Print that pinstall failed with *error*, run pip without its cache, and return the exit status of `Pip.run`.
 
-    If pinstall cannot tell where pip's options end, a ``--cache-dir`` of the call prevails. Writes the report of the *journal*.
+    If pinstall cannot tell where pip's options end, a ``--cache-dir`` of the call prevails. Writes the report of the *journal*
+    if it asks for one; None if pinstall failed before there was a journal.
     """
     version: tuple[int, ...] = ()
     with suppress(Exception):
@@ -284,7 +296,7 @@ def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip
 
 
 def _status(pip: Pip, status: int) -> int:
-    """Return the status for the steps after pip: 130 if a signal told pip to end and *status* is not 0; else *status*."""
+    """Return the status for the steps after pip: 130 if a signal told *pip* to end and *status* is not 0; else *status*."""
     return exit_status.INTERRUPTED if status and pip.was_told_to_end else status
 
 
@@ -309,7 +321,7 @@ def _say(level: int, line: str) -> None:
 def _write(descriptor: int, text: str) -> None:
     """Write *text* to standard output (*descriptor* 1) or standard error (2); ignore errors, as of a closed stream.
 
-    Uses the descriptor directly: a failing flush at exit would replace pip's exit status.
+    Leaves nothing to flush: a flush that fails at exit would replace pip's exit status.
     """
     stream = sys.stdout if descriptor == 1 else sys.stderr
     data = text.encode(getattr(stream, "encoding", None) or "utf-8", errors="backslashreplace")
@@ -322,7 +334,7 @@ def _write(descriptor: int, text: str) -> None:
 
 
 def note(line: str) -> None:
-    """Print *line* to standard error, after "pinstall: "; ``-q`` is not heeded."""
+    """Print *line* to standard error after "pinstall: ", even under ``-q``, and without adding it to a journal."""
     _say(_NOTE, line)
 
 

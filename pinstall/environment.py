@@ -1,6 +1,6 @@
 """The environment that a call installs into: its interpreter, pip, markers, tags and installed distributions.
 
-Imports the standard library only: even if pinstall's own packages are broken, pip must run in the right environment.
+Imports only the standard library at first: even if pinstall's own packages are broken, pip must run in the right environment.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ _HEADERS = 1 << 16  # at most so many characters of a METADATA file are read: it
 
 
 class NoEnvironmentError(Exception):
-    """pinstall found no environment to install into; the message states the cause."""
+    """pinstall found no environment to install into, or none whose Python runs; the message states the cause and the cure."""
 
 
 class Target(NamedTuple):
     """The environment of a call: ``python`` is its interpreter, ``runner`` the interpreter whose pip installs into it.
 
-    ``options`` are the arguments that pip needs before its ``command``, ``arguments`` the remaining ones, which follow it.
-    ``note`` is a line for the user about the choice of the environment, or "". ``known`` is the environment of ``python`` if it
-    was started to choose it: to start it again would take as long once more.
+    ``python`` does not exist if the call names one that does not. ``options`` are the arguments that pip needs before its
+    ``command``, ``arguments`` the remaining ones, which follow it. ``note`` is a line for the user about the choice of the
+    environment, or "". ``known`` is the environment of ``python`` and ``runner``, which are the same then, if the choice has
+    looked at it: it may have been started, and to start it again would take as long once more.
     """
 
     python: str
@@ -51,13 +52,14 @@ def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) 
 
     It is the first of these:
 
-    - the one that ``--python`` or ``PIP_PYTHON`` names, even if it does not exist, which pip reports; pip accepts ``--python``
-      only before ``install``;
+    - the one that ``--python``, else ``PIP_PYTHON``, names, even if it does not exist, which pip reports; pip accepts
+      ``--python`` only before ``install``;
     - if pinstall runs *as_module*, the one of the running interpreter;
     - if pinstall is installed as a standalone tool (pipx, uv tool), the active one, else ``.venv`` in the current folder;
     - the one that pinstall is installed in, even if another one is active.
 
-    Raises `NoEnvironmentError` if a standalone pinstall finds no environment with a working Python.
+    Raises `NoEnvironmentError` if a standalone pinstall finds no such environment, or no Python there that runs; it starts that
+    Python only if the files of the environment do not tell that it has a pip.
     """
     own = sys.executable
     named, rest = _without_python_option(argv)
@@ -71,7 +73,7 @@ def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) 
 
 
 def named_as_active(environ: Mapping[str, str]) -> str:
-    """Return the folder of the environment that is active by the variables of venv or conda; "" if there is none."""
+    """Return the folder of the environment that ``VIRTUAL_ENV``, else ``CONDA_PREFIX``, names as active; "" without both."""
     return environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX") or ""
 
 
@@ -110,7 +112,10 @@ def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target
 
 
 def _has_pip(folder: str) -> bool:
-    """Return whether the virtual environment in *folder* has a pip of its own; False if its files do not tell."""
+    """Return whether the virtual environment in *folder* has pip in its own ``site-packages``; False if its files do not tell.
+
+    An environment may have a pip elsewhere on its path.
+    """
     try:
         with open(os.path.join(folder, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
             version = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+)", file.read(_HEADERS), re.MULTILINE)
@@ -121,7 +126,10 @@ def _has_pip(folder: str) -> bool:
 
 
 def _without_python_option(argv: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the value of ``--python`` (empty if not given) and the arguments without it: pip refuses it after ``install``."""
+    """Return the value of the first ``--python`` ("" if not given), and the arguments without it.
+
+    pip refuses it after ``install``. It does not count behind a ``--``, as the value of another option, or without a value.
+    """
     rest = list(argv)
     for i, argument in enumerate(argv):
         if not (argument in ("--", "--python") or argument.startswith("--python=")) or is_value(argv, i):
@@ -136,9 +144,9 @@ def _without_python_option(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def is_value(argv: Sequence[str], index: int) -> bool:
-    """Return whether the argument at *index* is the value of the option before it, as in ``--report --``.
+    """Return whether the argument at *index* is the value of the option of ``pip install`` before it, as in ``--report --``.
 
-    False if pinstall's own modules are broken.
+    False if pip would refuse the arguments up to there, or if pinstall's own modules are broken.
     """
     with suppress(Exception):  # pinstall's own modules may be broken
         from pinstall.invocation import options
@@ -170,7 +178,10 @@ def of(target: Target) -> tuple[Environment, Environment]:
 
 
 class Installed(NamedTuple):
-    """The ``versions`` of a project that a Python finds, their ``folder``, and whether that is the user's site folder."""
+    """The ``versions`` of a project in the first ``folder`` of a Python's path that has any.
+
+    ``is_users`` is True if that is the user's site folder.
+    """
 
     versions: list[str]
     folder: str
@@ -181,9 +192,10 @@ class Environment:
     """A Python environment, given by its interpreter *python*. Each fact about it is determined when it is first needed.
 
     Facts about another Python than the running one take up to two starts of it, one for those about wheels: each member that
-    needs a fact raises `SilentPythonError` if it does not answer. The installed distributions are listed once, until `forget`.
+    needs a fact raises `SilentPythonError` if it does not answer, and starts it again the next time. The installed
+    distributions are listed once, until `forget`; ``pip_version`` and all other facts stay.
 
-    *server* is the environment whose pip installs into it (``pip --python``); None if it has its own pip.
+    *server* is the environment whose pip installs into it (``pip --python``); None if its own pip does.
     """
 
     def __init__(self, python: str, server: Environment | None = None) -> None:
@@ -205,11 +217,17 @@ class Environment:
 
     @property
     def is_known(self) -> bool:
-        """Whether no member starts the interpreter any more: after pip, that would run code that it has just installed."""
+        """Whether the facts about wheels are known, the last for which the interpreter is started.
+
+        After pip it must not be started: that would run code that pip has just installed.
+        """
         return self.is_own or "_facts_of_wheels" in self.__dict__
 
     def hold(self) -> None:
-        """Raise `SilentPythonError` unless the interpreter can report the tags of the wheels that it accepts."""
+        """Raise `SilentPythonError` unless the interpreter can report the tags of the wheels that it accepts.
+
+        Starts it, if the facts about wheels are not known yet.
+        """
         if not self.is_own and "tags" not in self._facts_of_wheels:
             kind = self._facts_of_wheels["untagged"]
             raise SilentPythonError(
@@ -271,7 +289,7 @@ class Environment:
     def supports(self, tags: str) -> bool:
         """Return whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed.
 
-        True for "", the tags of an sdist.
+        True for "", the tags of an sdist. Asks the interpreter only about wheels that are not for every Python 3.
         """
         # Most wheels are py3-none-any, and listing an interpreter's tags takes milliseconds.
         if not tags or _PURE.fullmatch(tags):
@@ -288,7 +306,7 @@ class Environment:
 
     @cached_property
     def pip_version(self) -> tuple[int, ...] | None:
-        """The version of its pip, as at most three numbers; None if it has no pip."""
+        """The version of the pip in this environment, as at most three numbers; None without one, or if it is not readable."""
         found = self.installed("pip")
         return tuple(int(part) for part in re.findall(r"\d+", found)[:3]) if found else None
 
@@ -328,11 +346,14 @@ class Environment:
         return {name: os.path.basename(folder)[:-10].rpartition("-")[2] for name, folder in self._distributions.items()}
 
     def folders(self) -> list[str]:
-        """Return all ``.dist-info`` folders that are on the path now, with those that earlier ones hide from pip."""
+        """Return all ``.dist-info`` folders on the path, listed anew, with those that earlier ones hide from pip."""
         return [folder for _, folder in self._dist_infos()]
 
     def installed_folders(self) -> list[str]:
-        """Return the ``.dist-info`` folder of each installed distribution, of several the first on the path; see `forget`."""
+        """Return the ``.dist-info`` folder of each installed distribution, of several the first on the path.
+
+        They are those of the first listing, or of the first one since `forget`.
+        """
         return list(self._distributions.values())
 
     def everything_installed(self) -> dict[str, Installed]:
@@ -377,7 +398,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _path_lines(path: str) -> list[str]:
-    """Return the lines of a .pth file that are paths; the others are code. Empty if the file cannot be read."""
+    """Return the lines of a .pth file that are paths; the others are code or comments. Empty if the file cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read(_HEADERS).splitlines()

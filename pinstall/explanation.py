@@ -1,7 +1,8 @@
 """Explain a call (``pinstall --explain``): its inputs, its pins, the cache entries for them, and their fate.
 
-The page comes from the steps of a call under ``PINSTALL_POLICY=report``, which change nothing. Like a bug report, it contains
-no secrets: URLs are without credentials and queries, and most options and all variables are without their values.
+The page comes from the steps of a call under ``PINSTALL_POLICY=report``, which change nothing. Fit for a bug report, it
+contains no secrets: URLs are without credentials and queries; of the options, only those in `_SHOWN` have their values, and of
+the variables, only pinstall's own, except its secret ones.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ _INDENT = "    "
 class Explanation(NamedTuple):
     """The ``lines`` of the page, and the exit ``status``.
 
-    It is 0, 1 if pinstall would change something or could not check it, and 2 if pip would refuse the call.
+    It is 0; 1 if pinstall would remove, move or hide a cached file, could not check something, or ignores an invalid setting; 2
+    if pip would refuse the call, or pinstall cannot read it. A file that would only be restored leaves it at 0.
     """
 
     lines: tuple[str, ...]
@@ -58,7 +60,10 @@ class Explanation(NamedTuple):
 
 
 def explain(context: Context) -> Explanation:
-    """Return the explanation of the call of *context*. Prints and changes nothing, writes no report, and starts no pip."""
+    """Return the explanation of the call of *context*. Prints and changes nothing, writes no report, and starts no pip.
+
+    Like a call, may start the environment's Python, compilers, and programs that a build record names. Ignores the policy.
+    """
     journal = Journal("", lambda *_: None)
     quiet = context.settings._replace(policy="report", report="")
     prepared = install.prepare(context._replace(settings=quiet), journal)
@@ -78,7 +83,7 @@ class _Page:
         self.status = 0
 
     def inputs(self) -> Iterator[str]:
-        """Yield the lines about everything but the pins."""
+        """Yield the lines about the environment, pip, cache, settings, indexes, options and build variables of the call."""
         context, call = self._prepared.context, self._prepared.call
         yield f"pinstall {__version__} explains a call. It has installed and changed nothing."
         yield ""
@@ -100,7 +105,7 @@ class _Page:
             yield _row("builds", _builds(self._prepared))
 
     def body(self) -> Iterator[str]:
-        """Yield the lines about the pins, and about the sources that were not checked."""
+        """Yield the lines about pins and requirements with their entries, unread sources, the view, and other versions."""
         call = self._prepared.call
         if call is None:
             self.status = exit_status.REFUSED_OR_CRASHED
@@ -127,7 +132,7 @@ class _Page:
         return unchecked.reason
 
     def _refused(self, call: Invocation) -> Iterator[str]:
-        """Yield the lines about requirements that pip refuses: invalid ones, without a hash, in conflict, or none at all."""
+        """Yield the lines about requirements that pip refuses: invalid, without a hash, in conflict, or all missing."""
         from pinstall.model.requirement import is_refused
 
         bad = [line for line in call.lines if not line.editable and is_refused(line.text)]
@@ -191,7 +196,7 @@ class _Page:
                 yield f"{_INDENT}no file of it is in the cache: pip looks for it {where}"
 
     def _others(self, pinned: Collection[str], prepared: PreparedCache) -> Iterator[str]:
-        """Yield the lines about entries that are checked although no pin names their project."""
+        """Yield the lines about entries that were checked, of projects other than the *pinned* ones."""
         for finding in self._journal.findings:
             if finding.pin.project not in pinned:
                 yield finding.pin.project
@@ -234,7 +239,7 @@ def _rows(name: str, texts: Sequence[str]) -> Iterator[str]:
 
 
 def _lacks_hash(call: Invocation, pin: Pin) -> bool:
-    """Return whether pip refuses a requirement that has no hash: with ``--require-hashes``, or beside one that has a hash."""
+    """Return whether pip refuses *pin* for lack of a hash: with ``--require-hashes``, or beside a requirement that has one."""
     is_required = call.has("require_hashes") or any(line.hashes for line in call.lines)
     return is_required and pin.requested and not (pin.hashes or pin.locked or link(pin.url).digests)
 
@@ -297,7 +302,7 @@ def _unpinned(call: Invocation, known: Pins) -> list[str]:
 
 
 def _fate(finding: Finding, prepared: PreparedCache) -> tuple[bool, str]:
-    """Return whether pinstall would keep the entry from pip, and the fate of the entry with its reason."""
+    """Return whether pinstall would keep the entry from pip (remove, move or hide it), and the fate of it with its reason."""
     match finding.verdict:
         case Delete() as verdict:
             act = "pip asks the index for it again" if finding.entry.kind == "page" else "pinstall removes it"

@@ -44,7 +44,7 @@ _CONFIGURED_PYTHON = UnreadSource(
 class Context(NamedTuple):
     """The inputs of a call: its variables, settings and environment, and the version of the pip that installs into it.
 
-    ``target`` tells how to start that pip. ``pip_version`` is ``()`` if it is unknown.
+    ``target`` has the arguments of the call, and tells how to start that pip. ``pip_version`` is ``()`` if it is unknown.
     """
 
     target: Target
@@ -55,7 +55,7 @@ class Context(NamedTuple):
 
     @property
     def versionless(self) -> UnreadSource:
-        """The warning that pip has no metadata: without its version, the format of its cache is unknown."""
+        """The warning for a call whose ``pip_version`` is unknown: then the format of its cache is unknown, too."""
         return UnreadSource(
             "this call",
             f"the version of the pip of {self.target.runner} is unknown, because it has no metadata; reinstall that pip",
@@ -65,11 +65,12 @@ class Context(NamedTuple):
 class PreparedCall(NamedTuple):
     """A call that is ready for pip.
 
-    ``pip_command`` starts pip. ``call`` is None if pinstall does not understand the arguments. ``unchecked`` states why no pin
-    was checked; None if they were, need not be, or pip reports the reason itself. ``installed_before`` are the versions that
-    were installed before pip ran, by project; ``satisfied`` is True if they satisfy the call. ``cache`` is None if pip will not
-    open its cache, or pinstall does not check it. ``refusal`` is the reason for which pip refuses the arguments, variables or
-    files, as far as pinstall can tell, else "".
+    ``pip_command`` starts pip. ``call`` is missing (None) if pinstall cannot read it, or does not know pip's version.
+    ``unchecked`` states why no pin was checked; None if the pins were checked or need not be, or if the Python to install into
+    does not exist, which pip reports. ``installed_before`` are the versions that were installed before pip ran, by project;
+    empty without ``call``, or if pip uses no cache. ``satisfied`` is True if nothing was checked because they satisfy the call
+    (`is_satisfied`). ``cache`` is missing if pip will not open it, or pinstall does not check it. ``refusal`` is the error for
+    which pinstall could not read the arguments, variables or files, which as a rule pip refuses, too; it may contain secrets.
     """
 
     context: Context
@@ -83,7 +84,7 @@ class PreparedCall(NamedTuple):
 
     @property
     def watched_folder(self) -> str:
-        """The cache folder in which pinstall watches this call's pip; "" if it does not watch it."""
+        """The resolved path of the cache folder whose use by this call's pip is recorded; "" if it is not recorded."""
         if self.cache is not None:
             return self.cache.watched_folder
         folder = self.call.cache_dir if self.call and self.context.settings.writes else None
@@ -96,7 +97,7 @@ class PreparedCall(NamedTuple):
 
     @property
     def shared_store_timeout(self) -> float:
-        """The time-out in seconds of the shared store that this call asks; 0 if it asks none."""
+        """The time-out in seconds of the shared store that this call may ask; 0 if it has no shared store."""
         shared = self.cache.shared if self.cache else None
         return shared.settings.timeout if shared else 0
 
@@ -104,7 +105,8 @@ class PreparedCall(NamedTuple):
 def collect_context(target: Target, environ: Mapping[str, str], settings: Settings) -> Context:
     """Collect the inputs of a call that installs into *target*.
 
-    Starts the Python whose pip runs, if it is not the running one. Raises `SilentPythonError` if it does not answer.
+    Starts the Python whose pip runs, unless it is the running one or was started before (``target.known``). Raises
+    `SilentPythonError` if it does not answer.
     """
     served, runner = environment.of(target)
     return Context(target, environ, settings, served, runner.pip_version or ())
@@ -113,9 +115,10 @@ def collect_context(target: Target, environ: Mapping[str, str], settings: Settin
 def prepare(context: Context, journal: Journal) -> PreparedCall:
     """Read the call, check the cache entries for its pins, and remove, set aside or hide from pip those that do not match.
 
-    Also restores entries from the store, makes pip a view of its cache if it needs one, and prints each change. Under
-    ``PINSTALL_POLICY=report``, only prints them. Does not look at the cache if the environment satisfies the call, if pip uses
-    no cache, or if pinstall does not understand the call.
+    Also checks what pip may need without a pin, restores entries from the store, makes pip a view of its cache if it needs one,
+    and prints each change, which is all that it does under ``PINSTALL_POLICY=report``. Does not look at the cache if pip will
+    not open it, because the environment satisfies the call or pip uses no cache, or if pinstall cannot read the call or check
+    its pins (``unchecked``).
     """
     journal.environment = {"python": context.environment.python, "pip": ".".join(map(str, context.pip_version)) or None}
     prepared = _read(context)
@@ -154,7 +157,7 @@ def _typed_command(context: Context) -> PipCommand:
 
 
 def _introduce(prepared: PreparedCall, journal: Journal) -> None:
-    """Tell the journal the verbosity, the cache folder and the unread sources of the call."""
+    """Tell the journal the output options, the cache folder and the unread sources of the call."""
     call = prepared.call
     if call is not None:
         journal.verbosity, journal.is_plain, journal.cache = call.verbosity, call.has("no_color"), call.cache_dir
@@ -164,9 +167,9 @@ def _introduce(prepared: PreparedCall, journal: Journal) -> None:
 
 
 def _read(context: Context) -> PreparedCall:
-    """Read the arguments, variables and files of the call.
+    """Read the arguments, variables and files of the call; pip gets the arguments as they are.
 
-    If that fails, ``call`` is None, and pip gets the arguments as they are; ``unchecked`` or ``refusal`` have the reason.
+    If that fails, or pip's version is unknown, the result has no ``call``, but ``unchecked`` or ``refusal`` (`PreparedCall`).
     """
     prepared = PreparedCall(context, _typed_command(context))
     if not context.pip_version:
@@ -187,10 +190,10 @@ def _read(context: Context) -> PreparedCall:
 
 
 def _checked(prepared: PreparedCall, call: Invocation, folder: str, journal: Journal) -> PreparedCall:
-    """Check and change the cache in *folder* for the pins that the environment does not satisfy, if pip will open it.
+    """Check and change the cache in *folder* for the pins that the environment does not satisfy, if pip will open the cache.
 
-    See `checks.prepare.prepare` for the changes.
-    If pinstall cannot check any (`_obstacle`), the result has no cache folder, so that no later step touches the cache.
+    See `checks.prepare.prepare` for the changes. If pinstall cannot check a pin of this pip or Python (`_obstacle`), the
+    ``call`` of the result has no cache folder, so that no later step touches the cache.
     """
     context = prepared.context
     found = pins(prepared)
@@ -213,7 +216,10 @@ def _checked(prepared: PreparedCall, call: Invocation, folder: str, journal: Jou
 
 
 def _obstacle(context: Context) -> str:
-    """Return why pinstall cannot check any pin of the call; "" if it can."""
+    """Return why pinstall can check no pin of the call: its pip is too old, or its Python tells no tags; "" if it can.
+
+    Starts that Python, unless it is the running one or has been asked for its tags before.
+    """
     from pinstall.pip_cache.keys import OLDEST_PIP
 
     if context.pip_version < OLDEST_PIP:
@@ -228,7 +234,7 @@ def _obstacle(context: Context) -> str:
 
 
 def pins(prepared: PreparedCall) -> Pins:
-    """Collect the pins of a call, anew each time; an empty collection if pinstall does not understand it."""
+    """Collect the pins of a call, anew each time; none if pinstall could not read it. Raises `SilentPythonError`."""
     from pinstall.model import pins as model
 
     return model.collect(prepared.call.lines if prepared.call else (), prepared.context.environment.markers)
@@ -251,14 +257,20 @@ _NEEDED_BY_BUILDS = ("elftools.elf.elffile", "pinstall.inspection.shared_librari
 
 
 def load_the_rest(prepared: PreparedCall) -> None:
-    """Import the modules that are needed after pip, while pip resolves, if it may replace them in pinstall's environment."""
+    """Import the modules that are needed after pip, while pip resolves, if it installs into pinstall's own environment.
+
+    There, pip may replace them. Imports nothing if the cache was not checked.
+    """
     if prepared.cache is not None and prepared.context.environment.is_own:
         for module in (*_NEEDED_LATER, *(_NEEDED_BY_BUILDS if prepared.cache.view else ())):
             import_module(module)
 
 
 def other_versions(prepared: PreparedCall) -> dict[Pin, list[OtherVersion]]:
-    """Find the cached files of other versions of the pins, while pip runs; see `aftermath.finish.other_versions_now`."""
+    """Find the cached files of other versions of the pins, while pip runs; see `aftermath.finish.other_versions_now`.
+
+    Returns nothing if the cache was not checked.
+    """
     if prepared.cache is None:
         return {}
     from pinstall.aftermath import finish
@@ -267,10 +279,10 @@ def other_versions(prepared: PreparedCall) -> dict[Pin, list[OtherVersion]]:
 
 
 def answer_question(prepared: PreparedCall, folder: str, journal: Journal) -> None:
-    """Prepare a *folder* of built wheels that pip is about to search, while pip waits for the return.
+    """Prepare a *folder* below ``wheels/``, which pip is about to search for a built wheel; pip waits for the return.
 
-    Hides or sets aside compiled wheels that lack a library, and prints that; adds a build of the shared store, if there is one.
-    Does nothing if the cache was not checked. Raises as `checks.consultation.consult`.
+    Hides or sets aside compiled wheels that lack a library, and prints that; if no wheel is there, adds a build of the shared
+    store that fits. Does nothing if the cache was not checked. Raises as `checks.consultation.consult`.
     """
     if prepared.cache is not None:
         from pinstall.checks import consultation
@@ -283,10 +295,12 @@ def answer_question(prepared: PreparedCall, folder: str, journal: Journal) -> No
 
 
 def prepare_late(prepared: PreparedCall, status: int, first: Observation | None, journal: Journal) -> PreparedCall:
-    """Check the cache after all if the *first* run of pip failed and used it, although the environment satisfies the pins.
+    """Check the cache after all if the *first* run of pip failed and used it, although the environment satisfied the pins.
 
-    A dependency may be missing, or have a version that a constraint excludes. Returns the call with its cache; unchanged under
-    other conditions, and if our own modules could come from what pip has just installed.
+    A dependency may be missing, or have a version that a constraint excludes. Returns the call with its cache, prepared for no
+    pin; unchanged under other conditions, if pinstall can check no pin, and if pip has begun to install (a ``.dist-info``
+    folder) and that code could be imported, by pinstall itself or by a start of the environment's Python. *status* is that of
+    `cli._status`; *first* is what pip did, as far as it told.
     """
     call, environment = prepared.call, prepared.context.environment
     if prepared.cache or call is None or call.cache_dir is None or status == 0 or first is None or not first.opened_files:
@@ -309,7 +323,7 @@ def prepare_late(prepared: PreparedCall, status: int, first: Observation | None,
 def inspect_failure(prepared: PreparedCall, status: int, first: Observation | None) -> Rescue | None:
     """Inspect the cache entries that the *first* run of pip used before it ended with *status*.
 
-    None if pip succeeded or did not open its cache, or under the conditions of `aftermath.second_run.inspect_failure`.
+    None if pip succeeded or the cache was not checked, or under the conditions of `aftermath.second_run.inspect_failure`.
     """
     if prepared.cache is None or status == 0:
         return None
@@ -331,7 +345,10 @@ def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) 
 
 
 def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
-    """Move the entries of a second run, if there was one, to the cache, and print which old ones were wrong."""
+    """Move the entries that a second run received, if there was one, to the cache, and print which old ones were wrong.
+
+    See `aftermath.second_run.take_received`.
+    """
     if prepared.cache is not None:
         from pinstall.aftermath import second_run
 
@@ -341,7 +358,8 @@ def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) ->
 def finish(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
     """After pip, with any status: warn of the parts of the call that were not checked, store pip's builds, and tidy the cache.
 
-    Also prints the causes of a failure that are known; see `aftermath.finish.finish`.
+    Gives no such warning if pip has refused the call. Also prints the causes of a failure that are known, and uploads builds to
+    a shared store; see `aftermath.finish.finish`.
     """
     unchecked, call, status = prepared.unchecked, prepared.call, outcome.status
     if unchecked and (status == 0 or unchecked not in (NOT_UNDERSTOOD, prepared.context.versionless)):
@@ -356,7 +374,10 @@ def finish(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
 
 
 def _reason(unchecked: UnreadSource, refusal: str) -> str:
-    """Return why a call was not checked, with the option that pinstall does not know: no other *refusal* is free of values."""
+    """Return why a call was not checked; if the *refusal* is an option that pinstall does not know, with its name.
+
+    Other refusals may contain values of the call, and so secrets: they are not shown.
+    """
     option = refusal.removeprefix("no such option: ")
     if unchecked is not NOT_UNDERSTOOD or option == refusal:
         return unchecked.reason
@@ -366,8 +387,9 @@ def _reason(unchecked: UnreadSource, refusal: str) -> str:
 def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
     """Compare the environment with the pins if pip succeeded, and print each difference.
 
-    Returns 90 if the environment contradicts a pin, else *status*. For ``pip download`` and ``pip wheel``, compares the files
-    in their folder. Compares nothing if pinstall did not understand the call, if pip uses no cache, or if nothing has changed.
+    Returns 90 if the environment contradicts a pin, else *status*, which is pip's. For ``pip download`` and ``pip wheel``,
+    compares the files in their folder. Compares nothing if pinstall could not read the call or check its pins, if pip uses no
+    cache, or if the environment satisfied the call before and has not changed.
     """
     call, environment = prepared.call, prepared.context.environment
     if status or call is None or call.cache_dir is None:
@@ -386,7 +408,7 @@ def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
 
 
 def _confirm_folder(prepared: PreparedCall, call: Invocation, status: int, journal: Journal) -> int:
-    """Compare the files that ``pip download`` or ``pip wheel`` has left in its folder with the pins; else as `confirm`."""
+    """Compare the files in the folder of ``pip download`` or ``pip wheel`` with the pins; print and return as `confirm`."""
     from pinstall.aftermath import confirm_folder
 
     journal.discrepancies = confirm_folder.confirm(pins(prepared).pins, call)
@@ -400,7 +422,11 @@ def _say_discrepancies(journal: Journal, status: int) -> int:
 
 
 def report(prepared: PreparedCall | None, status: int, journal: Journal) -> None:
-    """Write the JSON report if ``PINSTALL_REPORT`` asks for one; print an error if the file cannot be written."""
+    """Write the JSON report if ``PINSTALL_REPORT`` asks for one; print an error if the file cannot be written.
+
+    *status* is the exit status of pinstall. Without *prepared*, because pinstall failed before pip ran, the report has no pins.
+    Raises `SilentPythonError`, as `pins`.
+    """
     if journal.is_wanted:
         journal.pins = pins(prepared).pins if prepared else ()
         journal.write(status, 0 if status == exit_status.CONTRADICTED else status)

@@ -97,15 +97,19 @@ class SilentPythonError(Exception):
 
 
 def facts(python: str) -> dict[str, Any]:
-    """Start *python*, and return the facts about it that each call needs. Raises as `_answer`."""
+    """Start *python*, and return the facts about it that each call needs: prefix, path, executable, markers and sites.
+
+    Raises as `_answer`.
+    """
     return _answer(python, _ASK, _SITES)
 
 
 def facts_of_wheels(python: str, pip: str) -> dict[str, Any]:
     """Start *python*, and return the facts by which pip chooses and builds wheels for it; they take twice as long as `facts`.
 
-    *pip* is the folder of the pip that installs, "" for its own. If that pip's packaging fails on *python*, the answer has no
-    ``interpreter`` and ``tags``, but ``untagged``: the name of the exception. Raises as `_answer`.
+    The facts are ``build``, ``interpreter`` and ``tags``. *pip* is the package folder of the pip that installs, "" for that of
+    *python* itself. If the packaging in it (or pinstall's, for a pip that has none) fails on *python*, the answer has
+    ``untagged``, the name of the exception, in place of ``interpreter`` and ``tags``. Raises as `_answer`.
     """
     from importlib.util import find_spec
 
@@ -115,7 +119,7 @@ def facts_of_wheels(python: str, pip: str) -> dict[str, Any]:
 
 
 def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
-    """Run *code* in *python*, and return the ``facts`` that it collects.
+    """Run *code* in *python* with the command line *arguments*, and return the ``facts`` that it collects.
 
     Raises `SilentPythonError` if *python* cannot be started, fails, prints no JSON, or takes longer than a minute.
     """
@@ -134,7 +138,7 @@ def own_build() -> dict[str, Any]:
 
 
 def own_sites() -> dict[str, Any]:
-    """Return the running interpreter's ``folders`` of .pth files, and the ``user``'s site folder."""
+    """Return the running interpreter's ``folders`` of .pth files, and the ``user``'s site folder, whether they exist or not."""
     return dict(_run(_SITES)["site_facts"]())
 
 

@@ -1,8 +1,8 @@
 """The journal of a call: its events, in their order.
 
 It is the one object that collects the events of a call. The JSON report (``PINSTALL_REPORT``, docs/report.md) is made from it,
-without secrets. Other mutable objects keep results of reading (`Environment`, `Cache`, `Inspector` with its `Ledger` objects)
-or run the child process (`Pip`).
+without secrets. Other mutable objects keep results of reading (`Environment`, `Cache`, `Inspector` with its `Ledger` objects),
+run the child process (`Pip`), or speak to the shared store (`SharedStore`).
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ _VERDICTS = {Keep: "keep", Hide: "hide", SetAside: "hide", Delete: "delete", Unr
 
 
 class Journal:
-    """The events of a call, and the lines that pinstall printed.
+    """The events of a call, and pinstall's lines, whether they were printed or not.
 
-    ``findings`` are all findings, ``applied`` those that changed the cache. ``unsatisfied`` are those of ``pins`` that the
-    environment did not satisfy before pip ran. ``runs`` counts the runs of pip; ``repairs`` has the results of the second one.
-    ``causes`` are the proven causes of a failure. ``set_aside``, ``built`` and ``fetched`` are file names: of other versions
-    that were moved to the store, of wheels that pip built, and of builds from the shared store. The other attributes are
-    further facts for the report, and the call's output options.
+    ``findings`` are all findings, ``applied`` those whose verdicts have changed the cache before pip ran. ``unsatisfied`` are
+    those of ``pins`` that the environment did not satisfy before pip ran; empty also if pip uses no cache, because then
+    pinstall does not compare them. ``runs`` counts the runs of pip; ``repairs`` has the results of the second one. ``causes``
+    are the proven causes of a failure. ``set_aside``, ``built`` and ``fetched`` are file names: of other versions that were
+    moved to the store, of wheels that pip built, and of builds from the shared store. The other attributes are further facts
+    for the report, and the call's output options.
     """
 
     def __init__(self, report: str, show: Callable[[int, str], None]) -> None:
-        """Begin an empty journal for the JSON report at the path *report*, if any; *show* prints a line of a level."""
+        """Begin an empty journal for the JSON report at the path *report* ("" for none); *show* prints a line of a level."""
         self._report_path, self._show = report, show
         self.verbosity, self.is_plain = 0, False
         self.environment: dict[str, str | None] = {"python": None, "pip": None}
@@ -77,7 +78,7 @@ class Journal:
         self._said.append(line)
 
     def end_step(self, step: str) -> None:
-        """Add the time since the last call, or since the start, to the seconds of *step* in the report."""
+        """Add the time since the previous `end_step`, or since the journal began, to the seconds of *step* in the report."""
         now = time.monotonic()
         self._seconds[step] = self._seconds.get(step, 0) + now - self._clock
         self._clock = now

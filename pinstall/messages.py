@@ -1,4 +1,4 @@
-"""Most lines that pinstall prints: what happened to which file, why, and where the pin is stated. docs/messages.md lists all.
+"""Most lines that pinstall prints: the event and the file, the reason, and the place of the pin. docs/messages.md lists all.
 
 A reason in words comes before its code, which stands in brackets, as does the error text of the operating system. No line
 contains a URL with credentials or a query, because these may hold a password.
@@ -32,7 +32,10 @@ _LONGEST_VALUE = 20
 
 
 def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) per change that was made, or *would* have been: one per eviction, one for all restored files."""
+    """Yield (level, line) for the changes that *findings* made, or *would* have made.
+
+    One line for each entry that was deleted or set aside, and one for all restored files. No other findings may be given.
+    """
     restored: list[Finding] = []
     for finding in findings:
         if finding.stored and isinstance(finding.verdict, Keep):
@@ -47,9 +50,10 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) for the built wheels that pip does not see; wheels of unknown origin share one line per detail.
+    """Yield (level, line) for the built wheels that pip does not see: the *findings* with the verdict *hide*; skip others.
 
-    Only pip decides, later, whether it builds its own or takes a wheel that an index offers.
+    Wheels of unknown origin (``unproven-build``) share one line for each detail. Only pip decides, later, whether it builds its
+    own or takes a wheel that an index offers.
     """
     unknown: dict[str, list[str]] = {}
     act = "with PINSTALL_POLICY=evict, pinstall would ignore" if would else "ignoring"
@@ -141,7 +145,7 @@ def refused(name: str, reason: str) -> str:
 
 
 def not_repaired(root: str, reason: str) -> str:
-    """Return the line that bad files stay in the cache *root* after a failure."""
+    """Return the line that bad files may stay in the cache *root* after a failure, because of *reason*."""
     return f"pip's cache {root} could not be repaired ({reason}): the next install may fail on the same cached files"
 
 
@@ -210,7 +214,7 @@ def pinned(pin: Pin) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Join the first four *names* by commas, each once, and count the rest."""
+    """Join the first four distinct *names* by commas, and count the rest; "" without names."""
     distinct = list(dict.fromkeys(names))
     more = len(distinct) - _SHOWN
     return ", ".join(distinct[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

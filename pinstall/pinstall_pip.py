@@ -1,6 +1,6 @@
 """The command ``pinstall-pip``: pip itself, but ``install``, ``download``, ``wheel`` and ``lock`` run as `cli` runs an install.
 
-It imports only the standard library, like `cli`. Every other command costs no more than finding the environment's pip.
+Like `cli`, it imports only the standard library at first. Every other command costs no more than finding the environment's pip.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _COMPLETION = "PIP_AUTO_COMPLETE"
 
 
 def script() -> NoReturn:
-    """Run pip, with pinstall's checks for the commands that read its cache, and end the process with the status.
+    """Run pip, with pinstall's checks for the commands that pinstall serves, and end the process with the status.
 
-    Without an environment, runs the ``pip`` on PATH, else that of the interpreter in which pinstall is installed.
+    For other commands, the process becomes pip; without an environment, the ``pip`` on PATH, else that of the interpreter in
+    which pinstall is installed. The commands that pinstall serves end with 91 then (`cli.main`).
     """
     pip_process.end_if_interrupted()
     argv = sys.argv[1:]
@@ -43,9 +44,9 @@ def script() -> NoReturn:
 
 
 def _pip_elsewhere() -> str:
-    """Return the ``pip`` on PATH, which serves commands that need no environment, such as ``pip help``.
+    """Return the path of the ``pip`` on PATH, which serves commands that need no environment, such as ``pip help``.
 
-    Returns "" without one, or if it is a link to this command.
+    Returns "" without one, or if it is this command, or a link to it.
     """
     from shutil import which
 
@@ -81,7 +82,8 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
 def _command_at(argv: Sequence[str]) -> int:
     """Return the index of the first argument that is neither a general option of pip nor the value of one.
 
-    Returns ``len(argv)`` if pip would refuse the options, or if they ask for help or the version.
+    Returns ``len(argv)`` without such an argument, if pip would refuse the options, if they ask for help or the version, or if
+    pinstall's own modules are broken.
     """
     if not argv or not argv[0].startswith("-"):
         return 0

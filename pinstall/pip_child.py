@@ -29,15 +29,15 @@ _STOPPED = (
 class Witness:
     """Records pip's actions by an audit hook, which adds no frame to tracebacks and notices every way to open a file.
 
-    The attributes are those of `pip_process.Observation`: files of the cache, hosts (host:port) and URLs without an answer,
-    ``.dist-info`` folders.
+    `tell` reports the attributes of `pip_process.Observation`, of this pip alone; in place of ``started_pip``, it reports
+    ``started_pips``, the number of pips that this one has started.
     """
 
     def __init__(self, cache: str, known_failures: list[str] | None, ask: Any) -> None:
         """Prepare to watch the folder *cache* (resolved); see `start`. With *known_failures*, the run is guarded (see `guard`).
 
-        *ask* is called once with each folder of compiled wheels that pip is about to search, before it does. It returns False
-        if no answer came in time; after that, or if *ask* is None, nothing is asked.
+        *ask* is called once with each folder that pinstall is to look at before pip does (`see_search`, `see_lack`). It returns
+        False if no answer came in time; after that, or without *ask*, nothing is asked.
         """
         cache = os.path.normcase(cache)  # as pip does: on Windows, in small letters
         self.below = os.path.join(cache, "")
@@ -91,9 +91,10 @@ class Witness:
             self.see_search(args[0])
 
     def see_search(self, folder: Any) -> None:
-        """Ask pinstall, once, about a *folder* with compiled wheels, and wait for the answer (`pinstall.checks.consultation`).
+        """Ask pinstall about a *folder* with compiled wheels before pip lists it, and wait for the answer.
 
-        pinstall may hide some of them. Does nothing for other folders, and once an answer did not come in time.
+        pinstall may hide some of them (`pinstall.checks.consultation`). Asks about each folder once; does nothing for other
+        folders, and once an answer did not come in time.
         """
         if self.ask is None or type(folder) is not str or not folder.startswith(self.wheels) or folder in self.searched:
             return
@@ -106,7 +107,7 @@ class Witness:
                 self.ask = None  # a late answer would be taken for that to the next question
 
     def watch_for_builds(self) -> None:
-        """Ask pinstall when pip looks for a built wheel of a source and finds none: the shared store may have it.
+        """From now on, ask pinstall when pip looks for a built wheel of a source and finds none: the shared store may have it.
 
         No audit event tells of it, but pip looks for the folder first, before it fetches the source. So this replaces
         `os.path.isdir` by a wrapper that calls `see_lack`.
@@ -121,7 +122,7 @@ class Witness:
         os.path.isdir = isdir  # type: ignore[assignment]
 
     def see_lack(self, path: Any, frame: Any) -> None:
-        """Ask once about the folder *path* of built wheels if it has no wheel and pip looks there for a remote source's build.
+        """Ask once about the folder *path* if pip looks there for a build of a remote source, and there is not any wheel.
 
         *frame* is the caller's, of pip, in which a variable named ``link`` tells the source. Waits as `see_search` does.
         """
@@ -139,7 +140,7 @@ class Witness:
             self.ask = None
 
     def see_open(self, path: Any, flags: Any) -> None:
-        """Record that pip opens a file of the cache, a terminal or pipe, or one to be installed. Raises as `guard`."""
+        """Record that pip opens a file of the cache, a terminal or pipe, or writes a file elsewhere. Raises as `guard`."""
         if type(path) is not str:
             return
         writes = type(flags) is int and flags & _WRITES
@@ -171,7 +172,7 @@ class Witness:
                 self.guard(target)
 
     def see_process(self, arguments: Any) -> None:
-        """Record that pip starts a process: a build step, or another pip, which reports for itself. Raises as `guard`."""
+        """Record that pip starts a build step, which is timed, or another pip, which reports for itself. Raises as `guard`."""
         self.end_step()
         text = " ".join(map(str, arguments)) if isinstance(arguments, (list, tuple)) else str(arguments)
         if _RUNNER in text:
@@ -183,7 +184,7 @@ class Witness:
     def end_step(self) -> None:
         """Add the time since a build step began, if one runs, to ``build_seconds``.
 
-        It has ended at the next event: while it runs, pip only reads its output.
+        The step has ended at the next event: while it runs, pip only reads its output.
         """
         if self.since is not None:
             self.build_seconds += time.monotonic() - self.since
@@ -197,9 +198,9 @@ class Witness:
             self.lost_urls.add(url)
 
     def hear(self, connection: Any, status: int) -> None:
-        """Record an answer with *status*. An error leaves the URL without one, but not the host.
+        """Record an answer with *status*: the host has answered; the URL, too, unless *status* is an error other than 404.
 
-        A 404 counts as an answer: by it, an index says that it does not have the project.
+        By a 404, an index says that it does not have the project. A 401 or 407 also counts as a required login.
         """
         self.silent_hosts.discard(_host(connection.host, connection.port))
         if status in _LOGIN_NEEDED:
@@ -210,7 +211,7 @@ class Witness:
     def guard(self, path: str) -> None:
         """Raise `OSError`, which ends pip, if the run is guarded and a URL or host that is not in ``known_failures`` failed.
 
-        Called before pip writes to *path*, or builds (""). Does nothing for pip's temporary files.
+        Called before pip writes to *path* outside of the cache, or builds (""). Does nothing for pip's temporary files.
         """
         if self.known_failures is None or path.startswith(self.temporary):
             return  # pip's own temporary folders
@@ -238,10 +239,10 @@ class Witness:
 
 
 def watch_builds(folder: str, runner: str) -> None:
-    """Have each build step run under the *runner* (`pinstall.build_watch`), which writes its notes to *folder*.
+    """Have each build step run under the runner, which writes its notes to *folder*.
 
-    The runner is loaded now, because pip may replace it, and compiled before pip starts its first process. Replaces the
-    constructor of `subprocess.Popen`. Raises `OSError` if the runner cannot be read.
+    *runner* is the path of `pinstall.build_watch`. It is read now, because pip may replace it, and compiled before pip starts
+    its first process. Replaces the constructor of `subprocess.Popen`. Raises `OSError` if the runner cannot be read.
     """
     import subprocess
 
@@ -263,8 +264,8 @@ def watch_builds(folder: str, runner: str) -> None:
 def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
     """Have each pip that this one starts run under a witness, too: *program* is the path of this file.
 
-    When it ends, it reports a line to the *parent*. This process waits for it, so that the lines do not mix. *orders* are those
-    of this pip. Replaces the constructor of `subprocess.Popen`.
+    When it ends, it reports a line to pinstall, by the descriptor of *parent*. This pip waits for it, so that the lines do not
+    mix. *orders* are those of this pip. Replaces the constructor of `subprocess.Popen`.
     """
     import json
     import subprocess
@@ -285,9 +286,10 @@ def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
 
 
 def _be_nested(told: str, words: list[str]) -> None:
-    """Run the script *words* of another pip as if Python had been started with it; report its use of the cache at its end.
+    """Run the script of another pip as if Python had been started with it; report that pip's actions at its end.
 
-    *told* are the orders of `watch_pips`. Unlike `main`, reports after a success, too.
+    *words* are the path of the script and its arguments, *told* the orders of `watch_pips`, as JSON. Unlike `main`, reports
+    after a success, too.
     """
     import json
     import types
@@ -330,7 +332,7 @@ def _temporary() -> tuple[str, ...]:
 
 
 def _descriptor(text: str | int, flags: int) -> int:
-    """Return the descriptor inherited by the number *text*, on Windows that of its handle; children do not inherit it."""
+    """Return the inherited descriptor with the number *text*, on Windows one for the handle *text*; no child inherits it."""
     number = int(text)
     if sys.platform == "win32":
         import msvcrt
@@ -341,7 +343,11 @@ def _descriptor(text: str | int, flags: int) -> int:
 
 
 class _Parent:
-    """The connection to pinstall's process, which pip may ask. A thread ends pip when pinstall is killed (`follow`)."""
+    """The connection to pinstall's process, which pip may ask. A thread ends pip when pinstall is killed (`follow`).
+
+    *go* is the descriptor from which answers are read, *tell* that to which questions and reports are written. A pip that
+    another one has started writes to pinstall directly, and reads answers that the other one passes on (`relay`).
+    """
 
     def __init__(self, go: int, tell: int) -> None:
         import _thread
@@ -389,11 +395,11 @@ class _Parent:
 
 
 def main(reading: str, telling: str, *, early: bool, unblocks: bool = False) -> None:
-    """Run pip as ordered by one line of JSON from the descriptor *reading*; if pip fails, report to the descriptor *telling*.
+    """Run pip as ordered by one line of JSON from the descriptor *reading*; if a watched pip fails, report to *telling*.
 
-    If *early*, import pip before that line arrives. The imports take most of pip's time, and so run on another core. If
-    *unblocks*, take interrupts from now on, which end the process quietly until pip runs. Ends the process, or raises the
-    exception with which pip ends.
+    *reading* and *telling* are numbers as for `_descriptor`. If *early*, import pip before that line arrives. The imports take
+    most of pip's time, and so run on another core. Until pip runs, an interrupt ends the process quietly with 130; if
+    *unblocks*, interrupts have been blocked so far. Ends the process, or raises the exception with which pip ends.
     """
     try:
         if unblocks:
@@ -419,7 +425,7 @@ def _unblock_interrupts() -> None:
 def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness | None]:
     """Take the orders and follow them, up to the run of pip; return the descriptor of the report, and the witness, if any.
 
-    Sets arguments, variables and `sys.path` as pip needs them. Ends the process if pinstall ends before it gives orders.
+    Sets arguments, variables and `sys.path` as pip needs them. Ends the process (130) if pinstall ends before it gives orders.
     """
     # Like the script "pip", import from the folder of scripts first, and not from the current folder.
     sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]
@@ -510,7 +516,10 @@ def _collect_rarely() -> None:
 
 
 def _import_until(go: int) -> None:
-    """Import the modules that pip needs, one by one, until its orders have arrived; the first in any case. Ignores errors."""
+    """Import the modules that pip needs, one by one, until its orders have arrived at *go*; the first in any case.
+
+    Ignores errors.
+    """
     from importlib import import_module
 
     for module in _NEEDED:
@@ -530,9 +539,9 @@ def _has_arrived(go: int) -> bool:
 
 
 def _leave(end: BaseException) -> None:
-    """End the process as the interpreter would, but without the clean-up of its memory.
+    """End the process as the interpreter would after the exception *end* of pip, but without the clean-up of its memory.
 
-    Returns if pip did not end with a status, or if somebody could notice the difference.
+    Returns if *end* has no exit status, or if somebody could notice the difference (`_is_special`).
     """
     code = 0 if isinstance(end, SystemExit) and end.code is None else getattr(end, "code", "")
     if not isinstance(end, SystemExit) or not isinstance(code, int) or _is_special():
@@ -552,7 +561,7 @@ def _leave(end: BaseException) -> None:
 
 
 def _without_our_frame(failed: Any) -> Any:
-    """Return the failure of a function of atexit without the frame of this module in its traceback."""
+    """Return *failed*, the failure of a function of atexit, without the frame of `_leave` at the top of its traceback."""
     trace = failed.exc_traceback
     if trace is None or trace.tb_frame.f_code is not _leave.__code__:
         return failed
@@ -560,7 +569,7 @@ def _without_our_frame(failed: Any) -> Any:
 
 
 def _is_special() -> bool:
-    """Return whether somebody watches the interpreter's end, or something in it is left to it."""
+    """Return whether the interpreter must end by itself: somebody watches its end, or something is cleaned up only then."""
     flags, file = sys.flags, getattr(sys.modules.get("pip"), "__file__", None)
     return bool(
         sys.version_info < (3, 10)  # functions of atexit that fail end the others

@@ -1,6 +1,6 @@
-"""Run pip as a child process that inherits everything from pinstall, and return its exit status.
+"""Run pip as a child process that inherits everything from pinstall except `SECRETS`, and return its exit status.
 
-Imports the standard library and the exit statuses only.
+Imports only the standard library and the exit statuses at first.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ _INTERPRETER_OPTIONS = "bBdEhiIm:OPqRsStuvVW:xX:"
 
 
 class Observation(NamedTuple):
-    """The actions of a pip that failed, as `pip_child.Witness` recorded them.
+    """The actions of a pip that failed, and of the pips that it started, as `pip_child.Witness` recorded them.
 
-    - ``opened_files``: the paths of the cache files that pip read before it wrote them.
-    - ``written_files``: the paths of the cache files that pip wrote.
+    - ``opened_files``: the paths of the cache files that pip opened for reading, unless it had written them before.
+    - ``written_files``: the paths of the cache files that pip moved to their places.
     - ``silent_hosts``: the hosts (host:port) that did not answer.
-    - ``login_hosts``: the hosts that required a login.
-    - ``lost_urls``: the URLs for which pip got no answer, or an error.
+    - ``login_hosts``: the hosts (host:port) that required a login.
+    - ``lost_urls``: the URLs (host:port/path) for which pip got no answer, or an error other than 404.
     - ``created_dist_infos``: the ``.dist-info`` folders that pip created.
     - ``asked_user``: pip asked the user a question.
     - ``read_a_pipe``: pip read a pipe or standard input by name.
     - ``started_pip``: pip started another pip, whose actions are unknown (on Windows, and where it was killed).
-    - ``stopped``: a guarded pip (`PipWatch`) ended before it installed anything.
+    - ``stopped``: a guarded pip (`PipWatch`) was ended before it installed anything: a URL or host that should not fail did.
     - ``build_seconds``: the seconds that build steps took.
     """
 
@@ -81,13 +81,14 @@ def _answer_nothing(_folder: str) -> None:
 class PipWatch(NamedTuple):
     """How pip's process is watched.
 
-    ``cache_folder`` is the folder whose use is recorded; "" if none is. If ``known_failures`` is a list, pip is guarded: it
-    ends before it installs anything if a URL or host that is not in the list did not answer. ``answer_question`` is called with
-    each folder of compiled wheels that pip is about to search in the cache, and with a shared store, each folder without a
-    wheel in which pip looks for a build. pip waits until it returns, at most a minute longer than ``shared_store_timeout``; its
-    errors are ignored, and it is not called on Windows. ``notes_folder`` is for the notes on the builds
-    (`pinstall.build_watch`); "" if they are not watched. ``shared_store_timeout`` is that of the shared store in seconds; 0
-    without one.
+    ``cache_folder`` is the resolved path of the folder whose use is recorded; if it is "", pip is neither recorded nor guarded,
+    and asks nothing. If ``known_failures`` is a list, pip is guarded: it ends before it installs or builds anything if a URL or
+    host that is not in the list failed (as ``lost_urls`` and ``silent_hosts`` of `Observation`). ``answer_question`` is called
+    with each folder of compiled wheels that pip, or one that it starts, is about to search in the cache, and with a shared
+    store, each folder without a wheel in which pip looks for a build. pip waits until it returns, at most a minute longer than
+    ``shared_store_timeout``, and asks no more after it has waited in vain. Errors of ``answer_question`` are ignored, and it is
+    not called on Windows. ``notes_folder`` is for the notes on the builds (`pinstall.build_watch`); "" if they are not watched.
+    ``shared_store_timeout`` is that of the shared store in seconds; 0 without one.
     """
 
     cache_folder: str = ""
@@ -97,7 +98,7 @@ class PipWatch(NamedTuple):
     shared_store_timeout: float = 0
 
     def orders(self) -> dict[str, Any]:
-        """Return the part of pip's orders that concerns the watch, as `pip_child.main` reads it."""
+        """Return pip's orders except the command: those for the watch, and the `SECRETS` to drop, as `pip_child` reads them."""
         asks = self.answer_question is not _answer_nothing and sys.platform != "win32"  # there, the report is read at the end
         runner, program = (os.path.join(os.path.dirname(__file__), name) for name in ("build_watch.py", "pip_child.py"))
         notes = [self.notes_folder, runner] if self.notes_folder else []
@@ -106,12 +107,13 @@ class PipWatch(NamedTuple):
 
 
 class Pip:
-    """A pip process for one call: it starts at once, and gets its arguments later."""
+    """A process for one run of pip: it starts at once, and gets its arguments later."""
 
     def __init__(self, runner: str, say: Callable[[str], None], *, early: bool = False) -> None:
         """Start the interpreter *runner*; if *early*, it imports pip meanwhile. If it cannot start, `run` tells it by *say*.
 
-        Where a fork of this process can become pip, this call does not return in that fork.
+        If *early*, and where a fork of this process can become pip (`_can_fork`), such a fork serves instead: there, this call
+        does not return.
         """
         self._runner, self._say = runner, say
         self.was_told_to_end = False  # by a signal, even if pip ignored it
@@ -138,9 +140,9 @@ class Pip:
     def run(self, command: PipCommand, while_pip_runs: Callable[[], None], watch: PipWatch | None = None) -> int:
         """Let pip run *command*, and wait for it; an instance serves for one run.
 
-        Calls *while_pip_runs* once it has given pip its orders, and then answers pip's questions as *watch* says: until that
-        call returns, a pip that asks has to wait. Calls nothing if pip could not be started. Afterwards ``observation`` is what
-        a pip that failed did with the cache that was watched; None if it succeeded, was not watched, or could not tell.
+        Calls *while_pip_runs*, which must not raise, once it has given pip its orders, and then answers pip's questions as
+        *watch* says: until that call returns, a pip that asks has to wait. Calls nothing if pip could not be started.
+        Afterwards ``observation`` is what a pip that failed did; None if it succeeded, was not watched, or could not tell.
 
         Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `must_become_pip`.
         """
@@ -209,9 +211,9 @@ class Pip:
 
     @contextmanager
     def _passing_signals_to(self, child: _Child) -> Iterator[None]:
-        """Within the context, pass on signals that were sent to pinstall alone, and note whether one tells pip to end.
+        """Within the context, pass signals on to *child*, and note whether any of them tells pip to end.
 
-        Signals from the terminal's keys have reached the child already.
+        Signals from the terminal's keys are noted, but not passed on: they have reached the child already.
         """
 
         def pass_on(number: int, _frame: Any) -> None:
@@ -235,7 +237,7 @@ class Pip:
 
 
 class _Listener:
-    """Reads the child's report, and so notices its end: then the last writing descriptor of the pipe is closed.
+    """Reads the child's questions and report, and so notices its end: then the last writing descriptor of the pipe is closed.
 
     SIGCHLD would not do: pinstall may inherit a signal mask that blocks it. Blocking in ``waitpid`` would miss a signal that
     arrives just before: pinstall would pass it on only after pip has ended.
@@ -247,7 +249,10 @@ class _Listener:
         self._report_reader, self._alarm, self._pause = report_reader, alarm, 1.0
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait until the child reports or may have ended, or a signal arrives; at most *seconds*, by default one second."""
+        """Wait until the child writes or may have ended, or a signal arrives; add to ``data`` all that the child has written.
+
+        Waits at most *seconds*: by default one, or a millisecond once the pipe is closed. On Windows, waits until it is closed.
+        """
         if sys.platform == "win32":  # pragma: no cover (select does not take pipes there, and signals interrupt reading)
             self._read_to_the_end()
             return
@@ -263,9 +268,10 @@ class _Listener:
                 break
 
     def take_questions(self) -> Iterator[str]:
-        """Yield the folders about which the child, or a pip that it started, has asked, as `wait` has read them; each once.
+        """Take the lines out of ``data``; yield the folder of each question of the child, or of a pip that it started.
 
-        Reports of pips that it started go to ``nested``. Its own report, which is no line, stays in ``data``.
+        Lines that are reports, of pips that it started, go to ``nested``. The child's own report, which does not end with a
+        line break, stays in ``data``.
         """
         while b"\n" in self.data:
             line, _, self.data = self.data.partition(b"\n")
@@ -377,12 +383,15 @@ def _show_from(path: str, kind: type[BaseException], error: BaseException, trace
 
 
 def _can_fork(runner: str) -> bool:
-    """Return whether a fork may continue as pip: on Linux, with one thread, if *runner* is our own. macOS forbids it."""
+    """Return whether a fork may continue as pip: on Linux, with one thread, if *runner* is this interpreter.
+
+    On macOS, a fork that goes on without ``exec`` is not safe.
+    """
     return sys.platform == "linux" and runner == sys.executable and threading.active_count() == 1
 
 
 def end_if_interrupted() -> None:
-    """Have Ctrl-C end this process quietly, with status 130, until `raise_if_interrupted`: nothing has begun yet."""
+    """Have Ctrl-C end this process quietly, with status 130, until `raise_if_interrupted`, unless another handler is set."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
@@ -476,7 +485,7 @@ def _in_foreground() -> bool:
 
 
 class PipCommand(NamedTuple):
-    """A command line of pip: its ``options``, its ``command`` and the ``arguments`` of that.
+    """A command line of pip: the ``options`` before its ``command``, the ``command``, and the ``arguments`` of that.
 
     ``variables`` are set for pip, and reach the pips that it starts, too. ``pip_version`` is empty if it is unknown.
     pip's process prints the ``preface`` before pip's own output.
@@ -497,19 +506,19 @@ class PipCommand(NamedTuple):
     def with_cache(self, folder: str) -> PipCommand:
         """Return a copy that makes pip use the cache in *folder*.
 
-        If only the variable can be set (see `_with`), a ``--cache-dir`` of the call overrides it.
+        If only the variable can be set (see `_with`), a ``--cache-dir`` or ``--no-cache-dir`` of the call overrides it.
         """
         return self._with(["--cache-dir", folder], {"PIP_CACHE_DIR": folder})
 
     def without_cache(self) -> PipCommand:
-        """Return a copy that makes pip use no cache; with the same limit as `with_cache`."""
+        """Return a copy that makes pip use no cache; if only the variable can be set, a ``--cache-dir`` overrides it."""
         return self._with(["--no-cache-dir"], {"PIP_NO_CACHE_DIR": "1"})
 
     def _with(self, option: list[str], variables: Mapping[str, str]) -> PipCommand:
-        """Insert *option* after all other options, so that it overrides them, and set *variables*.
+        """Return a copy with *option* after all options of the arguments, so that it overrides them, and only *variables* set.
 
         If the end of the options is unknown, the arguments stay as they are: *option* could become the value of another option,
-        or a requirement. Then only the *variables* apply, which such an option of the call would override.
+        or a requirement. Then only the *variables* apply, which options of the call override.
         """
         end, arguments = None, self.arguments
         with suppress(Exception):  # pip may refuse the arguments, or pinstall's own modules may be broken

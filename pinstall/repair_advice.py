@@ -13,7 +13,11 @@ _BOUNDED = re.compile(r"([A-Za-z0-9._-]+)\s*>=\s*([0-9.]+)\s*$")
 
 
 def command(error: Exception) -> str:
-    """Return a command that repairs the packages that caused *error*; empty if pinstall's packages look sound."""
+    """Return a command that installs again those packages that pinstall needs and that are missing or too old.
+
+    Without any, all are installed again if *error* is an `ImportError`, else the result is "". It is also "" if pinstall's own
+    metadata is missing.
+    """
     try:
         needed = [found for text in metadata.requires(_DISTRIBUTION) or () if (found := _needed(text))]
     except metadata.PackageNotFoundError:
@@ -26,7 +30,10 @@ def command(error: Exception) -> str:
 
 
 def _needed(requirement: str) -> str:
-    """Return a requirement without its marker; "" for an extra, or for another system. packaging may be the broken package."""
+    """Return a requirement without its marker; "" if the marker is any other than ``sys_platform ==`` this system.
+
+    packaging may be the broken package.
+    """
     text, _, marker = requirement.partition(";")
     return text.strip() if not marker or f"sys_platform == {sys.platform!r}" in marker.replace('"', "'") else ""
 

@@ -1,6 +1,6 @@
 """The settings of pinstall: every ``PINSTALL_*`` variable, its default, and the faults of its value.
 
-No other module reads one of them. Imports the standard library only, because `cli` needs the policy in any case.
+No other module reads one of them. Imports only the standard library at first, because `cli` needs the policy in any case.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ class SharedStoreSettings(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The store's address as messages show it: without credentials, path and query, which may be secrets."""
+        """The store's address as messages show it: scheme and host, or the path of a ``file:`` URL.
+
+        Credentials, the path on a host, and the query may be secrets.
+        """
         from urllib.parse import urlsplit
 
         try:
@@ -79,12 +82,13 @@ class SharedStoreSettings(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The settings of a call, with defaults for ``invalid`` ones.
+    """The settings of a call, with the values that are used in place of ``invalid`` ones.
 
     ``policy`` is ``evict``, ``report`` or ``off``. ``keeps_versions`` is True if other versions of a pinned project stay in
-    pip's cache. ``build_variables`` are names or globs. ``watches_builds`` is False if builds run without the runner.
-    ``store_size`` is in bytes, ``lock_timeout`` in seconds. ``report`` is the path of the JSON report; "" if none is asked for.
-    ``shared_store`` is None if none is set.
+    pip's cache, also because the store has no room (``store_size`` 0). ``build_variables`` are names or globs.
+    ``watches_builds`` is False if builds run without the runner, as on Windows. ``store_size`` is in bytes, ``lock_timeout`` in
+    seconds. ``report`` is the path of the JSON report; "" if none is asked for. ``shared_store`` is set even if ``policy``
+    forbids its use (see ``shares``).
     """
 
     policy: str
@@ -104,17 +108,17 @@ class Settings(NamedTuple):
 
     @property
     def shares(self) -> bool:
-        """Whether pinstall may use a shared store: one is set, and what comes from there may be written to pip's cache."""
+        """Whether pinstall may use a shared store: one is set, and its builds may be written to pip's cache."""
         return self.writes and self.shared_store is not None
 
 
 def is_off(environ: Mapping[str, str]) -> bool:
-    """Return whether the call is to run plain pip."""
+    """Return whether the call is to run plain pip (``PINSTALL_POLICY=off``)."""
     return environ.get("PINSTALL_POLICY") == "off"
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Read the settings. An empty variable counts as unset; an invalid value is replaced, and listed in ``invalid``."""
+    """Read the settings from *environ*. An empty variable counts as unset; for an invalid value, see `InvalidSetting`."""
     found = {name: environ.get(name) or default for name, default in _DEFAULTS.items()}
     policy, size, seconds = (
         found["PINSTALL_POLICY"],
@@ -188,7 +192,7 @@ def _is_switch(text: str) -> bool:
 
 
 def _is_true(text: str) -> bool:
-    """Return whether a switch is on: it is set, and pip would not take its value for false."""
+    """Return whether a switch is on: it is not empty, and pip would not take its value for false."""
     if text in ("", "1"):
         return bool(text)
     from pinstall.invocation.pip_config import is_false

@@ -1,6 +1,6 @@
 """Output to a terminal: the colours of messages, and bars for work that takes longer than a second.
 
-Warnings are yellow and errors red, as pip's are; all other control characters in a message are escaped. Imports the standard
+Warnings are yellow and errors red, as pip's are; control characters in the text of a message are escaped. Imports the standard
 library only, until there is a bar.
 """
 
@@ -27,7 +27,10 @@ _PATIENCE = 1.0
 
 
 def plain(text: str) -> str:
-    """Escape control characters in *text*: a terminal obeys them, and the names in a cache were chosen by others."""
+    """Escape all characters of *text* that cannot be printed, also line breaks.
+
+    A terminal obeys control characters, and the names in a cache were chosen by others.
+    """
     return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
@@ -70,7 +73,10 @@ def shown(file: BinaryIO, size: int, name: str) -> AbstractContextManager[Binary
 
 
 def bar(size: int) -> AbstractContextManager[tqdm[NoReturn]]:
-    """Return a progress bar for *size* bytes to verify, visible after a second on a terminal. Its `update` advances it."""
+    """Return the progress bar of ``pinstall-cache`` for *size* bytes to verify, visible after a second on a terminal.
+
+    Its `update` advances it by a number of bytes.
+    """
     from tqdm import tqdm
 
     desc = "pinstall-cache: checking"
