@@ -47,6 +47,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _READERS = frozenset("[ awk cat cmp cut diff find grep head ls readlink sed sort stat tail test wc".split())  # noqa: SIM905
 # Programs that print variables.
 _TELLERS = ("printenv", "env", "set", "export")
+_LONGEST_QUOTATION = 50  # lines of a shell command
 _OFTEN = 50  # questions about one name, after which it is no news
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
 _PYTHON = re.compile(r"(?:python|pypy|pythonw)[\d.]*")
@@ -538,8 +539,25 @@ def _finder() -> str:
 def _commands(text: str) -> list[list[str]]:
     """Return the words of each simple command in the text of a shell command, without assignments before the program.
 
-    A line break counts as a space between words. Raises `ValueError` if a quotation is open at the end, as shlex sees it.
+    Leaves out a line with a quotation that the next lines do not close, as in a here-document.
     """
+    found: list[list[str]] = []
+    lines = text.replace("\\\n", "").split("\n")
+    while lines:
+        end = 1
+        for last in range(1, min(len(lines), _LONGEST_QUOTATION) + 1):
+            try:
+                found += _commands_of_line("\n".join(lines[:last]))
+            except ValueError:
+                continue
+            end = last
+            break
+        del lines[:end]
+    return found
+
+
+def _commands_of_line(text: str) -> list[list[str]]:
+    """Return the words as `_commands`. Raises `ValueError` if a quotation is open at the end, as shlex sees it."""
     import shlex
 
     lexer = shlex.shlex(text, posix=True, punctuation_chars=True)

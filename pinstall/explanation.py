@@ -67,6 +67,8 @@ def explain(context: Context) -> Explanation:
     journal = Journal("", lambda *_: None)
     quiet = context.settings._replace(policy="report", report="")
     prepared = install.prepare(context._replace(settings=quiet), journal)
+    if prepared.cache is None and not prepared.satisfied:
+        install.note_unsatisfied(prepared, journal)
     page = _Page(prepared, journal, context.settings)
     lines = (*page.inputs(), "", *page.body())
     return Explanation(lines, page.status)

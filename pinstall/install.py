@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -128,17 +129,33 @@ def prepare(context: Context, journal: Journal) -> PreparedCall:
         journal.say(NOTE, context.target.note)
     for setting in context.settings.invalid:
         journal.say(WARNING, messages.ignored_setting(setting))
-    if call is None or call.cache_dir is None:
+    if call is None:
         return prepared
-    if os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir):  # pip would fail at its first build
-        journal.say(ERROR, messages.not_a_folder(call.cache_dir))
-        return prepared._replace(pip_command=prepared.pip_command.without_cache())
+    if call.cache_dir is None or (os.path.lexists(call.cache_dir) and not os.path.isdir(call.cache_dir)):
+        return _without_look(prepared, call.cache_dir or "", journal)
     prepared = prepared._replace(installed_before=context.environment.versions())
     if context.environment.is_own and FOREIGN in prepared.installed_before:
         journal.say(WARNING, messages.FOREIGN)
     if is_satisfied(call, context.environment):
         return prepared._replace(satisfied=True)
     return _checked(prepared, call, call.cache_dir, journal)
+
+
+def _without_look(prepared: PreparedCall, file: str, journal: Journal) -> PreparedCall:
+    """Return the call for a pip without a cache: it has none, or a *file* is at the path of its folder, which is said."""
+    if journal.is_wanted:
+        note_unsatisfied(prepared, journal)
+    if not file:
+        return prepared
+    journal.say(ERROR, messages.not_a_folder(file))  # pip would fail at its first build
+    return prepared._replace(pip_command=prepared.pip_command.without_cache())
+
+
+def note_unsatisfied(prepared: PreparedCall, journal: Journal) -> None:
+    """Note in the *journal* the pins that the environment does not satisfy: for a call whose cache is not looked at."""
+    with suppress(SilentPythonError):
+        found = pins(prepared).pins
+        journal.unsatisfied = unsatisfied(prepared.call, found, prepared.context.environment) if prepared.call else ()
 
 
 def without_cache(prepared: PreparedCall) -> PreparedCall:
@@ -424,9 +441,10 @@ def _say_discrepancies(journal: Journal, status: int) -> int:
 def report(prepared: PreparedCall | None, status: int, journal: Journal) -> None:
     """Write the JSON report if ``PINSTALL_REPORT`` asks for one; print an error if the file cannot be written.
 
-    *status* is the exit status of pinstall. Without *prepared*, because pinstall failed before pip ran, the report has no pins.
-    Raises `SilentPythonError`, as `pins`.
+    *status* is the exit status of pinstall. The report has no pins without *prepared*, because pinstall failed before pip ran,
+    and if the environment's Python does not tell its markers.
     """
     if journal.is_wanted:
-        journal.pins = pins(prepared).pins if prepared else ()
+        with suppress(SilentPythonError):
+            journal.pins = pins(prepared).pins if prepared else ()
         journal.write(status, 0 if status == exit_status.CONTRADICTED else status)

@@ -53,7 +53,7 @@ class Witness:
         self.lost_urls: set[str] = set()
         self.created_dist_infos: set[str] = set()
         self.moved: set[str] = set()
-        self.asked_user = self.read_a_pipe = self.stopped = False
+        self.asked_user = self.read_a_pipe = False
         self.started_pips = 0
         self.build_seconds = 0.0
         self.since: float | None = None
@@ -216,7 +216,6 @@ class Witness:
         if self.known_failures is None or path.startswith(self.temporary):
             return  # pip's own temporary folders
         if self.lost_urls.difference(self.known_failures) or self.silent_hosts.difference(self.known_failures):
-            self.stopped = True
             raise OSError(_STOPPED)
 
     def tell(self, descriptor: int, end: bytes = b"") -> None:
@@ -230,9 +229,7 @@ class Witness:
             name: sorted(getattr(self, name))
             for name in ("opened_files", "written_files", "silent_hosts", "login_hosts", "lost_urls", "created_dist_infos")
         }
-        found.update(
-            (name, getattr(self, name)) for name in ("asked_user", "read_a_pipe", "started_pips", "stopped", "build_seconds")
-        )
+        found.update((name, getattr(self, name)) for name in ("asked_user", "read_a_pipe", "started_pips", "build_seconds"))
         data = json.dumps(found).encode() + end
         while data:
             data = data[os.write(descriptor, data) :]

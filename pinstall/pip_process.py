@@ -57,7 +57,6 @@ class Observation(NamedTuple):
     - ``asked_user``: pip asked the user a question.
     - ``read_a_pipe``: pip read a pipe or standard input by name.
     - ``started_pip``: pip started another pip, whose actions are unknown (on Windows, and where it was killed).
-    - ``stopped``: a guarded pip (`PipWatch`) was ended before it installed anything: a URL or host that should not fail did.
     - ``build_seconds``: the seconds that build steps took.
     """
 
@@ -70,7 +69,6 @@ class Observation(NamedTuple):
     asked_user: bool = False
     read_a_pipe: bool = False
     started_pip: bool = False
-    stopped: bool = False
     build_seconds: float = 0.0
 
 

@@ -6,12 +6,19 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
+from pinstall.checks.candidates import Candidate
+from pinstall.checks.checker import Finding
+from pinstall.checks.execute import apply_verdicts
 from pinstall.inspection.build_record import BuildRecord
 from pinstall.inspection.sdist_scan import SourceScan
+from pinstall.model.pins import Pin
+from pinstall.model.verdict import Delete, Unreadable
 from pinstall.pip_cache import keys
 from pinstall.pip_cache.entries import BuiltWheel, Entry, HttpEntry, stamp
 from pinstall.pip_cache.http_entries import is_there
@@ -584,3 +591,26 @@ def test_move_over_overwrites_nothing(tmp_path: Path) -> None:
     for name in ("selfcheck", "other", "absent"):
         actions.move_over(str(tmp_path / "view" / name), str(tmp_path / "cache" / name))
     assert _files(tmp_path).keys() == {"cache/selfcheck/file", "view/other/file", "cache/other/somebody's"}
+
+
+class _Unreadable:
+    """A checker for which an entry that has changed cannot be read any more."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = SimpleNamespace(root=str(cache))
+
+    def again(self, finding: Finding) -> Finding:
+        return finding._replace(verdict=Unreadable("permission denied"))
+
+
+def test_an_entry_that_changes_and_cannot_be_read_again_is_kept_from_pip(tmp_path: Path) -> None:
+    entry = _http(tmp_path)
+    pin = Pin("demo", SpecifierSet("==1.0"), "", (), ("argument",), requested=True)
+    found = Finding(Candidate(pin, entry), stamp(entry.content_path), Delete("damaged", "it is cut off"))
+    Path(entry.content_path).write_bytes(b"changed")
+    checker: Any = _Unreadable(tmp_path)
+    applied = apply_verdicts(checker, [found], 1, lambda _level, line: pytest.fail(line))
+    assert (applied.done, [failure.why for failure in applied.failed]) == (
+        [],
+        [f"its file {entry.content_path} could not be checked (permission denied)"],
+    )

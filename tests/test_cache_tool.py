@@ -775,7 +775,8 @@ def test_a_built_wheel_with_a_missing_library_is_set_aside(fresh: Lab, tool: str
     done = lab.cache_tool(environment, "verify")
     assert done.status == 1, done
     assert "(built wheel): it needs libanswer.so.1, which is not found on this system (missing-library)" in done.out
-    assert lab.cache_tool(environment, "verify", "--fix").status == 0
+    fixed = lab.cache_tool(environment, "verify", "--fix")
+    assert (fixed.status, "Entries set aside: 1 (" in fixed.out, "Entries removed" in fixed.out) == (0, True, False)
     assert lab.wheels() == []
     assert [e["place"] for e in _entries(lab, environment) if e["kind"] == "built"] == ["store"], "it can be restored later"
 
@@ -914,7 +915,7 @@ def test_nothing_is_removed_while_another_pinstall_holds_the_lock(
     with lock.held(str(lab.cache), 0, print):
         done = lab.cache_tool(environment, *words, PINSTALL_LOCK_TIMEOUT="0")
     assert done.status == 1
-    assert "held the lock of pip's cache for more than 0 s" in done.err
+    assert "holds the lock of pip's cache" in done.err
     assert all(path.exists() for path in files)
 
 

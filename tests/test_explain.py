@@ -121,6 +121,11 @@ def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
     assert "pinstall" not in behind.out
 
 
+def test_a_call_without_a_cache(lab: Lab) -> None:
+    shown = lab.pinstall(lab.environment(), "--explain", "--no-cache-dir", "demo==1.0").out
+    assert "demo==1.0 (argument); not installed\n    not checked: pip uses no cache\n" in shown
+
+
 def test_other_commands_are_explained(lab: Lab) -> None:
     index = lab.seeded(_fill)
     command = lab.environment().folder / "bin" / "pinstall-pip"

@@ -209,7 +209,7 @@ def test_a_wheel_without_a_record_has_a_fault() -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(_METADATA, _FILES[_METADATA])
-    assert integrity.wheel(packed) == integrity.ArchiveCheck("it has no RECORD file")
+    assert integrity.wheel(packed) == integrity.ArchiveCheck("it has no RECORD file", stops_pip=True)
 
 
 def test_a_wheel_without_name_and_version_has_no_fault() -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab import flip
+from pinstall.inspection import integrity
+from tests.lab import VERSIONS, flip
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
@@ -174,6 +175,20 @@ def build_wheel(directory, *args):
     done = lab.pinstall(lab.environment(), "demo==1.0", "no-such-project")
     assert (done.status, "demo-1.0-py3-none-any.whl" in done.err) == (1, False), done.err
     assert _builds(lab, "demo==1.0") == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("record", [None, b"x" * 200_000])
+def test_a_wheel_without_a_readable_record_stops_pip(lab: Lab, version: str, record: bytes | None) -> None:
+    """So pinstall keeps no build of that kind."""
+    path = wheel(lab.root, "demo", "1.0")
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive, zipfile.ZipFile(path, "w") as out:
+        for info in archive.infolist():
+            data = record if info.filename.endswith("/RECORD") else archive.read(info)
+            if data is not None:
+                out.writestr(info.filename, data)
+    assert lab.bare(lab.environment(version), "install", path).status != 0
+    assert integrity.wheel(io.BytesIO(path.read_bytes())).stops_pip
 
 
 @pytest.mark.parametrize("library", ["msgpack", "filelock", "packaging"])

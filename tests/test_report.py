@@ -31,6 +31,14 @@ def _report(lab: Lab, *words: str, **variables: str) -> tuple[dict[str, Any], Re
     return report, done
 
 
+def test_a_report_without_a_cache_or_a_python(lab: Lab) -> None:
+    wheel(lab.root, "demo", "1.0")
+    report, _ = _report(lab, "--no-index", "-f", ".", "--no-cache-dir", "demo==1.0")
+    assert [pin["satisfied"] for pin in report["pins"]] == [False]
+    report, done = _report(lab, "--python", str(lab.root / "nowhere"), "demo==1.0")
+    assert (done.status, report["pins"]) == (1, []), done
+
+
 def test_the_examined_entries_and_the_changes(lab: Lab) -> None:
     index = lab.index()
     for version in ("1.0", "2.0"):

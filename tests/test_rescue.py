@@ -370,6 +370,14 @@ def test_a_cached_redirect_to_a_missing_file(lab: Lab, index: Index) -> None:
     assert _runs(lab.pinstall(lab.environment(), "more==1.0")) == 1
 
 
+def test_a_redirect_that_comes_again_unchanged_is_not_to_blame(lab: Lab, index: Index) -> None:
+    name = "more-1.0-py3-none-any.whl"
+    index.redirects[f"/files/{name}"] = (301, f"/files/moved/{name}")
+    _bad_dependency(lab, index)
+    done = lab.pinstall(lab.environment(), "demo")
+    assert (done.status, _runs(done), "redirect (" in _blamed(done)) == (0, 2, False), done
+
+
 # What a server answered for a minute, and pip keeps: the beginning of a path, and the answer.
 _YEAR = {"Cache-Control": "max-age=31536000, public"}
 _PAGE = {"Content-Type": JSON, **_YEAR}
@@ -652,6 +660,17 @@ def test_an_installation_report_in_a_file_covers_both_runs(lab: Lab, index: Inde
     assert (done.status, _runs(done)) == (0, 2), done
     document = json.loads((lab.root / "report.json").read_text())
     assert sorted(item["metadata"]["name"] for item in document["install"]) == ["demo", "early", "more", "part"]
+
+
+def test_the_installation_report_of_an_earlier_call_is_not_taken_for_the_first_runs(lab: Lab, index: Index) -> None:
+    wheel(index.root, "solo", "1.0")
+    _bad_dependency(lab, index)
+    environment = lab.environment()
+    assert lab.pinstall(environment, "--report", "report.json", "solo").status == 0
+    done = lab.pinstall(environment, "--report", "report.json", "demo")
+    assert (done.status, _runs(done)) == (0, 2), done
+    document = json.loads((lab.root / "report.json").read_text())
+    assert "solo" not in [item["metadata"]["name"] for item in document["install"]]
 
 
 def test_a_long_build_is_not_repeated(lab: Lab, index: Index) -> None:

@@ -64,6 +64,8 @@ def test_verify_removes_the_queries_that_an_older_version_stored(lab: Lab) -> No
     assert (done.status, _leaks(lab.cache / "pinstall")) == (0, [])
     assert "the query of the URL, which may be a secret, was removed from 1" in done.out
     assert _SECRET in own.read_text(), "pip's own files stay as they are"
+    kept.write_text("[")
+    assert "the query of the URL" not in lab.cache_tool(environment, "verify", "--fix").out
 
 
 def test_a_build_from_a_signed_url_serves_for_other_signatures_if_its_hash_is_pinned(lab: Lab) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import sys
 import textwrap
@@ -189,6 +190,9 @@ def test_each_way_to_look_at_a_path_is_a_question(lab: Lab) -> None:
         'return "{ZZQUUX_X}".format(**os.environ.copy())',
         'return os.popen("echo ${ZZQUUX_X}").read().strip()',
         pytest.param('return subprocess.check_output(["printenv", "ZZ" + "QUUX_X"], text=True).strip()', marks=watched()),
+        pytest.param(
+            r'return os.popen("cat <<it\nit\'s\nit\nprintenv \\\n  ZZ" + "QUUX_X").read()[5:].strip()', marks=watched()
+        ),
     ],
 )
 def test_a_variable_that_is_read_in_a_roundabout_way(lab: Lab, code: str) -> None:
@@ -318,6 +322,34 @@ def test_a_variable_that_a_crate_or_its_build_script_reads(lab: Lab) -> None:
     assert _call(lab, **tools, WITH_GPU="yes")[:2] == ("yes", True)
     assert _call(lab, **tools)[:2] == ("no", False)
     assert _call(lab, **tools, WITH_KIND="two")[:2] == ("no", True)
+
+
+def test_show_names_each_build_of_a_url_by_its_own_file(lab: Lab) -> None:
+    url = sdist(lab.root / "from", "demo", "1.0").as_uri()
+    assert lab.pinstall(lab.environment(), f"demo @ {url}", CFLAGS="-O1").status == 0
+    sdist(lab.root / "other", "demo", "2.0").rename(lab.root / "from" / "demo-1.0.tar.gz")
+    done = lab.pinstall(lab.environment(), f"demo @ {url}", CFLAGS="-O1")
+    shown = lab.cache_tool(lab.environment(), "show", "demo").out
+    assert re.findall(r"^demo-(\S+?)-py3", shown, re.MULTILINE) == ["1.0", "2.0"], (done, shown)
+
+
+_REPRODUCIBLE = """
+import os, time
+time.localtime = lambda *_: (1980, 1, 1, 0, 0, 0)
+os.environ.get("DEMO_X")
+"""
+
+
+@watched()
+def test_the_same_bytes_from_another_source_under_another_condition_are_built_once_each(lab: Lab) -> None:
+    path, built = lab.root / "demo-1.0.tar.gz", []
+    sources = {
+        source: sdist(lab.root / source, "demo", "1.0", script=f"{_REPRODUCIBLE}# {source}").read_bytes() for source in "ab"
+    }
+    for value, source in (("1", "a"), ("1", "a"), ("2", "b"), ("2", "b"), ("1", "b"), ("2", "b"), ("1", "b")):
+        path.write_bytes(sources[source])
+        built.append(_call(lab, word=f"demo @ {path.as_uri()}", DEMO_X=value)[1])
+    assert built == [True, False, True, False, True, False, False]
 
 
 @watched()

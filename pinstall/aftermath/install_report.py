@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """The report at *path* before the second run of pip; empty without a *path* or a readable report.
+    """The report that the first run of pip wrote at *path*; empty without a *path* or a readable report.
 
-    pip writes it when it has resolved: if the first run failed sooner, it is that of an earlier call.
+    pip writes it when it has resolved, so a run that has begun to install has written it.
     """
 
     def __init__(self, path: str | None) -> None:

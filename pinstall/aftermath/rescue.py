@@ -224,7 +224,7 @@ class Rescue:
         if key in old.used.new or not os.path.lexists(old.entry(key).content_path):
             return ""
         if old.is_redirect(key) or new.is_redirect(key):
-            return "its redirect was outdated"
+            return "" if old.redirect(key) == new.redirect(key) else "its redirect was outdated"
         if key in old.pages and key not in old.claims:  # a server may have sent a page in place of a file
             same = listed(old.offers(key), self._cache) == listed(new.offers(key), self._cache)
             return "" if same else "it was outdated"

@@ -55,7 +55,8 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
     except OSError as error:
         journal.say(WARNING, messages.not_again(messages.no_view(error), rescue.doubtful))
         return None
-    report = Report(prepared.cache.call.values.get("json_report_file"))
+    # A first run that has installed nothing may have left the report of an earlier call.
+    report = Report(prepared.cache.call.values.get("json_report_file") if rescue.first.created_dist_infos else None)
     half = actions.remove_half_installed(rescue.first.created_dist_infos, prepared.dist_infos)
     journal.repairs = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
     journal.runs += 1

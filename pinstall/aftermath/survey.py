@@ -136,6 +136,11 @@ class Survey:
         head = self._head(key)
         return head is not None and head.response.status in http_entries.PERMANENT
 
+    def redirect(self, key: str) -> str:
+        """Return where the entry *key* redirects to; "" if it is no permanent redirect."""
+        head = self._head(key)
+        return head.response.headers.get("location", "") if head is not None and self.is_redirect(key) else ""
+
     @property
     def old_hosts(self) -> set[str]:
         """The hosts (host:port) to which old pages link, except those that the call itself names."""

@@ -323,12 +323,18 @@ def _verify(arguments: argparse.Namespace) -> int:
         _warn(f"not removed: {failure.finding.entry.filename}: {failure.why}")
     if gone:
         statistics.count_removed(target.root, [(isinstance(one.finding.verdict, Delete), one.reason) for one in gone])
-        print(f"Entries removed: {len(gone)} ({display.size(sum(one.item.size for one in gone))})")
+        _print_fixed("removed", (one.item for one in gone if isinstance(one.finding.verdict, Delete)))
+        _print_fixed("set aside", (one.item for one in gone if not isinstance(one.finding.verdict, Delete)))
     elif bad and not arguments.fix:
         print("To remove the bad ones and nothing else, run: pinstall-cache verify --fix")
     if arguments.fix:
         _strip_queries(target)
     return exit_status.BAD if len(gone) < len(bad) or target.tree.links else 0
+
+
+def _print_fixed(act: str, found: Iterable[Item]) -> None:
+    if items := list(found):
+        print(f"Entries {act}: {len(items)} ({display.size(sum(item.size for item in items))})")
 
 
 def _strip_queries(target: _Target) -> None:

@@ -19,8 +19,9 @@ def records(cache: str, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield the lines about the build records of *wheels*, which are pairs of a key and a file name, each build once."""
     for key, filename in sorted(set(wheels)):
         parent = store.builds_folder(cache, key)
-        for name in entries.names(parent):
-            folder = os.path.join(parent, name)
+        for folder in (os.path.join(parent, name) for name in entries.names(parent)):
+            if filename not in entries.names(folder):
+                continue  # a build of another version from the same URL
             for record in filter(store.is_record_name, entries.names(folder)):
                 found = store.load_record(folder, record)
                 if found is not None:

@@ -73,26 +73,38 @@ class Builds:
         """
         sha256 = evidence.digests["sha256"]
         origin = built_wheels.read_origin(os.path.dirname(entry.content_path))
-        records = store.all_records(self._cache.root, entry, sha256)
-        record = records[0] if records else None
-        then = dict(record.source) if record else origin.by_algorithm if origin else {}
-        if pin.hashes:
-            evidence = evidence._replace(unproven=not _is_proven(pin, then, record))
-        else:
-            link = link or (self._cache.source_of(entry.wheel_key, origin) if origin else None)
-            evidence = evidence._replace(stale_source=self._stale(pin.project, link, then) if link else "")
+        link = link or (self._cache.source_of(entry.wheel_key, origin) if origin else None)
+        # Builds of other sources, and under other conditions, may have given the same bytes: one that fits is enough.
+        found: Evidence | None = None
+        for record in reversed(store.all_records(self._cache.root, entry, sha256)):
+            judged = self._of_source(pin, link, evidence, record.source, record)
+            if not (judged.unproven or judged.stale_source):
+                judged = judged._replace(record=record, build_difference=self._difference(pin, record))
+                if not judged.build_difference:
+                    return judged._replace(missing_libraries=self.missing(entry, record))
+            found = judged if found is None or found.record is None else found
+        if found is not None:
+            return found
+        then = origin.by_algorithm if origin else {}
+        evidence = self._of_source(pin, link, evidence, then, None)
         if evidence.unproven or evidence.stale_source:
             return evidence
-        if record is None and store.has_record(self._cache.root, entry, sha256):
+        if store.has_record(self._cache.root, entry, sha256):
             return evidence._replace(
                 build_difference=_UNKNOWN_WAY
             )  # built with unknown flags: not to be adopted as plain pip's
-        if record is None:
-            return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._scan_of(link, entry)))
-        differences = {self._difference(pin, known): known for known in reversed(records)}
-        other = next((text for text in ("", *differences) if text in differences), "")
-        record = differences[other]
-        return evidence._replace(record=record, build_difference=other, missing_libraries=self.missing(entry, record))
+        return self._unrecorded(pin, entry, evidence, BuildRecord(sha256, then, self._scan_of(link, entry)))
+
+    def _of_source(
+        self, pin: Pin, link: Link | None, evidence: Evidence, source: Mapping[str, str], record: BuildRecord | None
+    ) -> Evidence:
+        """Add to *evidence* whether a build, which may have a *record*, is from an outdated source.
+
+        With the pin's hashes, add whether they prove the source instead. *source* has its digests. Raises `OSError`.
+        """
+        if pin.hashes:
+            return evidence._replace(unproven=not _is_proven(pin, source, record))
+        return evidence._replace(stale_source=self._stale(pin.project, link, source) if link else "")
 
     def objection(self, pin: Pin, key: str, origin: Origin, record: BuildRecord) -> str:
         """Return why a build of another machine is not what this call would build under the wheel *key*; "" if it is.
@@ -155,8 +167,8 @@ class Builds:
     @property
     def _own_folders(self) -> list[str]:
         prefix = self._cache.environment.prefix
-        # A short prefix, such as /usr/local, is taken for that of the system's own Python: the system's programs are there.
-        return [prefix] if prefix.count("/") > 2 else []
+        # Only those of a virtual environment: the prefix of another Python (/usr, conda) also has what builds are made with.
+        return [prefix] if os.path.isfile(os.path.join(prefix, "pyvenv.cfg")) else []
 
     @cached_property
     def _versions(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pinstall.pip_cache.entries import HttpEntry
 from pinstall.storage import actions, lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pinstall.checks.checker import Checker, Finding
     from pinstall.messages import Say
@@ -39,17 +39,13 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
 
     Makes up to three attempts, and in each waits for the lock for at most *seconds*: an entry that another process changes
     meanwhile is examined and decided anew. A lock that stays held, and a cache that cannot be written, end the attempts and are
-    not raised. Failed are those that could not be removed or moved, and those in pip's cache whose verdict in *findings* is
+    not raised. Failed are those that could not be removed or moved, and those in pip's cache whose verdict is
     `Unreadable`. An entry that cannot be restored from the store is left out, because pip fetches or builds it again; so is one
     for which nothing is to be done any more.
     """
     todo = list(findings)
     applied = Applied([], [])
-    for finding in todo:
-        if isinstance(finding.verdict, Unreadable) and not finding.stored:
-            applied.failed.append(
-                Failure(finding, f"its file {finding.entry.content_path} could not be checked ({finding.verdict.detail})")
-            )
+    applied.failed.extend(_unchecked(todo))
     why = ""
     for _ in range(_ATTEMPTS):
         todo = [finding for finding in todo if is_act(finding)]
@@ -64,12 +60,20 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
             why = f"pip's cache {checker.cache.root} cannot be changed ({error.strerror})"
             break
         todo = [again for finding in changed if (again := checker.again(finding)) is not None]
+        applied.failed.extend(_unchecked(todo))
     for finding in todo:
         if isinstance(finding.verdict, Delete | SetAside):
             applied.failed.append(
                 Failure(finding, why or f"another process keeps changing its file {finding.entry.content_path}")
             )
     return applied
+
+
+def _unchecked(findings: Iterable[Finding]) -> Iterator[Failure]:
+    """Yield the failures of those of *findings* that could not be checked, but for entries of the store."""
+    for finding in findings:
+        if isinstance(finding.verdict, Unreadable) and not finding.stored:
+            yield Failure(finding, f"its file {finding.entry.content_path} could not be checked ({finding.verdict.detail})")
 
 
 def _apply_once(root: str, findings: list[Finding], applied: Applied, seconds: float, say: Say) -> list[Finding]:

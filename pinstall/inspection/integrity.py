@@ -136,13 +136,13 @@ def _wheel(archive_: zipfile.ZipFile) -> ArchiveCheck:
     from email.parser import HeaderParser
 
     if f"{info}/RECORD" not in members:
-        return ArchiveCheck("it has no RECORD file")
+        return ArchiveCheck("it has no RECORD file", stops_pip=True)
     metadata = HeaderParser().parsestr(_small(archive_, members[f"{info}/METADATA"]))
     name, version = normalized(metadata["Name"] or ""), (metadata["Version"] or "").strip()
     try:
         rows = list(csv.reader(io.StringIO(_small(archive_, members[f"{info}/RECORD"]))))
     except csv.Error:
-        return ArchiveCheck("its RECORD file cannot be parsed")
+        return ArchiveCheck("its RECORD file cannot be parsed", stops_pip=True)
     recorded = {row[0]: row[1] for row in rows if len(row) == 3}
     return ArchiveCheck(_record_fault(archive_, members, recorded, info), name, version)
 

@@ -462,10 +462,10 @@ def _copy_origin(cache: str, source: str, target: str, query: str | None) -> Non
 def origins_with_queries(cache: str) -> list[str]:
     """Return the paths of the store's copies of ``origin.json`` with a query in the URL, as pinstall 0.1.0 stored them.
 
-    Also of those with a fragment, and of damaged ones.
+    Also of those with a fragment; damaged ones are left out.
     """
     found = [os.path.join(folder, ORIGIN) for _, folder in store.build_folders(cache)]
-    return [path for path in found if origin_text(path, "") != origin_text(path, None)]
+    return [path for path in found if origin_text(path, "") not in (None, origin_text(path, None))]
 
 
 def strip_queries(cache: str, paths: Iterable[str]) -> None:

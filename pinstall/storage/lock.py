@@ -46,9 +46,9 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     try:
         _acquire(lock, holder, seconds, say)
     except Timeout as error:
-        raise LockTimeoutError(
-            f"{_name(holder)} held the lock of pip's cache for more than {seconds:g} s ({_SETTING})"
-        ) from error
+        waited = f"held the lock of pip's cache for more than {seconds:g} s ({_SETTING})"
+        why = waited if seconds else "holds the lock of pip's cache"
+        raise LockTimeoutError(f"{_name(holder)} {why}") from error
     except NotImplementedError as error:  # filelock before 4.0, on a file system without locks
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), path) from error
     try:
