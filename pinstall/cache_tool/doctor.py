@@ -196,7 +196,7 @@ def _writing(root: str) -> Iterator[Check]:
             failing, excludes = probe.failing(folder), probe.excludes(folder)
         probe.hold_lock(root)
     except lock.LockTimeoutError as error:
-        yield Check("lock", str(error), "wait for that process, or end it")
+        yield Check("lock", f"{error.holder} holds it", "wait for that process, or end it")
         return
     except OSError as error:
         yield Check(

@@ -27,7 +27,11 @@ _MARKER = re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class LockTimeoutError(Exception):
-    """Another pinstall holds the lock, and the time to wait for it is over."""
+    """The lock was still held after the time to wait; ``holder`` names the process that has it."""
+
+    def __init__(self, holder: str, seconds: float) -> None:
+        super().__init__(f"{holder} held the lock of pip's cache for more than {seconds:g} s ({_SETTING})")
+        self.holder = holder
 
 
 @contextmanager
@@ -46,9 +50,7 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     try:
         _acquire(lock, holder, seconds, say)
     except Timeout as error:
-        waited = f"held the lock of pip's cache for more than {seconds:g} s ({_SETTING})"
-        why = waited if seconds else "holds the lock of pip's cache"
-        raise LockTimeoutError(f"{_name(holder)} {why}") from error
+        raise LockTimeoutError(_name(holder), seconds) from error
     except NotImplementedError as error:  # filelock before 4.0, on a file system without locks
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), path) from error
     try:
