@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import sys
 import zipfile
@@ -304,6 +305,16 @@ def test_dependencies_of_a_local_project_are_checked(lab: Lab, index: Index) -> 
     assert _after(lab, made, "./local") == []
     shutil.rmtree(_site(made) / "demo-1.0.dist-info")
     assert len(_contradictions(lab, made, "./local")) == 1
+
+
+@pytest.mark.parametrize("stated", [[], ["demo==2.0"], ["demo>=1"]])
+def test_a_backend_that_ignores_the_stated_dependencies_decides(lab: Lab, index: Index, stated: list[str]) -> None:
+    made = lab.environment()
+    wheel(index.root, "demo", "2.0")
+    project(lab.root / "local", "local", dependencies=stated)
+    table = lab.root / "local" / "pyproject.toml"
+    table.write_text(re.sub("^dependencies = .*", 'dependencies = ["demo==1.0"]', table.read_text(), flags=re.MULTILINE))
+    assert _after(lab, made, "./local") == []
 
 
 # Origins.

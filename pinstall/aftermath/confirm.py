@@ -15,9 +15,10 @@ from urllib.parse import unquote, urlsplit
 from pinstall.environment import named_as_active
 from pinstall.invocation.invocation import PYPI
 from pinstall.messages import pinned
-from pinstall.model import digest, links
+from pinstall.model import digest, links, requirement
 from pinstall.model.digest import Digest
 from pinstall.model.links import without_secrets
+from pinstall.model.names import project_named
 from pinstall.pip_cache import built_wheels
 from pinstall.pip_cache.locator import is_vcs
 from pinstall.repair_advice import quoted
@@ -100,7 +101,21 @@ def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discr
         Discrepancy(pin, _contradiction(pin, other, environment), contradicts=True)
         for pin, other in found
         if not any(_satisfies(pin, version) for version in (other.versions if other else ()))
+        and (not pin.derived or _is_required(pin, other.versions if other else (), environment))
     ]
+
+
+def _is_required(pin: Pin, versions: Iterable[str], environment: Environment) -> bool:
+    """Return whether an installed distribution requires the version of *pin* and none of *versions*, whatever its markers say.
+
+    A backend that ignores ``[project]`` writes other requirements than the ``pyproject.toml`` from which a derived pin comes.
+    """
+    from pinstall.checks import dependencies
+
+    stated = (text for folder in environment.folders() for text in dependencies.of_installed(folder))
+    needs = (requirement.parse(text) for text in stated if project_named(text) == pin.project)
+    excluding = (need for need in needs if need and not any(need.specifier.contains(v, prereleases=True) for v in versions))
+    return any(pin.version and need.specifier.contains(pin.version, prereleases=True) for need in excluding)
 
 
 def _contradiction(pin: Pin, found: Installed | None, environment: Environment) -> str:

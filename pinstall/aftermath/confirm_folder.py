@@ -31,7 +31,7 @@ def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
     if call.command not in _FOLDERS or call.has("only_dependencies"):
         return []
     folder = os.path.realpath(os.path.expanduser(call.values.get(_FOLDERS[call.command]) or os.curdir))
-    requested = [pin for pin in pins if pin.requested and pin.has_version]
+    requested = [pin for pin in pins if pin.requested and not pin.derived and pin.has_version]
     return [found for pin in requested for found in _compared(pin, folder, exact=call.command == "download")]
 
 

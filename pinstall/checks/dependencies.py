@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pinstall.inspection import integrity
@@ -54,6 +55,15 @@ def of(entry: Entry | LocalFile, parent: Pin, markers: dict[str, str]) -> list[P
     """
     needs = (need(text, f"needed by {parent.project}", markers, parent.extras) for text in _declared(entry))
     return [found for found in needs if found]
+
+
+def of_installed(folder: str) -> list[str]:
+    """Return the texts of the requirements of the distribution with the ``.dist-info`` *folder*; empty if it cannot be read."""
+    try:
+        with open(os.path.join(folder, "METADATA"), encoding="utf-8", errors="replace") as file:
+            return _requires_dist(file.read(integrity.LARGEST_METADATA))
+    except OSError:
+        return []
 
 
 def _declared(entry: Entry | LocalFile) -> list[str]:

@@ -38,7 +38,8 @@ class RequirementLine(NamedTuple):
     """A requirement as written, with its marker, its ``--hash`` values (``algorithm:hex``) and its ``place``.
 
     ``place`` is ``argument`` for one on the command line, else such as ``r.txt, line 1``. ``settings`` are the config settings
-    that apply to it (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "".
+    that apply to it (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "". It is ``derived``
+    if the ``pyproject.toml`` of a local project states it as a dependency: what the project really needs, its build decides.
     """
 
     text: str
@@ -48,6 +49,7 @@ class RequirementLine(NamedTuple):
     hashes: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     locked: str = ""
+    derived: bool = False
 
 
 class OptionLine(NamedTuple):

@@ -113,7 +113,7 @@ def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
     stated = [] if "dependencies" in dynamic else _texts(project.get("dependencies"))
     if isinstance(optional, dict) and "optional-dependencies" not in dynamic:
         stated += _extras(str(project.get("name")), optional, extras)
-    yield from (RequirementLine(text, requirements_files.shown(path)) for text in stated)
+    yield from (RequirementLine(text, requirements_files.shown(path), derived=True) for text in stated)
 
 
 def build_requires(line: RequirementLine) -> Iterator[RequirementLine]:

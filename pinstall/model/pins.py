@@ -31,7 +31,7 @@ class Pin(NamedTuple):
     ``hashes`` (in lower case) identify the acceptable files, or both. ``places`` name the lines that pin it (see
     `RequirementLine`). ``requested`` is False if only constraints name the project. ``settings`` are the config settings of its
     build (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "". ``extras`` (normalized) are
-    those that the call asks for.
+    those that the call asks for. It is ``derived`` if only local projects pin it (see `RequirementLine`).
 
     Checks of projects that no call pins make such values, too: then ``specifier`` may admit any versions.
     """
@@ -45,6 +45,7 @@ class Pin(NamedTuple):
     settings: tuple[str, ...] = ()
     locked: str = ""
     extras: frozenset[str] = frozenset()
+    derived: bool = False
 
     def admits(self, version: Version) -> bool:
         """Return whether the pin's specifier contains *version*, pre-releases included. An empty specifier contains all."""
@@ -168,7 +169,8 @@ def _join(parts: list[_Stated]) -> Pin | None:
     locked = next((part.line.locked for part in parts if part.line.locked), "")
     extras = frozenset[str]().union(*(part.requirement.extras for part in parts))
     url = urls.pop() if urls else ""
-    return Pin(parts[0].requirement.project, specifier, url, hashes, places, requested, settings, locked, extras)
+    derived = all(part.line.derived for part in deciding)
+    return Pin(parts[0].requirement.project, specifier, url, hashes, places, requested, settings, locked, extras, derived)
 
 
 def _exact(specifier: SpecifierSet) -> list[Version]:
