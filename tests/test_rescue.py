@@ -10,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import threading
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from tests.index import JSON
 from tests.lab import VERSIONS, flip
@@ -215,6 +217,30 @@ def test_a_damaged_built_wheel_of_a_dependency(lab: Lab, index: Index) -> None:
     again = lab.pinstall(lab.environment(), "user==1.0")
     assert (again.status, _runs(again), again.said, "Building" in again.out) == (0, 1, [], False), again
     assert "Building" not in lab.pip(lab.environment(), "user==1.0").out
+
+
+def test_the_second_run_sees_what_the_first_one_received_and_built_instead_of_hidden_files(lab: Lab, index: Index) -> None:
+    """Nothing can be removed, so pip gets a view without the changed wheel of demo and the damaged build of source."""
+    index.hashes = ()
+    sdist(index.root, "source", "1.0")
+    lab.pip(lab.environment(), "demo", "source")
+    changed = _body(lab, index.root / "demo-1.0-py3-none-any.whl")
+    with zipfile.ZipFile(changed) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(changed, "w") as archive:
+        for name, data in {**files, "demo.py": b"CONTENT = 'changed'\n"}.items():
+            archive.writestr(name, data)
+    flip(_body(lab, index.root / "more-1.0-py3-none-any.whl"))
+    (built,) = lab.wheels()
+    built.write_bytes(built.read_bytes()[:200])
+    index.forget()
+    environment = lab.environment()
+    (lab.cache / "pinstall").mkdir()
+    with FileLock(lab.cache / "pinstall" / "lock"):
+        done = lab.pinstall(environment, "demo==1.0", "source==1.0", PINSTALL_LOCK_TIMEOUT="0")
+    assert (done.status, _runs(done)) == (0, 2), done
+    assert [environment.installed(name) for name in ("demo", "source", "more")] == ["1.0 1.0"] * 3, done
+    assert (index.fetched.count("demo-1.0-py3-none-any.whl"), done.out.count("Created wheel for")) == (1, 1), done
 
 
 def test_a_damaged_download_whose_page_is_not_cached(lab: Lab, index: Index) -> None:

@@ -33,7 +33,8 @@ def inspect_failure(prepared: PreparedCache, status: int, first: Observation | N
     if not prepared.is_at_work or first is None or status not in (FAILED, REFUSED_OR_CRASHED):
         return None
     prepared.cache.forget_pages()
-    return Rescue(prepared.checker, prepared.pins, first)
+    hidden = [entry.key for entry in prepared.plan.view.absent]
+    return Rescue(prepared.checker, prepared.pins, first, prepared.view.folder if prepared.view else "", hidden)
 
 
 def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondRun | None:

@@ -26,7 +26,7 @@ from pinstall.pip_cache import entries, http_entries, index_pages, keys, locator
 from pinstall.pip_cache.catalogue import is_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from pinstall.model.digest import Digest
     from pinstall.model.links import Link, ParsedFilename
@@ -90,8 +90,12 @@ class Survey:
     find them, cached artifacts are read at once.
     """
 
-    def __init__(self, cache: Cache, pins: Iterable[Pin], observation: Observation) -> None:
+    def __init__(
+        self, cache: Cache, pins: Iterable[Pin], observation: Observation, view: str = "", own: Collection[str] = ()
+    ) -> None:
+        """Survey what the pip of *observation* used: its *view* has entries of its *own* (keys), or hides them from *cache*."""
         self._cache, self._pins = cache, tuple(pins)
+        self._view, self.own = view, frozenset(own)
         self.used = used(observation, cache.http.layout)
         self.claims: dict[str, list[Claim]] = {}
         self._linked: set[str] = set()  # the hosts to which old pages link
@@ -106,8 +110,22 @@ class Survey:
             self._read_build_requirements()
 
     def entry(self, key: str) -> HttpEntry:
-        """Return the entry with this *key* and the paths of its files in pip's cache, where it may be missing."""
-        paths = tuple(os.path.join(self._cache.root, path) for path in keys.http_paths(key, self._cache.http.layout))
+        """Return the entry with this *key* as pip had it: in its view if it is among the ``own`` ones, else in its cache.
+
+        It may be missing there.
+        """
+        return self._at(self._view if key in self.own else self._cache.root, key)
+
+    def place(self, key: str) -> HttpEntry:
+        """Return the entry with this *key* in pip's cache, where it may be missing."""
+        return self._at(self._cache.root, key)
+
+    def forget_view(self) -> None:
+        """Look for all entries in pip's cache from now on: those of the view have been moved there."""
+        self.own = frozenset()
+
+    def _at(self, root: str, key: str) -> HttpEntry:
+        paths = tuple(os.path.join(root, path) for path in keys.http_paths(key, self._cache.http.layout))
         return entries.HttpEntry("", key, paths, layout=self._cache.http.layout)
 
     @property
