@@ -309,6 +309,8 @@ def _fate(finding: Finding, prepared: PreparedCache) -> tuple[bool, str]:
         case Delete() as verdict:
             act = "pip asks the index for it again" if finding.entry.kind == "page" else "pinstall removes it"
             return True, f"{act}: {verdict.detail} ({verdict.reason})"
+        case Hide(reason="stale-page") as verdict:
+            return True, f"pip asks the index for it again: {verdict.detail} ({verdict.reason})"
         case SetAside() as verdict:
             return True, f"pinstall moves it to its store: {verdict.detail} ({verdict.reason})"
         case Hide() as verdict:

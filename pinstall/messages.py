@@ -41,8 +41,7 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
         if finding.stored and isinstance(finding.verdict, Keep):
             restored.append(finding)
         else:
-            level = NOTE if isinstance(finding.verdict, Delete) and finding.verdict.reason == "stale-page" else WARNING
-            yield level, _evicted(finding, would=would)
+            yield WARNING, _evicted(finding, would=would)
     if restored:
         act = "with PINSTALL_POLICY=evict, pinstall would restore" if would else "restored"
         files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
@@ -50,7 +49,7 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) for the built wheels that pip does not see: the *findings* with the verdict *hide*; skip others.
+    """Yield (level, line) for what pip does not see: the *findings* with the verdict *hide*; skip others.
 
     Wheels of unknown origin (``unproven-build``) share one line for each detail. Only pip decides, later, whether it builds its
     own or takes a wheel that an index offers.
@@ -60,7 +59,11 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
     for finding in findings:
         if not isinstance(finding.verdict, Hide):
             continue
-        if finding.verdict.reason == "unproven-build":
+        if finding.verdict.reason == "stale-page":
+            asks = "with PINSTALL_POLICY=evict, pip would ask the server again for"
+            asks = asks if would else "pip asks the server again for"
+            yield NOTE, f"{asks} {_what(finding)}: {_why(finding.verdict)}; {pinned(finding.pin)}"
+        elif finding.verdict.reason == "unproven-build":
             unknown.setdefault(finding.verdict.detail, []).append(finding.entry.filename)
         else:
             yield WARNING, f"{act} {finding.entry.filename} in pip's cache: {_why(finding.verdict)}; {pinned(finding.pin)}"
@@ -78,9 +81,6 @@ def unseen(finding: Finding, why: str) -> str:
 def _evicted(finding: Finding, *, would: bool) -> str:
     verdict, what = finding.verdict, _what(finding)
     match verdict:
-        case Delete(reason="stale-page"):
-            evict = "with PINSTALL_POLICY=evict, pip would ask the server again for"
-            act = f"{evict if would else 'pip asks the server again for'} {what}: {_why(verdict)}"
         case Delete():
             place = "from pinstall's store" if finding.stored else "from pip's cache"
             act = "with PINSTALL_POLICY=evict, pinstall would remove" if would else "removed"

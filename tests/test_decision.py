@@ -211,14 +211,14 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
         _pin(),
         _entry("page"),
         Evidence(fresh=True, listed=False, age=59.7),
-        Delete("stale-page", "the cached one is 60 seconds old and does not list the pinned version"),
+        Hide("stale-page", "the cached one is 60 seconds old and does not list the pinned version"),
     ),
     (
         "page, stale at once",
         _pin(),
         _entry("page"),
         Evidence(fresh=True, listed=False, age=1.2),
-        Delete("stale-page", "the cached one is 1 second old and does not list the pinned version"),
+        Hide("stale-page", "the cached one is 1 second old and does not list the pinned version"),
     ),
 ]
 
@@ -248,7 +248,7 @@ _EVIDENCE = st.builds(
     fault=st.sampled_from([None, "cut off"]),
     name=st.sampled_from(["demo", "omed"]),
     version=st.sampled_from(["1.0", "2.0", ""]),
-    tolerated=st.frozensets(st.sampled_from(["wrong-hash", "damaged", "mislabelled", "stale-page"])),
+    tolerated=st.frozensets(st.sampled_from(["wrong-hash", "damaged", "mislabelled"])),
     listed=st.booleans(),
     fresh=st.booleans(),
 )

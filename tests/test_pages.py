@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import index as indexes
 from tests.lab import NEWEST, VERSIONS, flip
 from tests.packages import extension, sdist, wheel
 
@@ -27,6 +28,9 @@ def test_a_new_release_is_found_in_spite_of_a_cached_page(lab: Lab) -> None:
     assert re.search(
         r" seconds? old and does not list the pinned version \(stale-page\); demo==2.0 \(argument\)$", done.said[0]
     )
+    index.forget()
+    lab.pip(lab.environment(), "-i", index.url, "demo==2.0")
+    assert index.requests == [], "what pip has received is in its cache"
 
 
 def test_a_page_that_lists_the_pinned_version_with_other_hashes_is_not_said_to_lack_it(lab: Lab) -> None:
@@ -39,7 +43,7 @@ def test_a_page_that_lists_the_pinned_version_with_other_hashes_is_not_said_to_l
     (lab.root / "r.txt").write_text(f"-i {index.url}\ndemo==1.0 --hash=sha256:{'0' * 64}\n")
     done = lab.pinstall(lab.environment(), "-r", "r.txt")
     assert done.status == 1
-    assert " old and lists the pinned version with other hashes only (stale-page); " in done.said[0]
+    assert " old and lists the pinned version with other hashes only (stale-page); " in done.said[1]
     assert done.said[-1].startswith(f"demo cannot be installed: {right.name}, ")
 
 
@@ -75,16 +79,48 @@ def test_a_release_is_found_after_calls_that_failed_without_it(lab: Lab) -> None
     assert lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0").status == 0
 
 
-def test_a_page_without_the_pinned_version_is_deleted_only_once(lab: Lab) -> None:
-    """The version is on a second index that forbids caching. The first index's page, fetched again unchanged, is kept."""
+def test_a_wrong_pin_costs_no_page_while_the_index_is_down(lab: Lab) -> None:
+    """A page without the version need not be wrong, so it stays until pip has received another one."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    words = ("-i", index.url, "--retries", "0")
+    lab.pip(lab.environment(), *words, "demo==1.0")
+    indexes.stop(index)
+    assert lab.pinstall(lab.environment(), *words, "demo==9.9").status == 1
+    environment = lab.environment()
+    done = lab.pinstall(environment, *words, "demo==1.0")
+    assert (environment.installed("demo"), done.said) == ("1.0 1.0", []), done
+    lab.pip(lab.environment(), *words, "demo==1.0")
+
+
+def test_a_page_is_used_if_an_index_whose_page_is_not_cached_may_list_the_pin(lab: Lab) -> None:
+    """The second index forbids caching. If neither lists the pin, the second run of pip asks the first for its page."""
     first, second = lab.index("first"), lab.index("second")
     second.page_age = second.file_age = None
     wheel(first.root, "demo", "1.0")
     wheel(second.root, "demo", "2.0")
-    arguments = ("-i", first.url, "--extra-index-url", second.url, "demo==2.0", "--force-reinstall")
-    lab.pip(lab.environment(), *arguments)
-    assert len(lab.pinstall(lab.environment(), *arguments).said) == 1
-    assert lab.pinstall(lab.environment(), *arguments).said == []
+    words = ("-i", first.url, "--extra-index-url", second.url)
+    lab.pip(lab.environment(), *words, "demo==2.0")
+    first.forget()
+    assert lab.pinstall(lab.environment(), *words, "demo==2.0").said == []
+    assert first.pages("demo") == 0
+    wheel(first.root, "demo", "3.0")
+    environment = lab.environment()
+    done = lab.pinstall(environment, *words, "demo==3.0")
+    assert environment.installed("demo") == "3.0 3.0", done
+
+
+def test_a_release_is_found_beside_a_folder_or_an_index_whose_page_is_cached(lab: Lab) -> None:
+    first, second = lab.index("first"), lab.index("second")
+    wheel(first.root, "demo", "1.0")
+    wheel(second.root, "demo", "1.1")
+    (lab.root / "folder").mkdir()
+    words = ("-i", first.url, "--extra-index-url", second.url, "-f", lab.root / "folder")
+    lab.pip(lab.environment(), *words, "demo==1.0")
+    wheel(first.root, "demo", "2.0")
+    environment = lab.environment()
+    done = lab.pinstall(environment, *words, "demo==2.0")
+    assert (environment.installed("demo"), "pip runs once more" in done.err) == ("2.0 2.0", False), done
 
 
 def test_a_page_is_kept_if_another_index_lists_the_pin(lab: Lab) -> None:

@@ -175,7 +175,7 @@ def test_another_version_is_set_aside_while_a_pip_asks(lab: Lab, version: str, w
     assert again.installed("demo") == "1.0 1.0"
 
 
-def test_a_stale_page_is_deleted_while_a_pip_asks(lab: Lab) -> None:
+def test_a_stale_page_is_hidden_from_another_call_while_a_pip_asks(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "1.0")
     lab.pip(lab.environment(), "-i", index.url, "demo==1.0")

@@ -37,12 +37,15 @@ _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]:
     """Find, while pip runs, the entries that `other_versions.find` returns for the pins of versions; return them by pin.
 
-    Leaves out pins of whose index pages not all are cached: pip may be fetching those. Returns nothing if this call sets no
+    Leaves out pins of whose index pages not all are cached, or pip does not see one: pip may be fetching those. Returns nothing if this call sets no
     versions aside, or does not use the cache.
     """
     if not prepared.is_at_work or _keeps_others(prepared):
         return {}
-    pins = [pin for pin in prepared.pins if pin.has_version and prepared.cache.locate(pin).complete]
+    fetched = {finding.pin.project for finding in prepared.plan.hidden if finding.entry.kind == "page"}
+    pins = [
+        pin for pin in prepared.pins if pin.has_version and pin.project not in fetched and prepared.cache.locate(pin).complete
+    ]
     return {pin: other_versions.find(prepared.cache, pin, prepared.wanted) for pin in pins}
 
 
@@ -96,7 +99,7 @@ def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str,
             case _:
                 counts["restored"] += 1
     for finding in prepared.plan.hidden:
-        if isinstance(finding.verdict, Hide):
+        if isinstance(finding.verdict, Hide) and finding.entry.kind == "built":
             counts[f"rebuilt {finding.verdict.reason}"] += 1
     counts["set aside other-version"] += len(journal.set_aside)
     counts["healed"] += len(journal.repairs["removed"]) if journal.repairs else 0

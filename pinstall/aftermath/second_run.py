@@ -66,12 +66,16 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
 
 
 def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
-    """Move the entries that the second run received to the cache.
+    """Move the entries that the second run received to the cache; if there was none, those that the first received in a view.
 
     If it succeeded, tells the user which old entries were wrong, and completes pip's installation report; if it failed, tells
-    that it made no difference. Does nothing if there was no second run, or if that was interrupted.
+    that it made no difference. Does nothing if it was interrupted.
     """
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
+    if second is None and prepared.view is not None and prepared.plan.view.absent:
+        actions.take_over_received(prepared.cache.root, prepared.view.folder, prepared.cache.http.layout)
+        if rescue is not None:
+            rescue.survey.forget_view()
     if rescue is None or second is None or status not in (0, FAILED, REFUSED_OR_CRASHED):
         return
     wrong = under_lock(

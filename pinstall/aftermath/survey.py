@@ -203,12 +203,18 @@ class Survey:
         if head is None or not is_page(head.response):
             return False
         offers = self._offers(key, head)
-        project = next((name for offer in offers if (name := links.project_of(offer.filename))), "")
+        listed = (links.project_of(offer.filename) for offer in offers)
+        project = next(filter(None, listed), "") or self._requested(key)
         self._projects[key] = project
         base = self._own_url(key, project) if project else ""
         for offer in offers:
             self._add_offer(offer if offer.base else offer._replace(base=base), project, recent=key in self.used.new)
         return True
+
+    def _requested(self, key: str) -> str:
+        """Return the project among those that the call names whose page *key* is, for a page without files; "" if there is none."""
+        named = [*(pin.project for pin in self._pins), *(project_named(line.text) for line in self._cache.call.lines)]
+        return next((project for project in named if project and self._own_url(key, project)), "")
 
     def _head(self, key: str) -> Head | None:
         return http_entries.read_head(self.entry(key).paths[0])

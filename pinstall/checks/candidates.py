@@ -24,7 +24,7 @@ class Candidate(NamedTuple):
 
     ``source`` is the link to the source of a built wheel, if a page or the pin states it. ``stored`` is True for an entry in
     pinstall's store. In a call, an index page has its content as ``page``, and ``listed`` says whether any page or folder
-    lists a pinned file.
+    lists a pinned file; True if a page is missing, which may list it.
     """
 
     pin: Pin
@@ -111,7 +111,7 @@ def _stored_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[Bui
 
 def _pages(pin: Pin, located: ProjectFiles) -> Iterator[Candidate]:
     for page in located.pages:
-        yield Candidate(pin, page.entry, page=page, listed=located.listed)
+        yield Candidate(pin, page.entry, page=page, listed=located.listed or not located.complete)
 
 
 def page_candidate(cache: Cache, pin: Pin, key: str) -> Candidate | None:

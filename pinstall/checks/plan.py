@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
-from pinstall.pip_cache.entries import BuiltWheel
+from pinstall.pip_cache.entries import BuiltWheel, HttpEntry
 from pinstall.storage.view import ViewPlan
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ class Plan(NamedTuple):
 
     ``acts`` are the findings that change the cache (`is_act`), those on entries that could not be read, and those on stored
     downloads that stay stored. ``used`` are the findings on built wheels that fit this call, one for each file name, under keys
-    where pip may build; ``hidden`` are those on the wheels in pip's own folder under such a key if none fits. ``view`` shows
-    only the used wheels under these keys; HTTP entries are hidden only after `without`.
+    where pip may build; ``hidden`` are those on the wheels in pip's own folder under such a key if none fits, and one on each
+    page that pip must ask for again. ``view`` shows only the used wheels under these keys, and hides these pages; other HTTP
+    entries are hidden only after `without`.
     """
 
     acts: tuple[Finding, ...] = ()
@@ -57,9 +58,12 @@ def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: 
     """
     builds: dict[str, list[Finding]] = {}
     acts: list[Finding] = []
+    pages: dict[str, Finding] = {}
     for finding in findings:
         if isinstance(finding.entry, BuiltWheel):
             builds.setdefault(finding.entry.wheel_key, []).append(finding)
+        elif isinstance(finding.verdict, Hide):
+            pages.setdefault(finding.entry.key, finding)
         elif finding.stored or not isinstance(finding.verdict, Keep):
             acts.append(finding)
     choices = {key: _choose(builds.get(key, ()), may_build=allowed) for key, allowed in may_build.items()}
@@ -68,8 +72,8 @@ def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: 
     return Plan(
         (*acts, *(finding for choice in choices.values() for finding in choice.acts)),
         tuple(finding for choice in choices.values() for finding in choice.used),
-        tuple(finding for choice in choices.values() for finding in choice.hidden),
-        ViewPlan(private, any_key=any_key),
+        (*pages.values(), *(finding for choice in choices.values() for finding in choice.hidden)),
+        ViewPlan(private, any_key=any_key, absent=[page.entry for page in pages.values() if isinstance(page.entry, HttpEntry)]),
     )
 
 

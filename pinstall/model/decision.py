@@ -34,6 +34,7 @@ class Evidence(NamedTuple):
     For an index page:
 
     - ``listed``: whether this page, another one of this call, or a folder lists the pinned version, with a pinned hash if any.
+      Also True if another page is not in the cache: it may list it.
     - ``other_hashes``: whether the pinned version is listed, but none of its files has a pinned hash.
     - ``fresh``: whether pip would use the page without asking the server.
     - ``age``: the page's age in seconds; infinity if its head states no date.
@@ -166,7 +167,7 @@ def _page(_pin: Pin, _entry: HttpEntry, evidence: Evidence) -> Verdict:
         lists = (
             "lists the pinned version with other hashes only" if evidence.other_hashes else "does not list the pinned version"
         )
-        return Delete("stale-page", f"the cached one is {_duration(evidence.age)} old and {lists}")
+        return Hide("stale-page", f"the cached one is {_duration(evidence.age)} old and {lists}")
     return Keep()
 
 

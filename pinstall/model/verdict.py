@@ -16,10 +16,10 @@ class Keep(NamedTuple):
 
 
 class Hide(NamedTuple):
-    """The built wheel does not fit this call, or its contents cannot be judged.
+    """The built wheel does not fit this call, or its contents cannot be judged; or the page may be outdated.
 
-    If this call's pip may build the wheel, the view keeps it from that pip. It stays where it is, unless `checks.consultation`
-    found it: that sets it aside, too.
+    The view keeps a page from this call's pip, and a wheel if that pip may build it. It stays where it is, unless
+    `checks.consultation` found it: that sets it aside, too.
     """
 
     reason: str

@@ -33,6 +33,7 @@ from pinstall.pip_cache.http_entries import is_spent, write_spent
 from pinstall.storage import store
 from pinstall.storage.files import UNFINISHED, placed, replace, share, write_file
 from pinstall.storage.folder import FOLDER, ensure_folder
+from pinstall.storage.view import received
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -364,6 +365,14 @@ def take_over(cache: str, folder: str, entry: HttpEntry) -> None:
             source = os.path.join(folder, os.path.relpath(path, cache))
             if stamp(source) is not None:
                 _move(source, path)
+
+
+def take_over_received(cache: str, folder: str, layout: keys.Layout) -> None:
+    """Move the HTTP entries that pip has received, with head and body, from the view in *folder* to *cache* (`take_over`)."""
+    for key in list(received(folder, layout)):
+        paths = keys.http_paths(key, layout)
+        if all(stamp(os.path.join(folder, path)) is not None for path in paths):
+            take_over(cache, folder, HttpEntry("", key, tuple(os.path.join(cache, path) for path in paths), layout=layout))
 
 
 def _move(source: str, path: str) -> None:
