@@ -45,7 +45,7 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
     checker, root = prepared.checker, prepared.cache.root
     by_project = {pin.project: pin for pin in prepared.pins}
     settings = settings_by_project(prepared.cache.call.lines, prepared.cache.environment.markers)
-    for finding in prepared.plan.used:
+    for finding in (finding for plan in prepared.plans for finding in plan.used):
         record = finding.record
         entry = finding.entry
         if record is None or not isinstance(entry, BuiltWheel):
