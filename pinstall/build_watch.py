@@ -3,8 +3,8 @@
 pip's process starts it in place of each build step, and of each other pip, whose build steps it then watches (`watch_steps`),
 from a copy outside of the packages. It imports the standard library only, and its syntax is that of Python 3.7: it runs in
 whichever Python builds. Whatever fails in it, the step runs. Each note is appended to a file at once, so that forks and steps
-that end abruptly lose none. A note has no values of variables and no output of programs, only the names, paths and arguments of
-programs in the questions, the asking files, and the digests of the wheels.
+that end abruptly lose none. A note has no values of variables, no output of programs, and no argument that may be a secret,
+only the names and paths in the questions, what programs were asked for, the asking files, and the digests of the wheels.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ _READERS = frozenset("[ awk cat cmp cut diff find grep head ls readlink sed sort
 _TELLERS = ("printenv", "env", "set", "export")
 _LONGEST_QUOTATION = 50  # lines of a shell command
 _OFTEN = 50  # questions about one name, after which it is no news
+# Arguments that make a program print facts, and nothing else. Others are not noted: one may be a secret.
+READ_ONLY = (
+    r"--?(?:version|help|libs(?:-only-[Ll])?|static-libs|cflags|cxxflags|cppflags|ldflags|ldlibs|includes?|(?:pkg)?includedir"
+    r"(?:-server)?|(?:pkg)?libdir|bindir|prefix|exec-prefix|modversion|vernum|features|protocols|ssl-backends|variables?|configure"
+    r"|all|api-version|show(?:me)?|showme:\w+|compile_info|link_info|print-search-dirs|dumpmachine)|-V|-v"
+)
+# Programs that are also asked about packages, and the name of one, as the first word of an argument.
+PKG_CONFIG = ("pkg-config", "pkgconf")
+PACKAGE = r"[A-Za-z_][\w.+-]*"
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
 _PYTHON = re.compile(r"(?:python|pypy|pythonw)[\d.]*")
 
@@ -107,7 +116,7 @@ class Watch:
         self.seen.add(words)
         if len(self.seen) > _MOST_NOTES:
             words = ("cut",)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
             os.write(descriptor, (ascii(words) + "\n").encode())
         finally:
@@ -322,7 +331,7 @@ class Watch:
             self.see_program(words, by, env)
 
     def see_program(self, words: list[str], by: str, env: Any) -> None:
-        """Note the program that the command *words* runs, and its arguments if they are few; only its name if its files decide.
+        """Note the program that the command *words* runs, and its arguments (see `_fact`); only its name if its files decide.
 
         Also notes the files and variables that it prints. *env* are the variables that it gets; those of this process without.
         """
@@ -344,7 +353,7 @@ class Watch:
             self.decides = True
             self.note("decides", name, by)
         elif by:
-            asked = words[1:] if len(words) < 12 and sum(map(len, words)) < 500 else ["..."]
+            asked = [_fact(word, name) for word in words[1:]] if len(words) < 12 else ["..."]
             is_found = os.path.dirname(place) in self.searched and self._place(name, None) == place
             self.note("program", name if is_found else words[0], by, tuple(asked))
 
@@ -534,6 +543,12 @@ def _finder() -> str:
             return str(frame.f_locals.get("name") or "")
         frame = frame.f_back
     return ""
+
+
+def _fact(word: str, program: str) -> str:
+    """Return an argument of a *program*, of which at most a package's name, if it only asks for facts; else three dots."""
+    package = re.match(PACKAGE, word.split(" ", maxsplit=1)[0]) if program.endswith(PKG_CONFIG) else None
+    return word if re.fullmatch(READ_ONLY, word) else package[0] if package else "..."
 
 
 def _commands(text: str) -> list[list[str]]:

@@ -360,6 +360,20 @@ def test_a_variable_that_a_crate_or_its_build_script_reads(lab: Lab) -> None:
     assert _call(lab, **tools, WITH_KIND="two")[:2] == ("no", True)
 
 
+@watched()
+def test_no_argument_of_a_program_that_may_be_a_secret_is_written_down(lab: Lab) -> None:
+    _program(lab.root / "tools", "fetch", "exit 0")
+    _serve(
+        lab,
+        f"""
+        subprocess.run(["fetch", "--header=Token: hunter2", "-p", "hunter2"])
+        notes = [path.read_text() for path in pathlib.Path({str(lab.cache)!r}, "pinstall", "watch").rglob("*.notes")]
+        return [any(word in text for text in notes) for word in ("fetch", "hunter2")]
+        """,
+    )
+    assert _call(lab, PATH=f"{lab.root / 'tools'}:{lab.environ['PATH']}")[0] == "[True, False]"
+
+
 def test_show_names_each_build_of_a_url_by_its_own_file(lab: Lab) -> None:
     url = sdist(lab.root / "from", "demo", "1.0").as_uri()
     assert lab.pinstall(lab.environment(), f"demo @ {url}", CFLAGS="-O1").status == 0

@@ -18,6 +18,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pinstall.build_watch import PACKAGE, PKG_CONFIG, READ_ONLY
 from pinstall.inspection import sdist_scan, shared_libraries
 
 if TYPE_CHECKING:
@@ -36,13 +37,6 @@ _PKG_CONFIG = tuple(
     for folder in ("lib/*", "lib", "lib64", "share")
 )
 # Patterns are compiled at their first use: most calls ask no question again.
-_PACKAGE = r"[A-Za-z_][\w.+-]*"
-# Arguments that make a program print facts, and nothing else.
-_READ_ONLY = (
-    r"--?(?:version|help|libs(?:-only-[Ll])?|static-libs|cflags|cxxflags|cppflags|ldflags|ldlibs|includes?|(?:pkg)?includedir"
-    r"(?:-server)?|(?:pkg)?libdir|bindir|prefix|exec-prefix|modversion|vernum|features|protocols|ssl-backends|variables?|configure"
-    r"|all|api-version|show(?:me)?|showme:\w+|compile_info|link_info|print-search-dirs|dumpmachine)|-V|-v"
-)
 _COMPILERS = (
     r"(?:[\w.]+-)*(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|gfortran|f77|f95|icc|icx|icpx|ifx|nvcc|hipcc|cl|ld|lld|ar|as|ranlib)"
     r"(?:-[\d.]+)?(?:\.exe)?"
@@ -225,7 +219,7 @@ class World:
             return Question("program", name, by, "there" if place else "", self._homely(place))
         if not place:
             return Question("program", name, by, "")
-        readable = runs and len(runs) == len(forms) and all(re.fullmatch(_READ_ONLY, word) for form in runs for word in form)
+        readable = runs and len(runs) == len(forms) and all(re.fullmatch(READ_ONLY, word) for form in runs for word in form)
         said = {" ".join(form): _said(place, form, self.environ) for form in runs[:10]} if readable and len(runs) <= 10 else {}
         return Question("program", name, by, _file_digest(place), self._homely(place), _stamp(place), said)
 
@@ -300,7 +294,7 @@ def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> st
 
     Does not start it if *form* is not read-only: a record may have come from elsewhere.
     """
-    if not all(re.fullmatch(_READ_ONLY, word) for word in form):
+    if not all(re.fullmatch(READ_ONLY, word) for word in form):
         return "?"
     try:
         done = subprocess.run(
@@ -394,8 +388,8 @@ def _asked(notes: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, str]]:
 def _packages(programs: Mapping[str, tuple[str, list[tuple[str, ...]]]]) -> Iterator[tuple[str, str, str]]:
     """Yield the question about each package of which a build has asked pkg-config, which reads a file for it."""
     for name, (by, forms) in programs.items():
-        if os.path.basename(name).endswith(("pkg-config", "pkgconf")):
-            names = {word.split(" ")[0] for form in forms for word in form if re.match(_PACKAGE, word)}
+        if os.path.basename(name).endswith(PKG_CONFIG):
+            names = {word for form in forms for word in form if re.match(PACKAGE, word)}
             yield from (("package", package, by) for package in sorted(names))
 
 
