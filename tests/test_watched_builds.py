@@ -81,11 +81,13 @@ def _contents(lab: Lab, *gpus: str, **variables: str) -> list[tuple[str, bool]]:
 
 @watched()
 @pytest.mark.parametrize(
-    ("why", "variables"), [("yanked", {}), ("requires_python", {"CFLAGS": "-O2"})], ids=["in place", "in a view"]
+    ("why", "variables"),
+    [("yanked", {}), ("requires_python", {"CFLAGS": "-O2"}), ("yanked", {"PINSTALL_WATCH_BUILDS": "0"})],
+    ids=["in place", "in a view", "not watched"],
 )
 def test_a_build_although_a_wheel_is_listed(lab: Lab, why: str, variables: dict[str, str]) -> None:
     """pip passes over that wheel, so that it asks for the built one; nothing else tells."""
-    index = _serve(lab, _COMPUTED)
+    index = _serve(lab, 'return os.environ["WITH_GPU"]')
     unused = wheel(index.root, "demo", "1.0", "a wheel")
     getattr(index, why)[unused.name] = ">=3.99"
     assert _contents(lab, "a", "b", "a", "b", **variables) == [("a", True), ("b", True), ("a", False), ("b", False)]
