@@ -37,8 +37,8 @@ _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]:
     """Find, while pip runs, the entries that `other_versions.find` returns for the pins of versions; return them by pin.
 
-    Leaves out pins of whose index pages not all are cached, or pip does not see one: pip may be fetching those. Returns nothing if this call sets no
-    versions aside, or does not use the cache.
+    Leaves out pins of whose pages one is hidden, or not cached: pip may be fetching it. Returns nothing if this
+    call sets no versions aside, or does not use the cache.
     """
     if not prepared.is_at_work or _keeps_others(prepared):
         return {}
@@ -98,7 +98,7 @@ def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str,
                 counts[f"set aside {reason}"] += 1
             case _:
                 counts["restored"] += 1
-    for finding in prepared.plan.hidden:
+    for finding in (finding for plan in prepared.plans for finding in plan.hidden):
         if isinstance(finding.verdict, Hide) and finding.entry.kind == "built":
             counts[f"rebuilt {finding.verdict.reason}"] += 1
     counts["set aside other-version"] += len(journal.set_aside)
@@ -113,7 +113,7 @@ def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
 
     "bytes" is the size of the counted downloads.
     """
-    builds = {finding.pin.project for finding in prepared.plan.used}
+    builds = {finding.pin.project for plan in prepared.plans for finding in plan.used}
     sizes: dict[str, tuple[bool, int]] = {}
     for finding in journal.findings:
         is_hit = finding.entry.kind == "download" and isinstance(finding.verdict, Keep) and finding.stamp is not None

@@ -212,7 +212,7 @@ class Survey:
         return True
 
     def _requested(self, key: str) -> str:
-        """Return the project among those that the call names whose page *key* is, for a page without files; "" if there is none."""
+        """Return the project that the call names and whose page *key* is, for a page that lists no file; "" without one."""
         named = [*(pin.project for pin in self._pins), *(project_named(line.text) for line in self._cache.call.lines)]
         return next((project for project in named if project and self._own_url(key, project)), "")
 

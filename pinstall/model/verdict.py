@@ -19,7 +19,7 @@ class Hide(NamedTuple):
     """The built wheel does not fit this call, or its contents cannot be judged; or the page may be outdated.
 
     The view keeps a page from this call's pip, and a wheel if that pip may build it. It stays where it is, unless
-    `checks.consultation` found it: that sets it aside, too.
+    `checks.consultation` found it without a view, or in a project that nobody pinned: that sets it aside.
     """
 
     reason: str
