@@ -93,6 +93,17 @@ def test_a_wrong_pin_costs_no_page_while_the_index_is_down(lab: Lab) -> None:
     lab.pip(lab.environment(), *words, "demo==1.0")
 
 
+def test_a_plain_pip_finds_the_old_page_while_another_call_asks_for_a_new_one(lab: Lab) -> None:
+    """So would a pip that follows a killed pinstall."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    index.forget()
+    index.meanwhile["/simple/demo/"] = lambda: lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    assert lab.pinstall(lab.environment(), "-i", index.url, "demo==9.9").status == 1
+    assert (index.meanwhile, index.requests) == ({}, ["/simple/demo/"])
+
+
 def test_a_page_is_used_if_an_index_whose_page_is_not_cached_may_list_the_pin(lab: Lab) -> None:
     """The second index forbids caching. If neither lists the pin, the second run of pip asks the first for its page."""
     first, second = lab.index("first"), lab.index("second")
