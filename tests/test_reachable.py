@@ -66,6 +66,9 @@ def test_a_constraint_is_checked_if_the_call_can_need_its_project(lab: Lab, *, h
     }
     for requirement, needed in calls.items():
         assert _checked(lab, environment, "-i", index.url, requirement) == needed, requirement
+    explained = lab.pinstall(environment, "--explain", "-i", index.url, "-c", "c.txt", "app").out
+    why = "nothing that the call requests needs it: pip opens no cached file for it"
+    assert f"other==1.0 (c.txt, line 7); not installed\n    {why}\n" in explained
     lab.pip(environment, "-i", index.url, "--no-deps", "app==1.0")
     assert _checked(lab, environment, "-i", index.url, "app") == {"lib"}, "a dependency of what is installed"
 
