@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import messages
-from pinstall.checks import candidates, plan, reachable, unpinned_builds
+from pinstall.checks import candidates, plan, unpinned_builds
 from pinstall.checks.execute import apply_verdicts
 from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
@@ -149,7 +149,7 @@ def _checked(
     by_project = settings_by_project(cache.call.lines, cache.environment.markers)
     # A call that shapes builds builds other wheels than plain pip does, so its pip builds into a view.
     is_shaped = checker.builds.are_shaped(by_project, by_project.values())
-    needed: Sequence[Pin] = reachable.needed(cache, pins)
+    needed = _needed(cache, pins)
     gathered = _gathered(checker, pins, needed, is_shaped=is_shaped)
     findings = checker.check(gathered.candidates)
     if len(needed) < len(pins) and not all(isinstance(finding.verdict, Keep) for finding in findings):
@@ -176,6 +176,15 @@ def _checked(
     for level, line in lines:
         journal.say(level, line)
     return needed, planned, deleted
+
+
+def _needed(cache: Cache, pins: Sequence[Pin]) -> Sequence[Pin]:
+    """Return the *pins* that pip can need, as far as that can be told (`reachable.needed`)."""
+    if all(pin.requested for pin in pins):
+        return pins
+    from pinstall.checks import reachable
+
+    return reachable.needed(cache, pins)
 
 
 def _gathered(checker: Checker, pins: Sequence[Pin], needed: Sequence[Pin], *, is_shaped: bool) -> Gathered:

@@ -36,8 +36,6 @@ def needed(cache: Cache, pins: Sequence[Pin]) -> list[Pin]:
     indirect dependencies. It is right as far as the entries of these pins are sound and the cached pages list the files that
     the indexes list now.
     """
-    if all(pin.requested for pin in pins):
-        return list(pins)
     try:
         reached = _reached(cache, {pin.project: pin for pin in pins})
     except _UnknownError:
