@@ -91,19 +91,16 @@ class Witness:
             self.see_search(args[0])
 
     def see_search(self, folder: Any) -> None:
-        """Ask pinstall about a *folder* with compiled wheels before pip lists it, and wait for the answer.
+        """Ask pinstall about a *folder* of built wheels before pip lists it, and wait for the answer.
 
-        pinstall may hide some of them (`pinstall.checks.consultation`). Asks about each folder once; does nothing for other
-        folders, and once an answer did not come in time.
+        pinstall may hide or exchange wheels there (`pinstall.checks.consultation`). Asks about each folder once; does nothing
+        for other folders, and once an answer did not come in time.
         """
         if self.ask is None or type(folder) is not str or not folder.startswith(self.wheels) or folder in self.searched:
             return
         self.searched.add(folder)
         with suppress(OSError):
-            with os.scandir(folder) as found:
-                names = [entry.name for entry in found]
-            is_compiled = any(name.endswith(".whl") and not name.endswith("-none-any.whl") for name in names)
-            if is_compiled and not self.ask(folder):
+            if not self.ask(folder):
                 self.ask = None  # a late answer would be taken for that to the next question
 
     def watch_for_builds(self) -> None:

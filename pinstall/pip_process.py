@@ -82,7 +82,7 @@ class PipWatch(NamedTuple):
     ``cache_folder`` is the resolved path of the folder whose use is recorded; if it is "", pip is neither recorded nor guarded,
     and asks nothing. If ``known_failures`` is a list, pip is guarded: it ends before it installs or builds anything if a URL or
     host that is not in the list failed (as ``lost_urls`` and ``silent_hosts`` of `Observation`). ``answer_question`` is called
-    with each folder of compiled wheels that pip, or one that it starts, is about to search in the cache, and with a shared
+    with each folder of built wheels that pip, or one that it starts, is about to search in the cache, and with a shared
     store, each folder without a wheel in which pip looks for a build. pip waits until it returns, at most a minute longer than
     ``shared_store_timeout``, and asks no more after it has waited in vain. Errors of ``answer_question`` are ignored, and it is
     not called on Windows. ``notes_folder`` is for the notes on the builds (`pinstall.build_watch`); "" if they are not watched.

@@ -177,3 +177,14 @@ def test_a_file_system_that_refuses_locks(lab: Lab, *, damaged: bool) -> None:
     ] * damaged
     assert all(f"pip's cache {lab.cache} cannot be changed (No locks available)" in line for line in done.said)
     assert sorted(path for path in lab.cache.rglob("*") if path.is_file()) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write there")
+def test_root_uses_a_cache_that_nobody_may_write_to(lab: Lab) -> None:
+    index = lab.index()
+    _fill(lab, index)
+    lab.cache.chmod(0o555)
+    (lab.cache / "pinstall" / "lock").unlink()
+    flip(max(lab.bodies(), key=lambda body: body.stat().st_size))
+    (line,) = _install(lab, index).said
+    assert line.startswith("removed demo-1.0-py3-none-any.whl from pip's cache: ")

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab import NEWEST, VERSIONS, watched
-from tests.packages import sdist
+from tests.lab import NEWEST, VERSIONS, flip, watched
+from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.index import Index
     from tests.lab import Lab
 
 # The test environment may have a meson.
@@ -33,11 +34,12 @@ pathlib.Path("content.txt").write_text(str(answer()))
 """
 
 
-def _serve(lab: Lab, code: str) -> None:
+def _serve(lab: Lab, code: str) -> Index:
     index = lab.index()
     lines = "\n".join(f"    {line}" for line in textwrap.dedent(code).strip().splitlines())
     sdist(index.root, "demo", "1.0", script=_SCRIPT.format(code=lines))
     lab.environ["PIP_INDEX_URL"] = index.url
+    return index
 
 
 def _call(lab: Lab, pip: str = NEWEST, word: str = "demo==1.0", **variables: str) -> tuple[str, bool, list[str]]:
@@ -70,6 +72,42 @@ def test_a_variable_whose_name_is_computed(lab: Lab, pip: str) -> None:
     ]
     assert _call(lab, pip, WITH_GPU="yes")[:2] == ("yes", False)
     assert _call(lab, pip)[:2] == ("no", False)
+
+
+def _contents(lab: Lab, *gpus: str, **variables: str) -> list[tuple[str, bool]]:
+    """Call with each value of WITH_GPU in turn; return what is installed, and whether pip built."""
+    return [_call(lab, WITH_GPU=gpu, **variables)[:2] for gpu in gpus]
+
+
+@watched()
+@pytest.mark.parametrize(
+    ("why", "variables"),
+    [("yanked", {}), ("requires_python", {"CFLAGS": "-O2"}), ("yanked", {"PINSTALL_WATCH_BUILDS": "0"})],
+    ids=["in place", "in a view", "not watched"],
+)
+def test_a_build_although_a_wheel_is_listed(lab: Lab, why: str, variables: dict[str, str]) -> None:
+    """pip passes over that wheel, so that it asks for the built one; nothing else tells."""
+    index = _serve(lab, 'return os.environ["WITH_GPU"]')
+    unused = wheel(index.root, "demo", "1.0", "a wheel")
+    getattr(index, why)[unused.name] = ">=3.99"
+    assert _contents(lab, "a", "b", "a", "b", **variables) == [("a", True), ("b", True), ("a", False), ("b", False)]
+
+
+@watched()
+@pytest.mark.parametrize("variables", [{}, {"CFLAGS": "-O2"}], ids=["in place", "in a view"])
+def test_a_build_to_which_no_cached_page_leads(lab: Lab, variables: dict[str, str]) -> None:
+    """The page that pip fetches states another hash than the cached one, so pip looks under another key."""
+    index = _serve(lab, _COMPUTED)
+    index.page_age = 0
+    found = []
+    for hashes, gpu in (("sha256", "a"), ("sha512", "b"), ("sha256", "b"), ("sha512", "b"), ("sha256", "a")):
+        index.hashes = (hashes,)
+        found += _contents(lab, gpu, **variables)
+    assert found == [("a", True), ("b", True), ("b", True), ("b", False), ("a", False)]
+    index.hashes = ("sha512",)
+    for path in lab.wheels():
+        flip(path)
+    assert _contents(lab, "b", **variables) == [("b", False)], "the stored one is intact"
 
 
 @watched()

@@ -95,7 +95,7 @@ def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str,
                 counts[f"set aside {reason}"] += 1
             case _:
                 counts["restored"] += 1
-    for finding in prepared.plan.hidden:
+    for finding in (finding for plan in prepared.plans for finding in plan.hidden):
         if isinstance(finding.verdict, Hide):
             counts[f"rebuilt {finding.verdict.reason}"] += 1
     counts["set aside other-version"] += len(journal.set_aside)
@@ -110,7 +110,7 @@ def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
 
     "bytes" is the size of the counted downloads.
     """
-    builds = {finding.pin.project for finding in prepared.plan.used}
+    builds = {finding.pin.project for plan in prepared.plans for finding in plan.used}
     sizes: dict[str, tuple[bool, int]] = {}
     for finding in journal.findings:
         is_hit = finding.entry.kind == "download" and isinstance(finding.verdict, Keep) and finding.stamp is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinstall.inspection import integrity
 from pinstall.model import links
 from pinstall.model.pins import settings_by_project
-from pinstall.pip_cache import built_wheels, entries
+from pinstall.pip_cache import built_wheels, entries, keys
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, build_notes, store, view
 
@@ -45,7 +45,7 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
     checker, root = prepared.checker, prepared.cache.root
     by_project = {pin.project: pin for pin in prepared.pins}
     settings = settings_by_project(prepared.cache.call.lines, prepared.cache.environment.markers)
-    for finding in prepared.plan.used:
+    for finding in (finding for plan in prepared.plans for finding in plan.used):
         record = finding.record
         entry = finding.entry
         if record is None or not isinstance(entry, BuiltWheel):
@@ -89,13 +89,25 @@ def _by_wheel(folder: str) -> dict[str, WatchedBuild]:
 
 
 def _built_in_place(prepared: PreparedCache, notes: Mapping[str, WatchedBuild]) -> Iterator[tuple[str, str]]:
-    """Yield (key, path) of each watched wheel that pip has built into its own cache, because the call has no view.
+    """Yield (key, path) of each wheel that pip has built into its own cache, because the call has no view.
 
-    Its bytes tell: another wheel of this name may lie there, too.
+    Of a watched one its bytes tell: another wheel of this name may lie there, too. If no build is watched, the wheels count
+    that are new in the folders in which pip, when it asked, found none that fits.
     """
+    if not prepared.notes_folder:
+        yield from _new_in_place(prepared)
     for folder, key in built_wheels.walk_built(prepared.cache.root) if notes else ():
         for name in notes.keys() & set(entries.names(folder)):
             path = os.path.join(folder, name)
             with suppress(OSError), open(path, "rb") as file:
                 if integrity.sha256(file) == notes[name].wheels[name]:
                     yield key, path
+
+
+def _new_in_place(prepared: PreparedCache) -> Iterator[tuple[str, str]]:
+    for key in (key for planned in prepared.answers if not planned.used for key in planned.view.private):
+        folder = os.path.join(prepared.cache.root, keys.wheel_path(key))
+        for name in entries.names(folder):
+            stamp = entries.stamp(os.path.join(folder, name)) if name.endswith(".whl") else None
+            if stamp is not None and stamp.changed >= prepared.began * 1e9:
+                yield key, os.path.join(folder, name)

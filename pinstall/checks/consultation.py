@@ -1,7 +1,10 @@
-"""Check compiled wheels that pip is about to use for requirements that nobody pinned, as dependencies are.
+"""Check the built wheels of a folder that pip is about to search, as far as nobody could know before that it would.
 
-pip's process asks before it searches a folder of built wheels (`pip_child.Witness`), because only pip knows its dependencies.
-A wheel that lacks a library would be installed with status 0, and could not be imported.
+pip's process asks (`pip_child.Witness`), because only pip knows its dependencies, and what its index says now. Before pip ran,
+the keys of pinned projects were known from cached pages, and hidden was only what pip seemed to need: a newer page leads to
+other keys, and pip passes over a wheel that is yanked or too new, and builds. So all wheels of a pinned version are held to the
+pin now. Of what nobody pinned, a compiled wheel that lacks a library would be installed with status 0, and could not be
+imported.
 """
 
 from __future__ import annotations
@@ -13,21 +16,23 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from pinstall import messages
+from pinstall.checks import plan
 from pinstall.checks.candidates import Candidate
 from pinstall.checks.checker import Finding
+from pinstall.checks.execute import apply_verdicts
 from pinstall.inspection import integrity
 from pinstall.model import links
 from pinstall.model.pins import Pin
-from pinstall.model.verdict import Hide, not_found
+from pinstall.model.verdict import Delete, Hide, Keep, not_found
 from pinstall.pip_cache import built_wheels, entries, keys
+from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, lock, store, view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pinstall.checks.prepare import PreparedCache
     from pinstall.journal import Journal
-    from pinstall.pip_cache.entries import BuiltWheel
 
 _PURE = "-none-any.whl"
 # Seconds to wait for the lock: pip is waiting, too.
@@ -35,32 +40,133 @@ _PATIENCE = 2.0
 
 
 def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
-    """Keep compiled wheels that lack a library from pip: hide them in the view, and set them aside. Print a warning for each.
+    """Keep built wheels from pip that it must not use: those that do not fit a pin, and compiled ones that lack a library.
 
-    *folder* is the full path of the folder below ``wheels/`` that pip is about to search, in its cache or in the view. The
-    wheels are those of the same folder in pip's cache, except for those that the call has checked. The new findings go to the
-    *journal*. Waits at most two seconds for the lock, for each wheel. Raises `OSError`; without a view also
-    `lock.LockTimeoutError` and the errors of `actions.set_aside`.
+    *folder* is the full path of the folder below ``wheels/`` that pip is about to search, in its cache or in the view. Prints
+    a line for each wheel that is kept from pip and not replaced by a stored one. The new findings go to the *journal*. Waits at
+    most two seconds for the lock, for each wheel. Raises `OSError`; without a view also `lock.LockTimeoutError` and the errors
+    of `actions.set_aside`.
     """
+    key = built_wheels.key_of(folder)
+    if not any(planned.covers(key) for planned in prepared.plans):
+        for pin in _pins(prepared, key):
+            _hold_to(prepared, pin, key, journal)
     seen = {finding.entry.content_path for finding in journal.findings}
-    for wheel in _wheels(prepared, folder):
+    for wheel in _wheels(prepared, key):
         if wheel.content_path in seen or wheel.filename.endswith(_PURE):
             continue
-        finding = _examined(prepared, wheel)
+        finding = _lacking(prepared, wheel)
         if finding and _keep_away(prepared, finding, wheel):
             journal.findings.append(finding)
             for level, line in messages.hidden([finding]):
                 journal.say(level, line)
 
 
-def _wheels(prepared: PreparedCache, folder: str) -> Iterator[BuiltWheel]:
-    key = built_wheels.key_of(folder)
-    own = os.path.join(prepared.cache.root, keys.wheel_path(key))
+def _names(prepared: PreparedCache, key: str) -> set[str]:
+    """Return the projects of the files under *key* in pip's own folder and in the store."""
+    root = prepared.cache.root
+    kept = store.builds_folder(root, key)
+    folders = [_own(prepared, key), *(os.path.join(kept, name) for name in entries.names(kept))]
+    return {links.project_of(name) for folder in folders for name in entries.names(folder)}
+
+
+def _own(prepared: PreparedCache, key: str) -> str:
+    return os.path.join(prepared.cache.root, keys.wheel_path(key))
+
+
+def _wheels(prepared: PreparedCache, key: str) -> Iterator[BuiltWheel]:
+    own = _own(prepared, key)
     for project in {links.project_of(name) for name in entries.names(own)}:
         yield from built_wheels.built_under(own, key, project)
 
 
-def _examined(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
+def _pins(prepared: PreparedCache, key: str) -> list[Pin]:
+    """Return the pins of versions whose projects have a wheel under *key*: as a rule one, because a key is that of a link.
+
+    A pin to a URL or to hashes alone does not say what else pip may build of its project, as for a build environment.
+    """
+    projects = _names(prepared, key)
+    return [pin for pin in prepared.pins if pin.project in projects and pin.has_version]
+
+
+def _hold_to(prepared: PreparedCache, pin: Pin, key: str, journal: Journal) -> None:
+    """Plan for the wheels of *pin* under *key* as before pip ran, now that pip may build there, and carry the plan out.
+
+    Does nothing if a wheel of pip's own folder is as new as this call: pip has just built it, and may be about to install it.
+    Raises as `consult`.
+    """
+    candidates = list(_candidates(prepared, pin, key))
+    stamps = [entries.stamp_of(candidate.entry) for candidate in candidates if not candidate.stored]
+    if any(stamp and stamp.changed >= prepared.began * 1e9 for stamp in stamps):
+        return
+    known = {finding.entry.content_path: finding for finding in journal.findings}
+    findings = [_examined(prepared, candidate, known) for candidate in candidates]
+    planned = plan.make(findings, {key: True}, (), any_key=False)
+    prepared.answers.append(planned)
+    journal.findings += [finding for finding in findings if known.get(finding.entry.content_path) is not finding]
+    bad = [finding for finding in planned.acts if isinstance(finding.verdict, Delete)]
+    done = apply_verdicts(prepared.checker, bad, _PATIENCE, journal.say).done if bad else []
+    journal.applied += done
+    prepared.deleted.extend(finding for finding in done if not finding.stored)
+    chosen = {finding.entry.content_path for finding in planned.used}
+    _exchange(
+        prepared,
+        [finding for finding in findings if not finding.stored and finding.entry.content_path not in chosen],
+        [finding for finding in planned.used if finding.stored],
+        journal,
+    )
+    for level, line in messages.hidden(planned.hidden):
+        journal.say(level, line)
+
+
+def _exchange(prepared: PreparedCache, away: list[Finding], instead: list[Finding], journal: Journal) -> None:
+    """Keep wheels of pip's own folder (*away*) from this pip, and let it find stored ones *instead*.
+
+    Without a view, those that do not fit are set aside, because the next build takes their place, and the others are restored.
+    Raises as `consult`.
+    """
+    if prepared.view:
+        for finding in away:
+            view.hide(prepared.view.folder, _wheel(finding))
+        for finding in instead:
+            view.show(prepared.view.folder, _wheel(finding))
+    elif away or instead:
+        with lock.held(prepared.cache.root, _PATIENCE, lambda _: None):
+            for finding in away:
+                if isinstance(finding.verdict, Keep | Hide):
+                    actions.set_aside(prepared.cache.root, finding.entry, finding.stamp, finding.sha256)
+            restored = [f for f in instead if actions.bring_back(prepared.cache.root, f.entry, f.stamp)]
+        journal.applied += restored
+        for level, line in messages.changes(restored):
+            journal.say(level, line)
+
+
+def _wheel(finding: Finding) -> BuiltWheel:
+    assert isinstance(finding.entry, BuiltWheel)  # noqa: S101 (for mypy)
+    return finding.entry
+
+
+def _examined(prepared: PreparedCache, candidate: Candidate, known: Mapping[str, Finding]) -> Finding:
+    """Return the finding on *candidate*: the one in *known* (by path) if its file has not changed since."""
+    before = known.get(candidate.entry.content_path)
+    is_same = before is not None and before.stamp is not None and before.stamp == entries.stamp_of(candidate.entry)
+    return before if before is not None and is_same else prepared.checker.examine(candidate)
+
+
+def _candidates(prepared: PreparedCache, pin: Pin, key: str) -> Iterator[Candidate]:
+    """Yield the wheels of the pinned version under *key* that pip could install: those of its own folder, then stored ones."""
+    cache = prepared.cache
+    for stored, found in (
+        (False, built_wheels.built_under(_own(prepared, key), key, pin.project)),
+        (True, store.builds(cache.root, key, pin.project)),
+    ):
+        for wheel in found:
+            label = wheel.parsed_filename
+            if label is not None and pin.admits(label.version) and cache.usable(label):
+                yield Candidate(pin, wheel, stored=stored)
+
+
+def _lacking(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
     """Return the finding that *wheel* lacks a library; None if it does not, or is not a regular file. Raises `OSError`.
 
     A library counts if the build record has its path, and nothing is there now; for a wheel without a build record, if the

@@ -36,6 +36,10 @@ class Plan(NamedTuple):
         fit = [wheel for wheel in _wheels(self.used) if wheel.wheel_key == entry.wheel_key]
         return self._replace(view=view._replace(private={entry.wheel_key: fit, **view.private}))
 
+    def covers(self, key: str) -> bool:
+        """Return whether the plan says which built wheels under *key* pip may see, because it may build there."""
+        return key in self.view.private or any(finding.candidate.wheel_key == key for finding in self.used)
+
 
 class _Choice(NamedTuple):
     """The choice among the built wheels of one key: the parts of its `Plan`, and the wheels that pip sees (``shown``).

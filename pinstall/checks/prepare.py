@@ -45,8 +45,8 @@ class PreparedCache(NamedTuple):
     a temporary folder, until pip's builds are stored; ``name`` is the name of the call, "" if it has no marker. ``view`` is
     None if pip uses its cache directly, or runs without it (``uses_cache`` is False). ``dist_infos`` are the ``.dist-info``
     folders before pip ran. ``began`` is the start of the call in seconds since the epoch, by the clock of the cache's file
-    system if there is a marker. ``wanted`` are the versions that stay in the cache. ``shared`` is the shared store; None
-    without one.
+    system if there is a marker. ``wanted`` are the versions that stay in the cache. ``answers`` are the plans for keys of built
+    wheels about which pip has asked (`checks.consultation`). ``shared`` is the shared store, if there is one.
     """
 
     checker: Checker
@@ -54,7 +54,7 @@ class PreparedCache(NamedTuple):
     needed: Sequence[Pin]
     settings: Settings
     plan: Plan
-    deleted: Sequence[Finding]
+    deleted: list[Finding]
     pip_command: PipCommand
     resources: ExitStack
     name: str
@@ -63,7 +63,13 @@ class PreparedCache(NamedTuple):
     dist_infos: Sequence[str]
     began: float
     wanted: Wanted
+    answers: list[Plan]
     shared: SharedStore | None = None
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """The plan of the call, and the ``answers``."""
+        return self.plan, *self.answers
 
     @property
     def cache(self) -> Cache:
@@ -131,6 +137,7 @@ def prepare(
         dist_infos=cache.environment.folders(),
         began=time.time(),
         wanted=Wanted(cache.root),
+        answers=[],
         shared=_shared_store(settings),
     )
     return _begun(prepared, journal)

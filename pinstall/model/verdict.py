@@ -19,7 +19,7 @@ class Hide(NamedTuple):
     """The built wheel does not fit this call, or its contents cannot be judged.
 
     If this call's pip may build the wheel, the view keeps it from that pip. It stays where it is, unless `checks.consultation`
-    found it: that sets it aside, too.
+    found it without a view, or in a project that nobody pinned: that sets it aside.
     """
 
     reason: str

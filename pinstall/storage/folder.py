@@ -33,8 +33,11 @@ def ensure_folder(cache: str, *parts: str) -> str:
 
 
 def file_mode(cache: str) -> int:
-    """Return the mode for new files: the mode of the folder *cache* without execution; 0o644 if that is not a folder."""
-    return os.stat(cache).st_mode & 0o666 if os.path.isdir(cache) else 0o644
+    """Return the mode for new files: the mode of the folder *cache* without execution; 0o644 if that is not a folder.
+
+    The owner may write in any case: root can use a folder that nobody may write to.
+    """
+    return os.stat(cache).st_mode & 0o666 | 0o600 if os.path.isdir(cache) else 0o644
 
 
 def clock() -> int:
