@@ -189,6 +189,8 @@ class _Page:
             yield f"{_INDENT}pip leaves it as it is, and opens no cached file for it"
         elif prepared is None:
             yield f"{_INDENT}not checked: pip uses no cache"
+        elif pin not in prepared.needed:
+            yield f"{_INDENT}nothing that the call requests needs it: pip opens no cached file for it"
         else:
             found = [finding for finding in self._journal.findings if finding.pin.project == pin.project]
             for finding in found:
@@ -225,7 +227,7 @@ class _Page:
             return
         from pinstall.aftermath import other_versions
 
-        for pin in (pin for pin in prepared.pins if pin.has_version):
+        for pin in (pin for pin in prepared.needed if pin.has_version):
             names = messages.listed(other.entry.filename for other in other_versions.find(prepared.cache, pin, prepared.wanted))
             if names:
                 yield f"other versions of {pin.project}, which would move to pinstall's store after pip: {names}"

@@ -27,7 +27,7 @@ _DOWN = [
     "aftermath.record_builds aftermath.outcome aftermath.locked",
     "checks.prepare",
     "shared_store.session",
-    "checks.unpinned_builds checks.restorable",
+    "checks.unpinned_builds checks.restorable checks.reachable",
     "checks.execute aftermath.other_versions aftermath.rescue aftermath.install_report journal",
     "aftermath.confirm aftermath.causes aftermath.survey checks.plan",
     "checks.dependencies messages aftermath.unknown_layout",

@@ -37,15 +37,14 @@ _ELSEWHERE = ("target_dir", "prefix_path", "root_path")
 def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]:
     """Find, while pip runs, the entries that `other_versions.find` returns for the pins of versions; return them by pin.
 
-    Leaves out pins of whose pages one is hidden, or not cached: pip may be fetching it. Returns nothing if this
-    call sets no versions aside, or does not use the cache.
+    Leaves out pins that pip does not need, and those of whose pages one is hidden, or not cached: pip may be fetching it.
+    Returns nothing if this call sets no versions aside, or does not use the cache.
     """
     if not prepared.is_at_work or _keeps_others(prepared):
         return {}
-    fetched = {finding.pin.project for finding in prepared.plan.hidden if finding.entry.kind == "page"}
-    pins = [
-        pin for pin in prepared.pins if pin.has_version and pin.project not in fetched and prepared.cache.locate(pin).complete
-    ]
+    asked = {finding.pin.project for finding in prepared.plan.hidden if finding.entry.kind == "page"}
+    known = [pin for pin in prepared.needed if pin.has_version and pin.project not in asked]
+    pins = [pin for pin in known if prepared.cache.locate(pin).complete]
     return {pin: other_versions.find(prepared.cache, pin, prepared.wanted) for pin in pins}
 
 
@@ -121,7 +120,7 @@ def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
             found = (finding.entry.filename.endswith(".whl"), finding.stamp.size)
             sizes[finding.pin.project] = max(found, sizes.get(finding.pin.project, (False, 0)))
     downloads = [size for project, (_, size) in sizes.items() if project not in builds]
-    missed = len({pin.project for pin in prepared.pins} - builds - sizes.keys())
+    missed = len({pin.project for pin in prepared.needed} - builds - sizes.keys())
     return Counter({"built hits": len(builds), "download hits": len(downloads), "bytes": sum(downloads), "missed": missed})
 
 

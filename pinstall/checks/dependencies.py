@@ -53,8 +53,17 @@ def of(entry: Entry | LocalFile, parent: Pin, markers: dict[str, str]) -> list[P
     *parent* is the requirement that the artifact satisfies: its extras apply. For an sdist, includes the build requirements.
     Returns an empty list if the file cannot be read.
     """
-    needs = (need(text, f"needed by {parent.project}", markers, parent.extras) for text in _declared(entry))
-    return [found for found in needs if found]
+    try:
+        texts = declared(entry)
+    except Exception:  # noqa: BLE001 (libraries may raise anything for a damaged file)
+        return []
+    return needs(texts, parent, markers)
+
+
+def needs(texts: Iterable[str], parent: Pin, markers: dict[str, str]) -> list[Pin]:
+    """Return the requirements among *texts*, declared by an artifact of *parent*, that apply (see `of`)."""
+    found = (need(text, f"needed by {parent.project}", markers, parent.extras) for text in texts)
+    return [needed for needed in found if needed]
 
 
 def of_installed(folder: str) -> list[str]:
@@ -66,21 +75,23 @@ def of_installed(folder: str) -> list[str]:
         return []
 
 
-def _declared(entry: Entry | LocalFile) -> list[str]:
-    """Return the texts of the requirements that an artifact or its metadata file declares; empty if it cannot be read."""
-    try:
-        with entries.open_content(entry) as file:
-            if isinstance(entry, HttpEntry) and entry.kind == "metadata":
-                return _requires_dist(file.read(integrity.LARGEST_METADATA).decode(errors="replace"))
-            if entry.filename.endswith(".whl"):
-                return _requires_dist(integrity.metadata(file))
-            from pinstall.inspection import sdist_scan
+def declared(entry: Entry | LocalFile) -> list[str]:
+    """Return the texts of the requirements that an artifact or its metadata file declares.
 
-            source = sdist_scan.read(file, entry.filename, ())
-            file.seek(0)
-            return [*(source.requires if source else ()), *_requires_dist(sdist_scan.metadata(file, entry.filename))]
-    except Exception:  # noqa: BLE001 (libraries may raise anything for a damaged file)
-        return []
+    May raise anything if the file is damaged, because libraries do; `ValueError` for a wheel whose METADATA cannot be read.
+    """
+    with entries.open_content(entry) as file:
+        if isinstance(entry, HttpEntry) and entry.kind == "metadata":
+            return _requires_dist(file.read(integrity.LARGEST_METADATA).decode(errors="replace"))
+        if entry.filename.endswith(".whl"):
+            if not (text := integrity.metadata(file)):
+                raise ValueError("no METADATA")
+            return _requires_dist(text)
+        from pinstall.inspection import sdist_scan
+
+        source = sdist_scan.read(file, entry.filename, ())
+        file.seek(0)
+        return [*(source.requires if source else ()), *_requires_dist(sdist_scan.metadata(file, entry.filename))]
 
 
 def _requires_dist(metadata: str) -> list[str]:

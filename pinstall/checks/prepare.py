@@ -13,7 +13,7 @@ from pinstall.checks import candidates, plan, unpinned_builds
 from pinstall.checks.execute import apply_verdicts
 from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
-from pinstall.model.verdict import Delete
+from pinstall.model.verdict import Delete, Keep
 from pinstall.storage import build_notes, lock, store, view
 from pinstall.storage.view import View
 from pinstall.storage.wanted import Wanted
@@ -21,6 +21,7 @@ from pinstall.storage.wanted import Wanted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pinstall.checks.candidates import Gathered
     from pinstall.checks.checker import Checker, Finding
     from pinstall.checks.plan import Plan
     from pinstall.journal import Journal
@@ -38,17 +39,19 @@ _NO_LINKS = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNO
 class PreparedCache(NamedTuple):
     """A cache that is prepared for the pip of a call.
 
-    ``pins`` are those that the environment does not satisfy; empty if the cache is prepared only after a failure. ``deleted``
-    are the findings whose entries were deleted from pip's cache. ``pip_command`` starts pip. ``resources`` hold the call's
-    marker file, and a view in a temporary folder, until pip's builds are stored; ``name`` is the name of the call, "" if it has
-    no marker. ``view`` is None if pip uses its cache directly, or runs without it (``uses_cache`` is False). ``dist_infos`` are
-    the ``.dist-info`` folders before pip ran. ``began`` is the start of the call in seconds since the epoch, by the clock of
-    the cache's file system if there is a marker. ``wanted`` are the versions that stay in the cache. ``answers`` are the plans
-    for keys of built wheels about which pip has asked (`checks.consultation`). ``shared`` is the shared store, if there is one.
+    ``pins`` are those that the environment does not satisfy; empty if the cache is prepared only after a failure. ``needed``
+    are those of them that were checked, because pip may need them (`reachable.needed`). ``deleted`` are the findings whose
+    entries were deleted from pip's cache. ``pip_command`` starts pip. ``resources`` hold the call's marker file, and a view in
+    a temporary folder, until pip's builds are stored; ``name`` is the name of the call, "" if it has no marker. ``view`` is
+    None if pip uses its cache directly, or runs without it (``uses_cache`` is False). ``dist_infos`` are the ``.dist-info``
+    folders before pip ran. ``began`` is the start of the call in seconds since the epoch, by the clock of the cache's file
+    system if there is a marker. ``wanted`` are the versions that stay in the cache. ``answers`` are the plans for keys of built
+    wheels about which pip has asked (`checks.consultation`). ``shared`` is the shared store, if there is one.
     """
 
     checker: Checker
     pins: Sequence[Pin]
+    needed: Sequence[Pin]
     settings: Settings
     plan: Plan
     deleted: list[Finding]
@@ -118,10 +121,11 @@ def prepare(
     Under ``PINSTALL_POLICY=report``, only says what it would do. If no view can be made, pip runs without its cache.
     """
     cache = checker.cache
-    planned, deleted = _checked(checker, pins, settings, journal)
+    needed, planned, deleted = _checked(checker, pins, settings, journal)
     prepared = PreparedCache(
         checker,
         pins,
+        needed,
         settings,
         planned,
         deleted,
@@ -139,24 +143,26 @@ def prepare(
     return _begun(prepared, journal)
 
 
-def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal: Journal) -> tuple[Plan, list[Finding]]:
+def _checked(
+    checker: Checker, pins: Sequence[Pin], settings: Settings, journal: Journal
+) -> tuple[Sequence[Pin], Plan, list[Finding]]:
     """Check the candidates for *pins* and apply the plan, or say what it would do under ``PINSTALL_POLICY=report``.
 
-    Returns the plan, whose view also hides the entries that could not be removed, moved or read, and the findings whose entries
-    were deleted from pip's cache. Adds all findings, and those that were applied, to the *journal*.
+    Returns the pins that were checked, the plan, whose view also hides the entries that could not be removed, moved or read,
+    and the findings whose entries were deleted from pip's cache. Adds all findings, and those that were applied, to the
+    *journal*.
     """
     cache = checker.cache
     by_project = settings_by_project(cache.call.lines, cache.environment.markers)
     # A call that shapes builds builds other wheels than plain pip does, so its pip builds into a view.
     is_shaped = checker.builds.are_shaped(by_project, by_project.values())
-    gathered = candidates.gather(cache, pins)
-    if is_shaped or store.has_builds(cache.root):
-        gathered = gathered.joined(unpinned_builds.gather(cache, pins, checker.builds.has_changed, is_shaped=is_shaped))
-    if kept := store.projects(cache.root) - {pin.project for pin in pins}:
-        from pinstall.checks import restorable
-
-        gathered = gathered.joined(restorable.gather(cache, pins, kept))
+    needed = _needed(cache, pins)
+    gathered = _gathered(checker, pins, needed, is_shaped=is_shaped)
     findings = checker.check(gathered.candidates)
+    if len(needed) < len(pins) and not all(isinstance(finding.verdict, Keep) for finding in findings):
+        # What replaces an entry that does not match may have other dependencies.
+        needed, gathered = pins, _gathered(checker, pins, pins, is_shaped=is_shaped)
+        findings = checker.check(gathered.candidates)
     journal.findings += findings
     # A build that is fetched while pip runs is for this call's pip alone, so it needs a view.
     any_key = gathered.any_key or is_shaped or settings.shares
@@ -176,7 +182,29 @@ def _checked(checker: Checker, pins: Sequence[Pin], settings: Settings, journal:
         lines = [*messages.changes(filter(plan.is_act, planned.acts), would=True), *lines]
     for level, line in lines:
         journal.say(level, line)
-    return planned, deleted
+    return needed, planned, deleted
+
+
+def _needed(cache: Cache, pins: Sequence[Pin]) -> Sequence[Pin]:
+    """Return the *pins* that pip can need, as far as that can be told (`reachable.needed`)."""
+    if all(pin.requested for pin in pins):
+        return pins
+    from pinstall.checks import reachable
+
+    return reachable.needed(cache, pins)
+
+
+def _gathered(checker: Checker, pins: Sequence[Pin], needed: Sequence[Pin], *, is_shaped: bool) -> Gathered:
+    """Return the candidates for the *needed* ones of *pins*, and for what they and the call need and none of *pins* names."""
+    cache = checker.cache
+    gathered = candidates.gather(cache, needed)
+    if is_shaped or store.has_builds(cache.root):
+        gathered = gathered.joined(unpinned_builds.gather(cache, needed, checker.builds.has_changed, is_shaped=is_shaped))
+    if kept := store.projects(cache.root) - {pin.project for pin in pins}:
+        from pinstall.checks import restorable
+
+        gathered = gathered.joined(restorable.gather(cache, needed, kept))
+    return gathered
 
 
 def _shared_store(settings: Settings) -> SharedStore | None:
