@@ -195,7 +195,7 @@ def _read(context: Context) -> PreparedCall:
     try:
         arguments, command = prepared.pip_command.arguments, context.target.command
         call = invocation.read(arguments, context.environ, served.prefix, context.pip_version, command)
-        if call.has("python") and not context.environ.get("PIP_PYTHON"):
+        if call.has("python") and not (context.environ.get("PIP_PYTHON") or "--python" in context.target.options):
             return prepared._replace(unchecked=_CONFIGURED_PYTHON)
         tags = None if served.is_own or not call.locks else served.tags
         return prepared._replace(call=invocation.unlocked(call, served.markers if call.locks else {}, tags))

@@ -726,6 +726,22 @@ def test_tables_on_a_terminal_are_drawn_by_rich() -> None:
     assert list(tables.lines(table)) == ["file           size", "[red]a[/red]   1 kB", "b\\x1b[2J      20 kB"]
 
 
+def test_restore_takes_an_older_build_if_the_newest_is_damaged(fresh: Lab) -> None:
+    lab, environment = fresh, fresh.environment()
+    index = _index(lab)
+    shape = "import os, pathlib; pathlib.Path('content.txt').write_text(os.environ.get('SHAPE', 'plain'))"
+    sdist(index.root, "built", "1.0", script=shape)
+    for value in ("older", "newest"):
+        lab.pinstall(environment, "--force-reinstall", "built==1.0", SHAPE=value)
+    shutil.rmtree(lab.cache / "wheels")
+    kept = sorted((lab.cache / "pinstall" / "store").rglob("built-1.0*.whl"), key=lambda path: b"newest" in path.read_bytes())
+    kept[-1].write_bytes(b"")
+    done = lab.cache_tool(environment, "restore")
+    assert (done.status, done.out.splitlines()[-1].startswith("Entries restored: 1 (")) == (1, True), done
+    lab.bare(environment, "install", "--force-reinstall", "built==1.0")
+    assert environment.installed("built") == "1.0 older"
+
+
 def test_restore_puts_back_what_was_set_aside_but_nothing_that_is_damaged(fresh: Lab) -> None:
     """Afterwards plain pip misses nothing: neither a wheel that pinstall has just left nor one that is in the store alone."""
     lab, index = fresh, _index(fresh)

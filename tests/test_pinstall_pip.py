@@ -131,6 +131,15 @@ def test_a_python_in_a_configuration_file_is_not_checked(lab: Lab) -> None:
     ] == [True]
 
 
+def test_the_option_for_a_python_replaces_that_of_a_configuration_file(lab: Lab) -> None:
+    _index(lab)
+    environment, other, named = lab.environment(), lab.environment(), lab.environment()
+    (lab.root / "pip.conf").write_text(f"[global]\npython = {other.folder}\n")
+    words = ["--python", str(named.folder), "install", "demo==1.0"]
+    done = _run(lab, environment, *words, PIP_CONFIG_FILE=str(lab.root / "pip.conf"))
+    assert (done.status, done.said, other.installed("demo"), named.installed("demo")) == (0, [], "", "1.0 good"), done
+
+
 def test_options_may_stand_before_the_command(lab: Lab) -> None:
     _index(lab)
     environment = lab.environment()

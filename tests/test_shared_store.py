@@ -553,7 +553,7 @@ def test_a_server_that_fails_costs_a_line_and_pip_builds(lab: Lab, proxy: Proxy,
 def test_without_the_library_or_the_server_pip_builds(lab: Lab, bucket: str, demo: Path) -> None:
     environment = lab.environment()
     _, way, said = Machine(lab, "one").install(environment=environment)
-    assert (way, "pip install 'pip-pinstall[shared]'" in said[0]) == ("built", True)
+    assert (way, f"install 'pip-pinstall[shared]' into {environment.folder};" in said[0]) == ("built", True), said
     for number, url in enumerate(["nothing", "https://127.0.0.1:9/x", "file:///proc/x"]):
         content, way, said = Machine(lab, f"bad{number}", PINSTALL_SHARED_STORE=url).install()
         assert (content, way) == ("no", "built")

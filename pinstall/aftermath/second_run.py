@@ -69,7 +69,7 @@ def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -
     """Move the entries that the second run received to the cache; if there was none, those that the first received in a view.
 
     If it succeeded, tells the user which old entries were wrong, and completes pip's installation report; if it failed, tells
-    that it made no difference. Does nothing if it was interrupted.
+    that it made no difference. Does nothing else if it was interrupted.
     """
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
     if second is None and prepared.view is not None and prepared.plan.view.absent:

@@ -16,7 +16,11 @@ _PATTERN = "a project, name==version, or a glob for file names"
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line. All commands but ``completion`` take surplus arguments: `cli` refuses them."""
+    """Return the parser of the command line.
+
+    All commands but ``completion`` take any number of arguments here: the function of each command in `cli` must refuse those
+    that it does not take (`_refuse_surplus`, `_pattern`).
+    """
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--cache-dir", metavar="DIR", help="pip's cache folder (default: that of the environment's pip)")
     common.add_argument("--python", metavar="PYTHON", help="the environment whose cache to use: its folder or its interpreter")

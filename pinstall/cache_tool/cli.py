@@ -364,11 +364,11 @@ def _restore(arguments: argparse.Namespace) -> int:
     for one in bad:
         _tell(one, "bad, not restored")
     wrong = {one.item for one in bad}
-    sound = [item for item in lacking if item not in wrong]
+    sound = restore.latest(target.root, (item for item in lacking if item not in wrong))
     done = restore.restore(target.root, items, sound, target.held()) if items else restore.Restored(0, 0, ())
     for path in done.stayed:
         _warn(f"not restored: {path}: it could not be moved to pip's cache, or another process has changed it")
-    for filename, why in restore.staying(items, lacking):
+    for filename, why in restore.staying(items, {*sound, *wrong}):
         print(terminal.plain(f"stays in pinstall's store: {filename}: {why}"))
     print(f"Entries restored: {done.entries} ({display.size(done.size)})")
     return exit_status.BAD if bad or done.stayed else 0

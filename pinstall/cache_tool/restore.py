@@ -30,21 +30,17 @@ class Restored(NamedTuple):
 
 
 def lacking(root: str, items: Iterable[Item]) -> list[Item]:
-    """Return those of *items* that are stored, and whose place in pip's cache at *root* is free, or has a spent entry.
+    """Return those of *items* that are stored, and whose place in pip's cache at *root* is free, or has a spent entry."""
+    return [item for item in items if item.stored and not _is_back(root, item)]
 
-    Of several builds for one place, only the one that was used last.
-    """
-    builds: dict[str, Item] = {}
-    downloads = []
+
+def latest(root: str, items: Iterable[Item]) -> list[Item]:
+    """Return stored *items*; of several for one place in pip's cache at *root* only the one that was used last."""
+    places: dict[tuple[str, ...], Item] = {}
     for item in items:
-        if not item.stored or _is_back(root, item):
-            continue
-        if isinstance(item.entry, BuiltWheel):
-            place = _paths(root, item)[0]
-            builds[place] = max(item, builds.get(place, item), key=lambda one: one.used)
-        else:
-            downloads.append(item)
-    return [*downloads, *builds.values()]
+        place = _paths(root, item)
+        places[place] = max(item, places.get(place, item), key=lambda one: one.used)
+    return list(places.values())
 
 
 def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: AbstractContextManager[None]) -> Restored:
@@ -61,10 +57,13 @@ def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: Abs
     return Restored(len(done), sum(item.size for item in done), stayed)
 
 
-def staying(items: Sequence[Item], lacking: Collection[Item]) -> Iterator[tuple[str, str]]:
-    """Yield (file name, reason) for each stored one of *items* that is not in *lacking*, and not in pip's cache, too."""
+def staying(items: Sequence[Item], treated: Collection[Item]) -> Iterator[tuple[str, str]]:
+    """Yield (file name, reason) for each stored one of *items* whose place in pip's cache another file has.
+
+    Leaves out the *treated* ones: those that are bad, and those that `restore` was given.
+    """
     for item in inventory.merged(items):
-        if item.stored and item not in lacking:
+        if item.stored and item not in treated:
             is_built = isinstance(item.entry, BuiltWheel)
             kind = "another build of this wheel" if is_built else "another file from the same URL"
             yield item.entry.filename, f"pip's cache has {kind}, and has a place for one only"

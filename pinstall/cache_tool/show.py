@@ -37,7 +37,11 @@ def _lines(filename: str, record: BuildRecord) -> Iterator[str]:
     yield f"  {way}"
     if record.fetched:
         yield f"  by another machine; fetched from {record.fetched}"
-    yield from (f"  compiled by {name}: {compiler}" for name, compiler in made.compilers.items() if compiler)
+    yield from (
+        f"  compiled by {name}: {compiler}"
+        for name, compiler in made.compilers.items()
+        if compiler and not compiler.startswith(" with ")
+    )
     yield from (f"  {name}: set" for name in made.variables)
     yield from (f"  built with {name} {version}" for name, version in made.build_dependencies.items())
     yield from (f"  needs {name}, found at {place}" for name, place in record.libraries.items())

@@ -126,10 +126,10 @@ def settings(texts: Iterable[str]) -> str:
 
 
 def compilers(environ: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
-    """Return the name and arguments of each compiler, by variable (`COMPILERS`).
+    """Return a text about each compiler, by variable (`COMPILERS`), such as "gcc", or "gcc with DIGEST" if it has arguments.
 
     *defaults* are the interpreter's own compilers, used for variables that are not set in *environ*, or empty. Runs each
-    compiler with ``--version``. The name is "" if no compiler is set or found; a digest stands for the arguments.
+    compiler with ``--version`` for its kind, which stands there without its version: "" if no compiler is set or found.
     """
     return {name: _compiler(environ.get(name) or defaults.get(name) or "", environ.get("PATH", "")) for name in COMPILERS}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -46,7 +47,7 @@ _WORDS = {
     "PermissionError": "access was denied",
     "UnauthenticatedError": "access was denied: the credentials are missing or wrong",
     "GenericError": "no connection, or an answer that is not understood",
-    "ModuleNotFoundError": "its library is missing; to install it: pip install 'pip-pinstall[shared]'",
+    "ModuleNotFoundError": "its library is missing; install 'pip-pinstall[shared]' into {prefix}",
     "ValueError": _ODD_ADDRESS,
     "InvalidPathError": "an object there has an invalid name",
     "UnknownConfigurationKeyError": _ODD_ADDRESS,
@@ -298,7 +299,7 @@ def _explained(error: BaseException, spoiled: Sequence[str]) -> RemoteError:
     if _TOO_LARGE.search(str(error)):
         return ObjectError(_TOO_LARGE_WORDS)
     name = type(error).__name__
-    words = _WORDS.get(name, f"error of its library: {name}")
+    words = _WORDS.get(name, f"error of its library: {name}").format(prefix=sys.prefix)
     kinds = {**dict.fromkeys(spoiled, ObjectError), **dict.fromkeys(_MISSING, MissingError), _ODD_NAME: OddNameError}
     return kinds.get(name, RemoteError)(words)
 

@@ -2,8 +2,8 @@
 
 The functions change files within pip's cache folder and the call's view only, and never through a symbolic link in them;
 `remove_half_installed` removes folders of the environment. Callers hold the lock, except for `remove_half_installed` and for
-those functions that store the builds of a call, or note their use: `keep_build`, `keep_fetched`, `adopt`, `touch`,
-`cancel_retirement` and `move_over`.
+those functions that store what a call has built or received, or note its use: `keep_build`, `keep_fetched`, `adopt`, `touch`,
+`cancel_retirement`, `move_over`, `take_over_received`, and so `take_over`.
 """
 
 from __future__ import annotations
