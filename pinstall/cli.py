@@ -257,7 +257,13 @@ def _serve(target: Target, pip: Pip) -> int:
         second = install.second_run(prepared, rescue, journal)
         if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
-            watch = pip_process.PipWatch(second.watched_folder, second.known_failures, notes_folder=prepared.notes_folder)
+            watch = pip_process.PipWatch(
+                second.watched_folder,
+                second.known_failures,
+                answer_question=partial(install.answer_question, install.within(prepared, second), journal=journal),
+                notes_folder=prepared.notes_folder,
+                shared_store_timeout=prepared.shared_store_timeout,
+            )
             status = pip.run(second.pip_command, lambda: None, watch)
         outcome = Outcome(_status(pip, status), rescue, second, others)
         install.take_received(prepared, outcome, journal)

@@ -361,6 +361,11 @@ def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) 
     return second_run.prepare(prepared.cache, rescue, journal)
 
 
+def within(prepared: PreparedCall, second: SecondRun) -> PreparedCall:
+    """Return the call with the view of the *second* run, whose pip asks, too."""
+    return prepared._replace(cache=prepared.cache._replace(view=second.view) if prepared.cache else None)
+
+
 def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
     """Move the entries that a second run received, if there was one, to the cache, and print which old ones were wrong.
 

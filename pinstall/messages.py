@@ -78,6 +78,13 @@ def unseen(finding: Finding, why: str) -> str:
     return f"hiding {_what(finding)} from pip for this run: {reason}; {pinned(finding.pin)}"
 
 
+def used(finding: Finding, why: str) -> str:
+    """Return the line that pip may use a built wheel that it should not; *why* states the reason why it could not be moved."""
+    verdict = finding.verdict
+    reason = f"{_why(verdict)}, but {why}" if isinstance(verdict, Delete | Hide) else why
+    return f"pip may use {_what(finding)}: {reason}; {pinned(finding.pin)}"
+
+
 def _evicted(finding: Finding, *, would: bool) -> str:
     verdict, what = finding.verdict, _what(finding)
     match verdict:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pinstall.storage import lock
 from tests.lab import NEWEST, VERSIONS, flip, watched
 from tests.packages import sdist, wheel
 
@@ -91,6 +92,36 @@ def test_a_build_although_a_wheel_is_listed(lab: Lab, why: str, variables: dict[
     unused = wheel(index.root, "demo", "1.0", "a wheel")
     getattr(index, why)[unused.name] = ">=3.99"
     assert _contents(lab, "a", "b", "a", "b", **variables) == [("a", True), ("b", True), ("a", False), ("b", False)]
+
+
+@watched()
+def test_a_wheel_that_cannot_be_kept_from_pip_is_named(lab: Lab) -> None:
+    index = _serve(lab, 'return os.environ["WITH_GPU"]')
+    index.yanked[wheel(index.root, "demo", "1.0", "a wheel").name] = "x"
+    assert _contents(lab, "a") == [("a", True)]
+    with lock.held(str(lab.cache), 5, print):
+        content, built, said = _call(lab, WITH_GPU="b")
+    assert (content, built, len(said)) == ("a", False, 1), said
+    assert (
+        "pip may use demo-1.0-py3-none-any.whl (built wheel): it was built with different WITH_GPU (other-build), but "
+        in said[0]
+    )
+    assert " held the lock of pip's cache for more than 2 s" in said[0]
+
+
+@watched()
+def test_the_second_run_asks_about_built_wheels_too(lab: Lab) -> None:
+    """The first one ends before it looks for them."""
+    index = _serve(lab, 'return os.environ["WITH_GPU"]')
+    index.yanked[wheel(index.root, "demo", "1.0", "a wheel").name] = "x"
+    wheel(index.root, "bad", "1.0", padding=20_000)
+    assert _contents(lab, "a") == [("a", True)]
+    lab.pip(lab.environment(), "bad")
+    (body,) = (body for body in lab.bodies() if b"bad.py" in body.read_bytes())
+    flip(body)
+    environment = lab.environment()
+    done = lab.pinstall(environment, "bad", "demo==1.0", WITH_GPU="b")
+    assert (done.status, environment.installed("demo"), "pip runs once more" in done.err) == (0, "1.0 b", True), done
 
 
 @watched()

@@ -163,7 +163,7 @@ def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion],
                 wanted.write()
             moved = other_versions.put_away(root, unwanted, wanted) if unwanted else {}
             write_all(ledgers)
-            if moved or name:
+            if moved or name or prepared.answers:
                 cleanup.shrink_store(root, prepared.settings.store_size)
             cleanup.sweep(root, at_once=bool(moved) and not other_pips.may_run(root))
     except (OSError, lock.LockTimeoutError):

@@ -55,8 +55,10 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
             with suppress(Exception):  # a library's error for one wheel must not affect the others
                 actions.adopt(root, entry, record)
     notes = _by_wheel(prepared.notes_folder)
-    built = list(view.built(shown.folder) if shown else _built_in_place(prepared, notes))
-    for key, path in built:
+    in_view = set(view.built(shown.folder)) if shown else set()
+    # A first run without a view has built in place; so does the second one in folders of its view that are links.
+    built = in_view.union(_built_in_place(prepared, notes) if prepared.view is None else ())
+    for key, path in sorted(built):
         filename = os.path.basename(path)
         project = links.project_of(filename)
         entry = BuiltWheel(key, path, links.parse_filename(filename, project))
@@ -65,7 +67,7 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
             hashes = by_project[project].hashes if project in by_project else ()
             build = notes.get(filename)
             record = checker.builds.record(project, own, hashes, entry, build.notes if build else ())
-            if record and shown:
+            if record and (key, path) in in_view:
                 actions.keep_build(root, key, path, record)
             elif record:
                 actions.adopt(root, entry, record)

@@ -19,11 +19,12 @@ from pinstall import messages
 from pinstall.checks import plan
 from pinstall.checks.candidates import Candidate
 from pinstall.checks.checker import Finding
-from pinstall.checks.execute import apply_verdicts
+from pinstall.checks.execute import Applied, Failure, apply_verdicts
 from pinstall.inspection import integrity
+from pinstall.messages import WARNING
 from pinstall.model import links
 from pinstall.model.pins import Pin
-from pinstall.model.verdict import Delete, Hide, Keep, not_found
+from pinstall.model.verdict import Delete, Hide, Keep, Unreadable, not_found
 from pinstall.pip_cache import built_wheels, entries, keys
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, lock, store, view
@@ -37,15 +38,15 @@ if TYPE_CHECKING:
 _PURE = "-none-any.whl"
 # Seconds to wait for the lock: pip is waiting, too.
 _PATIENCE = 2.0
+_NOT_DONE = (OSError, lock.LockTimeoutError, actions.NotDoneError, actions.ChangedError)
 
 
 def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     """Keep built wheels from pip that it must not use: those that do not fit a pin, and compiled ones that lack a library.
 
     *folder* is the full path of the folder below ``wheels/`` that pip is about to search, in its cache or in the view. Prints
-    a line for each wheel that is kept from pip and not replaced by a stored one. The new findings go to the *journal*. Waits at
-    most two seconds for the lock, for each wheel. Raises `OSError`; without a view also `lock.LockTimeoutError` and the errors
-    of `actions.set_aside`.
+    a line for each wheel that is kept from pip and not replaced by a stored one, and for each that cannot be kept from it. The
+    new findings go to the *journal*. Waits at most two seconds for the lock, for each wheel. Raises `OSError`.
     """
     key = built_wheels.key_of(folder)
     if not any(planned.covers(key) for planned in prepared.plans):
@@ -55,11 +56,17 @@ def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     for wheel in _wheels(prepared, key):
         if wheel.content_path in seen or wheel.filename.endswith(_PURE):
             continue
-        finding = _lacking(prepared, wheel)
-        if finding and _keep_away(prepared, finding, wheel):
-            journal.findings.append(finding)
-            for level, line in messages.hidden([finding]):
-                journal.say(level, line)
+        if (finding := _lacking(prepared, wheel)) is None:
+            continue
+        if prepared.view:
+            view.hide(prepared.view.folder, wheel)
+        why = _set_aside(prepared, finding)
+        journal.findings.append(finding)
+        if why and not prepared.view:
+            journal.say(WARNING, messages.used(finding, why))
+            continue
+        for level, line in messages.hidden([finding]):
+            journal.say(level, line)
 
 
 def _names(prepared: PreparedCache, key: str) -> set[str]:
@@ -102,43 +109,61 @@ def _hold_to(prepared: PreparedCache, pin: Pin, key: str, journal: Journal) -> N
     known = {finding.entry.content_path: finding for finding in journal.findings}
     findings = [_examined(prepared, candidate, known) for candidate in candidates]
     planned = plan.make(findings, {key: True}, (), any_key=False)
-    prepared.answers.append(planned)
     journal.findings += [finding for finding in findings if known.get(finding.entry.content_path) is not finding]
-    bad = [finding for finding in planned.acts if isinstance(finding.verdict, Delete)]
-    done = apply_verdicts(prepared.checker, bad, _PATIENCE, journal.say).done if bad else []
-    journal.applied += done
-    prepared.deleted.extend(finding for finding in done if not finding.stored)
+    bad = [finding for finding in planned.acts if isinstance(finding.verdict, Delete | Unreadable)]
+    applied = apply_verdicts(prepared.checker, bad, _PATIENCE, journal.say) if bad else Applied([], [])
+    journal.applied += applied.done
+    prepared.deleted.extend(finding for finding in applied.done if not finding.stored)
     chosen = {finding.entry.content_path for finding in planned.used}
-    _exchange(
-        prepared,
-        [finding for finding in findings if not finding.stored and finding.entry.content_path not in chosen],
-        [finding for finding in planned.used if finding.stored],
-        journal,
-    )
-    for level, line in messages.hidden(planned.hidden):
+    away = [finding for finding in findings if not finding.stored and finding.entry.content_path not in chosen]
+    failed = [failure for failure in applied.failed if not failure.finding.stored]
+    failed += _exchange(prepared, away, [finding for finding in planned.used if finding.stored], journal)
+    prepared.answers.append(planned)
+    for failure in failed:
+        journal.say(WARNING, (messages.unseen if prepared.view else messages.used)(*failure))
+    stay = {failure.finding.entry.content_path for failure in failed}
+    for level, line in messages.hidden(finding for finding in planned.hidden if finding.entry.content_path not in stay):
         journal.say(level, line)
 
 
-def _exchange(prepared: PreparedCache, away: list[Finding], instead: list[Finding], journal: Journal) -> None:
+def _exchange(prepared: PreparedCache, away: list[Finding], instead: list[Finding], journal: Journal) -> list[Failure]:
     """Keep wheels of pip's own folder (*away*) from this pip, and let it find stored ones *instead*.
 
     Without a view, those that do not fit are set aside, because the next build takes their place, and the others are restored.
-    Raises as `consult`.
+    Returns those that could not be set aside. Raises `OSError` if the view cannot be changed.
     """
     if prepared.view:
         for finding in away:
             view.hide(prepared.view.folder, _wheel(finding))
         for finding in instead:
             view.show(prepared.view.folder, _wheel(finding))
-    elif away or instead:
-        with lock.held(prepared.cache.root, _PATIENCE, lambda _: None):
-            for finding in away:
-                if isinstance(finding.verdict, Keep | Hide):
-                    actions.set_aside(prepared.cache.root, finding.entry, finding.stamp, finding.sha256)
+        return []
+    sound = [finding for finding in away if isinstance(finding.verdict, Keep | Hide)]
+    failed = [Failure(finding, why) for finding in sound if (why := _set_aside(prepared, finding))]
+    if instead and not failed:
+        with suppress(*_NOT_DONE), lock.held(prepared.cache.root, _PATIENCE, lambda _: None):
             restored = [f for f in instead if actions.bring_back(prepared.cache.root, f.entry, f.stamp)]
-        journal.applied += restored
-        for level, line in messages.changes(restored):
-            journal.say(level, line)
+            journal.applied += restored
+            for level, line in messages.changes(restored):
+                journal.say(level, line)
+    return failed
+
+
+def _set_aside(prepared: PreparedCache, finding: Finding) -> str:
+    """Move a wheel of pip's own folder to the store, if it is still there; return why that failed, "" if it did not."""
+    root = prepared.cache.root
+    try:
+        with lock.held(root, _PATIENCE, lambda _: None):
+            actions.set_aside(root, finding.entry, finding.stamp, finding.sha256)
+    except lock.LockTimeoutError as error:
+        return str(error)
+    except actions.ChangedError:
+        return f"another process keeps changing its file {finding.entry.content_path}"
+    except actions.NotDoneError as error:
+        return f"its file {error}"
+    except OSError as error:
+        return f"pip's cache {root} cannot be changed ({error.strerror})"
+    return ""
 
 
 def _wheel(finding: Finding) -> BuiltWheel:
@@ -185,23 +210,3 @@ def _lacking(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
     project = links.project_of(wheel.filename)
     pin = Pin(project, SpecifierSet(f"=={wheel.parsed_filename.version}"), "", (), ("chosen by pip",), requested=False)
     return Finding(Candidate(pin, wheel), stamp, Hide("missing-library", not_found(missing)), sha256=sha256)
-
-
-def _keep_away(prepared: PreparedCache, finding: Finding, wheel: BuiltWheel) -> bool:
-    """Keep *wheel* from this pip, so that the next build takes its place; return whether that was done.
-
-    A view hides it from this pip; it also goes to the store, which may fail. Without a view, it must go to the store, and the
-    result is False if it is gone already. Raises `OSError`; without a view also `lock.LockTimeoutError` and as
-    `actions.set_aside`.
-    """
-    if not prepared.view:
-        return _set_aside(prepared, finding, wheel)
-    view.hide(prepared.view.folder, wheel)
-    with suppress(OSError, lock.LockTimeoutError, actions.NotDoneError, actions.ChangedError):
-        _set_aside(prepared, finding, wheel)
-    return True
-
-
-def _set_aside(prepared: PreparedCache, finding: Finding, wheel: BuiltWheel) -> bool:
-    with lock.held(prepared.cache.root, _PATIENCE, lambda _: None):
-        return actions.set_aside(prepared.cache.root, wheel, finding.stamp, finding.sha256)

@@ -364,7 +364,7 @@ def take_over(cache: str, folder: str, entry: HttpEntry) -> None:
         for path in reversed(entry.paths):  # body first, so that pip never finds a head alone
             source = os.path.join(folder, os.path.relpath(path, cache))
             if stamp(source) is not None:
-                _move(source, path)
+                _move(cache, source, path)
 
 
 def take_over_received(cache: str, folder: str, layout: keys.Layout) -> None:
@@ -375,15 +375,18 @@ def take_over_received(cache: str, folder: str, layout: keys.Layout) -> None:
             take_over(cache, folder, HttpEntry("", key, tuple(os.path.join(cache, path) for path in paths), layout=layout))
 
 
-def _move(source: str, path: str) -> None:
+def _move(cache: str, source: str, path: str) -> None:
+    """Move a file of the view to its place in the *cache*, where a pip may read the old file meanwhile. Raises `OSError`."""
     import shutil
 
     try:
         replace(source, path)
     except OSError as error:
-        if error.errno != errno.EXDEV:  # a read-only cache has its view in a temporary folder
+        if error.errno != errno.EXDEV:  # where the disk has no links, the view is in a temporary folder
             raise
-        shutil.move(source, path)
+        with placed(cache, path) as temporary:
+            shutil.copyfile(source, temporary)
+        os.unlink(source)
 
 
 def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:

@@ -108,21 +108,23 @@ def seal(cache: str, folder: str, layout: keys.Layout, shown: Mapping[str, bytes
     top = os.path.join(folder, layout.folder)
     if own and not entries.is_link(top):
         os.rename(top, before)
-    _clear(top)
-    os.makedirs(top)
-    for key, head in shown.items():
-        for path in keys.http_paths(key, layout):
-            place = os.path.join(folder, path)
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            if key in own:
-                with suppress(FileNotFoundError):
-                    os.rename(os.path.join(before, os.path.relpath(path, layout.folder)), place)
-            elif head is None or not path.endswith(key):
-                _link(os.path.join(cache, path), place)
-            else:
-                with open(place, "wb") as file:
-                    file.write(head)
-    _clear(before)
+    try:
+        _clear(top)
+        os.makedirs(top)
+        for key, head in shown.items():
+            for path in keys.http_paths(key, layout):
+                place = os.path.join(folder, path)
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                if key in own:
+                    with suppress(FileNotFoundError):
+                        os.rename(os.path.join(before, os.path.relpath(path, layout.folder)), place)
+                elif head is None or not path.endswith(key):
+                    _link(os.path.join(cache, path), place)
+                else:
+                    with open(place, "wb") as file:
+                        file.write(head)
+    finally:
+        _clear(before)
 
 
 def _clear(path: str) -> None:
