@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _ARCHIVES = (".whl", *SDIST_ENDINGS)
-_EGG = re.compile(r"[#&]egg=(?:([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[([^]&]*)\])?(?=&|$))?")
+_EGG = re.compile(r"[#&]egg=(?:([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[([\w.,-]*)\])?(?=&|$))?", re.ASCII)
 _PATH_EXTRAS = re.compile(r"(.+)\[([^]]+)\]", re.DOTALL)
 
 
