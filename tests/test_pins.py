@@ -126,6 +126,8 @@ def test_the_path_of_an_archive_is_a_pin(tmp_path: Path) -> None:
 def test_a_pin_has_the_extras_of_all_its_lines() -> None:
     (pin,) = _pins("demo[Some_thing]==1.0", "demo[other]", constraints=("demo<2",))
     assert pin.extras == {"some-thing", "other"}
+    (pin,) = _pins("https://h/x.zip#egg=demo[X_y,z]&sha256=aa")  # which pip 26.3 refuses
+    assert pin.extras == {"x-y", "z"}
 
 
 @pytest.mark.parametrize("lines", [("demo==1.0", "demo==1.0+label"), ("demo==1.0+label", "demo==1.0")])

@@ -35,7 +35,6 @@ _URLS = st.sampled_from(
         "https://h/demo-1.0-py3-none-any.whl#sha256=aa",
         "https://h/x?y#egg=demo",
         f"git+https://h/r@{_COMMIT}#egg=demo",
-        "https://h/x.zip#egg=demo[X_y,z]&sha256=aa",
         "file:../demo-1.0-py3-none-any.whl",
         "file:./x/../demo-1.0.zip#md5=0123",
         "file:demo-1.0.zip#md5=0123",
