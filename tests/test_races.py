@@ -258,7 +258,8 @@ def test_what_is_set_aside_leaves_at_once_if_no_other_pip_uses_the_cache(lab: La
     lab.pip(lab.environment(), "-i", index.url, "demo")
     is_disturbed = other_pips.may_run(str(lab.cache))
     elsewhere, without = {"PIP_CACHE_DIR": str(lab.root / "other")}, {"PIP_NO_CACHE_DIR": "0"}
-    with _another_pip(lab, **elsewhere), _another_pip(lab, "--no-cache-dir"), _another_pip(lab, **without):
+    named = _another_pip(lab, "--cache-dir", str(lab.root / "other"))
+    with _another_pip(lab, **elsewhere), _another_pip(lab, "--no-cache-dir"), _another_pip(lab, **without), named:
         lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     if is_disturbed or other_pips.may_run(str(lab.cache)):
         pytest.skip("somebody else's pip runs on this machine, and may use any cache")

@@ -281,9 +281,10 @@ def _head(file: BinaryIO) -> Head | None:
 def _made_head(document: _Document) -> Head | None:
     """Return the head that *document* describes; None if pip would fail on it."""
     response, others = _response(document.response), document.others
-    if response is None or not all(isinstance(value, dict) for value in others.values()):
+    vary = others.get("vary", {})
+    if response is None or not isinstance(vary, dict):
         return None
-    ignored = others.get("vary", {}).get(_ASKS_BY) is not None
+    ignored = vary.get(_ASKS_BY) is not None
     return Head(response, document.span, ignored=ignored)
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PROC = "/proc"
 _VARIABLE, _NONE = "PIP_CACHE_DIR=", "PIP_NO_CACHE_DIR="
@@ -50,13 +54,21 @@ def _may_use(cache: str, process: str) -> bool:
     words = _read(process, "cmdline")
     if words == [""] or "--no-cache-dir" in words:
         return False
-    if any(word.startswith("--cache") for word in words):
-        return True
-    folders = [word[len(_VARIABLE) :] for word in environ if word.startswith(_VARIABLE)]
-    is_elsewhere = all(os.path.isabs(path) and os.path.realpath(path) != os.path.realpath(cache) for path in folders)
+    named = list(_cache_dirs(words))
     # pip uses no cache if this variable has a value, even 0.
-    uses_none = any(word.startswith(_NONE) and word != _NONE for word in environ)
-    return not uses_none and not (folders and is_elsewhere)
+    if not named and any(word.startswith(_NONE) and word != _NONE for word in environ):
+        return False
+    folders = named or [word[len(_VARIABLE) :] for word in environ if word.startswith(_VARIABLE)]
+    is_elsewhere = all(os.path.isabs(path) and os.path.realpath(path) != os.path.realpath(cache) for path in folders)
+    return not folders or not is_elsewhere
+
+
+def _cache_dirs(words: list[str]) -> Iterator[str]:
+    """Yield the values of the option ``--cache-dir``, which may be shortened, in the *words* of a command."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, has_value, value = word.partition("=")
+        if name.startswith("--cache"):
+            yield value if has_value else following
 
 
 def _read(process: str, name: str) -> list[str]:
