@@ -111,5 +111,5 @@ def _new_in_place(prepared: PreparedCache) -> Iterator[tuple[str, str]]:
         folder = os.path.join(prepared.cache.root, keys.wheel_path(key))
         for name in entries.names(folder):
             stamp = entries.stamp(os.path.join(folder, name)) if name.endswith(".whl") else None
-            if stamp is not None and stamp.changed >= prepared.began * 1e9:
+            if stamp is not None and prepared.is_new(stamp):
                 yield key, os.path.join(folder, name)

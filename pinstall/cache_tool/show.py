@@ -20,9 +20,10 @@ def records(cache: str, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
     for key, filename in sorted(set(wheels)):
         parent = store.builds_folder(cache, key)
         for folder in (os.path.join(parent, name) for name in entries.names(parent)):
-            if filename not in entries.names(folder):
+            names = entries.names(folder)
+            if filename not in names:
                 continue  # a build of another version from the same URL
-            for record in filter(store.is_record_name, entries.names(folder)):
+            for record in filter(store.is_record_name, names):
                 found = store.load_record(folder, record)
                 if found is not None:
                     yield from _lines(filename, found)

@@ -19,7 +19,7 @@ from pinstall import messages
 from pinstall.checks import plan
 from pinstall.checks.candidates import Candidate
 from pinstall.checks.checker import Finding
-from pinstall.checks.execute import Applied, Failure, apply_verdicts
+from pinstall.checks.execute import Applied, Failure, apply_verdicts, changed_again, why_not
 from pinstall.inspection import integrity
 from pinstall.messages import WARNING
 from pinstall.model import links
@@ -104,7 +104,7 @@ def _hold_to(prepared: PreparedCache, pin: Pin, key: str, journal: Journal) -> N
     """
     candidates = list(_candidates(prepared, pin, key))
     stamps = [entries.stamp_of(candidate.entry) for candidate in candidates if not candidate.stored]
-    if any(stamp and stamp.changed >= prepared.began * 1e9 for stamp in stamps):
+    if any(stamp and prepared.is_new(stamp) for stamp in stamps):
         return
     known = {finding.entry.content_path: finding for finding in journal.findings}
     findings = [_examined(prepared, candidate, known) for candidate in candidates]
@@ -155,14 +155,10 @@ def _set_aside(prepared: PreparedCache, finding: Finding) -> str:
     try:
         with lock.held(root, _PATIENCE, lambda _: None):
             actions.set_aside(root, finding.entry, finding.stamp, finding.sha256)
-    except lock.LockTimeoutError as error:
-        return str(error)
     except actions.ChangedError:
-        return f"another process keeps changing its file {finding.entry.content_path}"
-    except actions.NotDoneError as error:
-        return f"its file {error}"
-    except OSError as error:
-        return f"pip's cache {root} cannot be changed ({error.strerror})"
+        return changed_again(finding)
+    except (lock.LockTimeoutError, actions.NotDoneError, OSError) as error:
+        return why_not(error, root)
     return ""
 
 

@@ -53,20 +53,27 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
             break
         try:
             changed = _apply_once(checker.cache.root, todo, applied, seconds, say)
-        except lock.LockTimeoutError as error:
-            why = str(error)
-            break
-        except OSError as error:
-            why = f"pip's cache {checker.cache.root} cannot be changed ({error.strerror})"
+        except (lock.LockTimeoutError, OSError) as error:
+            why = why_not(error, checker.cache.root)
             break
         todo = [again for finding in changed if (again := checker.again(finding)) is not None]
         applied.failed.extend(_unchecked(todo))
     for finding in todo:
         if isinstance(finding.verdict, Delete | SetAside):
-            applied.failed.append(
-                Failure(finding, why or f"another process keeps changing its file {finding.entry.content_path}")
-            )
+            applied.failed.append(Failure(finding, why or changed_again(finding)))
     return applied
+
+
+def why_not(error: lock.LockTimeoutError | actions.NotDoneError | OSError, root: str) -> str:
+    """Return the reason, in words, why an entry of the cache *root* could not be removed or moved."""
+    if isinstance(error, OSError):
+        return f"pip's cache {root} cannot be changed ({error.strerror})"
+    return f"its file {error}" if isinstance(error, actions.NotDoneError) else str(error)
+
+
+def changed_again(finding: Finding) -> str:
+    """Return the reason, in words, why the entry of *finding* could not be removed or moved: it changed each time."""
+    return f"another process keeps changing its file {finding.entry.content_path}"
 
 
 def _unchecked(findings: Iterable[Finding]) -> Iterator[Failure]:
@@ -91,7 +98,7 @@ def _apply_once(root: str, findings: list[Finding], applied: Applied, seconds: f
                 except actions.ChangedError:
                     changed.append(finding)
                 except actions.NotDoneError as error:
-                    applied.failed.append(Failure(finding, f"its file {error}"))
+                    applied.failed.append(Failure(finding, why_not(error, root)))
     finally:
         applied.done.extend(done)
         for level, line in messages.changes(done):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pinstall.checks.plan import Plan
     from pinstall.journal import Journal
     from pinstall.model.pins import Pin
+    from pinstall.pip_cache.entries import FileStamp
     from pinstall.pip_cache.locator import Cache
     from pinstall.pip_process import PipCommand
     from pinstall.settings import Settings
@@ -70,6 +71,10 @@ class PreparedCache(NamedTuple):
     def plans(self) -> tuple[Plan, ...]:
         """The plan of the call, and the ``answers``."""
         return self.plan, *self.answers
+
+    def is_new(self, stamp: FileStamp) -> bool:
+        """Return whether a file with this *stamp* has changed since the call began."""
+        return stamp.changed >= self.began * 1e9
 
     @property
     def cache(self) -> Cache:
