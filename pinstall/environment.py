@@ -216,14 +216,14 @@ class Environment:
         return interpreter.facts_of_wheels(self.python, os.path.join(os.path.dirname(server), "pip") if server else "")
 
     @property
-    def is_known(self) -> bool:
+    def facts_known(self) -> bool:
         """Whether the facts about wheels are known, the last for which the interpreter is started.
 
         After pip it must not be started: that would run code that pip has just installed.
         """
         return self.is_own or "_facts_of_wheels" in self.__dict__
 
-    def hold(self) -> None:
+    def require_tags(self) -> None:
         """Raise `SilentPythonError` unless the interpreter can report the tags of the wheels that it accepts.
 
         Starts it, if the facts about wheels are not known yet.
@@ -262,7 +262,7 @@ class Environment:
     def interpreter(self) -> tuple[str, str]:
         """The interpreter's short name and version as in pip's wheel cache: ``("cp", "311")``. Raises `SilentPythonError`."""
         if not self.is_own:
-            self.hold()
+            self.require_tags()
             name, version = self._facts_of_wheels["interpreter"]
             return name, version
         from packaging.tags import interpreter_name, interpreter_version
@@ -274,7 +274,7 @@ class Environment:
         """The compatibility tags of wheels that can be installed into it, best first. Raises `SilentPythonError`."""
         if self.is_own:
             return tuple(interpreter.own_tags())
-        self.hold()
+        self.require_tags()
         return tuple(self._facts_of_wheels["tags"])
 
     @cached_property

@@ -244,7 +244,7 @@ def _obstacle(context: Context) -> str:
         cure = f"upgrade it with '{context.target.runner} -m pip install --upgrade pip'"
         return f"pip {version} is older than 23.0, and pinstall does not know its cache format; {cure}"
     try:
-        context.environment.hold()
+        context.environment.require_tags()
     except SilentPythonError as error:
         return str(error)
     return ""
@@ -323,7 +323,7 @@ def prepare_late(prepared: PreparedCall, status: int, first: Observation | None,
     if prepared.cache or call is None or call.cache_dir is None or status == 0 or first is None or not first.opened_files:
         return prepared
     # Our modules must not come from what pip has just installed (see `load_the_rest`), and the Python there must not import it.
-    if first.created_dist_infos and (environment.is_own or not environment.is_known):
+    if first.created_dist_infos and (environment.is_own or not environment.facts_known):
         return prepared
     if _obstacle(prepared.context):
         return prepared
@@ -424,7 +424,7 @@ def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
     from pinstall.aftermath.confirm import confirm
 
     # To judge the files of a page, the Python may be asked for its tags; after pip it must not be started.
-    cache = _cache(prepared.context, call, call.cache_dir) if environment.is_known else None
+    cache = _cache(prepared.context, call, call.cache_dir) if environment.facts_known else None
     journal.discrepancies = confirm(pins(prepared).pins, prepared.installed_before, environment, cache, call)
     return _say_discrepancies(journal, status)
 

@@ -66,7 +66,7 @@ class SharedStoreSettings(NamedTuple):
     timeout: float = _DEFAULT_SHARED_SECONDS
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """The store's address as messages show it: scheme and host, or the path of a ``file:`` URL.
 
         Credentials, the path on a host, and the query may be secrets.

@@ -79,7 +79,7 @@ class Cache:
 
     def paths(self, url: str) -> tuple[Path, Path]:
         """Return head and body of the response to *url*."""
-        head, body = self._http.place(url).paths
+        head, body = self._http.entry_at(url).paths
         return Path(head), Path(body)
 
     def head(self, url: str) -> dict[str, Any]:

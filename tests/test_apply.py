@@ -354,7 +354,7 @@ def _adopts(cache: Path, link: Callable[[str], None]) -> None:
 
 def _keeps(cache: Path, link: Callable[[str], None]) -> None:
     link("pinstall/views/1-00000000/demo-1.0-py3-none-any.whl")
-    actions.keep_build(str(cache), _KEY, str(cache / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
+    actions.store_build(str(cache), _KEY, str(cache / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
 
 
 def _touches(cache: Path, link: Callable[[str], None]) -> None:
@@ -568,7 +568,7 @@ def test_a_new_build_is_stored_and_copied_to_pips_folder_if_that_has_no_wheel(tm
         _built(tmp_path, other)
     _made(tmp_path, "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl")
     (tmp_path / "pinstall/views/1-00000000/origin.json").write_text('{"url": "https://a/b?c"}')
-    actions.keep_build(str(tmp_path), _KEY, str(tmp_path / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
+    actions.store_build(str(tmp_path), _KEY, str(tmp_path / "pinstall/views/1-00000000/demo-1.0-py3-none-any.whl"), _RECORD)
     assert store.first_record(str(tmp_path), BuiltWheel(_KEY, ""), _RECORD.wheel) == _RECORD
     folder = tmp_path / _STORED / ("f" * 16)
     assert _files(folder).keys() == {"demo-1.0-py3-none-any.whl", "origin.json", "record.json"}

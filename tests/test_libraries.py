@@ -37,7 +37,7 @@ _GCC = [shutil.which("gcc") or "", "-shared", "-fPIC", "-nostdlib", "-x", "c", "
 def libraries(wheel: io.BytesIO, site_packages: str, path: Sequence[str], environ: Mapping[str, str]) -> Libraries | None:
     """Return the libraries without their paths, which differ between systems."""
     said = proof.libraries(wheel, site_packages, path, environ)
-    return said and said._replace(places={})
+    return said and said._replace(paths={})
 
 
 def _library(folder: Path, soname: str, *flags: str, needs: Sequence[Path] = ()) -> Path:
@@ -465,7 +465,7 @@ def test_only_system_libraries_have_places(tmp_path: Path, site: Path) -> None:
     said = proof.libraries(_zip({"_x.so": module, "libbundled.so.1": needs[1]}), str(site), [str(site)], {})
     assert said is not None
     assert said.found == ("libbrought.so.1", "libbundled.so.1", "libhere.so.1", "libsystem.so.1")
-    assert said.places == {"libsystem.so.1": str(system)}
+    assert said.paths == {"libsystem.so.1": str(system)}
 
 
 class _Bad(io.BytesIO):

@@ -524,7 +524,7 @@ def test_a_signal_that_does_not_wake_the_wait_is_noticed(tmp_path: Path) -> None
 
     remote = Remote(tmp_path.as_uri(), 200)
     with pytest.raises(KeyboardInterrupt):
-        remote.asked(question)
+        remote.within_timeout(question)
     over.set()
 
 
@@ -743,9 +743,9 @@ def test_a_fetched_record_gets_the_stamps_of_this_machine(tmp_path: Path) -> Non
     header = tmp_path / "demo.h"
     header.write_text("one")
     world = World({"PATH": "", "HOME": "/nowhere"})
-    asked = world.asked("file", str(header), ".")
+    asked = world.answered("file", str(header), ".")
     assert asked
-    elsewhere = asked._replace(stamp="", place="/elsewhere/demo.h")
+    elsewhere = asked._replace(stamp="", path="/elsewhere/demo.h")
     assert world.stamped(elsewhere) == asked
     header.write_text("two")
     assert world.stamped(elsewhere) == elsewhere
@@ -757,7 +757,7 @@ def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     remote.allow(0.2)
     never = threading.Event()
     with pytest.raises(RemoteError, match=r"no answer within 0\.2 s"):
-        remote.asked(never.wait)
+        remote.within_timeout(never.wait)
 
 
 def test_a_folder_is_made_only_by_who_may_write(lab: Lab, demo: Path) -> None:
@@ -782,7 +782,7 @@ def test_a_folder_is_made_only_by_who_may_write(lab: Lab, demo: Path) -> None:
     ],
 )
 def test_a_place_has_no_secrets(url: str, place: str) -> None:
-    assert settings.SharedStoreSettings(url).place == place
+    assert settings.SharedStoreSettings(url).location == place
 
 
 def test_the_settings() -> None:

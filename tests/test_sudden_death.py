@@ -96,7 +96,7 @@ def _acted(act: Callable[..., object], entry: Callable[[Path, str], Entry], name
 def _keep(cache: Path) -> None:
     with lock.call_marker(str(cache)):
         for key, path in list(view.built(str(cache / "pinstall" / "views" / _DEAD))):
-            actions.keep_build(str(cache), key, path, _RECORD._replace(wheel="e" * 64))
+            actions.store_build(str(cache), key, path, _RECORD._replace(wheel="e" * 64))
         view.remove(str(cache), _DEAD)
 
 

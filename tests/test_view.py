@@ -205,7 +205,7 @@ def test_a_build_is_stored_on_a_file_system_without_hard_links(cache: Path, monk
     new = "eeee" + "3" * 52
     made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(new), "demo", "1.0")
     data = made.read_bytes()
-    actions.keep_build(str(cache), new, str(made), _RECORD)
+    actions.store_build(str(cache), new, str(made), _RECORD)
     assert (cache / wheel_path(new) / made.name).read_bytes() == data
     assert (cache / "pinstall" / "store" / "builds" / new / ("f" * 16) / made.name).read_bytes() == data
 
@@ -213,7 +213,7 @@ def test_a_build_is_stored_on_a_file_system_without_hard_links(cache: Path, monk
 def test_storing_a_build_does_not_overwrite_pips_wheel(cache: Path) -> None:
     made = wheel(cache / "pinstall" / "views" / _NAME / wheel_path(_KEYS[0]), "demo", "1.0", "another")
     before = (cache / wheel_path(_KEYS[0]) / made.name).read_bytes()
-    actions.keep_build(str(cache), _KEYS[0], str(made), _RECORD)
+    actions.store_build(str(cache), _KEYS[0], str(made), _RECORD)
     assert (cache / wheel_path(_KEYS[0]) / made.name).read_bytes() == before
     assert not made.exists()
 

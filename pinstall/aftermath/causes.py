@@ -17,7 +17,7 @@ from pinstall.checks.satisfied import is_installed
 from pinstall.messages import listed, pinned
 from pinstall.model import links
 from pinstall.model.names import project_named
-from pinstall.pip_cache.locator import will_do
+from pinstall.pip_cache.locator import hashes_allow
 from pinstall.storage.disk_space import is_full
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _are_pages_current(cache: Cache, pin: Pin, received: Collection[str]) -> boo
 
 def _rank(cache: Cache, pin: Pin, file: _Listed) -> tuple[bool, bool, bool]:
     """Return a key that sorts the likeliest file first: with a pinned hash, then for this environment, then wheels."""
-    return not will_do(pin, file.digests), not cache.usable(file.parsed_filename), not file.parsed_filename.tags
+    return not hashes_allow(pin, file.digests), not cache.usable(file.parsed_filename), not file.parsed_filename.tags
 
 
 def _files(pin: Pin, located: ProjectFiles) -> Iterator[_Listed]:
@@ -158,7 +158,7 @@ def _refused(cache: Cache, pin: Pin, files: list[_Listed]) -> str:
     If some files have a pinned hash, the text mentions another file only if its hash is the only reason against it. If none
     has, it names that as the reason for each file.
     """
-    matching = [file for file in files if will_do(pin, file.digests)]
+    matching = [file for file in files if hashes_allow(pin, file.digests)]
     refusals = {file: _refusal(cache, pin, file) for file in files}
     if any(not refusals[file] for file in matching):
         return ""

@@ -68,7 +68,7 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
             build = notes.get(filename)
             record = checker.builds.record(project, own, hashes, entry, build.notes if build else ())
             if record and (key, path) in in_view:
-                actions.keep_build(root, key, path, record)
+                actions.store_build(root, key, path, record)
             elif record:
                 actions.adopt(root, entry, record)
             kept = record

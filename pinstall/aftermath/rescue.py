@@ -170,7 +170,7 @@ class Rescue:
             if reason:
                 known = self.survey if key in self.survey.claims or key in self.survey.pages else new
                 wrong.append(Wrong(known.name(key), reason))
-            actions.take_over(self._cache.root, folder, self.survey.place(key))
+            actions.take_over(self._cache.root, folder, self.survey.cached(key))
         if succeeded:
             wrong += self._spend_pages(self.survey.doubtful - received) + self._delete_damaged_wheels()
         self.survey.forget_view()
@@ -213,7 +213,7 @@ class Rescue:
         return []
 
     def _stamps(self, key: str) -> tuple[FileStamp | None, ...]:
-        return tuple(map(entries.stamp, self.survey.place(key).paths))
+        return tuple(map(entries.stamp, self.survey.cached(key).paths))
 
     def _received_survey(self, folder: str) -> Survey:
         """Survey the view in *folder*, as after a run that used no old entries and received those in ``_received``."""

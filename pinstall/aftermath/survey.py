@@ -116,7 +116,7 @@ class Survey:
         """
         return self._at(self._view if key in self.own else self._cache.root, key)
 
-    def place(self, key: str) -> HttpEntry:
+    def cached(self, key: str) -> HttpEntry:
         """Return the entry with this *key* in pip's cache, where it may be missing."""
         return self._at(self._cache.root, key)
 
@@ -265,7 +265,7 @@ class Survey:
         waiting += [need.project for pin, entry in local for need in dependencies.of(entry, pin, markers)]
         waiting += [need.project for key in [*self.claims] for need in self._needs(key, markers)]
         seen = set(self._projects.values())
-        while waiting and len(seen) < dependencies.MOST_PROJECTS:
+        while waiting and len(seen) < dependencies.MOST_NEEDS:
             project = waiting.pop()
             if not project or project in seen:
                 continue

@@ -63,7 +63,7 @@ def take(root: str, tree: scan.Tree, indexes: Sequence[str]) -> Inventory:
     that no page lists, the end of a wheel, or an sdist up to its PKG-INFO, to learn its name.
     """
     cached = [*scan.http(tree)]
-    from_store = [(scan.found(entry), filename) for entry, filename in store.downloads(root)]
+    from_store = [(scan.read_entry(entry), filename) for entry, filename in store.downloads(root)]
     built = [*scan.built(tree)]
     strays = [stray for stray in (*cached, *built) if isinstance(stray, Stray)]
     found = [entry for entry in cached if isinstance(entry, ScannedEntry)]
@@ -101,7 +101,7 @@ def _is_copy(stored: Item, own: Item | None) -> bool:
         with entries.open_content(own.entry) as file:
             digest = integrity.sha256(file)
         if isinstance(stored.entry, BuiltWheel):
-            return store.is_kept(stored.entry, digest)
+            return store.is_unchanged(stored.entry, digest)
         with entries.open_content(stored.entry) as file:
             return integrity.sha256(file) == digest
     except OSError:
@@ -244,6 +244,6 @@ def _stored_builds(root: str) -> Iterator[BuiltWheel]:
     """Yield the built wheels in the store, except files that are not named as a wheel."""
     for key, folder in store.build_folders(root):
         for wheel in (name for name in entries.names(folder) if name.endswith(".whl")):
-            entry = scan.wheel(key, os.path.join(folder, wheel), place=os.path.basename(folder))
+            entry = scan.wheel(key, os.path.join(folder, wheel), store_id=os.path.basename(folder))
             if entry is not None:
                 yield entry

@@ -54,7 +54,7 @@ class Upkeep:
         if settings is None:
             raise RemoteError("PINSTALL_SHARED_STORE is not set")
         self._key = documents.signing_key(settings)
-        self.place, self.is_bad = settings.place, False
+        self.location, self.is_bad = settings.location, False
         self._remote = Remote(settings.url, max(_TIMEOUT, settings.timeout))
         self._warn, self._patience = warn, Patience()
         self._unfinished: list[str] = []
@@ -66,7 +66,7 @@ class Upkeep:
             number, total = number + 1, total + row.size
             what = f"{row.filename}  {row.source}" if row.filename else row.fault
             yield f"{display.size(row.size):>9}  {display.age(row.age):>6}  {what}"
-        yield f"Builds in {self.place}: {number} ({display.size(total)})"
+        yield f"Builds in {self.location}: {number} ({display.size(total)})"
 
     def verified(self) -> Iterator[str]:
         """Fetch and check all builds; yield a line about each bad one, and the totals."""

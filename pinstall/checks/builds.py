@@ -214,7 +214,7 @@ class Builds:
             other = f"with unknown versions of {', '.join(sorted(now.build_dependencies))}"
         if not other and record.source_scan.compiles and record.source_scan.whole and not self._is_compiled(entry):
             other = _UNCOMPILED
-        adopted = record._replace(conditions=now, libraries=needs.places, observed=False)
+        adopted = record._replace(conditions=now, libraries=needs.paths, observed=False)
         return evidence._replace(record=adopted, build_difference=other, missing_libraries=needs.missing)
 
     def _is_compiled(self, entry: BuiltWheel) -> bool:
@@ -245,11 +245,11 @@ class Builds:
         watched = build_questions.learn(notes, self._world) if notes else None
         conditions = self._conditions(project, settings, scan, watched)
         pins = {name: version for name, version in self._versions.items() if watched and name in watched.requires}
-        return BuildRecord(sha256, source, scan, conditions, self._libraries(entry).places, watched=watched, pins=pins)
+        return BuildRecord(sha256, source, scan, conditions, self._libraries(entry).paths, watched=watched, pins=pins)
 
     def _tolerate(self, project: str, entry: BuiltWheel, sha256: str, fault: str) -> None:
         """Note in the ledger that a wheel came from its backend with a *fault*: it, and its copy in the store, are kept."""
-        stored = entry._replace(place=store.build_parts(entry.wheel_key, sha256)[-1])
+        stored = entry._replace(store_id=store.build_parts(entry.wheel_key, sha256)[-1])
         for key in (entry.key, stored.key):
             self._inspector.ledger(project).tolerate(key, "damaged", fault)
 
@@ -351,7 +351,7 @@ class Builds:
         """
         found = self._cache.http.find(link.url)
         if found is None:
-            kept = store.http_entry(self._cache.root, self._cache.http.place(link.url))
+            kept = store.http_entry(self._cache.root, self._cache.http.entry_at(link.url))
             head = http_entries.read_head(kept.paths[0]) if kept else None
             return (kept, head.response) if kept and head and not head.unreadable else (None, None)
         return (None, None) if found[0].fault or found[0].unreadable else found[:2]

@@ -125,7 +125,7 @@ def downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
     cached = list(cache.downloads(file))
     yield from (Candidate(pin, entry) for entry in cached)
     present = {entry.key for entry in cached}
-    for entry in cache.places(file):
+    for entry in cache.possible_entries(file):
         is_missing = entry.key not in present and (not entries.exists(entry.paths[0]) or http_entries.is_spent(entry))
         kept = store.http_entry(cache.root, entry) if is_missing else None
         if kept is not None:

@@ -120,7 +120,7 @@ class Checker:
         evidence = self._with_bytes(candidate, stamp, Evidence(), _required_proof(candidate))
         if not isinstance(entry, BuiltWheel):
             return evidence
-        if candidate.stored and evidence.digests and not store.is_kept(entry, evidence.digests["sha256"]):
+        if candidate.stored and evidence.digests and not store.is_unchanged(entry, evidence.digests["sha256"]):
             evidence = evidence._replace(fault=evidence.fault or "it is not the file that pinstall stored")
         return evidence
 

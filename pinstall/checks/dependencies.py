@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from typing import TYPE_CHECKING
 
 from pinstall.inspection import integrity
@@ -12,13 +13,29 @@ from pinstall.pip_cache import entries
 from pinstall.pip_cache.entries import HttpEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pinstall.pip_cache.entries import Entry, LocalFile
     from pinstall.pip_cache.locator import Cache
 
 # Where a search through dependencies ends: more than the largest known installs need.
-MOST_PROJECTS = 1_000
+MOST_NEEDS = 1_000
+
+
+def walk(needs: Iterable[Pin], following: Callable[[Pin], Iterable[Pin]]) -> Iterator[Pin]:
+    """Yield *needs* and their direct and indirect dependencies, the nearest first.
+
+    *following* returns the direct dependencies of a need; it is called only when the caller asks for the next one. Each
+    combination of project, specifier and extras comes once. Ends after `MOST_NEEDS`.
+    """
+    waiting, seen = deque(needs), set[tuple[str, str, frozenset[str]]]()
+    while waiting and len(seen) < MOST_NEEDS:
+        need = waiting.popleft()
+        identity = (need.project, str(need.specifier), need.extras)
+        if identity not in seen:
+            seen.add(identity)
+            yield need
+            waiting += following(need)
 
 
 def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] = ()) -> Pin | None:

@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from pinstall.checks import candidates, dependencies
 from pinstall.checks.satisfied import is_met
 from pinstall.model import requirement
-from pinstall.pip_cache.locator import local_file, will_do
+from pinstall.pip_cache.locator import hashes_allow, local_file
 from pinstall.storage import store
 
 if TYPE_CHECKING:
@@ -45,21 +45,23 @@ def needed(cache: Cache, pins: Sequence[Pin]) -> list[Pin]:
 
 def _reached(cache: Cache, pins: Mapping[str, Pin]) -> set[str]:
     """Return the projects that the call needs, by *pins* of each project; ends once it has all that only constraints name."""
-    waiting, limits = _stated(cache)
-    missing = {project for project, pin in pins.items() if not pin.requested}
-    seen = set[tuple[str, str, frozenset[str]]]()
-    while waiting and missing:
-        need = waiting.pop()
-        identity = (need.project, str(need.specifier), need.extras)
-        if identity in seen:
-            continue
-        if need.url or len(seen) == dependencies.MOST_PROJECTS:
+    needs, limits = _stated(cache)
+    constrained = {project for project, pin in pins.items() if not pin.requested}
+    reached = set[str]()
+
+    def following(need: Pin) -> list[Pin]:
+        if need.url:
             raise _UnknownError
-        seen.add(identity)
-        missing.discard(need.project)
         pin = pins.get(need.project)
-        waiting += _of_pinned(cache, need, pin) if pin else _of_installed(cache, need, limits.get(need.project, ""))
-    return {project for project, _, _ in seen}
+        return _of_pinned(cache, need, pin) if pin else _of_installed(cache, need, limits.get(need.project, ""))
+
+    for number, need in enumerate(dependencies.walk(needs, following), 1):
+        reached.add(need.project)
+        if constrained <= reached:
+            break
+        if number == dependencies.MOST_NEEDS:
+            raise _UnknownError
+    return reached
 
 
 def _stated(cache: Cache) -> tuple[list[Pin], dict[str, str]]:
@@ -101,7 +103,7 @@ def _of_pinned(cache: Cache, need: Pin, pin: Pin) -> list[Pin]:
     Raises `_UnknownError` if a file is in neither, cannot be read, or has to be built, or if *need* does not admit the version.
     """
     version, located = pin.version, cache.locate(pin)
-    files = [file for file in located.files if file.parsed_filename and will_do(pin, file.link.digests)]
+    files = [file for file in located.files if file.parsed_filename and hashes_allow(pin, file.link.digests)]
     if version is None or not need.admits(version) or not (located.complete and located.listed):
         raise _UnknownError
     if len({file.parsed_filename.version for file in files if file.parsed_filename}) != 1:

@@ -37,19 +37,16 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
     the store, without the pinned ones; others have no candidates. Of the *pins*, only the dependencies count.
     """
     found: dict[str, Candidate] = {}
+    newest: list[Candidate] = []
     pinned = {pin.project for pin in pins}
-    waiting = [*pins, *_lacking(cache, dependencies.named(cache, pinned))]
-    seen = set[tuple[str, str, frozenset[str]]]()
-    while waiting and len(seen) < dependencies.MOST_PROJECTS:
-        need = waiting.pop(0)
-        identity = (need.project, str(need.specifier), need.extras)
-        if identity in seen:
-            continue
-        seen.add(identity)
-        newest = _newest(cache, need, is_kept=need.project in kept)
+
+    def following(need: Pin) -> Iterator[Pin]:
+        return (needed for needed in _needed(cache, need, newest) if needed.project not in pinned)
+
+    for need in dependencies.walk([*pins, *_lacking(cache, dependencies.named(cache, pinned))], following):
+        newest = _newest(cache, need, is_stored=need.project in kept)
         if any(candidate.stored for candidate in newest) and need.project in kept:
             found |= {c.entry.content_path: c for c in newest if c.stored or isinstance(c.entry, BuiltWheel)}
-        waiting += [needed for needed in _needed(cache, need, newest) if needed.project not in pinned]
     wheel_keys = {c.entry.wheel_key: True for c in found.values() if isinstance(c.entry, BuiltWheel)}
     return Gathered(tuple(found.values()), wheel_keys, any_key=False)
 
@@ -69,11 +66,11 @@ def _lacking(cache: Cache, needs: Iterable[Pin]) -> list[Pin]:
     return [need for need in needs if not is_met(cache.call, need, cache.environment)]
 
 
-def _newest(cache: Cache, pin: Pin, *, is_kept: bool) -> list[Candidate]:
+def _newest(cache: Cache, pin: Pin, *, is_stored: bool) -> list[Candidate]:
     """Return the candidates in pip's cache and the store of the newest version that *pin* admits and of which there is any.
 
-    Looks for the newest 20 versions that are listed. If none is listed, and the project *is_kept* in the store, the notes of
-    stored downloads tell the versions.
+    Looks for the newest 20 versions that are listed. If none is listed, and the project *is_stored*, the notes of stored
+    downloads tell the versions.
     """
     by_version: dict[Version | None, list[Artifact]] = {}
     for file in _listed(cache, pin):
@@ -81,7 +78,7 @@ def _newest(cache: Cache, pin: Pin, *, is_kept: bool) -> list[Candidate]:
     for version in sorted(by_version, key=lambda v: (v is not None, v), reverse=True)[:_MOST_VERSIONS]:
         if found := [candidate for file in by_version[version] for candidate in _files(cache, pin, file)]:
             return found
-    return [] if by_version or not is_kept else _unlisted(cache, pin)
+    return [] if by_version or not is_stored else _unlisted(cache, pin)
 
 
 def _listed(cache: Cache, pin: Pin) -> Iterator[Artifact]:

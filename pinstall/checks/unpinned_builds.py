@@ -46,18 +46,16 @@ def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord
 
 
 def _reached(cache: Cache, needs: list[Pin]) -> Iterator[Pin]:
-    """Yield *needs* and their dependencies, direct or not, as far as cached artifacts declare them."""
-    markers, waiting, seen = cache.environment.markers, list(needs), set[tuple[str, str, frozenset[str]]]()
-    while waiting and len(seen) < dependencies.MOST_PROJECTS:
-        need = waiting.pop(0)
-        identity = (need.project, str(need.specifier), need.extras)
-        if identity in seen:
-            continue
-        seen.add(identity)
-        yield need
-        if not cache.call.has("ignore_dependencies"):
-            for entry in (*_artifacts(cache, need), *(c.entry for c in _builds(cache, need, in_cache=True))):
-                waiting += dependencies.of(entry, need, markers)
+    """Return *needs* and their dependencies, direct or not, as far as cached artifacts declare them."""
+    if cache.call.has("ignore_dependencies"):
+        return iter(needs)
+    return dependencies.walk(needs, lambda need: _dependencies(cache, need))
+
+
+def _dependencies(cache: Cache, need: Pin) -> Iterator[Pin]:
+    """Yield the dependencies of *need* that its cached artifacts declare."""
+    for entry in (*_artifacts(cache, need), *(c.entry for c in _builds(cache, need, in_cache=True))):
+        yield from dependencies.of(entry, need, cache.environment.markers)
 
 
 def _artifacts(cache: Cache, pin: Pin) -> Iterator[HttpEntry | LocalFile]:

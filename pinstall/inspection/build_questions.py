@@ -69,7 +69,7 @@ class Question(NamedTuple):
     ``kind`` is that of the question: ``variable``, ``program``, ``file`` (its content), ``place`` (its existence), ``listing``,
     ``glob``, ``link``, ``library`` (loaded), ``linked`` (looked for by ``find_library``), or ``package`` (of pkg-config).
     ``subject`` is its name or path (``~/`` for the home), ``by`` the asking file (``@`` and the package if it is not of the
-    source). ``place`` and ``stamp`` are those of the file that gave the answer, "" without one; ``said`` are the digests of a
+    source). ``path`` and ``stamp`` are those of the file that gave the answer, "" without one; ``said`` are the digests of a
     program's outputs, by its arguments.
     """
 
@@ -77,7 +77,7 @@ class Question(NamedTuple):
     subject: str
     by: str
     answer: str
-    place: str = ""
+    path: str = ""
     stamp: str = ""
     said: Mapping[str, str] = MappingProxyType({})
 
@@ -113,7 +113,7 @@ class World:
         self.home = (environ.get("HOME") or os.path.expanduser("~")).rstrip("/")
         self._own = tuple(os.path.join(folder, "") for folder in own if folder)
 
-    def asked(self, kind: str, subject: str, by: str, forms: Sequence[tuple[str, ...]] = ()) -> Question | None:
+    def answered(self, kind: str, subject: str, by: str, forms: Sequence[tuple[str, ...]] = ()) -> Question | None:
         """Return a question with its present answer; None for the C library and programs of the environment.
 
         *forms* are the arguments of each run of a program, empty if it was only looked for. If all of them are read-only,
@@ -127,17 +127,17 @@ class World:
             return None
         question = Question(kind, subject, by, "")
         answer, place, stamp = self._answer(question)
-        return question._replace(answer=answer, place=place, stamp=stamp)
+        return question._replace(answer=answer, path=place, stamp=stamp)
 
     def differs(self, question: Question) -> bool:
         """Return whether a question has another answer now. Starts only a program that has changed, if it may start any."""
         if question.kind == "program":
             return self._program_differs(question)
         answer, place, stamp = self._answer(question)
-        return answer != question.answer and not (question.stamp and (place, stamp) == (question.place, question.stamp))
+        return answer != question.answer and not (question.stamp and (place, stamp) == (question.path, question.stamp))
 
     def stamped(self, question: Question) -> Question:
-        """Return a question with the place and stamp of the file that gives the same answer here; unchanged without one.
+        """Return a question with the path and stamp of the file that gives the same answer here; unchanged without one.
 
         Only files, libraries, and programs that ran get them. Starts no program.
         """
@@ -148,12 +148,12 @@ class World:
             answer, place, stamp = (_file_digest(found), self._homely(found), _stamp(found)) if found else ("", "", "")
         else:
             return question
-        return question._replace(place=place, stamp=stamp) if stamp and answer == question.answer else question
+        return question._replace(path=place, stamp=stamp) if stamp and answer == question.answer else question
 
     def _answer(self, question: Question) -> tuple[str, str, str]:  # noqa: PLR0911 (one for each kind)
-        """Return the answer, and the place and stamp of the file that gives it, "" without one; not for programs.
+        """Return the answer, and the path and stamp of the file that gives it, "" without one; not for programs.
 
-        If a file still has the place and stamp that *question* has, it is not read.
+        If a file still has the path and stamp that *question* has, it is not read.
         """
         kind, subject = question.kind, question.subject
         if kind == "variable":
@@ -184,8 +184,8 @@ class World:
 
     def _content(self, path: str, known: Question) -> tuple[str, str, str]:
         stamp = _stamp(path)
-        if stamp and (path, stamp) == (self._path(known.place), known.stamp):
-            return known.answer, known.place, stamp
+        if stamp and (path, stamp) == (self._path(known.path), known.stamp):
+            return known.answer, known.path, stamp
         if not stamp or re.search(_SECRET_FILES, path) or sdist_scan.is_secret(os.path.basename(path)):
             return _kind(path), "", ""
         return _file_digest(path), self._homely(path), stamp
@@ -194,7 +194,7 @@ class World:
         folders = [folder for folder in re.split("[:;]", self.environ.get("LD_LIBRARY_PATH", "")) if folder]
         if question.kind == "linked":
             return _digest("\0".join(shared_libraries.named(question.subject, folders))), "", ""
-        place = shared_libraries.place(question.subject, folders)
+        place = shared_libraries.first_path(question.subject, folders)
         return self._content(os.path.realpath(place), question) if place else ("", "", "")
 
     def _package(self, question: Question) -> tuple[str, str, str]:
@@ -227,7 +227,7 @@ class World:
         place = self._found(question.subject)
         if not place or not question.answer:
             return bool(place) != bool(question.answer)
-        is_same_place = place == self._path(question.place)
+        is_same_place = place == self._path(question.path)
         if question.answer == "there":
             return not is_same_place
         if is_same_place and (_stamp(place) == question.stamp or _file_digest(place) == question.answer):
@@ -312,7 +312,7 @@ def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> st
 
 
 def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
-    """Return the questions in the *notes* on a build's steps, with the answers that they have in *world* (see `World.asked`).
+    """Return the questions in the *notes* on a build's steps, with their answers in *world* (see `World.answered`).
 
     If they are too large for a record, the result has none of them, and is not ``whole``.
     """
@@ -326,9 +326,9 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     # The names that the compilers report count instead (`Conditions.compilers`).
     covered = {("variable", name) for name in ("CC", "CXX") if compiles}
     asked += _packages(programs)
-    questions = [world.asked(kind, subject, by) for kind, subject, by in asked if (kind, subject) not in covered]
+    questions = [world.answered(kind, subject, by) for kind, subject, by in asked if (kind, subject) not in covered]
     questions += [
-        world.asked("program", name, by, forms)
+        world.answered("program", name, by, forms)
         for name, (by, forms) in programs.items()
         if not re.fullmatch(_COMPILERS, os.path.basename(name)) and os.path.basename(name) not in _NEUTRAL
     ]

@@ -45,14 +45,14 @@ _IN_SITE_PACKAGES = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 class Libraries(NamedTuple):
     """The sonames of the shared libraries that a wheel's extension modules and programs need, sorted: found, and missing.
 
-    A library that another distribution provides is found only if that distribution is installed. ``places`` are the paths of
+    A library that another distribution provides is found only if that distribution is installed. ``paths`` are the paths of
     system libraries: those that the loader finds outside the wheel and outside all installed distributions. ``renamed`` are the
     missing ones of which the system has another version, such as libffi.so.8 for libffi.so.7: no distribution will bring them.
     """
 
     found: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    places: Mapping[str, str] = MappingProxyType({})
+    paths: Mapping[str, str] = MappingProxyType({})
     renamed: tuple[str, ...] = ()
 
 
@@ -198,7 +198,7 @@ def _found(name: str, folders: Iterable[str]) -> str | None:
     return next(filter(_fits, itertools.chain(named, known.get(name, ()), last)), None)
 
 
-def place(name: str, folders: Iterable[str]) -> str:
+def first_path(name: str, folders: Iterable[str]) -> str:
     """Return the path of the library *name* that the loader would find if it searched *folders* first; "" if none is found."""
     return _found(name, folders) or ""
 

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 _LARGEST_ORIGIN = 1 << 20  # bytes
 
 
-def built_under(folder: str, key: str, project: str, place: str = "") -> Iterator[BuiltWheel]:
+def built_under(folder: str, key: str, project: str, store_id: str = "") -> Iterator[BuiltWheel]:
     """Yield the wheels of *project*, by their names, in the *folder* of built wheels for *key*; nothing if it cannot be read.
 
-    *place* is the folder's name in the store, "" for pip's own. Looks at no file: a wheel may be a link.
+    *store_id* is the folder's name in the store, "" for pip's own. Looks at no file: a wheel may be a link.
     """
     for name in names(folder):
         found = links.parse_filename(name, project) if name.endswith(".whl") else None
         path = os.path.join(folder, name)
         if found is not None:
-            yield BuiltWheel(key, path, found, place)
+            yield BuiltWheel(key, path, found, store_id)
 
 
 def walk_built(root: str) -> Iterator[tuple[str, str]]:

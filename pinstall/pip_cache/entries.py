@@ -73,15 +73,15 @@ class HttpEntry(NamedTuple):
 class BuiltWheel(NamedTuple):
     """A wheel that pip has built, in a folder of pip's cache, of a view or of the store.
 
-    ``wheel_key`` is the key under which pip looks for it, ``content_path`` its path. ``place`` is the name of its folder in the
-    store, below the key; "" elsewhere. ``query``, only of a stored wheel, is that of the URL of its source: the store does not
-    keep it, because it may be a secret; "" without one, or if this call does not know it.
+    ``wheel_key`` is the key under which pip looks for it, ``content_path`` its path. ``store_id`` is the name of its folder in
+    the store, below the key; "" elsewhere. ``query``, only of a stored wheel, is that of the URL of its source: the store does
+    not keep it, because it may be a secret; "" without one, or if this call does not know it.
     """
 
     wheel_key: str
     content_path: str
     parsed_filename: ParsedFilename | None = None
-    place: str = ""
+    store_id: str = ""
     query: str = ""
 
     @property
@@ -97,7 +97,7 @@ class BuiltWheel(NamedTuple):
     @property
     def key(self) -> str:
         """The name of the entry in the ledger."""
-        return "/".join(filter(None, (self.wheel_key, self.place, self.filename)))
+        return "/".join(filter(None, (self.wheel_key, self.store_id, self.filename)))
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ class HttpCache:
         """
         url = _target(url, "")
         for _ in range(REDIRECTS):
-            entry = self.place(url)
+            entry = self.entry_at(url)
             whole = all(os.path.exists(path) for path in entry.paths)
             if whole and stamp(entry.paths[0]) is None:
                 return entry, Response(0, {}), url
@@ -138,7 +138,7 @@ class HttpCache:
                 return entry._replace(span=head.span if self.layout is keys.ONE_FILE else None), head.response, url
         return None
 
-    def place(self, url: str) -> HttpEntry:
+    def entry_at(self, url: str) -> HttpEntry:
         """Return the entry in which pip would store the response to *url*, whether it exists or not; its ``kind`` is "".
 
         Raises `ValueError` for an invalid *url*.

@@ -58,7 +58,7 @@ class ProjectFiles(NamedTuple):
     ``files`` are the artifacts of the pinned version, for a pin to hashes alone those with such a hash, that this environment
     can install. ``others`` are all other offers, not yet parsed (see `Cache.others`). ``complete`` is False if a page on which
     pip searches for the project is not in the cache, or not of a kind that pinstall knows; a damaged one is in ``pages``.
-    ``listed`` says whether any page or folder offers a pinned file, for any environment, that `will_do`.
+    ``listed`` says whether any page or folder offers a pinned file, for any environment, that `hashes_allow`.
 
     For a pin to a URL, or from a lock file, that file counts as listed, without pages.
     """
@@ -119,7 +119,7 @@ class Cache:
                 pinned[Artifact(offer.link(), label)] = None
             else:
                 others.append(offer)
-        listed = any(will_do(pin, file.link.digests) for file in pinned)
+        listed = any(hashes_allow(pin, file.link.digests) for file in pinned)
         files = tuple(file for file in pinned if self.usable(file.parsed_filename))
         return ProjectFiles(found, files, tuple(others), None not in pages, listed)
 
@@ -235,16 +235,16 @@ class Cache:
         wheels = [
             file
             for file in located.files
-            if file.parsed_filename and file.parsed_filename.tags and will_do(pin, file.link.digests)
+            if file.parsed_filename and file.parsed_filename.tags and hashes_allow(pin, file.link.digests)
         ]
         if wheels and not refuses(pin.project, is_wheel=True) and not self._for_another:
             return False
         return not (located.complete and located.listed) or len(located.files) > len(wheels)
 
-    def places(self, file: Artifact) -> Iterator[HttpEntry]:
+    def possible_entries(self, file: Artifact) -> Iterator[HttpEntry]:
         """Yield the HTTP entries that pip would create for one artifact, whether they exist or not. Follows no redirects."""
         for kind, link, stated in _requests(file):
-            entry = self.http.place(link.url)
+            entry = self.http.entry_at(link.url)
             yield entry._replace(kind=kind, filename=link.filename, expected=stated, parsed_filename=file.parsed_filename)
 
     def wheel_key(self, link: Link) -> str:
@@ -349,7 +349,7 @@ def pypi_digest(url: str) -> tuple[Digest, ...]:
     return (Digest("blake2b_256", value),) if len(parts) == 4 and len(value) == 64 else ()
 
 
-def will_do(pin: Pin, stated: Iterable[Digest]) -> bool:
+def hashes_allow(pin: Pin, stated: Iterable[Digest]) -> bool:
     """Return whether pip would accept a file with the *stated* digests for *pin*.
 
     It would if one of them is pinned, or if none has an algorithm of the pin's hashes.

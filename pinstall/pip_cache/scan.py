@@ -121,12 +121,12 @@ def _entries(folder: Folder, layout: Layout, prefix: str) -> Iterator[ScannedEnt
         elif len(own) < len(layout.endings):
             yield stray([*paths], "its body is missing" if name in there else "its headers are missing")
         else:
-            entry = found(HttpEntry("other", name, paths, layout=layout))
+            entry = read_entry(HttpEntry("other", name, paths, layout=layout))
             is_spent = entry.head is not None and entry.head.response.spent
             yield stray([*paths], SPENT_REASON) if is_spent else entry
 
 
-def found(entry: HttpEntry) -> ScannedEntry:
+def read_entry(entry: HttpEntry) -> ScannedEntry:
     """Read the head and the file states of an HTTP entry. No head is read if a file is missing or not a regular file."""
     seen = _seen(entry.paths)
     regular = len(seen) == len(entry.paths) and all(stat.S_ISREG(one.st_mode) for one in seen)
@@ -153,8 +153,8 @@ def built(tree: Tree) -> Iterator[BuiltWheel | Stray]:
             yield stray([os.path.join(folder.path, entries.ORIGIN)], "its wheel is missing")
 
 
-def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
-    """Return the built wheel at *path* under the wheel *key*, in the folder *place* of the store ("" for pip's own).
+def wheel(key: str, path: str, store_id: str = "") -> BuiltWheel | None:
+    """Return the built wheel at *path* under the wheel *key*, in the folder *store_id* of the store ("" for pip's own).
 
     Returns None if it does not have the name of a wheel, or is not a regular file.
     """
@@ -162,7 +162,7 @@ def wheel(key: str, path: str, place: str = "") -> BuiltWheel | None:
     label = links.parse_filename(name, links.project_of(name))
     if label is None or entries.stamp(path) is None:
         return None
-    return BuiltWheel(key, path, label, place)
+    return BuiltWheel(key, path, label, store_id)
 
 
 def stray(paths: list[str], reason: str) -> Stray:

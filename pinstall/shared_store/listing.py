@@ -109,7 +109,7 @@ class Listing:
         walk = os.walk(os.path.join(self._remote.root, layout.TOP.rstrip("/")), onerror=errors.append)
         while True:
             self._remote.allow()
-            found = self._remote.asked(lambda: self._next(walk, errors))
+            found = self._remote.within_timeout(lambda: self._next(walk, errors))
             if found is None:
                 return
             for path, why in found.skipped.items():

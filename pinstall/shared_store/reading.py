@@ -62,7 +62,7 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
         return
     key = built_wheels.key_of(folder)
     begun = shared.waited
-    with shared.asked(journal.say, "pip builds the wheels itself") as remote, shared.waiting():
+    with shared.connection(journal.say, "pip builds the wheels itself") as remote, shared.waiting():
         for offer in _offers(prepared, remote, key, journal):
             wheel = None
             with about_one_build(partial(_say_ignored, shared, offer.shared.filename, journal)):
@@ -70,7 +70,7 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
             if wheel is not None:
                 view.show(seen.folder, wheel)
                 journal.fetched.append(wheel.filename)
-                place = shared.settings.place
+                place = shared.settings.location
                 journal.say(NOTE, f"fetched {wheel.filename} from the shared store {place}, so pip need not build it")
                 break
         else:
@@ -100,7 +100,7 @@ def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal)
     for why in refused:
         shared.warn(
             journal.say,
-            f"ignoring a build of the shared store {shared.settings.place}: {why}; see 'pinstall-cache shared verify'",
+            f"ignoring a build of the shared store {shared.settings.location}: {why}; see 'pinstall-cache shared verify'",
         )
 
 
@@ -113,7 +113,7 @@ def _offer(prepared: PreparedCache, remote: Remote, build: SharedBuild, shared: 
     found = documents.opened(remote.read(build.record.path, documents.LARGEST), shared.key)
     if found.key != build.key or layout.name(build.key, found.record, build.signer) != build.name:
         raise RefusedError("its record belongs to another build")
-    found = found._replace(record=found.record._replace(fetched=shared.settings.place))
+    found = found._replace(record=found.record._replace(fetched=shared.settings.location))
     pin = None if _is_known(prepared.cache.root, build, found) else _pin(prepared, found)
     if pin is None:
         return None
@@ -187,7 +187,7 @@ def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Jour
             raise RefusedError(fault)
         fetched = BuiltWheel(build.key, temporary)
         record = prepared.checker.builds.stamped(found.record)
-        path = actions.keep_fetched(root, fetched, found.filename, record, found.origin_text)
+        path = actions.store_fetched(root, fetched, found.filename, record, found.origin_text)
     finally:
         actions.try_unlink(temporary)
     label = links.parse_filename(found.filename, found.project)
@@ -222,7 +222,7 @@ def _content_fault(file: BinaryIO, found: SharedRecord) -> str:
 
 
 def _say_ignored(shared: SharedStore, filename: str, journal: Journal, why: str) -> None:
-    shared.warn(journal.say, f"ignoring {filename} of the shared store {shared.settings.place}: {why}")
+    shared.warn(journal.say, f"ignoring {filename} of the shared store {shared.settings.location}: {why}")
 
 
 def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal: Journal) -> BuiltWheel:

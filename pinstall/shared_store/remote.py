@@ -96,7 +96,7 @@ class Remote:
         self.is_dav = url.startswith(("http:", "https:"))
         # The library names what a WebDAV server lists by its path on the server, and makes no folder above the URL.
         url, self._prefix = _split(url) if self.is_dav else (url, "")
-        self._store = self.asked(lambda: _opened(url, seconds, writes=writes))
+        self._store = self.within_timeout(lambda: _opened(url, seconds, writes=writes))
         self.root = links.to_path(url) if url.startswith("file:") else ""
 
     def allow(self, seconds: float | None = None) -> None:
@@ -116,7 +116,7 @@ class Remote:
             found = (one for chunk in chunks for one in chunk)
             return [self._object(one) for one in islice(found, most)]
 
-        return self._asked_of_one(listed)
+        return self._about_one_object(listed)
 
     def everything(self, folder: str) -> Iterator[RemoteObject]:
         """Yield all objects below *folder* of a bucket, by name. Each page of the listing gets a deadline of its own."""
@@ -125,7 +125,7 @@ class Remote:
         chunks = iter(obstore.list(self._store, folder, chunk_size=_PAGE))
         while True:
             self.allow()
-            chunk = self.asked(lambda: next(chunks, None))
+            chunk = self.within_timeout(lambda: next(chunks, None))
             if chunk is None:
                 return
             yield from map(self._object, chunk)
@@ -134,7 +134,7 @@ class Remote:
         """Return the objects that are directly in *folder*, by name, and the paths of the folders in it, with a slash."""
         import obstore
 
-        found = self._asked_of_one(lambda: obstore.list_with_delimiter(self._store, self._prefix + folder))
+        found = self._about_one_object(lambda: obstore.list_with_delimiter(self._store, self._prefix + folder))
         folders = [path.removeprefix(self._prefix) + "/" for path in found["common_prefixes"]]
         objects = [self._object(one) for one in found["objects"]]
         # A WebDAV server counts a folder among those in it.
@@ -157,11 +157,11 @@ class Remote:
     def _pieces(self, path: str, largest: int) -> Iterator[bytes]:
         import obstore
 
-        stream = self._asked_of_one(
+        stream = self._about_one_object(
             lambda: iter(obstore.get(self._store, self._prefix + path).stream(min_chunk_size=_CHUNK)), _DENIED
         )
         size = 0
-        while (chunk := self._asked_of_one(lambda: next(stream, None))) is not None:
+        while (chunk := self._about_one_object(lambda: next(stream, None))) is not None:
             size += len(chunk)
             if size > largest:
                 raise ObjectError("an object is larger than it may be")
@@ -191,7 +191,7 @@ class Remote:
             obstore.put(self._store, path, content, use_multipart=False)
             return True
 
-        return self._asked_of_one(put)
+        return self._about_one_object(put)
 
     def delete(self, paths: Sequence[str]) -> dict[str, str]:
         """Delete objects, unless they are gone already; return the paths of those that stay, each with the reason.
@@ -203,7 +203,7 @@ class Remote:
         with suppress(RemoteError):  # some may be there still
             if not self.root:
                 self.allow()
-                self.asked(lambda: obstore.delete(self._store, [self._prefix + path for path in paths]))
+                self.within_timeout(lambda: obstore.delete(self._store, [self._prefix + path for path in paths]))
                 return {}
         return {path: why for path in paths if (why := self._stays(path))}
 
@@ -220,7 +220,7 @@ class Remote:
 
         self.allow()
         try:
-            self._asked_of_one(removed, _DENIED)
+            self._about_one_object(removed, _DENIED)
         except MissingError:
             return ""
         except ObjectError as error:
@@ -233,14 +233,14 @@ class Remote:
         if self.root and any(os.path.islink(os.path.join(self.root, *places[:end])) for end in range(2, len(places) + 1)):
             raise ObjectError("a folder there is a symbolic link")
 
-    def _asked_of_one(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
+    def _about_one_object(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
         """Return the answer to a *question* about one object, or one folder of them.
 
-        Raises as `asked`; but if the store is a folder, `ObjectError` for each error but a missed deadline: a file may have a
-        fault of its own, such as a mode or a name. Other errors of a server concern all objects.
+        Raises as `within_timeout`; but if the store is a folder, `ObjectError` for each error but a missed deadline: a file may
+        have a fault of its own, such as a mode or a name. Other errors of a server concern all objects.
         """
         try:
-            return self.asked(question, spoiled)
+            return self.within_timeout(question, spoiled)
         except (ObjectError, UnansweredError):
             raise
         except RemoteError:
@@ -248,7 +248,7 @@ class Remote:
                 raise
         raise ObjectError("a file or folder there cannot be read or written")
 
-    def asked(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
+    def within_timeout(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
         """Return the answer of the store to a *question*. Raises `UnansweredError` at the deadline.
 
         Raises `ObjectError` if the object is missing or too large, and for the errors of the library whose types are named in

@@ -61,7 +61,7 @@ class SharedStore:
         return self._key
 
     @contextmanager
-    def asked(self, say: Say, instead: str) -> Iterator[Remote]:
+    def connection(self, say: Say, instead: str) -> Iterator[Remote]:
         """Yield the store, to be used within the time-out. An error, also of the block, sets ``is_off`` and costs one line.
 
         The line ends with *instead*, which tells what happens now. Only an `ImportError` is raised.
@@ -102,4 +102,4 @@ class SharedStore:
 
     def _give_up(self, say: Say, why: str, instead: str) -> None:
         self.is_off = True
-        say(WARNING, f"the shared store {self.settings.place} is not used: {why}; {instead}")
+        say(WARNING, f"the shared store {self.settings.location} is not used: {why}; {instead}")

@@ -56,38 +56,38 @@ def send(prepared: PreparedCache, builds: Iterable[Built], journal: Journal) -> 
     shared = prepared.shared
     if shared is None or not shared.settings.writes:
         return
-    place = shared.settings.place
-    for upload in sorted(_shareable(prepared.cache.root, builds, place, journal), key=lambda upload: upload.size):
+    location = shared.settings.location
+    for upload in sorted(_shareable(prepared.cache.root, builds, location, journal), key=lambda upload: upload.size):
         if shared.is_off:
             return
         name = upload.built.filename
         with (
-            shared.asked(journal.say, f"{name} stays on this machine") as remote,
+            shared.connection(journal.say, f"{name} stays on this machine") as remote,
             shared.waiting(),
-            about_one_build(partial(_say_failed, journal, place, name)),
+            about_one_build(partial(_say_failed, journal, location, name)),
         ):
             _send(remote, upload, shared.key)
-            journal.say(NOTE, f"put {name} into the shared store {place}")
+            journal.say(NOTE, f"put {name} into the shared store {location}")
 
 
-def _shareable(root: str, builds: Iterable[Built], place: str, journal: Journal) -> Iterator[_Upload]:
+def _shareable(root: str, builds: Iterable[Built], location: str, journal: Journal) -> Iterator[_Upload]:
     """Yield those of *builds* that may leave this machine, and say why others may not; skip those that were not stored."""
     for built in builds:
         if built.record is None:
             continue
         folder = os.path.join(store.builds_folder(root, built.key), store.build_parts(built.key, built.record.wheel)[-1])
         found = None
-        with about_one_build(partial(_say_failed, journal, place, built.filename)):
+        with about_one_build(partial(_say_failed, journal, location, built.filename)):
             if why := objection(built, built.record, folder, os.environ):
-                journal.say(DETAIL, f"{built.filename} is not put into the shared store {place}: {why}")
+                journal.say(DETAIL, f"{built.filename} is not put into the shared store {location}: {why}")
             else:
                 found = _Upload(built, built.record, folder, os.path.getsize(os.path.join(folder, built.filename)))
         if found:
             yield found
 
 
-def _say_failed(journal: Journal, place: str, filename: str, why: str) -> None:
-    journal.say(WARNING, f"{filename} could not be put into the shared store {place}: {why}")
+def _say_failed(journal: Journal, location: str, filename: str, why: str) -> None:
+    journal.say(WARNING, f"{filename} could not be put into the shared store {location}: {why}")
 
 
 def objection(built: Built, record: BuildRecord, folder: str, environ: Mapping[str, str]) -> str:
@@ -121,7 +121,7 @@ def _paths(questions: Iterable[Question]) -> Iterator[str]:
             continue
         if "/" in question.subject:
             yield question.subject
-        yield question.place
+        yield question.path
 
 
 class Local:

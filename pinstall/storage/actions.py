@@ -2,7 +2,7 @@
 
 The functions change files within pip's cache folder and the call's view only, and never through a symbolic link in them;
 `remove_half_installed` removes folders of the environment. Callers hold the lock, except for `remove_half_installed` and for
-those functions that store what a call has built or received, or note its use: `keep_build`, `keep_fetched`, `adopt`, `touch`,
+those functions that store what a call has built or received, or note its use: `store_build`, `store_fetched`, `adopt`, `touch`,
 `cancel_retirement`, `move_over`, `take_over_received`, and so `take_over`.
 """
 
@@ -331,7 +331,7 @@ def _copy_wheel(cache: str, entry: BuiltWheel, target: str) -> None:
         shutil.copyfileobj(source, file)
 
 
-def keep_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
+def store_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     """Move the wheel at *path*, which pip has just built for *key* in a view, to the store, with its build *record*.
 
     Then copies it to pip's own folder if that has no wheel. Raises `OSError`.
@@ -401,7 +401,7 @@ def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
     write_file(cache, os.path.join(there, store.new_record_name(there, record)), _record_text(record))
 
 
-def keep_fetched(cache: str, entry: BuiltWheel, filename: str, record: BuildRecord, origin: str) -> str:
+def store_fetched(cache: str, entry: BuiltWheel, filename: str, record: BuildRecord, origin: str) -> str:
     """Move *entry*, a wheel that was fetched into `UNFINISHED`, to pinstall's store as *filename*; return its new path.
 
     *record* is its build record, and *origin* the text of its origin.json. The wheel comes last, so that no other call finds it

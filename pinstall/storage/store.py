@@ -163,7 +163,7 @@ def builds(cache: str, key: str, project: str) -> Iterator[BuiltWheel]:
     """Yield the built wheels of *project* (normalized) that the store has under this wheel *key*."""
     folder = builds_folder(cache, key)
     for name in names(folder):
-        yield from built_under(os.path.join(folder, name), key, project, place=name)
+        yield from built_under(os.path.join(folder, name), key, project, store_id=name)
 
 
 def build_parts(key: str, sha256: str) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ def build_parts(key: str, sha256: str) -> tuple[str, ...]:
     return ("store", "builds", key, sha256[:_ID])
 
 
-def is_kept(entry: BuiltWheel, sha256: str) -> bool:
+def is_unchanged(entry: BuiltWheel, sha256: str) -> bool:
     """Return whether a built wheel in the store, whose digest now is *sha256*, is unchanged since pinstall stored it."""
     return os.path.basename(os.path.dirname(entry.content_path)) == sha256[:_ID]
 
@@ -180,7 +180,7 @@ def record_folder(cache: str, wheel: BuiltWheel, sha256: str) -> str:
     """Return the store's folder for the build records of *wheel*, in the store or pip's cache, whose digest is *sha256*."""
     return (
         os.path.dirname(wheel.content_path)
-        if wheel.place
+        if wheel.store_id
         else os.path.join(cache, FOLDER, *build_parts(wheel.wheel_key, sha256))
     )
 

@@ -68,7 +68,7 @@ def _same_key(judges: list[Judge], url: str) -> None:
         if theirs is None:  # not a URL for pip
             continue
         assert keys.request_url(url) == theirs["name"], judge.name
-        place = http_entries.HttpCache("", judge.version).place(url)
+        place = http_entries.HttpCache("", judge.version).entry_at(url)
         assert place.paths[0].partition("/")[2] == theirs["path"].lstrip("/"), judge.name
         assert hashlib.sha224(theirs["name"].encode()).hexdigest() == place.key
 
