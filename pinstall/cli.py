@@ -252,6 +252,7 @@ def _serve(target: Target, pip: Pip) -> int:
     status = pip.run(prepared.pip_command, while_pip_runs, watch)
     try:
         journal.end_step("pip")
+        install.move_received(prepared)
         prepared = install.prepare_late(prepared, _status(pip, status), pip.observation, journal)
         rescue = install.inspect_failure(prepared, _status(pip, status), pip.observation)
         second = install.second_run(prepared, rescue, journal)

@@ -337,6 +337,14 @@ def prepare_late(prepared: PreparedCall, status: int, first: Observation | None,
     return prepared._replace(cache=cache, satisfied=False)
 
 
+def move_received(prepared: PreparedCall) -> None:
+    """Move what pip received in its view in place of hidden entries to the cache; see `aftermath.second_run.move_received`."""
+    if prepared.cache is not None:
+        from pinstall.aftermath import second_run
+
+        second_run.move_received(prepared.cache)
+
+
 def inspect_failure(prepared: PreparedCall, status: int, first: Observation | None) -> Rescue | None:
     """Inspect the cache entries that the *first* run of pip used before it ended with *status*.
 

@@ -22,7 +22,7 @@ from moto.server import ThreadedMotoServer
 
 from pinstall import settings
 from pinstall.inspection import build_questions
-from pinstall.inspection.build_questions import Question, World
+from pinstall.inspection.build_questions import Question
 from pinstall.shared_store import documents, layout
 from pinstall.shared_store.remote import Remote, RemoteError, RemoteObject
 from tests import messages
@@ -733,23 +733,23 @@ def test_a_record_from_elsewhere_starts_no_program(tmp_path: Path) -> None:
     (tmp_path / "started").unlink()
     for subject in ("tool", str(tool)):
         asked = Question("program", subject, ".", "0" * 32, str(tool), "", {"--version": said})
-        assert World(environ, starts_programs=False).differs(asked)
+        assert build_questions.Machine(environ, starts_programs=False).differs(asked)
         assert not (tmp_path / "started").exists()
-        assert not World(environ).differs(asked)
+        assert not build_questions.Machine(environ).differs(asked)
         (tmp_path / "started").unlink()
 
 
 def test_a_fetched_record_gets_the_stamps_of_this_machine(tmp_path: Path) -> None:
     header = tmp_path / "demo.h"
     header.write_text("one")
-    world = World({"PATH": "", "HOME": "/nowhere"})
-    asked = world.answered("file", str(header), ".")
+    machine = build_questions.Machine({"PATH": "", "HOME": "/nowhere"})
+    asked = machine.answered("file", str(header), ".")
     assert asked
     elsewhere = asked._replace(stamp="", path="/elsewhere/demo.h")
-    assert world.stamped(elsewhere) == asked
+    assert machine.stamped(elsewhere) == asked
     header.write_text("two")
-    assert world.stamped(elsewhere) == elsewhere
-    assert world.differs(elsewhere)
+    assert machine.stamped(elsewhere) == elsewhere
+    assert machine.differs(elsewhere)
 
 
 def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:

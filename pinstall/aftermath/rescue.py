@@ -56,16 +56,13 @@ class _BadWheel(NamedTuple):
 class Rescue:
     """The entries that pip used before it failed, and the conditions of a second run."""
 
-    def __init__(
-        self, checker: Checker, pins: Iterable[Pin], first: Observation, folder: str = "", hidden: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, checker: Checker, pins: Iterable[Pin], first: Observation, hidden: Iterable[str] = ()) -> None:
         """Inspect the entries that the *first* run of pip used, for the *pins* of the call and with the cache of *checker*.
 
-        *folder* is the view of that run, "" without one; *hidden* are the keys of the HTTP entries that it did not show.
+        *hidden* are the keys of the HTTP entries in the cache that the view of that run did not show.
         """
         self._checker, self._cache, self._pins, self.first = checker, checker.cache, tuple(pins), first
-        received = view.received(folder, self._cache.http.layout) if folder else ()
-        self.survey = Survey(self._cache, self._pins, first, folder, (*hidden, *received))
+        self.survey = Survey(self._cache, self._pins, first, hidden)
         self._seen = {key: self._stamps(key) for key in self.survey.known}
         self._wheels = list(self._bad_wheels())
         self._received: frozenset[str] = frozenset()
@@ -82,8 +79,8 @@ class Rescue:
 
     @property
     def sent_by_servers(self) -> frozenset[str]:
-        """The keys of the entries of pip's cache that servers sent in this call; those in a view only after they were moved."""
-        return self.survey.used.new - self.survey.own | self._received
+        """The keys of the entries of pip's cache that servers sent in this call, after those of views were moved there."""
+        return self.survey.used.new | self._received
 
     def forbidden(self) -> str:
         """Return the first reason why pip must not run again, as a text for the user; "" if it may."""
@@ -133,9 +130,8 @@ class Rescue:
     def seal(self, folder: str) -> None:
         """Limit the view in *folder* to the HTTP entries that are vouched for or that the first run received.
 
-        What the first run had received in the view stays there, and what was hidden stays hidden. Has pip ask the server about
-        those in `Survey.to_be_confirmed`; before pip 23.3, leaves these out, so that pip fetches them. Hides the bad built
-        wheels, too. Raises `OSError`.
+        What was hidden stays hidden. Has pip ask the server about those in `Survey.to_be_confirmed`; before pip 23.3, leaves
+        these out, so that pip fetches them. Hides the bad built wheels, too. Raises `OSError`.
         """
         survey, layout = self.survey, self._cache.http.layout
         shown: dict[str, bytes | None] = dict.fromkeys(survey.used.new)
@@ -144,7 +140,7 @@ class Rescue:
                 shown[key] = None
             elif layout is keys.TWO_FILES and (head := http_entries.asking_head(survey.entry(key).paths[0])):
                 shown[key] = head
-        view.seal(self._cache.root, folder, layout, shown, survey.own)
+        view.seal(self._cache.root, folder, layout, shown)
         view.forget_gone(folder)
         for wheel in self._wheels:
             view.hide(folder, wheel.entry)
@@ -170,10 +166,9 @@ class Rescue:
             if reason:
                 known = self.survey if key in self.survey.claims or key in self.survey.pages else new
                 wrong.append(Wrong(known.name(key), reason))
-            actions.take_over(self._cache.root, folder, self.survey.cached(key))
+            actions.take_over(self._cache.root, folder, self.survey.entry(key))
         if succeeded:
             wrong += self._spend_pages(self.survey.doubtful - received) + self._delete_damaged_wheels()
-        self.survey.forget_view()
         return wrong
 
     def clean(self) -> list[Wrong]:
@@ -213,7 +208,7 @@ class Rescue:
         return []
 
     def _stamps(self, key: str) -> tuple[FileStamp | None, ...]:
-        return tuple(map(entries.stamp, self.survey.cached(key).paths))
+        return tuple(map(entries.stamp, self.survey.entry(key).paths))
 
     def _received_survey(self, folder: str) -> Survey:
         """Survey the view in *folder*, as after a run that used no old entries and received those in ``_received``."""
@@ -226,10 +221,11 @@ class Rescue:
     def _difference(self, key: str, new: Survey) -> str:
         """Return how the received entry *key*, surveyed by *new*, differs from the old one.
 
-        "" if it does not, or if no old one is left. A redirect counts as different even if it leads to the same URL.
+        "" if it does not, if no old one is left, or if that was hidden anyway. Two redirects differ if they lead to different
+        URLs; a redirect and another entry always do.
         """
         old = self.survey
-        if key in old.used.new | old.own or not os.path.lexists(old.entry(key).content_path):
+        if key in old.used.new | old.hidden or not os.path.lexists(old.entry(key).content_path):
             return ""
         if old.is_redirect(key) or new.is_redirect(key):
             return "" if old.redirect(key) == new.redirect(key) else "its redirect was outdated"

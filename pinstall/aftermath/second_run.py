@@ -13,9 +13,10 @@ from pinstall.aftermath.install_report import Report
 from pinstall.aftermath.locked import under_lock
 from pinstall.aftermath.outcome import SecondRun
 from pinstall.aftermath.rescue import Rescue
+from pinstall.aftermath.survey import used
 from pinstall.exit_status import FAILED, REFUSED_OR_CRASHED
 from pinstall.messages import NOTE, WARNING
-from pinstall.storage import actions
+from pinstall.storage import actions, view
 
 if TYPE_CHECKING:
     from pinstall.aftermath.outcome import Outcome
@@ -24,17 +25,26 @@ if TYPE_CHECKING:
     from pinstall.pip_process import Observation
 
 
+def move_received(prepared: PreparedCache) -> None:
+    """Move the entries that the first run received in place of hidden ones to the cache, as pip would have put them there."""
+    if prepared.view is not None and prepared.plan.view.absent:
+        actions.take_over_received(prepared.cache.root, prepared.view.folder, prepared.cache.http.layout)
+
+
 def inspect_failure(prepared: PreparedCache, status: int, first: Observation | None) -> Rescue | None:
     """Inspect the cache entries that a pip used before it ended with *status*.
 
     None if it neither failed nor crashed, if it was not watched (then without *first*), if it ran without its cache, or if
-    pinstall must not change that.
+    pinstall must not change that. Comes after `move_received`.
     """
     if not prepared.is_at_work or first is None or status not in (FAILED, REFUSED_OR_CRASHED):
         return None
     prepared.cache.forget_pages()
-    hidden = [entry.key for entry in prepared.plan.view.absent]
-    return Rescue(prepared.checker, prepared.pins, first, prepared.view.folder if prepared.view else "", hidden)
+    layout = prepared.cache.http.layout
+    left = view.received(prepared.view.folder, layout) if prepared.view else ()  # could not be moved to the cache
+    received = used(first, layout).new.difference(left)
+    hidden = {entry.key for entry in prepared.plan.view.absent} - received
+    return Rescue(prepared.checker, prepared.pins, first, hidden)
 
 
 def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondRun | None:
@@ -51,8 +61,8 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
             journal.say(NOTE, messages.invalidated(gone))
         return None
     try:
-        view = prepared.view or prepared.make_view()
-        rescue.seal(view.folder)
+        seen = prepared.view or prepared.make_view()
+        rescue.seal(seen.folder)
     except OSError as error:
         journal.say(WARNING, messages.not_again(messages.no_view(error), rescue.doubtful))
         return None
@@ -62,20 +72,16 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
     journal.repairs = {"removed": [], "mended": half, "sound": len(rescue.survey.vouched)}
     journal.runs += 1
     journal.say(WARNING, messages.again(rescue.doubtful))
-    return SecondRun(prepared.pip_command.with_cache(view.folder), view, rescue.known_failures, report)
+    return SecondRun(prepared.pip_command.with_cache(seen.folder), seen, rescue.known_failures, report)
 
 
 def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
-    """Move the entries that the second run received to the cache; if there was none, those that the first received in a view.
+    """Move the entries that the second run received to the cache.
 
     If it succeeded, tells the user which old entries were wrong, and completes pip's installation report; if it failed, tells
-    that it made no difference. Does nothing else if it was interrupted.
+    that it made no difference. Does nothing without a second run, and if that was interrupted.
     """
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
-    if second is None and prepared.view is not None and prepared.plan.view.absent:
-        actions.take_over_received(prepared.cache.root, prepared.view.folder, prepared.cache.http.layout)
-        if rescue is not None:
-            rescue.survey.forget_view()
     if rescue is None or second is None or status not in (0, FAILED, REFUSED_OR_CRASHED):
         return
     wrong = under_lock(

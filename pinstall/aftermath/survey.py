@@ -26,7 +26,7 @@ from pinstall.pip_cache import entries, http_entries, index_pages, keys, locator
 from pinstall.pip_cache.catalogue import is_page
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from pinstall.model.digest import Digest
     from pinstall.model.links import Link, ParsedFilename
@@ -85,18 +85,18 @@ def _keys(paths: Iterable[str], layout: Layout) -> set[str]:
 class Survey:
     """The HTTP entries that pip ``used`` before it failed and others that a second run could use, with all claims on them.
 
+    Those that its view did not show are ``hidden`` (keys); no pip of this call may use them.
+
     ``claims`` are by key. The pages are read when the survey is made, the other files when `vouched` is first asked for. If pip
     started another pip that was not watched, and may have used any page of a build requirement, those pages join ``used``; to
     find them, cached artifacts are read at once.
     """
 
-    def __init__(
-        self, cache: Cache, pins: Iterable[Pin], observation: Observation, view: str = "", own: Collection[str] = ()
-    ) -> None:
-        """Survey what the pip of *observation* used: its *view* has entries of its *own* (keys), or hides them from *cache*."""
-        self._cache, self._pins = cache, tuple(pins)
-        self._view, self.own = view, frozenset(own)
-        self.used = used(observation, cache.http.layout)
+    def __init__(self, cache: Cache, pins: Iterable[Pin], observation: Observation, hidden: Iterable[str] = ()) -> None:
+        """Survey what the pip of *observation* used of *cache*, of which its view did not show the entries *hidden* (keys)."""
+        self._cache, self._pins, self.hidden = cache, tuple(pins), frozenset(hidden)
+        old, new = used(observation, cache.http.layout)
+        self.used = Used(old - self.hidden, new - self.hidden)
         self.claims: dict[str, list[Claim]] = {}
         self._linked: set[str] = set()  # the hosts to which old pages link
         self._projects: dict[str, str] = {}  # the project of each index page that pip used, by key
@@ -110,22 +110,8 @@ class Survey:
             self._read_build_requirements()
 
     def entry(self, key: str) -> HttpEntry:
-        """Return the entry with this *key* as pip had it: in its view if it is among the ``own`` ones, else in its cache.
-
-        It may be missing there.
-        """
-        return self._at(self._view if key in self.own else self._cache.root, key)
-
-    def cached(self, key: str) -> HttpEntry:
         """Return the entry with this *key* in pip's cache, where it may be missing."""
-        return self._at(self._cache.root, key)
-
-    def forget_view(self) -> None:
-        """Look for all entries in pip's cache from now on: those of the view have been moved there."""
-        self.own = frozenset()
-
-    def _at(self, root: str, key: str) -> HttpEntry:
-        paths = tuple(os.path.join(root, path) for path in keys.http_paths(key, self._cache.http.layout))
+        paths = tuple(os.path.join(self._cache.root, path) for path in keys.http_paths(key, self._cache.http.layout))
         return entries.HttpEntry("", key, paths, layout=self._cache.http.layout)
 
     @property
@@ -288,8 +274,11 @@ class Survey:
 
     @cached_property
     def vouched(self) -> frozenset[str]:
-        """The keys of the known entries that are vouched for: reads all but pages, on all cores; leaves out unreadable ones."""
-        judged = sorted({*self.claims, *self.used.old, *self.used.new} - self.pages)
+        """The keys of the known entries that are vouched for: reads all but pages, on all cores; leaves out unreadable ones.
+
+        An entry that the view of pip hid is never among them.
+        """
+        judged = sorted(self.known - self.pages - self.hidden)
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
             verdicts = dict(zip(judged, pool.map(self._is_vouched, judged), strict=True))

@@ -134,17 +134,17 @@ class Builds:
         if watched is None:
             return ""
         moved = build_questions.moved_on(watched, known.pins, self._versions)
-        world = self._passive_world if known.fetched else self._world
-        return f"with another version of {moved}" if moved else build_questions.change(watched, world)
+        machine = self._passive_machine if known.fetched else self._machine
+        return f"with another version of {moved}" if moved else build_questions.change(watched, machine)
 
     def stamped(self, record: BuildRecord) -> BuildRecord:
         """Return the *record* of a fetched build with the stamps of those files here that answer its questions in the same way.
 
-        Later calls then need not read these files (see `World.stamped`). Returns the record of an unwatched build unchanged.
+        Later calls then need not read these files (see `Machine.stamped`). Returns the record of an unwatched build unchanged.
         """
         if record.watched is None:
             return record
-        questions = tuple(map(self._passive_world.stamped, record.watched.questions))
+        questions = tuple(map(self._passive_machine.stamped, record.watched.questions))
         return record._replace(watched=record.watched._replace(questions=questions))
 
     def has_changed(self, record: BuildRecord) -> bool:
@@ -152,17 +152,17 @@ class Builds:
 
         To find out, may start a program that has changed, except for a fetched build.
         """
-        world = self._passive_world if record.fetched else self._world
-        return record.watched is not None and bool(build_questions.change(record.watched, world))
+        machine = self._passive_machine if record.fetched else self._machine
+        return record.watched is not None and bool(build_questions.change(record.watched, machine))
 
     @cached_property
-    def _world(self) -> build_questions.World:
-        return build_questions.World(self._environ, self._own_folders)
+    def _machine(self) -> build_questions.Machine:
+        return build_questions.Machine(self._environ, self._own_folders)
 
     @cached_property
-    def _passive_world(self) -> build_questions.World:
+    def _passive_machine(self) -> build_questions.Machine:
         """The answers to the questions of builds from a shared store, whose records must start no program."""
-        return build_questions.World(self._environ, self._own_folders, starts_programs=False)
+        return build_questions.Machine(self._environ, self._own_folders, starts_programs=False)
 
     @property
     def _own_folders(self) -> list[str]:
@@ -242,7 +242,7 @@ class Builds:
         link = links.Link(origin.url) if origin else None
         scan = self._scan_of(link, entry)
         source = self._source_digests(origin, link, hashes)
-        watched = build_questions.learn(notes, self._world) if notes else None
+        watched = build_questions.learn(notes, self._machine) if notes else None
         conditions = self._conditions(project, settings, scan, watched)
         pins = {name: version for name, version in self._versions.items() if watched and name in watched.requires}
         return BuildRecord(sha256, source, scan, conditions, self._libraries(entry).paths, watched=watched, pins=pins)

@@ -101,7 +101,7 @@ class Watched(NamedTuple):
     requires: Mapping[str, str] = MappingProxyType({})
 
 
-class World:
+class Machine:
     """The answers of this machine: its variables, programs, files and libraries."""
 
     def __init__(self, environ: Mapping[str, str], own: Iterable[str] = (), *, starts_programs: bool = True) -> None:
@@ -311,8 +311,8 @@ def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> st
     return hashlib.sha256(done.stdout[:_LARGEST_OUTPUT]).hexdigest()[:32]
 
 
-def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
-    """Return the questions in the *notes* on a build's steps, with their answers in *world* (see `World.answered`).
+def learn(notes: Iterable[tuple[Any, ...]], machine: Machine) -> Watched:
+    """Return the questions in the *notes* on a build's steps, with their answers in *machine* (see `Machine.answered`).
 
     If they are too large for a record, the result has none of them, and is not ``whole``.
     """
@@ -326,9 +326,9 @@ def learn(notes: Iterable[tuple[Any, ...]], world: World) -> Watched:
     # The names that the compilers report count instead (`Conditions.compilers`).
     covered = {("variable", name) for name in ("CC", "CXX") if compiles}
     asked += _packages(programs)
-    questions = [world.answered(kind, subject, by) for kind, subject, by in asked if (kind, subject) not in covered]
+    questions = [machine.answered(kind, subject, by) for kind, subject, by in asked if (kind, subject) not in covered]
     questions += [
-        world.answered("program", name, by, forms)
+        machine.answered("program", name, by, forms)
         for name, (by, forms) in programs.items()
         if not re.fullmatch(_COMPILERS, os.path.basename(name)) and os.path.basename(name) not in _NEUTRAL
     ]
@@ -408,12 +408,12 @@ def _programs(notes: Sequence[tuple[Any, ...]]) -> dict[str, tuple[str, list[tup
     return found
 
 
-def change(then: Watched, world: World) -> str:
+def change(then: Watched, machine: Machine) -> str:
     """Describe the first question of a build that has another answer now, as the end of "it was built ..."; "" if none has."""
-    return next((words(question) for question in then.questions if world.differs(question)), "")
+    return next((difference(question) for question in then.questions if machine.differs(question)), "")
 
 
-def words(question: Question) -> str:
+def difference(question: Question) -> str:
     """Describe a *question* that has another answer now, as the end of "it was built ...", without any value."""
     kind, subject, answer = question.kind, question.subject, question.answer
     known = {

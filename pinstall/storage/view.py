@@ -97,34 +97,24 @@ def fill(cache: str, folder: str, plan: ViewPlan) -> str:
     return folder
 
 
-def seal(cache: str, folder: str, layout: keys.Layout, shown: Mapping[str, bytes | None], own: Collection[str]) -> None:
-    """Rebuild the HTTP part of the view in *folder* so that it has only the entries whose keys are in *shown*.
+def seal(cache: str, folder: str, layout: keys.Layout, shown: Mapping[str, bytes | None]) -> None:
+    """Rebuild the HTTP part of the view in *folder* so that it has only the entries of *cache* whose keys are in *shown*.
 
-    Those whose keys are in *own* stay as they are in the view, or missing there: their files in *cache* are not what pip used.
     A value in *shown* is the head (the stored response headers) to use in place of the entry's own; None: its own. Raises
     `OSError`.
     """
-    before = os.path.join(folder, ".first")
     top = os.path.join(folder, layout.folder)
-    if own and not entries.is_link(top):
-        os.rename(top, before)
-    try:
-        _clear(top)
-        os.makedirs(top)
-        for key, head in shown.items():
-            for path in keys.http_paths(key, layout):
-                place = os.path.join(folder, path)
-                os.makedirs(os.path.dirname(place), exist_ok=True)
-                if key in own:
-                    with suppress(FileNotFoundError):
-                        os.rename(os.path.join(before, os.path.relpath(path, layout.folder)), place)
-                elif head is None or not path.endswith(key):
-                    _link(os.path.join(cache, path), place)
-                else:
-                    with open(place, "wb") as file:
-                        file.write(head)
-    finally:
-        _clear(before)
+    _clear(top)
+    os.makedirs(top)
+    for key, head in shown.items():
+        for path in keys.http_paths(key, layout):
+            place = os.path.join(folder, path)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if head is None or not path.endswith(key):
+                _link(os.path.join(cache, path), place)
+            else:
+                with open(place, "wb") as file:
+                    file.write(head)
 
 
 def _clear(path: str) -> None:
