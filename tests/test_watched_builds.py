@@ -8,7 +8,9 @@ import pwd
 import re
 import shutil
 import sys
+import sysconfig
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,10 +21,9 @@ from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.index import Index
-    from tests.lab import Lab
+    from tests.lab import Environment, Lab
 
 # The test environment may have a meson.
 _TOOLS = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
@@ -185,6 +186,40 @@ def test_each_question_whose_answer_changes_causes_one_build(lab: Lab) -> None:
     (home / "sdk" / "include.h").write_text("")
     assert _call(lab, **path)[:2] == ("- tool 2.0 lib set", True)
     assert _call(lab, **path)[:2] == ("- tool 2.0 lib set", False)
+
+
+def _without_venv(environment: Environment) -> None:
+    """Make an installation of its own out of a virtual environment, as conda's are: it has the standard library itself."""
+    python = environment.folder / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for path in (environment.folder / "bin").glob("python*"):
+        path.unlink()
+    shutil.copy(os.path.realpath(sys.executable), python)
+    (environment.folder / "bin" / "python").symlink_to(python)
+    (environment.folder / "pyvenv.cfg").unlink()
+    library = Path(sysconfig.get_path("stdlib"))
+    for path in library.iterdir():
+        if not path.name.endswith("-packages"):
+            (environment.site.parent / path.name).symlink_to(path)
+
+
+@watched()
+@pytest.mark.parametrize(("is_conda", "answers"), [(True, ["one", "two"]), (False, ["one", "one"])], ids=["conda", "venv"])
+def test_a_program_in_the_environment(lab: Lab, *, is_conda: bool, answers: list[str]) -> None:
+    """A conda environment has what builds are made with, as a system has; a virtual environment has what projects brought."""
+    _serve(lab, 'return subprocess.check_output(["maker"], text=True).strip()')
+    environment = lab.environment()
+    if is_conda:
+        _without_venv(environment)
+    programs = environment.folder / "bin"
+    path = {"PATH": f"{programs}:{lab.environ['PATH']}"}
+    found = []
+    for answer in ("one", "two"):
+        _program(programs, "maker", f"echo {answer}")
+        done = lab.run([environment.pinstall, "--force-reinstall", "demo==1.0"], **path)
+        assert done.status == 0, done
+        found.append(lab.run([environment.python, "-c", "import demo; print(demo.CONTENT)"]).out.strip())
+    prefix = lab.run([environment.python, "-c", "import sys; print(sys.prefix == sys.base_prefix)"])
+    assert (prefix.out.strip(), found) == (str(is_conda), answers)
 
 
 _LOOKS = """
