@@ -33,21 +33,25 @@ class Evidence(NamedTuple):
 
     For an index page:
 
-    - ``listed``: whether this page, another one of this call, or a folder lists the pinned version, with a pinned hash if any.
-      Also True if another page is not in the cache: it may list it.
-    - ``other_hashes``: whether the pinned version is listed, but none of its files has a pinned hash.
+    - ``listed``: whether this page, another one of this call, or a folder lists a pinned file. With pinned hashes, a file
+      counts if it has one, or if no hash of their algorithms is stated for it. Also True if another page is not in the cache:
+      that one may list it.
+    - ``other_hashes``: whether the pinned version is listed, but only with hashes that are not pinned.
     - ``fresh``: whether pip would use the page without asking the server.
     - ``age``: the page's age in seconds; infinity if its head states no date.
 
     For a built wheel; `pinstall-cache verify` leaves these out:
 
-    - ``record``: its build record; of several, one that fits this call. For a wheel that plain pip built, and that no record
-      describes: the one with which pinstall adopts it. None if ``unproven`` or ``stale_source`` is set, or if it is damaged.
-    - ``unproven``: True if the pin has hashes, and pinstall did not observe that the wheel was built from a file that has one.
-    - ``stale_source``: why it may have been built from another file than its source is now; not asked if the pin has hashes.
+    - ``record``: its build record; of several, one that fits this call, if any does. For a wheel that plain pip built, and
+      that no record describes: the one with which pinstall would adopt it. None if ``unproven`` or ``stale_source`` is set, or
+      if the wheel or its record is damaged.
+    - ``unproven``: True if the pin has hashes, and pinstall did not observe that the wheel was built from a file with one of
+      them.
+    - ``stale_source``: why it may have been built from another file than its source is now. "" if not, and always "" if the
+      pin has hashes: then ``unproven`` says it.
     - ``build_difference``: the build condition that was different when it was built, as words that follow "it was built".
-    - ``missing_libraries``: the shared libraries that it needs and does not find. With a record of its build, only those that
-      were there after the build.
+    - ``missing_libraries``: the shared libraries that it needs and does not find. With a stored build record, only those that
+      were found when the record was made.
     """
 
     digests: Mapping[str, str] = {}
@@ -79,7 +83,10 @@ class Evidence(NamedTuple):
 
 
 def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
-    """Return the verdict on *entry* for *pin*: only proof deletes an entry, and a tolerated reason keeps it instead."""
+    """Return the verdict on *entry* for *pin*: `Unreadable` if its *evidence* is ``unreadable``, whatever else it says.
+
+    `Delete` needs proof. If its reason is among the tolerated ones, the verdict is `Keep` instead.
+    """
     if evidence.unreadable:
         return Unreadable(evidence.unreadable)
     verdict = _http(pin, entry, evidence) if isinstance(entry, HttpEntry) else _built(pin, entry, evidence)
@@ -142,7 +149,10 @@ def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
 
 
 def _version_of_source(pin: Pin) -> Version | None:
-    """Return the version in the file name at the pin's URL; None for a pin without URL, or for another form of name."""
+    """Return the version in the file name at the pin's URL.
+
+    None if the pin has no URL, or if the name is not that of a wheel or sdist of its project.
+    """
     found = parse_filename(link(pin.url).filename, pin.project) if pin.url else None
     return found.version if found else None
 

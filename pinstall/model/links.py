@@ -47,15 +47,15 @@ class Link(NamedTuple):
 
     @property
     def filename(self) -> str:
-        """The last component of the URL's path, unquoted."""
+        """The last component of the URL's path, unquoted; a slash at the end does not count."""
         return unquote(urlsplit(self.url).path).rstrip("/").rpartition("/")[2]
 
 
 def link(url: str, stated: Iterable[Digest] = (), metadata: tuple[Digest, ...] | None = None) -> Link:
     """Make a link from *url*, which may have a fragment and is not quoted anew, with the *stated* digests and *metadata*.
 
-    A digest in the fragment replaces the stated one of its algorithm; without one, it comes last. Raises `ValueError` if urllib
-    cannot split *url*.
+    The first digest in the fragment replaces the *stated* one with its algorithm; if there is none, it comes last. Raises
+    `ValueError` if urllib cannot split *url*.
     """
     digests = {d.algorithm: d for d in stated}
     if is_plain(url):
@@ -142,7 +142,8 @@ class ParsedFilename(NamedTuple):
 def parse_filename(filename: str, project: str) -> ParsedFilename | None:
     """Parse the file name of a wheel or sdist of *project* (normalized).
 
-    None if it is neither, of another project, or has an invalid version. ``demo-2-1.tar.gz`` may be of demo or of demo-2.
+    None for another kind of file, another project, or an invalid version. ``demo-2-1.tar.gz`` is parsed both for demo (as
+    version 2.post1) and for demo-2 (as version 1).
     """
     if filename.endswith(".whl"):
         parts = filename[:-4].split("-")
@@ -175,7 +176,7 @@ def wheel_tags(filename: str) -> str:
 def project_of(filename: str) -> str:
     """Return the normalized project in the file name of a wheel or sdist; "" for other endings. Checks no more.
 
-    It ends at the first dash of a wheel's name, and at the last one of an sdist's.
+    The project is the text before the first dash of a wheel's name, and before the last dash of an sdist's.
     """
     stem = next((filename[: -len(ending)] for ending in SDIST_ENDINGS if filename.endswith(ending)), "")
     name = filename.partition("-")[0] if filename.endswith(".whl") else stem.rpartition("-")[0]
@@ -190,9 +191,10 @@ def _tags_ignored_since(tags: str) -> tuple[int, ...]:
 
 
 def _version_text(stem: str, project: str) -> str:
-    """Return the text after the project's name, which may contain dashes itself (``_extract_version_from_fragment``).
+    """Return the version in *stem*, the name of an sdist without its ending (``_extract_version_from_fragment``).
 
-    "" if *stem* does not begin with *project*. A suffix such as ``-py3`` is left out.
+    It is the text after *project* (normalized, may contain dashes) and a dash, without a suffix such as ``-py3``. "" if *stem*
+    does not begin with them.
     """
     for i, character in enumerate(stem):
         if character == "-" and normalized(stem[:i]) == project:
@@ -212,5 +214,5 @@ def parsed(text: str) -> Version | None:
 
 
 def without_secrets(url: str) -> str:
-    """Return *url* without the parts that may contain a password: before its host, and after its path."""
+    """Return *url* without its user and password, its query and its fragment: they may be secrets."""
     return _SECRETS.sub("", url)

@@ -27,11 +27,12 @@ _COMMIT = re.compile(r"@[0-9a-fA-F]{40}$")
 class Pin(NamedTuple):
     """The one version, URL or set of files to which a call pins a project.
 
-    ``project`` is normalized. ``url`` is that of a direct reference, else "". Otherwise ``specifier`` names one version, or
-    ``hashes`` (in lower case) identify the acceptable files, or both. ``places`` name the lines that pin it (see
-    `RequirementLine`). ``requested`` is False if only constraints name the project. ``settings`` are the config settings of its
-    build (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "". ``extras`` (normalized) are
-    those that the call asks for. It is ``derived`` if only local projects pin it (see `RequirementLine`).
+    ``project`` is normalized. ``url`` is that of a direct reference, else "". Without one, ``specifier`` names one version, or
+    ``hashes`` (in lower case) identify the acceptable files, or both; a pin to a URL may have them, too. ``places`` name the
+    lines that pin it (see `RequirementLine`). ``requested`` is False if only constraints name the project. ``settings`` are the
+    config settings of its build (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "".
+    ``extras`` (normalized) are those that the call asks for. It is ``derived`` if only local projects pin it (see
+    `RequirementLine`).
 
     Checks of projects that no call pins make such values, too: then ``specifier`` may admit any versions.
     """

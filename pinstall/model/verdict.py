@@ -18,8 +18,8 @@ class Keep(NamedTuple):
 class Hide(NamedTuple):
     """The built wheel does not fit this call, or its contents cannot be judged; or the page may be outdated.
 
-    The view keeps a page from this call's pip, and a wheel if that pip may build it. It stays where it is, unless
-    `checks.consultation` found it without a view, or in a project that nobody pinned: that sets it aside.
+    The view keeps a page from this call's pip, and a wheel if that pip may build it. The entry stays where it is. Only
+    `checks.consultation` sets such a wheel aside: if the call has no view, or if its version is not pinned.
     """
 
     reason: str

@@ -59,14 +59,15 @@ class NotDoneError(Exception):
 
 
 class ChangedError(Exception):
-    """The content is not the file that pinstall checked: it has changed since, or was no regular file then."""
+    """The content is not the file that pinstall checked: it has changed since, or a file of the entry was not regular then."""
 
 
 def delete(cache: str, entry: Entry, verified_stamp: FileStamp | None) -> bool:
     """Delete *entry* if its content still has the *verified_stamp*; of a stored entry also the files that `store.beside` lists.
 
     Returns True if the entry was deleted, False if its content was gone already. Raises `NotDoneError` if a file of the entry
-    cannot be deleted, or lies behind a symbolic link, and `ChangedError` for another stamp, or without a *verified_stamp*.
+    cannot be deleted, lies behind a symbolic link, or was created again meanwhile. Raises `ChangedError` for another stamp, or
+    without a *verified_stamp*.
     """
     if not _is_unchanged(cache, entry, verified_stamp):
         return False
@@ -84,7 +85,7 @@ def spend(cache: str, entry: HttpEntry, verified_stamp: FileStamp | None) -> boo
 
     Replaces the entry's head (its stored response headers) by a stale one with an unknown ETag: a pip that starts later
     fetches the whole response. `cleanup.sweep` deletes the files later. If no such head can be written, deletes the entry.
-    Returns True if either was done; else returns False and raises as `delete` does. False also for a spent entry.
+    Returns True if either was done, False if the content was gone, or the entry spent, already. Raises as `delete` does.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
@@ -98,9 +99,10 @@ def spend(cache: str, entry: HttpEntry, verified_stamp: FileStamp | None) -> boo
 def set_aside(cache: str, entry: Entry, verified_stamp: FileStamp | None, sha256: str) -> bool:
     """Move *entry* from pip's cache to the store if its content still has the *verified_stamp*.
 
-    *sha256* is that of a built wheel; "" for an HTTP entry, which is spent in pip's cache, not removed. Unlike after `spend`,
-    the server's answer "not modified" renews it for all pips. Returns True if the entry was moved, False if it was gone or
-    spent already. Raises as `delete` does, and `NotDoneError` also if the store cannot be written.
+    *sha256* is that of a built wheel; for an HTTP entry it does not count. An HTTP entry is spent in pip's cache; it is removed
+    only if that is impossible. Unlike after `spend`, the server's answer "not modified" renews it for all pips. Returns True if
+    the entry was moved, False if it was gone or spent already. Raises as `delete` does, and `NotDoneError` also if the store
+    cannot be written.
     """
     if not _is_unchanged(cache, entry, verified_stamp) or is_spent(entry):
         return False
@@ -334,7 +336,8 @@ def _copy_wheel(cache: str, entry: BuiltWheel, target: str) -> None:
 def store_build(cache: str, key: str, path: str, record: BuildRecord) -> None:
     """Move the wheel at *path*, which pip has just built for *key* in a view, to the store, with its build *record*.
 
-    Then copies it to pip's own folder if that has no wheel. Raises `OSError`.
+    Copies it instead if the file has another hard link or is on another disk. Then copies it to pip's own folder if that has no
+    wheel of any name. Raises `OSError`.
     """
     origin = os.path.join(os.path.dirname(path), ORIGIN)
     there = _make_build_folder(cache, key, record.wheel, origin)
@@ -390,9 +393,9 @@ def _move(cache: str, source: str, path: str) -> None:
 
 
 def adopt(cache: str, entry: BuiltWheel, record: BuildRecord) -> None:
-    """Put a wheel of pip's own folder into the store, with a *record*; the original stays. Raises `OSError`.
+    """Copy a built wheel to the store, with a *record*; the original stays in pip's folder. Raises `OSError`.
 
-    If the store has the wheel already, as *entry* itself or a copy of it, only writes the record.
+    If *entry* is itself the one in the store, or the store has a copy of it, only adds the record.
     """
     key = entry.wheel_key
     there = _make_build_folder(cache, key, record.wheel, os.path.join(os.path.dirname(entry.content_path), ORIGIN))
@@ -472,18 +475,18 @@ def _copy_origin(cache: str, source: str, target: str, query: str | None) -> Non
 
 
 def origins_with_queries(cache: str) -> list[str]:
-    """Return the paths of the store's copies of ``origin.json`` with a query in the URL, as pinstall 0.1.0 stored them.
+    """Return the paths of the store's ``origin.json`` files whose URL has a query, as pinstall 0.1.0 stored them.
 
-    Also of those with a fragment; damaged ones are left out.
+    A URL with a fragment counts, too. Damaged files are left out.
     """
     found = [os.path.join(folder, ORIGIN) for _, folder in store.build_folders(cache)]
     return [path for path in found if origin_text(path, "") not in (None, origin_text(path, None))]
 
 
 def strip_queries(cache: str, paths: Iterable[str]) -> None:
-    """Remove the queries of URLs, which may be secrets, from the ``origin.json`` at *paths* in the store; skip damaged ones.
+    """Remove the query, which may be a secret, from the URL in each ``origin.json`` at *paths* in the store.
 
-    Raises `OSError`.
+    Removes a fragment, too. Skips damaged and missing files. Raises `OSError`.
     """
     for path in paths:
         text = origin_text(path, "")
@@ -507,9 +510,10 @@ def _make_pip_folder(cache: str, folder: str) -> None:
 def remove_half_installed(infos: Iterable[str], before: Iterable[str]) -> list[str]:
     """Remove the ``.dist-info`` folders of half-installed distributions, and nothing else of these.
 
-    *infos* are the ``.dist-info`` folders that pip has created, *before* those that existed when the call began, which stay.
+    *infos* are the ``.dist-info`` folders that pip has created. *before* are those that existed when the call began: they stay.
     A folder without INSTALLER is half-installed: pip writes that file after a wheel's other files. pip would take such a
-    distribution for installed and leave it broken. Returns them as ``name==version``, also those that could not be removed.
+    distribution for installed and leave it broken. Returns the half-installed ones as ``name==version``, also those that could
+    not be removed.
     """
     kept, removed = {os.path.realpath(folder) for folder in before}, []
     for folder in sorted(infos):

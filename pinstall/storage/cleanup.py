@@ -74,11 +74,12 @@ def has_litter(cache: str) -> bool:
 def sweep(cache: str, *, at_once: bool = False) -> None:
     """Remove the files that killed calls have left, expired spent entries and retired wheels, and records without a wheel.
 
-    Completes or undoes a move to or from the store that a killed call has begun. With *at_once*, spent entries and retired
-    wheels need not have expired: the caller knows that no other pip is using them. Even then, wheels stay that somebody has
-    read meanwhile.
+    A record stays if its wheel is in the store, or if pip's folder for the key has any wheel. Completes or undoes a move to or
+    from the store that a killed call has begun. With *at_once*, spent entries and retired wheels need not have expired: the
+    caller knows that no other pip is using them. Even then, wheels stay that somebody has read meanwhile.
 
-    While a call is running, removes only the markers, views and build notes of killed ones. Raises `OSError`.
+    While a call is marked as running, this one included, removes only the markers, views and build notes of killed ones. Raises
+    `OSError`.
     """
     alive = live_calls(cache, clears=True)
     view.sweep(cache, alive)
@@ -101,7 +102,8 @@ def sweep(cache: str, *, at_once: bool = False) -> None:
 def leftovers(cache: str, doomed: Collection[str]) -> Iterator[tuple[list[str], str]]:
     """Yield (paths, reason) for the files and folders that `sweep` would remove if the files *doomed* were gone.
 
-    Leaves these out, and spent entries and retired wheels that have not expired. Raises `OSError`.
+    Spent entries and retired wheels that have not expired are left out. So are the *doomed* files of stored builds; other paths
+    are yielded even if they are *doomed*. Raises `OSError`.
     """
     alive = live_calls(cache)
     own = os.path.join(cache, FOLDER)
@@ -188,8 +190,8 @@ def _clear_spent(cache: str, *, at_once: bool) -> None:
 def _clear_noted(cache: str, note: str) -> bool:
     """Delete the files that the *note* at this path names, and return True: the note can be deleted, too.
 
-    If somebody has read the retired wheel that it names since it was made or renewed, renews it for another period and returns
-    False. Ignores files that cannot be deleted.
+    If somebody has read the retired wheel that it names since the note was made or renewed, renews the note for another period
+    and returns False. Ignores files that cannot be deleted.
     """
     paths = _noted(cache, note)
     if paths is None:
@@ -259,9 +261,10 @@ class Removed(NamedTuple):
 
 
 def clear(cache: str, path: str) -> Removed:
-    """Delete the file or folder *path* in *cache*, with its contents; links are deleted, never followed.
+    """Delete the file or folder *path* in *cache*, with its contents, and return the number and size of the deleted files.
 
-    Deletes nothing if *path* lies outside of the cache or behind a link. Skips files that cannot be deleted.
+    Links are deleted, never followed. Deletes nothing if *path* lies outside of the cache or behind a link. Skips files that
+    cannot be deleted.
     """
     folder = os.path.dirname(path)
     if not is_direct(cache, folder):

@@ -51,7 +51,10 @@ def _safe(project: str) -> str:
 
 
 class Ledger:
-    """The ledger of one *project* in one *cache* folder: the file as it was when this object was made, and unsaved changes."""
+    """The ledger of one *project* in one *cache* folder: the file as it was when this object was made, and unsaved changes.
+
+    It no longer answers from changes that `write` has saved: only a new object does.
+    """
 
     def __init__(self, cache: str, project: str) -> None:
         self.path = os.path.join(cache, FOLDER, "ledger", f"{_safe(project)}.json")
@@ -74,8 +77,8 @@ class Ledger:
     def tolerated(self, key: str, identity: str) -> frozenset[str]:
         """Return the reasons (codes of `Delete`) for which the entry *key* must not be deleted (see `tolerate`).
 
-        *identity* is that of its present content, by `Evidence.identity`: for a built wheel with a fault, the fault. Returns
-        nothing if other content was tolerated.
+        *identity* is that of its present content, by `Evidence.identity`: for a built wheel with a fault, the fault. A reason
+        that was noted with another identity is left out.
         """
         tolerated = {**self._tolerated.get(key, {}), **self._new_tolerated.get(key, {})}
         return frozenset(reason for reason, known in tolerated.items() if known == identity)

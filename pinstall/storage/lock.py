@@ -146,7 +146,7 @@ def call_marker(cache: str) -> Iterator[str | None]:
 
 
 def began(cache: str, name: str | None) -> float | None:
-    """Return when the call *name* was marked, in seconds since the epoch by the file system's clock; None if it was not."""
+    """Return when the call *name* was marked, in seconds since the epoch by the file system's clock; None without a marker."""
     try:
         return os.stat(os.path.join(cache, FOLDER, CALLS, name)).st_mtime if name else None
     except OSError:

@@ -42,10 +42,11 @@ def _is_pip(process: str) -> bool:
 
 
 def _may_use(cache: str, process: str) -> bool:
-    """Return whether a pip may use the folder *cache*.
+    """Return whether a pip, the *process* with this number, may use the folder *cache*.
 
-    False if it has ended, has ``--no-cache-dir``, or has PIP_NO_CACHE_DIR or a PIP_CACHE_DIR elsewhere and no ``--cache-dir``.
-    Else True, also if the system does not tell.
+    False if it has ended, has ``--no-cache-dir``, or each ``--cache-dir`` is another folder. Without ``--cache-dir``, also
+    False if PIP_NO_CACHE_DIR has a value, or PIP_CACHE_DIR is another folder. Else True, also if the system does not tell, or a
+    path is relative.
     """
     try:
         environ = _read(process, "environ")

@@ -57,7 +57,8 @@ def http_entry(cache: str, entry: HttpEntry) -> HttpEntry | None:
 def note(entry: HttpEntry) -> str:
     """Return the path of the note (see above) of an HTTP *entry* whose paths are those in the store.
 
-    The name of the note tells the project, so that a listing finds it: *entry* has the file name with which it was set aside.
+    The note's name contains the project, so that a listing of the folder tells it. So *entry* must have the ``filename`` with
+    which it was set aside.
     """
     project = links.project_of(entry.filename.removesuffix(".metadata"))
     return f"{entry.paths[0]}.{project if _PROJECT.fullmatch(project) else ''}{_NOTE}"
@@ -167,7 +168,7 @@ def builds(cache: str, key: str, project: str) -> Iterator[BuiltWheel]:
 
 
 def build_parts(key: str, sha256: str) -> tuple[str, ...]:
-    """Return the path of a stored build, as parts below pinstall's folder; *sha256* is the wheel's digest."""
+    """Return the path of a stored build's folder, as parts below pinstall's folder; *sha256* is the wheel's digest."""
     return ("store", "builds", key, sha256[:_ID])
 
 

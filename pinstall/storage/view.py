@@ -100,8 +100,8 @@ def fill(cache: str, folder: str, plan: ViewPlan) -> str:
 def seal(cache: str, folder: str, layout: keys.Layout, shown: Mapping[str, bytes | None]) -> None:
     """Rebuild the HTTP part of the view in *folder* so that it has only the entries of *cache* whose keys are in *shown*.
 
-    A value in *shown* is the head (the stored response headers) to use in place of the entry's own; None: its own. Raises
-    `OSError`.
+    A value in *shown* is the head (the stored response headers) to use in place of the entry's own; None: its own. Where head
+    and body are in one file (*layout*), only None is possible. Raises `OSError`.
     """
     top = os.path.join(folder, layout.folder)
     _clear(top)
@@ -140,9 +140,10 @@ def hide(folder: str, wheel: BuiltWheel) -> None:
 
 
 def show(folder: str, wheel: BuiltWheel) -> None:
-    """Add a built wheel of the store to the view in *folder*, while its pip runs. Makes its folder real (`_unfolded`).
+    """Add a built wheel of the store to the view in *folder*, while its pip runs.
 
-    Raises `OSError`, also if the view has a file of this name.
+    Makes the wheel's folder there if it is missing, and real if it is a link (`_unfolded`). Raises `OSError`, also if the view
+    has a file of this name.
     """
     path = _unfolded(folder, wheel.wheel_key)
     if not entries.is_direct(folder, path):
@@ -179,10 +180,10 @@ def _unfold(path: str) -> None:
 
 
 def received(folder: str, layout: keys.Layout) -> Iterator[str]:
-    """Yield the keys of the HTTP entries that pip has received in the view in *folder*: with a new body, or with a head alone.
+    """Yield the keys of the HTTP entries that pip has received in the view in *folder*.
 
-    An entry of which pip has rewritten the head alone is not among them: its body is a link. Yields nothing if that part of the
-    view is a link.
+    Their body is new; or the head is new, and there is no body. An entry whose head pip has rewritten, while its body is still
+    a link, is not among them. Yields nothing if that part of the view is a link.
     """
     top = os.path.join(folder, layout.folder)
     for here, _, found in () if entries.is_link(top) else entries.walk(top):
