@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -230,11 +231,13 @@ def _real_pip(lab: Lab, environment: Environment, *words: str) -> None:
 
 
 @contextmanager
-def _another_pip(lab: Lab, *words: str, **variables: str) -> Iterator[None]:
-    """Have a process run that looks like a pip with these arguments."""
-    command = ["pip", "-c", "import time; time.sleep(60)", *words]
-    with subprocess.Popen(command, executable=sys.executable, env={**lab.environ, **variables}) as process:
-        yield
+def _another_pip(lab: Lab, *words: str, **variables: str) -> Iterator[int]:
+    """Have a process run that looks like a pip with these arguments; yield its number."""
+    command, environ = ["pip", "-c", "import time; print(flush=True); time.sleep(60)", *words], {**lab.environ, **variables}
+    with subprocess.Popen(command, executable=sys.executable, env=environ, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()  # before it runs, the system shows no arguments
+        yield process.pid
         process.kill()
 
 
@@ -266,6 +269,34 @@ def test_what_is_set_aside_leaves_at_once_if_no_other_pip_uses_the_cache(lab: La
     assert [path.name for path in lab.wheels()] == ["demo-1.0-py3-none-any.whl"]
     bodies = [path.read_bytes() for path in (lab.cache / "http-v2").rglob("*.body")]
     assert (index.root / "demo-2.0.tar.gz").read_bytes() not in bodies
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="the system does not tell which processes run")
+@pytest.mark.parametrize(
+    ("words", "variables", "uses"),
+    [
+        (["--no-cache-dir", "--cache-dir", "CACHE"], {}, True),
+        (["--ca", "CACHE"], {"PIP_CACHE_DIR": "OTHER"}, True),
+        (["--cache=CACHE"], {"PIP_NO_CACHE_DIR": "1"}, True),
+        ([], {"PIP_CACHE_DIR": "OTHER"}, False),
+        (["--ca=OTHER"], {"PIP_CACHE_DIR": "CACHE"}, False),
+    ],
+)
+def test_another_pip_uses_the_cache_that_it_names(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, words: list[str], variables: dict[str, str], *, uses: bool
+) -> None:
+    paths = {"CACHE": lab.cache, "OTHER": lab.root / "other"}
+
+    def meant(text: str) -> str:
+        return re.sub("CACHE$|OTHER$", lambda found: str(paths[found[0]]), text)
+
+    words, variables = [*map(meant, words)], {name: meant(value) for name, value in variables.items()}
+    named = lab.run([lab.environment().pip, *words, "cache", "dir"], **variables).out.strip()
+    with _another_pip(lab, *words, **variables) as process:
+        (lab.root / "proc").mkdir()
+        (lab.root / "proc" / str(process)).symlink_to(f"/proc/{process}")
+        monkeypatch.setattr(other_pips, "_PROC", str(lab.root / "proc"))
+        assert (named == str(lab.cache), other_pips.may_run(str(lab.cache))) == (uses, uses), named
 
 
 def test_a_wheel_that_stays_for_a_while_is_set_aside_once(lab: Lab) -> None:

@@ -44,18 +44,18 @@ def _is_pip(process: str) -> bool:
 def _may_use(cache: str, process: str) -> bool:
     """Return whether a pip, the *process* with this number, may use the folder *cache*.
 
-    False if it has ended, has ``--no-cache-dir``, or each ``--cache-dir`` is another folder. Without ``--cache-dir``, also
-    False if PIP_NO_CACHE_DIR has a value, or PIP_CACHE_DIR is another folder. Else True, also if the system does not tell, or a
-    path is relative.
+    False if it has ended, or if each ``--cache-dir`` is another folder. Without ``--cache-dir``, also False if it has
+    ``--no-cache-dir``, if PIP_NO_CACHE_DIR has a value, or if PIP_CACHE_DIR is another folder. Else True, also if the system
+    does not tell, or a path is relative.
     """
     try:
         environ = _read(process, "environ")
     except PermissionError:  # somebody else's, of whose process only the command can be read
         return True
     words = _read(process, "cmdline")
-    if words == [""] or "--no-cache-dir" in words:
-        return False
     named = list(_cache_dirs(words))
+    if words == [""] or ("--no-cache-dir" in words and not named):
+        return False
     # pip uses no cache if this variable has a value, even 0.
     if not named and any(word.startswith(_NONE) and word != _NONE for word in environ):
         return False
@@ -68,7 +68,7 @@ def _cache_dirs(words: list[str]) -> Iterator[str]:
     """Yield the values of the option ``--cache-dir``, which may be shortened, in the *words* of a command."""
     for word, following in zip(words, [*words[1:], ""], strict=True):
         name, has_value, value = word.partition("=")
-        if name.startswith("--cache"):
+        if len(name) >= len("--ca") and "--cache-dir".startswith(name):
             yield value if has_value else following
 
 
