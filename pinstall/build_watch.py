@@ -147,7 +147,7 @@ class Watch:
             self.busy.discard(thread)
 
     def asker(self) -> str:
-        """Return the file that asks: its path below the source; ``@`` and its package; or ``.`` for code without a file.
+        """Return the file that asks: its path below the source; ``.`` for code without a file; else ``@`` and its package.
 
         "" if the question does not count, because the standard library or pip's script of the step asks for itself. Sets
         ``place``.
@@ -190,7 +190,10 @@ class Watch:
     # What the audit hook sees.
 
     def see_open(self, path: Any, _mode: Any, flags: Any) -> None:
-        """Note that a file is read, there or not, or a distribution's METADATA; remember a file that is written."""
+        """Note that a file is read, there or not; remember a file that is written.
+
+        Of METADATA in a ``.dist-info`` folder, notes the ``distribution``, and only if the source reads it.
+        """
         if isinstance(path, bytes):
             path = os.fsdecode(path)
         if not isinstance(path, str):
@@ -207,7 +210,8 @@ class Watch:
     def see_path(self, kind: str, path: Any) -> None:
         """Note a question about a path, unless the path is the build's own or the interpreter's, or was asked for often.
 
-        *kind* is ``file``, ``place``, ``link``, ``listing`` or ``glob``; in a folder of ``PATH``, the note is ``looks``.
+        Folders above those are not noted either. *kind* is ``file``, ``place``, ``link``, ``listing`` or ``glob``; in a folder
+        of ``PATH``, the note is ``looks`` instead, except for a ``link``.
         """
         path = self._outside(path)
         if not path or self.is_old((kind, path)) or self.temporary.match(path) or self._is_made(path):
@@ -268,7 +272,7 @@ class Watch:
         self.see_path("glob", pattern)
 
     def see_path_glob(self, folder: Any, pattern: Any) -> None:
-        """Note that ``Path.glob`` expands a pattern in *folder*. A listing of the home or a folder above does not count."""
+        """Note that ``Path.glob`` expands *pattern* in *folder*. Its listing of *folder* is another event (`see_listing`)."""
         self.see_glob(os.path.join(folder, pattern))
 
     def see_name(self, kind: str, name: str) -> None:
@@ -278,7 +282,10 @@ class Watch:
             self.note(kind, name, by)
 
     def see_import(self, module: str, *_: Any) -> None:
-        """Note that a file of the source imports a top-level module, there or not, unless it is of the standard library."""
+        """Note that the source, or code without a file, imports a module, by its top-level name, there or not.
+
+        Modules of the standard library are not noted, except by a Python before 3.10.
+        """
         name = module.partition(".")[0]
         if name in getattr(sys, "stdlib_module_names", ()) or self.is_old(("module", name)):
             return
@@ -311,7 +318,8 @@ class Watch:
     def see_command(self, argv: Any, env: Any) -> None:
         """Note the program that a command runs; of a command for ``sh -c``, each program and variable in it.
 
-        If ``find_library`` runs it, notes only the library that it looks for.
+        Also notes ``native`` if its arguments ask for code for the processor of this machine. If ``find_library`` runs it,
+        notes only the library that it looks for.
         """
         by = self.asker()
         finder = _finder()
@@ -331,9 +339,11 @@ class Watch:
             self.see_program(words, by, env)
 
     def see_program(self, words: list[str], by: str, env: Any) -> None:
-        """Note the program that the command *words* runs, and its arguments (see `_fact`); only its name if its files decide.
+        """Note the program that the command *words* runs, and its arguments as `_fact` returns them.
 
-        Also notes the files and variables that it prints. *env* are the variables that it gets; those of this process without.
+        Of a program whose files decide what is built (a script, CMake, one of the source), notes only the name. Also notes the
+        files and variables that the program prints. *by* is the `asker`. *env* are the variables that the program gets; None
+        for those of this process.
         """
         name = os.path.basename(words[0])
         if name in _SHELLS:
@@ -427,7 +437,7 @@ class Watch:
     # The mapping os.environ.
 
     def see_variable(self, key: Any, all_keys: Any = None) -> None:
-        """Note that the variable *key* is asked for; with *all_keys*, that the whole mapping is."""
+        """Note that the variable *key* is asked for, unless the step has set it; with *all_keys*, that the whole mapping is."""
         if all_keys is None and self.order and self.order[-1] == key:
             self.order.pop()  # "dict(os.environ)" and "os.environ.items()" take each value after its name
             return
@@ -445,7 +455,10 @@ class Watch:
             self.note_variable(name, by)
 
     def note_variable(self, name: str, by: str) -> None:
-        """Note a question about a variable; if it is set, also the place that asks, and if that asks for most, a loop."""
+        """Note a question about a variable; if it was set when the step began, also the place in the code that asks.
+
+        Notes a ``loop`` if that place has asked for most of the variables that were set.
+        """
         if name not in self.set or self.place is None:
             self.note("variable", name, by)
             return
@@ -546,7 +559,10 @@ def _finder() -> str:
 
 
 def _fact(word: str, program: str) -> str:
-    """Return an argument of a *program*, of which at most a package's name, if it only asks for facts; else three dots."""
+    """Return the argument *word* of a *program* if it only asks for facts; else three dots.
+
+    Of an argument of pkg-config that begins with a package's name, returns the name.
+    """
     package = re.match(PACKAGE, word.split(" ", maxsplit=1)[0]) if program.endswith(PKG_CONFIG) else None
     return word if re.fullmatch(READ_ONLY, word) else package[0] if package else "..."
 
@@ -587,7 +603,7 @@ def _commands_of_line(text: str) -> list[list[str]]:
 
 
 def _wheels(argv: list[str]) -> list[str]:
-    """Return the paths of the wheels that a step has built; *argv* are the arguments of its script.
+    """Return the paths of the wheels that a step has built; empty if it builds none. *argv* are the arguments of its script.
 
     Raises `OSError`, `ValueError` or `KeyError` if the step failed.
     """

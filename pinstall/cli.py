@@ -1,4 +1,4 @@
-"""The command ``pinstall``. No other module of it prints, except for the progress bars of `terminal`.
+"""The command ``pinstall``. Of the modules that it imports, only `terminal` also prints: progress bars.
 
 It imports only the standard library at first: even if pinstall's other packages are broken, pip must run.
 """
@@ -79,11 +79,12 @@ def script(*, as_module: bool = False) -> NoReturn:
 def main(argv: Sequence[str] | None = None, command: str = "install", *, as_module: bool = False) -> int:
     """Serve a call of a pip *command* with the arguments *argv*, which do not contain the command; return its exit status.
 
-    Without *argv*, as for the command ``pinstall``, the arguments of the process count, and a command of pip among them is
-    refused (`_refusal`) with status 2. Otherwise the status is pip's; 90 if pip succeeded but its result contradicts a pin; 91
-    without an environment to install into, unless the call asks for the version or help; 92 if pip could not be started; 130 if
-    the call was interrupted before pip ran. With ``--explain`` it is that of `_explain`. *as_module* is as for
-    `environment.target`. Does not return in a process that becomes pip (`Pip`).
+    Without *argv*, as for the command ``pinstall``, takes the arguments of the process, and refuses them with status 2 under
+    the condition of `_refusal`. Returns 91 without an environment to install into, unless the call asks for the version or help
+    (`_own_text`). Otherwise returns the status of `_explain` for ``--explain``, and pip's status for other calls: but 90 if pip
+    succeeded and its result contradicts a pin, 92 if pip could not be started, and 130 if the call was interrupted before pip
+    ran. *as_module* is as for `environment.target`. Does not return in a process that becomes pip (`Pip`). Replaces
+    `sys.unraisablehook` by one that prints nothing.
     """
     # A finalizer that fails on a half-initialised object does not concern the user.
     sys.unraisablehook = lambda _: None
@@ -122,9 +123,9 @@ def without_environment(error: environment.NoEnvironmentError) -> int:
 
 
 def _refusal(target: Target) -> str:
-    """Return a message with the command to type if the first argument without a leading ``-`` is a command of pip; else "".
+    """Return a message with the command to type if the first argument without a leading ``-`` is in `PIP_COMMANDS`; else "".
 
-    The value of an option does not count as a command: for ``-r install six``, returns "".
+    Returns "" also if that argument is the value of an option: for ``-r install six``, and for ``-r six.txt install``.
     """
     arguments = target.arguments
     index = next((i for i, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
@@ -212,9 +213,10 @@ def _show(text: str, target: Target, pip: Pip) -> int:
 def _serve(target: Target, pip: Pip) -> int:
     """Check the cache, run pip, and confirm the result; return the exit status: 90 (see `main`), else that of `Pip.run`.
 
-    If pip fails and the cache may be to blame, pip runs once more. Writes the JSON report if one is asked for. pip runs even if
-    pinstall fails (see `_without_us`). Under ``PINSTALL_POLICY=off``, only prints the note of *target* and runs pip. Raises
-    `KeyboardInterrupt` if the call is interrupted before pip runs; after that, an interrupt only ends the steps that remain.
+    If pip fails and the cache may be to blame, pip runs once more, and that run's status counts. Then writes the JSON report if
+    one is asked for. If pinstall fails before pip runs, see `_without_us`; if it fails afterwards, it prints that, and pip's
+    status counts. Under ``PINSTALL_POLICY=off``, only prints the note of *target* and runs pip. Raises `KeyboardInterrupt` if
+    the call is interrupted before pip runs; an interrupt after pip ends the remaining steps, except for the report.
     """
     typed_command = PipCommand(list(target.arguments), command=target.command, options=target.options)
     if settings.is_off(os.environ):
@@ -283,8 +285,8 @@ def _serve(target: Target, pip: Pip) -> int:
 def _without_us(error: Exception, typed_command: PipCommand, target: Target, pip: Pip, journal: Journal | None) -> int:
     """Print that pinstall failed with *error*, run pip without its cache, and return the exit status of `Pip.run`.
 
-    If pinstall cannot tell where pip's options end, a ``--cache-dir`` of the call prevails. Writes the report of the *journal*
-    if it asks for one; None if pinstall failed before there was a journal.
+    If pinstall cannot tell where pip's options end, pip uses the folder of a ``--cache-dir`` in the call. Then writes the
+    report of the *journal*, without pins, if one is asked for. None for *journal* means that pinstall failed before it had one.
     """
     version: tuple[int, ...] = ()
     with suppress(Exception):

@@ -32,10 +32,11 @@ class NoEnvironmentError(Exception):
 class Target(NamedTuple):
     """The environment of a call: ``python`` is its interpreter, ``runner`` the interpreter whose pip installs into it.
 
-    ``python`` does not exist if the call names one that does not. ``options`` are the arguments that pip needs before its
-    ``command``, ``arguments`` the remaining ones, which follow it. ``note`` is a line for the user about the choice of the
-    environment, or "". ``known`` is the environment of ``python`` and ``runner``, which are the same then, if the choice has
-    looked at it: it may have been started, and to start it again would take as long once more.
+    If the call names a path without an interpreter, ``python`` is that path. ``options`` are the arguments that pip needs
+    before its ``command``, ``arguments`` the remaining ones, which follow it. ``note`` is a line for the user about the choice
+    of the environment, or "". ``known`` is the `Environment` of ``python``, which is also ``runner`` then, if the choice has
+    looked for its pip and found one; else None. That may have started the interpreter, and a new `Environment` would start it
+    again.
     """
 
     python: str
@@ -58,8 +59,8 @@ def target(argv: Sequence[str], environ: Mapping[str, str], *, as_module: bool) 
     - if pinstall is installed as a standalone tool (pipx, uv tool), the active one, else ``.venv`` in the current folder;
     - the one that pinstall is installed in, even if another one is active.
 
-    Raises `NoEnvironmentError` if a standalone pinstall finds no such environment, or no Python there that runs; it starts that
-    Python only if the files of the environment do not tell that it has a pip.
+    Raises `NoEnvironmentError` if a standalone pinstall finds no such environment, no Python in the active one, or a Python
+    that does not run. It starts that Python only if the files of the environment do not tell that it has a pip.
     """
     own = sys.executable
     named, rest = _without_python_option(argv)
@@ -80,8 +81,8 @@ def named_as_active(environ: Mapping[str, str]) -> str:
 def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target:
     """Return the target in the active environment, or in ``.venv``, for the standalone pinstall in the interpreter *own*.
 
-    Starts the Python there to ask for its pip if the files do not tell. If it has none, that of *own* installs into it, by
-    ``--python``. Raises `NoEnvironmentError`.
+    Starts the Python there to ask for its pip if `_has_pip` finds none. If it has no pip, that of *own* installs into it, by
+    ``--python``. Raises `NoEnvironmentError` as `target`.
     """
     active, note = named_as_active(environ), ""
     if not active:
@@ -112,9 +113,9 @@ def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target
 
 
 def _has_pip(folder: str) -> bool:
-    """Return whether the virtual environment in *folder* has pip in its own ``site-packages``; False if its files do not tell.
+    """Return whether the virtual environment in *folder* has pip in its own ``site-packages``.
 
-    An environment may have a pip elsewhere on its path.
+    False does not mean that it has no pip: a conda environment has no ``pyvenv.cfg``, and a pip may be elsewhere on the path.
     """
     try:
         with open(os.path.join(folder, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
@@ -128,7 +129,8 @@ def _has_pip(folder: str) -> bool:
 def _without_python_option(argv: Sequence[str]) -> tuple[str, list[str]]:
     """Return the value of the first ``--python`` ("" if not given), and the arguments without it.
 
-    pip refuses it after ``install``. It does not count behind a ``--``, as the value of another option, or without a value.
+    pip refuses it after ``install``. It does not count, and stays, behind a ``--``, as the value of another option, or at the
+    end without a value.
     """
     rest = list(argv)
     for i, argument in enumerate(argv):
@@ -144,9 +146,9 @@ def _without_python_option(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def is_value(argv: Sequence[str], index: int) -> bool:
-    """Return whether the argument at *index* is the value of the option of ``pip install`` before it, as in ``--report --``.
+    """Return whether the argument at *index* is the value of the option before it, as in ``--report --``.
 
-    False if pip would refuse the arguments up to there, or if pinstall's own modules are broken.
+    False if the newest pip would refuse the arguments before *index* with any value, or if pinstall's own modules are broken.
     """
     with suppress(Exception):  # pinstall's own modules may be broken
         from pinstall.invocation import options
@@ -156,7 +158,7 @@ def is_value(argv: Sequence[str], index: int) -> bool:
 
 
 def _interpreter(path: str) -> str | None:
-    """Return the interpreter in an environment's folder, or *path* if it is a file; None if it does not exist.
+    """Return the interpreter in the folder *path*, or *path* itself if it is a file; None if it does not exist.
 
     Follows pip's ``identify_python_interpreter``.
     """
@@ -172,7 +174,7 @@ def _is_standalone() -> bool:
 
 
 def of(target: Target) -> tuple[Environment, Environment]:
-    """Return the environment that a call installs into, and the environment whose pip runs; often they are one object."""
+    """Return the environment that a call installs into, and the one whose pip runs: one object if they have one interpreter."""
     runner = target.known or Environment(target.runner)
     return (runner if target.runner == target.python else Environment(target.python, runner)), runner
 
@@ -180,7 +182,7 @@ def of(target: Target) -> tuple[Environment, Environment]:
 class Installed(NamedTuple):
     """The ``versions`` of a project in the first ``folder`` of a Python's path that has any.
 
-    ``is_users`` is True if that is the user's site folder.
+    ``versions`` is empty if no metadata states one. ``is_users`` is True if that is the user's site folder.
     """
 
     versions: list[str]
@@ -191,9 +193,10 @@ class Installed(NamedTuple):
 class Environment:
     """A Python environment, given by its interpreter *python*. Each fact about it is determined when it is first needed.
 
-    Facts about another Python than the running one take up to two starts of it, one for those about wheels: each member that
-    needs a fact raises `SilentPythonError` if it does not answer, and starts it again the next time. The installed
-    distributions are listed once, until `forget`; ``pip_version`` and all other facts stay.
+    Another Python than the running one is started for its facts, at most twice: the second time for those about wheels. If it
+    does not answer, each member that needs a fact (lists of distributions need the path) raises `SilentPythonError`, and starts
+    it again the next time. The installed distributions are listed once, until `forget`; ``pip_version`` and all other facts
+    stay.
 
     *server* is the environment whose pip installs into it (``pip --python``); None if its own pip does.
     """
@@ -217,7 +220,7 @@ class Environment:
 
     @property
     def facts_known(self) -> bool:
-        """Whether the facts about wheels are known, the last for which the interpreter is started.
+        """Whether the interpreter need not be started any more: it is the running one, or has told the facts about wheels.
 
         After pip it must not be started: that would run code that pip has just installed.
         """
@@ -236,17 +239,20 @@ class Environment:
 
     @property
     def prefix(self) -> str:
-        """The environment's ``sys.prefix``, the folder of its own ``pip.conf``."""
+        """The environment's ``sys.prefix``, the folder of its own ``pip.conf``. Raises `SilentPythonError`."""
         return sys.prefix if self.is_own else str(self._facts["prefix"])
 
     @property
     def path(self) -> Sequence[str]:
-        """The folders in which the environment's pip looks for distributions."""
+        """The folders in which the environment's pip looks for distributions. Raises `SilentPythonError`."""
         return sys.path if self.is_own else [str(folder) for folder in self._facts["path"]]
 
     @property
     def markers(self) -> dict[str, str]:
-        """The environment's marker values; empty for the running Python, whose values packaging determines."""
+        """The environment's marker values; empty for the running Python, whose values packaging determines.
+
+        Raises `SilentPythonError`.
+        """
         return {} if self.is_own else dict(self._facts["markers"])
 
     @cached_property
@@ -289,7 +295,8 @@ class Environment:
     def supports(self, tags: str) -> bool:
         """Return whether a wheel with these *tags* (``cp311-cp311-linux_x86_64``; may be compressed) can be installed.
 
-        True for "", the tags of an sdist. Asks the interpreter only about wheels that are not for every Python 3.
+        True for "", the tags of an sdist, and for a wheel for every Python 3. The interpreter is asked only about others, and
+        `SilentPythonError` is raised if it does not answer.
         """
         # Most wheels are py3-none-any, and listing an interpreter's tags takes milliseconds.
         if not tags or _PURE.fullmatch(tags):
@@ -306,12 +313,15 @@ class Environment:
 
     @cached_property
     def pip_version(self) -> tuple[int, ...] | None:
-        """The version of the pip in this environment, as at most three numbers; None without one, or if it is not readable."""
+        """The first three numbers in the version of this environment's pip; None without a pip, or if its METADATA states none.
+
+        Raises `SilentPythonError`.
+        """
         found = self.installed("pip")
         return tuple(int(part) for part in re.findall(r"\d+", found)[:3]) if found else None
 
     def installed(self, project: str) -> str | None:
-        """Return the version of *project* (normalized) that its METADATA states; None if not installed, or not readable."""
+        """Return the version in the METADATA of *project* (normalized); None without a ``.dist-info`` that states one."""
         folder = self._distributions.get(project)
         if folder is None:
             return None
@@ -338,11 +348,11 @@ class Environment:
                     yield name.rpartition("-")[0].partition("-")[0], os.path.join(folder, name)
 
     def folder(self, project: str) -> str | None:
-        """Return the ``.dist-info`` folder of *project* (normalized); None if the project is not installed."""
+        """Return the first ``.dist-info`` folder of *project* (normalized) on the path; None without one."""
         return self._distributions.get(project)
 
     def versions(self) -> dict[str, str]:
-        """Return the version of each installed distribution, by normalized project name. Taken from the folders' names."""
+        """Return the versions by normalized project name, as the names of the ``.dist-info`` folders state them."""
         return {name: os.path.basename(folder)[:-10].rpartition("-")[2] for name, folder in self._distributions.items()}
 
     def folders(self) -> list[str]:
@@ -352,7 +362,7 @@ class Environment:
     def installed_folders(self) -> list[str]:
         """Return the ``.dist-info`` folder of each installed distribution, of several the first on the path.
 
-        They are those of the first listing, or of the first one since `forget`.
+        They are not listed again until `forget`.
         """
         return list(self._distributions.values())
 
@@ -362,7 +372,7 @@ class Environment:
         These are more than `versions` has: eggs, zip files, and folders that are new on its path. pinstall does not start the
         interpreter, because that would run code that pip has just installed (``.pth`` files, ``sitecustomize``). One folder may
         have several versions (``--ignore-installed`` leaves the old ``.dist-info``), and nothing tells which of them Python
-        imports. Distributions without readable metadata are left out.
+        imports. Of each project, only the first folder that has it counts. Distributions without a readable name are left out.
         """
         from importlib.metadata import distributions
 

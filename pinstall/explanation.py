@@ -51,8 +51,9 @@ _INDENT = "    "
 class Explanation(NamedTuple):
     """The ``lines`` of the page, and the exit ``status``.
 
-    It is 0; 1 if pinstall would remove, move or hide a cached file, could not check something, or ignores an invalid setting; 2
-    if pip would refuse the call, or pinstall cannot read it. A file that would only be restored leaves it at 0.
+    It is 0; 1 if pinstall would remove, move or hide a cached file before pip runs, could not check something, or ignores an
+    invalid setting; 2 if pip would refuse the call, or pinstall cannot read it or knows no version of its pip. Files that would
+    be restored, and other versions that would be set aside after pip, leave it at 0.
     """
 
     lines: tuple[str, ...]
@@ -62,7 +63,8 @@ class Explanation(NamedTuple):
 def explain(context: Context) -> Explanation:
     """Return the explanation of the call of *context*. Prints and changes nothing, writes no report, and starts no pip.
 
-    Like a call, may start the environment's Python, compilers, and programs that a build record names. Ignores the policy.
+    Like a call, may start the environment's Python, compilers, and programs that a build record names. It states what the call
+    would do under ``evict``, also if another policy is set.
     """
     journal = Journal("", lambda *_: None)
     quiet = context.settings._replace(policy="report", report="")
@@ -77,7 +79,7 @@ def explain(context: Context) -> Explanation:
 class _Page:
     """The page of a call that is *prepared* for pip, with the findings of the *journal* and the *settings* of the user.
 
-    Reading its lines computes its exit ``status``, which is right once all have been read.
+    The iterators of `inputs` and `body` set the exit ``status``, which is right once both have been read to their ends.
     """
 
     def __init__(self, prepared: PreparedCall, journal: Journal, settings: Settings) -> None:
@@ -85,7 +87,10 @@ class _Page:
         self.status = 0
 
     def inputs(self) -> Iterator[str]:
-        """Yield the lines about the environment, pip, cache, settings, indexes, options and build variables of the call."""
+        """Yield the lines about the environment, pip, cache, settings, indexes, options and build variables of the call.
+
+        Leaves out the last three if pinstall could not read the call.
+        """
         context, call = self._prepared.context, self._prepared.call
         yield f"pinstall {__version__} explains a call. It has installed and changed nothing."
         yield ""
@@ -107,7 +112,10 @@ class _Page:
             yield _row("builds", _builds(self._prepared))
 
     def body(self) -> Iterator[str]:
-        """Yield the lines about pins and requirements with their entries, unread sources, the view, and other versions."""
+        """Yield the lines about pins and requirements with their entries, unread sources, the view, and other versions.
+
+        If pinstall could not read the call, yields only one line with the reason.
+        """
         call = self._prepared.call
         if call is None:
             self.status = exit_status.REFUSED_OR_CRASHED
@@ -134,7 +142,10 @@ class _Page:
         return unchecked.reason
 
     def _refused(self, call: Invocation) -> Iterator[str]:
-        """Yield the lines about requirements that pip refuses: invalid, without a hash, in conflict, or all missing."""
+        """Yield the lines about requirements that pip refuses (invalid, without a hash, in conflict), or that the call lacks.
+
+        Sets ``status`` to 2 if it yields any.
+        """
         from pinstall.model.requirement import is_refused
 
         bad = [line for line in call.lines if not line.editable and is_refused(line.text)]
@@ -243,7 +254,10 @@ def _rows(name: str, texts: Sequence[str]) -> Iterator[str]:
 
 
 def _lacks_hash(call: Invocation, pin: Pin) -> bool:
-    """Return whether pip refuses *pin* for lack of a hash: with ``--require-hashes``, or beside a requirement that has one."""
+    """Return whether pip refuses *pin* for lack of a hash: with ``--require-hashes``, or beside a requirement that has one.
+
+    False for a pin that only constraints state.
+    """
     is_required = call.has("require_hashes") or any(line.hashes for line in call.lines)
     return is_required and pin.requested and not (pin.hashes or pin.locked or link(pin.url).digests)
 
@@ -271,7 +285,7 @@ def _options(call: Invocation) -> list[str]:
 
 
 def _long(dest: str, *, is_off: bool = False) -> str:
-    """Return the long name of the option that sets *dest*, or of the one that turns it off."""
+    """Return the long name of the option that sets *dest*, or if *is_off*, of the one that turns it off."""
     rows = (row for row in options.TABLE if row.dest == dest and (row.action in ("unflag", "off")) == is_off)
     names = next(rows).names.split()
     return next((name for name in names if name.startswith("--")), names[0])
@@ -288,7 +302,10 @@ def _builds(prepared: PreparedCall) -> str:
 
 
 def _unpinned(call: Invocation, known: Pins) -> list[str]:
-    """Return the requirements of *call* that no pin names, by name, with the place where each is stated."""
+    """Return the name ("a URL or path" for these) and place of each requirement of *call* that has no pin for this environment.
+
+    Leaves out constraints, requirements in conflict with others, and those that pip refuses.
+    """
     from pinstall.model.names import project_named
     from pinstall.model.requirement import is_refused
 
@@ -306,7 +323,10 @@ def _unpinned(call: Invocation, known: Pins) -> list[str]:
 
 
 def _fate(finding: Finding, prepared: PreparedCache) -> tuple[bool, str]:
-    """Return whether pinstall would keep the entry from pip (remove, move or hide it), and the fate of it with its reason."""
+    """Return whether pinstall would keep the entry from pip (remove, move or hide it), and the fate of it with its reason.
+
+    False also for a built wheel with the verdict *hide* that is in the store, or beside which another build fits the call.
+    """
     match finding.verdict:
         case Delete() as verdict:
             act = "pip asks the index for it again" if finding.entry.kind == "page" else "pinstall removes it"

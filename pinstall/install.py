@@ -66,12 +66,13 @@ class Context(NamedTuple):
 class PreparedCall(NamedTuple):
     """A call that is ready for pip.
 
-    ``pip_command`` starts pip. ``call`` is missing (None) if pinstall cannot read it, or does not know pip's version.
-    ``unchecked`` states why no pin was checked; None if the pins were checked or need not be, or if the Python to install into
-    does not exist, which pip reports. ``installed_before`` are the versions that were installed before pip ran, by project;
-    empty without ``call``, or if pip uses no cache. ``satisfied`` is True if nothing was checked because they satisfy the call
-    (`is_satisfied`). ``cache`` is missing if pip will not open it, or pinstall does not check it. ``refusal`` is the error for
-    which pinstall could not read the arguments, variables or files, which as a rule pip refuses, too; it may contain secrets.
+    ``pip_command`` starts pip. ``call`` is missing (None) if pinstall cannot read it, or does not know pip's version or the
+    Python to install into. ``unchecked`` states why no pin was checked; None if the pins were checked or need not be, or if the
+    Python to install into does not exist, which pip reports. ``installed_before`` are the versions that were installed before
+    pip ran, by project; empty without ``call``, or if pip uses no cache. ``satisfied`` is True if nothing was checked because
+    they satisfy the call (`is_satisfied`). ``cache`` is missing if pip will not open it, or pinstall does not check it.
+    ``refusal`` is the error for which pinstall could not read the arguments, variables or files, which as a rule pip refuses,
+    too; it may contain secrets; "" without such an error.
     """
 
     context: Context
@@ -106,8 +107,8 @@ class PreparedCall(NamedTuple):
 def collect_context(target: Target, environ: Mapping[str, str], settings: Settings) -> Context:
     """Collect the inputs of a call that installs into *target*.
 
-    Starts the Python whose pip runs, unless it is the running one or was started before (``target.known``). Raises
-    `SilentPythonError` if it does not answer.
+    Starts the Python whose pip runs, to ask for its path, unless it is the running one or the choice of *target* has started
+    it. Raises `SilentPythonError` if it does not answer.
     """
     served, runner = environment.of(target)
     return Context(target, environ, settings, served, runner.pip_version or ())
@@ -117,9 +118,9 @@ def prepare(context: Context, journal: Journal) -> PreparedCall:
     """Read the call, check the cache entries for its pins, and remove, set aside or hide from pip those that do not match.
 
     Also checks what pip may need without a pin, restores entries from the store, makes pip a view of its cache if it needs one,
-    and prints each change, which is all that it does under ``PINSTALL_POLICY=report``. Does not look at the cache if pip will
-    not open it, because the environment satisfies the call or pip uses no cache, or if pinstall cannot read the call or check
-    its pins (``unchecked``).
+    and prints each change. Under ``PINSTALL_POLICY=report``, checks the same, prints what it would change, and changes nothing.
+    Does not look at the cache if pip will not open it, because the environment satisfies the call or pip uses no cache, or if
+    pinstall cannot read the call or check its pins (``unchecked``).
     """
     journal.environment = {"python": context.environment.python, "pip": ".".join(map(str, context.pip_version)) or None}
     prepared = _read(context)
@@ -142,7 +143,10 @@ def prepare(context: Context, journal: Journal) -> PreparedCall:
 
 
 def _without_look(prepared: PreparedCall, file: str, journal: Journal) -> PreparedCall:
-    """Return the call for a pip without a cache: it has none, or a *file* is at the path of its folder, which is said."""
+    """Return the call for a pip without a cache: the call has none (*file* is ""), or *file* is at the path of its folder.
+
+    In the latter case, prints that, and tells pip to use no cache. Notes the unsatisfied pins if a report is wanted.
+    """
     if journal.is_wanted:
         note_unsatisfied(prepared, journal)
     if not file:
@@ -152,7 +156,10 @@ def _without_look(prepared: PreparedCall, file: str, journal: Journal) -> Prepar
 
 
 def note_unsatisfied(prepared: PreparedCall, journal: Journal) -> None:
-    """Note in the *journal* the pins that the environment does not satisfy: for a call whose cache is not looked at."""
+    """Note in the *journal* the pins that the environment does not satisfy: for a call whose cache is not looked at.
+
+    Notes nothing if the environment's Python does not answer.
+    """
     with suppress(SilentPythonError):
         found = pins(prepared).pins
         journal.unsatisfied = unsatisfied(prepared.call, found, prepared.context.environment) if prepared.call else ()
@@ -186,7 +193,8 @@ def _introduce(prepared: PreparedCall, journal: Journal) -> None:
 def _read(context: Context) -> PreparedCall:
     """Read the arguments, variables and files of the call; pip gets the arguments as they are.
 
-    If that fails, or pip's version is unknown, the result has no ``call``, but ``unchecked`` or ``refusal`` (`PreparedCall`).
+    The result has no ``call`` if that fails, if pip's version is unknown, or if pip's configuration names another Python. Then
+    ``unchecked`` states the reason, unless the Python to install into does not exist.
     """
     prepared = PreparedCall(context, _typed_command(context))
     if not context.pip_version:
@@ -210,7 +218,8 @@ def _checked(prepared: PreparedCall, call: Invocation, folder: str, journal: Jou
     """Check and change the cache in *folder* for the pins that the environment does not satisfy, if pip will open the cache.
 
     See `checks.prepare.prepare` for the changes. If pinstall cannot check a pin of this pip or Python (`_obstacle`), the
-    ``call`` of the result has no cache folder, so that no later step touches the cache.
+    ``call`` of the result has no cache folder, so that no later step touches the cache. Notes the unsatisfied pins in the
+    *journal*.
     """
     context = prepared.context
     found = pins(prepared)
@@ -251,7 +260,7 @@ def _obstacle(context: Context) -> str:
 
 
 def pins(prepared: PreparedCall) -> Pins:
-    """Collect the pins of a call, anew each time; none if pinstall could not read it. Raises `SilentPythonError`."""
+    """Collect the pins of a call, anew each time; no pins if pinstall could not read it. Raises `SilentPythonError`."""
     from pinstall.model import pins as model
 
     return model.collect(prepared.call.lines if prepared.call else (), prepared.context.environment.markers)
@@ -298,8 +307,9 @@ def other_versions(prepared: PreparedCall) -> dict[Pin, list[OtherVersion]]:
 def answer_question(prepared: PreparedCall, folder: str, journal: Journal) -> None:
     """Prepare a *folder* below ``wheels/``, which pip is about to search for a built wheel; pip waits for the return.
 
-    Hides or sets aside compiled wheels that lack a library, and prints that; if no wheel is there, adds a build of the shared
-    store that fits. Does nothing if the cache was not checked. Raises as `checks.consultation.consult`.
+    Keeps from pip the wheels that do not fit a pin, and compiled ones that lack a library, and prints that. If the call has a
+    shared store and no wheel is there, adds a build from that store that fits. Does nothing if the cache was not checked.
+    Raises `OSError` as `checks.consultation.consult`.
     """
     if prepared.cache is not None:
         from pinstall.checks import consultation
@@ -315,9 +325,9 @@ def prepare_late(prepared: PreparedCall, status: int, first: Observation | None,
     """Check the cache after all if the *first* run of pip failed and used it, although the environment satisfied the pins.
 
     A dependency may be missing, or have a version that a constraint excludes. Returns the call with its cache, prepared for no
-    pin; unchanged under other conditions, if pinstall can check no pin, and if pip has begun to install (a ``.dist-info``
-    folder) and that code could be imported, by pinstall itself or by a start of the environment's Python. *status* is that of
-    `cli._status`; *first* is what pip did, as far as it told.
+    pin. Returns it unchanged under other conditions, and also if pinstall can check no pin (`_obstacle`), or if pip has begun
+    to install (a ``.dist-info`` folder) and that code could be imported: by pinstall itself, or by a start of the environment's
+    Python. *status* is that of `cli._status`; *first* is what pip did, None if it was not watched or did not tell.
     """
     call, environment = prepared.call, prepared.context.environment
     if prepared.cache or call is None or call.cache_dir is None or status == 0 or first is None or not first.opened_files:
@@ -360,7 +370,8 @@ def inspect_failure(prepared: PreparedCall, status: int, first: Observation | No
 def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) -> SecondRun | None:
     """Prepare the second run of pip; return None if pip must not, or need not, run again.
 
-    Makes its view, removes half-installed folders, and tells the user; see `aftermath.second_run.prepare`.
+    Makes its view, and removes half-installed folders. Tells the user that pip runs again, or why it must not. See
+    `aftermath.second_run.prepare`.
     """
     if prepared.cache is None or rescue is None:
         return None
@@ -370,14 +381,14 @@ def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) 
 
 
 def within(prepared: PreparedCall, second: SecondRun) -> PreparedCall:
-    """Return the call with the view of the *second* run, whose pip asks, too."""
+    """Return the call with the view of the *second* run in place of its own, to answer the questions of that run's pip."""
     return prepared._replace(cache=prepared.cache._replace(view=second.view) if prepared.cache else None)
 
 
 def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
-    """Move the entries that a second run received, if there was one, to the cache, and print which old ones were wrong.
+    """Move the entries that a second run received, if there was one, to the cache.
 
-    See `aftermath.second_run.take_received`.
+    If that run succeeded, prints which old entries were wrong; see `aftermath.second_run.take_received`.
     """
     if prepared.cache is not None:
         from pinstall.aftermath import second_run
@@ -388,8 +399,9 @@ def take_received(prepared: PreparedCall, outcome: Outcome, journal: Journal) ->
 def finish(prepared: PreparedCall, outcome: Outcome, journal: Journal) -> None:
     """After pip, with any status: warn of the parts of the call that were not checked, store pip's builds, and tidy the cache.
 
-    Gives no such warning if pip has refused the call. Also prints the causes of a failure that are known, and uploads builds to
-    a shared store; see `aftermath.finish.finish`.
+    If pip failed, does not warn that pinstall does not understand the call, or knows no version of its pip; if pip refused the
+    call (status 2), does not name the sources that pinstall could not read. Also prints the known causes of a failure, and
+    uploads builds to a shared store; see `aftermath.finish.finish`.
     """
     unchecked, call, status = prepared.unchecked, prepared.call, outcome.status
     if unchecked and (status == 0 or unchecked not in (NOT_UNDERSTOOD, prepared.context.versionless)):
@@ -418,8 +430,9 @@ def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
     """Compare the environment with the pins if pip succeeded, and print each difference.
 
     Returns 90 if the environment contradicts a pin, else *status*, which is pip's. For ``pip download`` and ``pip wheel``,
-    compares the files in their folder. Compares nothing if pinstall could not read the call or check its pins, if pip uses no
-    cache, or if the environment satisfied the call before and has not changed.
+    compares the files in their folder. Compares nothing if pinstall could not read the call or check its pins, if the call has
+    no cache folder, if the environment satisfied the call before and has not changed, or for ``--dry-run``, ``--target``,
+    ``--prefix`` and ``--root``.
     """
     call, environment = prepared.call, prepared.context.environment
     if status or call is None or call.cache_dir is None:
@@ -454,8 +467,8 @@ def _say_discrepancies(journal: Journal, status: int) -> int:
 def report(prepared: PreparedCall | None, status: int, journal: Journal) -> None:
     """Write the JSON report if ``PINSTALL_REPORT`` asks for one; print an error if the file cannot be written.
 
-    *status* is the exit status of pinstall. The report has no pins without *prepared*, because pinstall failed before pip ran,
-    and if the environment's Python does not tell its markers.
+    *status* is the exit status of pinstall. The report has no pins without *prepared* (pinstall failed before pip ran), or if
+    the environment's Python does not tell its markers.
     """
     if journal.is_wanted:
         with suppress(SilentPythonError):

@@ -99,7 +99,7 @@ class SilentPythonError(Exception):
 def facts(python: str) -> dict[str, Any]:
     """Start *python*, and return the facts about it that each call needs: prefix, path, executable, markers and sites.
 
-    Raises as `_answer`.
+    Raises `SilentPythonError` as `_answer`.
     """
     return _answer(python, _ASK, _SITES)
 
@@ -109,7 +109,7 @@ def facts_of_wheels(python: str, pip: str) -> dict[str, Any]:
 
     The facts are ``build``, ``interpreter`` and ``tags``. *pip* is the package folder of the pip that installs, "" for that of
     *python* itself. If the packaging in it (or pinstall's, for a pip that has none) fails on *python*, the answer has
-    ``untagged``, the name of the exception, in place of ``interpreter`` and ``tags``. Raises as `_answer`.
+    ``untagged``, the name of the exception, in place of ``interpreter`` and ``tags``. Raises `SilentPythonError` as `_answer`.
     """
     from importlib.util import find_spec
 
@@ -121,7 +121,8 @@ def facts_of_wheels(python: str, pip: str) -> dict[str, Any]:
 def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
     """Run *code* in *python* with the command line *arguments*, and return the ``facts`` that it collects.
 
-    Raises `SilentPythonError` if *python* cannot be started, fails, prints no JSON, or takes longer than a minute.
+    Raises `SilentPythonError` if *python* cannot be started, fails, takes longer than a minute, or if the last line that it
+    prints is not JSON.
     """
     try:
         command = [python, "-c", _BEGIN + code + _END, *arguments]
@@ -133,7 +134,7 @@ def _answer(python: str, code: str, *arguments: str) -> dict[str, Any]:
 
 
 def own_build() -> dict[str, Any]:
-    """Return the build conditions of the running interpreter."""
+    """Return the build conditions of the running interpreter (see `Environment.build`)."""
     return dict(_run(_BUILD)["build_facts"]())
 
 

@@ -30,11 +30,11 @@ _VERDICTS = {Keep: "keep", Hide: "hide", SetAside: "hide", Delete: "delete", Unr
 class Journal:
     """The events of a call, and pinstall's lines, whether they were printed or not.
 
-    ``findings`` are all findings, ``applied`` those whose verdicts have changed the cache before pip ran. ``unsatisfied``
-    are those of ``pins`` that the environment did not satisfy before pip ran. ``runs`` counts the runs of pip; ``repairs``
-    has the results of the second one. ``causes`` are the proven causes of a failure. ``set_aside``, ``built`` and
-    ``fetched`` are file names: of other versions that were moved to the store, of wheels that pip built, and of builds from
-    the shared store. The other attributes are further facts for the report, and the call's output options.
+    ``findings`` are all findings, ``applied`` those whose verdicts have changed the cache, before pip ran or when it asked.
+    ``unsatisfied`` are those of ``pins`` that the environment did not satisfy before pip ran. ``runs`` counts the runs of pip;
+    ``repairs`` has the results of the second one. ``causes`` are the proven causes of a failure. ``set_aside``, ``built`` and
+    ``fetched`` are file names: of other versions that were moved to the store, of wheels that pip built, and of builds from the
+    shared store. The other attributes are further facts for the report, and the call's output options.
     """
 
     def __init__(self, report: str, show: Callable[[int, str], None]) -> None:
@@ -83,7 +83,10 @@ class Journal:
         self._clock = now
 
     def write(self, status: int, pip_status: int) -> None:
-        """Write the report, with pinstall's exit *status* and *pip_status*. Prints an error if the file cannot be written."""
+        """Write the report, with pinstall's exit *status* and *pip_status*; print an error if the file cannot be written.
+
+        Call it only if the report ``is_wanted``.
+        """
         try:
             with open(self._report_path, "w", encoding="utf-8") as file:
                 json.dump(self._document(status, pip_status), file, indent=2)

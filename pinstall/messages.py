@@ -34,7 +34,7 @@ _LONGEST_VALUE = 20
 def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
     """Yield (level, line) for the changes that *findings* made, or *would* have made.
 
-    One line for each entry that was deleted or set aside, and one for all restored files. No other findings may be given.
+    One line for each entry that was deleted or set aside, and one for all restored files. Raises `AssertionError` for others.
     """
     restored: list[Finding] = []
     for finding in findings:
@@ -49,7 +49,7 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield (level, line) for what pip does not see: the *findings* with the verdict *hide*; skip others.
+    """Yield (level, line) for the *findings* with the verdict *hide*, whose entries pip does not see; skip others.
 
     Wheels of unknown origin (``unproven-build``) share one line for each detail. Only pip decides, later, whether it builds its
     own or takes a wheel that an index offers.
@@ -115,7 +115,7 @@ FAILED_AGAIN = "pip failed again without the cached files that were in doubt: se
 
 
 def again(doubtful: Iterable[str]) -> str:
-    """Return the line that pip runs once more."""
+    """Return the line that pip runs once more, without the *doubtful* files."""
     return f"pip runs once more without cached files that may be outdated or damaged: {listed(doubtful)}"
 
 
@@ -208,7 +208,7 @@ def pins_not_checked(source: str, reason: str) -> str:
 
 
 def unknown_parts(parts: str, version: str) -> str:
-    """Return the line that *parts* of pip's cache, found there after pip ran, are unknown to pinstall."""
+    """Return the line that *parts* of pip's cache, found there after pip *version* ran, are unknown to pinstall."""
     return (
         f"parts of pip's cache were not checked ({parts}): pip {version} is newer than this pinstall, and uses its cache "
         "in a new way; upgrade pinstall"

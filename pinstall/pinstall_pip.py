@@ -23,8 +23,9 @@ _COMPLETION = "PIP_AUTO_COMPLETE"
 def script() -> NoReturn:
     """Run pip, with pinstall's checks for the commands that pinstall serves, and end the process with the status.
 
-    For other commands, the process becomes pip; without an environment, the ``pip`` on PATH, else that of the interpreter in
-    which pinstall is installed. The commands that pinstall serves end with 91 then (`cli.main`).
+    For other commands, the process becomes the pip of the environment; without one, the ``pip`` on PATH, else that of the
+    interpreter in which pinstall is installed. The commands that pinstall serves end with 91 then (`cli.main`). Before an
+    ``uninstall`` in a ``.venv`` that is not active, prints that it was chosen.
     """
     pip_process.end_if_interrupted()
     argv = sys.argv[1:]
@@ -65,7 +66,8 @@ def _become(command: list[str]) -> NoReturn:
 def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
     """Return the command of a call if pinstall serves it, and the other arguments; ("", []) if it does not.
 
-    pip gives the options before the command to the command's own parser (``cli/main_parser.py``).
+    The arguments before the command stay before those after it: pip gives them all to the command's own parser
+    (``cli/main_parser.py``). Returns ("", []) also if pinstall's own modules are broken.
     """
     if argv[:1] == [cli.EXPLAIN]:  # before the command
         command, rest = _split(argv[1:])
@@ -82,8 +84,8 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
 def _command_at(argv: Sequence[str]) -> int:
     """Return the index of the first argument that is neither a general option of pip nor the value of one.
 
-    Returns ``len(argv)`` without such an argument, if pip would refuse the options, if they ask for help or the version, or if
-    pinstall's own modules are broken.
+    Returns ``len(argv)`` without such an argument. Also returns it if pip would refuse the options, if they ask for help or the
+    version, or if pinstall's own modules are broken.
     """
     if not argv or not argv[0].startswith("-"):
         return 0

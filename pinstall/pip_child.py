@@ -137,7 +137,7 @@ class Witness:
             self.ask = None
 
     def see_open(self, path: Any, flags: Any) -> None:
-        """Record that pip opens a file of the cache, a terminal or pipe, or writes a file elsewhere. Raises as `guard`."""
+        """Record that pip reads a cache file, opens a terminal or pipe, or writes a file elsewhere. Raises as `guard`."""
         if type(path) is not str:
             return
         writes = type(flags) is int and flags & _WRITES
@@ -259,7 +259,7 @@ def watch_pips(parent: _Parent, program: str, orders: dict[str, Any]) -> None:
     """Have each pip that this one starts run under a witness, too: *program* is the path of this file.
 
     When it ends, it reports a line to pinstall, by the descriptor of *parent*. This pip waits for it, so that the lines do not
-    mix. *orders* are those of this pip. Replaces the constructor of `subprocess.Popen`.
+    mix. *orders* are those of this pip. Replaces the constructor of `subprocess.Popen`. If that fails, the pip runs unwatched.
     """
     import json
     import subprocess
@@ -283,7 +283,7 @@ def _be_nested(told: str, words: list[str]) -> None:
     """Run the script of another pip as if Python had been started with it; report that pip's actions at its end.
 
     *words* are the path of the script and its arguments, *told* the orders of `watch_pips`, as JSON. Unlike `main`, reports
-    after a success, too.
+    after a success, too. A Python without audit hooks (3.7) reports nothing.
     """
     import json
     import types
@@ -380,7 +380,10 @@ class _Parent:
         os._exit(137)
 
     def ask(self, folder: str) -> bool:
-        """Ask about *folder*, and wait for the answer, at most ``patience`` seconds; return whether it came."""
+        """Ask about *folder*, and wait for the answer, at most ``patience`` seconds; return whether it came.
+
+        Ends a `relay`. Raises `OSError` if pinstall has ended.
+        """
         import json
 
         self.end_relay()
@@ -451,7 +454,7 @@ def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness |
 
 
 def _print_before(text: str) -> None:
-    """Print *text* together with the first output of pip: ``head`` closes a pipe after the first piece."""
+    """Have *text* printed with the first output of pip, in one piece: ``head`` closes a pipe after the first one."""
     stream: Any = sys.stdout
     write = stream.write
 
@@ -535,7 +538,8 @@ def _has_arrived(go: int) -> bool:
 def _leave(end: BaseException) -> None:
     """End the process as the interpreter would after the exception *end* of pip, but without the clean-up of its memory.
 
-    Returns if *end* has no exit status, or if somebody could notice the difference (`_is_special`).
+    Returns if *end* is not a `SystemExit` with a number or None, if the last output or a thread fails, or if somebody could
+    notice the difference (`_is_special`).
     """
     code = 0 if isinstance(end, SystemExit) and end.code is None else getattr(end, "code", "")
     if not isinstance(end, SystemExit) or not isinstance(code, int) or _is_special():

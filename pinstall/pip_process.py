@@ -96,7 +96,7 @@ class PipWatch(NamedTuple):
     shared_store_timeout: float = 0
 
     def orders(self) -> dict[str, Any]:
-        """Return pip's orders except the command: those for the watch, and the `SECRETS` to drop, as `pip_child` reads them."""
+        """Return pip's orders except the command: those for the watch, and `SECRETS`, the variables to drop."""
         asks = self.answer_question is not _answer_nothing and sys.platform != "win32"  # there, the report is read at the end
         runner, program = (os.path.join(os.path.dirname(__file__), name) for name in ("build_watch.py", "pip_child.py"))
         notes = [self.notes_folder, runner] if self.notes_folder else []
@@ -110,8 +110,8 @@ class Pip:
     def __init__(self, runner: str, say: Callable[[str], None], *, early: bool = False) -> None:
         """Start the interpreter *runner*; if *early*, it imports pip meanwhile. If it cannot start, `run` tells it by *say*.
 
-        If *early*, and where a fork of this process can become pip (`_can_fork`), such a fork serves instead: there, this call
-        does not return.
+        If *early*, and where a fork of this process can become pip (`_can_fork`), such a fork serves instead: in the fork, this
+        constructor does not return.
         """
         self._runner, self._say = runner, say
         self.was_told_to_end = False  # by a signal, even if pip ignored it
@@ -138,11 +138,12 @@ class Pip:
     def run(self, command: PipCommand, while_pip_runs: Callable[[], None], watch: PipWatch | None = None) -> int:
         """Let pip run *command*, and wait for it; an instance serves for one run.
 
-        Calls *while_pip_runs*, which must not raise, once it has given pip its orders, and then answers pip's questions as
-        *watch* says: until that call returns, a pip that asks has to wait. Calls nothing if pip could not be started.
-        Afterwards ``observation`` is what a pip that failed did; None if it succeeded, was not watched, or could not tell.
+        Gives pip its orders, calls *while_pip_runs*, which must not raise, and only then answers pip's questions as *watch*
+        says. Without *watch*, pip is not watched. Passes on signals. Afterwards ``observation`` is what a pip that failed did;
+        None if it succeeded, was not watched, or could not tell.
 
-        Returns pip's exit status; 128+n if signal n ended it, 92 if it could not be started. See also `must_become_pip`.
+        Returns pip's exit status; 128+n if signal n ended it. If pip could not be started, calls nothing, says so, and returns
+        92; does not return if this process `must_become_pip`.
         """
         if self._child is None:
             os.close(self._orders_writer)
@@ -211,7 +212,8 @@ class Pip:
     def _passing_signals_to(self, child: _Child) -> Iterator[None]:
         """Within the context, pass signals on to *child*, and note whether any of them tells pip to end.
 
-        Signals from the terminal's keys are noted, but not passed on: they have reached the child already.
+        In the foreground of a terminal, the signals of its keys (SIGINT, SIGQUIT) are noted, but not passed on, whoever sent
+        them: those of the terminal have reached the child already.
         """
 
         def pass_on(number: int, _frame: Any) -> None:
@@ -509,11 +511,14 @@ class PipCommand(NamedTuple):
         return self._with(["--cache-dir", folder], {"PIP_CACHE_DIR": folder})
 
     def without_cache(self) -> PipCommand:
-        """Return a copy that makes pip use no cache; if only the variable can be set, a ``--cache-dir`` overrides it."""
+        """Return a copy that makes pip use no cache.
+
+        If only the variable can be set (see `_with`), a ``--cache-dir`` of the call overrides it.
+        """
         return self._with(["--no-cache-dir"], {"PIP_NO_CACHE_DIR": "1"})
 
     def _with(self, option: list[str], variables: Mapping[str, str]) -> PipCommand:
-        """Return a copy with *option* after all options of the arguments, so that it overrides them, and only *variables* set.
+        """Return a copy with *option* after all options of the arguments, which it overrides; *variables* replace its own.
 
         If the end of the options is unknown, the arguments stay as they are: *option* could become the value of another option,
         or a requirement. Then only the *variables* apply, which options of the call override.

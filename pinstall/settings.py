@@ -44,7 +44,7 @@ def listed(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 class InvalidSetting(NamedTuple):
-    """A setting whose *value* is ignored, the values that were *expected*, and the value that is *used* instead."""
+    """A setting whose ``value`` is ignored, with texts for the ``expected`` values and for the one that is ``used`` instead."""
 
     name: str
     value: str
@@ -67,9 +67,9 @@ class SharedStoreSettings(NamedTuple):
 
     @property
     def location(self) -> str:
-        """The store's address as messages show it: scheme and host, or the path of a ``file:`` URL.
+        """The store's address as messages show it: scheme and host, or scheme and path without a host, as of a ``file:`` URL.
 
-        Credentials, the path on a host, and the query may be secrets.
+        Credentials, the path on a host, and the query may be secrets. "of PINSTALL_SHARED_STORE" if the URL cannot be parsed.
         """
         from urllib.parse import urlsplit
 
@@ -118,7 +118,7 @@ def is_off(environ: Mapping[str, str]) -> bool:
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from *environ*. An empty variable counts as unset; for an invalid value, see `InvalidSetting`."""
+    """Read the settings from *environ*. An empty variable counts as unset; an invalid value is replaced (``invalid``)."""
     found = {name: environ.get(name) or default for name, default in _DEFAULTS.items()}
     policy, size, seconds = (
         found["PINSTALL_POLICY"],
@@ -162,7 +162,7 @@ def store_size_text(environ: Mapping[str, str]) -> str:
 
 
 def are_set(environ: Mapping[str, str]) -> list[str]:
-    """Return the names of all variables that begin as pinstall's settings do, known or not, sorted."""
+    """Return the names of all variables that begin with ``PINSTALL_``, known or not, sorted."""
     return sorted(name for name in environ if name.startswith("PINSTALL_"))
 
 
@@ -192,7 +192,7 @@ def _is_switch(text: str) -> bool:
 
 
 def _is_true(text: str) -> bool:
-    """Return whether a switch is on: it is not empty, and pip would not take its value for false."""
+    """Return whether a switch is on: it is not empty, and pip would not take it for false; an invalid value is on, too."""
     if text in ("", "1"):
         return bool(text)
     from pinstall.invocation.pip_config import is_false

@@ -27,7 +27,7 @@ _PATIENCE = 1.0
 
 
 def plain(text: str) -> str:
-    """Escape all characters of *text* that cannot be printed, also line breaks.
+    """Return *text* with escapes in place of all characters that cannot be printed, also of line breaks.
 
     A terminal obeys control characters, and the names in a cache were chosen by others.
     """
@@ -35,7 +35,7 @@ def plain(text: str) -> str:
 
 
 def painted(level: int, line: str) -> str:
-    """Return *line* escaped by `plain`, and in the colour of its *level*, if it has one and standard error shows colours."""
+    """Return *line* escaped by `plain`; in the colour of its *level* if that has one and standard error shows colours."""
     line = plain(line)
     style = _STYLES.get(level)
     return f"{style}{line}{_END}" if style and _are_wanted() else line
@@ -52,7 +52,7 @@ def _are_wanted() -> bool:
 def shown(file: BinaryIO, size: int, name: str) -> AbstractContextManager[BinaryIO]:
     """Wrap *file*, of *size* bytes, so that reading it shows a bar with its *name*: after a second, and only on a terminal.
 
-    Returns *file* itself if it has less than 64 MiB.
+    Returns *file* itself if *size* is less than 64 MiB: 0 prevents the bar.
     """
     if size < _LARGE_FILE:
         return file
