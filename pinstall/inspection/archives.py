@@ -20,7 +20,7 @@ _SMALL_CHUNK = 1 << 12
 
 
 class BrokenError(Exception):
-    """The archive is corrupt; the message says how, as words that follow a colon."""
+    """The archive is corrupt; the message says how, and can follow a colon."""
 
 
 class UnprovenError(Exception):
@@ -41,7 +41,11 @@ class Readable(Protocol):
 
 @contextmanager
 def judged() -> Iterator[None]:
-    """Turn the errors of archive libraries into `BrokenError` or `UnprovenError`; an `OSError` of the disk passes through."""
+    """Turn the errors of archive libraries into `BrokenError` or `UnprovenError`; an `OSError` of the disk passes through.
+
+    All errors that are usual for damaged data, such as `KeyError`, `ValueError` or `TypeError`, are turned, also those of the
+    caller's code in the ``with`` statement.
+    """
     import lzma
     import struct
     import tarfile
@@ -80,7 +84,8 @@ class Stream(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Return at most *size* bytes.
 
-        Raises `TooLargeError` if *size* is negative, above `LARGEST_READ`, or more than is left of *most*, even at the end.
+        Raises `TooLargeError` if *size* is negative, above `LARGEST_READ`, or more than is left of *most*, even if *content*
+        ends before that.
         """
         if not 0 <= size <= LARGEST_READ or self._at + size > self._most:
             raise TooLargeError
@@ -109,9 +114,9 @@ def bound(file: BinaryIO) -> int:
 
 
 def unpacked(file: BinaryIO) -> Readable:
-    """Return a reader that decompresses the tar in *file*, by its first bytes; *file* itself, rewound, if not compressed.
+    """Return a reader of the tar in *file*, which is at its start.
 
-    *file* is at its start.
+    The reader decompresses it if its first bytes are those of gzip, bzip2, xz or lzma; otherwise it is *file* itself, rewound.
     """
     import bz2
     import gzip
@@ -146,7 +151,7 @@ class _InPieces:
 def zipped(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
     """Open a zip archive within a ``with`` statement. Refuses one that would unpack to more than its `bound` (`TooLargeError`).
 
-    The statement turns errors, those of its body, too, as `judged` does: a `KeyError` for a missing member is a `BrokenError`.
+    Turns errors as `judged` does, also those within the statement: a `KeyError` for a missing member becomes a `BrokenError`.
     """
     import zipfile
 

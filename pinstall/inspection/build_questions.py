@@ -69,8 +69,8 @@ class Question(NamedTuple):
     ``kind`` is that of the question: ``variable``, ``program``, ``file`` (its content), ``place`` (its existence), ``listing``,
     ``glob``, ``link``, ``library`` (loaded), ``linked`` (looked for by ``find_library``), or ``package`` (of pkg-config).
     ``subject`` is its name or path (``~/`` for the home), ``by`` the asking file (``@`` and the package if it is not of the
-    source). ``path`` and ``stamp`` are those of the file that gave the answer, "" without one; ``said`` are the digests of a
-    program's outputs, by its arguments.
+    source). ``path`` and ``stamp`` are those of the file that gave the answer, "" without one. For a program that ran, ``said``
+    has the digests of its outputs by its arguments; for one that was only looked for, ``answer`` is "there" or "".
     """
 
     kind: str
@@ -85,11 +85,14 @@ class Question(NamedTuple):
 class Watched(NamedTuple):
     """The questions of a watched build.
 
-    ``decides`` are the programs whose own files decided. ``whole`` is True without any, if no file of the source took all
-    variables at once and no note was dropped: then the text of the source does not count. ``compiles`` says whether a compiler
-    ran, or another program decided, which may have run one; ``native`` whether the build asked for the features of this
-    machine's processor. ``isolated`` says whether it had a build environment, and ``requires`` are the versions there, by
-    project; without one, the projects are the modules and distributions that the source asked for, and the versions "".
+    ``decides`` are the programs, such as make, that are not watched and whose own files decide on the build. ``whole`` is True
+    if there was no such program, no file of the source took all variables at once, and all notes and questions were kept: then
+    the text of the source does not count.
+
+    ``compiles`` says whether a compiler ran, or a program in ``decides``, which may have run one. ``native`` says whether the
+    build asked for the features of this machine's processor. ``isolated`` says whether it had a build environment, and
+    ``requires`` has the versions there by project. Without a build environment, these are the modules and distributions that
+    the source asked for, with the version "".
     """
 
     questions: tuple[Question, ...] = ()
@@ -107,17 +110,18 @@ class Machine:
     def __init__(self, environ: Mapping[str, str], own: Iterable[str] = (), *, starts_programs: bool = True) -> None:
         """Answer with the variables *environ*; *own* are folders of the environment, whose programs do not count.
 
-        Without *starts_programs*, a program whose file differs counts as changed: no record from elsewhere may start one.
+        Without *starts_programs*, `differs` starts none, because records from elsewhere must not do that: a program whose file
+        differs counts as changed.
         """
         self.environ, self._starts_programs = environ, starts_programs
         self.home = (environ.get("HOME") or os.path.expanduser("~")).rstrip("/")
         self._own = tuple(os.path.join(folder, "") for folder in own if folder)
 
     def answered(self, kind: str, subject: str, by: str, forms: Sequence[tuple[str, ...]] = ()) -> Question | None:
-        """Return a question with its present answer; None for the C library and programs of the environment.
+        """Return a question with its present answer; None for programs of the environment, and if the C library was loaded.
 
-        *forms* are the arguments of each run of a program, empty if it was only looked for. If all of them are read-only,
-        starts the program with each.
+        *forms* are the arguments of each run of a program, empty if it was only looked for. Starts the program with each of
+        them, if all are read-only (`READ_ONLY`) and they are at most ten.
         """
         if kind == "program":
             return self._program(subject, by, forms)
@@ -130,7 +134,11 @@ class Machine:
         return question._replace(answer=answer, path=place, stamp=stamp)
 
     def differs(self, question: Question) -> bool:
-        """Return whether a question has another answer now. Starts only a program that has changed, if it may start any."""
+        """Return whether a question has another answer now.
+
+        A program that was run differs if its file has changed, unless it still prints the same. To find that out, starts it if
+        that is allowed and the build ran it with read-only arguments.
+        """
         if question.kind == "program":
             return self._program_differs(question)
         answer, place, stamp = self._answer(question)
@@ -153,7 +161,7 @@ class Machine:
     def _answer(self, question: Question) -> tuple[str, str, str]:  # noqa: PLR0911 (one for each kind)
         """Return the answer, and the path and stamp of the file that gives it, "" without one; not for programs.
 
-        If a file still has the path and stamp that *question* has, it is not read.
+        If that file still has the path and stamp of *question*, it is not read, and the answer is that of *question*.
         """
         kind, subject = question.kind, question.subject
         if kind == "variable":
@@ -251,7 +259,7 @@ class Machine:
 
 @cache
 def _pkg_config_folders() -> list[str]:
-    """Return the folders of this machine in which pkg-config looks if no variable names others."""
+    """Return the existing folders in which pkg-config looks if no variable names others."""
     return sorted(path for form in _PKG_CONFIG for path in glob.glob(form))
 
 
@@ -278,7 +286,10 @@ def _kind(path: str) -> str:
 
 
 def _file_digest(path: str) -> str:
-    """Return the digest of a regular file, of a large one that of its `_stamp`; for another path its `_kind`."""
+    """Return the digest of a regular file, of a large one that of its `_stamp`; for another path its `_kind`.
+
+    Returns "unreadable" if the file cannot be read.
+    """
     stamp = _stamp(path)
     try:
         if not stamp or int(stamp.split(" ", maxsplit=1)[0]) > _LARGEST_FILE:
@@ -314,7 +325,7 @@ def _said(program: str, form: tuple[str, ...], environ: Mapping[str, str]) -> st
 def learn(notes: Iterable[tuple[Any, ...]], machine: Machine) -> Watched:
     """Return the questions in the *notes* on a build's steps, with their answers in *machine* (see `Machine.answered`).
 
-    If they are too large for a record, the result has none of them, and is not ``whole``.
+    May start programs. If the questions are too large for a record, the result has none of them, and is not ``whole``.
     """
     found = _without_loops([tuple(map(str, note[:3])) + note[3:4] for note in notes if note])
     kinds = {note[0] for note in found}
@@ -351,7 +362,7 @@ def learn(notes: Iterable[tuple[Any, ...]], machine: Machine) -> Watched:
 
 
 def _without_loops(notes: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return *notes* without the questions of lines that asked for all variables, as a log of the environment does."""
+    """Return *notes* without the questions of lines that asked for most variables, as a log of the environment does."""
     loops = {("variable", note[1]) for note in notes if note[0] == "loop" and len(note) > 1}
     return [note for note in notes if (note[0], note[-1]) not in loops]
 
@@ -481,8 +492,9 @@ def from_json(document: Any) -> Watched:
 def moved_on(then: Watched, pins_then: Mapping[str, str], pins_now: Mapping[str, str]) -> str:
     """Return the first build requirement of which *pins_now* has another version than the isolated build *then* got; else "".
 
-    The pins are versions by project. One that the call of the build had as well (*pins_then*) does not count: it has not shaped
-    the build, which pip isolates. Neither do tools such as setuptools.
+    The pins are versions by project. A version that the call of the build had pinned as well (*pins_then*) does not count: it
+    has not shaped the build, which pip isolates. Tools such as setuptools do not count, either. Return "" if the build was not
+    isolated.
     """
     for name, version in pins_now.items():
         built_with = then.requires.get(name)

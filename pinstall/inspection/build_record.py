@@ -59,7 +59,7 @@ class BuildRecord(NamedTuple):
     ``source_scan`` is the scan of its sdist. ``libraries`` are the system libraries that it needed right after its build, or
     when it was adopted, and their paths. ``observed`` is False for a wheel that pip had built without pinstall, and that
     pinstall adopted. ``watched`` are the questions that the build asked, None if pinstall did not watch it. ``pins`` are the
-    versions that its call pinned of projects in the build environment. ``fetched`` is the place of the shared store that the
+    versions that its call pinned of projects in the build environment. ``fetched`` is the location of the shared store that the
     build came from, "" if this machine built it.
     """
 
@@ -77,8 +77,8 @@ class BuildRecord(NamedTuple):
 def difference(then: Conditions, now: Conditions) -> str:
     """Return how a build under *then* differs from one under *now*, as the end of "it was built ..."; "" if it serves as well.
 
-    Names the first difference, and no value of a variable. A newer libc, compiler or patch release of Python, and a processor
-    with more features, do not count as a difference.
+    Tells only the first kind of difference, and no value of a variable. A newer libc, compiler or patch release of Python, and
+    a processor with more features, do not count as a difference.
     """
     if then.abi != now.abi:
         return "for another Python interpreter"
@@ -101,7 +101,7 @@ def difference(then: Conditions, now: Conditions) -> str:
 
 
 def _serves(then: str, now: str) -> bool:
-    """Return whether a processor with the features *now* has all those of *then*."""
+    """Return whether a processor with the features *now* has all those of *then* (in a record of 0.1.0: their digest)."""
     if then == hashed(now):  # a record of 0.1.0
         return True
     return set(then.split()) <= set(now.split())
@@ -129,7 +129,8 @@ def compilers(environ: Mapping[str, str], defaults: Mapping[str, str]) -> dict[s
     """Return a text about each compiler, by variable (`COMPILERS`), such as "gcc", or "gcc with DIGEST" if it has arguments.
 
     *defaults* are the interpreter's own compilers, used for variables that are not set in *environ*, or empty. Runs each
-    compiler with ``--version`` for its kind, which stands there without its version: "" if no compiler is set or found.
+    compiler with ``--version`` to learn its name; the text does not contain the version. Instead of the name, it has "" if no
+    compiler is set or found.
     """
     return {name: _compiler(environ.get(name) or defaults.get(name) or "", environ.get("PATH", "")) for name in COMPILERS}
 
@@ -137,7 +138,8 @@ def compilers(environ: Mapping[str, str], defaults: Mapping[str, str]) -> dict[s
 def _compiler(command: str, path: str) -> str:
     """Return the name of the compiler that *command* runs, found by *path* (``PATH``), with a digest of its arguments if any.
 
-    Leaves out launchers. The name is "" if there is no such program; a command with an open quotation has a digest for a name.
+    Leaves out launchers. The name is "" if the program is not found. For a command with an open quotation, returns only a
+    digest of it.
     """
     try:
         argv = _words(command)
@@ -160,9 +162,10 @@ def _words(command: str) -> list[str]:
 
 
 def _which(command: str, path: str) -> str:
-    """Return the path of the program behind *command* and its links, searching *path* (as in ``PATH``); "" without one.
+    """Return the path of the program behind *command* and its links; "" if it is not found.
 
-    Skips a launcher, such as ccache, that is linked under the name of a compiler.
+    Searches *path* (as in ``PATH``), or only the folder that *command* names. Skips a launcher, such as ccache, that is linked
+    under the name of a compiler.
     """
     for folder in filter(None, [os.path.dirname(command)] if os.path.dirname(command) else path.split(os.pathsep)):
         found = shutil.which(os.path.basename(command), path=folder)
@@ -198,7 +201,10 @@ def _is_placeholder(path: str) -> bool:
 
 
 def _name_of(path: str) -> str:
-    """Return the name that a compiler reports; that of its file if it is unknown, fails to start, or needs more than 10 s."""
+    """Run a compiler and return the name that it reports.
+
+    Returns the name of its file if it is neither gcc nor clang, fails to start, or needs more than 10 s.
+    """
     if _is_placeholder(path):
         return os.path.basename(path)
     try:
@@ -209,7 +215,10 @@ def _name_of(path: str) -> str:
 
 
 def compiler_name(version_output: str) -> str:
-    """Return a compiler's name from its ``--version`` output, such as "gcc" or "gcc for aarch64"; "" if not gcc or clang."""
+    """Return a compiler's name from its ``--version`` output: "gcc", "clang", or such as "gcc for aarch64" on another machine.
+
+    Returns "" for other compilers.
+    """
     first = version_output.partition("\n")[0]
     gcc = _GCC.match(first)
     if gcc and "Free Software Foundation" in version_output:  # other GNU programs, such as false, name the foundation, too
@@ -218,13 +227,13 @@ def compiler_name(version_output: str) -> str:
 
 
 def tools(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the paths of those tools in *names* that ``PATH`` finds."""
+    """Return the paths of those tools in *names* that ``PATH`` (in *environ*) finds, by name."""
     path = environ.get("PATH", "")
     return {name: found for name in names if (found := shutil.which(name, path=path))}
 
 
 def unknown_cpu(now: Conditions) -> Conditions:
-    """Return the conditions *now* with an unknown processor, whose features the build may have used: no known one fits."""
+    """Return the conditions *now* with an unknown processor: a build under them serves on no known one (see `difference`)."""
     return now._replace(cpu=_UNKNOWN_CPU)
 
 
@@ -244,7 +253,7 @@ def cpu(variables: Mapping[str, str], *, native: bool = False) -> str:
 
 
 def to_json(record: BuildRecord) -> dict[str, Any]:
-    """Return the JSON document of a record. Its names are those of pinstall 0.1.0, whose records stay valid."""
+    """Return the JSON document of a record. Keys that pinstall 0.1.0 had keep their names, so that its records stay valid."""
     conditions = record.conditions._asdict()
     conditions["peers"] = conditions.pop("build_dependencies")
     return {
@@ -266,7 +275,7 @@ def _mappings(conditions: Conditions) -> tuple[Mapping[str, str], ...]:
 
 
 def from_json(document: Any) -> BuildRecord | None:
-    """Read a record from its JSON document; None if that is damaged or of another format."""
+    """Read a record from its JSON document, also one of pinstall 0.1.0; None if that is damaged or of an unknown format."""
     try:
         if document["format"] not in _READABLE:
             return None

@@ -22,8 +22,8 @@ _ARCHIVES = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".tar.gz", b"BZh": ".tar.bz2", 
 class IdentifiedContent(NamedTuple):
     """An identified body: ``kind`` is the kind of its entry; `identify` composes ``filename`` of name and version.
 
-    So that of a wheel has no tags. ``project`` (normalized) and ``version`` are "" if unknown; then the file name begins with
-    ``unknown``.
+    A wheel's file name therefore lacks the tags. ``project`` (normalized) and ``version`` are "" if unknown; then the file name
+    begins with ``unknown``.
     """
 
     kind: str
@@ -35,8 +35,8 @@ class IdentifiedContent(NamedTuple):
 def identify(body: BinaryIO) -> IdentifiedContent:
     """Identify *body*, which is at its start, by its first bytes, and by the name and version in its metadata.
 
-    The kind is ``download`` for a zip and for a tar that is compressed by gzip, bzip2 or xz, ``metadata``, or ``other``, which
-    has no file name. Raises `OSError` if *body* cannot be read.
+    The kind is ``download`` for a zip, and for a tar that is compressed by gzip, bzip2 or xz, even for a damaged one. Other
+    kinds are ``metadata``, and ``other``, which has no file name. Raises `OSError` if *body* cannot be read.
     """
     head = body.read(_HEAD)
     if head.startswith(b"Metadata-Version:"):
@@ -52,7 +52,7 @@ def identify(body: BinaryIO) -> IdentifiedContent:
 
 
 def _wheel(body: BinaryIO) -> tuple[str, str] | None:
-    """Return name and version of a wheel, from its folder's name or its METADATA; None if *body* is another or a broken zip."""
+    """Return name and version of a wheel, from its folder's name or its METADATA; None if *body* is another or broken zip."""
     size = body.seek(0, os.SEEK_END)
     body.seek(max(0, size - _DIRECTORY))
     if found := _IN_DIRECTORY.search(body.read(_DIRECTORY)):

@@ -60,10 +60,10 @@ class Inspector:
         return self.ledgers[project]
 
     def begin(self, readings: Iterable[Reading]) -> None:
-        """Start reading the large files (from 8 MiB) among *readings* on all cores, if there are at least two. Returns at once.
+        """Start reading the large files (from 8 MiB) among *readings* on all cores, and return at once.
 
-        Files whose required proof the ledger has are not read. A later call of `proof` with one of *readings* waits for its
-        result.
+        Does nothing if there is only one large file. Files whose required proof the ledger has are not read. A later call of
+        `proof` with one of *readings* waits for its result.
         """
         large = [reading for reading in readings if reading.stamp.size >= _LARGE]
         if len(large) < 2:
@@ -77,7 +77,8 @@ class Inspector:
     def proof(self, reading: Reading) -> Proof:
         """Return the required proof of a file, from the ledger or by reading the file, and remember it in the ledger.
 
-        Raises `OSError` if the file cannot be read, or changes while it is read.
+        If the file has to be read, raises `OSError` if that fails, or if the file then has another stamp than that of
+        *reading*.
         """
         known = self._remembered(reading)
         if known is None:

@@ -31,8 +31,9 @@ _DATA = re.compile(r"^[^/]+\.data/(plat|pure)lib/")
 class ArchiveCheck(NamedTuple):
     """The result of reading an archive: its ``fault`` (None: sound, or not judged); of a wheel, its name and version.
 
-    ``name`` is normalized; both are "" if unknown. ``stops_pip`` is True for a corrupt wheel: pip fails on it, so it is not
-    kept even if a build has just made it. ``judged`` is False for an archive that pinstall cannot read, although pip may.
+    ``name`` is normalized; both are "" if unknown. ``stops_pip`` is True for a wheel that pip cannot install: the archive is
+    broken, or has no readable METADATA or RECORD. Such a wheel is not kept even if a build has just made it. A wheel that only
+    differs from its RECORD does not stop pip. ``judged`` is False for an archive that pinstall cannot read, although pip may.
     """
 
     fault: str | None
@@ -55,15 +56,15 @@ def digests(file: BinaryIO, algorithms: Iterable[str]) -> dict[str, str]:
 
 
 def sha256(file: BinaryIO) -> str:
-    """Return the SHA-256 of the rest of *file*, by which builds and copies are known. Raises `OSError`."""
+    """Return the hexadecimal SHA-256 of the rest of *file*. Raises `OSError`."""
     return digests(file, ["sha256"])["sha256"]
 
 
 def archive(file: BinaryIO, filename: str) -> ArchiveCheck:
     """Read an artifact, which is at its start, to its end, and tell its fault; of a wheel also name and version.
 
-    *filename* tells its kind, else its first bytes if it is a compressed tar; another kind is not judged. Raises `OSError` if
-    the file itself cannot be read.
+    The ending of *filename* tells its kind. With another ending it is judged only if it begins as a compressed tar does. Raises
+    `OSError` if the file itself cannot be read.
     """
     if filename.endswith(".whl"):
         return wheel(file)
@@ -82,7 +83,10 @@ def _is_packed(file: BinaryIO) -> bool:
 
 
 def _walked(walk: Callable[[BinaryIO], None], file: BinaryIO) -> ArchiveCheck:
-    """Return the result for an archive that *walk* reads to its end; *walk* raises as `archives.judged` does."""
+    """Return the result for an archive that *walk* reads to its end.
+
+    *walk* raises as `archives.judged` does: for `UnprovenError` the result is not ``judged``.
+    """
     try:
         walk(file)
     except archives.BrokenError as error:
@@ -119,7 +123,8 @@ def _walk_zip(file: BinaryIO) -> None:
 def wheel(file: BinaryIO) -> ArchiveCheck:
     """Compare a wheel with its RECORD, and read its name and version (Binary distribution format specification).
 
-    Raises `OSError` if the file itself cannot be read.
+    The result is not ``judged`` if the wheel is too large, for example, or encrypted. Raises `OSError` if the file itself
+    cannot be read.
     """
     try:
         with archives.zipped(file) as archive_:
@@ -148,7 +153,7 @@ def _wheel(archive_: zipfile.ZipFile) -> ArchiveCheck:
 
 
 def metadata(file: BinaryIO) -> str:
-    """Return the METADATA of a wheel; "" if it is missing or cannot be unpacked. Raises `OSError` as `wheel` does."""
+    """Return the METADATA of a wheel; "" if it is missing or cannot be read. Raises `OSError` as `wheel` does."""
     try:
         with archives.zipped(file) as archive_:
             members = {info.filename: info for info in archive_.infolist()}
@@ -193,10 +198,11 @@ def _small(archive_: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
 def _record_fault(
     archive_: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], recorded: dict[str, str], info: str
 ) -> str | None:
-    """Return the first difference between *members* and RECORD; None if they agree. Raises as `archives.zipped`.
+    """Describe the first difference between *members* and RECORD; return None if they agree. Raises as `archives.zipped`.
 
     *recorded* has the hashes of RECORD (``algorithm=value`` or "") by path; *info* is the ``.dist-info`` folder, whose RECORD
-    and signatures need not be listed. Members without one, or with one of an unknown algorithm, are only read, for their CRC.
+    and signatures need not be listed. Members without a hash, or with one of an unknown algorithm, are only read, for their
+    CRC.
     """
     unrecorded = {f"{info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
     for name, member in members.items():
@@ -213,7 +219,7 @@ def _record_fault(
 
 
 def _is_known(algorithm: str) -> bool:
-    """Return whether this Python can compute a hash *algorithm* of a fixed length; also md5, which no RECORD should use."""
+    """Return whether this Python can compute a hash *algorithm* of a fixed length, even md5, which no RECORD should use."""
     try:
         return hashlib.new(algorithm).digest_size > 0
     except ValueError:

@@ -26,9 +26,10 @@ _MAGIC = {
 def fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | None) -> str:
     """Return the reason why pip would reject the wheel or sdist *file*, or why a wheel differs from its RECORD; else "".
 
-    *filename* determines how pip unpacks it (``utils/unpacking.unpack_file``). *project* (normalized) and *label* state the
-    name and version that it has to contain; with None, the version is not compared. Raises `OSError` if the file itself cannot
-    be read, and `archives.UnprovenError` if pinstall cannot read the archive, although pip may.
+    *file* is at its start. *filename* determines how pip unpacks it (``utils/unpacking.unpack_file``). *project* (normalized)
+    and *label* state the name and version that it has to contain; an sdist may leave them out. If *label* is None, the version
+    is not compared. Raises `OSError` if the file itself cannot be read, and `archives.UnprovenError` if pinstall cannot read
+    the archive, although pip may.
     """
     content = integrity.archive(file, filename)
     if content.fault:
@@ -62,7 +63,10 @@ def _infos(names: Iterable[str]) -> list[str]:
 
 
 def _sdist_fault(file: BinaryIO, filename: str, project: str, label: ParsedFilename | None) -> str:
-    """Return the reason why pip would reject an sdist, "" if it would not. A name or version that it lacks does not count."""
+    """Return the reason why pip would reject an sdist, "" if it would not.
+
+    A name or version that the sdist does not state is not compared.
+    """
     magic = next((value for endings, value in _MAGIC.items() if filename.lower().endswith(endings)), b"")
     if not file.read(len(magic)).startswith(magic):
         return "it is not compressed as its file name says"

@@ -38,7 +38,7 @@ class _Globs(NamedTuple):
 
 
 def _globs(text: str) -> _Globs:
-    """Read a table of ``NAME``, ``PREFIX*`` and ``*SUFFIX`` patterns. Matching them is faster than fnmatch for hundreds."""
+    """Read the patterns ``NAME``, ``PREFIX*`` and ``*SUFFIX`` in *text*. Matching them is faster than fnmatch for hundreds."""
     globs = text.split()
     return _Globs(
         frozenset(glob for glob in globs if "*" not in glob),
@@ -189,10 +189,12 @@ class SourceScan(NamedTuple):
     """The result of scanning an sdist's build files.
 
     ``words`` are possible names of environment variables; a word that ends in ``_`` is a possible prefix of names. ``tools``
-    are those of `TOOLS` that the files name. ``requires`` are the projects (normalized) in ``build-system.requires``, and
-    those whose modules the build scripts import. ``compiles`` says whether the build compiles code. ``whole`` is False if a
-    limit ended the scan early, or pyproject.toml is too large: the other fields are then incomplete, and ``compiles`` is True.
+    are those of `TOOLS` that the files name. ``requires`` are the projects (normalized) in ``build-system.requires``, or
+    setuptools without it, and those whose modules the build scripts import. ``compiles`` says whether the build compiles code.
     ``native`` says whether a build file asks for the features of this machine's processor.
+
+    ``whole`` is False if a limit ended the scan early, or pyproject.toml is too large: then ``compiles`` is True, and the other
+    fields may be incomplete.
     """
 
     words: frozenset[str]
@@ -206,11 +208,15 @@ class SourceScan(NamedTuple):
 def shaping(source: SourceScan | None, project: str, environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
     """Return the variables in *environ* that shape a build of *project* (normalized; "" if it does not matter), by name.
 
-    *source* is None if the sdist is not available: only the variables of the toolchain and the project's own, which begin with
-    its name, count then. The variables of compilers count only if the build compiles code. *more* are names or globs that the
-    user adds; they always count. Those of pip, users and machines, and those named like a secret, never do. Compilers and
-    backends treat an empty variable as unset, so that an empty one of theirs does not count. Other empty variables do, because
-    a build script may test whether a name is set.
+    Variables of build backends count unless they are empty, because backends treat an empty one as unset. If the build compiles
+    code, the same holds for those of compilers. Others count, even if empty, if the source names them or a prefix of them, or
+    if they begin with the name of the project: a build script may test whether a name is set. A prefix of fewer than three
+    letters does not count.
+
+    Variables of pip, users and machines, and those named like a secret, do not count. *more* are names or globs that the user
+    adds: a variable that one of them matches always counts.
+
+    *source* is None if the sdist is not available: then its names are unknown, and its build counts as one that compiles code.
     """
     words, compiles = (source.words, source.compiles) if source else (frozenset(), True)
     prefixes = {word for word in (*words, _upper(project) + "_") if word.endswith("_")}
@@ -236,8 +242,8 @@ def _is_added(name: str, more: Sequence[str]) -> bool:
 def read_by_programs(environ: Mapping[str, str], more: Sequence[str], *, compiles: bool) -> dict[str, str]:
     """Return the variables in *environ* that shape a watched build though nothing has asked for them, by name.
 
-    They are those of compilers, if the build *compiles* code, unless they are empty or named like a secret, and those that the
-    names or globs *more*, which the user adds, cover.
+    If the build *compiles* code, these are the variables that compilers, and the programs that they start, read for themselves,
+    unless they are empty or named like a secret. Variables that *more* (names or globs that the user adds) covers always count.
     """
     return {
         name: value
@@ -247,15 +253,16 @@ def read_by_programs(environ: Mapping[str, str], more: Sequence[str], *, compile
 
 
 def never_counts(name: str, *, of_source: bool) -> bool:
-    """Return whether a build that asks for the variable *name* counts as independent of it.
+    """Return whether the variable *name*, for which a build has asked, is ignored as a condition of the build.
 
-    *of_source* says that the files of the source ask, not a tool: then fewer variables are left out.
+    *of_source* says that the files of the source ask, not a tool: then fewer variables are ignored. ``LANG``, for example, is
+    ignored only if a tool asks.
     """
     return _MEANINGLESS.cover(name) if of_source else _NEVER.cover(name) or _MEANINGLESS.cover(name)
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a variable or file is named like a secret."""
+    """Return whether a variable or file is named like a secret, such as ``API_TOKEN``."""
     return bool(_SECRET.search(name))
 
 
@@ -265,10 +272,10 @@ def is_of_tools(name: str) -> bool:
 
 
 def shaping_unknown(environ: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
-    """Return all variables in *environ* that may shape a build whose source nobody can read.
+    """Return the variables in *environ*, also empty ones, that may shape a build whose source nobody can read, by name.
 
-    Leaves out those that never count, and those of sessions and machines and secrets, unless *more* (names or globs that the
-    user adds) covers them.
+    These are all but those of pip, users, sessions and machines, and those named like a secret. Variables that *more* (names or
+    globs that the user adds) covers always count.
     """
     return {
         name: value
@@ -282,10 +289,11 @@ def _upper(name: str) -> str:
 
 
 def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> SourceScan | None:
-    """Scan the build files of *sdist*, which is at its start; return None if it is not a readable sdist.
+    """Scan the build files of *sdist*, which is at its start.
 
-    *filename* tells its archive format. *packages* are the top-level names of the wheel that is built from it: their code is
-    not scanned. Nothing is written to disk. Raises `OSError` if the file itself cannot be read.
+    Return None if it is not a readable sdist; one that exceeds a limit gives a result that is not ``whole``. *filename* tells
+    its archive format. *packages* are the top-level names of the wheel that is built from it: their Python code is not scanned.
+    Nothing is written to disk. Raises `OSError` if the file itself cannot be read.
     """
     reading = _SdistScan(frozenset(packages))
     whole = _walked(sdist, filename, reading.take)
@@ -295,8 +303,8 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> SourceSca
 def metadata(sdist: BinaryIO, filename: str) -> str:
     """Return the PKG-INFO in the top-level folder of an sdist (source distribution format specification).
 
-    Unpacks no more than leads to it. Returns "" if it is missing, or the archive corrupt or too large before it. Raises
-    `OSError` if the file itself cannot be read.
+    Reads the archive only as far as this file. Returns "" if the file is missing, or if the archive is damaged or exceeds a
+    limit before its end. Raises `OSError` if the archive itself cannot be read.
     """
     found = [b""]
 
@@ -312,8 +320,9 @@ def metadata(sdist: BinaryIO, filename: str) -> str:
 def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int], bytes]], bool]) -> bool | None:
     """Call *take* with the path and a reader of each file of an sdist, until it returns False.
 
-    Return True if *take* was called for all files and always returned True, False if it stopped the walk or a limit did; None
-    if the archive cannot be read, or *filename* is not that of an sdist. Raises `OSError` if the file itself cannot be read.
+    Return True if *take* was called for all files and always returned True, False if it or a limit ended the walk. Return None
+    if *filename* is not that of an sdist, or if the archive cannot be read, perhaps only after some calls. Raises `OSError` if
+    the file itself cannot be read.
     """
     members = _zipped if filename.endswith(".zip") else _packed if filename.endswith(SDIST_ENDINGS) else None
     if members is None:
@@ -328,7 +337,7 @@ def _walked(sdist: BinaryIO, filename: str, take: Callable[[str, Callable[[int],
 
 
 def _counted(members: Iterable[_Member]) -> Iterator[_Member]:
-    """Yield *members*; raise `archives.TooLargeError` after `_MOST_MEMBERS`."""
+    """Yield *members*; raise `archives.TooLargeError` instead of yielding more than `_MOST_MEMBERS`."""
     for count, member in enumerate(members):
         if count == _MOST_MEMBERS:
             raise archives.TooLargeError
@@ -371,9 +380,10 @@ class _SdistScan:
         self.left = _MOST_TEXT
 
     def take(self, path: str, content: Callable[[int], bytes]) -> bool:
-        """Scan a file if it belongs to the build; return False if the limit of text is exceeded, else True.
+        """Scan a file if it belongs to the build; return False if the files scanned so far exceed the limit of text, else True.
 
-        Of others, only the name tells something. *path* is the one in the sdist; *content* returns up to a number of bytes.
+        A file that is not scanned may still tell by its name that the build compiles code. *path* is the one in the sdist;
+        *content* returns up to a number of bytes.
         """
         parts = [part for part in path.split("/") if part not in ("", ".")]
         *folders, name = parts[1:] or parts or [""]
@@ -391,7 +401,7 @@ class _SdistScan:
         return self.left >= 0
 
     def _is_of_the_build(self, folders: list[str], name: str) -> bool:
-        """Return whether a file decides on the build: not a vendored one, a test, or the code of the wheel's packages."""
+        """Return whether to scan a file: build files and Python code, except vendored files, tests and the wheel's own code."""
         if any(_VENDORED.cover(folder.lower().lstrip("_")) for folder in folders):
             return False
         if name.endswith(".py") and name != "setup.py":
@@ -417,7 +427,7 @@ class _SdistScan:
                 self.made |= {variable} if variable else {f"{package}_ROOT", f"{package}_DIR", f"{package.upper()}_ROOT"}
 
     def source(self, *, whole: bool) -> SourceScan:
-        """Return the result of the scan; *whole* says whether `take` got all files, and stopped at none."""
+        """Return the result of the scan; *whole* says whether `take` got all files and always returned True."""
         whole = whole and self.whole
         requires, scripts = _build_system(self.pyproject)
         imported = _reached(self.imports, (*_SCRIPTS, *scripts)) - self.modules - self.packages
@@ -458,8 +468,8 @@ def _reached(imports: Mapping[str, set[str]], first: Iterable[str]) -> set[str]:
 def _build_system(pyproject: bytes) -> tuple[set[str], tuple[str, ...]]:
     """Return the projects that a ``pyproject.toml`` requires for a build (PEP 518), and the parts of its in-tree backend.
 
-    An invalid file, and one without ``requires``, requires setuptools. The projects are as written. The parts are those of the
-    backend's name, such as ``conf``, ``backend``; none for a backend that is installed.
+    An invalid or empty file, and one without ``requires``, requires setuptools. The projects are as written. The parts are
+    those of the backend's name, such as ``conf``, ``backend``; the tuple is empty for a backend that is installed.
     """
     import tomllib
 

@@ -66,12 +66,13 @@ class _Needs(NamedTuple):
 def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ: Mapping[str, str]) -> Libraries | None:
     """Look for the libraries that *wheel* would need if it were installed in *site_packages*.
 
-    *path* is the ``sys.path`` of the environment, *environ* are the variables with which its Python would be started. Only
-    the direct needs of the wheel's own files are checked. A library that one file finds counts as found for all, because the
-    loader loads it once.
+    *path* is the ``sys.path`` of the environment, *environ* are the variables with which its Python would be started. Only the
+    direct needs of the wheel's own files are checked. A library that one file finds counts as found for all, because the loader
+    loads it once. One that the wheel contains counts as found, too.
 
-    Return None if the answer is unknown: one of the files is broken, not an ELF file, or for another machine than this
-    interpreter's, the files are too large, or the wheel cannot be unpacked. Raises `OSError` if the wheel cannot be read.
+    Return None if the answer is unknown: one of the wheel's libraries or programs is broken, not an ELF file, or for another
+    machine than this interpreter's, these files are too large, or the wheel cannot be unpacked. Raises `OSError` if the wheel
+    cannot be read.
     """
     try:
         with archives.zipped(wheel) as archive:
@@ -101,13 +102,16 @@ def libraries(wheel: BinaryIO, site_packages: str, path: Sequence[str], environ:
 
 
 def _has_namesake(name: str, folders: Iterable[str]) -> bool:
-    """Return whether the loader finds another version of the library *name*, in *folders* or its own."""
+    """Return whether *folders*, the loader's cache or its default folders have another version of the library *name*."""
     stem, ending, _ = name.partition(".so")
     return bool(ending) and stem.startswith("lib") and any(other != name for other in named(stem[3:], folders))
 
 
 def has_library(wheel: BinaryIO) -> bool:
-    """Return whether a *wheel* has a library or a compiled program; True if it cannot be unpacked. Raises `OSError`."""
+    """Return whether a *wheel* has an extension module, another library or a compiled program; True if it cannot be unpacked.
+
+    Raises `OSError` if the wheel cannot be read.
+    """
     try:
         with archives.zipped(wheel) as archive:
             return any(_is_library(info.filename) or _is_program(archive, info) for info in archive.infolist())
@@ -149,7 +153,10 @@ def _installed(member: str, site_packages: str) -> str:
 
 
 def _needs(data: bytes, origin: str) -> _Needs | None:
-    """Read the dynamic section of an ELF file for the folder *origin* (ELF gABI, chapter 5); None if it is broken."""
+    """Read the dynamic section in the *data* of an ELF file (ELF gABI, chapter 5); return None if it is broken.
+
+    *origin* is the folder that the file will be in.
+    """
     from elftools.common.exceptions import ELFError
     from elftools.elf.dynamic import DynamicSegment
     from elftools.elf.elffile import ELFFile
@@ -171,7 +178,7 @@ def _needs(data: bytes, origin: str) -> _Needs | None:
 
 
 def _split(listed: str, separators: str) -> list[str]:
-    """Split a list of folders. An empty item is the current folder; an empty list has no items."""
+    """Split a list of folders by the pattern *separators*. An empty item is the current folder; an empty list has no items."""
     return re.split(separators, listed) if listed else []
 
 
@@ -299,7 +306,7 @@ def _fits(path: str) -> bool:
 
 
 def _kind_of(path: str) -> bytes:
-    """Return the `_kind` of a file; empty bytes if it cannot be read."""
+    """Return the `_kind` of a file; empty bytes if it is not a regular file, or cannot be read."""
     try:
         if not os.path.isfile(path):  # opening a FIFO blocks
             return b""

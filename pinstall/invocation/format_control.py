@@ -25,7 +25,7 @@ class FormatControl(NamedTuple):
     only_binary: frozenset[str] = frozenset()
 
     def after(self, later: Iterable[tuple[str, str]]) -> FormatControl:
-        """Return the formats after the *later* options, pairs of option and value, which follow all earlier ones.
+        """Return these formats after the *later* options, pairs of option and value, have been applied in their order.
 
         Raises `UnreadableCallError` for a value that pip refuses.
         """
@@ -56,7 +56,7 @@ class FormatControl(NamedTuple):
         return FormatControl(frozenset(no_binary), frozenset(only_binary))
 
     def refuses(self, project: str, *, is_wheel: bool) -> str:
-        """Return the option by which pip refuses *project* (normalized) as a wheel (*is_wheel*) or as an sdist; "" without one.
+        """Return the option by which pip refuses *project* (normalized) as a wheel (*is_wheel*) or as an sdist; else "".
 
         An option that names the project overrides one for ``:all:``.
         """

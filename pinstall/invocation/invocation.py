@@ -21,13 +21,15 @@ class Invocation(NamedTuple):
     """A call of pip, as far as pinstall needs it.
 
     ``command`` is ``install``, ``download``, ``wheel`` or ``lock``. ``lines`` are its requirements and constraints, with the
-    dependencies of projects in local folders. ``locks`` are its lock files, which `unlocked` resolves for an environment.
-    ``index_urls`` has every index, also PyPI; it is empty under ``--no-index``. ``cache_dir`` is the resolved path of pip's
-    cache folder; None if pip uses no cache (see `why_no_cache`). ``verbosity`` is the number of ``-v`` minus that of ``-q``.
+    dependencies of projects in local folders unless ``--no-deps`` is set. ``locks`` are its lock files, which `unlocked`
+    resolves for an environment. ``index_urls`` has every index of the call: PyPI as well, unless the call replaces it. It is
+    empty under ``--no-index``. ``cache_dir`` is the resolved path of pip's cache folder; None if pip uses no cache (see
+    `why_no_cache`). ``verbosity`` is the number of ``-v`` minus that of ``-q``.
 
     ``values`` are those of all options by pip's names (``dest``), from arguments, variables and configuration; None if not set.
     Of the options in requirements files only indexes, ``--find-links`` and formats count, and ``values`` has only the formats
-    (``format_control``). ``unread`` are the sources of requirements that only pip can read.
+    (``format_control``). ``formats`` are the formats after all these options. ``unread`` are the sources of requirements that
+    only pip can read.
     """
 
     command: str
@@ -52,7 +54,10 @@ class Invocation(NamedTuple):
         return self.command == "install"
 
     def has(self, *dests: str) -> bool:
-        """Return whether any of these ``values`` is true. That of ``--no-build-isolation`` (``build_isolation``) is False."""
+        """Return whether any of these ``values`` is true.
+
+        *dests* are pip's names. An option such as ``--no-build-isolation`` sets its value to False: that is not found.
+        """
         return any(self.values.get(dest) for dest in dests)
 
 
@@ -61,8 +66,8 @@ def read(
 ) -> Invocation:
     """Read a call with the arguments *argv* after a *command* of version *pip* of pip, for the environment at *prefix*.
 
-    Raises `UnreadableCallError` if pip would refuse the call, or if pinstall does not know one of its options, as is the case
-    for each if *pip* is ``()``; `FileNotFoundError` if the current folder is gone.
+    An unknown version *pip*, ``()``, has the options of the newest. Raises `UnreadableCallError` if pip would refuse the call,
+    or if pinstall does not know one of its options; `FileNotFoundError` if the current folder is needed and is gone.
     """
     environ = pip_config.heeded(environ, pip)
     rows = tuple(options.table(pip, command))
@@ -74,9 +79,10 @@ def read(
 
 
 def unlocked(call: Invocation, markers: Mapping[str, str], tags: Sequence[str] | None) -> Invocation:
-    """Return *call* with the requirements that its lock files select for an environment after its ``lines``, without ``locks``.
+    """Return *call* with the requirements that its lock files select for an environment added to its ``lines``.
 
-    See `toml_sources.locked` for *markers*, *tags* and errors.
+    A lock file that only pip can read is added to ``unread``. The ``locks`` of the result are empty. See `toml_sources.locked`
+    for *markers*, *tags* and errors.
     """
     found = [line for lock in call.locks for line in toml_sources.locked(lock, markers, tags)]
     lines = tuple(line for line in found if isinstance(line, RequirementLine))
@@ -243,7 +249,7 @@ def _existing(folder: str) -> str:
 def _pip_uses(folder: str) -> bool:
     """Return whether pip uses this cache folder (``utils/filesystem.check_path_owner``).
 
-    For root, the folder must be root's; for others, it must be writable. On Windows, pip uses each.
+    For root, the folder must be root's; for others, it must be writable. On Windows, pip uses any folder.
     """
     if not hasattr(os, "geteuid"):  # pragma: no cover (Windows)
         return True

@@ -176,7 +176,7 @@ def general() -> Iterator[Option]:
 
 
 def file_table(pip: Version) -> Iterator[Option]:
-    """Yield the options that a requirements file may contain for version *pip* of pip."""
+    """Yield the options that a requirements file may contain for version *pip* of pip; for the newest, if that is ``()``."""
     yield from (row for row in table(pip) if row.in_file)
     yield HASH
 
@@ -195,9 +195,10 @@ def make_parser(rows: Iterator[Option]) -> optparse.OptionParser:
 
 
 def end(arguments: Sequence[str], pip: Version, command: str) -> int:
-    """Return the index in the *arguments* of a pip *command* after all options, and before a ``--`` that ends them.
+    """Return the index in the *arguments* of a pip *command* at which more options can be inserted.
 
-    An unknown version *pip*, ``()``, counts as the newest. Raises `UnreadableCallError` if pip would refuse the arguments.
+    It is that of the ``--`` that ends the options, or else the number of *arguments*. An unknown version *pip*, ``()``, counts
+    as the newest. Raises `UnreadableCallError` if pip would refuse the arguments.
     """
     parser = make_parser(table(pip, command))
     parse(parser, arguments, {})
@@ -210,7 +211,11 @@ def end(arguments: Sequence[str], pip: Version, command: str) -> int:
 
 
 def lacks_value(arguments: Sequence[str]) -> bool:
-    """Return whether the last of *arguments* is an option that still needs a value; False if the newest pip refuses them."""
+    """Return whether the last of *arguments* is an option that still needs a value.
+
+    Return False also if the newest pip would refuse the arguments even with a value, for example because it lacks one of the
+    options.
+    """
     if not arguments or not arguments[-1].startswith("-"):
         return False
     parser = make_parser(table((999,)))
@@ -230,8 +235,9 @@ def parse(
 ) -> tuple[dict[str, Any], list[str]]:
     """Parse *arguments* as pip does, with the configured values as *defaults*.
 
-    Returns the values by ``dest``, and the positional arguments. A list is appended to the configured one; any other value
-    replaces the configured one, as in pip (``cli/parser.py``). Raises `UnreadableCallError` if pip would refuse the arguments.
+    Returns the values by ``dest``, and the positional arguments. As in pip (``cli/parser.py``), a list is appended to the
+    configured one, and a count added to it; any other value replaces the configured one. A value that is set nowhere is None.
+    Raises `UnreadableCallError` if pip would refuse the arguments.
     """
     fresh = {dest: list(value) if isinstance(value, list) else value for dest, value in defaults.items()}
     values, positional = parser.parse_args(list(arguments), optparse.Values({**parser.defaults, **fresh}))

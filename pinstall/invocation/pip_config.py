@@ -21,11 +21,11 @@ _NOT_CONFIGURATION = ("version", "help")
 def defaults(
     rows: Iterable[Option], environ: Mapping[str, str], prefix: str, command: str, *, isolated: bool
 ) -> dict[str, Any]:
-    """Return the configured values of the options *rows* of a pip *command*, by ``dest``; without those that are not set.
+    """Return the configured values of the options *rows* of a pip *command*, by ``dest``.
 
-    *prefix* is the environment's; its ``pip.conf`` is pip's "site" file. With *isolated*, pip ignores the user's files, and all
-    variables but ``PIP_CONFIG_FILE``. Numbers, except counts, stay text. Raises `UnreadableCallError` for a value or file that
-    pip would refuse.
+    Options that are not set, or are set to an empty text, are left out. *prefix* is the environment's; its ``pip.conf`` is
+    pip's "site" file. With *isolated*, pip ignores the user's files, and all variables but ``PIP_CONFIG_FILE``. Numbers, except
+    counts, stay text. Raises `UnreadableCallError` for a file, boolean or count that pip would refuse.
     """
     by_name = {name[2:]: row for row in rows for name in row.names.split() if name.startswith("--")}
     found: dict[str, Any] = {}
@@ -89,9 +89,9 @@ def _count(text: str) -> int:
 
 
 def _settings(environ: Mapping[str, str], prefix: str, command: str, *, isolated: bool) -> Iterator[tuple[str, str]]:
-    """Yield (option name without dashes, text) from [global], then [COMMAND], then the variables. Later ones override earlier.
+    """Yield (option name without leading dashes, text) from [global], then [COMMAND], then the variables.
 
-    Raises `UnreadableCallError` if a configuration file cannot be parsed.
+    Later ones override earlier ones. Raises `UnreadableCallError` if a configuration file cannot be parsed.
     """
     sections: dict[str, dict[str, str]] = {"global": {}, command: {}, ":env:": {}}
     for path in files(environ, prefix, isolated=isolated):
@@ -127,8 +127,8 @@ def _read(path: str) -> dict[str, dict[str, str]]:
 def files(environ: Mapping[str, str], prefix: str, *, isolated: bool) -> list[str]:
     """Return the paths of pip's configuration files, existing or not. Later ones override earlier ones.
 
-    Empty if ``PIP_CONFIG_FILE`` names the null device. If it names a file that exists, or with *isolated*, the user's files are
-    left out.
+    The file that ``PIP_CONFIG_FILE`` names comes last. If it exists, or with *isolated*, the user's files are left out. If it
+    is the null device, the list is empty.
     """
     own = environ.get("PIP_CONFIG_FILE")
     if own == os.devnull:
@@ -224,5 +224,5 @@ _SYSTEMS: dict[str, type[_Linux | _Mac | _Windows]] = {"darwin": _Mac, "win32": 
 
 
 def cache_folder(environ: Mapping[str, str]) -> str:
-    """Return pip's default cache folder; *environ* is that of `heeded`."""
+    """Return pip's default cache folder; *environ* has been filtered by `heeded`."""
     return _SYSTEMS.get(sys.platform, _Linux).cache(environ)

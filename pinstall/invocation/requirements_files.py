@@ -38,8 +38,9 @@ class RequirementLine(NamedTuple):
     """A requirement as written, with its marker, its ``--hash`` values (``algorithm:hex``) and its ``place``.
 
     ``place`` is ``argument`` for one on the command line, else such as ``r.txt, line 1``. ``settings`` are the config settings
-    that apply to it (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "". It is ``derived``
-    if the ``pyproject.toml`` of a local project states it as a dependency: what the project really needs, its build decides.
+    that apply to it (``key=value``). ``locked`` is the URL of the one file that a lock file allows, else "". ``derived`` is
+    True if the ``pyproject.toml`` of a local project states it as a dependency: what the project really needs, its build
+    decides.
     """
 
     text: str
@@ -60,15 +61,15 @@ class OptionLine(NamedTuple):
 
 
 class FormatOptions(NamedTuple):
-    """The ``--no-binary`` and ``--only-binary`` of a line, as (option, value). pip applies them beside a requirement, too."""
+    """The ``--no-binary`` and ``--only-binary`` of a line, as (option, value). pip also applies those beside a requirement."""
 
     pairs: list[tuple[str, str]]
 
 
 class UnreadSource(NamedTuple):
-    """A source of requirements, or for `install` a whole call, that pinstall cannot check, and the reason, both as shown.
+    """A source of requirements that pinstall cannot check, and the reason; both are texts for the user.
 
-    ``once`` is True if it can be read only once.
+    For `install`, the source may be a whole call. ``once`` is True if it can be read only once.
     """
 
     source: str
@@ -79,12 +80,14 @@ class UnreadSource(NamedTuple):
 def read(
     path: str, *, constraint: bool, pip: options.Version
 ) -> Iterator[RequirementLine | OptionLine | FormatOptions | UnreadSource]:
-    """Yield the lines of the file *path*, with the lines of a nested file in the place of the option that names it.
+    """Yield the lines of the file *path*. Where an option names a nested file, yield the lines of that file instead.
 
-    *constraint* tells whether the file's own lines are constraints; those of a nested file are if ``-c`` names it.
+    *constraint* tells whether the file's own lines are constraints. Those of a nested file are if ``-c`` names it, and are not
+    if ``-r`` does.
 
-    Reads regular files only: a pipe or device would be empty when pip reads it, and only pip fetches a URL. These are yielded
-    as `UnreadSource`. Raises `UnreadableCallError`, while lines are taken, if a file cannot be read or pip would refuse it.
+    Reads regular files only: a pipe or device would be empty when pip reads it, and only pip fetches a URL (other than
+    ``file:``). These are yielded as `UnreadSource`. Raises `UnreadableCallError`, while lines are taken, if a file cannot be
+    read or pip would refuse it.
     """
     yield from _File(options.make_parser(options.file_table(pip))).read(path, constraint, (os.path.abspath(path),))
 
@@ -127,7 +130,7 @@ class _File:
 
 
 def shown(path: str) -> str:
-    """Return *path* as shown to the user: an absolute one inside of the current folder is made relative."""
+    """Return *path* as shown to the user: an absolute one inside of the current folder is made relative, others stay."""
     try:
         relative = os.path.relpath(path) if os.path.isabs(path) else path
     except ValueError:  # on another drive
@@ -136,7 +139,7 @@ def shown(path: str) -> str:
 
 
 def is_url(path: str) -> bool:
-    """Return whether pip treats the name of a file as a URL."""
+    """Return whether pip treats the name of a file as a URL: it begins with ``http:``, ``https:`` or ``file:``."""
     return _URL.match(path) is not None
 
 

@@ -55,8 +55,8 @@ def without_extras(path: str) -> tuple[str, tuple[str, ...]]:
 def group(path: str, name: str) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements of the dependency group *name* of the ``pyproject.toml`` at *path* (PEP 735).
 
-    Yields one `UnreadSource` instead if the file is a pipe, or packaging is too old. Raises `UnreadableCallError` if the file
-    or the group is missing or invalid.
+    Yields one `UnreadSource` instead if only pip can read the file, or packaging is too old. Raises `UnreadableCallError` if
+    the file or the group is missing or invalid.
     """
     document = _document(path)
     if isinstance(document, UnreadSource):
@@ -78,7 +78,7 @@ def group(path: str, name: str) -> Iterator[RequirementLine | UnreadSource]:
 
 
 def script(path: str) -> Iterator[RequirementLine | UnreadSource]:
-    """Yield the requirements in the metadata of the script at *path* (PEP 723), or `UnreadSource` if only pip can read it.
+    """Yield the requirements in the metadata of the script at *path* (PEP 723), or one `UnreadSource` if only pip can read it.
 
     Raises `UnreadableCallError` if the script cannot be read, or has no valid metadata.
     """
@@ -102,8 +102,8 @@ def script(path: str) -> Iterator[RequirementLine | UnreadSource]:
 def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
     """Yield the dependencies of the project in the local folder that *line* names (PEP 621), with those of the extras named.
 
-    Yields nothing if *line* names no folder or has a marker, or if the file cannot be read. Dynamic dependencies are left out,
-    because only a build can determine them.
+    Yields nothing if *line* has a marker or names no existing folder, or if its ``pyproject.toml`` is missing or cannot be
+    read. Dynamic dependencies are left out, because only a build can determine them.
     """
     folder, extras = _folder(line)
     path = os.path.join(folder, "pyproject.toml")
@@ -119,7 +119,7 @@ def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
 def build_requires(line: RequirementLine) -> Iterator[RequirementLine]:
     """Yield the build requirements of the project in the local folder that *line* names (PEP 518).
 
-    Yields nothing in the cases of `dependencies`.
+    Yields nothing in the cases of `dependencies`, and if the project states none.
     """
     folder, _ = _folder(line)
     shown = requirements_files.shown(os.path.join(folder, "pyproject.toml"))
@@ -160,7 +160,10 @@ def _extras(name: str, optional: dict[str, Any], extras: Iterable[str]) -> list[
 
 
 def _folder(line: RequirementLine) -> tuple[str, tuple[str, ...]]:
-    """Return the local folder that a requirement names, and its extras; both empty if none exists, or if it has a marker."""
+    """Return the local folder that a requirement names, and its extras.
+
+    Both are empty if the requirement names no existing folder, or has a marker.
+    """
     text, marker = split_marker(line.text)
     named = reference(text)
     path, extras = named or without_extras(text)
@@ -183,9 +186,9 @@ def _local(url: str) -> str:
 def locked(lock: Lock, markers: Mapping[str, str], tags: Sequence[str] | None) -> Iterator[RequirementLine | UnreadSource]:
     """Yield the requirements that a lock file selects for an environment (``pylock.toml`` specification, "Installation").
 
-    *markers* and *tags* (best first) are the environment's; an empty mapping and None mean those of the running Python. Yields
-    one `UnreadSource` instead if only pip can read the file, or packaging is too old. Raises `UnreadableCallError` if the file
-    cannot be read, or pip would refuse it.
+    *markers* and *tags* (such as ``py3-none-any``, best first) are the environment's; an empty mapping and None mean those of
+    the running Python. Yields one `UnreadSource` instead if only pip can read the file, or packaging is too old. Raises
+    `UnreadableCallError` if the file cannot be read, or pip would refuse it.
     """
     document = _document(lock.path)
     if isinstance(document, UnreadSource):
