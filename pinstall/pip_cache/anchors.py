@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 class Anchors(HTMLParser):
     """Collect the anchors and the first base URL of a page, as pip's ``HTMLLinkParser`` does (``index/collector.py``).
 
-    ``anchors`` has the attributes of each ``<a>``; ``base`` is the ``href`` of the first ``<base>`` that has one, else None.
+    ``anchors`` has a dict of the attributes of each ``<a>``; ``base`` is the ``href`` of the first ``<base>`` that has
+    one, else None.
     """
 
     def __init__(self) -> None:
@@ -17,7 +18,7 @@ class Anchors(HTMLParser):
         self.anchors: list[dict[str, str | None]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Store the attributes of an anchor, and the URL of the first base."""
+        """Store the attributes of an ``<a>``, and the ``href`` of the first ``<base>`` that has one. Ignore other tags."""
         if tag == "a":
             self.anchors.append(dict(attrs))
         elif tag == "base" and self.base is None:

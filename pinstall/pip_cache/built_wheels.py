@@ -19,9 +19,10 @@ _LARGEST_ORIGIN = 1 << 20  # bytes
 
 
 def built_under(folder: str, key: str, project: str, store_id: str = "") -> Iterator[BuiltWheel]:
-    """Yield the wheels of *project*, by their names, in the *folder* of built wheels for *key*; nothing if it cannot be read.
+    """Yield a wheel for each file in *folder* that is named like a wheel of *project*, sorted; none if it cannot be read.
 
-    *store_id* is the folder's name in the store, "" for pip's own. Looks at no file: a wheel may be a link.
+    *folder* has the built wheels for *key*. *store_id* is its name in the store, "" for pip's own. Looks at no file: a wheel
+    may be a link.
     """
     for name in names(folder):
         found = links.parse_filename(name, project) if name.endswith(".whl") else None
@@ -33,7 +34,7 @@ def built_under(folder: str, key: str, project: str, store_id: str = "") -> Iter
 def walk_built(root: str) -> Iterator[tuple[str, str]]:
     """Yield the path and key of every folder for built wheels, even an empty one, in the cache or view *root*.
 
-    Follows no links below ``wheels/``.
+    Follows no links below ``wheels/``, and skips what cannot be read.
     """
 
     def below(folder: str, depth: int) -> Iterator[str]:
@@ -53,15 +54,19 @@ def walk_built(root: str) -> Iterator[tuple[str, str]]:
 
 
 def key_of(folder: str) -> str:
-    """Return the key of the built wheels in a *folder* of pip's cache or of a view: the last four parts of the path, joined."""
+    """Return the key of the built wheels in a *folder* of pip's cache or of a view.
+
+    It consists of the last four parts of the path, without separators.
+    """
     return "".join(folder.split(os.path.sep)[-4:])
 
 
 class Origin(NamedTuple):
     """The source of a distribution as pip recorded it (PEP 610).
 
-    ``url`` is the one that a requirement would have; for version control, that is the recorded URL (``plain_url``) with the
-    system's name and the commit. ``digests`` and ``commit`` are in lower case; ``commit`` is "" for other sources.
+    ``plain_url`` is the recorded URL. ``url`` is the one that a requirement would have: the same, but for version control with
+    the system's name before it and the commit behind it (``git+URL@COMMIT``). ``digests`` and ``commit`` are in lower case;
+    ``commit`` is "" for other sources.
     """
 
     url: str
@@ -79,9 +84,9 @@ class Origin(NamedTuple):
 def origin_text(path: str, query: str | None) -> str | None:
     """Return the text of the ``origin.json`` at *path*: as it is if *query* is None, else with this query in its URL.
 
-    With a *query* ("" removes that of the file), the URL loses its fragment. The query of a signed URL is a secret: the store
-    keeps none. Returns None if the file is missing, a symbolic link, unreadable or above 1 MiB; with a *query*, also if its
-    content is no JSON object.
+    *query* has no question mark; "" removes the query. With a *query*, the URL also loses its fragment. The query of a signed
+    URL is a secret: the store keeps none. Returns None if the file is missing, a symbolic link, unreadable or above 1 MiB; with
+    a *query*, also if it contains something else than a JSON object, or an invalid URL.
     """
     found = stamp(path)
     if found is None or found.size > _LARGEST_ORIGIN:
@@ -103,7 +108,10 @@ def _with_query(text: str, query: str) -> str:
 
 
 def read_origin(folder: str) -> Origin | None:
-    """Read the ``origin.json`` (PEP 610) in a *folder* of built wheels; None if it is missing, invalid, or a symbolic link."""
+    """Read the ``origin.json`` (PEP 610) in a *folder* of built wheels.
+
+    Returns None if it cannot be read, is invalid or above 1 MiB, or is not a regular file, such as a symbolic link.
+    """
     path = os.path.join(folder, ORIGIN)
     return read_direct_url(path) if stamp(path) is not None else None
 
@@ -111,7 +119,7 @@ def read_origin(folder: str) -> Origin | None:
 def read_direct_url(path: str) -> Origin | None:
     """Read a file with a direct URL (PEP 610), such as ``direct_url.json`` of an installed distribution.
 
-    Returns None if it is missing or invalid. Follows a symbolic link, unlike `read_origin`.
+    Returns None if it cannot be read, is invalid or above 1 MiB. Follows a symbolic link, unlike `read_origin`.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -121,7 +129,10 @@ def read_direct_url(path: str) -> Origin | None:
 
 
 def parsed_origin(document: Any) -> Origin | None:
-    """Return the source that *document*, the decoded JSON of an ``origin.json``, names; None if it is invalid."""
+    """Return the source that *document*, the decoded JSON of an ``origin.json``, names.
+
+    Returns None if it has another form, or no valid URL.
+    """
     try:
         url, subdirectory = document["url"], document.get("subdirectory") or ""
         archive = document.get("archive_info", {})

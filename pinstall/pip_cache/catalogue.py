@@ -30,7 +30,10 @@ _PAGE_TYPES = (index_pages.JSON, "application/vnd.pypi.simple.v1+html", "text/ht
 
 
 class IdentifiedUrl(NamedTuple):
-    """An identified HTTP entry: its kind, URL (after redirects), file name and project, and the digests stated for it."""
+    """An identified HTTP entry: its kind, URL (behind redirects), file name and project, and the digests stated for it.
+
+    The file name of a ``metadata`` entry ends in ``.metadata``.
+    """
 
     kind: str
     url: str
@@ -42,7 +45,8 @@ class IdentifiedUrl(NamedTuple):
 class CataloguedPage(NamedTuple):
     """A cached index page: its project and URL ("" if unknown), and its fault ("" if it has none, or cannot be judged).
 
-    ``unreadable`` is the error, in words, with which `Catalogue.read` failed; its caller sets that.
+    ``url`` is the one that pip requests, before redirects. ``unreadable`` is the text of an error that `Catalogue.read` raised;
+    only its caller sets that.
     """
 
     project: str = ""
@@ -52,7 +56,10 @@ class CataloguedPage(NamedTuple):
 
 
 def is_page(response: Response) -> bool:
-    """Return whether status and content type are those of an index page or another page that pip searched for links."""
+    """Return whether a response is an index page or another page that pip searched for links.
+
+    It is if it has status 200, and the content type of HTML or of a JSON index page.
+    """
     return response.status == 200 and response.headers.get("content-type", "").lower().startswith(_PAGE_TYPES)
 
 
@@ -70,8 +77,9 @@ class Catalogue:
     def read(self, entry: HttpEntry, response: Response) -> CataloguedPage:
         """Read a cached page, add the wanted entries of the files that it lists to ``named``, and return the page.
 
-        Its project is that of the first file. Invalid lines are skipped, and so are all of a page that is damaged or cannot be
-        judged. Raises `OSError` if the page cannot be read.
+        Its project is the first that a file name tells. Invalid lines are skipped. Of a page that is damaged, nothing but the
+        ``fault`` is known; of one that cannot be judged, or that is an archive with the content type of a page, nothing.
+        Raises `OSError` if the page cannot be read, else as `page_url`.
         """
         with entries.open_content(entry) as file:
             body = file.read(index_pages.LARGEST + 1)
@@ -92,10 +100,10 @@ class Catalogue:
         return CataloguedPage(project, url)
 
     def page_url(self, key: str, projects: Iterable[str]) -> tuple[str, str]:
-        """Return the project of the page with this *key*, and the URL by which pip asks for the page.
+        """Return the project of the page with this *key*, and the URL that pip requests for it, before redirects.
 
-        Only the pages of *projects* on the configured indexes, and those to which cached redirects lead from there, are tried;
-        both are "" if none of them has the key.
+        Both are "" if the key belongs to no page of one of *projects* on a configured index, and to none to which cached
+        redirects lead from there. Raises `ValueError` if the URL of an index is invalid.
         """
         for project in projects:
             for index in self._indexes:
@@ -107,8 +115,8 @@ class Catalogue:
     def add(self, url: str, kind: str, filename: str, project: str, stated: tuple[Digest, ...] = ()) -> None:
         """Add kind, file name, project and *stated* digests of the entry for *url* to ``named``, if its key is wanted.
 
-        Follows cached redirects; those are not added themselves. An entry that is there already only gains the digests. Raises
-        `ValueError` for an invalid *url*.
+        Follows cached redirects to the entry; those are not added themselves. If ``named`` has the entry already, only the
+        digests are added to it. Raises `ValueError` for an invalid *url*.
         """
         for found in self._behind(keys.request_url(url)):
             key = keys.http_key(found)

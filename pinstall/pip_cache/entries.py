@@ -42,7 +42,7 @@ class Span(NamedTuple):
 
 
 class HttpEntry(NamedTuple):
-    """A stored response of a server, or one that was set aside in the store.
+    """A response that pip has stored, in its cache or set aside in the store.
 
     ``kind`` is ``download``, ``metadata``, ``page`` or, of an unknown URL, ``other``; "" until somebody knows it. ``key`` names
     the entry within pip's cache, also while it is in the store. ``paths`` are its files in the order in which they have to be
@@ -96,7 +96,7 @@ class BuiltWheel(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The name of the entry in the ledger."""
+        """The name of the entry in the ledger: it contains ``wheel_key``, ``store_id`` and the file name."""
         return "/".join(filter(None, (self.wheel_key, self.store_id, self.filename)))
 
     @property
@@ -106,9 +106,10 @@ class BuiltWheel(NamedTuple):
 
 
 class LocalFile(NamedTuple):
-    """An archive in a folder of the user, who may have made symbolic links to it: `locator.local_file` resolves its path.
+    """An archive in a folder of the user.
 
-    ``key`` is the URL that leads to it, by which the ledger knows it; "" if the ledger is not asked.
+    ``content_path`` is its path; `locator.local_file` has resolved the user's symbolic links in it. ``key`` is the URL that
+    leads to it, by which the ledger knows it; "" if the ledger is not asked.
     """
 
     key: str
@@ -134,7 +135,10 @@ def stamp_from(found: os.stat_result) -> FileStamp:
 
 
 def is_link(path: str) -> bool:
-    """Return whether *path* is a symbolic link, or a junction of Windows, which Python takes for a folder."""
+    """Return whether *path* is a symbolic link, or a junction of Windows, which Python takes for a folder.
+
+    Returns False if it is missing.
+    """
     try:
         found = os.lstat(path)
     except (OSError, ValueError):
@@ -143,9 +147,10 @@ def is_link(path: str) -> bool:
 
 
 def is_direct(root: str, path: str) -> bool:
-    """Return whether *path*, existing or not, is the folder *root* or lies in it, with no link from *root* to *path* inclusive.
+    """Return whether *path* is *root* or lies below it, and no link is among *root*, *path* and the folders between them.
 
-    Compares the parts below *root*: a whole resolved path differs on Windows by its separators, short names and letter case.
+    Both may be missing. Compares their texts, and resolves neither: resolved paths differ on Windows by separators, short names
+    and letter case. False if ``..`` is in the part below *root*.
     """
     sep = os.path.sep
     top, whole = (text.replace("/", sep).rstrip(sep) for text in (root, path))
@@ -171,7 +176,7 @@ class Contents(NamedTuple):
 
 
 def contents(folder: str) -> Contents:
-    """Return the contents of *folder* without a look at the files themselves; empty lists if the folder cannot be read."""
+    """Return the contents of *folder* without a look at the files themselves; empty lists if it is missing or unreadable."""
     folders: list[str] = []
     files: list[str] = []
     links: list[str] = []
@@ -192,7 +197,8 @@ def contents(folder: str) -> Contents:
 def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield (folder, names of folders, other names) for all folders below *top*, then for *top*; links are among the others.
 
-    `os.walk` enters junctions before Python 3.12.
+    The names are empty lists for a folder that cannot be read, also for a missing *top*. *top* itself may be a link. (`os.walk`
+    enters junctions before Python 3.12.)
     """
     here = contents(top)
     for name in here.folders:
@@ -232,7 +238,7 @@ def open_content(entry: Entry | LocalFile) -> BinaryIO:
 def open_unread(path: str, flags: int) -> int:
     """Open a file without changing its time of access, where the system allows that: it tells when pip last used the file.
 
-    Returns the descriptor; an opener for `open`. Raises `OSError`.
+    Takes the *flags* of `os.open`, and returns the descriptor, so that it can be the opener of `open`. Raises `OSError`.
     """
     try:
         return os.open(path, flags | getattr(os, "O_NOATIME", 0))
@@ -273,7 +279,7 @@ class _FilePart(io.RawIOBase):
 
 
 def names(folder: str) -> list[str]:
-    """Return the names in *folder*, sorted; an empty list if it cannot be read."""
+    """Return all names in *folder*, sorted; an empty list if it is missing or cannot be read."""
     try:
         return sorted(os.listdir(folder))
     except OSError:

@@ -43,7 +43,10 @@ class Response(NamedTuple):
     headers: dict[str, str]
 
     def age(self, now: float) -> float:
-        """Return the seconds from the response's ``Date`` until *now* (seconds since the epoch); infinity without a date."""
+        """Return the seconds from the response's ``Date`` until *now* (seconds since the epoch).
+
+        Returns 0 for a date in the future, and infinity without a valid date.
+        """
         date = _time(self.headers.get("date", ""))
         return max(0.0, now - date) if date is not None else float("inf")
 
@@ -53,9 +56,9 @@ class Response(NamedTuple):
         return self.headers.get("etag") == _SPENT and "date" not in self.headers
 
     def fresh(self, now: float) -> bool:
-        """Return whether pip would use the response at the time *now* without asking the server (``cached_request``).
+        """Return whether the headers let pip use the response at the time *now* without asking the server (``cached_request``).
 
-        A permanent redirect, which pip always uses, does not count.
+        Looks at no status: pip uses a permanent redirect in any case.
         """
         return self._lifetime() > self.age(now)
 
@@ -85,12 +88,15 @@ def _is_usual(date: str) -> bool:
 
 
 def is_there(entry: Entry) -> bool:
-    """Return whether *entry* is still there: its content exists, and its head is not spent. The head may be missing."""
+    """Return whether *entry*'s content exists, as a file of any kind, and its head is not spent. The head may be missing."""
     return exists(entry.content_path) and not is_spent(entry)
 
 
 def is_spent(entry: Entry) -> bool:
-    """Return whether *entry* is an HTTP entry that pinstall has marked as outdated: new pips fetch it anew (`write_spent`)."""
+    """Return whether *entry* is an HTTP entry that pinstall has marked as outdated: new pips fetch it anew (`write_spent`).
+
+    False for a built wheel, for an entry without a head, and if a "not modified" has renewed the entry since.
+    """
     head = read_head(entry.paths[0]) if isinstance(entry, HttpEntry) else None
     return head is not None and head.response.spent
 
@@ -102,7 +108,7 @@ class HttpCache:
         self.root, self.layout = root, keys.TWO_FILES if pip >= (23, 3) else keys.ONE_FILE
 
     def entry(self, kind: str, link: Link, stated: tuple[Digest, ...], label: ParsedFilename | None) -> HttpEntry | None:
-        """Return the entry that `find` finds for *link*, also after redirects; None if it finds none.
+        """Return the entry that `find` finds for *link*, also behind redirects; None if it finds none.
 
         *kind*, *stated* (as ``expected``), *label* (as ``parsed_filename``) and *link*'s file name become those of the entry.
         """
@@ -110,12 +116,14 @@ class HttpCache:
         return found[0]._replace(kind=kind, filename=link.filename, expected=stated, parsed_filename=label) if found else None
 
     def find(self, url: str) -> tuple[HttpEntry, Response, str] | None:
-        """Return the entry that pip finds for *url*, its response, and the entry's URL after cached permanent redirects.
+        """Return the entry that pip finds for *url*, its response, and the entry's URL behind cached permanent redirects.
 
-        None if pip finds none and requests the whole response. It may still ask the server about one that it finds: see
-        `Response.fresh`. If pip would fail on the head, or pinstall cannot read it, the entry has a ``fault`` or is
-        ``unreadable``. The response then has status 0, and also if the head is not a regular file: pinstall does not open it,
-        because opening a FIFO blocks.
+        None if pip requests the whole response: a file of the entry is missing, pip ignores the head or it is spent, *url* is
+        invalid, or ten redirects lead to no entry. pip may still ask the server about one that it finds: see `Response.fresh`.
+
+        If pip would fail on the head, the entry has a ``fault``; if pinstall cannot read it, the entry is ``unreadable``. A
+        head that is not a regular file is not opened, because a FIFO blocks; the entry then has neither. In these three cases
+        the response has status 0.
         """
         url = _target(url, "")
         for _ in range(REDIRECTS):
@@ -160,7 +168,7 @@ class Head(NamedTuple):
     """The head of an HTTP entry: the response, and the ``span`` of the body in the head's file.
 
     ``span`` is empty if the body has a file of its own. ``fault`` says why pip would fail on the head. ``unreadable`` says why
-    pinstall cannot read it; then it is unknown how pip treats it. With either, the response is empty and ``span`` None.
+    pinstall cannot read it; then it is unknown how pip treats it. With either, the response has status 0 and ``span`` is None.
     ``ignored`` says that pip takes the head for the answer to another request; `read_head` returns no such head.
     """
 
@@ -172,7 +180,7 @@ class Head(NamedTuple):
 
 
 class _Document(NamedTuple):
-    """The map in an entry's first file: the ``response`` without its body, all ``others`` keys, and the body's span."""
+    """The map in an entry's first file: the ``response`` without its body, all other keys (``others``), and the body's span."""
 
     response: dict[Any, Any]
     others: dict[Any, Any]
@@ -199,7 +207,7 @@ def _library() -> Any:
 def renewed(entry: HttpEntry) -> HttpEntry:
     """Return *entry* with the ``fault``, ``unreadable`` and ``span`` of its head as it is now: pip may have replaced it.
 
-    Returns it unchanged if it has no head, or one that pip ignores.
+    Returns it unchanged if its head is missing or not a regular file, or if pip ignores it.
     """
     head = read_head(entry.paths[0])
     if head is None:
@@ -211,8 +219,8 @@ def renewed(entry: HttpEntry) -> HttpEntry:
 def read_head(path: str) -> Head | None:
     """Read the head of an HTTP entry from *path*; None if that is not a regular file, or if pip would ignore it.
 
-    The file is a MessagePack map (``cachecontrol/serialize.py``). The body is skipped, because it may have gigabytes. pip does
-    not ignore MessagePack of another form, it fails on it: the head then has a ``fault``.
+    The file is a MessagePack map (``cachecontrol/serialize.py``). A body in it is skipped, because it may have gigabytes. pip
+    ignores a file that it cannot open or unpack. On MessagePack of another form it fails: the head then has a ``fault``.
     """
     return None if stamp(path) is None else read_regular(path)  # opening a FIFO would block
 
@@ -265,7 +273,7 @@ def asking_head(path: str) -> bytes | None:
 def _bodiless(document: Any) -> Head | None:
     """Return the head if it is in a file of its own, as pip 23.3 and later write it.
 
-    None if the body is in the same file, or if *document* is not a head.
+    None if the body is in the same file, if *document* is not a head, or if pip would fail on it. Changes *document*.
     """
     found = document.pop("response", None) if isinstance(document, dict) else None
     if not isinstance(found, dict) or found.pop("body", None) != b"":
@@ -289,7 +297,10 @@ def _made_head(document: _Document) -> Head | None:
 
 
 def _document(file: BinaryIO) -> _Document | None:
-    """Read the map that follows the prefix in *file*; None if the map has no body, or bytes follow it."""
+    """Read the map that begins at the position of *file*, behind the prefix; None if it has no body, or is not the rest of it.
+
+    Raises `ValueError`, `TypeError`, `RecursionError` or an error of msgpack if no such map is there.
+    """
     response: dict[Any, Any] = {}
     others: dict[Any, Any] = {}
     span = None
@@ -326,7 +337,7 @@ def write_spent(entry: HttpEntry, out: BinaryIO, *, lasting: bool) -> None:
     The answer "not modified" renews the entry. With *lasting* it does so for all pips; otherwise the renewed entry varies by
     ``If-None-Match``, and later pips ignore it.
 
-    Raises `OSError`, and `ValueError` if pip did not write the head or if it is a permanent redirect.
+    Raises `OSError`, and `ValueError` if pip did not write the head or if the entry is a permanent redirect.
     """
     import shutil
 

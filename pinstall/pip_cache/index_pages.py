@@ -69,11 +69,12 @@ def remote(url: str) -> IndexFile:
 
 
 def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
-    """Return the files that a page offers.
+    """Return the files that a page offers, in its order: one for each link, also if its name is not that of an archive.
 
-    *body* is the page as it came over the wire. *headers* are those of the response, names in lower case. *url* is the page's
-    own, after redirects; with "", relative links resolve only if the page states a base, or the caller sets `IndexFile.base`.
-    Raises `DamagedPageError` if the page is corrupt, `UnknownPageError` if it cannot be judged.
+    *body* is the page as it came over the wire. *headers* are those of the response, names in lower case; any content type but
+    that of JSON counts as HTML. *url* is the page's own, behind redirects; with "", relative links resolve only if the page
+    states a base, or the caller sets `IndexFile.base`. Raises `DamagedPageError` if the body is shorter or longer than its
+    Content-Length, or cannot be parsed, and `UnknownPageError` if it cannot be judged.
     """
     if len(body) > LARGEST:
         raise UnknownPageError("too large")
@@ -93,7 +94,10 @@ def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:
-    """Undo the Content-Encoding: pip stores the body as it came over the wire. Follows urllib3, which pip has."""
+    """Undo the Content-Encoding: pip stores the body as it came over the wire. Follows urllib3, which pip has.
+
+    Raises as `parse`.
+    """
     match encoding.lower():
         case "" | "identity":
             return body

@@ -104,8 +104,8 @@ def http_paths(key: str, layout: Layout) -> tuple[str, ...]:
 def wheel_key(url: str, digest: Digest | None, subdirectory: str, interpreter: tuple[str, str]) -> str:
     """Return the key of the wheels that pip builds from a link.
 
-    *url* has no fragment. *digest* is the first that the link states, of any algorithm; None without one. *interpreter* is the
-    pair of short name and version without dots (``("cp", "311")``).
+    *url* is that of the link, without fragment. *digest* is the first that the link states, of any algorithm; None without one.
+    *subdirectory* is "" without one. *interpreter* is the pair of short name and version without dots (``("cp", "311")``).
     """
     parts = {"url": url}
     if digest is not None:

@@ -46,7 +46,11 @@ class Page(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """An artifact that a page, a folder or a URL offers, and its parsed file name (None: it is of another form)."""
+    """An artifact that a page, a folder or a URL offers, and its parsed file name.
+
+    ``parsed_filename`` is None if the name is not that of a wheel or sdist of the project. Only the URL of a pin may have such
+    a name.
+    """
 
     link: Link
     parsed_filename: ParsedFilename | None
@@ -55,12 +59,15 @@ class Artifact(NamedTuple):
 class ProjectFiles(NamedTuple):
     """The pages and files of a pin's project.
 
-    ``files`` are the artifacts of the pinned version, for a pin to hashes alone those with such a hash, that this environment
-    can install. ``others`` are all other offers, not yet parsed (see `Cache.others`). ``complete`` is False if a page on which
-    pip searches for the project is not in the cache, or not of a kind that pinstall knows; a damaged one is in ``pages``.
-    ``listed`` says whether any page or folder offers a pinned file, for any environment, that `hashes_allow`.
+    ``files`` are the pinned artifacts that this environment can install: those of the pinned version, with any hash; for a pin
+    to hashes alone, those with such a hash. ``others`` are the offers that are not pinned, as they are: some may be for other
+    environments, or of other projects (see `Cache.others`). ``complete`` is False if a page on which pip searches for the
+    project is not in the cache, or cannot be judged; an HTTP URL of ``--find-links`` counts as such a page, even if it leads to
+    a file of the project. A damaged page is in ``pages``. ``listed`` says whether a page, a folder or ``--find-links`` offers a
+    pinned file, for any environment, that `hashes_allow`.
 
-    For a pin to a URL, or from a lock file, that file counts as listed, without pages.
+    For a pin to a URL, or from a lock file, ``files`` has that file if it is installable. It counts as listed; there are no
+    pages and no others, and ``complete`` is True.
     """
 
     pages: tuple[Page, ...]
@@ -90,7 +97,7 @@ class Cache:
         return Cache(root, self.call, self.environment, self.pip)
 
     def locate(self, pin: Pin) -> ProjectFiles:
-        """Return the pages and files of *pin*. The result is kept until `forget_pages`."""
+        """Return the pages and files of *pin*'s project. The result is kept until `forget_pages`."""
         if pin not in self._located:
             self._located[pin] = self._locate(pin)
         return self._located[pin]
@@ -126,7 +133,8 @@ class Cache:
     def others(self, pin: Pin) -> Iterator[Artifact]:
         """Yield the artifacts of *pin*'s project that are not pinned and that this environment can install.
 
-        Leaves out sdists whose names may be of another project.
+        Leaves out those with a dash in the version: ``demo-2-1.tar.gz`` may be of another project. Yields nothing for a pin to
+        a URL or from a lock file.
         """
         for offer in self.locate(pin).others:
             if not (self._for_another or self.environment.supports(links.wheel_tags(offer.filename))):
@@ -137,12 +145,18 @@ class Cache:
                 yield Artifact(offer.link(), label)
 
     def forget_pages(self) -> None:
-        """Forget all pages that were read, but not the walk through ``wheels/``: pip may have fetched newer pages."""
+        """Forget all pages and all results of `locate`, because pip may have fetched newer pages.
+
+        The walk through ``wheels/`` is not forgotten.
+        """
         self._pages.clear()
         self._located.clear()
 
     def uses_unasked(self, page: Page, project: str) -> bool:
-        """Return whether pip would use a cached page without asking the server; only pip 26.2 and later do."""
+        """Return whether pip would use a cached *page* of *project* without asking the server.
+
+        Only pip 26.2 and later do, with a page that is fresh, unless ``--refresh-package`` names it or all projects.
+        """
         refreshed = {name for value in self.call.values.get("refresh_package") or () for name in value.split(",")}
         if not self._keeps_pages or refreshed & {":all:", project}:
             return False
@@ -181,8 +195,8 @@ class Cache:
     def _local(self, project: str) -> Iterator[IndexFile]:
         """Yield the files that are offered without a page in the cache.
 
-        They are those of ``--find-links``, of any project, and those of *project* in indexes that are folders. A remote
-        ``--find-links`` URL counts as a file.
+        They are those of ``--find-links``, of any project, and those of *project* in indexes that are folders. Each URL of
+        ``--find-links`` counts as a file, even if it is that of a page.
         """
         for location in self.call.find_links:
             path = _path(location)
@@ -198,7 +212,7 @@ class Cache:
                 yield from self._html(os.path.join(path, project, "index.html"))
 
     def _offers(self, path: str) -> Iterable[IndexFile]:
-        """Return the files that the page at *path* offers, or that file if its name is not a page's (``index/sources.py``)."""
+        """Return the files that the page at *path* offers, or *path* itself if it is not named ``.html`` or ``.htm``."""
         return self._html(path) if path.endswith((".html", ".htm")) else [index_pages.local(path)]
 
     def _html(self, path: str) -> Iterator[IndexFile]:
@@ -211,14 +225,14 @@ class Cache:
         yield from offers
 
     def downloads(self, file: Artifact) -> Iterator[HttpEntry]:
-        """Yield the cached HTTP entries of one artifact: its download and its ``.metadata`` file."""
+        """Yield those HTTP entries of one artifact that pip finds: its download and its ``.metadata`` file."""
         for kind, link, stated in _requests(file):
             entry = self.http.entry(kind, link, stated, file.parsed_filename)
             if entry is not None:
                 yield entry
 
     def built(self, pin: Pin, source: Link) -> Iterator[BuiltWheel]:
-        """Yield the wheels of *pin*'s project that pip's cache has under the key for *source*, and that pip could install."""
+        """Yield the wheels of *pin*'s project under the key for *source*, of any version, that pip could install."""
         key = self.wheel_key(source)
         found = built_wheels.built_under(os.path.join(self.root, keys.wheel_path(key)), key, pin.project)
         yield from (entry for entry in found if self.usable(entry.parsed_filename))
@@ -226,8 +240,9 @@ class Cache:
     def may_be_built(self, pin: Pin, located: ProjectFiles) -> bool:
         """Return whether pip may build *pin* from source; *located* is that of `locate`.
 
-        It does not if the call forbids sdists of the project, if pip would use a wheel that is offered, or if all pages are
-        known and offer nothing but wheels that will do.
+        It does not if the call forbids sdists of the project, and the pin is not to a URL. Nor does it if ``files`` has a wheel
+        that `hashes_allow`, and the call neither forbids wheels nor installs for another platform; nor if ``complete`` and
+        ``listed`` are True, and ``files`` has only such wheels, or is empty.
         """
         refuses = self.call.formats.refuses
         if not pin.url and refuses(pin.project, is_wheel=False):  # pip builds an sdist from a URL in spite of --only-binary
@@ -242,7 +257,10 @@ class Cache:
         return not (located.complete and located.listed) or len(located.files) > len(wheels)
 
     def possible_entries(self, file: Artifact) -> Iterator[HttpEntry]:
-        """Yield the HTTP entries that pip would create for one artifact, whether they exist or not. Follows no redirects."""
+        """Yield the HTTP entries that pip would create for one artifact, whether they exist or not. Follows no redirects.
+
+        Yields nothing for a file that is not downloaded, such as one in a folder.
+        """
         for kind, link, stated in _requests(file):
             entry = self.http.entry_at(link.url)
             yield entry._replace(kind=kind, filename=link.filename, expected=stated, parsed_filename=file.parsed_filename)
@@ -286,7 +304,7 @@ class Cache:
         return [(folder, key, [n for n in entries.names(folder) if n.endswith(".whl")]) for folder, key in walked]
 
     def idle_keys(self) -> Iterator[str]:
-        """Yield the keys whose folders in pip's cache contain no wheel for this environment: pip may build one there."""
+        """Yield the keys of the folders in pip's cache that exist without a wheel for this environment: pip may build there."""
         for _, key, names in self._leaves:
             labels = (links.parse_filename(name, links.project_of(name)) for name in names)
             if not any(label and self._fits(label) for label in labels):
@@ -296,7 +314,7 @@ class Cache:
         """Return whether this interpreter's pip would find a built wheel.
 
         It does if the wheel's tags fit, and a key that follows from the ``origin.json`` beside it is its ``wheel_key``. Without
-        a valid ``origin.json`` the Python tag must name the interpreter (``cp311``).
+        a valid ``origin.json`` the Python tag must name the interpreter (``cp311``), so that ``py3`` does not do.
         """
         if entry.parsed_filename is None or not self._fits(entry.parsed_filename):
             return False
@@ -352,7 +370,7 @@ def pypi_digest(url: str) -> tuple[Digest, ...]:
 def hashes_allow(pin: Pin, stated: Iterable[Digest]) -> bool:
     """Return whether pip would accept a file with the *stated* digests for *pin*.
 
-    It would if one of them is pinned, or if none has an algorithm of the pin's hashes.
+    It would if one of them is pinned, or if none has an algorithm of the pin's hashes: so always without pinned hashes.
     """
     algorithms = {d.algorithm for d in pin.hashes}
     comparable = [d for d in stated if d.algorithm in algorithms]
@@ -376,7 +394,7 @@ def is_vcs(url: str) -> bool:
 def _path(location: str) -> str | None:
     """Return the local path of an index or ``--find-links`` value.
 
-    None if the value is neither a path that exists nor a ``file:`` URL, whose path may not exist.
+    None if the value is neither a path that exists nor a valid ``file:`` URL, whose path may not exist.
     """
     if location.lower().startswith("file:"):
         try:

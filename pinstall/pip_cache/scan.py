@@ -41,7 +41,7 @@ class ScannedEntry(NamedTuple):
 
 
 class Stray(NamedTuple):
-    """Files, or a folder, that no pip will use once those have ended that run now.
+    """Files, or a folder, that no pip will use once the pips that run now have ended.
 
     ``size`` is in bytes, ``modified`` the latest modification in seconds since the epoch. A pip may still be writing or reading
     them: do not remove what was modified within a day while other pips may run.
@@ -64,7 +64,7 @@ class Folder(NamedTuple):
 class Tree(NamedTuple):
     """A cache folder as one walk found it: the folders of each part, by its name, and the paths of all links in the parts.
 
-    A part that is missing has no folders. ``links`` has symbolic links and junctions, but not those in views.
+    A part that is missing, or a link, has no folders. ``links`` has symbolic links and junctions, but not those in views.
     """
 
     parts: Mapping[str, Sequence[Folder]]
@@ -76,7 +76,7 @@ _VIEWS = os.path.join("pinstall", "views")  # these consist of links
 
 
 def walk(root: str) -> Tree:
-    """Walk through the cache folder *root*, following no link."""
+    """Walk through the parts of the cache folder *root*, following no link below it."""
     parts, links = {}, []
     for part in _PARTS:
         top = os.path.join(root, part)
@@ -101,7 +101,10 @@ def _folders(top: str) -> Iterator[Folder]:
 
 
 def http(tree: Tree) -> Iterator[ScannedEntry | Stray]:
-    """Yield the HTTP entries and strays of a cache, in both layouts, with the heads as they are now."""
+    """Yield the HTTP entries of a cache and the strays beside them, in both layouts, with the heads as they are now.
+
+    Incomplete and spent entries are strays.
+    """
     for layout in (keys.TWO_FILES, keys.ONE_FILE):
         folders = tree.parts[layout.folder]
         for folder in folders:
@@ -111,7 +114,10 @@ def http(tree: Tree) -> Iterator[ScannedEntry | Stray]:
 
 
 def _entries(folder: Folder, layout: Layout, prefix: str) -> Iterator[ScannedEntry | Stray]:
-    """Yield the HTTP entries and strays in a *folder* whose path consists of the first characters of their keys, *prefix*."""
+    """Yield the HTTP entries and strays in a *folder*. *prefix* is its path below the part, without separators.
+
+    The first five characters of a key are *prefix*; a file with another name is a stray.
+    """
     there = frozenset(folder.contents.files)
     for name in sorted({name.removesuffix(_BODY) for name in there} if layout is keys.TWO_FILES else there):
         own = [name + ending for ending in layout.endings if name + ending in there]
@@ -127,7 +133,10 @@ def _entries(folder: Folder, layout: Layout, prefix: str) -> Iterator[ScannedEnt
 
 
 def read_entry(entry: HttpEntry) -> ScannedEntry:
-    """Read the head and the file states of an HTTP entry. No head is read if a file is missing or not a regular file."""
+    """Read the head and the file states of an HTTP entry; the returned entry has the ``fault``, ``unreadable`` and ``span``.
+
+    No head is read if a file is missing or not a regular file.
+    """
     seen = _seen(entry.paths)
     regular = len(seen) == len(entry.paths) and all(stat.S_ISREG(one.st_mode) for one in seen)
     head = http_entries.read_regular(entry.paths[0]) if regular else None
@@ -138,7 +147,10 @@ def read_entry(entry: HttpEntry) -> ScannedEntry:
 
 
 def built(tree: Tree) -> Iterator[BuiltWheel | Stray]:
-    """Yield the built wheels of a cache, and the strays in their folders."""
+    """Yield the built wheels of a cache, and the strays in their folders.
+
+    Strays are unfinished builds, other files that end in ``.whl``, and an ``origin.json`` that is alone.
+    """
     for folder in tree.parts[keys.WHEELS]:
         if folder.depth != keys.WHEEL_DEPTH:
             continue
@@ -156,7 +168,7 @@ def built(tree: Tree) -> Iterator[BuiltWheel | Stray]:
 def wheel(key: str, path: str, store_id: str = "") -> BuiltWheel | None:
     """Return the built wheel at *path* under the wheel *key*, in the folder *store_id* of the store ("" for pip's own).
 
-    Returns None if it does not have the name of a wheel, or is not a regular file.
+    Returns None if it does not have the name of a wheel, is missing, or is not a regular file.
     """
     name = os.path.basename(path)
     label = links.parse_filename(name, links.project_of(name))

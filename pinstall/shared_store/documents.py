@@ -62,7 +62,11 @@ class SharedRecord(NamedTuple):
 
 
 def signing_key(settings: SharedStoreSettings) -> bytes:
-    """Return the key that signs records, from ``key_file`` if both are set; empty if none is. Raises `KeyUnusableError`."""
+    """Return the key that signs records, without white space around it; b"" if neither ``key`` nor ``key_file`` is set.
+
+    If both are set, ``key_file`` counts. Raises `KeyUnusableError` if that cannot be read, or if the key is shorter than 16
+    bytes.
+    """
     text, name = settings.key.encode(errors="surrogateescape"), "PINSTALL_SHARED_STORE_KEY"
     if settings.key_file:
         name = "PINSTALL_SHARED_STORE_KEY_FILE"
@@ -92,9 +96,9 @@ def sealed(shared: SharedRecord, key: bytes) -> bytes:
 
 
 def opened(data: bytes, key: bytes) -> SharedRecord:
-    """Read a record object, and make its record `portable`. Raises `RefusedError`.
+    """Read a record object, and make its record `portable`.
 
-    Its signature must be that of *key*; if *key* is empty, none is looked at.
+    Raises `RefusedError` if it is damaged, of another format, or not signed with *key*; if *key* is empty, no signature counts.
     """
     try:
         envelope = json.loads(data)
@@ -109,7 +113,7 @@ def opened(data: bytes, key: bytes) -> SharedRecord:
 
 
 def _read(document: Any) -> SharedRecord:
-    """Read a record. Raises the errors of a damaged document, such as `KeyError` and `ValueError`."""
+    """Read a record. Raises `KeyError`, `ValueError` and the like if the document is damaged or of another format."""
     record = build_record.from_json(document["record"])
     origin = {name: document["origin"][name] for name in _ORIGIN_KEYS if name in document["origin"]}
     filename, key = document["filename"], document["key"]
@@ -129,7 +133,7 @@ def portable(record: BuildRecord) -> BuildRecord:
 
 
 def signer(key: bytes) -> str:
-    """Return eight hexadecimal digits that identify a signing key in names; zeros without one."""
+    """Return eight hexadecimal digits that identify a signing key in names; eight zeros if *key* is empty."""
     return _signature("signer", key)[:8] if key else "0" * 8
 
 

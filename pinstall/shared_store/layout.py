@@ -62,22 +62,31 @@ class SharedBuild(NamedTuple):
 
 
 def folder(key: str) -> str:
-    """Return the folder of the builds under a wheel *key*. Paths of folders end in a slash, here as in the other functions."""
+    """Return the path of the folder of the builds under a wheel *key*; it ends in a slash, as do all paths of folders here."""
     return f"{TOP}{key[:2]}/{key[2:4]}/{key}/"
 
 
 def may_have_folders(path: str) -> bool:
-    """Return whether the folder *path* may have folders of ours in it: False for that of a key, the innermost."""
+    """Return whether the folder *path* may have folders of ours in it: False for that of a key, the innermost.
+
+    Counts the parts of the path, and compares no names.
+    """
     return path.count("/") < folder("").count("/")
 
 
 def folders_in(path: str) -> list[str]:
-    """Return all folders of k1 or k2 that the folder *path* may have; nothing if it has those of keys, which are too many."""
+    """Return the paths of the 256 folders that the folder *path* may have, of k1 in the top and of k2 in those.
+
+    Returns an empty list for a folder of k2, since keys are too many, and for one of a key.
+    """
     return [f"{path}{number:02x}/" for number in range(256)] if path.count("/") < folder("").count("/") - 1 else []
 
 
 def name(key: str, record: BuildRecord, signer: str) -> str:
-    """Return the path of the objects of a build, without their endings. The *record* is a `documents.portable` one."""
+    """Return the path of the objects of a build, without their endings. *record* is a `documents.portable` one.
+
+    *signer* is the key that signs it, as `documents.signer` names it.
+    """
     document = build_record.to_json(record)
     shape = build_record.hashed(json.dumps([document["conditions"], document["watched"]], sort_keys=True))[:16]
     return f"{folder(key)}{platform(record.conditions)}-{record.wheel[:16]}-{shape}-{signer}"
@@ -99,7 +108,10 @@ def is_unfinished(path: str) -> bool:
 
 
 def paired(objects: Iterable[RemoteObject]) -> dict[str, SharedBuild]:
-    """Return the builds to which *objects* belong, by name. Objects with other names are not pinstall's, and left out."""
+    """Return the builds to which *objects* belong, by name; a build has only the record or the wheel if the other is missing.
+
+    Leaves out objects with other names: they are not pinstall's, or unfinished.
+    """
     found: dict[str, SharedBuild] = {}
     for one in objects:
         stem, dot, ending = one.path.rpartition(".")

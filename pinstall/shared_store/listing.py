@@ -25,7 +25,7 @@ _LINK = "it is a symbolic link"
 
 
 class _Found(NamedTuple):
-    """The objects directly in a folder, and why other things there, or the folder itself, are skipped, by path."""
+    """The objects directly in a folder, and the ``skipped`` paths there, or that of the folder itself, each with the reason."""
 
     objects: list[RemoteObject]
     skipped: dict[str, str]
@@ -38,7 +38,7 @@ class Patience:
         self._failures = 0
 
     def try_again(self, error: RemoteError) -> None:
-        """Count the failure *error*, and raise it if it is the third in a row. One of a single object does not count."""
+        """Count the failure *error*, and raise it if it is the third in a row. Ignore an `ObjectError`."""
         if isinstance(error, ObjectError):
             return
         self._failures += 1
@@ -46,7 +46,7 @@ class Patience:
             raise error
 
     def reward(self) -> None:
-        """Begin to count again: a question was answered."""
+        """Begin to count from zero: a question was answered."""
         self._failures = 0
 
 
@@ -57,7 +57,11 @@ class Listing:
         self._remote, self._skip, self._patience = remote, skip, Patience()
 
     def everything(self) -> Iterator[RemoteObject]:
-        """Yield all objects, those of a bucket by name. Raises `RemoteError` if the store, or three folders in a row, fail."""
+        """Yield all objects, those of a bucket by name, also those that are not pinstall's.
+
+        Raises `RemoteError` if the store or its top folder fails. Where folders are listed one by one, a folder that fails is
+        skipped, until three in a row fail for a reason that is not their own (`Patience.try_again`).
+        """
         if self._remote.root:
             yield from self._walked()
         elif self._remote.is_dav:
@@ -66,7 +70,10 @@ class Listing:
             yield from self._of_pages(layout.TOP, "")
 
     def _of_pages(self, folder: str, after: str) -> Iterator[RemoteObject]:
-        """Yield the objects below a *folder* of a bucket, by name, from the first behind the path *after*."""
+        """Yield the objects below a *folder* of a bucket, by name, from the first behind the path *after*.
+
+        Goes on folder by folder if a page of the listing has a name that the library does not understand.
+        """
         last = after
         try:
             for one in self._remote.everything(folder):
@@ -84,7 +91,8 @@ class Listing:
     ) -> Iterator[RemoteObject]:
         """Yield the objects in a *folder* that sort behind the path *after*, and those that *below* yields of its folders.
 
-        Skips a folder that cannot be listed, but raises `RemoteError` if it is the top, or the third in a row.
+        Skips a folder that cannot be listed, but raises `RemoteError` if it is the top, or as `Patience.try_again`. If the
+        library does not understand a name in it, its objects are skipped, and the folders that it may have are tried.
         """
         self._remote.allow()
         try:
@@ -117,7 +125,10 @@ class Listing:
             yield from found.objects
 
     def _next(self, walk: Iterator[tuple[str, list[str], list[str]]], errors: list[OSError]) -> _Found | None:
-        """Return the files in the next folder of a *walk*; None at its end. Takes the errors that the walk adds to *errors*."""
+        """Return the objects in the next folder of a *walk*, and the paths skipped there; None at its end.
+
+        Moves the *errors* that the walk has met to ``skipped``, and drops those about files that have vanished.
+        """
         step = next(walk, None)
         skipped = {self._path(str(error.filename)): error.strerror or "" for error in errors if not _is_missing(error)}
         errors.clear()
@@ -158,5 +169,5 @@ class Listing:
 
 
 def _is_missing(error: OSError) -> bool:
-    """Return whether something has vanished meanwhile."""
+    """Return whether *error* says that a file or folder has vanished meanwhile."""
     return isinstance(error, FileNotFoundError)

@@ -54,8 +54,9 @@ class _Offer(NamedTuple):
 def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     """Fetch a build that fits the call into pinstall's store, and show it in *folder*, in which pip is about to look for one.
 
-    *folder* is a path below ``wheels/`` in the view. Does nothing if it has a wheel, or if the call has no view in the cache. A
-    failure of the shared store costs one line, and pip builds.
+    *folder* is a path below ``wheels/`` in the view. Does nothing if it has a wheel, if the call has no view in the cache, or
+    if the shared store is not set or has failed. A failure of it costs one line, and pip builds. Raises as
+    `SharedStore.connection`.
     """
     shared, seen = prepared.shared, prepared.view
     if shared is None or shared.is_off or seen is None or not seen.name or actions.has_wheel(folder):
@@ -82,7 +83,7 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
 def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal) -> Iterator[_Offer]:
     """Yield the builds under *key* that fit the call, in the order of `_readable`, so that all machines take the same one.
 
-    After the last one, warns of the builds that could not be judged.
+    After the last one, warns of the builds that were refused or could not be read. Raises as `about_one_build`.
     """
     shared = prepared.shared
     assert shared is not None  # noqa: S101 (for mypy)
@@ -105,9 +106,9 @@ def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal)
 
 
 def _offer(prepared: PreparedCache, remote: Remote, build: SharedBuild, shared: SharedStore) -> _Offer | None:
-    """Read the record of a *build*; return None if it does not fit the call, or this machine has it.
+    """Read the record of a *build*; return None if the build does not fit the call, is mislabelled, or is on this machine.
 
-    Raises `RefusedError`, `RemoteError` and `OSError`.
+    Raises `RefusedError` if the record is not to be used or is that of another build, `RemoteError` and `OSError`.
     """
     assert build.record is not None  # noqa: S101 (for mypy)
     found = documents.opened(remote.read(build.record.path, documents.LARGEST), shared.key)
@@ -123,7 +124,10 @@ def _offer(prepared: PreparedCache, remote: Remote, build: SharedBuild, shared: 
 
 
 def _readable(prepared: PreparedCache, builds: Iterable[SharedBuild], signer: str) -> list[SharedBuild]:
-    """Return the whole builds for this platform, within bounds: those by *signer* (if not "") first, then the oldest."""
+    """Return at most 32 builds for this platform that have both objects, neither of them too large.
+
+    Those by *signer* come first, unless that is "". Then older ones come before newer ones.
+    """
     here = prepared.cache.environment.build
     platforms = {layout.ANY, layout.platform_of(here["abi"], here["libc"][0])}
     found = [
@@ -150,7 +154,7 @@ def _is_known(root: str, build: SharedBuild, found: SharedRecord) -> bool:
 
 
 def _pin(prepared: PreparedCache, found: SharedRecord) -> Pin | None:
-    """Return the pin that a build is for, or one to its version if no unsatisfied pin names the project.
+    """Return the unsatisfied pin to a build's project, perhaps to another version; without one, a pin to the build's version.
 
     None if it is mislabelled: its file name tells no version, or another one than that of its source.
     """
@@ -170,8 +174,8 @@ def _pin(prepared: PreparedCache, found: SharedRecord) -> Pin | None:
 def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Journal) -> BuiltWheel | None:
     """Fetch a wheel and check its content, then put it into pinstall's store, and check it there like any other.
 
-    Returns None, with a warning, if the disk lacks the room. Raises `RefusedError` if it is not to be used, `RemoteError` and
-    `OSError`.
+    Returns None, with a warning, if the disk lacks the room. Raises `RefusedError` if the wheel is not to be used,
+    `RemoteError` if the store fails, and `OSError`.
     """
     root, shared, build, found = prepared.cache.root, prepared.shared, offer.build, offer.shared
     assert shared is not None  # noqa: S101 (for mypy)
@@ -197,7 +201,8 @@ def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Jour
 def fetched_fault(remote: Remote, wheel: RemoteObject, file: BinaryIO, found: SharedRecord) -> str:
     """Write a wheel to *file*; return why it is not to be used, "" if its digest, name, version and RECORD are right.
 
-    *found* is its record. Raises `RemoteError` if the store fails, and `OSError` if *file* cannot be written.
+    *found* is its record. An `ObjectError`, such as for a wheel that is missing, is returned as its text. Raises `RemoteError`
+    if the store as a whole fails, and `OSError` if *file* cannot be written.
     """
     try:
         remote.fetch(wheel.path, file, wheel.size)
@@ -228,7 +233,7 @@ def _say_ignored(shared: SharedStore, filename: str, journal: Journal, why: str)
 def _accepted(prepared: PreparedCache, offer: _Offer, wheel: BuiltWheel, journal: Journal) -> BuiltWheel:
     """Return *wheel*, which is in pinstall's store now, and note its finding. Raises `RefusedError` if pip must not use it.
 
-    The checks are those before pip: a wheel that they call bad is deleted, another one stays in the store.
+    The checks are those before pip. A wheel that they call bad is deleted, if the lock is free; another one stays in the store.
     """
     checker = prepared.checker
     source = prepared.cache.source_of(wheel.wheel_key, offer.shared.origin)

@@ -105,7 +105,10 @@ class Remote:
         self._deadline = time.monotonic() + self._seconds
 
     def objects(self, folder: str, most: int = _PAGE) -> list[RemoteObject]:
-        """Return at most *most* of the objects in *folder*: on a server the first by name, in a local folder any."""
+        """Return at most *most* of the objects below *folder*: on a server the first by name, in a local folder any.
+
+        On a WebDAV server, only those directly in *folder*.
+        """
         import obstore
 
         if self.is_dav:  # many servers refuse to list what is below a folder
@@ -119,7 +122,10 @@ class Remote:
         return self._about_one_object(listed)
 
     def everything(self, folder: str) -> Iterator[RemoteObject]:
-        """Yield all objects below *folder* of a bucket, by name. Each page of the listing gets a deadline of its own."""
+        """Yield all objects below *folder* of a bucket, by name. Each page of the listing gets a deadline of its own.
+
+        Raises as `within_timeout`, also after some objects.
+        """
         import obstore
 
         chunks = iter(obstore.list(self._store, folder, chunk_size=_PAGE))
@@ -144,14 +150,20 @@ class Remote:
         return RemoteObject(found["path"].removeprefix(self._prefix), found["size"], found["last_modified"].timestamp())
 
     def read(self, path: str, largest: int) -> bytes:
-        """Return the content of a small object. Raises `ObjectError` if it has more than *largest* bytes."""
+        """Return the content of a small object.
+
+        Raises `ObjectError` if it has more than *largest* bytes, is missing, or may not be read.
+        """
         found = bytearray()
         for chunk in self._pieces(path, largest):
             found += chunk
         return bytes(found)
 
     def fetch(self, path: str, file: BinaryIO, largest: int) -> None:
-        """Write the content of an object to *file*. Raises `ObjectError` as `read`, and `OSError` if the disk is full."""
+        """Write the content of an object to *file*, perhaps a part of it if an error occurs.
+
+        Raises `ObjectError` as `read`, and `OSError` if *file* cannot be written.
+        """
         file.writelines(self._pieces(path, largest))
 
     def _pieces(self, path: str, largest: int) -> Iterator[bytes]:
@@ -196,7 +208,7 @@ class Remote:
     def delete(self, paths: Sequence[str]) -> dict[str, str]:
         """Delete objects, unless they are gone already; return the paths of those that stay, each with the reason.
 
-        Sets the deadline anew for each question (`allow`).
+        Sets the deadline anew for each question (`allow`). Raises `RemoteError` if the store as a whole fails.
         """
         import obstore
 
@@ -208,7 +220,7 @@ class Remote:
         return {path: why for path in paths if (why := self._stays(path))}
 
     def _stays(self, path: str) -> str:
-        """Delete an object; return why it stays, "" if it is gone."""
+        """Delete an object; return why it stays, "" if it is gone. Raises `RemoteError` if the store as a whole fails."""
         import obstore
 
         def removed() -> None:
@@ -228,7 +240,10 @@ class Remote:
         return ""
 
     def _refuse_link(self, path: str) -> None:
-        """Raise `ObjectError` if a folder below the first one of *path* is a symbolic link: it may lead out of the store."""
+        """Raise `ObjectError` if a folder in *path*, other than the first, is a symbolic link: it may lead out of the store.
+
+        Does nothing for a store on a server.
+        """
         places = path.split("/")[:-1]
         if self.root and any(os.path.islink(os.path.join(self.root, *places[:end])) for end in range(2, len(places) + 1)):
             raise ObjectError("a folder there is a symbolic link")
@@ -251,8 +266,8 @@ class Remote:
     def within_timeout(self, question: Callable[[], _Result], spoiled: Sequence[str] = ()) -> _Result:
         """Return the answer of the store to a *question*. Raises `UnansweredError` at the deadline.
 
-        Raises `ObjectError` if the object is missing or too large, and for the errors of the library whose types are named in
-        *spoiled*; `RemoteError` for others.
+        Raises `ObjectError` if an object is missing, too large or has a name that the library does not understand, and for the
+        errors of the library whose types are named in *spoiled*; `RemoteError` for others.
         """
         answers, errors = self._waited_for(question)
         if errors:
@@ -293,7 +308,10 @@ class Remote:
 
 
 def _explained(error: BaseException, spoiled: Sequence[str]) -> RemoteError:
-    """Return the error to raise for one of the library; its text, which may have a signed URL, is not shown."""
+    """Return the error to raise for one of the library, whose text is not shown, as it may have a signed URL.
+
+    Returns *error* itself if it is a `RemoteError`. *spoiled* is as in `Remote.within_timeout`.
+    """
     if isinstance(error, RemoteError):
         return error
     if _TOO_LARGE.search(str(error)):
@@ -305,7 +323,7 @@ def _explained(error: BaseException, spoiled: Sequence[str]) -> RemoteError:
 
 
 def _authorized(url: str) -> tuple[str, dict[str, str]]:
-    """Return the URL without its user and password, which the library drops, and the header that has them; {} without any."""
+    """Return *url* without user and password, which the library drops, and a dict with the header that has them, or {}."""
     parts = urlsplit(url)
     user, _, server = parts.netloc.rpartition("@")
     if not user:
@@ -315,7 +333,10 @@ def _authorized(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Split *url* into that of the root of its WebDAV server, and the path of the folder, "" or with a slash at its end."""
+    """Split *url* into the URL of the root of its WebDAV server, and the path of the folder below that, unquoted.
+
+    The path is "" for the root, else it ends in a slash.
+    """
     parts = urlsplit(url)
     folder = unquote(parts.path).strip("/")
     return parts._replace(path="/").geturl(), folder and f"{folder}/"
@@ -324,7 +345,7 @@ def _split(url: str) -> tuple[str, str]:
 def _opened(url: str, seconds: float, *, writes: bool) -> Any:
     """Open the store at *url*; the credentials are those that the environment has for it. Raises the errors of the library.
 
-    Without *writes*, a missing folder raises `FileNotFoundError`.
+    A store that is a missing folder is made with *writes*; without, raises `FileNotFoundError`.
     """
     from obstore.store import from_url
 

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def about_one_build(tell: Callable[[str], None]) -> Iterator[None]:
-    """Call *tell* with the reason if the block fails because of the one build that it works on.
+    """Call *tell* with the reason if the block fails because of the one build that it works on, and go on after the block.
 
-    Raises the errors that concern the store as a whole (`RemoteError`, `KeyUnusableError`), and an `ImportError`.
+    Every error counts as such, unless it concerns the store as a whole: raises `RemoteError` (but no `ObjectError`),
+    `KeyUnusableError` and `ImportError`.
     """
     try:
         yield
@@ -41,8 +42,8 @@ def about_one_build(tell: Callable[[str], None]) -> Iterator[None]:
 class SharedStore:
     """The shared store of a call, with its *settings*.
 
-    ``is_off`` is True once it has failed: then nobody waits for it again. ``waited`` are the seconds that it took since it last
-    gave a build, uploads included; the time-out bounds their sum.
+    ``is_off`` is True once it has failed: then nobody waits for it again. ``waited`` are the seconds of all questions that gave
+    no build, and of uploads; the time-out bounds their sum. The time of a question that gave a build does not count.
     """
 
     def __init__(self, settings: SharedStoreSettings) -> None:
@@ -62,9 +63,10 @@ class SharedStore:
 
     @contextmanager
     def connection(self, say: Say, instead: str) -> Iterator[Remote]:
-        """Yield the store, to be used within the time-out. An error, also of the block, sets ``is_off`` and costs one line.
+        """Yield the store, with the rest of the time-out. An error, also of the block, sets ``is_off`` and costs one line.
 
-        The line ends with *instead*, which tells what happens now. Only an `ImportError` is raised.
+        The line ends with *instead*, which tells what happens now. The error is not raised, except an `ImportError`. If the
+        store cannot be opened, raises `RuntimeError` after that line, because the block cannot be skipped.
         """
         try:
             yield self._opened()
@@ -85,7 +87,7 @@ class SharedStore:
             self.waited += time.monotonic() - begun
 
     def warn(self, say: Say, line: str) -> None:
-        """Say a line as a warning, once in a call."""
+        """Say a *line* as a warning, unless the call has said the same one."""
         if line not in self.told:
             self.told.add(line)
             say(WARNING, line)

@@ -50,8 +50,9 @@ class _Upload(NamedTuple):
 def send(prepared: PreparedCache, builds: Iterable[Built], journal: Journal) -> None:
     """Upload the *builds* that may be shared, the smallest first: a large one may take all the time that there is.
 
-    If a build cannot be uploaded, a line tells why. If the store fails, one line tells so, and nothing more is uploaded. Does
-    nothing if the settings allow no writing, or the store has failed in this call.
+    If a build cannot be uploaded, or may not be shared, a line tells why. If the store fails, one line tells so, and nothing
+    more is uploaded; nothing at all if it has failed before. Does nothing without a store, or if the settings allow no writing.
+    Raises as `SharedStore.connection`.
     """
     shared = prepared.shared
     if shared is None or not shared.settings.writes:
@@ -71,7 +72,10 @@ def send(prepared: PreparedCache, builds: Iterable[Built], journal: Journal) -> 
 
 
 def _shareable(root: str, builds: Iterable[Built], location: str, journal: Journal) -> Iterator[_Upload]:
-    """Yield those of *builds* that may leave this machine, and say why others may not; skip those that were not stored."""
+    """Yield those of *builds* that may leave this machine, and say why others may not or cannot.
+
+    Skips silently those that were not stored.
+    """
     for built in builds:
         if built.record is None:
             continue
@@ -115,7 +119,7 @@ def objection(built: Built, record: BuildRecord, folder: str, environ: Mapping[s
 
 
 def _paths(questions: Iterable[Question]) -> Iterator[str]:
-    """Yield the paths in questions, except those of the home at which nothing was: they have no name of a user."""
+    """Yield the paths in questions, except those below ``~/`` at which the build found nothing: they name no user."""
     for question in questions:
         if question.subject.startswith("~/") and not question.answer:
             continue
@@ -135,7 +139,7 @@ class Local:
         self._folders = tuple(sorted(found - {"/"}))
 
     def is_path(self, path: str) -> bool:
-        """Return whether *path* is such a folder, lies in one, or begins with ``~``."""
+        """Return whether *path* is such a folder, lies in one, or begins with ``~``. Compares the text."""
         return path.startswith(("~", *self._folders)) or os.path.join(path, "") in self._folders
 
     def is_in(self, text: str) -> bool:
@@ -146,7 +150,7 @@ class Local:
 def _send(remote: Remote, upload: _Upload, key: bytes) -> None:
     """Write the wheel, then its record, so that no reader meets half of a build.
 
-    Raises `RemoteError`, also if wheel or record is too large, and `OSError`.
+    Raises `ObjectError` if wheel or record is too large, `RemoteError` and `OSError`.
     """
     built, record = upload.built, documents.portable(upload.record)
     origin = built_wheels.origin_text(os.path.join(upload.folder, entries.ORIGIN), "")
