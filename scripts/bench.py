@@ -1,6 +1,7 @@
-"""What pinstall costs: wall time beside bare pip, taken in turn (A B A B) in one run, on loopback only.
+"""Measure what pinstall costs: wall time beside bare pip, taken in turn (A B A B) in one run, on loopback only.
 
-Its own index (another process), home, caches and environments; pinstall is installed from a wheel, compiled, as users have it.
+It has its own index (another process), home, caches and environments. pinstall is installed from a wheel, compiled, as users
+have it.
 The packages are tiny, so that pip has little to do: with real ones (--served) the ratios are better.
 """
 
@@ -77,7 +78,10 @@ class BenchError(Exception):
 
 
 class Row(NamedTuple):
-    """One line of the table: milliseconds of both sides and of the difference, the ratios of the pairs, and the limit."""
+    """One line of the table: the median milliseconds of both sides and of the difference, and the ratio of each pair.
+
+    ``limit`` is the highest median ratio that is allowed, or None. A few lines have other figures in these columns.
+    """
 
     job: str
     pip: float
@@ -103,7 +107,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Side:
-    """One of two things that are compared: what is run (and timed), over which cache, and what goes before (untimed)."""
+    """One side of a comparison: the commands, timed together, their cache, and a function that is called before them."""
 
     commands: tuple[tuple[str, ...], ...]
     cache: Path
@@ -112,7 +116,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides and what holds after each run: its exit status, and which files are installed (removed again, untimed)."""
+    """Two sides, the exit ``status`` that each must have, and the files that each must install.
+
+    ``installs`` are paths in site-packages, which must be missing before each run; they are removed after it, untimed.
+    """
 
     pip: Side
     pinstall: Side
@@ -123,18 +130,18 @@ class Comparison:
 
 
 class Job(NamedTuple):
-    """A line to be measured; ``quick`` ones serve while working."""
+    """A line to be measured: ``measure`` returns its row, and takes its name. ``--quick`` measures only ``quick`` ones."""
 
     name: str
     measure: Callable[[str], Row]
     quick: bool = False
 
 
-# The world: packages, index, environments, caches
+# Packages, index, environments, caches
 
 
 def serve(pipe: Connection, folder: Path, certificate: bytes, key: bytes) -> None:
-    """Serve the indexes, in a process of their own, until the other end of the pipe closes."""
+    """Serve the indexes below *folder*, in a process of their own: send their URLs, and end when the other end closes."""
     authority = trustme.CA.from_pem(certificate, key)
     urls = {}
     for name, root, as_json in (
@@ -156,7 +163,7 @@ _Answer = tuple[int, bytes, dict[str, str]]
 
 
 def _remembered(respond: Callable[[str, str], _Answer]) -> Callable[[str, str], _Answer]:
-    """Make pages once, with the fields that PyPI's have."""
+    """Return *respond* with a memory: it makes each page once, and adds the fields that PyPI's JSON pages have."""
 
     @functools.cache
     def page(path: str, accept: str) -> _Answer:
@@ -189,25 +196,25 @@ class Site:
         return [name for name in files if not (self.folder / name).is_file()]
 
     def records(self) -> tuple[str, ...]:
-        """Return the RECORD of each project that was installed."""
+        """Return the path of the RECORD of each project that was installed since this object was made."""
         new = frozenset(os.listdir(self.folder)) - self._before
         return tuple(sorted(f"{name}/RECORD" for name in new if name.endswith(".dist-info")))
 
     def restore(self) -> None:
-        """Remove what was installed."""
+        """Remove all that was installed since this object was made."""
         for name in frozenset(os.listdir(self.folder)) - self._before:
             path = self.folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def files_of(pins: Sequence[str]) -> tuple[str, ...]:
-    """Return the files that say of each of *pins* that it is installed."""
+    """Return the paths in site-packages of the RECORD and the module of each of *pins*."""
     found = ((name.replace("-", "_"), version) for name, version in (pin.split("==") for pin in pins))
     return tuple(file for name, version in found for file in (f"{name}-{version}.dist-info/RECORD", f"{name}.py"))
 
 
 def small_packages(folder: Path) -> None:
-    """Write the pinned projects; every fifth is an sdist."""
+    """Write the projects of `PINS`; every fifth is an sdist, the others are wheels."""
     for number, pin in enumerate(PINS):
         name, version = pin.split("==")
         if number % 5 == 0:
@@ -217,7 +224,7 @@ def small_packages(folder: Path) -> None:
 
 
 def page_packages(folder: Path) -> None:
-    """Write a project of numpy's shape: its files are one file by many names."""
+    """Write a project with as many files as numpy has: all are links to one wheel or one sdist."""
     donors = {".whl": packages.wheel(folder / "donors", PAGE_PROJECT, PAGE_VERSION, padding=50_000)}
     donors[".tar.gz"] = packages.sdist(folder / "donors", PAGE_PROJECT, PAGE_VERSION)
     (folder / "page").mkdir()
@@ -250,7 +257,10 @@ def big_wheel(folder: Path, name: str, size: int) -> None:
 
 
 class World:
-    """Everything that is measured with; each part is made when it is first needed."""
+    """The indexes, environments and caches of all measurements, in *folder*; most are made when they are first needed.
+
+    ``worked`` are the seconds of processor time that the last command took.
+    """
 
     def __init__(self, folder: Path, *, spawns: bool = False, standalone: bool = False, served: Index | None = None) -> None:
         self.folder, self.authority, self.served = folder, trustme.CA(), served
@@ -269,14 +279,14 @@ class World:
         self.site = Site(self.empty)
 
     def close(self) -> None:
-        """Stop the index and remove everything."""
+        """Stop the indexes, and remove the folder."""
         self._pipe.close()
         self._server.join(1)
         self._server.terminate()
         subprocess.run(["rm", "-rf", str(self.folder)], check=False)  # noqa: S607 (twice as fast as shutil over 100,000 entries)
 
     def timed(self, command: Sequence[str], cache: Path) -> tuple[float, int, str]:
-        """Run a command in this world; return its milliseconds, exit status and standard error."""
+        """Run a command with *cache* as pip's; return its milliseconds, exit status and standard error; set ``worked``."""
         environ = {**self.lab.environ, "PIP_CACHE_DIR": str(cache)}
         if self.served is not None:
             environ |= self.served.environ
@@ -291,7 +301,10 @@ class World:
             return 1000 * elapsed, status, err.read()
 
     def counted(self, command: Sequence[str], cache: Path) -> tuple[float, int, str]:
-        """Do the same under valgrind; return the millions of instructions of all its processes instead of milliseconds."""
+        """Run a command as `timed` does, but under valgrind; return the millions of instructions in place of milliseconds.
+
+        They are those of all its processes.
+        """
         count, status, err = self._counted(command, cache)
         script = Path(command[0])
         if script.name == "pinstall":  # the copy of the process that becomes pip has counted what the process did before
@@ -320,7 +333,7 @@ class World:
         return next(folder.glob("*.whl"))
 
     def _environment(self) -> Environment:
-        """Make an environment to install into, with pinstall from a wheel, compiled."""
+        """Make an environment to install into, with pinstall from a wheel, compiled; in one of its own if it is standalone."""
         made, wheel = Environment(self.folder / "empty"), str(self._wheel())
         home = Environment(self.folder / "tool") if self._standalone else made
         for environment, distributions in ((made, [f"pip=={NEWEST}"]), (home, [wheel])):
@@ -338,7 +351,7 @@ class World:
 
     @cached_property
     def steps(self) -> Steps:
-        """Steps of builds."""
+        """The steps of builds to be measured."""
         return Steps(self.folder)
 
     @cached_property
@@ -358,13 +371,13 @@ class World:
         return made
 
     def requirements(self, count: int) -> tuple[str, ...]:
-        """Return the arguments that ask for *count* pins."""
+        """Return the arguments that ask the small index for the first *count* pins."""
         path = self.folder / f"requirements-{count}.txt"
         path.write_text("".join(f"{pin}\n" for pin in PINS[:count]))
         return ("--index-url", self.urls["small"], "-r", str(path))
 
     def cache(self, name: str, words: Sequence[str]) -> Path:
-        """Make a cache that pip and then pinstall filled by installing *words*."""
+        """Make the cache *name*, which pip and then pinstall fill by installing *words*; return its folder."""
         cache = self.folder / name
         self.must([self.empty.pip, "install", *words], cache)
         self.site.restore()
@@ -380,7 +393,7 @@ class World:
 
     @cached_property
     def remedies(self) -> Path:
-        """The same, for the remedies to spoil."""
+        """A copy of `warm` without pinstall's folder, for the remedies to spoil."""
         return self._copied("remedies")
 
     def _copied(self, name: str) -> Path:
@@ -388,7 +401,7 @@ class World:
 
     @cached_property
     def popular(self) -> tuple[str, tuple[str, ...]]:
-        """The requirements of popular projects, with pins for them and all that they need, and the files that tell of them."""
+        """The path of a file that pins popular projects and all that they need, and the paths of their RECORDs."""
         names = [name for name in WHEELS.split() if not any(self.site.folder.glob(f"{name.replace('-', '_')}-*.dist-info"))]
         path = self.folder / "popular.txt"
         cache = self.folder / "popular"
@@ -411,7 +424,7 @@ class World:
 
 
 class Crowd:
-    """Fills a cache with entries of unrelated projects: its own entries by other names."""
+    """Fill a cache with entries of unrelated projects, which are copies of its own entries under other names."""
 
     def __init__(self, cache: Path) -> None:
         self.cache = cache
@@ -465,7 +478,7 @@ def _prepare(command: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def on_cores(count: int) -> Iterator[None]:
-    """Run what is started meanwhile on *count* cores, where the system lets us."""
+    """Run what is started within the ``with`` statement on at most *count* cores; only on Linux."""
     if sys.platform != "linux":
         yield
         return
@@ -523,7 +536,7 @@ class Bench:
         yield Job("remedy: pip install --no-cache-dir", self._no_cache)
 
     def compare(self, name: str, job: Comparison, runs: int = 0) -> Row:
-        """Measure both sides in turn; each runs once before that, untimed."""
+        """Measure both sides in turn, *runs* times (0: ``self.runs``); each runs once before that, untimed."""
         with on_cores(job.cores):
             for side in (job.pip, job.pinstall):
                 self._once(side, job, self.world.timed)
@@ -597,7 +610,7 @@ class Bench:
         return Row(name, few, many, many - few, (many / few,), 1.10, note)
 
     def _list(self, name: str) -> Row:
-        """No page tells of the downloads: each is known by its content, which is the slowest way."""
+        """Compare the lists. No page tells of the downloads: pinstall knows each by its content, which is the slowest way."""
         cache, (pip, pinstall) = self.world.crowded(10_000), (self.world.empty.pip, self.world.empty.pinstall)
         sides = Side(((pip, "cache", "list"),), cache), Side(((f"{pinstall}-cache", "list"),), cache)
         return self.compare(name, Comparison(*sides))
@@ -742,7 +755,7 @@ class Bench:
 
 @contextlib.contextmanager
 def _without_ledger(cache: Path) -> Iterator[None]:
-    """Take what pinstall remembers away for a while."""
+    """Take pinstall's folder away from *cache* within the ``with`` statement, and drop the one that is made meanwhile."""
     (cache / "pinstall").rename(cache.with_suffix(".ledger"))
     try:
         yield
@@ -752,7 +765,7 @@ def _without_ledger(cache: Path) -> Iterator[None]:
 
 
 def _hashing(paths: Sequence[Path], threads: int | None = 1) -> float:
-    """Return the milliseconds of reading and hashing files once, on so many *threads*."""
+    """Return the milliseconds of reading and hashing the files *paths* once, on so many *threads*."""
 
     def hashed(path: Path) -> str:
         with path.open("rb") as file:
@@ -792,7 +805,7 @@ def _machine() -> str:
 
 
 def main() -> int:
-    """Print the table; exit status 1 if a limit was missed."""
+    """Print the table; return 1 if a limit was missed."""
     options = _options()
     print(_machine(), flush=True)
     missed = False

@@ -1,4 +1,4 @@
-"""Steps of builds as pip starts them, with the runner of build steps and without: for scripts/bench."""
+"""Run steps of builds as pip starts them, with the runner of build steps and without: for scripts/bench."""
 
 # scripts/ holds programs and is no package.
 # ruff: noqa: INP001
@@ -37,7 +37,7 @@ class StepError(Exception):
 
 
 class Steps:
-    """Runs the steps in *folder*, with the newest setuptools, by the Python of this process."""
+    """The runs of the steps in *folder*, with the newest setuptools, by the Python of this process."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._builder = folder, folder / "builder"
@@ -49,7 +49,10 @@ class Steps:
         self._notes.parent.parent.mkdir(parents=True)
 
     def cost(self, name: str, *, watched: bool) -> float:
-        """Return the milliseconds of processor time that a step takes, with all that it starts."""
+        """Run the step *name* of `STEPS`; return the milliseconds of processor time that it takes, with all that it starts.
+
+        Raises `StepError` if it fails, or is watched though it should not be, or not watched though it should be.
+        """
         hook, backend, files = STEPS[name]
         source, control = self._folder / "source", self._folder / "control"
         for folder in (source, control):
@@ -76,7 +79,7 @@ class Steps:
         return cost
 
     def _hold(self, done: subprocess.CompletedProcess[bytes], control: Path, *, watched: bool) -> None:
-        """Raise `StepError` unless the step did its work, and was watched if it should be."""
+        """Raise `StepError` unless the step did its work, and was watched exactly if *watched*; delete its notes."""
         notes = list(self._notes.glob("*.notes"))
         if done.returncode or "return_val" not in json.loads((control / "output.json").read_text()):
             raise StepError(done.stderr.decode())

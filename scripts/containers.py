@@ -78,7 +78,7 @@ class Images:
         self.good = True
 
     def debian(self, suite: str) -> Path:
-        """Return the root of a Debian; BASES names a folder that may have it already."""
+        """Return the root of the Debian *suite*, in the folder that BASES names, else in this one; make it if needed."""
         place = Path(os.environ.get("BASES", self._folder)) / suite
         if not place.exists():
             words = ["debootstrap", "--variant=minbase", f"--include={_INCLUDED}", suite, str(place)]
@@ -86,7 +86,7 @@ class Images:
         return place
 
     def base(self, name: str, flags: Mapping[str, str], suite: str = "bookworm") -> None:
-        """Commit a base image *name*: Debian with an environment on its PATH, the packages, and *flags* for every build."""
+        """Commit a base image *name*: Debian with an environment on its PATH, the packages, and the variables *flags*."""
         container = self.buildah.run("from", "scratch")
         self.buildah.run("add", "-q", container, str(self.debian(suite)), "/")
         if suite != "bookworm":
@@ -108,11 +108,11 @@ class Images:
         self.buildah.run("commit", "-q", "--rm", container, name)
 
     def inside(self, container: str, *words: str) -> str:
-        """Run a command in a container; return its output."""
+        """Run a command in a container; return its output. Raises as `Buildah.run`."""
         return self.buildah.run("run", *_CHROOT, container, "--", *words)
 
     def build(self, dockerfile: str, label: str, content: str, act: str) -> str:
-        """Build an image, whose module must have this *content* and whose build must have done this *act*; return its name."""
+        """Build an image, and return its name; `judge` the *content* of its module, and the *act* of its build."""
         self._count += 1
         name = f"image-{self._count}"
         (self._context / "Dockerfile").write_text(dockerfile)
@@ -125,16 +125,19 @@ class Images:
         return name
 
     def container(self, image: str) -> str:
-        """Make a container of an image."""
+        """Make a container of an image; return its name."""
         return self.buildah.run("from", "--pull-never", f"localhost/{image}")
 
     def content(self, container: str) -> str:
-        """Return the content of the module in a container, or the last line of the error if it cannot be imported."""
+        """Return the content of the module in a container, or the text of the error if it cannot be imported."""
         catching = f"try:\n    {_SHOW.replace('; ', chr(10) + '    ')}\nexcept ImportError as error:\n    print(error)"
         return self.inside(container, "/env/bin/python", "-c", catching)
 
     def judge(self, label: str, said: str, found: str, expected: tuple[str, str]) -> None:
-        """Print what an install did, and note if that is not what was expected."""
+        """Print what an install did, and set ``good`` to False if that is not *expected*.
+
+        *said* is its output, *found* the content of the module; *expected* are a part of the content, and whether pip builds.
+        """
         act = _BUILDS if "Building wheel for demo" in said else _TAKES
         good = expected[0] in found and act == expected[1]
         self.good = self.good and good
@@ -180,7 +183,7 @@ def _context(folder: Path) -> Path:
 
 
 def _recipe(base: str) -> str:
-    """Return the Dockerfile of the document, with *base* in place of the image that only a registry has."""
+    """Return the Dockerfile of docs/ci.md, with *base* in place of the image that only a registry has."""
     text = (_ROOT / "docs" / "ci.md").read_text(encoding="utf-8").partition("```dockerfile\n")[2].partition("```")[0]
     recipe, count = re.subn(r"^FROM \S+$", f"FROM localhost/{base}", text, flags=re.MULTILINE)
     if count != 1:
@@ -189,7 +192,7 @@ def _recipe(base: str) -> str:
 
 
 def _changed(base: str, mount: str, command: str, user: str = "") -> str:
-    """Return the Dockerfile of the document with another *mount*, and another *command* for it."""
+    """Return the Dockerfile of docs/ci.md with another *mount* and another *command* for it; *user* are lines before them."""
     before, _, _ = _recipe(base).partition("RUN --mount")
     return f"{before}{user}RUN --mount=type=cache,{mount} \\\n    {command}\n"
 

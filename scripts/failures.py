@@ -43,7 +43,10 @@ class _Cost(NamedTuple):
 
 
 def main() -> int:
-    """Print the table; return 1 if pinstall runs pip more than twice, or makes more requests with an empty cache."""
+    """Print the table; return 1 if pinstall runs pip more than twice, or if with an empty cache its traffic is not pip's.
+
+    The traffic is the numbers of requests and of bytes.
+    """
     pips = Path(".venv-test") / "pips"
     install_pips(pips.resolve())
     bad = False
@@ -95,7 +98,7 @@ def _fill(root: Path) -> None:
 
 
 def _counting(index: Index) -> list[int]:
-    """Have *index* note the length of each body that it sends."""
+    """Have *index* note the length of each body that it sends, and return the list to which it adds them."""
     sent: list[int] = []
     respond: Callable[[str, str], tuple[int, bytes, dict[str, str]]] = index.respond
 

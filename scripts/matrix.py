@@ -33,7 +33,10 @@ _NOT_FOUND = 127  # the shell's status for a program that is not there
 
 
 class Cell(NamedTuple):
-    """A row of a table: a command, or the state of what cannot be run."""
+    """A row of a table: a ``command`` that runs it, or the ``state`` of a row that cannot be run.
+
+    ``simulated`` rows run on an imitation of what they name.
+    """
 
     name: str
     command: str = ""
@@ -42,7 +45,7 @@ class Cell(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A table."""
+    """A table: its ``title``, the facts of each run that it ``shows``, and its rows."""
 
     title: str
     shows: list[str]
@@ -50,7 +53,10 @@ class Group(NamedTuple):
 
 
 def main() -> int:
-    """Run the cells that are named, write their results, and return 1 if one has failed or was stopped."""
+    """Run the cells that are named, write their results, and return 1 if one has failed or was stopped.
+
+    A cell that could not run here, for a reason that it states, has not failed.
+    """
     options = _options()
     failed = []
     for command in commands(options.names) if not options.tables else []:
@@ -64,13 +70,16 @@ def main() -> int:
 
 
 def load() -> dict[str, Any]:
-    """Return the result of each command that was run."""
+    """Return the last result of each command that was run, by command, from docs/platforms.json."""
     found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
     return found
 
 
 def document(text: str, results: dict[str, Any]) -> str:
-    """Return the *text* of the document with the tables of *results* between the markers."""
+    """Return the *text* of docs/platforms.md with the tables of *results* between its markers.
+
+    Raises `ValueError` if it has no markers.
+    """
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
@@ -115,7 +124,10 @@ def _groups() -> dict[str, Group]:
 
 
 def commands(names: list[str]) -> list[str]:
-    """Return the commands of the groups and cells that *names* name, each once; all commands without names."""
+    """Return the commands of the groups and cells that *names* name, each once; all commands without names.
+
+    A name is that of a group, a command, or a part of a cell's name. Ends the program if one names nothing.
+    """
     cells = [(key, cell) for key, group in _groups().items() for cell in group.cells if cell.command]
     found = {name: [cell.command for key, cell in cells if name in {key, cell.command} or name in cell.name] for name in names}
     if unknown := [name for name, commands in found.items() if not commands]:
@@ -124,7 +136,10 @@ def commands(names: list[str]) -> list[str]:
 
 
 def _run(command: str, seconds: float, arguments: list[str]) -> dict[str, Any]:
-    """Run a cell's *command*, for *seconds* at most; return its result."""
+    """Run a cell's *command*, for *seconds* at most; return its result, and print the end of its output if it fails.
+
+    *arguments* are for pytest, and count only for scripts/test.
+    """
     with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
         output, junit = Path(folder, "output"), Path(folder, "junit.xml")
         words = [command, *([f"--junitxml={junit}", *arguments] if "scripts/test" in command else [])]
@@ -179,7 +194,7 @@ def _counted(junit: Path) -> dict[str, Any]:
 
 
 def _write(results: dict[str, Any]) -> None:
-    """Write the results, without those of former cells, and the tables."""
+    """Write docs/platforms.json, without the results of former cells, and the tables of docs/platforms.md."""
     results = {command: results[command] for command in commands([]) if command in results}
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     DOCUMENT.write_text(document(DOCUMENT.read_text(encoding="utf-8"), results), encoding="utf-8")

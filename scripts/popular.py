@@ -3,8 +3,9 @@
 COMMAND starts an index on 127.0.0.1 that serves a registry's pages and files as PyPI does (as for scripts/real-pages). A real
 pip fills a cache with wheels, and with builds of light sdists. Over the healthy cache pinstall must be silent and send as many
 requests as pip. Then one cache entry of each project is damaged, and each project is installed into an environment of its own.
-Whether that holds the right files is judged by the members of the wheels that pip installed at first. Then every wheel
-is damaged again, and all are installed at once without pins. At last pip alone installs everything over the same cache.
+Whether that holds the right files is judged by the members of the wheels that pip installed at first. Then the wheel or the
+metadata of each is damaged again, and all are installed at once without pins. At last pip alone installs
+everything over the same cache.
 """
 
 # scripts/ holds programs and is no package.
@@ -61,7 +62,7 @@ class Project(NamedTuple):
 
     @property
     def members(self) -> dict[str, str]:
-        """The digest of each installed file, by its path; `.data` folders and the RECORD are pip's to change."""
+        """The digest of each file of the wheel, by its path, but for ``.data`` folders and the RECORD, which pip changes."""
         with zipfile.ZipFile(io.BytesIO(self.wheel)) as archive:
             names = [n for n in archive.namelist() if ".data/" not in n and not n.endswith(("/", "/RECORD"))]
             return {name: _digest(archive.read(name)) for name in names}
@@ -72,23 +73,23 @@ def _digest(body: bytes) -> str:
 
 
 class Cache:
-    """A cache of pip 23.3 or later, whose entries are damaged by their URLs."""
+    """A cache of pip 23.3 or later; its entries are found by their URLs, to be damaged."""
 
     def __init__(self, root: Path) -> None:
         self.root, self._http = root, http_entries.HttpCache(str(root), (26, 3))
 
     def paths(self, url: str) -> tuple[Path, Path]:
-        """Return head and body of the response to *url*."""
+        """Return the paths of the head and the body of the stored response to *url*."""
         head, body = self._http.entry_at(url).paths
         return Path(head), Path(body)
 
     def head(self, url: str) -> dict[str, Any]:
-        """Return the head of the response to *url*."""
+        """Return the head of the stored response to *url*, decoded."""
         document: dict[str, Any] = msgpack.unpackb(self.paths(url)[0].read_bytes().removeprefix(_HEAD), raw=False)
         return document
 
     def answer(self, url: str, status: int, headers: dict[str, str], body: bytes | None = None) -> None:
-        """Let the stored response to *url* have another status, other *headers* (beside its own), and another *body*."""
+        """Replace the status of the stored response to *url*, add *headers*, and replace its body unless *body* is None."""
         head, content = self.paths(url)
         document = self.head(url)
         document["response"]["status"] = status
@@ -98,7 +99,7 @@ class Cache:
             content.write_bytes(body)
 
     def page(self, project: Project, change: Callable[[dict[str, Any]], bool]) -> None:
-        """Rewrite a JSON page: *change* alters a file of it in place, and returns whether it stays on the page."""
+        """Rewrite the stored JSON page of *project*: *change* alters a file of it in place, and returns whether it stays."""
         _, body = self.paths(project.page)
         document = json.loads(gzip.decompress(body.read_bytes()))
         document["files"] = [file for file in document["files"] if change(file)]
@@ -229,13 +230,13 @@ class Run(NamedTuple):
 
 
 class World:
-    """A folder with environments, a cache, and the index."""
+    """A *folder* for new environments, and the index."""
 
     def __init__(self, index: Index, folder: Path) -> None:
         self.index, self.folder, self._made = index, folder, 0
 
     def install(self, cache: Path, command: str, *words: str) -> Run:
-        """Install with *command* (pip or pinstall) into a new environment."""
+        """Install with *command* (pip or pinstall), over *cache* and without dependencies, into a new environment."""
         self._made += 1
         target = self.folder / f"environment{self._made}"
         venv.create(target, symlinks=True)
@@ -247,7 +248,10 @@ class World:
 
 
 def wrong(project: Project, site: Path) -> str:
-    """Return how the installed files differ from the members of the wheel, "" if they do not."""
+    """Return the first way in which the installed files differ from the members of the wheel, "" if they do not.
+
+    Only the bytes of WHEEL may differ. There must be exactly one ``.dist-info`` folder of the project.
+    """
     for name, stated in project.members.items():
         file = site / name
         if not file.is_file():
@@ -276,7 +280,10 @@ def fill(world: World, cache: Path) -> list[Project]:
 
 
 def healthy(world: World, cache: Path, words: Iterable[str]) -> list[str]:
-    """Install everything over the healthy cache with pip and with pinstall; return what is wrong."""
+    """Install everything over the healthy cache with pip and twice with pinstall; return what is wrong.
+
+    Wrong are a failure, a line of pinstall, and another number of requests than pip's.
+    """
     counts, said = {}, ""
     for command in ("pip", "pinstall", "pinstall"):
         world.index.asked()
@@ -288,7 +295,10 @@ def healthy(world: World, cache: Path, words: Iterable[str]) -> list[str]:
 
 
 def damaged(world: World, cache: Path, projects: list[Project], turn: int) -> list[str]:
-    """Damage one entry of each project, and install each on its own; return what is wrong."""
+    """Damage one entry of each project, and install each on its own; return what is wrong.
+
+    *turn* shifts which project gets which damage.
+    """
     store, problems, pips, given = Cache(cache), [], Counter[int](), []
     kinds, builds = list(DAMAGES), list(BUILDS)
     for number, it in enumerate(projects):
@@ -308,7 +318,10 @@ def damaged(world: World, cache: Path, projects: list[Project], turn: int) -> li
 
 
 def unpinned(world: World, cache: Path, projects: list[Project]) -> list[str]:
-    """Damage every wheel and its metadata, and install all at once without pins; return what is wrong."""
+    """Damage the wheel or the metadata of each project that has a wheel, and install all these at once without pins.
+
+    Returns what is wrong.
+    """
     store, kinds = Cache(cache), [kind for kind in DAMAGES if "page" not in kind]
     wheels = [it for it in projects if it.url.endswith(".whl")]
     for number, it in enumerate(wheels):
@@ -330,7 +343,7 @@ def pip_alone(world: World, cache: Path, projects: list[Project], words: Iterabl
 
 
 def main() -> int:
-    """Print it all."""
+    """Do all parts, and print what each did; return 1 if anything is wrong."""
     parser = argparse.ArgumentParser(prog="scripts/popular", description=__doc__.partition("\n\n")[0])
     parser.add_argument(
         "--turn", type=int, default=0, metavar="N", help="gives each project the damage of the Nth after it (0)"

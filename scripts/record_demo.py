@@ -62,12 +62,15 @@ def _environ(folder: str) -> dict[str, str]:
 
 
 def _configuration() -> str:
-    """Return the user's configuration file, which the temporary home does not have."""
+    """Return the path of the user's configuration file of pip, which the temporary home does not have."""
     return os.environ.get("PIP_CONFIG_FILE", os.path.expanduser("~/.config/pip/pip.conf"))
 
 
 def _step(line: str, folder: str, environ: dict[str, str], console: Console) -> int:
-    """Run one command in the shell, and print it with its output; ``export`` changes *environ*."""
+    """Run one command in the shell, print it with its output to *console*, and return its status.
+
+    An ``export`` changes *environ*, for the commands after it.
+    """
     began = time.monotonic()
     found = re.match(r"export (\w+)=(\S+)", line)
     if found:

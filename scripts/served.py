@@ -1,4 +1,4 @@
-"""An index on 127.0.0.1 that another program serves: for the scripts that need the pages and files of a real registry."""
+"""Start an index on 127.0.0.1 that another program serves, for scripts that need the pages and files of a real registry."""
 
 # scripts/ holds programs and is no package.
 # ruff: noqa: INP001
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """The index that *command* starts: what pip is told of it, and how often it was asked."""
+    """The index that *command* starts: ``environ`` are the variables that tell pip of it, ``requests`` count its log's lines.
+
+    To make one waits until the command has printed these variables, and ends the program if the command ends before.
+    """
 
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -46,7 +49,7 @@ class Index:
         return {**kept, **settings, **self.environ}
 
     def asked(self) -> int:
-        """Return how often it was asked since the last time."""
+        """Return how many requests it had since the last call of this; waits a second for its log."""
         time.sleep(1)  # its log comes in pieces
         found, self.requests = self.requests, 0
         return found
@@ -56,7 +59,10 @@ class Index:
         return f"{self.environ['PIP_INDEX_URL'].rstrip('/')}/{project}/"
 
     def page(self, project: str, kind: str) -> tuple[bytes, dict[str, str], str] | None:
-        """Return body, headers and URL of a page; None if there is none."""
+        """Return body, headers (their names in lower case) and URL of a page; None if the index answers with an error.
+
+        *kind* is the content type that is asked for.
+        """
         url = self.page_url(project)
         context = ssl.create_default_context(cafile=self.environ["PIP_CERT"])
         try:
@@ -66,6 +72,6 @@ class Index:
             return None
 
     def stop(self) -> None:
-        """End it."""
+        """End the command."""
         self._process.terminate()
         self._process.wait(10)

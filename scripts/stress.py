@@ -1,8 +1,8 @@
 """Try to break pinstall: many at once on one cache, killed at any moment, refused by the system at every call it makes.
 
-Its own indexes, homes, caches and environments; on loopback only. After every call, what is installed is what was pinned,
-built as that call would build it; what is cached of other projects is there, to the byte; and what killed calls leave is gone
-after the next that opens the cache.
+It has its own indexes, homes, caches and environments, on loopback only. After every call, what is installed is what was
+pinned, built as that call would build it; what is cached of other projects is there, to the byte; and what killed calls leave
+is gone after the next that opens the cache.
 """
 
 # scripts/ holds programs and is no package. Chance here is to be repeatable, and no secret.
@@ -55,7 +55,7 @@ PLAIN = 25
 
 
 class Wanted(NamedTuple):
-    """What a call pins, and the flags it builds with."""
+    """The versions of the three projects that a call pins, and the flags that it builds with."""
 
     native: str
     pure: str
@@ -64,23 +64,23 @@ class Wanted(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The arguments."""
+        """The arguments of the call."""
         return [f"{NATIVE}=={self.native}", f"{PURE}=={self.pure}", f"{WHEEL}=={self.ready}"]
 
     @property
     def variables(self) -> dict[str, str]:
-        """The variables; without flags none, as most people."""
+        """The variables of the call; none for the flags "plain", as most people have none."""
         return {} if self.flags == "plain" else {"CFLAGS": f"""-UCONTENT -DCONTENT='"{self.flags}"'"""}
 
     @property
     def result(self) -> list[str]:
-        """What the environment is to hold then: "version content" of each."""
+        """The lines that `_installed` must return after the call: "version CONTENT" of each project."""
         return [f"{self.native} {self.flags}", f"{self.pure} {self.pure}", f"{self.ready} {self.ready}"]
 
 
 @dataclass
 class Tally:
-    """What happened; by many threads at once."""
+    """The counts and the complaints of all parts. Many threads may use it at once."""
 
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -94,14 +94,17 @@ class Tally:
             self.counts[what] += number
 
     def blame(self, where: list[str], what: str) -> None:
-        """Note, and say at once, what is wrong."""
+        """Add *what* is wrong to the list *where* (``wrong``, ``lost`` or ``leaked``), and print it at once."""
         with self._lock:
             where.append(what)
             print(what, file=sys.stderr, flush=True)
 
 
 class Lane:
-    """A world with one cache, in which there is something of everything, and a record of what nobody may touch."""
+    """A lab with one cache, and ``bystanders``: the digest of each file in it that no call may change.
+
+    *mounts* are folders in which several hosts see one file system: then the cache is there, and ``caches`` are its paths.
+    """
 
     def __init__(self, root: Path, authority: trustme.CA, tally: Tally, mounts: Sequence[str] = ()) -> None:
         root.mkdir()
@@ -134,7 +137,10 @@ class Lane:
         return made
 
     def judge(self, story: str, environment: Environment, wanted: Wanted, done: tuple[int, str]) -> None:
-        """Hold the environment to what was pinned, and the bystanders to what they were."""
+        """Blame a call, whose status and output are *done*, if it failed or did not install what is *wanted*.
+
+        Also blames it for each bystander that is not as it was.
+        """
         status, err = done
         found = _installed(environment)
         if status or found != wanted.result or "Traceback" in err or "internal error" in err:
@@ -144,7 +150,7 @@ class Lane:
                 self.tally.blame(self.tally.lost, f"lost: {story}: {path}")
 
     def look_for_leaks(self, story: str) -> None:
-        """Nobody is under way: what is there now is there for good."""
+        """Blame each file that killed calls have left in the cache. No call may be running."""
         ours = self.lab.cache / "pinstall"
         left = [path for part in ("calls", "views", "unfinished") for path in (ours / part).glob("*")]
         left += [path for path in (ours / "store" / "builds").glob("*/*") if not _has_wheel(path) and not self._in_pips(path)]
@@ -154,17 +160,17 @@ class Lane:
             self.tally.blame(self.tally.leaked, f"leaked: {story}: {path}")
 
     def _in_pips(self, kept: Path) -> bool:
-        """Say whether pip's own folder has the wheel: then its record stays."""
+        """Return whether pip's own folder has a wheel of the same key as the build folder *kept*: then the record stays."""
         key = kept.parent.name
         return _has_wheel(self.lab.cache / "wheels" / key[:2] / key[2:4] / key[4:6] / key[6:])
 
     def again(self, environment: Environment, wanted: Wanted) -> None:
-        """Have the next call open the cache: where all is installed as it was pinned, it would not."""
+        """Empty the environment if all is installed as it is *wanted*: else the next call would not open the cache."""
         if _installed(environment) == wanted.result:
             _empty(environment)
 
     def pinstall(self, environment: Environment, wanted: Wanted, **variables: str) -> tuple[int, str]:
-        """Make one call; returns its status and what it said."""
+        """Make one call; return its status (-1 if it does not end) and its standard error."""
         self.tally.count("calls")
         try:
             done = self.lab.pinstall(environment, *wanted.words, **wanted.variables, **variables)
@@ -186,7 +192,7 @@ def _site(environment: Environment) -> Path:
 
 
 def _empty(environment: Environment) -> None:
-    """Take out whatever was installed, whole or in part: pip could not uninstall the latter."""
+    """Remove all that was installed, whole or in part; pip could not uninstall the latter."""
     for path in _site(environment).iterdir():
         if path.name == "lab.pth":
             continue
@@ -208,7 +214,10 @@ def _choose(chance: random.Random) -> Wanted:
 
 @dataclass(frozen=True)
 class Work:
-    """How much the first part does: calls of each worker, or minutes. The second host's clock is *ahead* by so many seconds."""
+    """How much the first part does: each worker makes ``rounds`` calls, or calls for so many ``minutes`` unless these are 0.
+
+    The clocks of all hosts but the first are ``ahead`` by so many seconds.
+    """
 
     workers: int
     rounds: int
@@ -224,7 +233,7 @@ class Work:
             yield turn
 
     def host(self, lane: Lane, number: int) -> dict[str, str]:
-        """Return the variables that make a call one of the host of this *number*."""
+        """Return the variables that make a call one of the host that worker *number* has; none without mounts."""
         if not lane.caches:
             return {}
         clock = _clock(self.ahead) if number % len(lane.caches) else {}
@@ -243,7 +252,10 @@ def _clock(ahead: float) -> dict[str, str]:
 
 
 def together(lane: Lane, seed: str, work: Work, *, plain: int = PLAIN) -> None:
-    """Let workers with an environment each make calls at the same time, *plain* in a hundred of them by bare pip."""
+    """Let workers with an environment each make calls at the same time, about *plain* in a hundred of them by bare pip.
+
+    Judges each call of pinstall, and a last one after all; of bare pip it only counts the failures and other builds.
+    """
     # Before any thread starts a process: a script that is being written cannot be run.
     environments = [lane.environment() for _ in range(work.workers)]
 
@@ -325,7 +337,7 @@ def _kill(lane: Lane, environment: Environment, wanted: Wanted, delay: float, *,
 
 
 class Scene:
-    """A cache before a call that deletes, sets aside, brings back, hides, builds, keeps and remembers; given back each time."""
+    """A cache before a call that deletes, sets aside, restores, hides, builds, keeps and remembers; `play` begins with it."""
 
     WANTED = Wanted("1.0", "2.0", "2.0", "one")
 
@@ -341,7 +353,7 @@ class Scene:
         self._log = lane.lab.root / "log"
 
     def play(self, fault: Fault | None) -> tuple[int, str]:
-        """Make the call on this cache, with the *fault*."""
+        """Make the call on a fresh copy of this cache, with the *fault* if there is one; return its status and its output."""
         shutil.rmtree(self._lane.lab.cache)
         shutil.copytree(self._kept, self._lane.lab.cache, symlinks=True)
         _empty(self._environment)
@@ -350,7 +362,7 @@ class Scene:
         return self._lane.pinstall(self._environment, self.WANTED, **asked)
 
     def points(self) -> list[tuple[str, int]]:
-        """Return (function, n) for each call that may fail, in their order."""
+        """Make the call without a fault; return (function, n) for each call of the system that may fail, in their order."""
         self.judge("scene", self.play(None))
         counts: Counter[str] = Counter()
         found = []
@@ -361,18 +373,22 @@ class Scene:
         return found
 
     def judge(self, story: str, done: tuple[int, str]) -> None:
-        """Hold what is installed to what was pinned."""
+        """Judge the call as `Lane.judge` does."""
         self._lane.judge(story, self._environment, self.WANTED, done)
 
     def next_call(self, story: str) -> None:
-        """Make an ordinary call after it."""
+        """Make the same call again without a fault, judge it, and look for leaks."""
         self._lane.again(self._environment, self.WANTED)
         self.judge(story, self._lane.pinstall(self._environment, self.WANTED))
         self._lane.look_for_leaks(story)
 
 
 def refused(lane: Lane, number: int, lanes: int, errors: Callable[[int], tuple[str, ...]], most: int) -> None:
-    """At each call by which pinstall writes: kill it, and let the call fail; every *lanes*-th point is this lane's."""
+    """At calls of the system by which pinstall writes, kill pinstall, and let the call fail; then make an ordinary call.
+
+    There are about *most* such points, evenly; every *lanes*-th is this lane's, from the one with its *number*. *errors* takes
+    the index of a point and returns the names of its errors.
+    """
     scene = Scene(lane)
     points = list(enumerate(scene.points()))
     points = points[:: -(-len(points) // most)]
@@ -404,7 +420,7 @@ def _lanes(number: int, tally: Tally, mounts: Sequence[str] = ()) -> Iterator[li
 
 
 def main() -> int:
-    """Run the parts, print the figures; 1 if anything is wrong."""
+    """Run the parts, and print the figures; return 1 if anything is wrong, lost or leaked."""
     options = _options()
     for name in list(os.environ):
         if name.startswith(("PIP_", "PINSTALL_", "PYTHON", "FAULT")):

@@ -1,10 +1,10 @@
-"""pip with watched builds, for the scripts that look at builds alone."""
+"""Run pip with watched builds, for the scripts that look at builds alone."""
 
 # scripts/ holds programs and is no package.
 # ruff: noqa: INP001
 
-# For python -c, with the path of the runner ("": none), the folder for the notes, and pip's arguments. As in pinstall's child,
-# each step of a build runs under the runner.
+# A program for python -c; its arguments are the path of the runner ("": builds are not watched), the folder for the notes, and
+# pip's arguments. As in pinstall's child, each step of a build runs under the runner.
 PIP = """
 import runpy, sys
 runner, folder, *words = sys.argv[1:]

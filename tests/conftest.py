@@ -1,4 +1,4 @@
-"""Fixtures; and a guard: nothing here may touch the real home or the real cache."""
+"""Make the fixtures; and see to it that no test touches the real home or the real cache."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ for _name in ("SIGQUIT", "SIGHUP"):
     if hasattr(signal, _name):  # not on Windows
         signal.signal(getattr(signal, _name), signal.SIG_DFL)
 
-# How pip reaches the registry here, for the few tests that install from it: taken before it is taken away.
+# The settings by which pip reaches the registry here, for the few tests that install from it; a fixture removes them.
 _REGISTRY = {
     name: value
     for name, value in os.environ.items()
@@ -36,7 +36,7 @@ _REGISTRY = {
 _SETTINGS = ("PIP_", "PINSTALL_", "XDG_", "VIRTUAL_ENV", "CONDA_", "PYTHON")
 
 
-# The modules that `scripts/test --quick` leaves out: most of the time, or tests that need the registry.
+# The modules that `scripts/test --quick` leaves out: they take most of the time, or need the registry.
 _SLOW = {
     *("test_bad_input", "test_builds", "test_built_wheels", "test_cache", "test_cache_tool", "test_ci_recipes"),
     *("test_confirm", "test_diagnosis", "test_downloads", "test_faults", "test_formats", "test_forward"),
@@ -53,7 +53,7 @@ _COLD = {
 
 
 def pytest_report_header() -> list[str]:
-    """Say with what the tests run; scripts/matrix writes it down."""
+    """Return lines that name the Python, pips, libraries and system of the run; scripts/matrix writes them down."""
     names = [text.partition(">")[0] for text in metadata.requires("pip-pinstall") or () if ";" not in text]
     return [
         f"with Python: {platform.python_version()}",
@@ -72,7 +72,7 @@ def _file_system(folder: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of slow modules."""
+    """Mark the tests of the modules in `_SLOW` as slow."""
     for item in items:
         if item.path.stem in _SLOW:
             item.add_marker(pytest.mark.slow)
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def pips() -> Path:
-    """The folder that holds every version of pip that the tests ask, one folder each."""
+    """Return the folder that holds every version of pip that the tests use, in one folder each; install what is missing."""
     folder = Path(__file__).parent.parent / ".venv-test" / "pips"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
@@ -90,7 +90,7 @@ def pips() -> Path:
 
 @pytest.fixture(scope="session")
 def registry() -> dict[str, str]:
-    """The variables with which pip reaches the registry; a test that uses them has a cache folder of its own."""
+    """Return the variables by which pip reaches the registry; a test that uses them must set a cache folder of its own."""
     return _REGISTRY
 
 
@@ -101,7 +101,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(autouse=True)
 def _nobodys_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, pips: Path) -> None:
-    """Take the developer's settings and home away from every test."""
+    """Remove the developer's settings from the environment variables of every test, and set a home that does not exist."""
     for name in list(os.environ):
         if name.startswith(_SETTINGS):
             monkeypatch.delenv(name)

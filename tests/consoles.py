@@ -1,4 +1,4 @@
-"""The console examples of documents, run as they stand: what a shell prints is held to what the document shows.
+"""Run the console examples of documents as they stand, and compare the output of a shell with what the document shows.
 
 In a block marked ``console``, a line that begins with ``$ `` is a command, and what follows is what it prints, both streams
 together. A line ``...`` stands for any lines or none, and ``...`` within a line for any characters; of a hash that is cut
@@ -42,9 +42,9 @@ def sections(document: str) -> list[Section]:
 
 
 class Console:
-    """A shell in the root of a lab; ``names`` are what stands in a document for what is there (of an index, its URL).
+    """A shell in the root of a lab, and an environment that *make* makes.
 
-    *make* makes its environments.
+    ``names`` map a text of the document, such as the URL of an index, to the one that the test has in its place.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Console:
         self.environment = make(lab)
 
     def run(self, block: str) -> None:
-        """Run each command of a block; its output must be what is shown."""
+        """Run each command of a block; fail at the first whose output is not as shown. The status does not count."""
         for line, shown in _COMMAND.findall(block):
             if _ANOTHER in line:
                 self.environment = self._make(self.lab)

@@ -1,4 +1,4 @@
-"""Faults on order: the n-th call of a function by which files change, below one folder, fails or is the process's last.
+"""Make faults on order: the n-th call below one folder of a function that changes files fails, or kills the process.
 
 A process is asked by the variables ``FAULT_FOLDER``, ``FAULT`` ("rename:3:ENOSPC", "mkdir:1:KILL"; "": none, count only) and
 ``FAULT_LOG`` (a file for the names of the calls that were made), through a line in a ``.pth`` file: see `arm`.
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KILL = "KILL"
-# What the system says when it refuses: a full disk, no right, a disk that is not written, a bad one, another one, too many
-# links, somebody else was faster.
+# The errors with which the system refuses a call: a full disk, no permission, a read-only disk, a bad one, another one, too
+# many links, a file that somebody else has removed.
 ERRORS = ("ENOSPC", "EACCES", "EROFS", "EIO", "EXDEV", "EMLINK", "ENOENT")
 _NAMES = {
     "rename": ("rename", "replace"),
@@ -42,7 +42,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Fault(NamedTuple):
-    """The *nth* call (from 1; 0: each) of *function* answers *what*: the name of an error, or `KILL`."""
+    """The *nth* call (from 1; 0: each) of *function* raises the error named *what*, such as "EIO", or kills with `KILL`."""
 
     function: str
     nth: int
@@ -61,11 +61,11 @@ class _Watch:
         self._process = os.getpid()  # pip may go on in a copy of it
 
     def watches(self, *places: Any) -> bool:
-        """Say whether one of the *places* (paths or descriptors) is below the folder, and this the process that is watched."""
+        """Return whether one of the *places* (paths or descriptors) is below the folder, and if this process is watched."""
         return os.getpid() == self._process and any(self._path(place).startswith(self._inside) for place in places)
 
     def meet(self, function: str, *places: Any) -> None:
-        """Note a call of *function* on *places*, and let it fail if it is the one."""
+        """Note a call of *function* on *places*, if `watches` is true of them; raise or kill if it is the faulty one."""
         if not self.watches(*places):
             return
         paths = [self._path(place) for place in places]
@@ -86,7 +86,10 @@ class _Watch:
 
 @contextmanager
 def injected(folder: Path | str, fault: Fault | None = None) -> Iterator[list[str]]:
-    """Let the *fault* happen below *folder* in this process; yields the calls made so far, "function path" each."""
+    """Let the *fault* happen below *folder* in this process within a ``with`` statement.
+
+    Yields a list that grows by "function path" with each call, also without a *fault*.
+    """
     import fcntl
 
     calls: list[str] = []
@@ -165,7 +168,10 @@ def _file_opening(watch: _Watch) -> Callable[..., Any]:
 
 
 def arm() -> None:
-    """Begin in this process if it is a pinstall, and was asked; called while Python starts, in pip's processes too."""
+    """Begin to watch this process if it runs the script ``pinstall`` and ``FAULT_FOLDER`` is set; else do nothing.
+
+    A ``.pth`` file calls this while Python starts, so also in pip's processes.
+    """
     words = sys.orig_argv
     if _armed or "FAULT_FOLDER" not in os.environ or len(words) < 2 or os.path.basename(words[1]) != "pinstall":
         return

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import trustme
 
 JSON = "application/vnd.pypi.simple.v1+json"
-# How a page may be compressed; the first word is what the server says.
+# The ways in which a page may be compressed; the first word of each is its Content-Encoding.
 _ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda body: gzip.compress(body, mtime=0),
     "gzip in two members": lambda body: gzip.compress(body[:20], mtime=0) + gzip.compress(body[20:], mtime=0),
@@ -38,13 +38,18 @@ _ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
 class Index:
     """The files in *root*, served as a simple index; fields may be changed while it runs.
 
-    ``hashes`` are the algorithms that pages state, in this order. ``page_age`` and ``file_age`` are max-age in seconds; None:
-    no caching headers at all. ``encoding`` is one of `_ENCODINGS`. Without ``metadata_hash``, pages say only that there are
-    ``.metadata`` files. ``redirects`` map a path to (status, path), and have an ETag if ``tagged``; ``lies`` a
-    file's name to the digest that JSON pages state of it. ``user`` is "name:password" that it asks for.
-    ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a specifier, a reason. ``meanwhile`` maps a
-    path to what is done, once, between a question for it and the answer; ``unchanged`` are the paths of which was said so.
-    ``tags`` map a path to an ETag that it has whatever its content is. With ``ranges``, parts of files may be asked for.
+    ``hashes`` are the algorithms whose digests pages state, in this order; HTML pages state only the first. ``page_age`` and
+    ``file_age`` are max-age in seconds; None: no caching headers at all. ``json`` allows JSON pages. ``encoding`` is "" or one
+    of `_ENCODINGS`. With ``metadata``, there are ``.metadata`` files, of which only JSON pages tell: their digests, or without
+    ``metadata_hash`` only that they exist. ``relative`` makes the URLs on pages relative. ``user`` is the "name:password" that
+    the index asks for. With ``ranges``, parts of files may be asked for.
+
+    ``redirects`` map a path to (status, path), and have an ETag if ``tagged``. ``tags`` map a path to the ETag of its answers,
+    which else depends on their content. ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a
+    specifier, a reason. ``lies`` map a file's name, or "name algorithm", to the wrong digest that JSON pages state.
+    ``meanwhile`` maps a path to a function that is called once, between a request for the path and the answer.
+
+    ``requests`` are the paths of all requests, ``unchanged`` those that were answered by "not modified".
     """
 
     root: Path
@@ -72,24 +77,24 @@ class Index:
 
     @property
     def url(self) -> str:
-        """What ``--index-url`` takes."""
+        """The URL for ``--index-url``."""
         return f"{self.base}/simple/"
 
     @property
     def fetched(self) -> list[str]:
-        """The names of the artifacts that were fetched so far."""
+        """The names of the files, also ``.metadata`` files, that were asked for since `forget`, in order."""
         return [path.rpartition("/")[2] for path in self.requests if path.startswith("/files/")]
 
     def pages(self, project: str) -> int:
-        """How often the page of *project* was asked for."""
+        """Return how often the page of *project*, named as in its URL, was asked for since `forget`."""
         return self.requests.count(f"/simple/{project}/")
 
     def forget(self) -> None:
-        """Begin a new count of requests."""
+        """Forget all requests, so that `fetched` and `pages` count anew."""
         self.requests.clear()
 
     def respond(self, path: str, accept: str) -> tuple[int, bytes, dict[str, str]]:
-        """Return status, body and headers for a GET of *path*."""
+        """Return status, body and headers for a GET of *path* with this Accept header, before ``user`` and ETags count."""
         if path in self.redirects:
             status, target = self.redirects[path]
             tag = {"ETag": '"moved"'} if self.tagged else {}
@@ -169,7 +174,7 @@ class Index:
 
 
 def _project(filename: str) -> str:
-    """Return the project whose page lists a file, also of a name that is none of a wheel or sdist."""
+    """Return the project whose page lists a file, even if its name is not that of a wheel or sdist."""
     for parse in (parse_wheel_filename, parse_sdist_filename):
         with suppress(ValueError):
             return parse(filename)[0]
@@ -181,7 +186,7 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 def start(root: Path, authority: trustme.CA) -> Index:
-    """Serve *root* until `stop`."""
+    """Serve the folder *root*, which is made if it is missing, until `stop`."""
     root.mkdir(parents=True, exist_ok=True)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""A private world for one test: a home, a cache written by a real pip, environments to install into, and indexes."""
+"""Give one test a home, a cache that a real pip fills, environments to install into, and indexes of its own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 NEWEST = (HERE / "pips.txt").read_text().split()[-1]
-# What every test over versions of pip runs with: a few; PINSTALL_TEST_PIPS is "all", or versions separated by blanks.
+# The pips of the tests over versions of pip: a few by default; PINSTALL_TEST_PIPS is "all", or versions separated by blanks.
 _WANTED = os.environ.get("PINSTALL_TEST_PIPS") or "a few"
 _LISTS = {"a few": "pips.txt", "all": "all-pips.txt"}
 _GIVEN = ((HERE / _LISTS[_WANTED]).read_text() if _WANTED in _LISTS else _WANTED).split()
@@ -51,12 +51,12 @@ UNWATCHED = "PINSTALL_TEST_UNWATCHED" in os.environ
 
 
 def runs_here(pip: str) -> bool:
-    """Return whether *pip*, a version or its folder, starts on this Python: older ones need `pkgutil.ImpImporter`."""
+    """Return whether *pip*, a version or its folder, starts on this Python: those before 23.2 do not on Python 3.12."""
     return sys.version_info < (3, 12) or tuple(map(int, os.path.basename(pip).split(".")[:2])) >= (23, 2)
 
 
 def needs(library: str, version: str) -> pytest.MarkDecorator:
-    """Return a mark that skips a test beside an older *library*, as under scripts/test-oldest."""
+    """Return a mark that skips a test if *library* is older than *version*, as under scripts/test-oldest."""
     import pytest
 
     found = metadata.version(library)
@@ -72,11 +72,11 @@ def watched() -> pytest.MarkDecorator:
 
 VERSIONS = [version for version in _GIVEN if runs_here(version)]
 OLDEST = _GIVEN[0]  # its tests are skipped where it does not start
-# As installers write them (entry points specification).
+# The scripts as installers write them (entry points specification).
 _SCRIPT = (
     "#!{python}\n{first}import sys\nfrom {module} import {function}\nif __name__ == '__main__':\n    sys.exit({function}())\n"
 )
-# There may be no current folder, which coverage needs; and pip, in a copy of the process, is not what is measured.
+# coverage needs a current folder, and a test may have none. pip, in a copy of the process, is not measured.
 _MEASURE = """
 try:
     import coverage, os
@@ -105,7 +105,7 @@ class Result:
 
     @property
     def said(self) -> list[str]:
-        """What pinstall said, without its name; docs/messages.md must have it."""
+        """The lines of pinstall on standard error, without "pinstall: "; fails if docs/messages.md lacks one."""
         said = [line.removeprefix("pinstall: ") for line in self.err.splitlines() if line.startswith("pinstall: ")]
         for line in said:
             messages.hold(line, messages.OURS)
@@ -114,7 +114,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment with one pip, and pinstall in it."""
+    """A virtual environment that has pinstall, and the pip of this ``version``."""
 
     folder: Path
     version: str = NEWEST
@@ -136,7 +136,7 @@ class Environment:
         return str(self.folder / "bin" / "pinstall")
 
     def installed(self, project: str) -> str:
-        """Return "version content" of an installed package of `tests.packages`, or "" if there is none."""
+        """Return the version and the CONTENT of a package of `tests.packages`, as "1.0 plain"; "" if it is not installed."""
         module = project.replace("-", "_")
         with suppress(Exception):  # the environment's Python decides
             return self._seen(project, module)
@@ -145,7 +145,7 @@ class Environment:
         return done.stdout.strip()
 
     def _seen(self, project: str, module: str) -> str:
-        """Look as the environment's Python does, without its start. Raises if there is more to it than a plain module."""
+        """Return the same as `installed` without starting the environment's Python; raise if it is not one plain module."""
         importlib.invalidate_caches()
         loader = SourceFileLoader(module, str(self.site / f"{module}.py"))
         values: dict[str, str] = {}
@@ -155,10 +155,13 @@ class Environment:
 
 
 class Lab:
-    """The world; commands run in its root, with its home and none of the caller's settings."""
+    """A home, a cache, environments and indexes below *root*; commands run there, with none of the caller's settings.
+
+    ``environ`` are the variables of all commands, which a test may change. *pips* has a folder for each version of pip.
+    """
 
     def __init__(self, root: Path, pips: Path, authority: trustme.CA, seeds: Seeds | None = None, *, cold: bool = True) -> None:
-        """Make the world; if *cold*, each pinstall starts as users start it."""
+        """Make the folders. If *cold*, pinstall starts as users start it, else as `tests.warm` says, which pip always does."""
         self.cold = cold or "COVERAGE_PROCESS_START" in os.environ
         self.root, self.pips, self._authority, self._seeds = root, pips, authority, seeds
         self.cache = root / "cache"
@@ -187,7 +190,7 @@ class Lab:
         }
 
     def index(self, name: str = "index") -> Index:
-        """Start an index over the folder *name*."""
+        """Start an index over the folder *name* of the root. No variable tells pip of it."""
         self._indexes.append(indexes.start(self.root / name, self._authority))
         return self._indexes[-1]
 
@@ -199,7 +202,7 @@ class Lab:
         return made
 
     def seeded(self, fill: Fill) -> Index:
-        """Begin with the cache and the index as *fill* makes them; see `Seeds`."""
+        """Copy the cache and the index that *fill* makes to this lab, which has neither yet; return the index. See `Seeds`."""
         assert self._seeds is not None
         return self._seeds.sow(self, fill)
 
@@ -232,7 +235,10 @@ class Lab:
         return made
 
     def run(self, command: Sequence[str | Path], **variables: str) -> Result:
-        """Run a command in this world."""
+        """Run a command in the root, with *variables* besides ``environ``; return its result, also if it fails.
+
+        Raises `subprocess.TimeoutExpired` after two minutes.
+        """
         done = subprocess.run(
             [str(word) for word in command],
             cwd=self.root,
@@ -245,7 +251,7 @@ class Lab:
         return _result(done)
 
     def mounted(self, mount: str, command: str, **variables: str) -> Result:
-        """Run a shell *command* where *mount* was done before, which nobody else sees; elsewhere the test is skipped."""
+        """Run a shell *command* after the shell command *mount*, whose mounts nobody else sees; skip the test if that fails."""
         script = self.root / "mounted.sh"
         script.write_text(f"{mount} || exit 77\n{command}\n")
         done = self.run(["unshare", "--mount", "sh", script], **variables) if shutil.which("unshare") else None
@@ -262,7 +268,7 @@ class Lab:
         return self.mounted(mount, command, **variables)
 
     def on_full_disk(self, command: str, room: int = 0) -> Result:
-        """Run a shell *command* on a copy of the cache, on a disk of its own on which *room* KiB are free."""
+        """Run a shell *command* with a copy of the cache, on a small disk of its own on which *room* KiB are free."""
         small = self.root / "small"
         small.mkdir(exist_ok=True)
         fill = (
@@ -273,7 +279,7 @@ class Lab:
         return self.mounted(f"mount -t tmpfs -o size=4m tmpfs {small}", fill + command, PIP_CACHE_DIR=str(small))
 
     def bare(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
-        """Run bare pip."""
+        """Run bare pip with the arguments *words*."""
         return self._run_warm(environment, environment.pip, [*map(str, words)], variables)
 
     def pip(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
@@ -283,26 +289,26 @@ class Lab:
         return done
 
     def pinstall(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
-        """Run pinstall as installed in *environment*."""
+        """Run pinstall as installed in *environment*; fail if it prints a line that docs/messages.md lacks."""
         done = self.script(environment, "pinstall", *words, **variables)
         _ = done.said  # whatever the test looks at
         return done
 
     def script(self, environment: Environment, name: str, *words: str | Path, **variables: str) -> Result:
-        """Run a script of pinstall as installed in *environment*."""
+        """Run the script *name* of pinstall as installed in *environment*."""
         script = environment.folder / "bin" / name
         if self.cold:
             return self.run([script, *words], **variables)
         return self._run_warm(environment, str(script), [*map(str, words)], variables)
 
     def _run_warm(self, environment: Environment, script: str, words: list[str], variables: Mapping[str, str]) -> Result:
-        """Run a script as `run` does, if possible in a process that has loaded what it imports."""
+        """Run a script as `run` does, if possible in a copy of a process that has loaded what it imports (`tests.warm`)."""
         environ = {**self.environ, **variables}
         found = warm.run(self.pips / environment.version, script, words, self.root, environ)
         return _result(found) if found else self.run([script, *words], **variables)
 
     def cache_tool(self, environment: Environment, *words: str | Path, **variables: str) -> Result:
-        """Run pinstall-cache as installed in *environment*."""
+        """Run pinstall-cache as installed in *environment*; fail for a warning or error that docs/messages.md lacks."""
         done = self.script(environment, "pinstall-cache", *words, **variables)
         for line in done.err.splitlines():
             if line.startswith(("WARNING: ", "ERROR: ")):
@@ -310,7 +316,7 @@ class Lab:
         return done
 
     def time_passes(self) -> None:
-        """Have the time pass after which no pip is about to read what was put away, and the next call come."""
+        """Delete what the next call deletes fifteen minutes later: spent entries, and leftovers of killed calls."""
         for note in (self.cache / "pinstall" / "spent").glob("*"):
             os.utime(note, (0, 0))
         with lock.call_marker(str(self.cache)):
@@ -319,26 +325,27 @@ class Lab:
             cleanup.sweep(str(self.cache))
 
     def bodies(self) -> list[Path]:
-        """Bodies of artifacts in pip's HTTP cache, but for those that are spent."""
+        """Return the bodies of artifacts in ``http-v2/``, without those that are spent, sorted."""
         found = [p for p in (self.cache / "http-v2").rglob("*.body") if p not in self.pages()]
         return sorted(p for p in found if not _is_spent(p))
 
     def pages(self) -> list[Path]:
-        """Bodies of index pages in pip's HTTP cache; those of ``.metadata`` files are neither."""
+        """Return the bodies of index pages and of ``.metadata`` files in ``http-v2/``, sorted."""
         heads = {p: p.read_bytes()[:2] for p in (self.cache / "http-v2").rglob("*.body")}
         return sorted(
             p for p, head in heads.items() if head not in (b"PK", b"\x1f\x8b") or (head == b"\x1f\x8b" and _is_page(p))
         )
 
     def wheels(self) -> list[Path]:
-        """Wheels that pip built."""
+        """Return the built wheels in pip's own folders, sorted."""
         return sorted((self.cache / "wheels").rglob("*.whl"))
 
 
 class Seeds:
-    """Caches as real pips filled them, once for all tests that begin with the same; each test has a copy of its own.
+    """Caches that real pips have filled, each once for all tests that begin with it; each test gets a copy.
 
-    The index goes on, since its address is in the cache, over a copy of its files.
+    Its address is in the cache, so one index serves all these tests, one after the other: with the settings that it had at
+    first, over a copy of its files.
     """
 
     def __init__(self, folder: Path, pips: Path, authority: trustme.CA) -> None:
@@ -346,7 +353,7 @@ class Seeds:
         self._made: dict[Any, tuple[Lab, Index, dict[str, Any]]] = {}
 
     def sow(self, lab: Lab, fill: Fill) -> Index:
-        """Give *lab* what *fill* makes, and return the index."""
+        """Copy to *lab* the cache and the index's files that *fill* makes, and return the index, which serves the copy."""
         if fill not in self._made:
             root = self._folder / f"{len(self._made)}"
             root.mkdir()
@@ -371,7 +378,10 @@ class Seeds:
 
 @cache
 def _needs() -> set[Path]:
-    """What the others have of the tests' own environment: pinstall and its needs. pip reads the metadata of all it finds."""
+    """Return the files and folders of the tests' own environment that all others see: pinstall, its needs, and coverage.
+
+    They see no more, because pip reads the metadata of all that it finds.
+    """
     needed = map(Requirement, metadata.requires("pip-pinstall") or ())
     names = [need.name for need in needed if need.name != "pip" and (need.marker is None or need.marker.evaluate())]
     site = Path(sysconfig.get_path("purelib"))
@@ -403,7 +413,7 @@ def flip(path: Path) -> None:
 
 
 def install_pips(folder: Path) -> None:
-    """Install each version of pip below *folder*, from the registry, once."""
+    """Install each version of pip that the tests use into a folder of its own below *folder*, unless it is there."""
     for version in {*VERSIONS, *(HERE / "pips.txt").read_text().split()}:
         if not (folder / version / "pip" / "__init__.py").exists():
             target = folder / version

@@ -1,4 +1,4 @@
-"""The table of messages in docs/messages.md, to which `tests.lab` holds each line that a test sees."""
+"""Read the tables of docs/messages.md, to which `tests.lab` holds each line that a test sees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OURS, TOOLS, REASONS = "Messages", "pinstall-cache", "Reasons"
 
 @cache
 def first_cells(heading: str) -> tuple[str, ...]:
-    """Return what stands first in the rows of the tables under a *heading*."""
+    """Return the first cell of each row of the tables under a *heading*, if it is in backquotes, without them."""
     _, _, rest = _DOCUMENT.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
     return tuple(_ROW.findall(rest.partition("\n## ")[0]))
 
@@ -26,10 +26,10 @@ def _pattern(heading: str) -> re.Pattern[str]:
 
 
 def hold(line: str, heading: str) -> None:
-    """Fail if no template under a *heading* of the document says a *line*.
+    """Fail if *line* fits no template under a *heading* of the document.
 
-    Fail also for an entry that counts as unreadable for the kind of an exception: a bug of ours would be hidden so, and a test
-    in which a library raises on purpose raises `OnPurpose`.
+    Fail also if *line* says that a file could not be checked because of an exception, which may be a bug of ours. A test in
+    which a library raises on purpose raises `OnPurpose`, which passes.
     """
     assert not _RAISED.search(line), f"one entry is spared the call, but why: {line}"
     assert _pattern(heading).fullmatch(line), f"docs/messages.md, {heading}, has nothing like it: {line}"

@@ -1,4 +1,4 @@
-"""Packages made of nothing: wheels, and sdists whose in-tree build backend needs nothing from the network."""
+"""Write packages: wheels, and sdists whose in-tree build backend needs nothing from the network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# PEP 517: the wheel's only module says what it was built from. Each step of a build imports the backend, and one needs these.
+# PEP 517: the wheel's only module says what it was built from. Each step of a build imports the backend, but only one needs
+# these modules, so that function imports them.
 _BACKEND = """
 def build_wheel(directory, config_settings=None, metadata_directory=None):
     import base64, hashlib, os, zipfile
@@ -45,7 +46,8 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 _PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
-# What shapes its content: its own variable, a config setting, flags that redefine it, and a peer if there is one.
+# CONTENT is "plain", or what a config setting, its own variable or ``shape`` says, or flags that redefine it; and with a
+# module ``peer``, also the CONTENT of that.
 _COMPILING_BACKEND = """
 import os
 
@@ -110,9 +112,10 @@ FLAGS_ONE, FLAGS_TWO = ({"CFLAGS": f"""-UCONTENT -DCONTENT='"{content}"'"""} for
 def extension(
     folder: Path, name: str, version: str, source: str = "", *, scripts: str = "", build_requires: Sequence[str] = ()
 ) -> Path:
-    """Write an sdist whose module is compiled; its CONTENT tells how: see the backend.
+    """Write an sdist whose module is compiled, and return its path; the module's CONTENT tells how it was built.
 
-    *source* is appended to the C, and *scripts* are what else its build files say.
+    `_COMPILING_BACKEND` has what CONTENT depends on. *source* is appended to the C source, and *scripts* is the text of
+    ``setup.cfg``, which no build reads.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = {
@@ -137,9 +140,9 @@ def sdist(
     extra: Mapping[str, str] | None = None,
     script: str = "",
 ) -> Path:
-    """Write an sdist of *name* whose module's CONTENT will be *content* (the version, if empty); *extra* is in its wheel.
+    """Write an sdist of *name* whose module's CONTENT will be *content* (the version, if empty); return its path.
 
-    Its build begins with *script*.
+    *extra* are further files of its wheel: their text, by name. *script* is Python code that runs in each step of a build.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name.replace('-', '_')}-{version}"
@@ -183,7 +186,7 @@ def project(
     extras: Mapping[str, Sequence[str]] | None = None,
     dynamic: bool = False,
 ) -> None:
-    """Write a project into *folder*: *name* 1.0 with these dependencies and extras, stated in its table or *dynamic*."""
+    """Write the source tree of *name* 1.0 into *folder*. If *dynamic*, only its build tells the dependencies."""
     folder.mkdir(parents=True, exist_ok=True)
     optional = {extra: list(texts) for extra, texts in (extras or {}).items()}
     stated = 'dynamic = ["dependencies"]' if dynamic else f"dependencies = {list(dependencies)}"
@@ -209,7 +212,11 @@ def wheel(
     requires: Sequence[str] = (),
     extras: Sequence[str] = (),
 ) -> Path:
-    """Write a wheel of *name*; *padding* bytes make room to damage; *inside* is a version that contradicts the file name's."""
+    """Write a wheel of *name*, whose module's CONTENT is *content* (the version, if empty); return its path.
+
+    *padding* is the size of a further file, to damage. *inside* is the version in its metadata, if that is to contradict the
+    file name. *requires* are its dependencies, *extras* the names of extras that it states.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     module = name.replace("-", "_")
     info = f"{module}-{inside or version}.dist-info"
@@ -229,7 +236,7 @@ def wheel(
 
 
 def write_wheel(path: Path, files: dict[str, bytes], info: str) -> None:
-    """Write *files* and their RECORD as a wheel."""
+    """Write *files* and their RECORD as a wheel; *info* is the name of its ``.dist-info`` folder."""
     record = "".join(f"{name},sha256={_hash(data)},{len(data)}\n" for name, data in files.items())
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n".encode()}.items():

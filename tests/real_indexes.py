@@ -1,4 +1,4 @@
-"""devpi-server and pypiserver on 127.0.0.1, from an environment of their own."""
+"""Start devpi-server and pypiserver on 127.0.0.1, from an environment of their own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def installed(registry: Mapping[str, str]) -> Path:
 
 @dataclass
 class RealIndex:
-    """A server, and how a file gets into it; the same file again replaces the one that is there."""
+    """A server of an index, to which files can be published. A file replaces one of the same name."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -56,7 +56,7 @@ class RealIndex:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What pip needs to be told: it caches what comes from trusted hosts."""
+        """The arguments by which pip uses this index alone, and trusts its host, so that it caches what comes by HTTP."""
         return ("-i", f"http://{_USER}:{PASSWORD}@{self.host}{self.path}", "--trusted-host", self.host)
 
     def publish(self, file: Path, name: str) -> None:
@@ -72,7 +72,7 @@ class RealIndex:
         return text
 
     def wait(self) -> None:
-        """Wait until it answers."""
+        """Wait until it takes connections; fail if it has ended, or after a minute."""
         for _ in range(600):
             assert self.process.poll() is None, "the index died"
             with socket.socket() as probe:
@@ -87,7 +87,7 @@ class RealIndex:
 
 
 class Pypiserver(RealIndex):
-    """Its files are those of a folder; page and files are for those who have the password alone."""
+    """A pypiserver over the folder ``root``. It asks for the password for its pages, its files and uploads."""
 
     root: Path
 
@@ -96,12 +96,12 @@ class Pypiserver(RealIndex):
 
 
 class Devpi(RealIndex):
-    """A volatile index; it has the file's hash in the file's URL."""
+    """A devpi-server with one index, in which files can be replaced. The URL of a file contains its hash."""
 
     headers: dict[str, str]
 
     def prepare(self) -> None:
-        """Make the index."""
+        """Log in, keep the login in ``headers``, and make the index."""
         kind = {"Content-Type": "application/json", "Accept": "application/json"}
         login = json.dumps({"user": "root", "password": PASSWORD}).encode()
         token = json.loads(self.request("POST", "/+login", login, kind))["result"]["password"]
@@ -119,7 +119,7 @@ class Devpi(RealIndex):
 
 
 def pypiserver(scripts: Path, folder: Path) -> Pypiserver:
-    """Start a pypiserver over *folder*."""
+    """Start the pypiserver of the folder *scripts*, over a new folder in *folder*; wait until it answers."""
     root = folder / "packages"
     root.mkdir(parents=True)
     digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
@@ -134,7 +134,7 @@ def pypiserver(scripts: Path, folder: Path) -> Pypiserver:
 
 
 def devpi(scripts: Path, folder: Path) -> Devpi:
-    """Start a devpi-server with its data in *folder*."""
+    """Start the devpi-server of the folder *scripts*, with its data in *folder*, which is made; wait until it answers."""
     folder.mkdir(parents=True)
     data = ["--serverdir", str(folder / "data")]
     command = [str(scripts / "devpi-init"), *data, "--no-root-pypi", "--root-passwd", PASSWORD]

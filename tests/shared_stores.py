@@ -1,4 +1,4 @@
-"""What the tests of the shared store need: machines, and servers that keep objects, or fail on purpose."""
+"""Make machines for the tests of the shared store, and servers that keep objects, or fail on purpose."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXTRA = ("obstore", "typing_extensions")
 
 
 class Installed(NamedTuple):
-    """What a call did: the content that is installed, whether it was "built", "fetched" or neither, and pinstall's lines."""
+    """The result of a call: the CONTENT of demo, its ``way`` ("built", "fetched", or "" for neither), and pinstall's lines."""
 
     content: str
     way: str
@@ -40,7 +40,7 @@ class Installed(NamedTuple):
 
 
 class Machine:
-    """A home and a cache of their own: another machine, as far as pinstall can tell."""
+    """A home and a cache below the root of *lab*: another machine, as far as pinstall can tell, that may write to the store."""
 
     def __init__(self, lab: Lab, name: str, **variables: str) -> None:
         self.lab, self.cache = lab, lab.root / name / "cache"
@@ -49,7 +49,7 @@ class Machine:
         self.variables = {**home, "PINSTALL_SHARED_STORE_MODE": "readwrite", **variables}
 
     def install(self, *words: str, environment: Environment | None = None, **variables: str) -> Installed:
-        """Install demo, or what *words* say, into a fresh environment or the given one; it must succeed."""
+        """Install demo 1.0, or with the arguments *words*, into a fresh environment or the given one; it must succeed."""
         environment = environment or environment_with_extra(self.lab)
         done = self.lab.pinstall(environment, *(words or ("demo==1.0",)), **{**self.variables, **variables})
         assert done.status == 0, done
@@ -70,7 +70,7 @@ def environment_with_extra(lab: Lab, pip: str = NEWEST) -> Environment:
 
 
 class Answer(NamedTuple):
-    """An answer of a `Proxy`. ``cut`` bytes of the body are announced and never sent."""
+    """An answer of a `Proxy`. ``cut`` is the number of bytes that it announces besides the body, and never sends."""
 
     status: int
     body: bytes = b""
@@ -79,7 +79,11 @@ class Answer(NamedTuple):
 
 
 class Proxy:
-    """A server in front of an object store, which a test makes fail: ``hook`` may answer a request (method, path) itself."""
+    """A server in front of the object store *behind*, which a test makes fail.
+
+    ``hook`` is called with method and path of each request, and returns the answer, or None to pass the request on. ``asked``
+    are all requests (method, path).
+    """
 
     def __init__(self, behind: SplitResult) -> None:
         self.hook: Callable[[str, str], Answer | None] = lambda *_: None

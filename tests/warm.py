@@ -1,10 +1,10 @@
-"""Scripts of environments that start at once: each runs in a copy of a process that has loaded pip and pinstall.
+"""Start the scripts of environments fast: each runs in a copy of a process that has loaded pip and pinstall.
 
 Loading takes two thirds of the time of a pip that installs a small wheel. Each copy starts as Python starts in the environment
 (`site`), loads anew the modules that keep something of the environment, and runs the environment's script. It loads pip and
 pinstall anew if the environment runs code at its start, which may change them, or has another package in place of one that
-is loaded; and it starts the script if the environment has another pip. `tests/test_warm.py` compares the copies with processes
-that start as users start them.
+is loaded; and it starts the script as a program if the environment has another pip. `tests/test_warm.py` compares the copies
+with processes that start as users start them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Python reads these while it starts: those who have others use another server.
+# Python reads these while it starts, so each set of their values has a server of its own.
 _STARTING = ("PYTHON", "LANG", "LC_")
 _TIMEOUT = 120
 # What an install imports at its start, and when it needs it.
@@ -41,7 +41,7 @@ OF_PIP = (
 )
 # pinstall, and the libraries that it imports.
 _OURS = ("pinstall", "packaging", "filelock", "msgpack", "tqdm", "elftools")
-# Set: no test uses this module. It tells whether a failure comes from here.
+# If set, no test uses this module: to see whether a failure comes from here.
 COLD = "PINSTALL_TEST_COLD" in os.environ or sys.platform != "linux"
 
 
@@ -61,7 +61,7 @@ class _Server:
         self._files.cleanup()
 
     def run(self, order: dict[str, Any]) -> subprocess.CompletedProcess[bytes] | None:
-        """Return the result of an order; None if another one is under way, which may be waiting for this one."""
+        """Run the script of an order and return its result; None if another one is running, which may wait for this one."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -92,7 +92,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes] | None:
     """Run the *script* of an environment, which uses *pip* (the folder of a version), in *folder*.
 
-    Returns None if it is to be started as users do.
+    Returns None, and runs nothing, if the script must be started as users start it: with `COLD`, or while another one runs.
     """
     if COLD:
         return None
@@ -105,7 +105,10 @@ def _starting(environ: Mapping[str, str]) -> frozenset[tuple[str, str]]:
 
 
 def _serve(pip: str, checkout: str, site: str, bundle: str) -> None:
-    """Load the *pip* in a folder, and pinstall; then be a script of an environment for each line of standard input."""
+    """Load the *pip* in a folder, and pinstall; then run the script that each line of standard input orders.
+
+    Each runs in a copy of this process, which prints the script's status.
+    """
     import gc
 
     standard = sys.path[1:]
@@ -123,7 +126,7 @@ def _serve(pip: str, checkout: str, site: str, bundle: str) -> None:
 
 
 def _load(bundle: str) -> None:
-    """Import what an install, and the commands of pinstall, import; *bundle* is the path of a file to write."""
+    """Import the modules that an install and the commands of pinstall import; *bundle* is as for `_spare`."""
     from importlib import import_module
 
     for name in OF_PIP:
@@ -135,7 +138,7 @@ def _load(bundle: str) -> None:
 
 
 def of_pinstall() -> list[str]:
-    """Return the modules of pinstall, but for those that are run."""
+    """Return the names of pinstall's modules, without each ``__main__``."""
     import pkgutil
 
     import pinstall
@@ -145,9 +148,9 @@ def of_pinstall() -> list[str]:
 
 
 def _spare(bundle: str) -> None:
-    """Spare each pip two things that take a third of its time: to find out who it is, and whom in the world it trusts.
+    """Replace two functions that take a third of a pip's time: for its user agent, and for the authorities that it trusts.
 
-    No test looks at the first. The second are the authorities that pip brings; the one of the index is beside them.
+    No test looks at the user agent. Of pip's authorities only the first is written to *bundle*; that of the index is a setting.
     """
     from pip._internal.network import session
     from pip._vendor import certifi
@@ -159,7 +162,7 @@ def _spare(bundle: str) -> None:
 
 
 def _become(order: dict[str, Any], standard: Sequence[str]) -> NoReturn:
-    """Run a script as the process that it would be; one of another Python or pip is started."""
+    """Run the script of *order* in this process, and end it; start the script if its environment has another Python or pip."""
     for target, name, flags in ((0, os.devnull, os.O_RDONLY), (1, order["out"], os.O_WRONLY), (2, order["err"], os.O_WRONLY)):
         os.dup2(os.open(name, flags | os.O_CREAT | os.O_TRUNC), target)
     os.chdir(order["folder"])
@@ -216,7 +219,7 @@ def _renew() -> None:
 
 
 def _is_loaded(package: str) -> bool:
-    """Return whether an import would find the *package* that is loaded; true if none is."""
+    """Return whether an import would find the *package* that is loaded; True if it is not loaded."""
     from importlib.machinery import PathFinder
 
     if package not in sys.modules:
@@ -226,7 +229,10 @@ def _is_loaded(package: str) -> bool:
 
 
 def _is_changed(folder: str, environ: Mapping[str, str]) -> bool:
-    """Return whether the environment in *folder* runs code at its start, which may change what is loaded."""
+    """Return whether the loaded modules may not hold for the environment in *folder*.
+
+    That is so if it runs code at its start, or if *environ* has ``PYTHONPATH``.
+    """
     for found in glob.glob(os.path.join(folder, "lib", "python*", "site-packages", "*")):
         name = os.path.basename(found)
         if name.startswith(("sitecustomize", "usercustomize")) or (name.endswith(".pth") and name != "lab.pth"):
@@ -239,14 +245,14 @@ def _is_changed(folder: str, environ: Mapping[str, str]) -> bool:
 
 
 def _forget() -> None:
-    """Have the script import all but the libraries anew."""
+    """Have the script import pip, pinstall and pinstall's libraries anew, but not the libraries in pip."""
     for name in list(sys.modules):
         if name.startswith("pip._internal") or name.partition(".")[0] in _OURS:
             del sys.modules[name]
 
 
 def _run(script: str) -> int:
-    """Run a script, and return its status as Python would."""
+    """Run a script; return the status that Python would end with, and print an exception as Python does."""
     import runpy
     import traceback
 

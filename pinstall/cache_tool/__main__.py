@@ -8,7 +8,8 @@ import sys
 def main() -> int:
     """Run the command; return its exit status.
 
-    If a dependency is broken, prints the command that repairs it, and returns 1. Raises `ImportError` if it knows none.
+    If an import fails, prints the command that repairs pinstall's dependencies, and returns 1; if `repair_advice` knows no
+    such command, raises that `ImportError`.
     """
     try:
         from pinstall.cache_tool import cli

@@ -18,8 +18,9 @@ _PATTERN = "a project, name==version, or a glob for file names"
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line.
 
-    All commands but ``completion`` take any number of arguments here: the function of each command in `cli` must refuse those
-    that it does not take (`_refuse_surplus`, `_pattern`).
+    Its result has ``cache_dir`` and ``python`` only if they are given, and a ``command`` of None if no command is. All commands
+    but ``completion`` take any number of arguments here: the function of each command in `cli` must refuse those that it does
+    not take (`_refuse_surplus`, `_pattern`).
     """
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--cache-dir", metavar="DIR", help="pip's cache folder (default: that of the environment's pip)")
@@ -100,7 +101,10 @@ def _shells(completion: argparse.ArgumentParser) -> None:
 
 
 def _age(text: str) -> float:
-    """Return the seconds of an age in hours, days or weeks: ``12h``, ``30d``, ``8w``. Raises `ArgumentTypeError`."""
+    """Return the seconds of an age in whole hours, days or weeks: ``12h``, ``30d``, ``8w``.
+
+    Raises `ArgumentTypeError` for any other text.
+    """
     found = re.fullmatch(r"([0-9]{1,9})([hdw])", text)
     if not found:
         raise argparse.ArgumentTypeError(f"invalid age {messages.shortened(text)!a} (expected e.g. 12h, 30d, 8w)")

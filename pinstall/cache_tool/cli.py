@@ -61,7 +61,7 @@ class _Target:
         return self.cache.root
 
     def take_inventory(self) -> Inventory:
-        """Warn about each symbolic link in the cache folder; return the inventory of pip's cache and pinstall's store."""
+        """Warn about each symbolic link in `tree`; return the inventory of pip's cache and pinstall's store."""
         for path in self.tree.links:
             _warn(
                 f"skipped {path}: it is a symbolic link, which pinstall-cache does not follow; replace it by a file or folder"
@@ -75,10 +75,11 @@ class _Target:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock of the cache within a ``with`` statement; on a full disk, or with a used-up quota, go on without it.
+        """Hold the lock of the cache within a ``with`` statement.
 
-        Waits for the lock as long as the settings allow. Prints a warning if the time-out is invalid, and one if it waits for
-        longer than a second. Raises `LockTimeoutError` and `OSError`.
+        Goes on without the lock if the disk is full or a quota is used up. Prints a warning if ``PINSTALL_LOCK_TIMEOUT`` is
+        invalid, and one if it waits for longer than a second. Raises `LockTimeoutError` if another process still holds the lock
+        after the time-out, and `OSError` if the lock cannot be taken for another reason.
         """
         chosen = settings.read(os.environ)
         for setting in chosen.invalid:
@@ -95,10 +96,11 @@ class _Target:
 
 
 def main() -> int:
-    """Run the command that `sys.argv` names; return 0, 1 (`exit_status.BAD`), or 130 after Ctrl-C.
+    """Run the command that `sys.argv` names; return its status, which is 0 or 1 (`exit_status.BAD`), or 130 after Ctrl-C.
 
-    Prints errors of the cache, the lock, pip's configuration and the output, and returns 1 for them; returns 0 if the reader of
-    the output has closed the pipe. Raises `SystemExit` after ``--help`` and ``--version``, and for invalid arguments (2).
+    Prints errors of the cache, the lock, pip's configuration and the output, and returns 1 for them; so for a missing command,
+    and for arguments that the command refuses. Returns 0 if the reader of the output has closed the pipe. Raises `SystemExit`
+    after ``--help`` and ``--version``, and for arguments that the parser refuses (2).
     """
     gc.set_threshold(_OBJECTS)
     for stream in (sys.stdout, sys.stderr):
@@ -144,7 +146,7 @@ def _target(arguments: argparse.Namespace) -> _Target:
     """Return the cache that the environment's pip would use, with ``--cache-dir`` if that is given; it need not exist.
 
     Raises `_RefusedError` if pip's configuration cannot be read, or if this pip would use no cache there, for example because
-    it belongs to another user; `SilentPythonError` if the environment's Python does not answer.
+    it belongs to another user. Raises that or `SilentPythonError` if the environment's Python does not answer.
     """
     selected = _environment(arguments)
     found, runner = environment.of(selected)
@@ -164,7 +166,10 @@ def _target(arguments: argparse.Namespace) -> _Target:
 
 
 def _environment(arguments: argparse.Namespace) -> environment.Target:
-    """Return the target of an install, which ``--python`` may name (`environment.target`); pinstall's own without one."""
+    """Return the target that an install would have, with ``--python`` if that is given (`environment.target`).
+
+    If that finds no environment, returns the one that pinstall runs in.
+    """
     try:
         return environment.target(_selection(arguments), os.environ, as_module=False)
     except NoEnvironmentError:  # the cache of the user is the same for all environments, as a rule
@@ -234,7 +239,7 @@ def _size(path: str) -> int:
 def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
     """Return the cache, and the items of its inventory that match the pattern of the command; by default, all.
 
-    Warns in pip's words if none matches a pattern. Raises `_RefusedError` for several patterns, and as `_target`.
+    Warns as pip does if none matches a pattern other than ``*``. Raises `_RefusedError` for several patterns, and as `_target`.
     """
     pattern, target = _pattern(arguments.patterns), _target(arguments)
     items = [item for item in target.take_inventory().items if matches(pattern, item)]
@@ -244,9 +249,9 @@ def _matching(arguments: argparse.Namespace) -> tuple[_Target, list[Item]]:
 
 
 def _verified(target: _Target, items: Sequence[Item]) -> tuple[verify.Verifier, list[verify.VerifiedItem]]:
-    """Verify *items*, while a terminal shows a bar; return those that can be checked, with their verdicts.
+    """Verify *items*, while a terminal shows a bar; return the verifier, and the verdicts as `Verifier.verify` does.
 
-    Returns the verifier before them: it has the proofs, and can remove bad items.
+    The verifier has the proofs, and can remove bad items.
     """
     verifier = verify.Verifier(target.cache, os.environ, settings.read(os.environ))
     with terminal.bar(sum(item.size for item in items)) as bar:
@@ -350,7 +355,7 @@ def _strip_queries(target: _Target) -> None:
 
 
 def _tell(one: verify.VerifiedItem, label: str) -> None:
-    """Print a line about an item that is bad or could not be checked, with *label* before it and the reason behind it."""
+    """Print the line "LABEL: ITEM: DETAIL (REASON)" about an item that is bad or could not be checked."""
     item = one.item
     kind = "" if item.entry.kind in ("page", "other") else f" ({messages.KINDS[item.entry.kind]})"
     where = " in pinstall's store" if item.stored else ""
@@ -443,9 +448,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _served(arguments: argparse.Namespace) -> Iterator[Check]:
-    """Yield a check of the pip that serves a call.
+    """Yield a check of the pip that would run in a call with this ``--python``.
 
-    Before it comes one of the environment, if pinstall chooses that by itself or finds none. Raises `SilentPythonError`.
+    Before it, yields a check of the environment if pinstall chooses ``.venv`` by itself, or finds no environment. Raises
+    `SilentPythonError` if the Python of that pip does not answer.
     """
     from pinstall.cache_tool import doctor
 

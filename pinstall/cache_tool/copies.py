@@ -27,9 +27,10 @@ _RECENT = 86_400
 
 
 def older(items: Iterable[Item], now: float) -> list[Item]:
-    """Return the copies among *items* that nobody has used for a day at the time *now* (seconds since the epoch).
+    """Return those of *items* of which another copy was used later, if nobody has used them in the day before *now*.
 
-    Items of the store do not count. Reads the downloads of a project that have the same size.
+    *now* is in seconds since the epoch. Leaves out items of the store, downloads to which a cached page or redirect leads, and
+    wheels built from a URL without a query. Reads the downloads of a project that have the same size.
     """
     downloads: defaultdict[Hashable, list[Item]] = defaultdict(list)
     same: defaultdict[Hashable, list[Item]] = defaultdict(list)
@@ -52,7 +53,7 @@ def older(items: Iterable[Item], now: float) -> list[Item]:
 def _source(wheel: BuiltWheel) -> Hashable | None:
     """Return a key that copies of a built wheel have in common: the source without the query of its URL, and the file name.
 
-    None if the URL has no query, or if no digest of the source was noted.
+    Returns None if no URL with a query is noted beside the wheel, or no digest of the source.
     """
     origin = built_wheels.read_origin(os.path.dirname(wheel.content_path))
     if origin is None or "?" not in origin.url or not origin.digests:

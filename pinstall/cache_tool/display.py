@@ -31,7 +31,7 @@ def _kind(item: Item) -> str:
 
 
 def _where(item: Item) -> str:
-    """Return where an item of `inventory.merged` is; "" if pip 23.3 and later look for it there."""
+    """Return the cell that tells where an item of `inventory.merged` is; "" if it is where pip 23.3 and later look."""
     if item.stored:
         return "only in store"
     is_old = not isinstance(item.entry, BuiltWheel) and item.entry.layout is keys.ONE_FILE
@@ -57,7 +57,7 @@ def age(seconds: float) -> str:
 def table(items: Sequence[Item], columns: Sequence[str] = DEFAULT_COLUMNS) -> Table:
     """Return the table of *items* with these *columns*, which are keys of `COLUMNS`.
 
-    The default ones have "where" only if the items differ in it, or are all in the store.
+    The default ones have "where" only if an item is in the store, or if the items have HTTP entries in both layouts.
     """
     layouts = {item.entry.layout for item in items if not isinstance(item.entry, BuiltWheel)}
     if columns == DEFAULT_COLUMNS and len(layouts) < 2 and not any(item.stored for item in items):
@@ -68,7 +68,7 @@ def table(items: Sequence[Item], columns: Sequence[str] = DEFAULT_COLUMNS) -> Ta
 
 
 def name(item: Item) -> str:
-    """Return the file name of an item, or a description such as "index page of demo", without control characters."""
+    """Return the file name of an item, or a text such as "index page of demo", with control characters escaped."""
     return plain(item.entry.filename)
 
 

@@ -66,7 +66,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _command(environ: Mapping[str, str]) -> Check:
-    """Check whether the shell would run this pinstall: another one on the PATH needs advice, none does not."""
+    """Check which ``pinstall`` the shell would run. Has advice only if it is another than this one, not if it finds none."""
     own = shutil.which("pinstall", path=os.path.dirname(sys.executable))
     found = shutil.which("pinstall", path=environ.get("PATH"))
     if found is None:
@@ -77,7 +77,7 @@ def _command(environ: Mapping[str, str]) -> Check:
 
 
 def no_environment(error: NoEnvironmentError) -> Check:
-    """Return the check that pinstall finds no environment to install into; the last clause of *error* is its advice."""
+    """Return the check that pinstall finds no environment to install into; the last clause of the text of *error* is advice."""
     state, _, advice = str(error).rpartition("; ")
     return Check("environment", state, advice)
 

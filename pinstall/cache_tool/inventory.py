@@ -30,7 +30,7 @@ class Item(NamedTuple):
 
     ``project`` (normalized), ``version`` and ``origin`` (`host` of its URL) are "" if unknown. ``size`` is that of head and
     body, or of a built wheel alone, in bytes. ``modified`` and ``used`` are as for `scan.ScannedEntry`. ``stamp`` is that of
-    the file with the content; None if that is missing or not a regular file.
+    the file with the content; None if a file of the entry is missing or not regular.
     """
 
     entry: Entry
@@ -59,8 +59,8 @@ class Inventory(NamedTuple):
 def take(root: str, tree: scan.Tree, indexes: Sequence[str]) -> Inventory:
     """Return the inventory of the cache at *root*, of which a walk has made *tree*, and of the store as it is now.
 
-    *indexes* are the URLs of the configured indexes, which resolve relative links on cached pages. Reads all pages; of a file
-    that no page lists, the end of a wheel, or an sdist up to its PKG-INFO, to learn its name.
+    *indexes* are the URLs of the configured indexes, which resolve relative links on cached pages. Reads all pages. Also reads
+    each file that no page lists, to learn its name: the end of a wheel, or an sdist up to its PKG-INFO.
     """
     cached = [*scan.http(tree)]
     from_store = [(scan.read_entry(entry), filename) for entry, filename in store.downloads(root)]
@@ -77,13 +77,13 @@ def take(root: str, tree: scan.Tree, indexes: Sequence[str]) -> Inventory:
 
 
 def merged(items: Sequence[Item]) -> list[Item]:
-    """Return *items* without the stored ones of which they have a copy in pip's own folders; reads files of the same size."""
+    """Return *items* without each stored one that is also in pip's own folders (`_is_copy`)."""
     own = {_place(item): item for item in items if not item.stored}
     return [item for item in items if not (item.stored and _is_copy(item, own.get(_place(item))))]
 
 
 def _place(item: Item) -> tuple[str, ...]:
-    """Return a key that an entry has both in the store and in pip's own folder."""
+    """Return a key that is the same for an entry in the store and for one in its place in pip's own folders."""
     entry = item.entry
     return (entry.wheel_key, entry.filename) if isinstance(entry, BuiltWheel) else (entry.layout.folder, entry.key)
 
@@ -91,7 +91,8 @@ def _place(item: Item) -> tuple[str, ...]:
 def _is_copy(stored: Item, own: Item | None) -> bool:
     """Return whether an *own* item, of pip's folders, is the file that pinstall has stored as *stored*.
 
-    False without an *own* item, or if a file cannot be read. For a built wheel, the digest under which it was stored decides.
+    False without an *own* item, if their sizes differ, head included, or if a file cannot be read. Else their content decides.
+    Of a stored built wheel only the digest counts under which it was stored: the file itself is not read.
     """
     if own is None or stored.size != own.size:
         return False
@@ -184,7 +185,10 @@ class _Http:
 
 
 def _identified(found: ScannedEntry, filename: str) -> IdentifiedContent:
-    """Identify an entry that no page lists, by its *filename* if the store has recorded one, else by its content."""
+    """Identify an entry that no page lists, by its *filename* if the store has recorded one, else by its content.
+
+    If neither is known, its kind is "other", and its file name "a redirect" or "a response".
+    """
     if filename:
         project = links.project_of(filename)
         label = links.parse_filename(filename, project)
@@ -213,7 +217,10 @@ def _length_fault(found: ScannedEntry) -> str:
 
 
 def _emptiness(found: ScannedEntry) -> str:
-    """Return the fault of a body that begins with zeros, as a crash leaves it, but no artifact or page does; else ""."""
+    """Return the fault of a body whose first `_ZEROS` bytes, or all if they are fewer, are zeros; "" for other bodies.
+
+    A crash leaves such a file. No artifact and no page begins so.
+    """
     if found.stamp is None or found.head is None or found.head.response.status != 200:
         return ""
     with suppress(OSError), entries.open_content(found.entry) as file:
@@ -241,7 +248,7 @@ def _built(entry: BuiltWheel, *, stored: bool = False) -> Item:
 
 
 def _stored_builds(root: str) -> Iterator[BuiltWheel]:
-    """Yield the built wheels in the store, except files that are not named as a wheel."""
+    """Yield the built wheels in the store, except those whose name is not that of a wheel, or that are not regular files."""
     for key, folder in store.build_folders(root):
         for wheel in (name for name in entries.names(folder) if name.endswith(".whl")):
             entry = scan.wheel(key, os.path.join(folder, wheel), store_id=os.path.basename(folder))

@@ -28,7 +28,10 @@ _OLDER = "older"
 
 
 def page(root: str, items: Sequence[Item], verified: Iterable[VerifiedItem], strays: Iterable[Stray]) -> str:
-    """Return the page of the cache at *root*: its *items*, of which those in *verified* were verified, and its *strays*."""
+    """Return the page, as HTML, of the cache at *root*: its *items*, and its *strays*.
+
+    It says "not checked" of the items that are not in *verified*.
+    """
     health = {one.item.entry.content_path: one.reason or "sound" for one in verified}
     entries = [_entry(item, health.get(item.entry.content_path, "not checked")) for item in items]
     entries += [_stray(stray) for stray in strays]

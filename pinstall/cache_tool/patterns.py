@@ -16,7 +16,7 @@ def matches(pattern: str, item: Item) -> bool:
     """Return whether *pattern* matches *item*.
 
     - ``*`` matches everything, and alone matches an item of unknown project.
-    - ``name==version``: the version may be a glob. An index page has no version, and does not match.
+    - ``name==version``: the version may be a glob; 1.0 also matches 1.0.0. An index page has no version, and does not match.
     - Without a dash, a pattern is a glob for the project's name; so it always is for an index page.
     - With a dash, it is a project's name, or a glob for the beginning of the file name or, as for ``pip cache``, of
       ``name-version``. Case counts in such a glob.

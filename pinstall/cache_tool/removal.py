@@ -28,7 +28,7 @@ _IN_USE = "a running pinstall may need it"
 
 
 class RemovalTotals(NamedTuple):
-    """The numbers of removed files and folders, and the files' ``size`` in bytes.
+    """The numbers of removed ``files`` and ``folders``, and the files' ``size`` in bytes.
 
     ``stayed`` has a line, "path: reason", for each entry or part of the cache that could not be removed now.
     """
@@ -56,7 +56,10 @@ class _Removal:
         self._files, self._size = self._files + removed.files, self._size + removed.size
 
     def item(self, item: Item) -> None:
-        """Delete one item, with the files that describe only it; if it stays for some reason, add a line to ``stayed``."""
+        """Delete one item, with the files that describe only it, and count it; if it stays, add a line to ``stayed``.
+
+        Does neither if it is gone already.
+        """
         entry = item.entry
         if self.busy and _may_be_in_use(item):
             self.stayed.append(f"{entry.content_path}: {_IN_USE}")
@@ -129,7 +132,7 @@ class Pruning(NamedTuple):
 
 
 def pruning(root: str, strays: Iterable[Stray], items: Iterable[Item]) -> Pruning:
-    """List the files and folders that `prune` removes: *strays*, *items*, and all that `cleanup.sweep` removes then.
+    """List the files and folders that `prune` would remove: *strays*, *items*, and all that `cleanup.sweep` removes after them.
 
     Changes nothing. Raises `OSError`.
     """
@@ -162,7 +165,10 @@ def _inside(paths: Iterable[str]) -> Iterator[str]:
 
 
 def _orphans(item: Item, doomed: Collection[str]) -> list[str]:
-    """Return the ``origin.json`` beside a wheel in pip's own folder if no other file is left there."""
+    """Return the path of the ``origin.json`` beside a wheel in pip's own folder if all other files there are *doomed*.
+
+    Returns an empty list in all other cases.
+    """
     folder = os.path.dirname(item.entry.content_path)
     if item.stored or not isinstance(item.entry, BuiltWheel):
         return []
@@ -177,7 +183,8 @@ def _may_be_in_use(item: Item) -> bool:
 def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: AbstractContextManager[None]) -> RemovalTotals:
     """Remove *items*, the *strays* that have not changed since they were found, and all that `cleanup.sweep` removes.
 
-    The totals count all files and folders that are gone then; else as `remove`.
+    The totals count each file and folder of `pruning` that is gone at the end. ``stayed``, *held* and the errors are as for
+    `remove`, but a stray that stays has no line.
     """
     with held:
         planned = pruning(root, strays, items)
@@ -197,5 +204,5 @@ def prune(root: str, strays: Sequence[Stray], items: Sequence[Item], held: Abstr
 
 
 def unused(strays: Iterable[Stray], now: float) -> list[Stray]:
-    """Return the *strays* that are older than a day at the time *now* (seconds since the epoch): no running pip uses them."""
+    """Return the *strays* not modified in the day before *now* (seconds since the epoch): no running pip uses them."""
     return [stray for stray in strays if now - stray.modified > _YOUNG]

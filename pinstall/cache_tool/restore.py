@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Restored(NamedTuple):
     """The number and the ``size`` in bytes of the restored ``entries``.
 
-    ``stayed`` are the paths, in the store, of those that could not be restored and are not in pip's cache.
+    ``stayed`` are the paths, in the store, of those that could not be restored although their place in pip's cache is free.
     """
 
     entries: int
@@ -35,7 +35,7 @@ def lacking(root: str, items: Iterable[Item]) -> list[Item]:
 
 
 def latest(root: str, items: Iterable[Item]) -> list[Item]:
-    """Return stored *items*; of several for one place in pip's cache at *root* only the one that was used last."""
+    """Return *items*, which must be stored ones; of several for one place in pip's cache at *root* only the last used one."""
     places: dict[tuple[str, ...], Item] = {}
     for item in items:
         place = _paths(root, item)
@@ -44,9 +44,9 @@ def latest(root: str, items: Iterable[Item]) -> list[Item]:
 
 
 def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: AbstractContextManager[None]) -> Restored:
-    """Restore the *sound* items, and cancel the scheduled deletion of those wheels among *items* that are in pip's folders.
+    """Restore the *sound* items of the store, and cancel the scheduled deletion of the wheels of *items* in pip's folders.
 
-    *held* takes the lock. Raises `OSError` and `LockTimeoutError`.
+    Overwrites nothing in pip's cache but spent entries. *held* takes the lock. Raises `OSError` and `LockTimeoutError`.
     """
     with held:
         for item in items:
@@ -58,9 +58,10 @@ def restore(root: str, items: Iterable[Item], sound: Collection[Item], held: Abs
 
 
 def staying(items: Sequence[Item], treated: Collection[Item]) -> Iterator[tuple[str, str]]:
-    """Yield (file name, reason) for each stored one of *items* whose place in pip's cache another file has.
+    """Yield (file name, reason) for each stored one of *items* that is neither *treated* nor also in pip's cache (`merged`).
 
-    Leaves out the *treated* ones: those that are bad, and those that `restore` was given.
+    The reason is that another file has its place in pip's cache. So *treated* must have all the others: the items that are bad,
+    and those that `restore` was given.
     """
     for item in inventory.merged(items):
         if item.stored and item not in treated:
@@ -70,7 +71,10 @@ def staying(items: Sequence[Item], treated: Collection[Item]) -> Iterator[tuple[
 
 
 def _is_back(root: str, item: Item) -> bool:
-    """Return whether the place of a stored item in pip's cache is taken: pip has fetched or built it or another file."""
+    """Return whether the place of a stored item in pip's cache is taken, by the item itself or by another file.
+
+    An incomplete or a spent HTTP entry does not take it.
+    """
     own, entry = _paths(root, item), item.entry
     there = all(map(os.path.lexists, own))
     return there and (isinstance(entry, BuiltWheel) or not is_spent(entry._replace(paths=own)))

@@ -28,10 +28,10 @@ FAILURES = (RemoteError, KeyUnusableError)
 
 
 class SharedItem(NamedTuple):
-    """A build in a shared store: the ``size`` of its objects in bytes, and its ``age`` in seconds, that of the later one.
+    """A build in a shared store: the ``size`` of its objects in bytes, and its ``age`` in seconds, that of the newer object.
 
     ``source`` is a URL without secrets. ``filename`` and ``source`` are "" if the record is missing or cannot be read,
-    ``fault`` if none was found.
+    ``fault`` if no fault was found.
     """
 
     build: SharedBuild
@@ -45,12 +45,12 @@ class SharedItem(NamedTuple):
 class Upkeep:
     """The work on the shared store of these *settings*. The methods work while their lines are taken.
 
-    *warn* is called with a line about each object that cannot be looked at or removed; the work goes on with the others.
-    ``is_bad`` tells whether there was one, or whether `verified` has found a bad build.
+    *warn* is called with a line about each object that cannot be listed or removed; the work goes on with the others.
+    ``is_bad`` tells whether there was one, or whether `verified` has come to its end and found a bad build.
     """
 
     def __init__(self, settings: SharedStoreSettings | None, warn: Callable[[str], None]) -> None:
-        """Open the store. Raises `FAILURES`, as the other methods do; also without *settings*: then no store is set."""
+        """Open the store. Raises one of `FAILURES`, as the other methods do: `RemoteError` if *settings* are None."""
         if settings is None:
             raise RemoteError("PINSTALL_SHARED_STORE is not set")
         self._key = documents.signing_key(settings)
@@ -79,9 +79,9 @@ class Upkeep:
         yield f"Builds checked: {number}, {bad} bad"
 
     def pruned(self, seconds: float, *, dry_run: bool) -> Iterator[str]:
-        """Delete the builds that are older than *seconds*, and day-old wheels without a record; yield a line with their number.
+        """Delete the builds that are older than *seconds*; yield a line with the number of these builds.
 
-        With *dry_run*, deletes nothing.
+        A wheel without a record goes when it is older than a day, however large *seconds* are. *dry_run* deletes nothing.
         """
         number, total = self._prune(seconds, dry_run=dry_run)
         yield f"Builds {'that would be removed' if dry_run else 'removed'}: {number} ({display.size(total)})"
@@ -89,7 +89,8 @@ class Upkeep:
     def _rows(self, *, proves: bool) -> Iterator[SharedItem]:
         """Yield all builds, after a check of their records; if *proves*, fetch and check each wheel, too.
 
-        Leaves out a wheel without a record that is younger than a day: its upload may not have ended.
+        Leaves out a wheel without a record that is younger than a day: its upload may not have ended. Leaves out builds that
+        somebody removes meanwhile.
         """
         for build in self._builds():
             if build.record is not None:
@@ -138,7 +139,7 @@ class Upkeep:
     def _builds(self) -> Iterator[SharedBuild]:
         """Yield all builds, also those that lack the record or the wheel; warn about objects that cannot be listed.
 
-        The objects of one build have the same name, so that they follow each other in a listing of a bucket.
+        Adds to ``_unfinished`` the paths of unfinished objects that are older than a day.
         """
         waiting: dict[str, SharedBuild] = {}
         listing = Listing(self._remote, lambda path, why: self._refuse(f"skipped {path} of the shared store: {why}"))
@@ -173,7 +174,10 @@ class Upkeep:
         return row
 
     def _described(self, row: SharedItem, *, proves: bool) -> SharedItem:
-        """Complete a row by the record of its build and, if *proves*, by a check of the wheel. Raises `RemoteError`."""
+        """Return a row with what the record of its build states, and with its fault; check the wheel only if *proves*.
+
+        Raises `RemoteError` if an object cannot be read, `MissingError` if it is gone.
+        """
         build = row.build
         assert build.record is not None  # noqa: S101 (for mypy)
         self._remote.allow()

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def records(cache: str, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the lines about the build records of *wheels*, which are pairs of a key and a file name, each build once."""
+    """Yield the lines about all build records that the store in *cache* has for *wheels*: pairs of a wheel key and a file name.
+
+    Pairs that *wheels* have twice count once.
+    """
     for key, filename in sorted(set(wheels)):
         parent = store.builds_folder(cache, key)
         for folder in (os.path.join(parent, name) for name in entries.names(parent)):

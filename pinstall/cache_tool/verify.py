@@ -42,13 +42,13 @@ class VerifiedItem(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """The code of the reason why it is bad or cannot be checked; "" if it is sound."""
+        """The code of the reason why it is bad, "unreadable" if it could not be checked, "" if it is sound."""
         verdict = self.finding.verdict
         return "" if isinstance(verdict, Keep) else "unreadable" if isinstance(verdict, Unreadable) else verdict.reason
 
     @property
     def detail(self) -> str:
-        """The defect, or why the item cannot be checked, as a text for the user; "" if it is sound."""
+        """The defect, or why the item could not be checked, as a text for the user; "" if it is sound."""
         verdict = self.finding.verdict
         return "" if isinstance(verdict, Keep) else verdict.detail
 
@@ -64,9 +64,10 @@ class Verifier:
         self._checker = Checker(cache, environ, settings, is_call=False)
 
     def verify(self, items: Sequence[Item], done: Callable[[int], object]) -> list[VerifiedItem]:
-        """Check *items*, several projects at once, and return those that can be checked with their verdicts. Changes no file.
+        """Check *items*, several projects at once, and return them with their verdicts. Changes no file.
 
-        *done* is called, from several threads, with the size in bytes of each item that was checked or skipped.
+        Leaves out the items that there is nothing to check against (`_is_checkable`). *done* is called, from several threads,
+        with the size in bytes of each item, also of those.
         """
         # A ledger belongs to one project and must be used by one thread.
         projects = [list(group) for _, group in groupby(sorted(items, key=_project), _project)]
@@ -91,7 +92,10 @@ class Verifier:
             return Finding(candidate, item.stamp, Unreadable(foreign_data.reason(error)))
 
     def _with_libraries(self, verified: VerifiedItem) -> VerifiedItem:
-        """Replace the verdict on a built wheel: `SetAside` if it lacks a library, `Unreadable` if that cannot be told."""
+        """Return *verified* with the verdict `SetAside` if it is a built wheel that lacks a library, else unchanged.
+
+        The verdict is `Unreadable` if it cannot be told whether the wheel lacks one.
+        """
         entry = verified.item.entry
         if not isinstance(entry, BuiltWheel):
             return verified
@@ -106,10 +110,11 @@ class Verifier:
         return verified._replace(finding=verified.finding._replace(verdict=verdict))
 
     def fix(self, verified: Iterable[VerifiedItem]) -> tuple[list[VerifiedItem], list[Failure]]:
-        """Delete the bad items, and set aside the wheels that lack a library; return the removed ones, and the failures.
+        """Delete the bad items, and set aside the wheels that lack a library; return all these items, and the failures.
 
-        An HTTP entry is spent (see `actions.spend`). Waits for the lock as long as the settings allow, and raises no errors.
-        Unreadable items, which stay, and items that are gone or sound by now are in neither list.
+        An HTTP entry in pip's folders is spent (see `actions.spend`). Waits for the lock as long as the settings allow; if it
+        stays held, or the cache cannot be written, all are failures. Items of *verified* that are unreadable stay. These, and
+        items that are gone or sound by now, are in neither list.
         """
         bad = [one for one in verified if isinstance(one.finding.verdict, Delete | SetAside)]
         applied = apply_verdicts(self._checker, [one.finding for one in bad], self._lock_timeout, lambda *_: None)
@@ -136,10 +141,11 @@ def _project(item: Item) -> str:
 
 
 def _is_checkable(item: Item) -> bool:
-    """Return whether an item can be checked.
+    """Return whether there is something to check an item against.
 
-    A response that is neither a file nor a page counts only if the inventory has found a fault in it. A download of a known
-    project also counts if it has a file name to compare it with, or a stated digest.
+    That is so for built wheels, pages, ``.metadata`` files and downloads of an unknown project. A download of a known project
+    needs a stated digest, or a file name with a version, or a fault that the inventory has found. A response that is neither a
+    file nor a page needs such a fault, or must be unreadable.
     """
     entry = item.entry
     if isinstance(entry, BuiltWheel):
