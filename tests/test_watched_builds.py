@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pinstall.inspection import build_questions
 from pinstall.storage import lock
 from tests.lab import NEWEST, VERSIONS, flip, watched
 from tests.packages import sdist, wheel
@@ -186,6 +187,31 @@ def test_each_question_whose_answer_changes_causes_one_build(lab: Lab) -> None:
     (home / "sdk" / "include.h").write_text("")
     assert _call(lab, **path)[:2] == ("- tool 2.0 lib set", True)
     assert _call(lab, **path)[:2] == ("- tool 2.0 lib set", False)
+
+
+@pytest.mark.parametrize(
+    ("askers", "said"),
+    [
+        (["@setuptools", "setup.py"], "with different CI"),
+        (["setup.py", "@setuptools"], "with different CI"),
+        (["@setuptools"], ""),
+    ],
+)
+def test_a_question_of_the_source_counts_whoever_else_asks_it(askers: list[str], said: str) -> None:
+    """What backends ask on their own behalf, as whether this is a CI, shapes no build."""
+    known = build_questions.learn([("variable", "CI", by) for by in askers], build_questions.Machine({"CI": "1"}))
+    assert build_questions.change(known, build_questions.Machine({})) == said
+
+
+def test_a_program_that_is_missing_counts_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder may be in the environment, whose programs do not count."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    machine = build_questions.Machine({"PATH": str(tmp_path / "bin")}, [str(tmp_path)])
+    asked = machine.answered("program", "demo-tool", "setup.py", [("--version",)])
+    assert asked is not None
+    _program(tmp_path / "bin", "demo-tool", "echo 1.0")
+    assert machine.differs(asked)
 
 
 def _without_venv(environment: Environment) -> None:

@@ -221,7 +221,7 @@ class Machine:
         """
         place = self._found(name)
         runs = [form for form in forms if form]
-        if os.path.realpath(place).startswith(self._own) or place.startswith(self._own):
+        if place and (os.path.realpath(place).startswith(self._own) or place.startswith(self._own)):
             return None  # of the environment
         if not forms:
             return Question("program", name, by, "there" if place else "", self._homely(place))
@@ -391,8 +391,8 @@ def _asked(notes: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, str]]:
         kind, subject, by = note[:3]
         if (kind, subject) in seen or (kind == "listing" and subject in patterns):
             continue
-        seen.add((kind, subject))
         if kind != "variable" or not sdist_scan.never_counts(subject, of_source=not by.startswith("@")):
+            seen.add((kind, subject))
             yield kind, subject, by
 
 
