@@ -129,7 +129,7 @@ class Builds:
         return self._difference(pin, record)
 
     def _difference(self, pin: Pin, known: BuildRecord) -> str:
-        """Return how the build of *known* differs from one of this call, as the end of "it was built ..."; "" if it does not."""
+        """Return how the build of *known* differs from one of this call, as the end of "it was built ..."; "" if they agree."""
         watched = known.watched
         now = self._conditions(pin.project, pin.settings, known.source_scan, watched)
         if difference := build_record.difference(known.conditions, now):
