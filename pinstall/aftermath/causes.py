@@ -58,10 +58,11 @@ def causes(cache: Cache, pins: Iterable[Pin], received: Collection[str]) -> list
 
 
 def _with_dependencies(cache: Cache, pins: Iterable[Pin]) -> Iterator[Pin]:
-    """Yield *pins*, and the dependencies of each, direct or not, that admit exactly one version.
+    """Yield *pins*, and the dependencies of each, direct or not, that admit exactly one version; each dependency once.
 
-    A dependency that admits several versions is skipped: pip may have chosen any of them, with other dependencies. So is one
-    that the call itself names, and those of a pin that is only a constraint, or of which pip takes no wheel.
+    Skips a dependency that admits several versions: pip may have chosen any of them, with other dependencies. Also skips one
+    that the call itself names. Follows no dependencies of a constraint, of a pin without a version, and of a project of which
+    pip takes no wheel; none at all if the call ignores them.
     """
     call = cache.call
     named = {project_named(line.text) for line in call.lines}
@@ -77,9 +78,9 @@ def _with_dependencies(cache: Cache, pins: Iterable[Pin]) -> Iterator[Pin]:
 
 
 def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
-    """Return the pins among the requirements that are the same in every cached wheel and metadata file of *pin*.
+    """Return the requirements with one version that every cached wheel and ``.metadata`` file of *pin* states.
 
-    Leaves out sdists: a build may decide on the dependencies.
+    Reads no sdist: a build may decide on the dependencies. Empty if none of these files is cached.
     """
     stated: list[list[Pin]] = []
     for file in cache.locate(pin).files:
@@ -92,7 +93,10 @@ def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
 
 
 def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:
-    """Return why pip can install none of the files listed for *pin*; "" if it can, if that is unknown, or if none is listed."""
+    """Return why pip can install none of the files that are listed for *pin*; "" if pip can, or if that is not proven.
+
+    "" also if no file of the pinned version is listed: then pip itself says so.
+    """
     # A file of the call that pinstall could not read (`call.unread`) may name more indexes.
     call = cache.call
     if (
@@ -114,8 +118,8 @@ def _reason(cache: Cache, pin: Pin, received: Collection[str]) -> str:
 def _are_pages_current(cache: Cache, pin: Pin, received: Collection[str]) -> bool:
     """Return whether servers have sent all pages of *pin* in this call: a page that pip used from its cache may be outdated.
 
-    False if a page is missing or damaged, and for a project that is only constrained if pip has fetched no page of it: pip may
-    not have needed it.
+    False if a page is missing, damaged or unreadable. False also for a project that is only constrained if pip has fetched no
+    page of it: pip may not have needed it.
     """
     located = cache.locate(pin)
     sent = [page for page in located.pages if page.entry.key in received]
@@ -155,8 +159,8 @@ def _requires_python(stated: dict[str, Any]) -> str:
 def _refused(cache: Cache, pin: Pin, files: list[_Listed]) -> str:
     """Return why pip refuses each of *files*, as one text; "" if it accepts one.
 
-    If some files have a pinned hash, the text mentions another file only if its hash is the only reason against it. If none
-    has, it names that as the reason for each file.
+    If some files have a pinned hash, or none to compare, the text mentions a file with another hash only if its hash is the
+    only reason against it. If all have another hash, that is the reason for each file.
     """
     matching = [file for file in files if hashes_allow(pin, file.digests)]
     refusals = {file: _refusal(cache, pin, file) for file in files}

@@ -57,7 +57,8 @@ def confirm(
     """Compare an *environment* with the *pins* of a *call* that succeeded; return the discrepancies, contradictions first.
 
     *before* are the versions by project before pip ran (`Environment.versions`). A pin that the call does not request itself,
-    such as a constraint, counts only if pip has installed or changed its project. Returns nothing for a dry run or another
+    such as a constraint, counts only if pip has installed or changed its project. Another origin or local version is told only
+    of a requested distribution that pip has left as it was; it is not a contradiction. Returns nothing for a dry run or another
     target folder. Without a *cache*, does not look for other local versions on its pages.
     """
     if call.has(*_NOT_HERE):
@@ -82,7 +83,10 @@ def confirm(
 
 
 def _satisfies(pin: Pin, version: str | None) -> bool:
-    """Return whether an installed *version* (None: not installed) may satisfy *pin*; always True if *pin* has a URL."""
+    """Return whether an installed *version* (None: not installed) may satisfy *pin*.
+
+    True also if *pin* has a URL, even if nothing is installed, and for a version that is not valid.
+    """
     if pin.url:
         return True  # pip checks the name if the requirement states one; the file may be named otherwise
     if version is None:
@@ -92,7 +96,10 @@ def _satisfies(pin: Pin, version: str | None) -> bool:
 
 
 def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discrepancy]:
-    """Return a discrepancy for each of the *suspects* for which the environment's interpreter would find no right version."""
+    """Return a discrepancy for each of the *suspects* for which the environment's interpreter would find no right version.
+
+    A derived pin counts only if an installed distribution requires it (`_is_required`).
+    """
     if not suspects:
         return []
     installed = environment.everything_installed()
@@ -106,7 +113,9 @@ def _contradictions(suspects: list[Pin], environment: Environment) -> list[Discr
 
 
 def _is_required(pin: Pin, versions: Iterable[str], environment: Environment) -> bool:
-    """Return whether an installed distribution requires the version of *pin* and none of *versions*, whatever its markers say.
+    """Return whether a requirement of an installed distribution admits the version of *pin* and none of *versions*.
+
+    Markers do not count.
 
     A backend that ignores ``[project]`` writes other requirements than the ``pyproject.toml`` from which a derived pin comes.
     """
@@ -126,7 +135,10 @@ def _contradiction(pin: Pin, found: Installed | None, environment: Environment) 
 
 
 def _remedy(pin: Pin, found: Installed, environment: Environment) -> str:
-    """Return the advice that leads to the pinned version. pip uninstalls nothing outside of its environment."""
+    """Return the advice that leads to the pinned version, by the folder in which Python has *found* another one.
+
+    It is to uninstall that one only if it is in the *environment*: pip uninstalls nothing outside.
+    """
     folder = os.path.realpath(found.folder)
     if folder in {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}:
         return "remove that folder from PYTHONPATH, where it hides the environment"
@@ -138,7 +150,10 @@ def _remedy(pin: Pin, found: Installed, environment: Environment) -> str:
 
 
 def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
-    """Return a line if the recorded origin of the installed distribution differs from the one that *pin* states, else ""."""
+    """Return a line if the recorded origin of the installed distribution differs from the one that *pin* states, else "".
+
+    "" also without a recorded origin (``direct_url.json``), and for a *pin* with neither URL nor hashes.
+    """
     folder = environment.folder(pin.project) if pin.url or pin.hashes else None
     origin = built_wheels.read_direct_url(os.path.join(folder, "direct_url.json")) if folder else None
     difference = _difference(pin, origin) if origin else ""
@@ -171,8 +186,9 @@ def _comparable(url: str) -> str:
 def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
     """Return a line if pip would choose another local version of *pin* than the installed *version*, else "".
 
-    Reads cached pages only, and only where other local versions are likely. PyPI has none, and reading the page of every
-    pin of a long requirements file would take longer than pip takes.
+    Reads cached pages only, and only where other local versions are likely: if the installed version has a label, or if *pin*
+    is an argument, and the call names ``--find-links`` or another index than PyPI. To read the page of every pin of a long
+    requirements file would take longer than pip takes. A *pin* with hashes does not count.
     """
     installed = links.parsed(version)
     is_typed = pin.places == ("argument",) and bool(call.find_links or set(call.index_urls) - {PYPI})
@@ -193,7 +209,11 @@ def _advice(pin: Pin, environment: Environment) -> str:
 
 
 def _pip_of(environment: Environment) -> list[str]:
-    """Return the words that run pip for *environment*: "pip" alone if it is pinstall's own environment or the active one."""
+    """Return the command, as a list, that runs pip for *environment*.
+
+    It is ``pip`` if that is pinstall's own environment or the active one, ``PYTHON -m pip`` if another one has a pip, else
+    ``pip --python PYTHON`` of pinstall's own.
+    """
     active = named_as_active(os.environ)
     if environment.is_own or (active and os.path.realpath(active) == os.path.realpath(environment.prefix)):
         return ["pip"]

@@ -24,9 +24,10 @@ _FOLDERS = {"download": "download_dir", "wheel": "wheel_dir"}
 def confirm(pins: Iterable[Pin], call: Invocation) -> list[Discrepancy]:
     """Compare the files in the folder of a *call* that succeeded with the *pins* of versions that it requests.
 
-    A pin is contradicted if the folder has no file of its version, or none with a pinned hash. Hashes count only for ``pip
-    download``: a wheel that is built from a pinned file has another. A damaged file does not contradict, because it may have
-    been there before, or its index or backend may make it so. Returns nothing for other commands, and skips unreadable files.
+    A pin is contradicted if the folder has no file of its version (for ``pip wheel``, no wheel), or none with a pinned hash.
+    Hashes count only for ``pip download``: a wheel that is built from a pinned file has another. A damaged file is told without
+    a contradiction, because it may have been there before, or its index or backend may make it so; a file with a pinned hash
+    counts as undamaged. Returns nothing for other commands. A file that cannot be read counts as right.
     """
     if call.command not in _FOLDERS or call.has("only_dependencies"):
         return []
@@ -64,7 +65,7 @@ def _files(pin: Pin, folder: str) -> Iterator[LocalFile]:
 
 
 def _is_pinned(pin: Pin, file: LocalFile) -> bool:
-    """Return whether a file has one of the pinned hashes, or they cannot be compared."""
+    """Return whether a file has one of the pinned hashes; True if there are none, or if the file cannot be read."""
     known = digest.known(pin.hashes)
     if not known:
         return True

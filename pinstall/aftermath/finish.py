@@ -38,7 +38,7 @@ def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]
     """Find, while pip runs, the entries that `other_versions.find` returns for the pins of versions; return them by pin.
 
     Leaves out pins that pip does not need, and those of whose pages one is hidden, or not cached: pip may be fetching it.
-    Returns nothing if this call sets no versions aside, or does not use the cache.
+    Returns nothing if this call sets no versions aside, or if pip does not use the cache.
     """
     if not prepared.is_at_work or _keeps_others(prepared):
         return {}
@@ -49,10 +49,10 @@ def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]
 
 
 def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
-    """Take all steps of this module after pip's last run, and remove the view; tell the user the causes of a failure.
+    """Do what follows pip's last run: store its builds, remove the view, tell the causes of a failure, and tidy the cache.
 
     It never waits for the lock: a later call does the steps that are skipped now. Also uploads the builds to the shared store,
-    which may take until its time-out. If pinstall must not change the cache, only tells which versions it would move.
+    which may take until its time-out. If pinstall must not change the cache, only tells which versions it would set aside.
     """
     status, rescue, built = outcome.status, outcome.rescue, list[Built]()
     view = outcome.second.view if outcome.second else prepared.view
@@ -87,7 +87,7 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
 
 
 def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str, int]:
-    """Return the counters of this call for `pinstall-cache stats`. A file counts as a hit once pip has succeeded with it."""
+    """Return the counters of this call for `pinstall-cache stats` that are not 0; hits only if pip succeeded (*status* 0)."""
     counts = Counter({"calls": 1, "failed": int(status != 0), "built": len(journal.built)})
     for done in journal.applied:
         match done.verdict:
@@ -108,9 +108,10 @@ def _counts(prepared: PreparedCache, status: int, journal: Journal) -> dict[str,
 
 
 def _hits(prepared: PreparedCache, journal: Journal) -> Counter[str]:
-    """Count the pins for which pip had a checked file (a built wheel, else a wheel, else another download), and the rest.
+    """Count the projects for which pip had a checked built wheel ("built hits"), or else a checked download ("download hits").
 
-    "bytes" is the size of the counted downloads.
+    "missed" are the other pinned projects that pip needs, and "bytes" is the size of one download for each download hit: of a
+    wheel if there is one.
     """
     builds = {finding.pin.project for plan in prepared.plans for finding in plan.used}
     sizes: dict[str, tuple[bool, int]] = {}
@@ -136,7 +137,10 @@ def _look_for_unknown_layout(prepared: PreparedCache, name: str, journal: Journa
 
 
 def _say_causes(prepared: PreparedCache, rescue: Rescue | None, status: int, journal: Journal) -> None:
-    """Warn of the proven causes of a failure with this *status*, and note them in the *journal*."""
+    """Warn of the proven causes of a failure with this *status*, and note them in the *journal*.
+
+    After a crash or a usage error (status 2), looks for full disks only.
+    """
     from pinstall.aftermath.causes import causes
 
     prepared.cache.forget_pages()
@@ -150,8 +154,9 @@ def _say_causes(prepared: PreparedCache, rescue: Rescue | None, status: int, jou
 def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion], journal: Journal) -> None:
     """Move *unwanted* versions to the store and tell the user, write the ledgers, shrink the store and remove leftovers.
 
-    Also saves the versions that are wanted. Does nothing if the lock is not free, or if nothing has changed. *name* is that of
-    the call's view in the cache, whose builds may have made the store grow; "" without one. Ignores an `OSError`.
+    Also saves the versions that are wanted. Does nothing if the lock is not free, or if there is nothing to write or remove.
+    *name* is that of the call's view in the cache, whose builds may have made the store grow; "" without one. An `OSError` ends
+    these steps, and is not raised.
     """
     root, ledgers = prepared.cache.root, prepared.checker.inspector.ledgers.values()
     wanted = prepared.wanted
@@ -177,8 +182,9 @@ def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion],
 def _note_wanted(prepared: PreparedCache, status: int) -> None:
     """Note as wanted the versions that this call requests by pins and, if pip succeeded, those that it has installed.
 
-    A constraint counts if its version is installed. An unpinned requirement counts only if pinstall had to restore it: then two
-    projects need two versions of it. So does every distribution in a call without pins.
+    If pip succeeded, a constraint counts, too, if its version is installed. An unpinned requirement that pip has installed
+    counts only if pinstall had to restore it: then two projects need two versions of it. In a call without pins, the same
+    holds for every distribution. The notes are in memory until `_write`.
     """
     environment, call = prepared.cache.environment, prepared.cache.call
     environment.forget()
@@ -200,7 +206,7 @@ def _note_wanted(prepared: PreparedCache, status: int) -> None:
 def _note_unchanged(prepared: PreparedCache) -> None:
     """Remember deleted entries that pip received or built again unchanged and accepted: pinstall does not delete them again.
 
-    Forgets those that have other content now, or have ceased to be bad; those that are gone stay as they were noted.
+    The ledger forgets an entry that has other content now, or is not bad any more. For one that is gone, it stays as it is.
     """
     for finding in prepared.deleted:
         again = prepared.checker.again(finding)
@@ -223,10 +229,10 @@ def _tell_of_other_versions(prepared: PreparedCache, status: int, journal: Journ
 
 
 def _unwanted(prepared: PreparedCache, found: Mapping[Pin, list[OtherVersion]]) -> list[OtherVersion]:
-    """Return the unwanted other versions, in the cache, of the pinned versions that are installed now.
+    """Return the other versions in the cache, without wanted ones, of the projects whose pinned version is installed now.
 
-    For a call that installs nothing, or elsewhere, those of all that it requests. *found* has the result for some pins already.
-    Returns nothing if this call sets no versions aside.
+    For a call that installs nothing, or elsewhere, those of all projects that it requests by a pinned version. *found* has the
+    result for some pins already. Returns nothing if this call sets no versions aside.
     """
     if _keeps_others(prepared):
         return []

@@ -24,10 +24,10 @@ class Report:
         self._first = _installs(_read(self._path))
 
     def complete(self, environment: Environment) -> None:
-        """Add to the report of the second run the distributions of the first report that the *environment* has in that version.
+        """Add to the report of the second run those distributions of the first report that the first run has installed.
 
-        The second run does not report those that the first one installed, because it finds them there. Does nothing if the
-        second report is missing or unreadable, and ignores an `OSError`.
+        The second run does not report them, because it finds them there. They are those that the *environment* has in the
+        version of the first report. Does nothing if the second report is missing or unreadable, and ignores an `OSError`.
         """
         document = _read(self._path)
         second = {_name(item) for item in _installs(document)}

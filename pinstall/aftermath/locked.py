@@ -21,8 +21,8 @@ def under_lock(
 ) -> list[Wrong] | None:
     """Take the lock and return the result of *act*; None if the lock is not free, or on an `OSError`, also of *act*.
 
-    With *waits*, wait for the lock as long as the settings allow, and with *warns* as well, warn of a failure. Without *waits*,
-    a later call does the same work.
+    With *waits*, waits for the lock as long as the settings allow; with *warns* as well, prints why None is returned. Without
+    *waits*, prints nothing: a later call does the same work.
     """
     try:
         seconds = prepared.settings.lock_timeout if waits else 0

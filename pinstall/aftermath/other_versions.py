@@ -34,8 +34,8 @@ class OtherVersion(NamedTuple):
 def find(cache: Cache, pin: Pin, wanted: Wanted) -> list[OtherVersion]:
     """Return the entries of pip's cache that this environment's pip could use for other versions of *pin*'s project.
 
-    Leaves out versions that are *wanted*, and built wheels that are marked for deletion already (see `actions.retire`) or
-    cannot be read. Takes no lock, because it hashes built wheels.
+    Leaves out versions that are *wanted*, entries whose content is not a regular file, and built wheels that cannot be read or
+    are marked for deletion already (see `actions.retire`). Takes no lock, because it hashes built wheels.
     """
     return list(_find(cache, pin, wanted))
 

@@ -20,7 +20,7 @@ class SecondRun(NamedTuple):
     """The second run of pip, prepared.
 
     ``view`` is the cache that it gets. ``known_failures`` are the failures that it may repeat (`Rescue.known_failures`).
-    ``report`` is the installation report before it.
+    ``report`` is the installation report of the first run.
     """
 
     pip_command: PipCommand

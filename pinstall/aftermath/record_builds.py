@@ -35,11 +35,12 @@ class Built(NamedTuple):
 
 
 def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
-    """Store the wheels that pip has built in the view *shown*; without one, those in its own cache whose build was watched.
+    """Store the wheels that pip has built: those in the view *shown* and, if the first run had no view, those in its cache.
 
-    Also adopts the wheels of plain pip that fit the call, notes that all that fit are used, moves other files that pip made at
-    the top of the view to the cache, and removes a view in the cache. Returns the wheels built in this call, also those that it
-    could not store, and that vanish with the view.
+    *shown* is the view of the last run; None without one. Also adopts the wheels of plain pip that fit the call, notes that all
+    that fit are used, moves other files that pip made at the top of the view to the cache, and removes a view in the cache.
+    Returns the wheels built in this call, also those that it could not store, and that vanish with the view. Raises no error
+    for a single wheel.
     """
     found: list[Built] = []
     checker, root = prepared.checker, prepared.cache.root
@@ -81,7 +82,10 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
 
 
 def _by_wheel(folder: str) -> dict[str, WatchedBuild]:
-    """Return the watched builds by the file names of the wheels that they made. *folder* has their notes; "" without any."""
+    """Return the watched builds by the file names of the wheels that they made. *folder* has their notes; "" without any.
+
+    Of several builds of one file name, the last one counts, with the notes of all.
+    """
     found: dict[str, WatchedBuild] = {}
     for build in build_notes.read(folder) if folder else ():
         for wheel in build.wheels:
@@ -93,8 +97,8 @@ def _by_wheel(folder: str) -> dict[str, WatchedBuild]:
 def _built_in_place(prepared: PreparedCache, notes: Mapping[str, WatchedBuild]) -> Iterator[tuple[str, str]]:
     """Yield (key, path) of each wheel that pip has built into its own cache, because the call has no view.
 
-    Of a watched one its bytes tell: another wheel of this name may lie there, too. If no build is watched, the wheels count
-    that are new in the folders in which pip, when it asked, found none that fits.
+    If builds are watched, these are the wheels with a name and digest in *notes*. Else they are those that are new since the
+    call began, in folders about which pip has asked and that had no wheel that fits.
     """
     if not prepared.notes_folder:
         yield from _new_in_place(prepared)

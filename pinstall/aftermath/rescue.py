@@ -79,7 +79,10 @@ class Rescue:
 
     @property
     def sent_by_servers(self) -> frozenset[str]:
-        """The keys of the entries of pip's cache that servers sent in this call, after those of views were moved there."""
+        """The keys of the HTTP entries that servers sent in this call; those of the second run only after `take_received`.
+
+        An entry that the second run received may not have been moved to pip's cache, which has the old one then.
+        """
         return self.survey.used.new | self._received
 
     def forbidden(self) -> str:
@@ -101,7 +104,10 @@ class Rescue:
         return next((why for applies, why in reasons if applies), "")
 
     def _may_be_outdated(self, host: str) -> bool:
-        """Return whether an old redirect, or an old page, may have led pip to a *host* that the call does not name."""
+        """Return whether an old entry may have led pip to a *host*: any old redirect, or an old page that links to it.
+
+        Such a page does not count if the call itself names the host.
+        """
         return any(map(self.survey.is_redirect, self.survey.used.old)) or host in self.survey.old_hosts
 
     @property
@@ -110,7 +116,7 @@ class Rescue:
         return self.first.build_seconds > _LONG_BUILDS
 
     def invalidate_doubtful_pages(self) -> list[Wrong]:
-        """Invalidate the doubtful pages and redirects, so that the next call fetches them; return those that could be.
+        """Spend the doubtful pages and redirects, so that the next call fetches them; return those for which that worked.
 
         The caller holds the lock.
         """
@@ -131,7 +137,7 @@ class Rescue:
         """Limit the view in *folder* to the HTTP entries that are vouched for or that the first run received.
 
         What was hidden stays hidden. Has pip ask the server about those in `Survey.to_be_confirmed`; before pip 23.3, leaves
-        these out, so that pip fetches them. Hides the bad built wheels, too. Raises `OSError`.
+        these out, so that pip fetches them. Hides the built wheels that are damaged or lack a library, too. Raises `OSError`.
         """
         survey, layout = self.survey, self._cache.http.layout
         shown: dict[str, bytes | None] = dict.fromkeys(survey.used.new)
@@ -148,10 +154,11 @@ class Rescue:
     def take_received(self, folder: str, *, succeeded: bool) -> list[Wrong]:
         """Move the entries that the second run received from the view in *folder* to the cache; return the wrong old ones.
 
-        After a success, every received entry replaces the old one, and the doubtful pages and redirects that were not received
-        are spent, damaged built wheels are deleted, and both are returned as well. After a failure, a page replaces the old one
-        only if it is whole and lists files, and an artifact only if it is vouched for; then no entry counts as wrong. An entry
-        that another process has changed meanwhile stays. The caller holds the lock.
+        After a success, every received entry replaces the old one; an old one that differs is wrong. The doubtful pages and
+        redirects that were not received are spent, damaged built wheels are deleted, and both count as wrong, too. After a
+        failure, a page replaces the old one only if it is whole and lists files, and another entry only if it is vouched for;
+        then no entry counts as wrong. An old entry that another process has changed meanwhile stays, and does not count. The
+        caller holds the lock.
         """
         received = self._received = frozenset(view.received(folder, self._cache.http.layout))
         new = self._received_survey(folder)
@@ -172,10 +179,10 @@ class Rescue:
         return wrong
 
     def clean(self) -> list[Wrong]:
-        """Delete the doubtful and received entries of the first run that `Survey.refused` names, and damaged built wheels.
+        """Spend the doubtful and received entries of the first run that pip refuses, and delete damaged built wheels.
 
-        HTTP entries are spent. Returns the entries for which that worked. The caller holds the lock. By the next call, the
-        server may send the right file again.
+        `Survey.refused` tells the former: by the next call, the server may send the right file again. Returns the entries for
+        which that worked. The caller holds the lock.
         """
         wrong = []
         for key in sorted(self.survey.used.new | self.survey.doubtful):
@@ -200,7 +207,10 @@ class Rescue:
         ]
 
     def _delete(self, entry: Entry, stamp: FileStamp | None, name: str, reason: str) -> list[Wrong]:
-        """Delete a built wheel, or spend an HTTP entry; return it, or nothing if it has changed or cannot be removed."""
+        """Delete a built wheel, or spend an HTTP entry; return it with *name* and *reason*, as a list of one.
+
+        The list is empty if the entry is gone, has another *stamp* now, or cannot be removed.
+        """
         root = self._cache.root
         with suppress(actions.NotDoneError, actions.ChangedError):
             if actions.delete(root, entry, stamp) if isinstance(entry, BuiltWheel) else actions.spend(root, entry, stamp):
@@ -221,8 +231,9 @@ class Rescue:
     def _difference(self, key: str, new: Survey) -> str:
         """Return how the received entry *key*, surveyed by *new*, differs from the old one.
 
-        "" if it does not, if no old one is left, or if that was hidden anyway. Two redirects differ if they lead to different
-        URLs; a redirect and another entry always do.
+        "" if it does not, and if no old one is left, the view of the first run hid it, or the first run received it anew. Two
+        redirects differ if they lead to different URLs; a redirect and another entry always do. Two pages differ if they list
+        other files that this call could use.
         """
         old = self.survey
         if key in old.used.new | old.hidden or not os.path.lexists(old.entry(key).content_path):
@@ -246,7 +257,10 @@ class Rescue:
                 yield _BadWheel(entry, entries.stamp_of(entry), damage, missing)
 
     def _used_wheels(self) -> Iterator[BuiltWheel]:
-        """Yield the built wheels that pip has opened; if it started an unwatched pip, others, up to `_MOST_WHEELS` bytes."""
+        """Yield the built wheels, of pip's cache and the store, that pip has opened.
+
+        If it started an unwatched pip, also yields others, up to `_MOST_WHEELS` bytes: that pip may have used them.
+        """
         opened = {os.path.realpath(path) for path in self.first.opened_files if path.endswith(".whl")}
         room = _MOST_WHEELS if self.first.started_pip else 0
         own = ((folder, key, "") for folder, key in built_wheels.walk_built(self._cache.root))
@@ -263,7 +277,8 @@ class Rescue:
     def _faults(self, entry: BuiltWheel) -> tuple[str, str]:
         """Return the damage of a built wheel, and the text on its missing libraries; "" for each that it has not.
 
-        A fault that its backend gives every wheel is no damage: pip accepts it. Raises `OSError`.
+        A fault that its backend gives every wheel does not count: pip accepts it. Libraries are looked for only if the wheel is
+        not damaged and has a build record. Raises `OSError`.
         """
         ledger = self._checker.inspector.ledger(links.project_of(entry.filename))
         with entries.open_content(entry) as file:

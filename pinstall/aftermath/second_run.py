@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 def move_received(prepared: PreparedCache) -> None:
-    """Move the entries that the first run received in place of hidden ones to the cache, as pip would have put them there."""
+    """Move the entries that the first run received in place of hidden ones to the cache, as pip would have put them there.
+
+    Does nothing without a view, or if it hides no HTTP entry.
+    """
     if prepared.view is not None and prepared.plan.view.absent:
         actions.take_over_received(prepared.cache.root, prepared.view.folder, prepared.cache.http.layout)
 
@@ -34,8 +37,8 @@ def move_received(prepared: PreparedCache) -> None:
 def inspect_failure(prepared: PreparedCache, status: int, first: Observation | None) -> Rescue | None:
     """Inspect the cache entries that a pip used before it ended with *status*.
 
-    None if it neither failed nor crashed, if it was not watched (then without *first*), if it ran without its cache, or if
-    pinstall must not change that. Comes after `move_received`.
+    *first* is what that pip did. Returns None if it neither failed nor crashed, if it was not watched (*first* is None then),
+    if it ran without its cache, or if pinstall must not change that. Comes after `move_received`.
     """
     if not prepared.is_at_work or first is None or status not in (FAILED, REFUSED_OR_CRASHED):
         return None
@@ -50,8 +53,9 @@ def inspect_failure(prepared: PreparedCache, status: int, first: Observation | N
 def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> SecondRun | None:
     """Prepare the second run if the cache may be to blame and nothing forbids it; else return None.
 
-    Makes its view, removes the distributions that the first run left half-installed, and tells the user that pip runs again, or
-    why it does not. If long builds forbid it, alone or with other reasons, invalidates the doubtful pages for the next call.
+    Makes or limits its view, removes the distributions that the first run left half-installed, and tells the user that pip runs
+    again. If something forbids it, or no view can be made, tells the user why. If long builds forbid it, alone or with other
+    reasons, spends the doubtful pages and redirects, so that the next call fetches them.
     """
     if not rescue.is_called_for:
         return None
@@ -78,8 +82,9 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
 def take_received(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
     """Move the entries that the second run received to the cache.
 
-    If it succeeded, tells the user which old entries were wrong, and completes pip's installation report; if it failed, tells
-    that it made no difference. Does nothing without a second run, and if that was interrupted.
+    After a success, that is all of them; also tells the user which old entries were wrong, and completes pip's installation
+    report. After a failure, moves only those that are worth it (`Rescue.take_received`), and tells that the second run made no
+    difference. If the lock is not free, moves none. Does nothing without a second run, and if that was interrupted.
     """
     status, rescue, second = outcome.status, outcome.rescue, outcome.second
     if rescue is None or second is None or status not in (0, FAILED, REFUSED_OR_CRASHED):

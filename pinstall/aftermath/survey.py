@@ -65,7 +65,7 @@ class Used(NamedTuple):
 
 
 def used(observation: Observation, layout: Layout) -> Used:
-    """Return the entries that pip used, divided into old and received ones.
+    """Return the keys of the HTTP entries that pip used, divided into old and received ones.
 
     If a server confirms an entry ("not modified"), pip rewrites only its head. Such an entry counts as old, and so does, before
     pip 23.3, each that pip has opened before it wrote it: head and body are one file.
@@ -77,7 +77,7 @@ def used(observation: Observation, layout: Layout) -> Used:
 
 
 def _keys(paths: Iterable[str], layout: Layout) -> set[str]:
-    """Return the keys of the HTTP entries among *paths*. The names in pip's ``selfcheck`` folder look like keys, too."""
+    """Return the keys of the HTTP entries among *paths*, leaving out pip's ``selfcheck`` files, whose names look like keys."""
     named = ((path, os.path.basename(path).removesuffix(".body")) for path in paths)
     return {key for path, key in named if keys.is_http_key(key) and path.endswith(keys.http_paths(key, layout))}
 
@@ -128,8 +128,8 @@ class Survey:
     def doubtful(self) -> frozenset[str]:
         """The keys of the old entries that pip used and that are not vouched for.
 
-        pip's own index page counts only if the call requests pip: pip reads it at its end to see whether it is outdated, and
-        that does not fail a call.
+        The index page of pip itself counts only if a line of the call names pip: pip reads that page at its end, to see whether
+        it is outdated, and that does not fail a call.
         """
         own = {key for key, project in self._projects.items() if project == "pip"}
         is_asked_for = any(project_named(line.text) == "pip" for line in self._cache.call.lines)
@@ -141,7 +141,7 @@ class Survey:
         return head is not None and head.response.status in http_entries.PERMANENT
 
     def redirect(self, key: str) -> str:
-        """Return where the entry *key* redirects to; "" if it is no permanent redirect."""
+        """Return the location to which the entry *key* redirects; "" if it is not a permanent redirect."""
         head = self._head(key)
         return head.response.headers.get("location", "") if head is not None and self.is_redirect(key) else ""
 
@@ -184,7 +184,10 @@ class Survey:
                 self.claims.setdefault(found[0].key, []).append(claim)
 
     def _read_page(self, key: str) -> bool:
-        """Note the index page *key*, and add its claims on files; return False, and do nothing, if that is another entry."""
+        """Note the index page *key*, and add its claims on files; return True.
+
+        Returns False, and does nothing, if the entry is not an index page.
+        """
         head = self._head(key)
         if head is None or not is_page(head.response):
             return False
@@ -198,7 +201,10 @@ class Survey:
         return True
 
     def _requested(self, key: str) -> str:
-        """Return the project that the call names and whose page *key* is, for a page that lists no file; "" without one."""
+        """Return the project, of those that the call names, whose index page is the entry *key*; "" if none fits.
+
+        It serves for a page that lists no file, and so does not tell its project.
+        """
         named = [*(pin.project for pin in self._pins), *(project_named(line.text) for line in self._cache.call.lines)]
         return next((project for project in named if project and self._own_url(key, project)), "")
 
@@ -222,7 +228,10 @@ class Survey:
             return []
 
     def _own_url(self, key: str, project: str) -> str:
-        """Return the URL of the page with this *key*; "" if no index of the call leads to it, as after a temporary redirect."""
+        """Return the URL, after redirects, of the page of *project* with this *key*.
+
+        "" if no index of the call leads from that project to the page, as after a temporary redirect.
+        """
         for index in filter(locator.is_http, self._cache.call.index_urls):
             found = self._cache.http.find(locator.page_url(index, project))
             if found is not None and found[0].key == key:
@@ -274,9 +283,9 @@ class Survey:
 
     @cached_property
     def vouched(self) -> frozenset[str]:
-        """The keys of the known entries that are vouched for: reads all but pages, on all cores; leaves out unreadable ones.
+        """The keys of the known entries that are vouched for; an unreadable entry is not.
 
-        An entry that the view of pip hid is never among them.
+        The first use reads all known entries but pages, on all cores. An entry that the view of pip hid is never among them.
         """
         judged = sorted(self.known - self.pages - self.hidden)
         pool = ThreadPoolExecutor(os.cpu_count())
@@ -288,7 +297,10 @@ class Survey:
 
     @cached_property
     def to_be_confirmed(self) -> frozenset[str]:
-        """The keys of the old vouched entries of which no `Claim` that is recent states a digest: pip asks the server."""
+        """The keys of the vouched entries that pip did not receive, and of which no recent `Claim` states a digest.
+
+        A second run asks the server about them.
+        """
         return frozenset(
             key
             for key in self.vouched - self.used.new
@@ -312,7 +324,8 @@ class Survey:
     def fault(self, key: str) -> str:
         """Return why the artifact or metadata file of *key* is not vouched for; "" if it is.
 
-        Reads the file, and shows the progress unless the call is quiet. Raises `OSError`.
+        Not for pages. Reads the file, and shows the progress unless the call is quiet. A missing entry, or one without a
+        readable head, is not vouched for. Raises `OSError`.
         """
         try:
             return self._proven_fault(key)
@@ -342,7 +355,7 @@ class Survey:
             )
 
     def _pinned(self, pin: Pin, claim: Claim) -> list[Digest]:
-        """Return the pin's hashes if the pin admits the file that *claim* is about, else an empty list."""
+        """Return the pin's hashes if the pin admits the artifact that *claim* is about, else an empty list."""
         applies = pin.project == claim.project and not claim.is_metadata
         if not applies or (claim.parsed_filename is not None and not pin.url and not pin.admits(claim.parsed_filename.version)):
             return []
@@ -360,9 +373,10 @@ class Survey:
     def refused(self, key: str) -> str:
         """Return why pip refuses the artifact or metadata file of *key*, by recent claims; "" if it may accept the file.
 
-        Unlike for `fault`, all that state digests must contradict it, and the hashes of pins do not count: the file may be the
-        index's, and another one may be pinned. If no claim, recent or old, states a digest, an artifact is judged as by
-        `fault`. "" also if no claim is about it, and if it cannot be read.
+        Unlike for `fault`, all recent claims that state digests must contradict it, and the hashes of pins do not count: the
+        file may be the index's, and another one may be pinned. If no claim, recent or old, states a digest, an artifact is
+        judged as by `fault`, by the hashes of pins as well. "" also if only old claims state one, if no claim is about the
+        entry, and if it cannot be read.
         """
         claims = self.claims.get(key, [])
         stated = [known for claim in claims if claim.recent and (known := digest.known(claim.digests))]
@@ -394,7 +408,10 @@ def _host(url: str) -> str:
 
 
 def _content_claims(entry: HttpEntry) -> Iterator[Claim]:
-    """Yield a claim made from the content of an archive that no page lists; nothing if the content does not tell a project."""
+    """Yield a claim, without digests, made from the content of an archive that no page lists.
+
+    Yields nothing if the content does not tell a project. Raises `OSError`.
+    """
     with entries.open_content(entry) as file:
         what = identify(file)
     if what.kind == "download" and what.project:
@@ -404,7 +421,10 @@ def _content_claims(entry: HttpEntry) -> Iterator[Claim]:
 
 
 def listed(offers: Iterable[IndexFile], cache: Cache) -> set[tuple[str, str]]:
-    """Return (file name, statements of the page) of each file that this call could use, to compare two versions of a page."""
+    """Return (file name, statements of the page) of each of *offers* that this call could use.
+
+    It serves to compare two versions of a page.
+    """
     found = set()
     for offer in offers:
         label = links.parse_filename(offer.filename, links.project_of(offer.filename))

@@ -21,10 +21,11 @@ _FOLDERS = frozenset({keys.TWO_FILES.folder, keys.ONE_FILE.folder, keys.WHEELS, 
 
 
 def signs(cache: Cache, name: str, began: float) -> Iterator[str]:
-    """Yield a name, sometimes twice, for each sign of another layout: in *cache*, and in the view *name* of this call.
+    """Yield a text, sometimes twice, for each sign of another layout in *cache*, and in the view *name* of this call.
 
-    *name* is "" if the call has no view in the cache. Built wheels count only if they are newer than the start of the call,
-    *began* (seconds since the epoch): older ones may belong to another Python.
+    It is the name of an unknown folder at the top, or says that built wheels are in unknown folders. *name* is "" if the call
+    has no view in the cache. Built wheels count only in folders that have changed since the start of the call, *began* (seconds
+    since the epoch): older ones may belong to another Python.
     """
     views = [os.path.join(cache.root, *view.parts(name))] if name else []
     for folder in (cache.root, *views):
@@ -45,9 +46,9 @@ def _changed(folder: str) -> float:
 
 
 def remember_warning(root: str, version: str) -> bool:
-    """Note that the cache *root* has had a warning about this *version* of pip; return False if that was noted before.
+    """Note that a warning about this *version* of pip is given for the cache *root*; return whether it is to be given.
 
-    Return True also if it cannot be noted.
+    False if it was noted before; True also if it cannot be noted.
     """
     try:
         path = os.path.join(ensure_folder(root, "told"), f"pip-{version}")

@@ -68,8 +68,10 @@ class Builds:
     def evidence(self, pin: Pin, entry: BuiltWheel, link: Link | None, evidence: Evidence) -> Evidence:
         """Return *evidence*, which has the SHA-256 of a built wheel, with the facts about its source, build and libraries.
 
-        *link* leads to its source; with None, the ``origin.json`` beside the wheel does. If neither does, the source is not
-        compared, except with the pin's hashes. If the source is unproven or stale, nothing else is added. Raises `OSError`.
+        *link* leads to its source; with None, the ``origin.json`` beside the wheel does. If neither does, and the pin has no
+        hashes, the source counts as unchanged. If the source is unproven or stale, nothing else is added, not even the record;
+        if a recorded build differs, its libraries are not looked for. Of several records, one that fits is enough. A wheel
+        without a record counts as plain pip's (`_unrecorded`); a damaged record is a build difference. Raises `OSError`.
         """
         sha256 = evidence.digests["sha256"]
         origin = built_wheels.read_origin(os.path.dirname(entry.content_path))
@@ -98,9 +100,10 @@ class Builds:
     def _of_source(
         self, pin: Pin, link: Link | None, evidence: Evidence, source: Mapping[str, str], record: BuildRecord | None
     ) -> Evidence:
-        """Add to *evidence* whether a build, which may have a *record*, is from an outdated source.
+        """Return *evidence* with ``stale_source``, by the present source at *link*; without a *link*, no source is stale.
 
-        With the pin's hashes, add whether they prove the source instead. *source* has its digests. Raises `OSError`.
+        If the pin has hashes, adds ``unproven`` instead. *source* has the digests that the source had when the wheel was built;
+        *record* is the build record, if there is one. Raises `OSError`.
         """
         if pin.hashes:
             return evidence._replace(unproven=not _is_proven(pin, source, record))
@@ -126,7 +129,7 @@ class Builds:
         return self._difference(pin, record)
 
     def _difference(self, pin: Pin, known: BuildRecord) -> str:
-        """Return how the build that *known* records differs from one of this call, as the end of "it was built ..."; or ""."""
+        """Return how the build of *known* differs from one of this call, as the end of "it was built ..."; "" if they agree."""
         watched = known.watched
         now = self._conditions(pin.project, pin.settings, known.source_scan, watched)
         if difference := build_record.difference(known.conditions, now):
@@ -150,7 +153,7 @@ class Builds:
     def has_changed(self, record: BuildRecord) -> bool:
         """Return whether a question that the build of *record* asked has another answer now; False without questions.
 
-        To find out, may start a program that has changed, except for a fetched build.
+        To find out, may start a program that has changed. For a fetched build starts none, and takes its answer for changed.
         """
         machine = self._passive_machine if record.fetched else self._machine
         return record.watched is not None and bool(build_questions.change(record.watched, machine))
@@ -177,9 +180,10 @@ class Builds:
         return {pin.project: str(pin.version) for pin in pins if pin.has_version}
 
     def missing(self, entry: BuiltWheel, record: BuildRecord | None) -> tuple[str, ...]:
-        """Return the libraries that the wheel does not find, of those in *record* whose files are gone; without one, of all.
+        """Return the names of the shared libraries that the wheel needs and does not find.
 
-        Empty also if the wheel's libraries cannot be determined. Raises `OSError`.
+        With a *record*, only those to which it gives a path at which nothing is now. Empty also if the wheel's libraries cannot
+        be determined. Raises `OSError`.
         """
         if record is None:
             return self._libraries(entry).missing
@@ -196,9 +200,10 @@ class Builds:
     def _unrecorded(self, pin: Pin, entry: BuiltWheel, evidence: Evidence, record: BuildRecord) -> Evidence:
         """Return *evidence* with the completed *record* with which pinstall would adopt a wheel that plain pip built.
 
-        *record* has the wheel's digest and its source. Missing libraries forbid the adoption, and so does a build difference:
-        this call sets something that would shape the build, or the wheel has no extension module, although its source has code
-        to compile.
+        *record* has the wheel's digest and its source. Also adds the missing libraries and a build difference; each forbids the
+        adoption. The build differs if this call sets something that would shape it, or builds it with installed projects; if
+        the source asks for this processor's features; or if it has code to compile, and the wheel has no extension module.
+        Raises `OSError`.
         """
         now = self._conditions(pin.project, pin.settings, record.source_scan)
         plain = now._replace(settings="", variables={}, cpu="")
@@ -226,9 +231,10 @@ class Builds:
     ) -> BuildRecord | None:
         """Return the build record of a wheel of *project* that pip has just built with the config *settings* of its line.
 
-        *hashes* are the pin's, if one has any: pip has verified the source against them. *notes* are those on its build, if it
-        was watched; the programs in them may be started, to ask them for facts. Returns None for a corrupt wheel, as after a
-        build was killed. Notes another fault of it in the ledger, because its backend makes it so. Raises `OSError`.
+        *hashes* are those of the project's pin: pip has verified the source against them. *notes* are those on the build if it
+        was watched; the programs in them may be started, to ask them for facts. Returns None for a wheel that pip cannot
+        install, as after a build was killed. Another fault is tolerated from now on, by the ledger: the backend makes it so.
+        Raises `OSError`.
         """
         with entries.open_content(entry) as file:
             sha256 = integrity.sha256(file)
@@ -254,9 +260,10 @@ class Builds:
             self._inspector.ledger(project).tolerate(key, "damaged", fault)
 
     def _source_digests(self, origin: Origin | None, link: Link | None, hashes: tuple[Digest, ...]) -> dict[str, str]:
-        """Return the digests of the source of a new wheel, by algorithm: those in its ``origin.json``, and those of *hashes*.
+        """Return the digests of the source of a new wheel, by algorithm: those that its ``origin.json`` states, and others.
 
-        The latter are computed, if pip's cache, the store or a local file has the source. Raises `OSError`.
+        The others have the algorithms of *hashes*. They are computed from the file at *link*, if that is a local file, or if
+        pip's cache or the store has a download of it; else they are left out. Raises `OSError`.
         """
         stated = origin.by_algorithm if origin else {}
         source = self._source(link) if link and {d.algorithm for d in hashes} - stated.keys() else None
@@ -268,7 +275,7 @@ class Builds:
     def are_shaped(self, projects: Iterable[str], settings: Iterable[tuple[str, ...]]) -> bool:
         """Return whether the call sets anything that shapes builds: options, config *settings*, variables, or no isolation.
 
-        *projects* are those whose own variables count. Variables that only a source names are not known yet.
+        *projects* are those whose own variables count, too. Variables that only a source names are not known yet.
         """
         variables = sdist_scan.shaping(None, "", self._environ, self._build_variables)
         own = any(sdist_scan.shaping(None, project, self._environ, self._build_variables) != variables for project in projects)
@@ -279,8 +286,9 @@ class Builds:
     ) -> Conditions:
         """Return the conditions under which this call would build *project*.
 
-        *settings* are its config settings. If an earlier build was *watched* as a whole, the variables, tools and code that its
-        source names (*scan*) do not count. Runs the compilers with ``--version`` if the build compiles code.
+        *settings* are its config settings, and *scan* is the scan of its source. If a build was *watched* as a whole, its
+        questions count, and the variables, tools and code in *scan* do not. Runs the compilers with ``--version`` if the build
+        compiles code.
         """
         requires = (*scan.requires, *(watched.requires if watched else ()))
         if watched and watched.whole:
@@ -320,7 +328,8 @@ class Builds:
     def _stale(self, project: str, link: Link, then: Mapping[str, str]) -> str:
         """Return why the file at *link* may differ from the source of a wheel, which had the digests *then*; "" if not.
 
-        "" also if none of *then* can be compared with a digest that the link states. Raises `OSError`.
+        "" also for a commit, and if the link states digests of which none can be compared with *then*. If it states none, the
+        SHA-256 of the file counts, as far as `_source_now` knows it; an unknown one is a reason. Raises `OSError`.
         """
         if locator.is_vcs(link.url):
             return ""  # the key of the wheel contains the commit
@@ -345,9 +354,9 @@ class Builds:
         return self._sha256(project, entry) if entry and response and response.fresh(http_entries.now()) else None
 
     def _download(self, link: Link) -> tuple[HttpEntry, Response] | tuple[None, None]:
-        """Return the download of *link* that pip may use, and its response; None for both without a readable one.
+        """Return the download of *link* in pip's cache, fresh or not, and its response; (None, None) without a readable one.
 
-        It is the one in pip's cache, else the one in the store.
+        The one in the store counts only if pip's cache has none, or a spent one.
         """
         found = self._cache.http.find(link.url)
         if found is None:
@@ -362,7 +371,10 @@ class Builds:
             return self._inspector.proof(Reading(project, entry, stamp, RequiredProof())).digests["sha256"] if stamp else None
 
     def _scan_of(self, link: Link | None, wheel: BuiltWheel) -> SourceScan:
-        """Return the scan of the source of a wheel; `_NOT_AT_HAND` without a *link* or a readable sdist. Raises `OSError`."""
+        """Return the scan of the source of *wheel* at *link*; `_NOT_AT_HAND` without a *link*, or if that file is not here.
+
+        So also if the file is not an sdist that pinstall can scan. Raises `OSError`.
+        """
         if link is None:
             return _NOT_AT_HAND
         if link.url not in self._sources:
@@ -407,9 +419,9 @@ def _of_its_source() -> Iterator[None]:
 
 
 def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, str]:
-    """Return the requirement that the files of ``PIP_CONSTRAINT`` state for each project, as written; the last one counts.
+    """Return the constraint that the files of ``PIP_CONSTRAINT`` state for each project, as written; the last one counts.
 
-    Empty for pip 26.2 and later: only older ones apply these files to build requirements, too.
+    Skips files that cannot be read. Empty for *pip* 26.2 and later: only older ones apply these files to build requirements.
     """
     found: dict[str, str] = {}
     if pip >= (26, 2):
@@ -426,7 +438,7 @@ def _constraints(environ: Mapping[str, str], pip: tuple[int, ...]) -> dict[str, 
 
 
 def _content(path: str) -> str:
-    """Return the content of a constraints file; its path if it is not a regular file, because a pipe can be read only once.
+    """Return the content of a constraints file; the *path* if that is not a regular file: a pipe can be read only once.
 
     Raises `OSError`.
     """

@@ -52,7 +52,10 @@ class Gathered(NamedTuple):
     any_key: bool
 
     def joined(self, others: Gathered) -> Gathered:
-        """Return these candidates, then the HTTP entries of *others* and its built wheels under keys that these do not have."""
+        """Return both: these candidates, then those of *others*. Built wheels of *others* count only under keys unknown here.
+
+        Of a key that both know, this one says whether pip may build under it.
+        """
         more = tuple(found for found in others.candidates if found.wheel_key not in self.wheel_keys)
         keys = {**others.wheel_keys, **self.wheel_keys}
         return Gathered((*self.candidates, *more), keys, self.any_key or others.any_key)
@@ -61,7 +64,8 @@ class Gathered(NamedTuple):
 def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
     """Return the candidates for *pins* in *cache* and in the store, in the order of the pins.
 
-    For a version that pip may build, all built wheels are looked through if a page of its project is missing, or none lists it.
+    If pip may build a pinned version, and a page of its project is missing or none lists that version, its built wheels under
+    any key are candidates, too.
     """
     found: list[Candidate] = []
     keys: dict[str, bool] = {}
@@ -91,8 +95,9 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
 def _stored_builds(cache: Cache, pin: Pin, link: Link, key: str) -> Iterator[BuiltWheel]:
     """Yield the builds that the store has for *link*, whose wheel *key* this is.
 
-    A signed URL has another query, and so another key, each day. If the store has none under *key*, and the pin or its URL
-    states a digest, builds that pinstall saw made from a file with that digest, at the URL without its query, serve as well.
+    A signed URL has another query, and so another key, each day. So if the store has none under *key*, and *pin* names a URL
+    with a query and states a digest, other builds serve as well: those that pinstall saw made from a file with that digest, at
+    the same URL but for the query. Each is yielded as if it were under *key*.
     """
     query = urlsplit(link.url).query
     same = [build._replace(query=query) for build in store.builds(cache.root, key, pin.project)]
@@ -121,7 +126,10 @@ def page_candidate(cache: Cache, pin: Pin, key: str) -> Candidate | None:
 
 
 def downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
-    """Yield the candidates of *file*, its download and ``.metadata``: from the store if the cache lacks one or has it spent."""
+    """Yield the candidates of *file*: its download and its ``.metadata`` file.
+
+    Each is from the store if pip's cache lacks it or has it spent; those of pip's cache come first.
+    """
     cached = list(cache.downloads(file))
     yield from (Candidate(pin, entry) for entry in cached)
     present = {entry.key for entry in cached}
@@ -133,7 +141,10 @@ def downloads(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
 
 
 def _under_any_key(cache: Cache, pin: Pin) -> Iterator[Candidate]:
-    """Yield the built wheels of the pinned version under any key, also those to which pages lead: pip's, then the store's."""
+    """Yield the built wheels of the pinned version that this environment's pip could use, under any key.
+
+    Those in pip's cache come first, then those in the store. Those to which pages lead are among them.
+    """
     for entry in cache.walked(pin):
         if _is_pinned(pin, entry):
             yield Candidate(pin, entry)
@@ -146,7 +157,8 @@ def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
     """Yield the entries of pip's cache of other versions of *pin*'s project that this environment's pip could use.
 
     *pin* has a version. The entries are downloads, ``.metadata`` files and built wheels of the files that cached pages and
-    folders list; if a page is missing and none lists a pinned file, also the built wheels that a walk finds.
+    folders list. If a page is missing, and no page or folder lists a pinned file that this environment can install, built
+    wheels under all other keys are among them, too, and entries may come twice.
     """
     located = cache.locate(pin)
     for file in cache.others(pin):
@@ -158,7 +170,7 @@ def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
 
 
 def is_source(file: Artifact) -> bool:
-    """Return whether pip has to build a file, because its name is not that of a wheel."""
+    """Return whether pip has to build a file: its name is not that of a wheel, or cannot be parsed."""
     return file.parsed_filename is None or not file.parsed_filename.tags
 
 
@@ -167,7 +179,10 @@ def _is_pinned(pin: Pin, entry: Entry) -> bool:
 
 
 def _files(located: ProjectFiles) -> tuple[Artifact, ...]:
-    """Return the pinned files; without digests if none stated for them is pinned: the pages may be older than the pin."""
+    """Return the pinned files of *located*, without their stated digests if none of the files has a pinned hash.
+
+    The pages may be older than the pin then, and state outdated digests.
+    """
     if located.listed:
         return located.files
     return tuple(file._replace(link=file.link._replace(digests=())) for file in located.files)

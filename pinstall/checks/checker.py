@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """The verdict on one candidate, and the ``stamp`` of its verified file (None: a file of the entry is not a regular one).
+    """The verdict on one candidate, and the ``stamp`` of its verified file (None: it is gone, or a file is not a regular one).
 
-    ``identity`` recognises the entry if it returns unchanged. ``sha256`` is that of a built wheel; of another entry only if it
-    was needed, else "". ``record`` is the record of a built wheel, None unless it was compared with this call; for a wheel that
-    plain pip built, it is the one that the wheel gets if pinstall adopts it.
+    ``identity`` recognises the entry if it returns unchanged (`Evidence.identity`). ``sha256`` is that of a built wheel; of
+    another entry only if it was needed, else "". ``record`` is the record of a built wheel; None if its build was not compared
+    with this call. For a wheel that plain pip built, it is the one that the wheel gets if pinstall adopts it.
     """
 
     candidate: Candidate
@@ -61,10 +61,10 @@ class Checker:
     """Verifies candidates in *cache* and decides on them; its ``inspector`` remembers the proofs in the ledgers."""
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], settings: Settings, *, is_call: bool = True) -> None:
-        """With *is_call*, judge for the call of *cache*, whose variables are *environ*; else for `pinstall-cache verify`.
+        """Judge for the call of *cache*, whose variables are *environ*; without *is_call*, for `pinstall-cache verify`.
 
-        For that, every file is read again, built wheels need only be intact, and a file whose hash is not the stated one is bad
-        even if the index sends it each time.
+        For the latter, every file is read again, built wheels need only be intact, and a file whose hash is not the stated one
+        is bad even if the index sends it each time.
         """
         self.cache, self._is_call = cache, is_call
         self.inspector = Inspector(cache.root, trust_ledger=is_call, quiet=cache.call.is_quiet)
@@ -80,7 +80,7 @@ class Checker:
     def check(self, candidates: Sequence[Candidate]) -> list[Finding]:
         """Return the findings on *candidates*, in their order. Large downloads in pip's cache are read in parallel.
 
-        Raises no error for an entry: one that cannot be read gets the verdict `Unreadable`. An `ImportError` passes through.
+        An entry that cannot be read gets the verdict `Unreadable`: no error for one entry is raised but an `ImportError`.
         """
         large = [(c, stamp) for c in candidates if _is_download(c) and (stamp := entries.stamp_of(c.entry))]
         self.inspector.begin(Reading(c.pin.project, c.entry, stamp, _required_proof(c)) for c, stamp in large)
@@ -102,7 +102,8 @@ class Checker:
     def again(self, finding: Finding) -> Finding | None:
         """Examine the entry of *finding* as it is now, and return the new finding; None if the entry is gone or spent.
 
-        Of a built wheel, the ``origin.json`` that is beside it now tells the source. For a page, all pages are read again.
+        Of a built wheel, the ``origin.json`` that is beside it now tells the source, not the candidate. For a page, all pages
+        are read again.
         """
         candidate = finding.candidate
         if not (entries.exists(finding.entry.content_path) if finding.stored else http_entries.is_there(finding.entry)):
@@ -127,7 +128,7 @@ class Checker:
     def _with_build(self, candidate: Candidate, wheel: BuiltWheel, evidence: Evidence) -> Evidence:
         """Return *evidence* with the facts about a wheel's source and build (`Builds.evidence`), if it is readable and intact.
 
-        Drops a tolerated fault first. Adds ``unreadable`` if an error occurs.
+        A tolerated fault is removed first, and then the wheel counts as intact. Adds ``unreadable`` if an error occurs.
         """
         if evidence.fault and "damaged" in evidence.tolerated:
             evidence = evidence._replace(fault=None)  # its backend makes every wheel with this fault, and pip accepts it
@@ -160,7 +161,7 @@ class Checker:
     ) -> Evidence:
         """Return *evidence* with the *required* digests of the entry, and the fault, name and version that its bytes show.
 
-        A fault in *evidence* stays. Adds ``unreadable`` instead if the bytes cannot be read.
+        A fault in *evidence* stays. If the head or the bytes cannot be read, adds ``unreadable`` instead.
         """
         entry = candidate.entry
         if isinstance(entry, HttpEntry) and entry.unreadable:

@@ -44,9 +44,11 @@ _NOT_DONE = (OSError, lock.LockTimeoutError, actions.NotDoneError, actions.Chang
 def consult(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     """Keep built wheels from pip that it must not use: those that do not fit a pin, and compiled ones that lack a library.
 
-    *folder* is the full path of the folder below ``wheels/`` that pip is about to search, in its cache or in the view. Prints
-    a line for each wheel that is kept from pip and not replaced by a stored one, and for each that cannot be kept from it. The
-    new findings go to the *journal*. Waits at most two seconds for the lock, for each wheel. Raises `OSError`.
+    *folder* is the full path of the folder below ``wheels/`` that pip is about to search, in its cache or in the view. Wheels
+    are held to pins only if no plan covers the folder. Adds the new plans to ``prepared.answers``, and the new findings to the
+    *journal*. A wheel that lacks a library is set aside, also with a view. Prints each change of the cache, each wheel that is
+    kept from pip without a stored one in its place, and each that cannot be kept from it. Waits for the lock for two seconds at
+    a time; a lock that stays held is not raised. Raises `OSError` if a wheel cannot be read, or the view cannot be changed.
     """
     key = built_wheels.key_of(folder)
     if not any(planned.covers(key) for planned in prepared.plans):
@@ -97,10 +99,10 @@ def _pins(prepared: PreparedCache, key: str) -> list[Pin]:
 
 
 def _hold_to(prepared: PreparedCache, pin: Pin, key: str, journal: Journal) -> None:
-    """Plan for the wheels of *pin* under *key* as before pip ran, now that pip may build there, and carry the plan out.
+    """Check the wheels of *pin* under *key* as before pip ran, now that pip may build there, and carry out the plan.
 
-    Does nothing if a wheel of pip's own folder is as new as this call: pip has just built it, and may be about to install it.
-    Raises as `consult`.
+    Does nothing if such a wheel in pip's own folder is as new as this call: pip has just built it, and may be about to install
+    it. Prints, notes and raises as `consult`.
     """
     candidates = list(_candidates(prepared, pin, key))
     stamps = [entries.stamp_of(candidate.entry) for candidate in candidates if not candidate.stored]
@@ -129,8 +131,9 @@ def _hold_to(prepared: PreparedCache, pin: Pin, key: str, journal: Journal) -> N
 def _exchange(prepared: PreparedCache, away: list[Finding], instead: list[Finding], journal: Journal) -> list[Failure]:
     """Keep wheels of pip's own folder (*away*) from this pip, and let it find stored ones *instead*.
 
-    Without a view, those that do not fit are set aside, because the next build takes their place, and the others are restored.
-    Returns those that could not be set aside. Raises `OSError` if the view cannot be changed.
+    Changes the view if there is one. Without one, sets the sound ones of *away* aside, because the next build takes their
+    place; if all could be, restores those of *instead*, as far as possible, and says so. Returns those that could not be set
+    aside. Raises `OSError` if the view cannot be changed.
     """
     if prepared.view:
         for finding in away:
@@ -150,7 +153,7 @@ def _exchange(prepared: PreparedCache, away: list[Finding], instead: list[Findin
 
 
 def _set_aside(prepared: PreparedCache, finding: Finding) -> str:
-    """Move a wheel of pip's own folder to the store, if it is still there; return why that failed, "" if it did not."""
+    """Move a wheel of pip's own folder to the store; return why that failed, "" if it did not, or if the wheel is gone."""
     root = prepared.cache.root
     try:
         with lock.held(root, _PATIENCE, lambda _: None):
@@ -168,7 +171,7 @@ def _wheel(finding: Finding) -> BuiltWheel:
 
 
 def _examined(prepared: PreparedCache, candidate: Candidate, known: Mapping[str, Finding]) -> Finding:
-    """Return the finding on *candidate*: the one in *known* (by path) if its file has not changed since."""
+    """Return the finding on *candidate*: the one in *known* (by path) if its file has not changed since, else a new one."""
     before = known.get(candidate.entry.content_path)
     is_same = before is not None and before.stamp is not None and before.stamp == entries.stamp_of(candidate.entry)
     return before if before is not None and is_same else prepared.checker.examine(candidate)
@@ -188,10 +191,10 @@ def _candidates(prepared: PreparedCache, pin: Pin, key: str) -> Iterator[Candida
 
 
 def _lacking(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
-    """Return the finding that *wheel* lacks a library; None if it does not, or is not a regular file. Raises `OSError`.
+    """Return the finding that *wheel* lacks a library; None if it does not, is not a regular file, or has an invalid name.
 
     A library counts if the build record has its path, and nothing is there now; for a wheel without a build record, if the
-    system has another version of it.
+    system has another version of it. Raises `OSError`.
     """
     stamp = entries.stamp_of(wheel)
     if stamp is None or wheel.parsed_filename is None:

@@ -25,8 +25,8 @@ MOST_NEEDS = 1_000
 def walk(needs: Iterable[Pin], following: Callable[[Pin], Iterable[Pin]]) -> Iterator[Pin]:
     """Yield *needs* and their direct and indirect dependencies, the nearest first.
 
-    *following* returns the direct dependencies of a need; it is called only when the caller asks for the next one. Each
-    combination of project, specifier and extras comes once. Ends after `MOST_NEEDS`.
+    *following* returns the direct dependencies of a need that was yielded; it is called when the caller asks for the next one.
+    Each combination of project, specifier and extras comes once. Ends after `MOST_NEEDS` of them.
     """
     waiting, seen = deque(needs), set[tuple[str, str, frozenset[str]]]()
     while waiting and len(seen) < MOST_NEEDS:
@@ -41,8 +41,8 @@ def walk(needs: Iterable[Pin], following: Callable[[Pin], Iterable[Pin]]) -> Ite
 def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] = ()) -> Pin | None:
     """Parse a requirement to a `Pin`, which may admit several versions; *place* says where it was found, for messages.
 
-    Returns None if *text* is invalid, or if its marker is false for the environment's *markers* both without an extra and with
-    each of *extras*, which are those that were asked of the stating project.
+    Returns None if *text* is invalid, or if its marker is false for the environment's *markers*, without an extra and with each
+    of *extras*. Those are the extras of the project that states the requirement, as far as they were asked for.
     """
     found = requirement.parse(text)
     if found is None or not found.applies(markers, extras):
@@ -53,7 +53,8 @@ def need(text: str, place: str, markers: dict[str, str], extras: Iterable[str] =
 def named(cache: Cache, pinned: Iterable[str]) -> Iterator[Pin]:
     """Yield the call's requirements of projects that are not *pinned* (normalized); without constraints, editables and URLs.
 
-    Leaves out those whose marker is false for the environment. Each has the config settings of its line.
+    Leaves out those that cannot be parsed, or whose marker is false for the environment. Each has the config settings of its
+    line; a project that several lines name comes several times.
     """
     projects = set(pinned)
     for line in cache.call.lines:
@@ -93,9 +94,10 @@ def of_installed(folder: str) -> list[str]:
 
 
 def declared(entry: Entry | LocalFile) -> list[str]:
-    """Return the texts of the requirements that an artifact or its metadata file declares.
+    """Return the texts of the requirements that an artifact or its metadata file declares, whatever their markers.
 
-    May raise anything if the file is damaged, because libraries do; `ValueError` for a wheel whose METADATA cannot be read.
+    For an sdist, includes the build requirements. May raise anything if the file is damaged, because libraries do; `ValueError`
+    for a wheel whose METADATA cannot be read.
     """
     with entries.open_content(entry) as file:
         if isinstance(entry, HttpEntry) and entry.kind == "metadata":

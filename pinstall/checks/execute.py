@@ -21,7 +21,7 @@ _ATTEMPTS = 3
 
 
 class Failure(NamedTuple):
-    """A finding whose entry pip must not use, and ``why`` it stays, in words: it could not be removed, moved or checked."""
+    """A finding whose entry pip must not use, and ``why`` it stays (a text): it could not be removed, moved or checked."""
 
     finding: Finding
     why: str
@@ -39,9 +39,9 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
 
     Makes up to three attempts, and in each waits for the lock for at most *seconds*: an entry that another process changes
     meanwhile is examined and decided anew. A lock that stays held, and a cache that cannot be written, end the attempts and are
-    not raised. Failed are those that could not be removed or moved, and those in pip's cache whose verdict is
-    `Unreadable`. An entry that cannot be restored from the store is left out, because pip fetches or builds it again; so is one
-    for which nothing is to be done any more.
+    not raised. Failed are the findings whose entries could not be removed or moved, and those in pip's cache with the verdict
+    `Unreadable`. In neither list are an entry that cannot be restored from the store, because pip fetches or builds it again,
+    and one for which nothing is to be done any more, because it is gone or fits now.
     """
     todo = list(findings)
     applied = Applied([], [])
@@ -65,19 +65,19 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
 
 
 def why_not(error: lock.LockTimeoutError | actions.NotDoneError | OSError, root: str) -> str:
-    """Return the reason, in words, why an entry of the cache *root* could not be removed or moved."""
+    """Return why an entry of the cache *root* could not be removed or moved, as a clause for the user."""
     if isinstance(error, OSError):
         return f"pip's cache {root} cannot be changed ({error.strerror})"
     return f"its file {error}" if isinstance(error, actions.NotDoneError) else str(error)
 
 
 def changed_again(finding: Finding) -> str:
-    """Return the reason, in words, why the entry of *finding* could not be removed or moved: it changed each time."""
+    """Return why the entry of *finding* could not be removed or moved, as a clause for the user: it changed each time."""
     return f"another process keeps changing its file {finding.entry.content_path}"
 
 
 def _unchecked(findings: Iterable[Finding]) -> Iterator[Failure]:
-    """Yield the failures of those of *findings* that could not be checked, but for entries of the store."""
+    """Yield a failure for each of *findings* with the verdict `Unreadable`, except for entries of the store."""
     for finding in findings:
         if isinstance(finding.verdict, Unreadable) and not finding.stored:
             yield Failure(finding, f"its file {finding.entry.content_path} could not be checked ({finding.verdict.detail})")
@@ -86,7 +86,8 @@ def _unchecked(findings: Iterable[Finding]) -> Iterator[Failure]:
 def _apply_once(root: str, findings: list[Finding], applied: Applied, seconds: float, say: Say) -> list[Finding]:
     """Apply the verdicts under the lock, and add the results to *applied*; return the findings whose entries have changed.
 
-    Says each change that was made, even if it raises. Raises as `lock.held`.
+    An entry that is gone, or cannot be restored, is not among the results. Says each change that was made, even if it raises.
+    Raises as `lock.held`.
     """
     done, changed = [], []
     try:

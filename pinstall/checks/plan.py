@@ -58,7 +58,8 @@ def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: 
     """Make the plan of a call.
 
     *may_build* maps the key of each built wheel in *findings*, and further ones, to whether pip may build under it. With
-    *any_key*, pip may also build under others; *idle_keys* are those whose folders have no wheel that it could use.
+    *any_key*, pip may also build under others. *idle_keys* are those whose folders have no wheel that it could use: the view
+    shows them empty, so that pip's builds stay in the view.
     """
     builds: dict[str, list[Finding]] = {}
     acts: list[Finding] = []
@@ -84,8 +85,9 @@ def make(findings: Iterable[Finding], may_build: Mapping[str, bool], idle_keys: 
 def _choose(findings: Sequence[Finding], *, may_build: bool) -> _Choice:
     """Choose among the built wheels of one key, in pip's own folder and in the store.
 
-    If pip may not build, nothing is hidden or restored. Else a wheel that pinstall saw being built takes precedence over an
-    adopted one, whose flags nobody recorded; of several with one name, the first in *findings* counts.
+    Bad wheels are acts in any case. If pip may not build, nothing is hidden or restored. Else a wheel that pinstall saw being
+    built takes precedence over an adopted one, whose flags nobody recorded; of several with one name, the first in *findings*
+    counts. Stored ones are restored only if pip's own folder has no sound wheel; if it has one, the view alone shows them.
     """
     acts = [finding for finding in findings if isinstance(finding.verdict, Delete | Unreadable)]
     if not may_build:

@@ -88,7 +88,7 @@ class PreparedCache(NamedTuple):
 
     @property
     def watched_folder(self) -> str:
-        """The resolved path of the cache folder that this call's pip uses; "" if pip need not be watched."""
+        """The resolved path of the cache folder that this call's pip uses; "" without `is_at_work`: nobody watches pip."""
         return os.path.realpath(self.view.folder if self.view else self.cache.root) if self.is_at_work else ""
 
     @property
@@ -154,8 +154,8 @@ def _checked(
     """Check the candidates for *pins* and apply the plan, or say what it would do under ``PINSTALL_POLICY=report``.
 
     Returns the pins that were checked, the plan, whose view also hides the entries that could not be removed, moved or read,
-    and the findings whose entries were deleted from pip's cache. Adds all findings, and those that were applied, to the
-    *journal*.
+    and the findings whose entries were deleted from pip's cache. The checked pins are those that pip may need; all of *pins* if
+    an entry does not match. Adds all findings, and those that were applied, to the *journal*.
     """
     cache = checker.cache
     by_project = settings_by_project(cache.call.lines, cache.environment.markers)
@@ -191,7 +191,7 @@ def _checked(
 
 
 def _needed(cache: Cache, pins: Sequence[Pin]) -> Sequence[Pin]:
-    """Return the *pins* that pip can need, as far as that can be told (`reachable.needed`)."""
+    """Return those of *pins* that pip can need; all of them if that cannot be told (`reachable.needed`)."""
     if all(pin.requested for pin in pins):
         return pins
     from pinstall.checks import reachable
@@ -200,7 +200,10 @@ def _needed(cache: Cache, pins: Sequence[Pin]) -> Sequence[Pin]:
 
 
 def _gathered(checker: Checker, pins: Sequence[Pin], needed: Sequence[Pin], *, is_shaped: bool) -> Gathered:
-    """Return the candidates for the *needed* ones of *pins*, and for what they and the call need and none of *pins* names."""
+    """Return the candidates for the *needed* ones of *pins*, and for unpinned projects that the call or a dependency needs.
+
+    For the latter, only built wheels and stored files. *is_shaped* says whether the call sets something that shapes builds.
+    """
     cache = checker.cache
     gathered = candidates.gather(cache, needed)
     if is_shaped or store.has_builds(cache.root):

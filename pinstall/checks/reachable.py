@@ -44,7 +44,11 @@ def needed(cache: Cache, pins: Sequence[Pin]) -> list[Pin]:
 
 
 def _reached(cache: Cache, pins: Mapping[str, Pin]) -> set[str]:
-    """Return the projects that the call needs, by *pins* of each project; ends once it has all that only constraints name."""
+    """Return the projects that the call needs; *pins* has the pin of each pinned project.
+
+    Once the result has all projects of *pins* that only constraints name, others may be missing from it. Raises
+    `_UnknownError` if the projects cannot be told.
+    """
     needs, limits = _stated(cache)
     constrained = {project for project, pin in pins.items() if not pin.requested}
     reached = set[str]()
@@ -67,7 +71,8 @@ def _reached(cache: Cache, pins: Mapping[str, Pin]) -> set[str]:
 def _stated(cache: Cache) -> tuple[list[Pin], dict[str, str]]:
     """Return the call's requirements, and by project the joined specifiers of its constraints.
 
-    Raises `_UnknownError` if a line tells no project, or names a URL, a local project or a file of a lock file.
+    Leaves out lines whose marker is false. Raises `_UnknownError` if a line tells no project, or names a URL, a local project
+    or a file of a lock file, and if a source of requirements was not read.
     """
     markers = cache.environment.markers
     needs: list[Pin] = []
@@ -86,9 +91,10 @@ def _stated(cache: Cache) -> tuple[list[Pin], dict[str, str]]:
 
 
 def _of_installed(cache: Cache, need: Pin, limit: str) -> list[Pin]:
-    """Return the dependencies of the installed distribution with which pip satisfies *need*, if *limit* admits it, too.
+    """Return the dependencies of the installed distribution with which pip satisfies *need*.
 
-    Raises `_UnknownError` if pip chooses another version.
+    Raises `_UnknownError` if none is installed, if *need* or *limit* (the specifiers of constraints) does not admit its
+    version, or if pip may choose another one.
     """
     environment = cache.environment
     folder = environment.folder(need.project)
@@ -98,9 +104,10 @@ def _of_installed(cache: Cache, need: Pin, limit: str) -> list[Pin]:
 
 
 def _of_pinned(cache: Cache, need: Pin, pin: Pin) -> list[Pin]:
-    """Return the dependencies of the files of *pin* from which pip chooses for *need*, as its cache and the store have them.
+    """Return the dependencies that the files of *pin* declare from which pip chooses for *need*, by its cache and the store.
 
-    Raises `_UnknownError` if a file is in neither, cannot be read, or has to be built, or if *need* does not admit the version.
+    Raises `_UnknownError` if a file is in neither, cannot be read, or has to be built; if a page is missing, or the files have
+    several versions; and if *need* does not admit the version of *pin*, or *pin* has none.
     """
     version, located = pin.version, cache.locate(pin)
     files = [file for file in located.files if file.parsed_filename and hashes_allow(pin, file.link.digests)]
@@ -117,7 +124,10 @@ def _of_pinned(cache: Cache, need: Pin, pin: Pin) -> list[Pin]:
 
 
 def _built(cache: Cache, pin: Pin, files: list[Artifact]) -> list[Entry]:
-    """Return the wheels that were built from the only one of *files*. Raises `_UnknownError` without one: pip builds it."""
+    """Return the wheels in pip's cache and the store that were built from the one sdist in *files*.
+
+    Raises `_UnknownError` without such a wheel, because pip builds one then, and if *files* has more files or no sdist.
+    """
     source = files[0].link
     stored = (wheel for wheel in store.builds(cache.root, cache.wheel_key(source), pin.project))
     found: list[Entry] = [*cache.built(pin, source), *(wheel for wheel in stored if cache.usable(wheel.parsed_filename))]
@@ -127,7 +137,10 @@ def _built(cache: Cache, pin: Pin, files: list[Artifact]) -> list[Entry]:
 
 
 def _downloaded(cache: Cache, pin: Pin, files: list[Artifact]) -> list[Entry | LocalFile]:
-    """Return an entry that tells the dependencies for each wheel among *files* that pip may prefer. Raises `_UnknownError`."""
+    """Return an entry that tells the dependencies for each wheel among *files* that pip may prefer.
+
+    Raises `_UnknownError` without a wheel, or without an entry for one of them.
+    """
     wheels = [file for file in files if not candidates.is_source(file)]
     if not wheels:
         raise _UnknownError

@@ -31,10 +31,12 @@ _MOST_VERSIONS = 20
 
 
 def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered:
-    """Return the candidates for projects without a pin of whose newest version the store has a file that pip may need.
+    """Return the candidates for unpinned projects that the call or a dependency needs, and of which the store has a file.
 
-    They are the stored files, and the built wheels of that version in pip's cache. *kept* are the projects of the downloads in
-    the store, without the pinned ones; others have no candidates. Of the *pins*, only the dependencies count.
+    Only the newest version counts that the need admits, and only if the store has a file of it. The candidates are its stored
+    files, and its built wheels in pip's cache. *kept* are the projects of the downloads in the store, without the pinned ones:
+    other projects have no candidates. *pins* themselves have none either; only their dependencies do. Leaves out what the
+    environment satisfies.
     """
     found: dict[str, Candidate] = {}
     newest: list[Candidate] = []
@@ -52,9 +54,10 @@ def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered
 
 
 def _needed(cache: Cache, need: Pin, newest: Iterable[Candidate]) -> list[Pin]:
-    """Return the dependencies that the *newest* version declares and the environment lacks; none if the call ignores them.
+    """Return the dependencies that the *newest* version for *need* declares and the environment lacks.
 
-    The first wheel or ``.metadata`` file tells them. Reads no sdist, because that takes long.
+    *newest* are the candidates of that version. The first wheel or ``.metadata`` file among them tells the dependencies. Empty
+    if there is only an sdist, because reading that takes long, and if the call ignores dependencies.
     """
     if cache.call.has("ignore_dependencies"):
         return []
@@ -67,10 +70,10 @@ def _lacking(cache: Cache, needs: Iterable[Pin]) -> list[Pin]:
 
 
 def _newest(cache: Cache, pin: Pin, *, is_stored: bool) -> list[Candidate]:
-    """Return the candidates in pip's cache and the store of the newest version that *pin* admits and of which there is any.
+    """Return the candidates, in pip's cache and the store, of the newest version that *pin* admits and that has any.
 
-    Looks for the newest 20 versions that are listed. If none is listed, and the project *is_stored*, the notes of stored
-    downloads tell the versions.
+    Looks for those of the newest 20 listed versions only. If no version is listed, and the project *is_stored*, the notes of
+    stored downloads tell the versions. Empty if there are no candidates.
     """
     by_version: dict[Version | None, list[Artifact]] = {}
     for file in _listed(cache, pin):
@@ -100,8 +103,8 @@ def _may_choose(cache: Cache, pin: Pin, label: ParsedFilename | None) -> bool:
 def _files(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
     """Yield the candidates of one artifact, built wheels first: pip prefers them to their sdist.
 
-    A stored download counts if pip's cache lacks it, stored wheels if it has none there, or only ones that are marked for
-    deletion (`actions.retire`).
+    A stored download counts if pip's cache lacks it or has it spent. Stored builds count if pip's cache has no build of the
+    sdist, or only ones that are marked for deletion (`actions.retire`).
     """
     if candidates.is_source(file):
         own = list(cache.built(pin, file.link))
@@ -115,7 +118,7 @@ def _files(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
 def _unlisted(cache: Cache, pin: Pin) -> list[Candidate]:
     """Return the stored downloads and ``.metadata`` files of the newest version that *pin* admits, by the names in their notes.
 
-    Leaves out those that pip's cache has, and files that pip would not choose.
+    Leaves out those that pip's cache has, and files that pip would not choose. Empty if no file remains.
     """
     found: dict[Version, list[Candidate]] = {}
     for entry, filename in store.downloads(cache.root, pin.project):

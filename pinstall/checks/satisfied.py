@@ -22,8 +22,8 @@ _ANEW = ("force_reinstall", "ignore_installed", "target_dir", "prefix_path", "ro
 def is_satisfied(call: Invocation, environment: Environment) -> bool:
     """Return whether each requirement and constraint of *call* pins the installed version: then pip rarely opens its cache.
 
-    (It does if a dependency is missing.) False if that cannot be told from these lines and the installed versions alone, and
-    if there are no lines.
+    (It does if a dependency is missing.) False also if pip ignores the installed distributions or may upgrade them, if these
+    lines and the installed versions alone do not tell, and if there are no lines.
     """
     if _is_anew(call) or call.unread or call.locks:
         return False
@@ -42,17 +42,23 @@ def _is_anew(call: Invocation) -> bool:
 
 
 def _exact(line: RequirementLine) -> tuple[str, str] | None:
-    """Return name and version of an exact pin, else None. Ignores its marker: the installed version satisfies it anyway."""
+    """Return name and version of an exact pin, whatever its marker; None for another line, and for one with hashes.
+
+    An installed version satisfies the line also if its marker is false.
+    """
     return None if line.editable or line.hashes or line.locked else exact(split_marker(line.text)[0])
 
 
 def unsatisfied(call: Invocation, pins: Iterable[Pin], environment: Environment) -> list[Pin]:
-    """Return the *pins* that the *environment* does not satisfy: all of them if pip ignores it or may upgrade."""
+    """Return the *pins* whose version the *environment* does not have; all of them if pip ignores it or may upgrade.
+
+    A pin to a URL, or to hashes alone, counts as not satisfied.
+    """
     return [pin for pin in pins if _is_anew(call) or not is_installed(pin, environment)]
 
 
 def is_met(call: Invocation, pin: Pin, environment: Environment) -> bool:
-    """Return whether the *environment* has a version that *pin*, which may admit several, admits, so that pip leaves it.
+    """Return whether the *environment* has a version that *pin* admits, so that pip leaves it; *pin* may admit several.
 
     False for a URL, and if pip ignores the environment or may upgrade.
     """

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord], bool], *, is_shaped: bool) -> Gathered:
     """Return the built wheels, in pip's cache and the store, that pip may use for projects that none of *pins* names.
 
-    Those are the projects that the call names; their dependencies and those of *pins* count, too, if the call sets something
-    that shapes builds (*is_shaped*), or if *has_changed* (`Builds.has_changed`) is true of the record of a stored build of
-    another project. Without *is_shaped*, only keys under which the store has a build count: other wheels are plain pip's, and
-    no record shows that they were built with flags. Leaves out projects of which the call forbids sdists.
+    Those are the projects that the call requests. Their dependencies and those of *pins* count, too, if the call sets something
+    that shapes builds (*is_shaped*), or if *has_changed* (`Builds.has_changed`) is true of the record of a stored build of any
+    project that is neither pinned nor requested. Without *is_shaped*, only keys under which the store has a build count: other
+    wheels are plain pip's, and no record shows that they were built with flags. Leaves out projects of which the call forbids
+    sdists.
     """
     pinned = {pin.project: pin for pin in pins}
     named = list(dependencies.named(cache, pinned))
@@ -46,7 +47,10 @@ def gather(cache: Cache, pins: Iterable[Pin], has_changed: Callable[[BuildRecord
 
 
 def _reached(cache: Cache, needs: list[Pin]) -> Iterator[Pin]:
-    """Return *needs* and their dependencies, direct or not, as far as cached artifacts declare them."""
+    """Return *needs* and their dependencies, direct or not, as far as cached artifacts declare them.
+
+    If the call ignores dependencies, returns *needs* alone.
+    """
     if cache.call.has("ignore_dependencies"):
         return iter(needs)
     return dependencies.walk(needs, lambda need: _dependencies(cache, need))
