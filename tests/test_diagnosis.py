@@ -122,6 +122,22 @@ def test_nothing_is_said_if_the_cached_page_is_damaged(lab: Lab) -> None:
     assert _explained(lab, lab.environment().python, words, since) == []
 
 
+def test_a_page_that_was_received_and_not_kept_explains_nothing(lab: Lab) -> None:
+    """The second run gets a page without files, so pip's cache keeps the old one, which no server has sent in this call."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0", tag=_FOREIGN)
+    lab.bare(lab.environment(), "install", "-i", index.url, "demo==1.0")
+    headers = {"Content-Type": "application/vnd.pypi.simple.v1+json", "Cache-Control": "max-age=600"}
+    respond, empty = index.respond, b'{"meta": {"api-version": "1.1"}, "name": "demo", "files": []}'
+    index.respond = lambda path, accept: (  # type: ignore[method-assign]
+        (200, empty, headers) if path == "/simple/demo/" else respond(path, accept)
+    )
+    index.forget()
+    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
+    assert (index.pages("demo"), "pip runs once more" in done.err) == (1, True), done
+    assert [line for line in done.said if "cannot be installed" in line] == []
+
+
 def test_nothing_is_said_if_a_requirements_file_could_not_be_read(lab: Lab) -> None:
     index = lab.index()
     wheel(index.root, "demo", "2.0", tag=_FOREIGN)

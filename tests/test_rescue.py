@@ -539,7 +539,10 @@ def test_a_hash_that_no_file_has_costs_one_download(lab: Lab, index: Index, *, d
     done = lab.pinstall(lab.environment(), "-r", "r.txt")
     assert (done.status, _runs(done)) == (1, 1)
     assert index.fetched.count(name) == 1
-    assert not any("to blame" in line for line in done.said)
+    assert not any("to blame" in line or "removed" in line for line in done.said)
+    environment = lab.environment()
+    lab.pinstall(environment, what)
+    assert (environment.installed("more"), index.fetched.count(name)) == ("1.0 1.0", 1), "it is the index's file, so it stays"
 
 
 def test_an_index_that_states_a_wrong_hash_is_asked_once_a_call(lab: Lab, index: Index) -> None:

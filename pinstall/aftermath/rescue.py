@@ -65,7 +65,7 @@ class Rescue:
         self.survey = Survey(self._cache, self._pins, first, hidden)
         self._seen = {key: self._stamps(key) for key in self.survey.known}
         self._wheels = list(self._bad_wheels())
-        self._received: frozenset[str] = frozenset()
+        self._taken: set[str] = set()
 
     @property
     def is_called_for(self) -> bool:
@@ -79,11 +79,11 @@ class Rescue:
 
     @property
     def sent_by_servers(self) -> frozenset[str]:
-        """The keys of the HTTP entries that servers sent in this call; those of the second run only after `take_received`.
+        """The keys of the entries in pip's cache that servers sent in this call.
 
-        An entry that the second run received may not have been moved to pip's cache, which has the old one then.
+        Those of the second run are among them after `take_received`, if it moved them there.
         """
-        return self.survey.used.new | self._received
+        return self.survey.used.new | self._taken
 
     def forbidden(self) -> str:
         """Return the first reason why pip must not run again, as a text for the user; "" if it may."""
@@ -160,8 +160,8 @@ class Rescue:
         then no entry counts as wrong. An old entry that another process has changed meanwhile stays, and does not count. The
         caller holds the lock.
         """
-        received = self._received = frozenset(view.received(folder, self._cache.http.layout))
-        new = self._received_survey(folder)
+        received = frozenset(view.received(folder, self._cache.http.layout))
+        new = self._received_survey(folder, received)
         worth = (
             received if succeeded else {key for key in received if key in new.vouched or (key in new.pages and new.offers(key))}
         )
@@ -174,6 +174,7 @@ class Rescue:
                 known = self.survey if key in self.survey.claims or key in self.survey.pages else new
                 wrong.append(Wrong(known.name(key), reason))
             actions.take_over(self._cache.root, folder, self.survey.entry(key))
+            self._taken.add(key)
         if succeeded:
             wrong += self._spend_pages(self.survey.doubtful - received) + self._delete_damaged_wheels()
         return wrong
@@ -220,10 +221,10 @@ class Rescue:
     def _stamps(self, key: str) -> tuple[FileStamp | None, ...]:
         return tuple(map(entries.stamp, self.survey.entry(key).paths))
 
-    def _received_survey(self, folder: str) -> Survey:
-        """Survey the view in *folder*, as after a run that used no old entries and received those in ``_received``."""
+    def _received_survey(self, folder: str, received: Iterable[str]) -> Survey:
+        """Survey the view in *folder*, as after a run that used no old entries and *received* those with these keys."""
         layout = self._cache.http.layout
-        paths = (os.path.join(folder, path) for key in self._received for path in keys.http_paths(key, layout))
+        paths = (os.path.join(folder, path) for key in received for path in keys.http_paths(key, layout))
         return Survey(
             self._cache.at(folder), self._pins, self.first._replace(opened_files=frozenset(), written_files=frozenset(paths))
         )

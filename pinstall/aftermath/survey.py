@@ -268,7 +268,7 @@ class Survey:
             before = set(self.claims)
             for index in filter(locator.is_http, self._cache.call.index_urls):
                 found = self._cache.http.find(locator.page_url(index, project))
-                if found is not None and found[0].key not in self.pages and self._read_page(found[0].key):
+                if found is not None and found[0].key not in self.pages | self.hidden and self._read_page(found[0].key):
                     self.used = self.used._replace(old=self.used.old | {found[0].key})
             waiting += [need.project for key in set(self.claims) - before for need in self._needs(key, markers)]
 
@@ -348,11 +348,7 @@ class Survey:
                 return digest.mismatch(wrong[0], found, "a pin, index or URL") if wrong else ""
             if any(claim.is_metadata for claim in claims):
                 return "no page states its hash"
-            return (
-                pip_checks.fault(file, claims[0].filename, claims[0].project, claims[0].parsed_filename)
-                if claims
-                else "it is not an archive"
-            )
+            return _archive_fault(file, claims[0]) if claims else "it is not an archive"
 
     def _pinned(self, pin: Pin, claim: Claim) -> list[Digest]:
         """Return the pin's hashes if the pin admits the artifact that *claim* is about, else an empty list."""
@@ -374,23 +370,29 @@ class Survey:
         """Return why pip refuses the artifact or metadata file of *key*, by recent claims; "" if it may accept the file.
 
         Unlike for `fault`, all recent claims that state digests must contradict it, and the hashes of pins do not count: the
-        file may be the index's, and another one may be pinned. If no claim, recent or old, states a digest, an artifact is
-        judged as by `fault`, by the hashes of pins as well. "" also if only old claims state one, if no claim is about the
-        entry, and if it cannot be read.
+        file may be the index's, and another one may be pinned. If no claim, recent or old, states a digest, an artifact must
+        be damaged. "" also if only old claims state one, if no claim is about the entry, and if it cannot be read.
         """
         claims = self.claims.get(key, [])
         stated = [known for claim in claims if claim.recent and (known := digest.known(claim.digests))]
         entry = self._content(key)
         if entry is None or not claims:
             return ""
+        if not stated and any(claim.digests or claim.is_metadata for claim in claims):
+            return ""
         try:
-            if not stated:
-                return "" if any(claim.digests or claim.is_metadata for claim in claims) else self._proven_fault(key)
             with entries.open_content(entry) as file:
+                if not stated:
+                    return _archive_fault(file, claims[0])
                 wrong, found = _contradicted(file, stated)
         except (OSError, archives.UnprovenError):
             return ""
         return digest.mismatch(wrong[0], found) if len(wrong) == len(stated) else ""
+
+
+def _archive_fault(file: BinaryIO, claim: Claim) -> str:
+    """Return why pip cannot install the archive that *claim* is about; "" if it can. Raises as `pip_checks.fault`."""
+    return pip_checks.fault(file, claim.filename, claim.project, claim.parsed_filename)
 
 
 def _contradicted(file: BinaryIO, stated: Iterable[list[Digest]]) -> tuple[list[list[Digest]], dict[str, str]]:
