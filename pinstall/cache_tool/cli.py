@@ -64,7 +64,7 @@ class _Target:
         """Warn about each symbolic link in the cache folder; return the inventory of pip's cache and pinstall's store."""
         for path in self.tree.links:
             _warn(
-                f"skipped {path}: it is a symbolic link, which pinstall-cache does not follow; replace it by a file or folder"
+                f"skipped {path}: it is a symbolic link, which pinstall-cache does not follow; replace it with a file or folder"
             )
         return inventory.take(self.root, self.tree, self.indexes)
 
