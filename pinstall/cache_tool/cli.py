@@ -482,7 +482,7 @@ def _map(arguments: argparse.Namespace) -> int:
 def _shared(arguments: argparse.Namespace) -> int:
     action = _pattern(arguments.patterns)
     if action not in ("list", "verify", "prune") or (action == "prune") != (arguments.older_than is not None):
-        raise _RefusedError("Need one of: list, verify, prune --older-than AGE")
+        raise _RefusedError("'pinstall-cache shared' needs one of: list, verify, prune --older-than AGE")
     from pinstall.cache_tool import shared
 
     try:

@@ -427,9 +427,7 @@ def difference(question: Question) -> str:
         return known[kind]
     if not answer:
         return f"when {subject} was not there"
-    if kind == "program" and question.said:
-        return f"when the output of {subject} was different"
-    return f"with {subject}, which has changed or is gone"
+    return f"with {subject}, which has changed{', has moved' if kind == 'program' else ''} or is gone"
 
 
 def described(question: Question) -> str:
