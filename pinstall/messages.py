@@ -216,8 +216,8 @@ def pins_not_checked(source: str, reason: str) -> str:
 def unknown_parts(parts: str, version: str) -> str:
     """Return the line that *parts* of pip's cache, found there after pip ran, are unknown to pinstall."""
     return (
-        f"parts of pip's cache were not checked ({parts}): pip {version} is newer than this pinstall, and seems to use its cache "
-        "in a new way; upgrade pinstall"
+        f"parts of pip's cache were not checked ({parts}): pip {version} is newer than this pinstall, and seems to use its "
+        "cache in a new way; upgrade pinstall"
     )
 
 
