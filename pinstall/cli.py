@@ -365,7 +365,8 @@ def _say_broken(error: Exception, outcome: str, journal: Journal | None) -> None
     # The words of an exception may hold a URL with credentials: its kind must do.
     line = f"internal error ({type(error).__name__}): {outcome}; {advice}"
     if isinstance(error, SilentPythonError):
-        line = f"{error}; {outcome}"
+        problem, _, advice = str(error).rpartition("; ")
+        line = f"{problem}: {outcome}; {advice}"
     _complain(line)
     if journal is not None:
         journal.note(line)

@@ -91,8 +91,8 @@ def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target
         if _interpreter(active) is None:
             raise NoEnvironmentError(
                 "there is no environment to install into: pinstall runs as a standalone tool (pipx, uv tool), neither "
-                f"VIRTUAL_ENV nor CONDA_PREFIX is set, and there is no {active}; activate an environment, or name one with "
-                "--python"
+                f"VIRTUAL_ENV nor CONDA_PREFIX is set, and there is no Python in {active}; activate an environment, or name "
+                "one with --python"
             )
         active = os.path.abspath(active)
     python = _interpreter(active)
@@ -105,7 +105,7 @@ def _active(own: str, argv: Sequence[str], environ: Mapping[str, str]) -> Target
         has_pip = _has_pip(active) or bool(found.pip_version)
     except SilentPythonError as error:
         raise NoEnvironmentError(
-            f"the Python of the active environment, {active}, does not run; recreate it, or name another with --python"
+            f"the Python of the environment {active} does not run; recreate it, or name another with --python"
         ) from error
     if has_pip:
         return Target(python, python, (), tuple(argv), note=note, known=found)

@@ -45,7 +45,8 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
     if restored:
         act = "with PINSTALL_POLICY=evict, pinstall would restore" if would else "restored"
         files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
-        yield NOTE, f"{act} {files} from pinstall's store to pip's cache for this install; {pins}"
+        them = "it" if len({found.entry.filename for found in restored}) == 1 else "them"
+        yield NOTE, f"{act} {files} from pinstall's store to pip's cache: this install may need {them}; {pins}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
@@ -94,7 +95,9 @@ def _evicted(finding: Finding, *, would: bool) -> str:
             act += f" {what} {place}: {_why(verdict)}"
         case SetAside():
             act = "with PINSTALL_POLICY=evict, pinstall would move" if would else "moved"
-            act += f" {what} from pip's cache to pinstall's store: {_why(verdict)}; it is moved back when its hash is pinned"
+            act += (
+                f" {what} from pip's cache to pinstall's store: {_why(verdict)}; pinstall moves it back when its hash is pinned"
+            )
         case _:
             raise AssertionError(verdict)
     return f"{act}; {pinned(finding.pin)}"
@@ -111,7 +114,9 @@ def _what(finding: Finding) -> str:
     return f"{entry.filename} (built wheel)" if entry.kind == "built" else entry.filename
 
 
-FAILED_AGAIN = "pip failed again without the cached files that were in doubt: see pip's messages for the cause"
+FAILED_AGAIN = (
+    "pip failed again without the cached files that were in doubt, so the cache is probably not to blame: see pip's messages"
+)
 
 
 def again(doubtful: Iterable[str]) -> str:
@@ -131,7 +136,8 @@ def not_again(why: str, doubtful: Iterable[str], *, silent: bool = False) -> str
 
 def invalidated(wrong: Iterable[tuple[str, str]]) -> str:
     """Return the line that the *wrong* index pages and redirects (name and reason of each) will be fetched again."""
-    return f"the next install asks the servers again for what may be outdated: {listed(name for name, _ in wrong)}"
+    names = listed(name for name, _ in wrong)
+    return f"the next install asks the servers again for cached pages or redirects that may be outdated: {names}"
 
 
 def blamed(wrong: Iterable[tuple[str, str]]) -> str:
@@ -148,7 +154,7 @@ def blamed(wrong: Iterable[tuple[str, str]]) -> str:
 
 def refused(name: str, reason: str) -> str:
     """Return the line that a bad file was removed from the cache after a failure."""
-    return f"removed {name} from pip's cache, so that the next install gets it anew: {reason}"
+    return f"removed {name} from pip's cache: {reason}; the next install downloads or builds it again"
 
 
 def not_repaired(root: str, reason: str) -> str:
@@ -167,8 +173,8 @@ def set_aside_versions(moved: Mapping[Pin, Sequence[str]], *, would: bool = Fals
         yield from ((DETAIL, f"{act} {name} from pip's cache: {why}") for name in names)
     files = [name for names in moved.values() for name in names]
     if files:
-        why = "other versions are pinned (other-version); PINSTALL_KEEP_VERSIONS=1 prevents this"
-        yield NOTE, f"{act} {listed(files)} from pip's cache until needed: {why}"
+        why = "other versions of these projects are pinned (other-version); PINSTALL_KEEP_VERSIONS=1 prevents this"
+        yield NOTE, f"{act} {listed(files)} from pip's cache in pinstall's store until needed: {why}"
 
 
 def ignored_setting(setting: InvalidSetting) -> str:
@@ -189,7 +195,7 @@ def not_a_folder(path: str) -> str:
 
 def no_view(error: OSError) -> str:
     """Return the sentence that pinstall cannot make the view of a call because of *error*."""
-    return f"a folder with links to the usable files of pip's cache could not be made ({error.strerror})"
+    return f"pinstall could not make a folder with links to the usable files of pip's cache ({error.strerror})"
 
 
 def without_cache(reason: str) -> str:
@@ -210,8 +216,8 @@ def pins_not_checked(source: str, reason: str) -> str:
 def unknown_parts(parts: str, version: str) -> str:
     """Return the line that *parts* of pip's cache, found there after pip *version* ran, are unknown to pinstall."""
     return (
-        f"parts of pip's cache were not checked ({parts}): pip {version} is newer than this pinstall, and uses its cache "
-        "in a new way; upgrade pinstall"
+        f"parts of pip's cache were not checked ({parts}): pip {version} is newer than this pinstall, and seems to use its "
+        "cache in a new way; upgrade pinstall"
     )
 
 

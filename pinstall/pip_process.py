@@ -201,7 +201,9 @@ class Pip:
         return self._child is None and self._error.errno in (errno.EAGAIN, errno.ENOMEM)
 
     def _become(self, command: PipCommand) -> NoReturn:
-        outcome = "pip takes the place of this one, so nothing is checked after it; raise the limit of processes or memory"
+        outcome = (
+            "pip replaces pinstall in this process, so nothing is checked after pip; raise the limit of processes or memory"
+        )
         self._say(f"no further process can be started ({self._error.strerror}): {outcome}")
         options = _interpreter_options() if self._runner == sys.executable else []
         argv = [self._runner, *options, "-c", AS_SCRIPT, *command.argv]

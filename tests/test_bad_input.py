@@ -143,8 +143,8 @@ def test_each_thing_that_cannot_go_is_hidden_for_its_own_reason_and_costs_itself
     assert said["removed flipped"].startswith("removed flipped-1.0-py3-none-any.whl from pip's cache: its hash is sha256:")
     assert said["fifo"].endswith(f": its file {fifo} could not be checked (it is not a regular file); fifo==1.0 (argument)")
     assert said["linked"].endswith(
-        f"its file {linked} is behind a symbolic link, which pinstall does not follow; replace that link by a folder; "
-        "linked==1.0 (argument)"
+        f"its file {linked} is reached through a symbolic link, which pinstall does not follow; replace that link with a "
+        "folder; linked==1.0 (argument)"
     )
     assert sorted(index.fetched) == [f"{name}-1.0-py3-none-any.whl" for name in ("fifo", "flipped", "linked")]
     assert sound.read_bytes() == before

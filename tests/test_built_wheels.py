@@ -73,7 +73,7 @@ _DAMAGES = {
     _empty: "it is not a readable wheel: it is cut off or damaged (damaged)",
     _add: "its RECORD does not list demo_more.py (damaged)",
     _relabel: "it contains demo 2.0 (mislabelled)",
-    _replace_by_other_version: "it is another version than the pinned one, in whose cache folder it is (mislabelled)",
+    _replace_by_other_version: "it is another version, but in the cache folder of the pinned one (mislabelled)",
     _rename_project: "it contains other 1.0 (mislabelled)",
 }
 

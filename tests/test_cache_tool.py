@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _OLD = OLDEST
 _DAY = 86_400
-_FOLLOWS_NONE = "which pinstall-cache does not follow; replace it by a file or folder"
+_FOLLOWS_NONE = "which pinstall-cache does not follow; replace it with a file or folder"
 
 
 class SharedLab(NamedTuple):
@@ -539,7 +539,7 @@ def test_restore_says_what_stays_and_list_what_is_in_both(fresh: Lab) -> None:
     assert [text.count("only in store") for text in (stored, lab.cache_tool(environment, "list", "demo==1.0").out)] == [1, 0]
     done = lab.cache_tool(environment, "restore")
     assert done.status == 0
-    why = "pip's cache has another build of this wheel, and has a place for one only"
+    why = "pip's cache has another build of this wheel, and can hold only one"
     assert done.out.splitlines() == [
         f"stays in pinstall's store: built-1.0-py3-none-any.whl: {why}",
         "Entries restored: 0 (0 bytes)",

@@ -236,7 +236,10 @@ def test_a_folder_earlier_on_the_path_hides_the_pinned_version(lab: Lab, index: 
     _put(first, "2.0")
     (_site(made) / "first.pth").write_text(f"import sys; sys.path.insert(0, {str(first)!r})\n")  # before the call
     (line,) = _contradictions(lab, made, "demo==1.0")
-    assert f" demo 2.0 in {first}: that folder hides the environment; remove it from Python's path, or delete " in line
+    assert (
+        f" demo 2.0 in {first}: Python searches that folder before the environment; remove it from Python's path, or delete "
+        in line
+    )
 
 
 def test_the_advice_for_a_version_on_pythonpath_leads_to_the_pinned_one(lab: Lab, index: Index) -> None:
@@ -244,7 +247,7 @@ def test_the_advice_for_a_version_on_pythonpath_leads_to_the_pinned_one(lab: Lab
     made, first = lab.environment(), lab.root / "first"
     _put(first, "2.0")
     done = lab.pinstall(made, "demo==1.0", PYTHONPATH=str(first))
-    advice = "remove that folder from PYTHONPATH, where it hides the environment"
+    advice = "remove that folder from PYTHONPATH: Python searches it before the environment"
     assert (done.status, done.said) == (
         90,
         [f"pip succeeded, but Python finds demo 2.0 in {first}: {advice}; demo==1.0 (argument)"],

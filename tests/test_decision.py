@@ -175,7 +175,7 @@ _SAID: list[tuple[str, Pin, Entry, Evidence, Delete | Hide | SetAside]] = [
         _pin(),
         _entry("built", version="2.0"),
         Evidence(name="demo", version="2.0"),
-        Delete("mislabelled", "it is another version than the pinned one, in whose cache folder it is"),
+        Delete("mislabelled", "it is another version, but in the cache folder of the pinned one"),
     ),
     (
         "unproven",

@@ -120,7 +120,7 @@ def test_a_republished_file_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> None
     assert done.said == [
         (
             "moved demo-1.0-py3-none-any.whl from pip's cache to pinstall's store: its hash is not one of the pinned hashes "
-            "(other-file); it is moved back when its hash is pinned; demo==1.0 (requirements.txt, line 2)"
+            "(other-file); pinstall moves it back when its hash is pinned; demo==1.0 (requirements.txt, line 2)"
         )
     ]
 
@@ -228,7 +228,7 @@ def test_a_page_that_lists_the_version_only_for_other_platforms(lab: Lab) -> Non
     assert done.status == 1
     assert [line.partition(":")[0] for line in done.said] == [
         "pip runs once more without cached files that may be outdated or damaged",
-        "pip failed again without the cached files that were in doubt",
+        "pip failed again without the cached files that were in doubt, so the cache is probably not to blame",
         "demo cannot be installed",
     ]
     wheel(index.root, "demo", "1.0")
@@ -328,7 +328,7 @@ def test_a_download_replaced_by_another_version_if_no_hash_is_stated(lab: Lab) -
 
 def test_a_password_in_the_url_of_requirements_is_not_printed(lab: Lab) -> None:
     done = lab.pinstall(lab.environment(), "-r", "https://joe:hunter2@localhost:1/r.txt?token=hunter2", PIP_RETRIES="0")
-    why = "pinstall reads no URLs; download it and name the file to have it checked"
+    why = "pinstall does not read files from URLs; to have it checked, download it and use the copy"
     assert done.said == [f"pins in https://localhost:1/r.txt were not checked: {why}"]
 
 

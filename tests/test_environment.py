@@ -91,7 +91,8 @@ def test_a_standalone_tool_without_an_active_environment_stops(lab: Lab, index: 
     assert done.said == [
         (
             "there is no environment to install into: pinstall runs as a standalone tool (pipx, uv tool), neither "
-            "VIRTUAL_ENV nor CONDA_PREFIX is set, and there is no ./.venv; activate an environment, or name one with --python"
+            "VIRTUAL_ENV nor CONDA_PREFIX is set, and there is no Python in ./.venv; activate an environment, or name "
+            "one with --python"
         )
     ]
     assert not _has(ours.folder)
@@ -157,7 +158,7 @@ def test_a_broken_python_in_the_active_environment_is_reported(lab: Lab, code: s
     done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(broken))
     assert (done.status, done.out) == (91, "")
     cure = "recreate it, or name another with --python"
-    assert done.said == [f"the Python of the active environment, {broken}, does not run; {cure}"]
+    assert done.said == [f"the Python of the environment {broken} does not run; {cure}"]
 
 
 def _counted(made: Made, starts: Path) -> None:
@@ -206,7 +207,7 @@ def test_a_python_that_breaks_after_its_pip_was_found_is_reported(lab: Lab) -> N
     python.chmod(0o755)
     done = lab.pinstall(ours, "demo==1.0", VIRTUAL_ENV=str(broken.folder))
     assert done.status == 1
-    assert done.said == [f"{python} does not answer; check that this Python runs; running pip with --no-cache-dir"]
+    assert done.said == [f"{python} does not answer: running pip with --no-cache-dir; check that this Python runs"]
 
 
 def test_an_active_environment_without_a_python_is_reported(lab: Lab) -> None:

@@ -158,7 +158,7 @@ def test_secrets_are_not_shown(lab: Lab) -> None:
     assert (done.status, done.err) == (1, "")
     assert "https://localhost:1/simple" in done.out
     assert [secret for secret in _SECRETS if secret in done.out] == []
-    assert "not checked: https://localhost:1/simple: pinstall reads no URLs" in done.out
+    assert "not checked: https://localhost:1/simple: pinstall does not read files from URLs" in done.out
 
 
 def test_the_policy_and_invalid_settings(lab: Lab) -> None:

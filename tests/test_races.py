@@ -220,7 +220,9 @@ def test_a_built_wheel_stays_while_a_pip_is_about_to_install_it(lab: Lab, versio
     environment = lab.environment(version)
     _real_pip(lab, environment, "-i", index.url, "demo==2.0", "last")
     (line,) = said
-    assert line.startswith("set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl from pip's cache until needed: ")
+    assert line.startswith(
+        "set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl from pip's cache in pinstall's store until needed: "
+    )
     assert environment.installed("demo") == "2.0 2.0"
 
 

@@ -84,7 +84,7 @@ def test_a_pip_that_fails(lab: Lab) -> None:
     assert report["not_checked"] == [
         {
             "source": "https://localhost:1/r.txt",
-            "reason": "pinstall reads no URLs; download it and name the file to have it checked",
+            "reason": "pinstall does not read files from URLs; to have it checked, download it and use the copy",
         }
     ]
     assert report["messages"] == done.said

@@ -25,9 +25,8 @@ def test_psycopg2(lab: Lab) -> None:
     lab.time_passes()
     assert [wheel.name for wheel in lab.wheels()] == ["psycopg2-2.4.1-py3-none-any.whl"]
     assert [body.read_bytes() for body in lab.bodies()] == [(index.root / "psycopg2-2.4.1.tar.gz").read_bytes()]
-    assert done.said == [
-        f"set aside psycopg2-2.4.4.tar.gz, psycopg2-2.4.4-py3-none-any.whl from pip's cache until needed: {WHY}"
-    ]
+    names = "psycopg2-2.4.4.tar.gz, psycopg2-2.4.4-py3-none-any.whl"
+    assert done.said == [f"set aside {names} from pip's cache in pinstall's store until needed: {WHY}"]
 
     index.forget()
     newer = lab.environment()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _ROUNDS = int(os.environ.get("PINSTALL_TEST_ROUNDS", "2"))
 _AZURITE = os.environ.get("PINSTALL_TEST_AZURITE") or shutil.which("azurite-blob")
-_ADVICE = "see 'pinstall-cache shared verify'"
+_ADVICE = "to find it, run 'pinstall-cache shared verify'"
 _KEY, _OTHER_KEY = "a key for nobody", "another key for nobody"
 # The name of the variable is computed, so that only a watched build tells it.
 _ASKS = """
@@ -167,7 +167,7 @@ def test_a_reader_with_a_key_takes_what_is_signed_with_it(lab: Lab, folder: Path
     unsigned.install()
     (lab.root / "key").write_text(f"{_KEY}\n")
     signed = Machine(lab, "signed", PINSTALL_SHARED_STORE_KEY_FILE=str(lab.root / "key"))
-    why = "its record is not signed with the key of this machine; see 'pinstall-cache shared verify'"
+    why = "its record is not signed with the key of this machine; to find it, run 'pinstall-cache shared verify'"
     content, way, said = signed.install()
     assert (content, way, said[0].partition(": ")[2]) == ("no", "built", why)
     assert len(list(folder.rglob("*.json"))) == 2
@@ -370,7 +370,7 @@ def test_the_rest_of_a_folder_is_listed_verified_and_pruned(lab: Lab, folder: Pa
         f"WARNING: skipped {path} of the shared store: {why}"
         for path, why in (
             ("builds-1/aa", "Permission denied"),
-            (f"builds-1/cc/cc/{'c' * 56}/pipe.json", "it is no regular file"),
+            (f"builds-1/cc/cc/{'c' * 56}/pipe.json", "it is not a regular file"),
             (f"builds-1/dd/dd/{'d' * 56}/{in_the_way.name}", "it is a folder"),
             ("builds-1/ee", "it is a symbolic link"),
             ("builds-1/loop", "it is a symbolic link"),

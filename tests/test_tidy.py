@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.lab import Lab
 
 
-WHY = "other versions are pinned (other-version); PINSTALL_KEEP_VERSIONS=1 prevents this"
+WHY = "other versions of these projects are pinned (other-version); PINSTALL_KEEP_VERSIONS=1 prevents this"
 
 
 def _cached(lab: Lab, index: Index, *versions: str) -> None:
@@ -65,9 +65,11 @@ def test_a_wheel_is_moved_with_its_metadata_file(lab: Lab) -> None:
     index.forget()
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0")
     names = "demo-2.0-py3-none-any.whl, demo-2.0-py3-none-any.whl.metadata"
-    assert done.said == [f"set aside {names} from pip's cache until needed: {WHY}"]
+    assert done.said == [f"set aside {names} from pip's cache in pinstall's store until needed: {WHY}"]
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
-    assert done.said == [f"restored {names} from pinstall's store to pip's cache for this install; demo==2.0 (argument)"]
+    assert done.said == [
+        f"restored {names} from pinstall's store to pip's cache: this install may need them; demo==2.0 (argument)"
+    ]
     assert index.fetched == []
 
 
@@ -118,7 +120,7 @@ def test_report_names_the_versions_that_would_be_moved(lab: Lab, policy: str) ->
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", PINSTALL_POLICY=policy)
     assert done.said[-1] == (
         "with PINSTALL_POLICY=evict, pinstall would set aside demo-2.0.tar.gz, demo-2.0-py3-none-any.whl from pip's cache "
-        f"until needed: {WHY}"
+        f"in pinstall's store until needed: {WHY}"
     )
     assert done.said[:-1] == (
         ["ignoring invalid PINSTALL_POLICY='reprot' (expected evict, report or off); using report, which changes nothing"]

@@ -69,7 +69,7 @@ def test_an_unpinned_call_finds_what_was_set_aside_and_what_it_needed_stays(lab:
     done = lab.pinstall(environment, "-i", index.url, "six")
     assert environment.installed("six") == "3.0 3.0"
     assert done.said == [
-        "restored six-3.0-py3-none-any.whl from pinstall's store to pip's cache for this install; six (argument)"
+        "restored six-3.0-py3-none-any.whl from pinstall's store to pip's cache: this install may need it; six (argument)"
     ]
     assert lab.pinstall(environment, "-i", index.url, "six").said == [], "it is installed"
     assert lab.pinstall(lab.environment(), "-i", index.url, "six==2.0").said == [], "both were needed"
@@ -127,7 +127,7 @@ def test_each_file_is_listed_with_v_and_what_nobody_wants_any_more_is_set_aside(
     name = "six-2.0-py3-none-any.whl"
     assert done.said == [
         f"set aside {name} from pip's cache: another version is pinned (other-version); six==1.0 (argument)",
-        f"set aside {name} from pip's cache until needed: {WHY}",
+        f"set aside {name} from pip's cache in pinstall's store until needed: {WHY}",
     ]
 
 

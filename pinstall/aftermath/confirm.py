@@ -141,12 +141,12 @@ def _remedy(pin: Pin, found: Installed, environment: Environment) -> str:
     """
     folder = os.path.realpath(found.folder)
     if folder in {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}:
-        return "remove that folder from PYTHONPATH, where it hides the environment"
+        return "remove that folder from PYTHONPATH: Python searches it before the environment"
     if folder.startswith(os.path.join(os.path.realpath(environment.prefix), "")):
         return _advice(pin, environment)
     if found.is_users:
-        return "that folder hides the environment; set PYTHONNOUSERSITE=1, or delete the other version there"
-    return "that folder hides the environment; remove it from Python's path, or delete the other version there"
+        return "Python searches that folder before the environment; set PYTHONNOUSERSITE=1, or delete the other version there"
+    return "Python searches that folder before the environment; remove it from Python's path, or delete the other version there"
 
 
 def _other_origin(pin: Pin, version: str, environment: Environment) -> str:

@@ -51,7 +51,7 @@ def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
         except OSError:  # somebody's file with the name of the pinned one
             continue
         if found.fault:
-            advice = "delete it and repeat the command; if it comes back so, report it to its project"
+            advice = "delete it and repeat the command; if the new file is damaged, too, report it to its project"
             line = f"pip succeeded, but {file.content_path} is damaged ({found.fault}): {advice}; {pinned(pin)}"
             yield Discrepancy(pin, line, contradicts=False)
 

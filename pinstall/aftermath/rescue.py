@@ -197,7 +197,7 @@ class Rescue:
         for key in sorted(doubted):
             if key in self.survey.pages or self.survey.is_redirect(key):
                 name = self.survey.name(key)
-                wrong += self._delete(self.survey.entry(key), self._seen[key][-1], name, "the server no longer has it")
+                wrong += self._delete(self.survey.entry(key), self._seen[key][-1], name, "the servers did not send it again")
         return wrong
 
     def _delete_damaged_wheels(self) -> list[Wrong]:

@@ -64,7 +64,7 @@ class _Target:
         """Warn about each symbolic link in `tree`; return the inventory of pip's cache and pinstall's store."""
         for path in self.tree.links:
             _warn(
-                f"skipped {path}: it is a symbolic link, which pinstall-cache does not follow; replace it by a file or folder"
+                f"skipped {path}: it is a symbolic link, which pinstall-cache does not follow; replace it with a file or folder"
             )
         return inventory.take(self.root, self.tree, self.indexes)
 
@@ -488,7 +488,7 @@ def _map(arguments: argparse.Namespace) -> int:
 def _shared(arguments: argparse.Namespace) -> int:
     action = _pattern(arguments.patterns)
     if action not in ("list", "verify", "prune") or (action == "prune") != (arguments.older_than is not None):
-        raise _RefusedError("Need one of: list, verify, prune --older-than AGE")
+        raise _RefusedError("'pinstall-cache shared' needs one of: list, verify, prune --older-than AGE")
     from pinstall.cache_tool import shared
 
     try:

@@ -68,7 +68,7 @@ class _Removal:
             if actions.delete(self.root, entry, item.stamp):
                 self._files, self._size = self._files + len(entry.paths), self._size + item.size
         except actions.ChangedError:
-            self.stayed.append(f"{entry.content_path}: it is being changed, or is not a regular file")
+            self.stayed.append(f"{entry.content_path}: another process is changing it, or it is not a regular file")
         except actions.NotDoneError as error:
             self.stayed.append(f"{error.path}: {error.why}")
         folder = os.path.dirname(entry.content_path)

@@ -67,7 +67,7 @@ def staying(items: Sequence[Item], treated: Collection[Item]) -> Iterator[tuple[
         if item.stored and item not in treated:
             is_built = isinstance(item.entry, BuiltWheel)
             kind = "another build of this wheel" if is_built else "another file from the same URL"
-            yield item.entry.filename, f"pip's cache has {kind}, and has a place for one only"
+            yield item.entry.filename, f"pip's cache has {kind}, and can hold only one"
 
 
 def _is_back(root: str, item: Item) -> bool:

@@ -73,7 +73,7 @@ def why_not(error: lock.LockTimeoutError | actions.NotDoneError | OSError, root:
 
 def changed_again(finding: Finding) -> str:
     """Return why the entry of *finding* could not be removed or moved, as a clause for the user: it changed each time."""
-    return f"another process keeps changing its file {finding.entry.content_path}"
+    return f"another process is changing its file {finding.entry.content_path}"
 
 
 def _unchecked(findings: Iterable[Finding]) -> Iterator[Failure]:

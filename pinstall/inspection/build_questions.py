@@ -431,16 +431,14 @@ def difference(question: Question) -> str:
         "variable": f"with different {subject}",
         "listing": f"when other files were in {subject}",
         "glob": f"when other files matched {subject}",
-        "link": f"when the link {subject} led elsewhere",
+        "link": f"when the link {subject} was different",
         "package": f"with another {subject}.pc of pkg-config, or without one",
     }
     if kind in known:
         return known[kind]
     if not answer:
         return f"when {subject} was not there"
-    if kind == "program" and question.said:
-        return f"when {subject} answered otherwise"
-    return f"when {subject} was another {'program' if kind == 'program' else 'one'}"
+    return f"with {subject}, which has changed{', has moved' if kind == 'program' else ''} or is gone"
 
 
 def described(question: Question) -> str:

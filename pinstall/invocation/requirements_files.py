@@ -152,12 +152,13 @@ def regular(path: str) -> bytes | UnreadSource:
         if is_url(path):
             if urlsplit(path).scheme.lower() != "file":
                 return UnreadSource(
-                    links.without_secrets(path), "pinstall reads no URLs; download it and name the file to have it checked"
+                    links.without_secrets(path),
+                    "pinstall does not read files from URLs; to have it checked, download it and use the copy",
                 )
             path = links.to_path(path)
         if not stat.S_ISREG(os.stat(path).st_mode):
             return UnreadSource(
-                path, "it is a pipe or device, which can be read only once; save it to a file to have it checked", once=True
+                path, "it is a pipe or device, which can be read only once; to have it checked, save it to a file", once=True
             )
         with open(path, "rb") as file:
             return file.read()

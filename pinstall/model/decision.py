@@ -141,7 +141,7 @@ def _built(pin: Pin, entry: BuiltWheel, evidence: Evidence) -> Verdict:
     if entry.parsed_filename is None or not _is_labelled(pin, entry, evidence):
         return Delete("mislabelled", f"it contains {evidence.name} {evidence.version}")
     if pin.has_version and not pin.admits(entry.parsed_filename.version):
-        return Delete("mislabelled", "it is another version than the pinned one, in whose cache folder it is")
+        return Delete("mislabelled", "it is another version, but in the cache folder of the pinned one")
     source = _version_of_source(pin)
     if source is not None and source.public != entry.parsed_filename.version.public:
         return Delete("mislabelled", f"it is version {entry.parsed_filename.version}, but its source is version {source}")

@@ -160,7 +160,7 @@ class Listing:
         if stat.S_ISLNK(found.st_mode):
             raise ObjectError(_LINK)
         if not stat.S_ISREG(found.st_mode):
-            raise ObjectError("it is no regular file")
+            raise ObjectError("it is not a regular file")
         return RemoteObject(self._path(path), found.st_size, found.st_mtime)
 
     def _path(self, path: str) -> str:

@@ -99,10 +99,8 @@ def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal)
         if offer:
             yield offer
     for why in refused:
-        shared.warn(
-            journal.say,
-            f"ignoring a build of the shared store {shared.settings.location}: {why}; see 'pinstall-cache shared verify'",
-        )
+        advice = "to find it, run 'pinstall-cache shared verify'"
+        shared.warn(journal.say, f"ignoring a build of the shared store {shared.settings.location}: {why}; {advice}")
 
 
 def _offer(prepared: PreparedCache, remote: Remote, build: SharedBuild, shared: SharedStore) -> _Offer | None:
@@ -181,7 +179,10 @@ def _taken(prepared: PreparedCache, remote: Remote, offer: _Offer, journal: Jour
     assert shared is not None  # noqa: S101 (for mypy)
     assert build.wheel is not None  # noqa: S101 (as above)
     if shutil.disk_usage(root).free < _ROOM * build.wheel.size:
-        shared.warn(journal.say, f"{found.filename} is not fetched from the shared store: the disk of pip's cache is too full")
+        shared.warn(
+            journal.say,
+            f"{found.filename} is not fetched from the shared store: the disk of pip's cache is too full; pip builds it",
+        )
         return None
     temporary = os.path.join(ensure_folder(root, UNFINISHED), os.urandom(8).hex())
     try:

@@ -95,7 +95,7 @@ class SharedStore:
     def _opened(self) -> Remote:
         seconds = self.settings.timeout - self.waited
         if seconds <= 0:
-            raise RemoteError(f"it has had its {self.settings.timeout:g} s (PINSTALL_SHARED_STORE_TIMEOUT)")
+            raise RemoteError(f"its answers took more than {self.settings.timeout:g} s in all (PINSTALL_SHARED_STORE_TIMEOUT)")
         _ = self.key  # before anything is asked
         if self._remote is None:
             self._remote = Remote(self.settings.url, seconds, writes=self.settings.writes)

@@ -105,7 +105,7 @@ def objection(built: Built, record: BuildRecord, folder: str, environ: Mapping[s
     if record.watched is None or record.fetched or not record.observed:
         return "pinstall did not watch its build"
     if not (record.watched.questions or record.watched.whole):
-        return "its build asked for more than a record can hold"
+        return "its build asked for too many files, programs or variables to record"
     asked = [question for question in record.watched.questions if question.kind == "variable"]
     if any(sdist_scan.is_secret(question.subject) for question in asked):
         return "its build asked for a variable that is named like a secret"

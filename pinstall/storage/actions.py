@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 # A folder of notes: each says when pinstall spent an entry, or left a built wheel in pip's folder.
 SPENT = "spent"
 RETIRED = ".left"
-_BEHIND_LINK = "is behind a symbolic link, which pinstall does not follow; replace that link by a folder"
+_BEHIND_LINK = "is reached through a symbolic link, which pinstall does not follow; replace that link with a folder"
 
 
 class NotDoneError(Exception):
