@@ -348,7 +348,7 @@ def prepare_late(prepared: PreparedCall, status: int, first: Observation | None,
 
 
 def move_received(prepared: PreparedCall) -> None:
-    """Move what pip received in its view in place of hidden entries to the cache; see `aftermath.second_run.move_received`."""
+    """Move the entries that pip received in place of hidden ones to the cache; see `aftermath.second_run.move_received`."""
     if prepared.cache is not None:
         from pinstall.aftermath import second_run
 

@@ -46,7 +46,7 @@ def changes(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tup
         act = "with PINSTALL_POLICY=evict, pinstall would restore" if would else "restored"
         files, pins = listed(found.entry.filename for found in restored), listed(pinned(found.pin) for found in restored)
         them = "it" if len({found.entry.filename for found in restored}) == 1 else "them"
-        yield NOTE, f"{act} {files} from pinstall's store to pip's cache: this install may need {them}; {pins}"
+        yield NOTE, f"{act} {files} from pinstall's store to pip's cache: this install may need {them}; for {pins}"
 
 
 def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tuple[int, str]]:
@@ -63,27 +63,28 @@ def hidden(findings: Iterable[Finding], *, would: bool = False) -> Iterator[tupl
         if finding.verdict.reason == "stale-page":
             asks = "with PINSTALL_POLICY=evict, pip would ask the server again for"
             asks = asks if would else "pip asks the server again for"
-            yield NOTE, f"{asks} {_what(finding)}: {_why(finding.verdict)}; {pinned(finding.pin)}"
+            yield NOTE, f"{asks} {_what(finding)}: {_why(finding.verdict)}; for {pinned(finding.pin)}"
         elif finding.verdict.reason == "unproven-build":
             unknown.setdefault(finding.verdict.detail, []).append(finding.entry.filename)
         else:
-            yield WARNING, f"{act} {finding.entry.filename} in pip's cache: {_why(finding.verdict)}; {pinned(finding.pin)}"
+            yield WARNING, f"{act} {finding.entry.filename} in pip's cache: {_why(finding.verdict)}; for {pinned(finding.pin)}"
     for detail, filenames in unknown.items():
         yield WARNING, f"{act} {listed(filenames)} in pip's cache: {detail} (unproven-build)"
 
 
-def unseen(finding: Finding, why: str) -> str:
-    """Return the line that pip does not see an entry; *why* states the reason why pinstall left it or could not check it."""
+def unseen(finding: Finding, why: str, *, would: bool = False) -> str:
+    """Return the line that pip does not see an entry, or *would* not; *why* is the reason why it was left, or not checked."""
     verdict = finding.verdict
     reason = f"{_why(verdict)}, but {why}" if isinstance(verdict, Delete | Hide | SetAside) else why
-    return f"hiding {_what(finding)} from pip for this run: {reason}; {pinned(finding.pin)}"
+    act = "with PINSTALL_POLICY=evict, pinstall would hide" if would else "hiding"
+    return f"{act} {_what(finding)} from pip for this run: {reason}; for {pinned(finding.pin)}"
 
 
 def used(finding: Finding, why: str) -> str:
     """Return the line that pip may use a built wheel that it should not; *why* states the reason why it could not be moved."""
     verdict = finding.verdict
     reason = f"{_why(verdict)}, but {why}" if isinstance(verdict, Delete | Hide) else why
-    return f"pip may use {_what(finding)}: {reason}; {pinned(finding.pin)}"
+    return f"pip may use {_what(finding)}: {reason}; for {pinned(finding.pin)}"
 
 
 def _evicted(finding: Finding, *, would: bool) -> str:
@@ -100,7 +101,7 @@ def _evicted(finding: Finding, *, would: bool) -> str:
             )
         case _:
             raise AssertionError(verdict)
-    return f"{act}; {pinned(finding.pin)}"
+    return f"{act}; for {pinned(finding.pin)}"
 
 
 def _why(verdict: Delete | Hide | SetAside) -> str:
@@ -169,7 +170,7 @@ def set_aside_versions(moved: Mapping[Pin, Sequence[str]], *, would: bool = Fals
     """
     act = "with PINSTALL_POLICY=evict, pinstall would set aside" if would else "set aside"
     for pin, names in moved.items():
-        why = f"another version is pinned (other-version); {pinned(pin)}"
+        why = f"another version is pinned (other-version); for {pinned(pin)}"
         yield from ((DETAIL, f"{act} {name} from pip's cache: {why}") for name in names)
     files = [name for names in moved.values() for name in names]
     if files:

@@ -141,10 +141,10 @@ def test_each_thing_that_cannot_go_is_hidden_for_its_own_reason_and_costs_itself
     assert [environment.installed(pin[:-5]) for pin in pins] == ["1.0 1.0"] * 4, done
     said = {line.removeprefix("hiding ").split("-1.0")[0]: line for line in done.said}
     assert said["removed flipped"].startswith("removed flipped-1.0-py3-none-any.whl from pip's cache: its hash is sha256:")
-    assert said["fifo"].endswith(f": its file {fifo} could not be checked (it is not a regular file); fifo==1.0 (argument)")
+    assert said["fifo"].endswith(f": its file {fifo} could not be checked (it is not a regular file); for fifo==1.0 (argument)")
     assert said["linked"].endswith(
         f"its file {linked} is reached through a symbolic link, which pinstall does not follow; replace that link with a "
-        "folder; linked==1.0 (argument)"
+        "folder; for linked==1.0 (argument)"
     )
     assert sorted(index.fetched) == [f"{name}-1.0-py3-none-any.whl" for name in ("fifo", "flipped", "linked")]
     assert sound.read_bytes() == before
@@ -260,7 +260,7 @@ def test_whatever_a_library_raises_costs_the_one_entry(lab: Lab, module: str, fu
     assert [environment.installed(name) for name in ("odd", "demo")] == ["1.0 1.0"] * 2
     (hidden,) = [line for line in done.said if "demo" not in line]
     assert hidden.startswith(f"hiding {what} from pip for this run: its file {lab.cache}/"), hidden
-    assert hidden.endswith(" could not be checked (OnPurpose); odd==1.0 (argument)"), hidden
+    assert hidden.endswith(" could not be checked (OnPurpose); for odd==1.0 (argument)"), hidden
     assert odd.exists()
     head.write_bytes(before)  # pip has fetched the file again, and has replaced what it did not see
     done = lab.cache_tool(environment, "verify")
@@ -284,7 +284,7 @@ def test_whatever_a_library_raises_costs_the_one_built_wheel(lab: Lab) -> None:
         assert [environment.installed(name) for name in ("odd", "demo")] == ["1.0 plain", "1.0 1.0"]
         (line,) = done.said
         assert line.startswith("hiding odd-1.0-"), line
-        assert line.endswith(".whl could not be checked (OnPurpose); odd==1.0 (argument)"), line
+        assert line.endswith(".whl could not be checked (OnPurpose); for odd==1.0 (argument)"), line
     assert sorted(path.name.partition("-")[0] for path in lab.wheels()) == ["demo", "odd"]
 
 

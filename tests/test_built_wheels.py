@@ -87,7 +87,7 @@ def test_a_damaged_or_mislabelled_built_wheel_is_removed(lab: Lab, damage: objec
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 good", done
     assert len(done.said) == 1
-    assert done.said[0].endswith(f"(built wheel) from pip's cache: {_DAMAGES[damage]}; demo==1.0 (argument)")
+    assert done.said[0].endswith(f"(built wheel) from pip's cache: {_DAMAGES[damage]}; for demo==1.0 (argument)")
 
 
 def test_repeated_damage_is_found_each_time(lab: Lab) -> None:

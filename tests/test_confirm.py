@@ -139,7 +139,7 @@ def test_an_installed_version_satisfies_a_pin_by_the_specification(lab: Lab, spe
     made = lab.environment()
     _put(_site(made), version)
     where = f"{version} in {_site(made)}"
-    said = [] if holds else [f"pip succeeded, but Python finds demo {where}: {_CURE}; demo{specifier} (argument)"]
+    said = [] if holds else [f"pip succeeded, but Python finds demo {where}: {_CURE}; for demo{specifier} (argument)"]
     assert _contradictions(lab, made, f"demo{specifier}") == said
 
 
@@ -148,14 +148,14 @@ def test_the_line_names_the_file_and_line_of_the_pin(lab: Lab) -> None:
     _put(_site(made), "2.0")
     (lab.root / "r.txt").write_text("\n\ndemo==1.0\n")
     assert _contradictions(lab, made, "-r", "r.txt") == [
-        f"pip succeeded, but Python finds demo 2.0 in {_site(made)}: {_CURE}; demo==1.0 (r.txt, line 3)"
+        f"pip succeeded, but Python finds demo 2.0 in {_site(made)}: {_CURE}; for demo==1.0 (r.txt, line 3)"
     ]
 
 
 @pytest.mark.parametrize("words", [["demo==1.0"], ["demo", "--hash=sha256:" + "a" * 64]])
 def test_a_pinned_project_that_is_not_installed_is_a_contradiction(lab: Lab, words: list[str]) -> None:
     (lab.root / "r.txt").write_text(" ".join(words))
-    said = f"pip succeeded, but demo is not installed: repeat the command to install it; {words[0]} (r.txt, line 1)"
+    said = f"pip succeeded, but demo is not installed: repeat the command to install it; for {words[0]} (r.txt, line 1)"
     assert _contradictions(lab, lab.environment(), "-r", "r.txt") == [said]
 
 
@@ -250,7 +250,7 @@ def test_the_advice_for_a_version_on_pythonpath_leads_to_the_pinned_one(lab: Lab
     advice = "remove that folder from PYTHONPATH: Python searches it before the environment"
     assert (done.status, done.said) == (
         90,
-        [f"pip succeeded, but Python finds demo 2.0 in {first}: {advice}; demo==1.0 (argument)"],
+        [f"pip succeeded, but Python finds demo 2.0 in {first}: {advice}; for demo==1.0 (argument)"],
     )
     done = lab.pinstall(made, "demo==1.0")
     assert (done.status, done.said) == (0, [])
@@ -333,7 +333,7 @@ def test_an_installed_file_with_another_hash_produces_a_notice(lab: Lab, index: 
     assert _after(lab, made, "-r", "r.txt") == [
         (
             f"pip kept the installed demo 1.0, which came from another file (sha256:{found[:12]}...): "
-            f"{_CURE}; demo==1.0 (r.txt, line 1)"
+            f"{_CURE}; for demo==1.0 (r.txt, line 1)"
         )
     ]
     lab.bare(made, "uninstall", "-y", "demo")
@@ -364,7 +364,7 @@ def test_an_installed_file_from_another_url_produces_a_notice(lab: Lab, index: I
     secret = here.replace("https://", "https://user:password@") + "?token=password"
     for form in (secret, f"demo @ {secret}"):
         assert _after(lab, made, form) == [
-            f"pip kept the installed demo 1.0, which came from another URL: {_CURE}; demo @ URL (argument)"
+            f"pip kept the installed demo 1.0, which came from another URL: {_CURE}; for demo @ URL (argument)"
         ]
     (said,) = _after(lab, made, f"demo @ {secret}#sha256={pinned}")
     assert "which came from another file (sha256:" in said
@@ -410,7 +410,7 @@ def test_an_installed_other_commit_produces_a_notice(lab: Lab, index: Index) -> 
     for _ in range(2):
         assert _after(lab, made, urls[0]) == []
     assert _after(lab, made, urls[1]) == [
-        f"pip kept the installed demo 1.0, which came from commit {commits[0][:12]}: {_CURE}; demo @ URL (argument)"
+        f"pip kept the installed demo 1.0, which came from commit {commits[0][:12]}: {_CURE}; for demo @ URL (argument)"
     ]
     (said,) = _after(lab, made, f"demo @ {_file(index, 'demo-1.0-py3-none-any.whl')[0]}")
     assert "which came from another URL" in said
@@ -463,7 +463,7 @@ def gpu(lab: Lab) -> Index:
 
 def _offered(version: str, place: str = "argument") -> list[str]:
     offer = "although 1.0+cu113 is available: to get that, pin 'demo==1.0+cu113'"
-    return [f"pip kept the installed demo {version}, {offer}; demo==1.0 ({place})"]
+    return [f"pip kept the installed demo {version}, {offer}; for demo==1.0 ({place})"]
 
 
 def test_another_offered_local_version_produces_a_notice(lab: Lab, gpu: Index) -> None:

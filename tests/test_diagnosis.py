@@ -225,14 +225,15 @@ def test_a_version_for_other_platforms_is_explained(lab: Lab, pip: str) -> None:
     wheel(index.root, "demo", "1.0", tag=_FOREIGN)
     wheel(index.root, "demo", "2.0")
     assert _causes(lab, "-i", index.url, "demo==1.0", pip=pip) == [
-        f"demo cannot be installed: {_FOREIGN_WHEEL} (for other Python versions or platforms); demo==1.0 (argument)"
+        f"demo cannot be installed: {_FOREIGN_WHEEL} (for other Python versions or platforms); for demo==1.0 (argument)"
     ]
 
 
 def test_a_folder_of_wheels_for_other_platforms_is_explained(lab: Lab) -> None:
     wheel(lab.root / "folder", "demo", "1.0", tag=_FOREIGN)
+    reason = "all wheels of this version are for other Python versions or platforms"
     assert _causes(lab, "--no-index", "-f", str(lab.root / "folder"), "demo==1.0") == [
-        "demo cannot be installed: all wheels of this version are for other Python versions or platforms; demo==1.0 (argument)"
+        f"demo cannot be installed: {reason}; for demo==1.0 (argument)"
     ]
 
 
@@ -261,7 +262,7 @@ def test_a_version_for_other_pythons_is_explained(lab: Lab, pip: str, json: bool
     (line,) = _causes(lab, "-i", index.url, "demo==1.0", pip=pip)
     old = f"{_WHEEL} (it requires Python <3.9,>=2.7, and this is {_python(lab)})"
     reason = f"{old}, {_FOREIGN_WHEEL} (for other Python versions or platforms)"
-    assert line == f"demo cannot be installed: {reason}; demo==1.0 (argument)"
+    assert line == f"demo cannot be installed: {reason}; for demo==1.0 (argument)"
 
 
 @pytest.mark.parametrize(("stated", "words"), [(">=3", ()), ("who knows", ()), (">=9", ("--ignore-requires-python",))])
@@ -284,7 +285,7 @@ def test_requires_python_is_compared_with_three_numbers(
     markers = Environment(environment.python).markers
     monkeypatch.setattr(Environment, "markers", {**markers, "python_full_version": full})
     (line,) = _explained(lab, environment.python, words, since)
-    assert line.endswith(f"(it requires Python !={number}, and this is {number}); demo==1.0 (argument)")
+    assert line.endswith(f"(it requires Python !={number}, and this is {number}); for demo==1.0 (argument)")
 
 
 def test_the_environment_of_pinstall_itself_is_explained(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +306,7 @@ def test_a_call_for_another_python_version_uses_its_tags(lab: Lab) -> None:
     sdist(index.root, "broken", "1.0")
     words = ("-i", index.url, "--target", str(lab.root / "target"), "--only-binary", ":all:", "demo==1.0", "broken==1.0")
     (line,) = _causes(lab, *words, "--python-version", "3.9")
-    assert line == "broken cannot be installed: broken-1.0.tar.gz (excluded by --only-binary); broken==1.0 (argument)"
+    assert line == "broken cannot be installed: broken-1.0.tar.gz (excluded by --only-binary); for broken==1.0 (argument)"
 
 
 @pytest.mark.parametrize("pip", _PIPS)
@@ -314,10 +315,10 @@ def test_files_refused_by_no_binary_or_only_binary_are_explained(lab: Lab, pip: 
     wheel(index.root, "demo", "1.0")
     sdist(index.root, "other", "1.0")
     assert _causes(lab, "-i", index.url, "demo==1.0", "--no-binary", ":all:", pip=pip) == [
-        f"demo cannot be installed: {_WHEEL} (excluded by --no-binary); demo==1.0 (argument)"
+        f"demo cannot be installed: {_WHEEL} (excluded by --no-binary); for demo==1.0 (argument)"
     ]
     assert _causes(lab, "-i", index.url, "other==1.0", "--only-binary", "other", pip=pip) == [
-        "other cannot be installed: other-1.0.tar.gz (excluded by --only-binary); other==1.0 (argument)"
+        "other cannot be installed: other-1.0.tar.gz (excluded by --only-binary); for other==1.0 (argument)"
     ]
 
 
@@ -348,7 +349,7 @@ def test_a_dependency_for_other_pythons_is_explained(lab: Lab, pip: str, metadat
     (line,) = _causes(lab, "-i", index.url, "app==1.0", pip=pip)
     assert line == (
         f"numba cannot be installed: numba-0.55.1.tar.gz (it requires Python >=3.7,<3.11, and this is {_python(lab)}); "
-        "numba==0.55.1 (needed by low)"
+        "for numba==0.55.1 (needed by low)"
     )
 
 
@@ -404,7 +405,7 @@ def test_pinned_hashes_of_no_listed_file_are_explained(lab: Lab, pip: str, json:
     path = _locked(lab, "sha256:" + "0" * 64, "sha512:" + "1" * 128)
     (line,) = _causes(lab, "-i", index.url, "-r", path, pip=pip)
     assert line.startswith(
-        f"demo cannot be installed: {_WHEEL}, {_SDIST} (its hash on the index is not one of the pinned hashes); demo==1.0 ("
+        f"demo cannot be installed: {_WHEEL}, {_SDIST} (its hash on the index is not one of the pinned hashes); for demo==1.0 ("
     )
 
 
@@ -434,7 +435,7 @@ def test_a_pinned_hash_of_a_wheel_for_another_platform_is_explained(lab: Lab) ->
     (line,) = _causes(lab, "-i", index.url, "-r", _locked(lab, _hash(pinned)))
     other = f"{_SDIST} (its hash on the index is not one of the pinned hashes)"
     reason = f"{_FOREIGN_WHEEL} (for other Python versions or platforms), {other}"
-    assert line.startswith(f"demo cannot be installed: {reason}; demo==1.0 (")
+    assert line.startswith(f"demo cannot be installed: {reason}; for demo==1.0 (")
 
 
 @pytest.mark.parametrize("refused", ["--no-binary", "--only-binary"])

@@ -63,7 +63,7 @@ def test_a_flipped_bit_is_found_with_every_kind_of_page(lab: Lab, page: dict[str
     assert environment.installed("demo") == "1.0 good"
     assert len(done.said) == 1
     assert done.said[0].startswith("removed demo-1.0-py3-none-any.whl from pip's cache: ")
-    assert done.said[0].endswith("; demo==1.0 (argument)")
+    assert done.said[0].endswith("; for demo==1.0 (argument)")
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -120,7 +120,7 @@ def test_a_republished_file_is_fetched_for_a_pin_with_its_hash(lab: Lab) -> None
     assert done.said == [
         (
             "moved demo-1.0-py3-none-any.whl from pip's cache to pinstall's store: its hash is not one of the pinned hashes "
-            "(other-file); pinstall moves it back when its hash is pinned; demo==1.0 (requirements.txt, line 2)"
+            "(other-file); pinstall moves it back when its hash is pinned; for demo==1.0 (requirements.txt, line 2)"
         )
     ]
 
@@ -173,7 +173,7 @@ def test_direct_urls(lab: Lab, fragment: bool) -> None:
         environment = lab.environment()
         done = lab.pinstall(environment, requirement)
         assert environment.installed("demo") == "1.0 good", done
-        assert done.said[0].endswith("; demo @ URL (argument)")
+        assert done.said[0].endswith("; for demo @ URL (argument)")
         assert index.base not in done.err
 
 

@@ -260,4 +260,6 @@ def test_a_page_that_html_parser_cannot_parse_is_deleted(lab: Lab) -> None:
     environment = lab.environment()
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 1.0", done
-    assert done.said == ["removed the index page of demo from pip's cache: it cannot be parsed (damaged); demo==1.0 (argument)"]
+    assert done.said == [
+        "removed the index page of demo from pip's cache: it cannot be parsed (damaged); for demo==1.0 (argument)"
+    ]

@@ -94,6 +94,24 @@ def test_what_is_pinstalls_there_is_left_as_it_is(lab: Lab) -> None:
     assert _seen(lab.cache) == before
 
 
+def test_an_entry_that_cannot_be_checked_is_named(lab: Lab) -> None:
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    (body,) = (body for body in lab.bodies() if body.read_bytes()[:2] == b"PK")
+    body.rename(lab.root / "elsewhere")
+    body.symlink_to(lab.root / "elsewhere")
+    lines = [
+        lab.pinstall(lab.environment(), "-i", index.url, "demo==1.0", PINSTALL_POLICY=policy).said
+        for policy in ("report", "evict")
+    ]
+    rest = f"demo-1.0-py3-none-any.whl from pip for this run: its file {body} could not be checked (it is not a regular file)"
+    assert lines == [
+        [f"with PINSTALL_POLICY=evict, pinstall would hide {rest}; for demo==1.0 (argument)"],
+        [f"hiding {rest}; for demo==1.0 (argument)"],
+    ]
+
+
 def test_a_cache_that_is_not_there(lab: Lab) -> None:
     index = lab.index()
     made = wheel(index.root, "demo", "1.0")

@@ -291,6 +291,22 @@ def test_a_page_from_before_the_release_of_an_unpinned_version(lab: Lab, index: 
     assert _blamed(done) == "index page of more (it was outdated)"
 
 
+def test_a_page_that_another_process_replaces_meanwhile_is_to_blame(lab: Lab, index: Index) -> None:
+    """The one that replaced it may have failed on it, too."""
+    lab.pip(lab.environment(), "more==1.0")
+    ((page,), changed) = ([path for path in lab.pages() if b"more-1.0" in path.read_bytes()], [])
+    wheel(index.root, "more", "2.0")
+    wheel(index.root, "part", "1.0", requires=["more>=2"])
+
+    def replace() -> None:
+        page.write_bytes(page.read_bytes() + b" ")
+        changed.append(page)
+
+    index.meanwhile["/simple/more/"] = replace
+    assert _blamed(lab.pinstall(lab.environment(), "demo")) == "index page of more (another process has replaced it meanwhile)"
+    assert changed == [page]
+
+
 def test_a_page_from_before_a_wheel_was_added(lab: Lab, index: Index) -> None:
     sdist(index.root, "source", "1.0")
     lab.pip(lab.environment(), "source==1.0")
@@ -769,6 +785,9 @@ def test_an_outdated_redirect_or_page_leads_to_a_host_that_does_not_serve(
     if trouble == "silence":
         there.server.shutdown()
         there.server.server_close()
+        done = lab.run(["bash", "-c", f"echo {word} | {lab.environment().pinstall} --retries 0 -r /dev/stdin"])
+        assert "read a pipe" in _not_again(done)
+        assert any(line.endswith("; to find out, repeat the command with --no-cache-dir") for line in done.said), done
     environment = lab.environment()
     done = lab.pinstall(environment, "--retries", "0", word)
     assert environment.installed("more") == "1.0 1.0", done

@@ -137,7 +137,7 @@ def test_a_cache_that_is_mounted_read_only(lab: Lab, *, damaged: bool) -> None:
         "hiding demo-1.0-py3-none-any.whl from pip for this run"
     ] * damaged
     assert all(
-        line.endswith(f", but pip's cache {lab.cache} cannot be changed (Read-only file system); demo==1.0 (argument)")
+        line.endswith(f", but pip's cache {lab.cache} cannot be changed (Read-only file system); for demo==1.0 (argument)")
         for line in done.said
     )
     assert index.fetched == ["demo-1.0-py3-none-any.whl"] * damaged

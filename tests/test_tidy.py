@@ -68,7 +68,7 @@ def test_a_wheel_is_moved_with_its_metadata_file(lab: Lab) -> None:
     assert done.said == [f"set aside {names} from pip's cache in pinstall's store until needed: {WHY}"]
     done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0")
     assert done.said == [
-        f"restored {names} from pinstall's store to pip's cache: this install may need them; demo==2.0 (argument)"
+        f"restored {names} from pinstall's store to pip's cache: this install may need them; for demo==2.0 (argument)"
     ]
     assert index.fetched == []
 

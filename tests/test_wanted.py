@@ -126,7 +126,7 @@ def test_each_file_is_listed_with_v_and_what_nobody_wants_any_more_is_set_aside(
     done = lab.pinstall(lab.environment(), "-i", index.url, "six==1.0", "-v")
     name = "six-2.0-py3-none-any.whl"
     assert done.said == [
-        f"set aside {name} from pip's cache: another version is pinned (other-version); six==1.0 (argument)",
+        f"set aside {name} from pip's cache: another version is pinned (other-version); for six==1.0 (argument)",
         f"set aside {name} from pip's cache in pinstall's store until needed: {WHY}",
     ]
 

@@ -52,7 +52,7 @@ def causes(cache: Cache, pins: Iterable[Pin], received: Collection[str]) -> list
     for pin in _with_dependencies(cache, pins):
         reason = _reason(cache, pin, received)
         if reason and not is_installed(pin, cache.environment):
-            lines.append(f"{pin.project} cannot be installed: {reason}; {pinned(pin)}")
+            lines.append(f"{pin.project} cannot be installed: {reason}; for {pinned(pin)}")
     full = [folder for folder in _folders(cache) if is_full(folder)]
     return [*lines, f"the disk is full: less than 1 MB can be written to {listed(full)}"] if full else lines
 

@@ -129,9 +129,9 @@ def _is_required(pin: Pin, versions: Iterable[str], environment: Environment) ->
 
 def _contradiction(pin: Pin, found: Installed | None, environment: Environment) -> str:
     if found is None:
-        return f"pip succeeded, but {pin.project} is not installed: repeat the command to install it; {pinned(pin)}"
+        return f"pip succeeded, but {pin.project} is not installed: repeat the command to install it; for {pinned(pin)}"
     what = f"{pin.project} {' and '.join(dict.fromkeys(found.versions))} in {found.folder}"
-    return f"pip succeeded, but Python finds {what}: {_remedy(pin, found, environment)}; {pinned(pin)}"
+    return f"pip succeeded, but Python finds {what}: {_remedy(pin, found, environment)}; for {pinned(pin)}"
 
 
 def _remedy(pin: Pin, found: Installed, environment: Environment) -> str:
@@ -158,7 +158,7 @@ def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
     origin = built_wheels.read_direct_url(os.path.join(folder, "direct_url.json")) if folder else None
     difference = _difference(pin, origin) if origin else ""
     return (
-        f"pip kept the installed {pin.project} {version}, {difference}: {_advice(pin, environment)}; {pinned(pin)}"
+        f"pip kept the installed {pin.project} {version}, {difference}: {_advice(pin, environment)}; for {pinned(pin)}"
         if difference
         else ""
     )
@@ -199,7 +199,7 @@ def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
     if best == installed or not best.local:
         return ""
     cure = f"to get that, pin '{pin.project}=={best}'"
-    return f"pip kept the installed {pin.project} {version}, although {best} is available: {cure}; {pinned(pin)}"
+    return f"pip kept the installed {pin.project} {version}, although {best} is available: {cure}; for {pinned(pin)}"
 
 
 def _advice(pin: Pin, environment: Environment) -> str:

@@ -40,7 +40,7 @@ def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
     files = [file for file in _files(pin, folder) if (_is_pinned(pin, file) if exact else file.filename.endswith(".whl"))]
     if not files:
         lacks = "has no file with a pinned hash" if exact and pin.hashes else "has no file of the pinned version"
-        line = f"pip succeeded, but the folder {folder} {lacks}: repeat the command; {pinned(pin)}"
+        line = f"pip succeeded, but the folder {folder} {lacks}: repeat the command; for {pinned(pin)}"
         yield Discrepancy(pin, line, contradicts=True)
     if exact and digest.known(pin.hashes):
         return  # they are the pinned ones
@@ -52,7 +52,7 @@ def _compared(pin: Pin, folder: str, *, exact: bool) -> Iterator[Discrepancy]:
             continue
         if found.fault:
             advice = "delete it and repeat the command; if the new file is damaged, too, report it to its project"
-            line = f"pip succeeded, but {file.content_path} is damaged ({found.fault}): {advice}; {pinned(pin)}"
+            line = f"pip succeeded, but {file.content_path} is damaged ({found.fault}): {advice}; for {pinned(pin)}"
             yield Discrepancy(pin, line, contradicts=False)
 
 

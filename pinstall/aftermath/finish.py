@@ -49,7 +49,7 @@ def other_versions_now(prepared: PreparedCache) -> dict[Pin, list[OtherVersion]]
 
 
 def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
-    """Do what follows pip's last run: store its builds, remove the view, tell the causes of a failure, and tidy the cache.
+    """Complete a call after pip's last run: store builds, remove the view, tell the causes of a failure, and tidy the cache.
 
     It never waits for the lock: a later call does the steps that are skipped now. Also uploads the builds to the shared store,
     which may take until its time-out. If pinstall must not change the cache, only tells which versions it would set aside.

@@ -88,7 +88,7 @@ class Rescue:
     def forbidden(self) -> str:
         """Return the first reason why pip must not run again, as a text for the user; "" if it may."""
         first, call = self.first, self._cache.call
-        silent = [host for host in sorted(first.silent_hosts) if not self._may_be_outdated(host)]
+        silent = self.silent_hosts
         reasons = (
             (first.asked_user, "it asked a question, and would ask it again"),
             (not all(map(self._may_be_outdated, first.login_hosts)), "a server asks for a login"),
@@ -102,6 +102,11 @@ class Rescue:
             (silent, f"{', '.join(silent)} did not answer"),
         )
         return next((why for applies, why in reasons if applies), "")
+
+    @property
+    def silent_hosts(self) -> list[str]:
+        """The hosts that did not answer the first run, except those to which an old entry may have led it."""
+        return [host for host in sorted(self.first.silent_hosts) if not self._may_be_outdated(host)]
 
     def _may_be_outdated(self, host: str) -> bool:
         """Return whether an old entry may have led pip to a *host*: any old redirect, or an old page that links to it.
@@ -157,8 +162,8 @@ class Rescue:
         After a success, every received entry replaces the old one; an old one that differs is wrong. The doubtful pages and
         redirects that were not received are spent, damaged built wheels are deleted, and both count as wrong, too. After a
         failure, a page replaces the old one only if it is whole and lists files, and another entry only if it is vouched for;
-        then no entry counts as wrong. An old entry that another process has changed meanwhile stays, and does not count. The
-        caller holds the lock.
+        then no entry counts as wrong. An old entry that another process has changed meanwhile stays; after a success it counts
+        as wrong if it was doubtful. The caller holds the lock.
         """
         received = frozenset(view.received(folder, self._cache.http.layout))
         new = self._received_survey(folder, received)
@@ -168,7 +173,9 @@ class Rescue:
         wrong = []
         for key in sorted(worth):
             if key in self._seen and self._stamps(key) != self._seen[key]:
-                continue  # another process has changed the entry
+                if succeeded and key in self.survey.doubtful:
+                    wrong.append(Wrong(self.survey.name(key), "another process has replaced it meanwhile"))
+                continue
             reason = self._difference(key, new) if succeeded else ""
             if reason:
                 known = self.survey if key in self.survey.claims or key in self.survey.pages else new

@@ -93,7 +93,7 @@ class Survey:
     """
 
     def __init__(self, cache: Cache, pins: Iterable[Pin], observation: Observation, hidden: Iterable[str] = ()) -> None:
-        """Survey what the pip of *observation* used of *cache*, of which its view did not show the entries *hidden* (keys)."""
+        """Survey the entries of *cache* that the pip of *observation* used; its view did not show the *hidden* ones (keys)."""
         self._cache, self._pins, self.hidden = cache, tuple(pins), frozenset(hidden)
         old, new = used(observation, cache.http.layout)
         self.used = Used(old - self.hidden, new - self.hidden)

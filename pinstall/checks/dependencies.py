@@ -94,7 +94,7 @@ def of_installed(folder: str) -> list[str]:
 
 
 def declared(entry: Entry | LocalFile) -> list[str]:
-    """Return the texts of the requirements that an artifact or its metadata file declares, whatever their markers.
+    """Return the texts of the requirements that an artifact or its metadata file declares, with any markers.
 
     For an sdist, includes the build requirements. May raise anything if the file is damaged, because libraries do; `ValueError`
     for a wheel whose METADATA cannot be read.

@@ -35,7 +35,7 @@ class Applied(NamedTuple):
 
 
 def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float, say: Say) -> Applied:
-    """Apply those of *findings* that change the cache (`is_act`), and *say* what was changed.
+    """Apply those of *findings* that change the cache (`is_act`), and *say* each change.
 
     Makes up to three attempts, and in each waits for the lock for at most *seconds*: an entry that another process changes
     meanwhile is examined and decided anew. A lock that stays held, and a cache that cannot be written, end the attempts and are
@@ -45,7 +45,7 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
     """
     todo = list(findings)
     applied = Applied([], [])
-    applied.failed.extend(_unchecked(todo))
+    applied.failed.extend(unchecked(todo))
     why = ""
     for _ in range(_ATTEMPTS):
         todo = [finding for finding in todo if is_act(finding)]
@@ -57,7 +57,7 @@ def apply_verdicts(checker: Checker, findings: Iterable[Finding], seconds: float
             why = why_not(error, checker.cache.root)
             break
         todo = [again for finding in changed if (again := checker.again(finding)) is not None]
-        applied.failed.extend(_unchecked(todo))
+        applied.failed.extend(unchecked(todo))
     for finding in todo:
         if isinstance(finding.verdict, Delete | SetAside):
             applied.failed.append(Failure(finding, why or changed_again(finding)))
@@ -76,7 +76,7 @@ def changed_again(finding: Finding) -> str:
     return f"another process is changing its file {finding.entry.content_path}"
 
 
-def _unchecked(findings: Iterable[Finding]) -> Iterator[Failure]:
+def unchecked(findings: Iterable[Finding]) -> Iterator[Failure]:
     """Yield a failure for each of *findings* with the verdict `Unreadable`, except for entries of the store."""
     for finding in findings:
         if isinstance(finding.verdict, Unreadable) and not finding.stored:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall import messages
 from pinstall.checks import candidates, plan, unpinned_builds
-from pinstall.checks.execute import apply_verdicts
+from pinstall.checks.execute import apply_verdicts, unchecked
 from pinstall.messages import ERROR, WARNING
 from pinstall.model.pins import settings_by_project
 from pinstall.model.verdict import Delete, Keep
@@ -185,6 +185,7 @@ def _checked(
             journal.say(WARNING, messages.unseen(finding, why))
     else:
         lines = [*messages.changes(filter(plan.is_act, planned.acts), would=True), *lines]
+        lines += [(WARNING, messages.unseen(finding, why, would=True)) for finding, why in unchecked(planned.acts)]
     for level, line in lines:
         journal.say(level, line)
     return needed, planned, deleted

@@ -42,7 +42,7 @@ def _is_anew(call: Invocation) -> bool:
 
 
 def _exact(line: RequirementLine) -> tuple[str, str] | None:
-    """Return name and version of an exact pin, whatever its marker; None for another line, and for one with hashes.
+    """Return name and version of an exact pin, with any marker; None for another line, and for one with hashes.
 
     An installed version satisfies the line also if its marker is false.
     """

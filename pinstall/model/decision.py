@@ -83,7 +83,7 @@ class Evidence(NamedTuple):
 
 
 def decide(pin: Pin, entry: Entry, evidence: Evidence) -> Verdict:
-    """Return the verdict on *entry* for *pin*: `Unreadable` if its *evidence* is ``unreadable``, whatever else it says.
+    """Return the verdict on *entry* for *pin*: `Unreadable` if its *evidence* is ``unreadable``, and else that of its kind.
 
     `Delete` needs proof. If its reason is among the tolerated ones, the verdict is `Keep` instead.
     """

@@ -30,7 +30,7 @@ class LockTimeoutError(Exception):
     """The lock was still held after the time to wait; ``holder`` names the process that has it."""
 
     def __init__(self, holder: str, seconds: float) -> None:
-        super().__init__(f"{holder} held the lock of pip's cache for more than {seconds:g} s ({_SETTING})")
+        super().__init__(f"{holder} held the lock of pip's cache for more than {seconds:g} s")
         self.holder = holder
 
 
