@@ -26,7 +26,7 @@ def test_a_new_release_is_found_in_spite_of_a_cached_page(lab: Lab) -> None:
     assert len(done.said) == 2
     assert done.said[0].startswith("pip asks the server again for the index page of demo: the cached one is ")
     assert re.search(
-        r" seconds? old and does not list the pinned version \(stale-page\); demo==2.0 \(argument\)$", done.said[0]
+        r" seconds? old and does not list the pinned version \(stale-page\); for demo==2.0 \(argument\)$", done.said[0]
     )
     index.forget()
     lab.pip(lab.environment(), "-i", index.url, "demo==2.0")

@@ -69,7 +69,7 @@ def test_an_unpinned_call_finds_what_was_set_aside_and_what_it_needed_stays(lab:
     done = lab.pinstall(environment, "-i", index.url, "six")
     assert environment.installed("six") == "3.0 3.0"
     assert done.said == [
-        "restored six-3.0-py3-none-any.whl from pinstall's store to pip's cache: this install may need it; six (argument)"
+        "restored six-3.0-py3-none-any.whl from pinstall's store to pip's cache: this install may need it; for six (argument)"
     ]
     assert lab.pinstall(environment, "-i", index.url, "six").said == [], "it is installed"
     assert lab.pinstall(lab.environment(), "-i", index.url, "six==2.0").said == [], "both were needed"
