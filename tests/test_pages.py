@@ -261,3 +261,55 @@ def test_a_page_that_html_parser_cannot_parse_is_deleted(lab: Lab) -> None:
     done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
     assert environment.installed("demo") == "1.0 1.0", done
     assert done.said == ["removed the index page of demo from pip's cache: it cannot be parsed (damaged); demo==1.0 (argument)"]
+
+
+@pytest.mark.parametrize("version", [VERSIONS[0], NEWEST])
+@pytest.mark.parametrize("place", ["wheel", "sdist", "nameless", "redirect"])
+def test_a_find_links_url_of_a_file_is_not_taken_for_a_damaged_page(lab: Lab, version: str, place: str) -> None:
+    """Not even if it is the file of another project, or tells no project: pip goes by the content type."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    file = (sdist if place == "sdist" else wheel)(index.root, "other", "1.0")
+    (index.root / "latest").write_bytes(file.read_bytes())
+    index.redirects["/moved"] = (301, f"/files/{file.name}")
+    path = {"nameless": "/files/latest", "redirect": "/moved"}.get(place, f"/files/{file.name}")
+    words = ("-i", index.url, "-f", index.base + path, "demo==1.0", "other==1.0")
+    lab.pip(lab.environment(version), *words)
+    asked = []
+    for install in (lab.pip, lab.pinstall, lab.pinstall, lab.pip):
+        index.forget()
+        environment = lab.environment(version)
+        done = install(environment, *words)
+        assert (done.said, environment.installed("demo"), environment.installed("other")) == ([], "1.0 1.0", "1.0 1.0"), done
+        asked.append(sorted(index.requests))
+    assert asked[1:] == [asked[0]] * 3
+
+
+def test_an_archive_that_is_sent_as_a_page_is_not_taken_for_a_damaged_one(lab: Lab) -> None:
+    index = lab.index()
+    file = wheel(index.root, "demo", "1.0")
+    url = f"{index.base}/files/{file.name}"
+    index.redirects["/moved"] = (301, f"/files/{file.name}")
+    index.file_type = "text/html"
+    lab.pip(lab.environment(), url)
+    words = ("-i", index.url, "-f", f"{index.base}/moved", "demo==1.0")
+    assert "UnicodeDecodeError" in lab.bare(lab.environment(), "install", *words).err, "pip reads it as a page"
+    done = lab.pinstall(lab.environment(), *words)
+    assert [line for line in done.said if line.startswith("removed")] == [], done
+    index.forget()
+    lab.pip(lab.environment(), url)
+    assert index.fetched == []
+
+
+def test_a_page_with_status_203_is_checked_as_one_with_200(lab: Lab) -> None:
+    """Proxies that change a response send this status, and pip's cache keeps it."""
+    index = lab.index()
+    index.page_status = 203
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    (page,) = lab.pages()
+    page.write_bytes(page.read_bytes()[:100])
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 1.0", done
+    assert [line.partition(": ")[0] for line in done.said] == ["removed the index page of demo from pip's cache"]

@@ -23,7 +23,6 @@ from pinstall.invocation import toml_sources
 from pinstall.model import digest, foreign_data, links
 from pinstall.model.names import project_named
 from pinstall.pip_cache import entries, http_entries, index_pages, keys, locator
-from pinstall.pip_cache.catalogue import is_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -186,7 +185,7 @@ class Survey:
     def _read_page(self, key: str) -> bool:
         """Note the index page *key*, and add its claims on files; return False, and do nothing, if that is another entry."""
         head = self._head(key)
-        if head is None or not is_page(head.response):
+        if head is None or not locator.is_page(head.response):
             return False
         offers = self._offers(key, head)
         listed = (links.project_of(offer.filename) for offer in offers)

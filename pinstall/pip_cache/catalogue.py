@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 # Pages list thousands of URLs. Neither pip nor requests changes one of this form, so that it need not be normalized.
 _PLAIN = re.compile(r"https?://[a-z0-9.:-]+(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+")
-_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")
-_PAGE_TYPES = (index_pages.JSON, "application/vnd.pypi.simple.v1+html", "text/html")
 
 
 class IdentifiedUrl(NamedTuple):
@@ -55,14 +53,6 @@ class CataloguedPage(NamedTuple):
     unreadable: str = ""
 
 
-def is_page(response: Response) -> bool:
-    """Return whether a response is an index page or another page that pip searched for links.
-
-    It is if it has status 200, and the content type of HTML or of a JSON index page.
-    """
-    return response.status == 200 and response.headers.get("content-type", "").lower().startswith(_PAGE_TYPES)
-
-
 class Catalogue:
     """Identify the HTTP entries whose keys are *wanted* by reading cached index pages.
 
@@ -86,10 +76,7 @@ class Catalogue:
         try:
             offers = index_pages.parse(body, response.headers, "")
         except index_pages.DamagedPageError as error:
-            # Some servers send archives with the content type of a page: those are not damaged pages.
-            return CataloguedPage(
-                fault="" if body.startswith(_ARCHIVES) and "content-encoding" not in response.headers else str(error)
-            )
+            return CataloguedPage(fault=str(error))
         except index_pages.UnknownPageError:
             return CataloguedPage()
         project = next((name for offer in offers if (name := links.project_of(offer.filename))), "")
