@@ -102,7 +102,8 @@ class Survey:
         for pin in self._pins:
             self._add_pin(pin)
         for place in filter(locator.is_http, cache.call.find_links):
-            self._add(index_pages.remote(place).link(), links.project_of(links.Link(place).filename), recent=True)
+            if project := links.project_of(links.Link(place).filename):  # others are pages, or nothing that pip uses
+                self._add(index_pages.remote(place).link(), project, recent=True)
         for key in (*self.used.old, *self.used.new):
             self._read_page(key)
         if observation.started_pip:
