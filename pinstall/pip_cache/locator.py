@@ -157,8 +157,7 @@ class Cache:
 
         Only pip 26.2 and later do, with a page that is fresh, unless ``--refresh-package`` names it or all projects.
         """
-        refreshed = {name for value in self.call.values.get("refresh_package") or () for name in value.split(",")}
-        if not self._keeps_pages or refreshed & {":all:", project}:
+        if not self._keeps_pages or self.call.refreshed & {":all:", project}:
             return False
         return page.response.fresh(http_entries.now())
 
