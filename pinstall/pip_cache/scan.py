@@ -128,7 +128,7 @@ def _entries(folder: Folder, layout: Layout, prefix: str) -> Iterator[ScannedEnt
             yield stray([*paths], "its body is missing" if name in there else "its headers are missing")
         else:
             entry = read_entry(HttpEntry("other", name, paths, layout=layout))
-            is_spent = entry.head is not None and entry.head.response.spent
+            is_spent = entry.head.response.spent if entry.head else http_entries.is_spent(entry.entry)
             yield stray([*paths], SPENT_REASON) if is_spent else entry
 
 
