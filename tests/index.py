@@ -36,7 +36,7 @@ _ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass
 class Index:
-    """The files in *root*, served as a simple index; fields may be changed while it runs.
+    """The files in *root*, served as a simple index, and below ``/mirror`` again; fields may be changed while it runs.
 
     ``hashes`` are the algorithms whose digests pages state, in this order; HTML pages state only the first. ``page_age`` and
     ``file_age`` are max-age in seconds; None: no caching headers at all. ``json`` allows JSON pages. ``encoding`` is "" or one
@@ -102,6 +102,7 @@ class Index:
             status, target = self.redirects[path]
             tag = {"ETag": '"moved"'} if self.tagged else {}
             return status, b"", {"Location": self.base + target, **tag, **self._caching(self.file_age)}
+        path = path.removeprefix("/mirror")
         if path.startswith("/simple/"):
             return self._page(path.removeprefix("/simple/").rstrip("/"), accept)
         if path.startswith("/files/"):

@@ -176,6 +176,20 @@ def test_a_download_behind_a_permanent_redirect_is_listed_and_verified(fresh: La
     assert "wrong-hash: 1" in done.out, done
 
 
+def test_the_relative_links_of_a_page_behind_a_permanent_redirect_are_verified(fresh: Lab) -> None:
+    lab, index = fresh, _index(fresh)
+    index.relative, index.metadata = True, True
+    index.redirects["/simple/demo/"] = (301, "/mirror/simple/demo/")
+    environment = lab.environment()
+    lab.pip(environment, "demo==1.0")
+    assert "/mirror/files/demo-1.0-py3-none-any.whl" in index.requests
+    flip(lab.bodies()[0])
+    found = {name for _, name, _ in _named(_entries(lab, environment))}
+    assert {"index page of demo", "demo-1.0-py3-none-any.whl.metadata"} <= found
+    done = lab.cache_tool(environment, "verify")
+    assert "wrong-hash: 1" in done.out, done
+
+
 def test_a_file_that_comes_with_another_hash_each_time_is_bad(fresh: Lab) -> None:
     """pip accepts it, because one of two hashes is right: a call removes it once, and then lets it be."""
     lab, index = fresh, _index(fresh)

@@ -43,8 +43,8 @@ class IdentifiedUrl(NamedTuple):
 class CataloguedPage(NamedTuple):
     """A cached index page: its project and URL ("" if unknown), and its fault ("" if it has none, or cannot be judged).
 
-    ``url`` is the one that pip requests, before redirects. ``unreadable`` is the text of an error that `Catalogue.read` raised;
-    only its caller sets that.
+    ``url`` is the one behind redirects, to which relative links refer. ``unreadable`` is the text of an error that
+    `Catalogue.read` raised; only its caller sets that.
     """
 
     project: str = ""
@@ -87,7 +87,7 @@ class Catalogue:
         return CataloguedPage(project, url)
 
     def page_url(self, key: str, projects: Iterable[str]) -> tuple[str, str]:
-        """Return the project of the page with this *key*, and the URL that pip requests for it, before redirects.
+        """Return the project of the page with this *key*, and the page's URL, behind the redirects that pip follows to it.
 
         Both are "" if the key belongs to no page of one of *projects* on a configured index, and to none to which cached
         redirects lead from there. Raises `ValueError` if the URL of an index is invalid.
@@ -95,8 +95,9 @@ class Catalogue:
         for project in projects:
             for index in self._indexes:
                 url = keys.request_url(f"{posixpath.join(index, quote(project))}/")
-                if any(keys.http_key(found) == key for found in self._behind(url)):
-                    return project, url
+                for found in self._behind(url):
+                    if keys.http_key(found) == key:
+                        return project, found
         return "", ""
 
     def add(self, url: str, kind: str, filename: str, project: str, stated: tuple[Digest, ...] = ()) -> None:
