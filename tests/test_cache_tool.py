@@ -936,6 +936,23 @@ def test_symbolic_links_are_not_followed(lab: Lab, index: Index, environment: En
     assert os.readlink(lab.cache / "http") == str(precious)
 
 
+@pytest.mark.parametrize("place", ["wheels", "http-v2"])
+def test_a_link_to_a_folder_in_place_of_a_file_has_no_size_and_no_age_of_that_folder(
+    lab: Lab, index: Index, environment: Environment, place: str
+) -> None:
+    elsewhere = lab.cache.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_bytes(bytes(3_000_000))  # of today
+    file = lab.wheels()[0] if place == "wheels" else _body(lab, index, _DEMO)
+    link = file.with_name("another-1.0-py3-none-any.whl" if place == "wheels" else "0" * 56)
+    link.symlink_to(elsewhere)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    info = lab.cache_tool(environment, "info").out
+    assert "Not usable by pip: 1 (0 bytes)" in info, info
+    lab.cache_tool(environment, "prune")
+    assert (link.is_symlink(), (elsewhere / "file").stat().st_size) == (False, 3_000_000)
+
+
 @pytest.mark.parametrize("words", [("purge",), ("remove", "demo"), ("verify", "--fix")], ids=" ".join)
 def test_nothing_is_removed_while_another_pinstall_holds_the_lock(
     lab: Lab, index: Index, environment: Environment, words: tuple[str, ...]
