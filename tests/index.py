@@ -36,13 +36,14 @@ _ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass
 class Index:
-    """The files in *root*, served as a simple index; fields may be changed while it runs.
+    """The files in *root*, served as a simple index, and below ``/mirror`` again; fields may be changed while it runs.
 
     ``hashes`` are the algorithms whose digests pages state, in this order; HTML pages state only the first. ``page_age`` and
     ``file_age`` are max-age in seconds; None: no caching headers at all. ``json`` allows JSON pages. ``encoding`` is "" or one
     of `_ENCODINGS`. With ``metadata``, there are ``.metadata`` files, of which only JSON pages tell: their digests, or without
     ``metadata_hash`` only that they exist. ``relative`` makes the URLs on pages relative. ``user`` is the "name:password" that
-    the index asks for. With ``ranges``, parts of files may be asked for.
+    the index asks for. With ``ranges``, parts of files may be asked for. ``page_status`` is that of pages, ``file_type`` the
+    content type of files.
 
     ``redirects`` map a path to (status, path), and have an ETag if ``tagged``. ``tags`` map a path to the ETag of its answers,
     which else depends on their content. ``requires_python`` and ``yanked`` map a file's name to what pages state of it: a
@@ -67,6 +68,8 @@ class Index:
     redirects: dict[str, tuple[int, str]] = field(default_factory=dict)
     tagged: bool = False
     ranges: bool = False
+    page_status: int = 200
+    file_type: str = "application/octet-stream"
     requires_python: dict[str, str] = field(default_factory=dict)
     yanked: dict[str, str] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
@@ -99,6 +102,7 @@ class Index:
             status, target = self.redirects[path]
             tag = {"ETag": '"moved"'} if self.tagged else {}
             return status, b"", {"Location": self.base + target, **tag, **self._caching(self.file_age)}
+        path = path.removeprefix("/mirror")
         if path.startswith("/simple/"):
             return self._page(path.removeprefix("/simple/").rstrip("/"), accept)
         if path.startswith("/files/"):
@@ -111,7 +115,7 @@ class Index:
             if not (self.root / name).is_file():
                 return 404, b"", {}
             body = (self.root / name).read_bytes()
-        return 200, body, {"Content-Type": "application/octet-stream", **self._caching(self.file_age)}
+        return 200, body, {"Content-Type": self.file_type, **self._caching(self.file_age)}
 
     def _metadata(self, name: str) -> bytes | None:
         import zipfile
@@ -129,7 +133,7 @@ class Index:
         headers = {"Content-Type": content_type, **self._caching(self.page_age)}
         if self.encoding:
             body, headers["Content-Encoding"] = _ENCODINGS[self.encoding](body), self.encoding.partition(" ")[0]
-        return 200, body, headers
+        return self.page_status, body, headers
 
     def _files(self, project: str) -> Iterator[Path]:
         for path in sorted(self.root.iterdir()):

@@ -176,6 +176,20 @@ def test_a_download_behind_a_permanent_redirect_is_listed_and_verified(fresh: La
     assert "wrong-hash: 1" in done.out, done
 
 
+def test_the_relative_links_of_a_page_behind_a_permanent_redirect_are_verified(fresh: Lab) -> None:
+    lab, index = fresh, _index(fresh)
+    index.relative, index.metadata = True, True
+    index.redirects["/simple/demo/"] = (301, "/mirror/simple/demo/")
+    environment = lab.environment()
+    lab.pip(environment, "demo==1.0")
+    assert "/mirror/files/demo-1.0-py3-none-any.whl" in index.requests
+    flip(lab.bodies()[0])
+    found = {name for _, name, _ in _named(_entries(lab, environment))}
+    assert {"index page of demo", "demo-1.0-py3-none-any.whl.metadata"} <= found
+    done = lab.cache_tool(environment, "verify")
+    assert "wrong-hash: 1" in done.out, done
+
+
 def test_a_file_that_comes_with_another_hash_each_time_is_bad(fresh: Lab) -> None:
     """pip accepts it, because one of two hashes is right: a call removes it once, and then lets it be."""
     lab, index = fresh, _index(fresh)
@@ -920,6 +934,23 @@ def test_symbolic_links_are_not_followed(lab: Lab, index: Index, environment: En
         )
     assert file.read_bytes() == b"precious"
     assert os.readlink(lab.cache / "http") == str(precious)
+
+
+@pytest.mark.parametrize("place", ["wheels", "http-v2"])
+def test_a_link_to_a_folder_in_place_of_a_file_has_no_size_and_no_age_of_that_folder(
+    lab: Lab, index: Index, environment: Environment, place: str
+) -> None:
+    elsewhere = lab.cache.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_bytes(bytes(3_000_000))  # of today
+    file = lab.wheels()[0] if place == "wheels" else _body(lab, index, _DEMO)
+    link = file.with_name("another-1.0-py3-none-any.whl" if place == "wheels" else "0" * 56)
+    link.symlink_to(elsewhere)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    info = lab.cache_tool(environment, "info").out
+    assert "Not usable by pip: 1 (0 bytes)" in info, info
+    lab.cache_tool(environment, "prune")
+    assert (link.is_symlink(), (elsewhere / "file").stat().st_size) == (False, 3_000_000)
 
 
 @pytest.mark.parametrize("words", [("purge",), ("remove", "demo"), ("verify", "--fix")], ids=" ".join)

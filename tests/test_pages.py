@@ -183,15 +183,26 @@ def test_a_stale_page_is_kept_if_pip_always_asks_the_server(lab: Lab) -> None:
     assert [line for line in done.said if "page" in line] == []
 
 
-@pytest.mark.parametrize("value", ["demo", ":all:", "other,demo"])
+@pytest.mark.parametrize("value", ["the-demo", ":all:", "other,The_Demo", ":all:,:none:,the.demo"])
 def test_a_stale_page_is_kept_if_the_call_refreshes_it(lab: Lab, value: str) -> None:
+    assert _lines_about_pages(lab, value) == []
+
+
+@pytest.mark.parametrize("value", ["demo", ":all:,:none:", "the-demo,:none:,other"])
+def test_a_stale_page_is_hidden_if_the_call_refreshes_others(lab: Lab, value: str) -> None:
+    (line,) = _lines_about_pages(lab, value)
+    assert line.startswith("pip asks the server again for the index page of the-demo: ")
+
+
+def _lines_about_pages(lab: Lab, value: str) -> list[str]:
+    """Have pinstall install what the cached page does not list, with this *value* of --refresh-package, and without a retry."""
     index = lab.index()
-    wheel(index.root, "demo", "1.0")
-    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
-    wheel(index.root, "demo", "2.0")
-    done = lab.pinstall(lab.environment(), "-i", index.url, "demo==2.0", "--refresh-package", value)
-    assert done.status == 0
-    assert [line for line in done.said if "page" in line] == []
+    wheel(index.root, "the-demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "the-demo==1.0")
+    wheel(index.root, "the-demo", "2.0")
+    done = lab.pinstall(lab.environment(), "-i", index.url, "the-demo==2.0", "--refresh-package", value)
+    assert (done.status, "pip runs once more" in done.err) == (0, False), done
+    return [line for line in done.said if "page" in line]
 
 
 # Names from the pages of real projects: some that only some pips ignore, some that no installer accepts any more, and some of
@@ -263,3 +274,55 @@ def test_a_page_that_html_parser_cannot_parse_is_deleted(lab: Lab) -> None:
     assert done.said == [
         "removed the index page of demo from pip's cache: it cannot be parsed (damaged); for demo==1.0 (argument)"
     ]
+
+
+@pytest.mark.parametrize("version", [VERSIONS[0], NEWEST])
+@pytest.mark.parametrize("place", ["wheel", "sdist", "nameless", "redirect"])
+def test_a_find_links_url_of_a_file_is_not_taken_for_a_damaged_page(lab: Lab, version: str, place: str) -> None:
+    """Not even if it is the file of another project, or tells no project: pip goes by the content type."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    file = (sdist if place == "sdist" else wheel)(index.root, "other", "1.0")
+    (index.root / "latest").write_bytes(file.read_bytes())
+    index.redirects["/moved"] = (301, f"/files/{file.name}")
+    path = {"nameless": "/files/latest", "redirect": "/moved"}.get(place, f"/files/{file.name}")
+    words = ("-i", index.url, "-f", index.base + path, "demo==1.0", "other==1.0")
+    lab.pip(lab.environment(version), *words)
+    asked = []
+    for install in (lab.pip, lab.pinstall, lab.pinstall, lab.pip):
+        index.forget()
+        environment = lab.environment(version)
+        done = install(environment, *words)
+        assert (done.said, environment.installed("demo"), environment.installed("other")) == ([], "1.0 1.0", "1.0 1.0"), done
+        asked.append(sorted(index.requests))
+    assert asked[1:] == [asked[0]] * 3
+
+
+def test_an_archive_that_is_sent_as_a_page_is_not_taken_for_a_damaged_one(lab: Lab) -> None:
+    index = lab.index()
+    file = wheel(index.root, "demo", "1.0")
+    url = f"{index.base}/files/{file.name}"
+    index.redirects["/moved"] = (301, f"/files/{file.name}")
+    index.file_type = "text/html"
+    lab.pip(lab.environment(), url)
+    words = ("-i", index.url, "-f", f"{index.base}/moved", "demo==1.0")
+    assert "UnicodeDecodeError" in lab.bare(lab.environment(), "install", *words).err, "pip reads it as a page"
+    done = lab.pinstall(lab.environment(), *words)
+    assert [line for line in done.said if line.startswith("removed")] == [], done
+    index.forget()
+    lab.pip(lab.environment(), url)
+    assert index.fetched == []
+
+
+def test_a_page_with_status_203_is_checked_as_one_with_200(lab: Lab) -> None:
+    """Proxies that change a response send this status, and pip's cache keeps it."""
+    index = lab.index()
+    index.page_status = 203
+    wheel(index.root, "demo", "1.0")
+    lab.pip(lab.environment(), "-i", index.url, "demo==1.0")
+    (page,) = lab.pages()
+    page.write_bytes(page.read_bytes()[:100])
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert environment.installed("demo") == "1.0 1.0", done
+    assert [line.partition(": ")[0] for line in done.said] == ["removed the index page of demo from pip's cache"]

@@ -16,7 +16,7 @@ import pytest
 from pinstall.model import links
 from pinstall.pip_cache import entries, http_entries
 from pinstall.storage import actions, cleanup, lock, other_pips, store
-from tests.lab import VERSIONS, flip
+from tests.lab import NEWEST, VERSIONS, flip
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
@@ -203,6 +203,37 @@ def test_not_modified_renews_a_damaged_download_only_for_the_pip_that_asked(lab:
         environment = lab.environment(version)
         done = program(environment, "-i", index.url, "demo==1.0")
         assert environment.installed("demo") == "1.0 1.0", (program, done)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_bad_entry_that_not_modified_renewed_stays_spent_and_is_deleted(lab: Lab, version: str) -> None:
+    index = lab.seeded(_filled(version))
+    entry = _entry(lab, index, version, _FILE)
+    index.meanwhile[_FILE] = lambda: _spent(lab, entry)
+    lab.pip(lab.environment(version), "-i", index.url, "demo==1.0")
+    assert _FILE in index.unchanged
+    assert b"pinstall-spent" not in Path(entry.paths[0]).read_bytes(), "pip has written the head anew"
+    assert _http(lab, version).find(index.base + _FILE) is None
+    assert (http_entries.is_spent(entry), http_entries.is_there(entry)) == (True, False)
+    lab.time_passes()
+    assert not any(map(os.path.exists, entry.paths))
+
+
+def test_a_stored_file_is_restored_in_place_of_a_renewed_bad_one(lab: Lab) -> None:
+    index = lab.seeded(_filled(NEWEST))
+    entry = _entry(lab, index, NEWEST, _FILE)
+    kept = [Path(path).read_bytes() for path in entry.paths]
+    _set_aside(lab, entry)
+    for path, content in zip(entry.paths, kept, strict=True):
+        Path(path).unlink()  # the store has a link to it
+        Path(path).write_bytes(content)  # as a plain pip may have received it since
+    flip(Path(entry.content_path))
+    index.meanwhile[_FILE] = lambda: _spent(lab, entry)
+    assert lab.bare(lab.environment(), "install", "-i", index.url, "demo==1.0").status == 1
+    assert _FILE in index.unchanged
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0")
+    assert (environment.installed("demo"), index.unchanged.count(_FILE)) == ("1.0 1.0", 2), done
 
 
 @pytest.mark.parametrize("version", VERSIONS)

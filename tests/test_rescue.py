@@ -521,6 +521,25 @@ def test_damaged_entries_of_other_projects_are_left_alone(lab: Lab, index: Index
     assert other.read_bytes() == before
 
 
+def test_a_find_links_url_whose_name_tells_no_project_is_judged_by_what_it_sends(lab: Lab, index: Index) -> None:
+    index.page_age = None
+    (index.root / "latest").write_bytes((index.root / "more-1.0-py3-none-any.whl").read_bytes())
+    words = ("-f", f"{index.base}/files/latest", "more==1.0")
+    lab.pip(lab.environment(), *words)
+    assert _runs(lab.pinstall(lab.environment(), *words, "nosuch")) == 1, "it is a sound wheel"
+
+
+def test_a_find_links_page_that_comes_again_with_the_same_files_is_not_to_blame(lab: Lab, index: Index) -> None:
+    index.file_type = "text/html"
+    page = index.root / "links"
+    page.write_text("<a href='other-1.0-py3-none-any.whl'>other</a>")
+    lab.environ["PIP_FIND_LINKS"] = f"{index.base}/files/{page.name}"
+    _bad_dependency(lab, index)
+    page.write_text(f"{page.read_text()} of today")
+    done = lab.pinstall(lab.environment(), "demo")
+    assert _blamed(done) == "more-1.0-py3-none-any.whl (it differs from the file on the server)"
+
+
 def test_corruption_in_the_store_that_changed_no_file_times(lab: Lab, index: Index) -> None:
     """The ledger takes the stored wheel for unchanged, and pip crashes on it."""
     sdist(index.root, "source", "1.0")

@@ -560,6 +560,28 @@ def test_without_the_library_or_the_server_pip_builds(lab: Lab, bucket: str, dem
         assert " is not used: " in said[0], (url, said)
 
 
+# What happens before the upload, and why the store cannot be opened for it.
+_UNOPENED = {
+    "key": ("", "the signing key in PINSTALL_SHARED_STORE_KEY has fewer than 16 characters"),
+    "time": ("prepared.shared.waited = 99", "it has had its 10 s (PINSTALL_SHARED_STORE_TIMEOUT)"),
+}
+
+
+@watched()  # nothing else is shared
+@pytest.mark.parametrize("case", _UNOPENED)
+def test_a_store_that_cannot_be_opened_for_an_upload_costs_a_line(lab: Lab, folder: Path, demo: Path, case: str) -> None:
+    """pip has not asked for a build, as on Windows, or the one that it was offered took all the time and did not fit."""
+    before, why = _UNOPENED[case]
+    environment = environment_with_extra(lab)
+    code = f"def supply(prepared, *_): {before or 'pass'}\nimport pinstall.shared_store.reading as r; r.supply = supply"
+    (environment.site / "supply.pth").write_text(f"import sys; exec({code!r})\n")
+    machine = Machine(lab, "one", **({"PINSTALL_SHARED_STORE_KEY": "short"} if case == "key" else {}))
+    content, way, said = machine.install(environment=environment)
+    line = f"the shared store {folder.as_uri()} is not used: {why}; demo-1.0-py3-none-any.whl stays on this machine"
+    assert (content, way, said) == ("no", "built", [line])
+    assert list(machine.cache.glob("pinstall/statistics")), "the steps after the upload were taken"
+
+
 @watched()  # nothing else is shared
 def test_what_stays_on_its_machine(lab: Lab, folder: Path, demo: Path) -> None:
     """Builds with secrets or local paths, of local sources, or that nobody watched."""

@@ -23,7 +23,6 @@ from pinstall.invocation import toml_sources
 from pinstall.model import digest, foreign_data, links
 from pinstall.model.names import project_named
 from pinstall.pip_cache import entries, http_entries, index_pages, keys, locator
-from pinstall.pip_cache.catalogue import is_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,7 +102,8 @@ class Survey:
         for pin in self._pins:
             self._add_pin(pin)
         for place in filter(locator.is_http, cache.call.find_links):
-            self._add(index_pages.remote(place).link(), links.project_of(links.Link(place).filename), recent=True)
+            if project := links.project_of(links.Link(place).filename):  # others are pages, or nothing that pip uses
+                self._add(index_pages.remote(place).link(), project, recent=True)
         for key in (*self.used.old, *self.used.new):
             self._read_page(key)
         if observation.started_pip:
@@ -189,7 +189,7 @@ class Survey:
         Returns False, and does nothing, if the entry is not an index page.
         """
         head = self._head(key)
-        if head is None or not is_page(head.response):
+        if head is None or not locator.is_page(head.response):
             return False
         offers = self._offers(key, head)
         listed = (links.project_of(offer.filename) for offer in offers)

@@ -11,8 +11,9 @@ from pinstall.inspection import integrity
 from pinstall.inspection.identify import IdentifiedContent, identify
 from pinstall.model import foreign_data, links
 from pinstall.pip_cache import built_wheels, entries, http_entries, scan
-from pinstall.pip_cache.catalogue import Catalogue, CataloguedPage, is_page
+from pinstall.pip_cache.catalogue import Catalogue, CataloguedPage
 from pinstall.pip_cache.entries import BuiltWheel
+from pinstall.pip_cache.locator import is_page
 from pinstall.pip_cache.scan import ScannedEntry, Stray
 from pinstall.storage import store
 

@@ -14,6 +14,25 @@ _NO_BINARY, _ONLY_BINARY = "--no-binary", "--only-binary"
 _ALL, _NONE = ":all:", ":none:"
 
 
+def named(before: Iterable[str], value: str) -> set[str]:
+    """Return the projects that an option names after *value*, a list with commas; *before* are those before it.
+
+    ``:none:`` removes all before it. ``:all:`` stands for all projects, those after it included. The names are normalized.
+    """
+    found, names = {*before}, value.split(",")
+    while _ALL in names:
+        found = {_ALL}
+        del names[: names.index(_ALL) + 1]
+        if _NONE not in names:
+            names.clear()
+    for name in names:
+        if name == _NONE:
+            found.clear()
+        else:
+            found.add(normalized(name))
+    return found
+
+
 class FormatControl(NamedTuple):
     """The projects whose wheels pip refuses (``no_binary``), and those whose sdists it refuses (``only_binary``).
 
@@ -41,17 +60,8 @@ class FormatControl(NamedTuple):
         if option == _ONLY_BINARY:
             target, other = other, target
         names = value.split(",")
-        while _ALL in names:
-            target, other = {_ALL}, set()
-            del names[: names.index(_ALL) + 1]
-            if _NONE not in names:
-                names.clear()  # :all: includes the names after it
-        for name in names:
-            if name == _NONE:
-                target.clear()
-            else:
-                target.add(normalized(name))
-                other.discard(normalized(name))
+        other = set() if _ALL in names else other - {normalized(name) for name in names if name != _NONE}
+        target = named(target, value)
         no_binary, only_binary = (other, target) if option == _ONLY_BINARY else (target, other)
         return FormatControl(frozenset(no_binary), frozenset(only_binary))
 

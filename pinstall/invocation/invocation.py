@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.invocation import options, pip_config, requirements_files, toml_sources
-from pinstall.invocation.format_control import FormatControl
+from pinstall.invocation.format_control import FormatControl, named
 from pinstall.invocation.options import UnreadableCallError
 from pinstall.invocation.requirements_files import FormatOptions, OptionLine, RequirementLine, UnreadSource
 from pinstall.invocation.toml_sources import Lock
@@ -52,6 +52,14 @@ class Invocation(NamedTuple):
     def installs(self) -> bool:
         """Whether the command is ``install``, for which installed distributions count; also for ``--target``, ``--dry-run``."""
         return self.command == "install"
+
+    @property
+    def refreshed(self) -> frozenset[str]:
+        """The projects whose pages pip never uses without asking the server (``--refresh-package``); ``:all:`` for all."""
+        found: set[str] = set()
+        for value in self.values.get("refresh_package") or ():
+            found = named(found, value)
+        return frozenset(found)
 
     def has(self, *dests: str) -> bool:
         """Return whether any of these ``values`` is true.

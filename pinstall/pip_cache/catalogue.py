@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 # Pages list thousands of URLs. Neither pip nor requests changes one of this form, so that it need not be normalized.
 _PLAIN = re.compile(r"https?://[a-z0-9.:-]+(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+")
-_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")
-_PAGE_TYPES = (index_pages.JSON, "application/vnd.pypi.simple.v1+html", "text/html")
 
 
 class IdentifiedUrl(NamedTuple):
@@ -45,22 +43,14 @@ class IdentifiedUrl(NamedTuple):
 class CataloguedPage(NamedTuple):
     """A cached index page: its project and URL ("" if unknown), and its fault ("" if it has none, or cannot be judged).
 
-    ``url`` is the one that pip requests, before redirects. ``unreadable`` is the text of an error that `Catalogue.read` raised;
-    only its caller sets that.
+    ``url`` is the one behind redirects, to which relative links refer. ``unreadable`` is the text of an error that
+    `Catalogue.read` raised; only its caller sets that.
     """
 
     project: str = ""
     url: str = ""
     fault: str = ""
     unreadable: str = ""
-
-
-def is_page(response: Response) -> bool:
-    """Return whether a response is an index page or another page that pip searched for links.
-
-    It is if it has status 200, and the content type of HTML or of a JSON index page.
-    """
-    return response.status == 200 and response.headers.get("content-type", "").lower().startswith(_PAGE_TYPES)
 
 
 class Catalogue:
@@ -86,10 +76,7 @@ class Catalogue:
         try:
             offers = index_pages.parse(body, response.headers, "")
         except index_pages.DamagedPageError as error:
-            # Some servers send archives with the content type of a page: those are not damaged pages.
-            return CataloguedPage(
-                fault="" if body.startswith(_ARCHIVES) and "content-encoding" not in response.headers else str(error)
-            )
+            return CataloguedPage(fault=str(error))
         except index_pages.UnknownPageError:
             return CataloguedPage()
         project = next((name for offer in offers if (name := links.project_of(offer.filename))), "")
@@ -100,7 +87,7 @@ class Catalogue:
         return CataloguedPage(project, url)
 
     def page_url(self, key: str, projects: Iterable[str]) -> tuple[str, str]:
-        """Return the project of the page with this *key*, and the URL that pip requests for it, before redirects.
+        """Return the project of the page with this *key*, and the page's URL, behind the redirects that pip follows to it.
 
         Both are "" if the key belongs to no page of one of *projects* on a configured index, and to none to which cached
         redirects lead from there. Raises `ValueError` if the URL of an index is invalid.
@@ -108,8 +95,9 @@ class Catalogue:
         for project in projects:
             for index in self._indexes:
                 url = keys.request_url(f"{posixpath.join(index, quote(project))}/")
-                if any(keys.http_key(found) == key for found in self._behind(url)):
-                    return project, url
+                for found in self._behind(url):
+                    if keys.http_key(found) == key:
+                        return project, found
         return "", ""
 
     def add(self, url: str, kind: str, filename: str, project: str, stated: tuple[Digest, ...] = ()) -> None:

@@ -95,10 +95,13 @@ def is_there(entry: Entry) -> bool:
 def is_spent(entry: Entry) -> bool:
     """Return whether *entry* is an HTTP entry that pinstall has marked as outdated: new pips fetch it anew (`write_spent`).
 
-    False for a built wheel, for an entry without a head, and if a "not modified" has renewed the entry since.
+    True also if a "not modified" has renewed it since for the pip that asked, and no other. False for a built wheel, for an
+    entry without a head, and if it was renewed for all pips.
     """
-    head = read_head(entry.paths[0]) if isinstance(entry, HttpEntry) else None
-    return head is not None and head.response.spent
+    if not isinstance(entry, HttpEntry) or stamp(entry.paths[0]) is None:
+        return False
+    head = _any_head(entry.paths[0])
+    return head is not None and (head.ignored or head.response.spent)
 
 
 class HttpCache:
@@ -169,7 +172,8 @@ class Head(NamedTuple):
 
     ``span`` is empty if the body has a file of its own. ``fault`` says why pip would fail on the head. ``unreadable`` says why
     pinstall cannot read it; then it is unknown how pip treats it. With either, the response has status 0 and ``span`` is None.
-    ``ignored`` says that pip takes the head for the answer to another request; `read_head` returns no such head.
+    ``ignored`` says that pip takes the head for the answer to another request, as after a "not modified" that renewed a spent
+    entry; `read_head` returns no such head.
     """
 
     response: Response
@@ -227,6 +231,12 @@ def read_head(path: str) -> Head | None:
 
 def read_regular(path: str) -> Head | None:
     """Read the head as `read_head` does, from a *path* of which the caller knows that it is a regular file."""
+    head = _any_head(path)
+    return None if head is None or head.ignored else head
+
+
+def _any_head(path: str) -> Head | None:
+    """Read the head as `read_regular` does, also one that is ``ignored``."""
     msgpack = _library()
     errors = (OSError, ValueError, TypeError, RecursionError, msgpack.UnpackException)
     try:
@@ -248,7 +258,7 @@ def read_regular(path: str) -> Head | None:
         return None
     except Exception as error:  # noqa: BLE001 (one unreadable head must not end the call)
         return Head(Response(0, {}), unreadable=foreign_data.reason(error))
-    return None if head.ignored else head
+    return head
 
 
 def asking_head(path: str) -> bytes | None:

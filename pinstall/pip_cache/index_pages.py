@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 JSON = "application/vnd.pypi.simple.v1+json"
+CONTENT_TYPES = (JSON, "application/vnd.pypi.simple.v1+html", "text/html")  # pip skips responses with others
 # The largest page on PyPI has a few megabytes. pinstall does not judge a page above this size.
 LARGEST = 32 << 20
 _MOST_MEMBERS = 100  # of a page that is packed with gzip
 _LONGEST_NUMBER = 20
+_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")  # how zip and gzip files begin
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]+)")
 _METADATA_HASHES = ("sha512", "sha384", "sha256", "sha224", "sha1", "md5")
 
@@ -30,7 +32,7 @@ class DamagedPageError(Exception):
 
 
 class UnknownPageError(Exception):
-    """The page cannot be judged: it is too large when unpacked, or has an encoding that pinstall does not support."""
+    """The page cannot be judged: it is too large when unpacked, has an encoding that pinstall does not support, or is none."""
 
 
 class IndexFile(NamedTuple):
@@ -74,10 +76,12 @@ def parse(body: bytes, headers: Mapping[str, str], url: str) -> list[IndexFile]:
     *body* is the page as it came over the wire. *headers* are those of the response, names in lower case; any content type but
     that of JSON counts as HTML. *url* is the page's own, behind redirects; with "", relative links resolve only if the page
     states a base, or the caller sets `IndexFile.base`. Raises `DamagedPageError` if the body is shorter or longer than its
-    Content-Length, or cannot be parsed, and `UnknownPageError` if it cannot be judged.
+    Content-Length, or cannot be parsed, and `UnknownPageError` if it cannot be judged, or is an archive sent as a page.
     """
     if len(body) > LARGEST:
         raise UnknownPageError("too large")
+    if body.startswith(_ARCHIVES) and "content-encoding" not in headers:
+        raise UnknownPageError("an archive")
     length = headers.get("content-length", "")
     if length.isdecimal() and len(length) < _LONGEST_NUMBER and int(length) != len(body):
         raise DamagedPageError(f"it has {len(body)} of {length} bytes")

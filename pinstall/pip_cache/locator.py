@@ -157,8 +157,7 @@ class Cache:
 
         Only pip 26.2 and later do, with a page that is fresh, unless ``--refresh-package`` names it or all projects.
         """
-        refreshed = {name for value in self.call.values.get("refresh_package") or () for name in value.split(",")}
-        if not self._keeps_pages or refreshed & {":all:", project}:
+        if not self._keeps_pages or self.call.refreshed & {":all:", project}:
             return False
         return page.response.fresh(http_entries.now())
 
@@ -173,9 +172,9 @@ class Cache:
         return self._pages[url]
 
     def _read_page(self, url: str, project: str) -> Page | None:
-        found = self.http.find(url)
-        if found is None or links.parse_filename(links.Link(url).filename, project):
-            return None  # pip asks the server, or the URL is that of an archive in --find-links
+        found = None if links.project_of(links.Link(url).filename) else self.http.find(url)
+        if found is None or (found[1].status and not is_page(found[1])):
+            return None  # pip asks the server, or the URL is that of a file in --find-links, whose name may not tell that
         entry, response, own_url = found
         page = Page(entry._replace(kind="page", filename=f"index page of {project}"), response, ())
         if entry.fault or entry.unreadable or entries.stamp_of(page.entry) is None:
@@ -343,6 +342,16 @@ def local_file(link: Link) -> LocalFile | None:
     path = _path(link.url)
     entry = entries.LocalFile(link.url, os.path.realpath(path) if path else "", link.filename)
     return entry if entries.stamp(entry.content_path) is not None else None
+
+
+def is_page(response: Response) -> bool:
+    """Return whether pip would search a response for links: it has the content type of HTML or of a JSON index page.
+
+    False for a permanent redirect, and if the status and the headers were not read. Servers send archives with such a content
+    type, too.
+    """
+    content_type = response.headers.get("content-type", "").lower()
+    return response.status not in http_entries.PERMANENT and content_type.startswith(index_pages.CONTENT_TYPES)
 
 
 def page_url(index: str, project: str) -> str:

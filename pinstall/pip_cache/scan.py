@@ -128,7 +128,7 @@ def _entries(folder: Folder, layout: Layout, prefix: str) -> Iterator[ScannedEnt
             yield stray([*paths], "its body is missing" if name in there else "its headers are missing")
         else:
             entry = read_entry(HttpEntry("other", name, paths, layout=layout))
-            is_spent = entry.head is not None and entry.head.response.spent
+            is_spent = entry.head.response.spent if entry.head else http_entries.is_spent(entry.entry)
             yield stray([*paths], SPENT_REASON) if is_spent else entry
 
 
@@ -178,8 +178,12 @@ def wheel(key: str, path: str, store_id: str = "") -> BuiltWheel | None:
 
 
 def stray(paths: list[str], reason: str) -> Stray:
-    """Return a stray of *paths*, with the total size and the latest modification of these and all files in them."""
-    inside = [os.path.join(folder, name) for path in paths for folder, _, names in entries.walk(path) for name in names]
+    """Return a stray of *paths*, with the total size and the latest modification of these and all files in them.
+
+    Nothing behind a link counts.
+    """
+    folders = [path for path in paths if not entries.is_link(path)]
+    inside = [os.path.join(folder, name) for path in folders for folder, _, names in entries.walk(path) for name in names]
     size, modified, _ = measured((*paths, *inside))
     return Stray(tuple(paths), size, modified, reason)
 

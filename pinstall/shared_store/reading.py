@@ -56,15 +56,25 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
 
     *folder* is a path below ``wheels/`` in the view. Does nothing if it has a wheel, if the call has no view in the cache, or
     if the shared store is not set or has failed. A failure of it costs one line, and pip builds. Raises as
-    `SharedStore.connection`.
+    `SharedStore.use`.
     """
     shared, seen = prepared.shared, prepared.view
     if shared is None or shared.is_off or seen is None or not seen.name or actions.has_wheel(folder):
         return
-    key = built_wheels.key_of(folder)
     begun = shared.waited
-    with shared.connection(journal.say, "pip builds the wheels itself") as remote, shared.waiting():
-        for offer in _offers(prepared, remote, key, journal):
+    if shared.use(journal.say, "pip builds the wheels itself", partial(_supply, prepared, folder, journal)):
+        shared.waited = begun
+
+
+def _supply(prepared: PreparedCache, folder: str, journal: Journal, remote: Remote) -> bool:
+    """Fetch a build and show it in *folder* as `supply` does; return whether there was one that fits.
+
+    Raises as `about_one_build` if the store fails.
+    """
+    shared, seen = prepared.shared, prepared.view
+    assert shared is not None and seen is not None  # noqa: S101, PT018 (for mypy)
+    with shared.waiting():
+        for offer in _offers(prepared, remote, built_wheels.key_of(folder), journal):
             wheel = None
             with about_one_build(partial(_say_ignored, shared, offer.shared.filename, journal)):
                 wheel = _taken(prepared, remote, offer, journal)
@@ -73,11 +83,8 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
                 journal.fetched.append(wheel.filename)
                 place = shared.settings.location
                 journal.say(NOTE, f"fetched {wheel.filename} from the shared store {place}, so pip need not build it")
-                break
-        else:
-            return
-    if not shared.is_off:
-        shared.waited = begun
+                return True
+    return False
 
 
 def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal) -> Iterator[_Offer]:

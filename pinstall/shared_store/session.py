@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pinstall.messages import WARNING
 from pinstall.model import foreign_data
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pinstall.messages import Say
     from pinstall.settings import SharedStoreSettings
+
+_Result = TypeVar("_Result")
 
 
 @contextmanager
@@ -61,21 +63,23 @@ class SharedStore:
             self._key = documents.signing_key(self.settings)
         return self._key
 
-    @contextmanager
-    def connection(self, say: Say, instead: str) -> Iterator[Remote]:
-        """Yield the store, with the rest of the time-out. An error, also of the block, sets ``is_off`` and costs one line.
+    def use(self, say: Say, instead: str, work: Callable[[Remote], _Result]) -> _Result | None:
+        """Return the result of *work* with the opened store, which has the rest of the time-out; None after an error.
 
-        The line ends with *instead*, which tells what happens now. The error is not raised, except an `ImportError`. If the
-        store cannot be opened, raises `RuntimeError` after that line, because the block cannot be skipped.
+        An error, of the opening or of *work*, sets ``is_off`` and costs one line, which ends with *instead*: what happens now.
+        Raises no error but an `ImportError`.
         """
         try:
-            yield self._opened()
+            return work(self._opened())
         except (RemoteError, KeyUnusableError) as error:
-            self._give_up(say, str(error), instead)
+            why = str(error)
         except OSError as error:
-            self._give_up(say, error.strerror or type(error).__name__, instead)
+            why = error.strerror or type(error).__name__
         except Exception as error:  # noqa: BLE001 (a bucket may hold anything, and pip is waiting)
-            self._give_up(say, foreign_data.reason(error), instead)
+            why = foreign_data.reason(error)
+        self.is_off = True
+        say(WARNING, f"the shared store {self.settings.location} is not used: {why}; {instead}")
+        return None
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -101,7 +105,3 @@ class SharedStore:
             self._remote = Remote(self.settings.url, seconds, writes=self.settings.writes)
         self._remote.allow(seconds)
         return self._remote
-
-    def _give_up(self, say: Say, why: str, instead: str) -> None:
-        self.is_off = True
-        say(WARNING, f"the shared store {self.settings.location} is not used: {why}; {instead}")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pinstall.inspection.build_record import BuildRecord
     from pinstall.journal import Journal
     from pinstall.shared_store.remote import Remote
+    from pinstall.shared_store.session import SharedStore
 
 # Folders of users and for temporary files: their paths mean something else on another machine, and may tell a user's name.
 _LOCAL = ("/home/", "/Users/", "/root/", "/tmp/", "/var/tmp/", "/run/user/")  # noqa: S108 (nothing is written there)
@@ -52,7 +53,7 @@ def send(prepared: PreparedCache, builds: Iterable[Built], journal: Journal) -> 
 
     If a build cannot be uploaded, or may not be shared, a line tells why. If the store fails, one line tells so, and nothing
     more is uploaded; nothing at all if it has failed before. Does nothing without a store, or if the settings allow no writing.
-    Raises as `SharedStore.connection`.
+    Raises as `SharedStore.use`.
     """
     shared = prepared.shared
     if shared is None or not shared.settings.writes:
@@ -61,14 +62,15 @@ def send(prepared: PreparedCache, builds: Iterable[Built], journal: Journal) -> 
     for upload in sorted(_shareable(prepared.cache.root, builds, location, journal), key=lambda upload: upload.size):
         if shared.is_off:
             return
-        name = upload.built.filename
-        with (
-            shared.connection(journal.say, f"{name} stays on this machine") as remote,
-            shared.waiting(),
-            about_one_build(partial(_say_failed, journal, location, name)),
-        ):
-            _send(remote, upload, shared.key)
-            journal.say(NOTE, f"put {name} into the shared store {location}")
+        shared.use(journal.say, f"{upload.built.filename} stays on this machine", partial(_put, shared, upload, journal))
+
+
+def _put(shared: SharedStore, upload: _Upload, journal: Journal, remote: Remote) -> None:
+    """Upload one build, and say so, or why it could not be uploaded. Raises as `about_one_build` if the store fails."""
+    name, location = upload.built.filename, shared.settings.location
+    with shared.waiting(), about_one_build(partial(_say_failed, journal, location, name)):
+        _send(remote, upload, shared.key)
+        journal.say(NOTE, f"put {name} into the shared store {location}")
 
 
 def _shareable(root: str, builds: Iterable[Built], location: str, journal: Journal) -> Iterator[_Upload]:

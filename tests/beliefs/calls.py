@@ -149,6 +149,7 @@ def _compare(judge: Judge, sandbox: Sandbox, argv: list[str], environ: dict[str,
 
 def _compare_values(ours: Invocation, theirs: dict[str, Any]) -> None:
     assert {name: sorted(names) for name, names in ours.formats._asdict().items()} == theirs["formats"]
+    assert sorted(ours.refreshed) == theirs["values"].get("refresh_package", [])
     written = [text.partition("=") for text in ours.values.get("config_settings") or ()]
     for key, held in (theirs["values"].get("config_settings") or {}).items():  # pip 23.0 keeps only the last value of a key
         expected = [value for name, _, value in written if name == key]

@@ -51,6 +51,19 @@ def test_arbitrary_options_in_any_order(judges: list[Judge], *, options: list[tu
         assert allowed == theirs["allowed"]
 
 
+@given(arguments=st.lists(_VALUES, max_size=3), variable=st.none() | _VALUES)
+@example(arguments=["B_.C", ":none:,a", "b"], variable=":all:")
+@example(arguments=[":all:,:none:,a,:all:,b"], variable=None)
+@SETTINGS
+def test_refreshed_projects_are_named_as_formats_are(
+    judges: list[Judge], scratch: Path, *, arguments: list[str], variable: str | None
+) -> None:
+    """Names are normalized, and later values add to earlier ones (`Invocation.refreshed`)."""
+    environ = {} if variable is None else {"PIP_REFRESH_PACKAGE": variable}
+    argv = ["a", *(f"--refresh-package={value}" for value in arguments)]
+    compare((judge for judge in judges if judge.version >= (26, 2)), Sandbox(scratch / "formats"), argv, environ)
+
+
 _VALUE = st.sampled_from([":all:", ":none:", "a", "b", "a,b", "b,:all:", ":all:,:none:,a"])
 _SOME = st.lists(st.tuples(_OPTIONS, _VALUE), max_size=3)
 
