@@ -490,15 +490,15 @@ def _with_links(cache: Path) -> None:
     ("place", "removed"),
     [
         ("y", Removed(1, 10)),
-        ("x/a/b/empty", Removed()),
-        ("x/a/b", Removed(1, 10)),
-        ("x", Removed(4, 20 + len("../../../precious/file") + len("../../../precious"))),
+        ("x/a/b/empty", Removed(folders=1)),
+        ("x/a/b", Removed(1, 10, 2)),
+        ("x", Removed(4, 20 + len("../../../precious/file") + len("../../../precious"), 4)),
         ("to-folder", Removed(1, len("../precious"))),
         ("x/a/to-file", Removed(1, len("../../../precious/file"))),
         ("absent", Removed()),
     ],
 )
-def test_clear_deletes_and_counts_files(tmp_path: Path, place: str, removed: Removed) -> None:
+def test_clear_deletes_and_counts_files_and_folders(tmp_path: Path, place: str, removed: Removed) -> None:
     cache = tmp_path / "cache"
     _with_links(cache)
     before = _tree(tmp_path)
@@ -531,7 +531,7 @@ def test_clear_skips_files_that_cannot_be_deleted(tmp_path: Path, monkeypatch: p
         real(path)
 
     monkeypatch.setattr(os, "unlink", refuse)
-    assert cleanup.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20)
+    assert cleanup.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20, 1)
     assert _tree(tmp_path).keys() == {"x", "x/a", "x/a/other"}
 
 

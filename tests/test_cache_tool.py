@@ -251,6 +251,20 @@ def test_dir_info_list_remove_and_purge_agree_with_pip(fresh: Lab, pip: str) -> 
     assert not [path for path in lab.cache.rglob("*") if path.is_file() and "pinstall" not in path.parts]
 
 
+@pytest.mark.parametrize("words", [("purge",), ("remove", "*")], ids=" ".join)
+def test_the_numbers_of_removed_files_and_folders_agree_with_pips(
+    lab: Lab, environment: Environment, words: tuple[str, ...]
+) -> None:
+    """pip counts no ``origin.json``, which goes with its wheel, and knows nothing of pinstall's folder."""
+    (lab.cache / "http" / "a" / "b").mkdir(parents=True)
+    copy = lab.cache.parent / "copy"
+    shutil.copytree(lab.cache, copy)
+    done = lab.cache_tool(environment, *words)
+    bare = lab.bare(environment, "cache", *words, PIP_CACHE_DIR=str(copy))
+    (ours, folders), (pips, expected) = (re.findall(r" removed: (\d+)", text) for text in (done.out, bare.out))
+    assert (int(ours), folders) == (int(pips) + 1, expected)
+
+
 def test_the_layout_of_pip_before_23_3_is_listed_and_verified(fresh: Lab) -> None:
     lab = fresh
     _index(lab)

@@ -254,14 +254,15 @@ def _noted_wheel(cache: str, path: str, note: str) -> list[str] | None:
 
 
 class Removed(NamedTuple):
-    """The number of deleted files, and their size in bytes."""
+    """The numbers of deleted files and folders, and the files' size in bytes."""
 
     files: int = 0
     size: int = 0
+    folders: int = 0
 
 
 def clear(cache: str, path: str) -> Removed:
-    """Delete the file or folder *path* in *cache*, with its contents, and return the number and size of the deleted files.
+    """Delete the file or folder *path* in *cache*, with its contents, and return what was deleted.
 
     Links are deleted, never followed. Deletes nothing if *path* lies outside of the cache or behind a link. Skips files that
     cannot be deleted.
@@ -271,14 +272,15 @@ def clear(cache: str, path: str) -> Removed:
         return Removed()
     if not os.path.isdir(path) or is_link(path):
         return _clear_file(path)
-    files = size = 0
+    files = size = folders = 0
     for here, _, names_ in walk(path):
         for name in names_:
             removed = _clear_file(os.path.join(here, name))
             files, size = files + removed.files, size + removed.size
         with suppress(OSError):
             os.rmdir(here)
-    return Removed(files, size)
+            folders += 1
+    return Removed(files, size, folders)
 
 
 def _clear_file(path: str) -> Removed:
