@@ -319,12 +319,19 @@ def test_another_users_cache_is_disabled_and_the_user_is_named(lab: Lab, environ
     assert f"since cache is disabled: {lab.cache} belongs to nobody, and root does not use it; " in done.err
 
 
-def test_invalid_arguments_end_with_status_2(lab: Lab, environment: Environment) -> None:
-    for words in (["list", "--format=xml"], ["prune", "--older-than", "soon"], ["verify", "--absent"], ["absent"]):
+def test_invalid_arguments_end_with_the_status_that_the_help_states(lab: Lab, environment: Environment) -> None:
+    invalid = (["list", "--format=xml"], ["prune", "--older-than", "soon"], ["verify", "--absent"], ["absent"], ["map"])
+    for words in (*invalid, ["completion"]):
         done = lab.cache_tool(environment, *words)
-        assert (done.status, done.out) == (2, ""), done
-    done = lab.cache_tool(environment)
-    assert (done.status, done.err.startswith("ERROR: Need an action (")) == (1, True)
+        assert (done.status, done.out, done.err.partition(" ")[0]) == (2, "", "usage:"), done
+    for words in ([], ["dir", "extra"], ["list", "a", "b"], ["remove"], ["verify", "a", "b"], ["shared"], ["shared", "absent"]):
+        done = lab.cache_tool(environment, *words)
+        assert (done.status, done.out, done.err.partition(" ")[0]) == (1, "", "ERROR:"), done
+    assert lab.cache_tool(environment).err.startswith("ERROR: Need an action (")
+    for words in (["--help"], ["dir", "--help"], ["completion", "--help"]):
+        text = " ".join(lab.cache_tool(environment, *words).out.split())
+        assert "1: failure (also if arguments are missing or too many), or something bad was found" in text
+        assert "2: invalid arguments, after a usage line" in text
 
 
 @pytest.mark.parametrize(
