@@ -326,6 +326,7 @@ _OWN, _KEPT = keys.http_paths(_KEY, keys.TWO_FILES)[0], f"pinstall/store/http/{_
     ("found", "left"),
     [
         ([_KEPT], []),
+        ([f"{_KEPT}.body"], []),
         ([_KEPT, f"{_OWN}.body"], [_KEPT, f"{_KEPT}.body"]),
         ([_KEPT, _OWN, f"{_OWN}.body"], [_OWN, f"{_OWN}.body"]),
         ([_OWN, f"{_OWN}.body"], [_OWN, f"{_OWN}.body"]),
@@ -335,9 +336,30 @@ _OWN, _KEPT = keys.http_paths(_KEY, keys.TWO_FILES)[0], f"pinstall/store/http/{_
     ],
 )
 def test_sweep_joins_the_halves_of_a_download_or_deletes_them(tmp_path: Path, found: list[str], left: list[str]) -> None:
-    _made(tmp_path, *found, f"pinstall/unfinished/{_KEY}")
+    note = f"pinstall/unfinished/{_KEY}"
+    _made(tmp_path, *found, note)
+    foreseen = {os.path.relpath(path, tmp_path) for paths, _ in cleanup.leftovers(str(tmp_path), []) for path in paths}
+    assert foreseen == {note, *(path for path in found if path not in left and path.startswith(_KEPT))}
     cleanup.sweep(str(tmp_path))
     assert _files(tmp_path).keys() == set(left)
+
+
+def test_what_sweep_deletes_of_a_half_moved_download_if_its_other_half_goes(tmp_path: Path) -> None:
+    """`prune` removes the other half first if pip can use it no more, and `sweep` itself an expired spent entry."""
+    note, spent = f"pinstall/unfinished/{_KEY}", f"pinstall/spent/http-v2.{_KEY}"
+    _made(tmp_path, _KEPT, f"{_OWN}.body", note)
+    both = [([str(tmp_path / path)], "left by a killed pinstall") for path in (note, _KEPT)]
+    assert [*cleanup.leftovers(str(tmp_path), [str(tmp_path / f"{_OWN}.body")])] == both
+    entry = _http(tmp_path)
+    actions.spend(str(tmp_path), entry, stamp(entry.content_path))
+    (tmp_path / "pinstall" / "calls").mkdir()
+    assert [*cleanup.leftovers(str(tmp_path), [])] == both[:1]
+    os.utime(tmp_path / spent, (0, 0))
+    foreseen = [*cleanup.leftovers(str(tmp_path), [])]
+    assert both[1] in foreseen
+    files = _files(tmp_path).keys()
+    cleanup.sweep(str(tmp_path))
+    assert {os.path.relpath(path, tmp_path) for paths, _ in foreseen for path in paths} == files - _files(tmp_path).keys()
 
 
 def _notes_through(cache: Path, link: Callable[[str], None]) -> None:

@@ -870,6 +870,10 @@ def test_prune_dry_run_lists_what_prune_removes(lab: Lab, index: Index, environm
     for path in (own / "calls" / f"{2**22}-01234567", own / "unfinished" / "0123", own / "views" / "1-01234567" / "http"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    half = own / "store" / "http" / f"{'01' * 28}.body"  # its call was killed while it set a download aside
+    for path in (half, own / "unfinished" / half.stem):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
     (lab.cache / "http-v2" / "0" / "0").mkdir(parents=True, exist_ok=True)
     before = sorted(lab.cache.rglob("*"))
     files = [path for path in before if path.is_file()]
@@ -881,6 +885,7 @@ def test_prune_dry_run_lists_what_prune_removes(lab: Lab, index: Index, environm
     assert len({*listed}) == len(listed)
     assert f"would remove: {body} (its headers are missing)" in listed
     assert f"would remove: {own / 'unfinished' / '0123'} (left by a killed pinstall)" in listed
+    assert f"would remove: {half} (left by a killed pinstall)" in listed
     assert any(re.match("would remove: demo-2.0-py3-none-any.whl .last used .* ago.: /", line) for line in listed)
     done = lab.cache_tool(environment, *words)
     assert done.out.splitlines() == [
