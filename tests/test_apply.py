@@ -482,6 +482,22 @@ def test_prune_deletes_the_least_recently_used_entries_and_no_more_than_needed(t
     assert (tmp_path / _STORED).exists() == (left > 1)
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_prune_deletes_others_for_what_cannot_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    """In a shared cache, the oldest files may belong to another user."""
+    _store_of_thirty_bytes(tmp_path)
+    real = os.unlink
+
+    def refuse(path: str) -> None:
+        if path == str(tmp_path / _USED[kept]):
+            raise PermissionError(1, "not permitted")
+        real(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    cleanup.shrink_store(str(tmp_path), 10)
+    assert [place for place in _USED if (tmp_path / place).exists()] == [_USED[kept]]
+
+
 def test_prune_does_nothing_while_another_call_is_running(tmp_path: Path) -> None:
     _store_of_thirty_bytes(tmp_path)
     with lock.call_marker(str(tmp_path)):

@@ -29,8 +29,8 @@ _GRACE_PERIOD = 900_000_000_000
 def shrink_store(cache: str, bound: int) -> None:
     """Delete the least recently used entries of the store until it has at most *bound* bytes; build records do not count.
 
-    Does nothing while any call is marked as running, this one included: its pip may be about to install one of them. Raises
-    `OSError` if the markers cannot be read.
+    Passes over entries that cannot be deleted. Does nothing while any call is marked as running, this one included: its pip may
+    be about to install one of them. Raises `OSError` if the markers cannot be read.
     """
     stored = sorted((kept for kept in store.everything(cache) if kept.paths), key=lambda kept: kept.used)
     excess = sum(kept.size for kept in stored) - bound
@@ -44,7 +44,8 @@ def shrink_store(cache: str, bound: int) -> None:
             continue
         for path in kept.paths:
             try_unlink(path)
-        excess -= kept.size
+        if not any(map(os.path.lexists, kept.paths)):
+            excess -= kept.size
         _remove_empty(folder)
 
 
