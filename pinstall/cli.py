@@ -216,7 +216,8 @@ def _serve(target: Target, pip: Pip) -> int:
     If pip fails and the cache may be to blame, pip runs once more, and that run's status counts. Then writes the JSON report if
     one is asked for. If pinstall fails before pip runs, see `_without_us`; if it fails afterwards, it prints that, and pip's
     status counts. Under ``PINSTALL_POLICY=off``, only prints the note of *target* and runs pip. Raises `KeyboardInterrupt` if
-    the call is interrupted before pip runs; an interrupt after pip ends the remaining steps, except for the report.
+    the call is interrupted before pip runs; an interrupt after pip ends the remaining steps, except for the report, or
+    ends the report if that is being written.
     """
     typed_command = PipCommand(list(target.arguments), command=target.command, options=target.options)
     if settings.is_off(os.environ):
@@ -314,6 +315,8 @@ def _report(prepared: PreparedCall | None, status: int, journal: Journal) -> Non
         from pinstall import install
 
         install.report(prepared, status, journal)
+    except KeyboardInterrupt:
+        pass  # pip has ended, and its status counts
     except Exception as error:  # noqa: BLE001 (as above)
         _say_broken(error, "the report of PINSTALL_REPORT was not written", journal)
 

@@ -144,7 +144,7 @@ class _Page:
     def _refused(self, call: Invocation) -> Iterator[str]:
         """Yield the lines about requirements that pip refuses (invalid, without a hash, in conflict), or that the call lacks.
 
-        Sets ``status`` to 2 if it yields any.
+        Also yields one if options contradict each other. Sets ``status`` to 2 if it yields any.
         """
         from pinstall.model.requirement import is_refused
 
@@ -152,6 +152,9 @@ class _Page:
         for line in bad:
             shown = without_secrets(line.text)
             yield f"pip refuses {shown!a} ({line.place}): it is neither a valid requirement nor a path that exists"
+        is_contradictory = call.has("require_hashes") and call.has("no_require_hashes")
+        if is_contradictory:
+            yield "pip refuses --require-hashes and --no-require-hashes in one call"
         unhashed = [pin for pin in self._journal.unsatisfied if _lacks_hash(call, pin)]
         for pin in unhashed:
             yield f"pip refuses {messages.pinned(pin)}: it has no hash, and the call requires hashes"
@@ -162,7 +165,7 @@ class _Page:
         is_empty = call.unread == () and not call.has(*_SOURCES) and all(line.constraint for line in call.lines)
         if is_empty:
             yield "pip refuses the call: it names no requirement"
-        if bad or unhashed or conflicts or is_empty:
+        if bad or is_contradictory or unhashed or conflicts or is_empty:
             self.status = exit_status.REFUSED_OR_CRASHED
 
     def _python(self) -> str:
@@ -256,9 +259,10 @@ def _rows(name: str, texts: Sequence[str]) -> Iterator[str]:
 def _lacks_hash(call: Invocation, pin: Pin) -> bool:
     """Return whether pip refuses *pin* for lack of a hash: with ``--require-hashes``, or beside a requirement that has one.
 
-    False for a pin that only constraints state.
+    Without ``--require-hashes``, ``--no-require-hashes`` prevents that. False for a pin that only constraints state.
     """
-    is_required = call.has("require_hashes") or any(line.hashes for line in call.lines)
+    is_implied = not call.has("no_require_hashes") and any(line.hashes for line in call.lines)
+    is_required = is_implied or call.has("require_hashes")
     return is_required and pin.requested and not (pin.hashes or pin.locked or link(pin.url).digests)
 
 

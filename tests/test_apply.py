@@ -326,6 +326,7 @@ _OWN, _KEPT = keys.http_paths(_KEY, keys.TWO_FILES)[0], f"pinstall/store/http/{_
     ("found", "left"),
     [
         ([_KEPT], []),
+        ([f"{_KEPT}.body"], []),
         ([_KEPT, f"{_OWN}.body"], [_KEPT, f"{_KEPT}.body"]),
         ([_KEPT, _OWN, f"{_OWN}.body"], [_OWN, f"{_OWN}.body"]),
         ([_OWN, f"{_OWN}.body"], [_OWN, f"{_OWN}.body"]),
@@ -335,9 +336,30 @@ _OWN, _KEPT = keys.http_paths(_KEY, keys.TWO_FILES)[0], f"pinstall/store/http/{_
     ],
 )
 def test_sweep_joins_the_halves_of_a_download_or_deletes_them(tmp_path: Path, found: list[str], left: list[str]) -> None:
-    _made(tmp_path, *found, f"pinstall/unfinished/{_KEY}")
+    note = f"pinstall/unfinished/{_KEY}"
+    _made(tmp_path, *found, note)
+    foreseen = {os.path.relpath(path, tmp_path) for paths, _ in cleanup.leftovers(str(tmp_path), []) for path in paths}
+    assert foreseen == {note, *(path for path in found if path not in left and path.startswith(_KEPT))}
     cleanup.sweep(str(tmp_path))
     assert _files(tmp_path).keys() == set(left)
+
+
+def test_what_sweep_deletes_of_a_half_moved_download_if_its_other_half_goes(tmp_path: Path) -> None:
+    """`prune` removes the other half first if pip can use it no more, and `sweep` itself an expired spent entry."""
+    note, spent = f"pinstall/unfinished/{_KEY}", f"pinstall/spent/http-v2.{_KEY}"
+    _made(tmp_path, _KEPT, f"{_OWN}.body", note)
+    both = [([str(tmp_path / path)], "left by a killed pinstall") for path in (note, _KEPT)]
+    assert [*cleanup.leftovers(str(tmp_path), [str(tmp_path / f"{_OWN}.body")])] == both
+    entry = _http(tmp_path)
+    actions.spend(str(tmp_path), entry, stamp(entry.content_path))
+    (tmp_path / "pinstall" / "calls").mkdir()
+    assert [*cleanup.leftovers(str(tmp_path), [])] == both[:1]
+    os.utime(tmp_path / spent, (0, 0))
+    foreseen = [*cleanup.leftovers(str(tmp_path), [])]
+    assert both[1] in foreseen
+    files = _files(tmp_path).keys()
+    cleanup.sweep(str(tmp_path))
+    assert {os.path.relpath(path, tmp_path) for paths, _ in foreseen for path in paths} == files - _files(tmp_path).keys()
 
 
 def _notes_through(cache: Path, link: Callable[[str], None]) -> None:
@@ -460,6 +482,22 @@ def test_prune_deletes_the_least_recently_used_entries_and_no_more_than_needed(t
     assert (tmp_path / _STORED).exists() == (left > 1)
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_prune_deletes_others_for_what_cannot_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    """In a shared cache, the oldest files may belong to another user."""
+    _store_of_thirty_bytes(tmp_path)
+    real = os.unlink
+
+    def refuse(path: str) -> None:
+        if path == str(tmp_path / _USED[kept]):
+            raise PermissionError(1, "not permitted")
+        real(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    cleanup.shrink_store(str(tmp_path), 10)
+    assert [place for place in _USED if (tmp_path / place).exists()] == [_USED[kept]]
+
+
 def test_prune_does_nothing_while_another_call_is_running(tmp_path: Path) -> None:
     _store_of_thirty_bytes(tmp_path)
     with lock.call_marker(str(tmp_path)):
@@ -490,15 +528,15 @@ def _with_links(cache: Path) -> None:
     ("place", "removed"),
     [
         ("y", Removed(1, 10)),
-        ("x/a/b/empty", Removed()),
-        ("x/a/b", Removed(1, 10)),
-        ("x", Removed(4, 20 + len("../../../precious/file") + len("../../../precious"))),
+        ("x/a/b/empty", Removed(folders=1)),
+        ("x/a/b", Removed(1, 10, 2)),
+        ("x", Removed(4, 20 + len("../../../precious/file") + len("../../../precious"), 4)),
         ("to-folder", Removed(1, len("../precious"))),
         ("x/a/to-file", Removed(1, len("../../../precious/file"))),
         ("absent", Removed()),
     ],
 )
-def test_clear_deletes_and_counts_files(tmp_path: Path, place: str, removed: Removed) -> None:
+def test_clear_deletes_and_counts_files_and_folders(tmp_path: Path, place: str, removed: Removed) -> None:
     cache = tmp_path / "cache"
     _with_links(cache)
     before = _tree(tmp_path)
@@ -531,7 +569,7 @@ def test_clear_skips_files_that_cannot_be_deleted(tmp_path: Path, monkeypatch: p
         real(path)
 
     monkeypatch.setattr(os, "unlink", refuse)
-    assert cleanup.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20)
+    assert cleanup.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20, 1)
     assert _tree(tmp_path).keys() == {"x", "x/a", "x/a/other"}
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.lab import flip
 from tests.packages import sdist, wheel
@@ -99,6 +102,7 @@ def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
     (lab.root / "c.txt").write_text("sound==1.0\n")
     (lab.root / "d.txt").write_text("demo<2\n")
     (lab.root / "h.txt").write_text(f"sound==1.0 --hash=sha256:{'0' * 64}\ndemo==2.0\n")
+    (lab.root / "all.txt").write_text("--require-hashes\n")
     for words, said in {
         ("-c", "c.txt"): "pip refuses the call: it names no requirement",
         ("sound=1",): "pip refuses 'sound=1' (argument): it is neither a valid requirement nor a path that exists",
@@ -107,18 +111,41 @@ def test_a_satisfied_call_and_calls_that_pip_refuses(lab: Lab) -> None:
         ("demo==1.0", "demo==2.0"): "pip refuses demo==1.0 (argument) and demo==2.0 (argument): they contradict each other",
         ("sound==1.0; nonsense",): "pip refuses 'sound==1.0; nonsense' (argument)",
         ("-r", "h.txt"): "pip refuses demo==2.0 (h.txt, line 2): it has no hash, and the call requires hashes",
+        ("-r", "h.txt", "PIP_REQUIRE_HASHES=0"): "pip refuses demo==2.0 (h.txt, line 2): it has no hash",
+        ("demo==2.0", "PIP_REQUIRE_HASHES=1"): "pip refuses demo==2.0 (argument): it has no hash, and the call requires hashes",
+        ("demo==2.0", "-r", "all.txt"): "pip refuses demo==2.0 (argument): it has no hash, and the call requires hashes",
+        ("-rall.txt", "--no-require-hashes"): "pip refuses --require-hashes and --no-require-hashes in one call",
         ("./none", "sound==1.0"): "pip refuses './none' (argument): it is neither a valid requirement nor a path that exists",
     }.items():
-        refused = lab.pinstall(environment, "--explain", *words)
+        variables = dict(word.split("=") for word in words if word.startswith("PIP_"))
+        given = [word for word in words if not word.startswith("PIP_")]
+        refused = lab.pinstall(environment, "--explain", *given, **variables)
         assert (refused.status, refused.err) == (2, "")
         assert said in refused.out
-        bare = lab.bare(environment, "install", "-i", index.url, *words)
-        assert re.search("Invalid requirement|at least one requirement|Hashes are required|ResolutionImpossible", bare.err), (
-            "so does pip"
-        )
+        bare = lab.bare(environment, "install", "-i", index.url, *given, **variables)
+        assert re.search(
+            "Invalid requirement|at least one requirement|Hashes are required|ResolutionImpossible|mutually exclusive", bare.err
+        ), "so does pip"
     behind = lab.pinstall(environment, "-q", "--dry-run", "--no-index", "--", "--explain")
     assert behind.status != 0, "behind -- it is a requirement, and pip refuses it"
     assert "pinstall" not in behind.out
+
+
+@pytest.mark.parametrize("place", ["argument", "variable", "file"])
+def test_hashes_that_a_call_does_not_require(lab: Lab, place: str) -> None:
+    """pip 26.2 and later can be told not to require hashes of all requirements because one has them."""
+    index = lab.seeded(_fill)
+    environment = lab.environment()
+    digest = hashlib.sha256((index.root / "sound-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    option = "--no-require-hashes\n" if place == "file" else ""
+    (lab.root / "r.txt").write_text(f"{option}sound==1.0 --hash=sha256:{digest}\ndemo==2.0\n")
+    words = ("-i", index.url, "-r", "r.txt", *(("--no-require-hashes",) if place == "argument" else ()))
+    variables = {"PIP_NO_REQUIRE_HASHES": "1"} if place == "variable" else {}
+    done = lab.pinstall(environment, "--explain", *words, **variables)
+    assert (done.status, done.err) == (0, "")
+    assert "pip refuses" not in done.out
+    lab.pip(environment, *words, **variables)
+    assert environment.installed("demo") == "2.0 2.0"
 
 
 def test_a_call_without_a_cache(lab: Lab) -> None:

@@ -228,3 +228,18 @@ def test_an_internal_error_while_the_report_is_written(lab: Lab) -> None:
     (said,) = done.said
     assert said.startswith("internal error (ZeroDivisionError): the report of PINSTALL_REPORT was not written; ")
     assert (done.status, environment.installed("demo"), path.exists()) == (0, "1.0 1.0", False)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_interrupt_while_the_report_is_written(lab: Lab, *, fails: bool) -> None:
+    """pip has ended, and its status counts, also if pinstall had failed before pip ran (*fails*)."""
+    index = lab.index()
+    wheel(index.root, "demo", "1.0")
+    environment, path = lab.environment(), lab.root / "report.json"
+    (site,) = environment.folder.glob("lib/python*/site-packages")
+    broken = "import os, pinstall.journal as j; j.Journal.write = lambda *_: os.kill(os.getpid(), 2)"
+    broken += "; import pinstall.install as i; i.prepare = lambda *_: 1 / 0" if fails else ""
+    (site / "broken.py").write_text(f"import sys; sys.argv[0].endswith('pinstall') and exec({broken!r})")
+    (site / "zz.pth").write_text("import broken\n")
+    done = lab.pinstall(environment, "-i", index.url, "demo==1.0", PINSTALL_REPORT=str(path))
+    assert (done.status, len(done.said), environment.installed("demo")) == (0, int(fails), "1.0 1.0")

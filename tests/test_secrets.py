@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab import VERSIONS
+from tests.lab import NEWEST, OLDEST, VERSIONS
 from tests.packages import sdist, wheel
 
 if TYPE_CHECKING:
@@ -110,3 +110,20 @@ def test_prune_removes_older_copies_of_a_file_from_signed_urls(lab: Lab) -> None
     assert lab.wheels() == [used]
     done = lab.pinstall(lab.environment(), "-i", index.url, "ready==1.0")
     assert (done.status, done.said) == (0, [])
+
+
+def test_copies_for_older_pips_may_have_heads_of_different_length(lab: Lab) -> None:
+    """Before pip 23.3, a file of the cache has both head and body. Other pips do not use it: theirs is no copy of it."""
+    index = lab.index()
+    made = wheel(index.root, "demo", "1.0")
+    for version in (OLDEST, NEWEST):
+        for age in (1_000, 20_000):
+            index.file_age = age
+            lab.pip(lab.environment(version), f"demo @ {index.base}/files/{made.name}?X-Amz-Signature={age}")
+    for number, path in enumerate(path for path in lab.cache.rglob("*") if path.is_file()):
+        os.utime(path, (path.stat().st_mtime - 200_000 - number,) * 2)
+    done = lab.cache_tool(lab.environment(), "prune", "--dry-run")
+    assert "older copies of a file that came from several URLs: 2 (" in done.out
+    lab.cache_tool(lab.environment(), "prune")
+    old = [path for path in (lab.cache / "http").rglob("*") if path.is_file() and made.read_bytes() in path.read_bytes()]
+    assert [len(old), len(lab.bodies())] == [1, 1]

@@ -10,8 +10,8 @@ from pinstall.cache_tool.display import COLUMNS, DEFAULT_COLUMNS
 
 _SECONDS = {"h": 3_600, "d": 86_400, "w": 604_800}
 _SHELLS = ("bash", "fish", "zsh")
-_EPILOG = """exit status: 0: success (verify: every entry is sound; doctor: all is well); 1: failure, or something bad was found
-(with --fix: remains); 2: invalid arguments."""
+_EPILOG = """exit status: 0: success (verify: every entry is sound; doctor: all is well); 1: failure (also if arguments
+are missing or too many), or something bad was found (with --fix: remains); 2: invalid arguments, after a usage line."""
 _PATTERN = "a project, name==version, or a glob for file names"
 
 

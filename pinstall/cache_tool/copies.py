@@ -30,7 +30,8 @@ def older(items: Iterable[Item], now: float) -> list[Item]:
     """Return those of *items* of which another copy was used later, if nobody has used them in the day before *now*.
 
     *now* is in seconds since the epoch. Leaves out items of the store, downloads to which a cached page or redirect leads, and
-    wheels built from a URL without a query. Reads the downloads of a project that have the same size.
+    wheels built from a URL without a query. Reads the downloads of a project that have the same length.
+    A download for pip before 23.3 is no copy of one for later pips.
     """
     downloads: defaultdict[Hashable, list[Item]] = defaultdict(list)
     same: defaultdict[Hashable, list[Item]] = defaultdict(list)
@@ -41,11 +42,11 @@ def older(items: Iterable[Item], now: float) -> list[Item]:
             if (source := _source(item.entry)) is not None:
                 same[source].append(item)
         elif item.entry.kind == "download" and item.project and not item.origin:
-            downloads[item.project, item.stamp.size].append(item)
-    for found in downloads.values():
+            downloads[item.project, item.entry.layout, item.length].append(item)
+    for alike, found in downloads.items():
         for item in found if len(found) > 1 else ():
             with suppress(OSError), entries.open_content(item.entry) as file:
-                same[integrity.sha256(file)].append(item)
+                same[alike, integrity.sha256(file)].append(item)
     copies = (item for found in same.values() for item in sorted(found, key=lambda item: item.used)[:-1])
     return [item for item in copies if now - item.used > _RECENT]
 

@@ -49,6 +49,11 @@ class Item(NamedTuple):
         """Seconds since ``modified``; 0 if that is in the future."""
         return max(0.0, http_entries.now() - self.modified)
 
+    @property
+    def length(self) -> int | None:
+        """The number of bytes of the content, without the head; None without ``stamp``."""
+        return entries.length(self.entry, self.stamp) if self.stamp else None
+
 
 class Inventory(NamedTuple):
     """The entries, damaged ones included, sorted by project, version and file name, and the files that no pip can use."""
@@ -92,10 +97,10 @@ def _place(item: Item) -> tuple[str, ...]:
 def _is_copy(stored: Item, own: Item | None) -> bool:
     """Return whether an *own* item, of pip's folders, is the file that pinstall has stored as *stored*.
 
-    False without an *own* item, if their sizes differ, head included, or if a file cannot be read. Else their content decides.
+    False without an *own* item, or if a file cannot be read. Else their content decides, and not their heads, which may differ.
     Of a stored built wheel only the digest counts under which it was stored: the file itself is not read.
     """
-    if own is None or stored.size != own.size:
+    if own is None or stored.length != own.length:
         return False
     if stored.stamp and own.stamp and stored.stamp.inode == own.stamp.inode:
         return True
@@ -213,7 +218,7 @@ def _length_fault(found: ScannedEntry) -> str:
     stated = found.head.response.headers.get("content-length", "") if found.head else ""
     if found.stamp is None or found.head is None or found.head.response.status != 200 or not stated.isdecimal():
         return ""
-    length = found.entry.span.length if found.entry.span else found.stamp.size
+    length = entries.length(found.entry, found.stamp)
     return f"it has {length} of {stated[:20]} bytes" if str(length) != stated.lstrip("0").zfill(1) else ""
 
 

@@ -48,12 +48,13 @@ class _Removal:
     def __init__(self, root: str) -> None:
         self.root = root
         self.busy = bool(lock.live_calls(root, clears=True))
-        self._files = self._size = 0
+        self._files = self._size = self._folders = 0
         self.stayed: list[str] = []
 
     def clear(self, path: str) -> None:
         removed = cleanup.clear(self.root, path)
         self._files, self._size = self._files + removed.files, self._size + removed.size
+        self._folders += removed.folders
 
     def item(self, item: Item) -> None:
         """Delete one item, with the files that describe only it, and count it; if it stays, add a line to ``stayed``.
@@ -77,8 +78,8 @@ class _Removal:
 
     def outcome(self) -> RemovalTotals:
         """Delete the empty folders, and return the outcome of the removal."""
-        emptied = sum(cleanup.clear_empty(self.root, folder) for folder in _tops(self.root))
-        return RemovalTotals(self._files, self._size, emptied, tuple(self.stayed))
+        self._folders += sum(cleanup.clear_empty(self.root, folder) for folder in _tops(self.root))
+        return RemovalTotals(self._files, self._size, self._folders, tuple(self.stayed))
 
 
 def _tops(root: str) -> list[str]:
@@ -100,17 +101,18 @@ def remove(root: str, items: Iterable[Item], held: AbstractContextManager[None])
 
 
 def purge(root: str, held: AbstractContextManager[None]) -> RemovalTotals:
-    """Remove pip's folders of HTTP entries and built wheels, ``selfcheck.json``, and all of pinstall's folder but the lock.
+    """Remove pip's folders of HTTP entries and built wheels, ``selfcheck.json``, and pinstall's folder but for `lock.FILES`.
 
     Built wheels and pinstall's folder stay if another pinstall is running. Other files in *root* stay, and so does each of
     these folders that is a symbolic link; links inside them are removed, not followed. *held* and errors are as for `remove`.
     """
     with held:
         removal = _Removal(root)
-        own = [os.path.join(FOLDER, name) for name in entries.names(os.path.join(root, FOLDER)) if name != "lock"]
+        names = [name for name in entries.names(os.path.join(root, FOLDER)) if name not in lock.FILES]
         if removal.busy:
             removal.stayed.append("built wheels and pinstall's store: a running pinstall may need them")
-        for name in (*_HTTP, "selfcheck.json", *([] if removal.busy else [keys.WHEELS, *own])):
+        own = [] if removal.busy else [keys.WHEELS, *(os.path.join(FOLDER, name) for name in names)]
+        for name in (*_HTTP, "selfcheck.json", *own):
             if entries.is_link(os.path.join(root, name)):
                 removal.stayed.append(f"{os.path.join(root, name)}: it is a symbolic link")
             else:

@@ -27,9 +27,9 @@ class Invocation(NamedTuple):
     `why_no_cache`). ``verbosity`` is the number of ``-v`` minus that of ``-q``.
 
     ``values`` are those of all options by pip's names (``dest``), from arguments, variables and configuration; None if not set.
-    Of the options in requirements files only indexes, ``--find-links`` and formats count, and ``values`` has only the formats
-    (``format_control``). ``formats`` are the formats after all these options. ``unread`` are the sources of requirements that
-    only pip can read.
+    Of the options in requirements files only indexes, ``--find-links``, formats, ``--require-hashes`` and
+    ``--no-require-hashes`` count, and ``values`` has only the formats (``format_control``) and the last two. ``formats`` are
+    the formats after all these options. ``unread`` are the sources of requirements that only pip can read.
     """
 
     command: str
@@ -202,6 +202,9 @@ class _Collector:
         if values["find_links"]:
             relative = os.path.join(line.folder, values["find_links"][0])
             self.find_links.append(relative if os.path.exists(relative) else values["find_links"][0])
+        for dest in ("require_hashes", "no_require_hashes"):
+            if values.get(dest):  # pip before 26.2 has no --no-require-hashes
+                self.values[dest] = True
 
 
 def _home(link: str) -> str:

@@ -224,6 +224,12 @@ def stamp_of(entry: Entry) -> FileStamp | None:
     return stamp(entry.content_path)
 
 
+def length(entry: Entry, stamp: FileStamp) -> int:
+    """Return the number of bytes of the content of *entry*, the body alone. *stamp* is that of the file with the content."""
+    span = entry.span if isinstance(entry, HttpEntry) else None
+    return span.length if span else stamp.size
+
+
 def open_content(entry: Entry | LocalFile) -> BinaryIO:
     """Open the content of *entry* to read bytes: the body alone, also if the head is in the same file.
 

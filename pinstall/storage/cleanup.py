@@ -29,8 +29,8 @@ _GRACE_PERIOD = 900_000_000_000
 def shrink_store(cache: str, bound: int) -> None:
     """Delete the least recently used entries of the store until it has at most *bound* bytes; build records do not count.
 
-    Does nothing while any call is marked as running, this one included: its pip may be about to install one of them. Raises
-    `OSError` if the markers cannot be read.
+    Passes over entries that cannot be deleted. Does nothing while any call is marked as running, this one included: its pip may
+    be about to install one of them. Raises `OSError` if the markers cannot be read.
     """
     stored = sorted((kept for kept in store.everything(cache) if kept.paths), key=lambda kept: kept.used)
     excess = sum(kept.size for kept in stored) - bound
@@ -44,7 +44,8 @@ def shrink_store(cache: str, bound: int) -> None:
             continue
         for path in kept.paths:
             try_unlink(path)
-        excess -= kept.size
+        if not any(map(os.path.lexists, kept.paths)):
+            excess -= kept.size
         _remove_empty(folder)
 
 
@@ -115,15 +116,19 @@ def leftovers(cache: str, doomed: Collection[str]) -> Iterator[tuple[list[str], 
     yield from (([path], "left by a killed pinstall") for path in killed if os.path.basename(path) not in alive)
     if alive:
         return
+    gone = {*doomed}
     for note in _expired_notes(cache):
         paths = _noted(cache, note)
         if paths is not None:
+            gone |= {*paths}
             yield [*paths, note], "left for pips that were running"
+    halves = (_needless_half(cache, name, gone) for name in names(os.path.join(own, UNFINISHED)) if keys.is_http_key(name))
+    yield from (([half], "left by a killed pinstall") for half in halves if half)
     for key, folder in store.build_folders(cache):
         places = (folder, os.path.join(cache, keys.wheel_path(key)))
         wheels = {os.path.join(place, name) for place in places for name in names(place) if name.endswith(".whl")}
-        rest = [path for name in names(folder) if (path := os.path.join(folder, name)) not in doomed]
-        if rest and is_direct(cache, folder) and wheels.issubset(doomed):
+        rest = [path for name in names(folder) if (path := os.path.join(folder, name)) not in gone]
+        if rest and is_direct(cache, folder) and wheels.issubset(gone):
             yield rest, "a build record without a wheel"
 
 
@@ -142,21 +147,39 @@ def emptied(cache: str, folder: str, doomed: Collection[str]) -> list[str]:
 def _complete_move(cache: str, key: str) -> None:
     """Complete an HTTP entry of which the store has only the head, with the body in pip's folder: a killed call was moving it.
 
-    Deletes the half in the store if that is the body, or if pip's folder has no body that belongs to the head. Does nothing if
-    the store has both, or neither. Raises `OSError`.
+    Deletes the half in the store if it is needless (`_needless_half`). Does nothing if the store has both, or neither. Raises
+    `OSError`.
     """
-    own = HttpEntry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)))
+    own = _own_entry(cache, key)
+    head, body = store.http_paths(cache, own)
+    if half := _needless_half(cache, key):
+        os.unlink(half)
+    elif os.path.lexists(head) and not os.path.lexists(body):
+        if os.path.lexists(own.paths[0]):
+            link_or_copy(cache, own.content_path, body)
+        else:
+            replace(own.content_path, body)
+
+
+def _needless_half(cache: str, key: str, gone: Collection[str] = ()) -> str:
+    """Return the path of the only file that the store has of an HTTP entry, if it is not to be completed; else "".
+
+    That is a body, and a head if pip's folder has no body that belongs to it. The files *gone* count as missing there.
+    """
+    own = _own_entry(cache, key)
     head, body = store.http_paths(cache, own)
     if os.path.lexists(body) == os.path.lexists(head):
-        return
+        return ""
     if os.path.lexists(body):
-        os.unlink(body)
-    elif os.path.lexists(own.content_path) and not os.path.lexists(own.paths[0]):
-        replace(own.content_path, body)
-    elif stamp_of(own) is not None and is_spent(own):
-        link_or_copy(cache, own.content_path, body)
-    else:
-        os.unlink(head)
+        return body
+    there = [path for path in own.paths if os.path.lexists(path) and path not in gone]
+    is_belonging = there == [own.content_path] or (there == [*own.paths] and stamp_of(own) is not None and is_spent(own))
+    return "" if is_belonging else head
+
+
+def _own_entry(cache: str, key: str) -> HttpEntry:
+    """Return the HTTP entry with this *key* in pip's folder, in two files, whether it exists or not."""
+    return HttpEntry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)))
 
 
 def _expired_notes(cache: str) -> list[str]:
@@ -254,14 +277,15 @@ def _noted_wheel(cache: str, path: str, note: str) -> list[str] | None:
 
 
 class Removed(NamedTuple):
-    """The number of deleted files, and their size in bytes."""
+    """The numbers of deleted files and folders, and the files' size in bytes."""
 
     files: int = 0
     size: int = 0
+    folders: int = 0
 
 
 def clear(cache: str, path: str) -> Removed:
-    """Delete the file or folder *path* in *cache*, with its contents, and return the number and size of the deleted files.
+    """Delete the file or folder *path* in *cache*, with its contents, and return what was deleted.
 
     Links are deleted, never followed. Deletes nothing if *path* lies outside of the cache or behind a link. Skips files that
     cannot be deleted.
@@ -271,14 +295,15 @@ def clear(cache: str, path: str) -> Removed:
         return Removed()
     if not os.path.isdir(path) or is_link(path):
         return _clear_file(path)
-    files = size = 0
+    files = size = folders = 0
     for here, _, names_ in walk(path):
         for name in names_:
             removed = _clear_file(os.path.join(here, name))
             files, size = files + removed.files, size + removed.size
         with suppress(OSError):
             os.rmdir(here)
-    return Removed(files, size)
+            folders += 1
+    return Removed(files, size, folders)
 
 
 def _clear_file(path: str) -> Removed:

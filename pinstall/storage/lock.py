@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 CALLS = "calls"
-_HOLDER = "holder"
+_LOCK, _HOLDER = "lock", "holder"
+FILES = (_LOCK, _HOLDER)  # in pinstall's folder, while the lock is held
 _SETTING = "PINSTALL_LOCK_TIMEOUT"
 _PATIENCE = 1.0  # seconds to wait before telling the user
 _MARKER = re.compile(r"\d+-[0-9a-f]{8}")
@@ -44,7 +45,7 @@ def held(cache: str, seconds: float, say: Callable[[str], None]) -> Iterator[Non
     """
     from filelock import Timeout
 
-    path = os.path.join(ensure_folder(cache), "lock")
+    path = os.path.join(ensure_folder(cache), _LOCK)
     holder = os.path.join(ensure_folder(cache), _HOLDER)
     lock = _file_lock(path, mode=file_mode(cache))
     try:

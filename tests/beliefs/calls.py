@@ -35,6 +35,7 @@ _VALUE_CHECKS = (
     "invalid float value",
     "--no-binary / --only-binary option requires 1 argument",
     "--refresh-package option requires 1 argument",
+    "--require-hashes and --no-require-hashes are mutually exclusive",
     "Editable requirements are not allowed as constraints",
     "It is not possible to use --no-use-pep517",  # without setuptools and wheel
     "A value was passed for --no-use-pep517",

@@ -122,6 +122,8 @@ def call(argv: list[str], environ: dict[str, str], prefix: str, folder: str, nam
         session = _session()
         finder = command._build_package_finder(options=values, session=session)
         found["lines"] = _lines(command, values, positional, finder, session)
+        # Lines of requirements files may set these.
+        found["values"] |= {dest: value for dest, value in vars(values).items() if dest.endswith("require_hashes")}
         found["index_urls"], found["find_links"] = list(finder.search_scope.index_urls), list(finder.search_scope.find_links)
         found["formats"] = _plain(finder.format_control)
         found["cache_dir"] = _cache_folder(values.cache_dir)
