@@ -74,7 +74,7 @@ class Watch:
         self.own: set[str] = set()  # variables that the step itself has set
         self.made: set[str] = set()  # files and folders that the step itself has made
         self.order: list[Any] = []
-        self.place: Any = None  # where the last `asker` asks
+        self.caller_code: Any = None  # where the last `asker` asks
         self.set = frozenset(os.environ)
         self.asked_at: dict[str, set[str]] = {}
         self.busy: set[int] = set()
@@ -150,7 +150,7 @@ class Watch:
         """Return the file that asks: its path below the source; ``.`` for code without a file; else ``@`` and its package.
 
         "" if the question does not count, because the standard library or pip's script of the step asks for itself. Sets
-        ``place``.
+        ``caller_code``.
         """
         frame: Any = sys._getframe(1)  # noqa: SLF001
         while frame is not None:
@@ -159,7 +159,7 @@ class Watch:
                 self.named[name] = None if name == _CODE.co_filename else self._named(name)
             found = self.named[name]
             if found is not None:
-                self.place = frame.f_code, frame.f_lasti  # the number of the line would take long
+                self.caller_code = frame.f_code, frame.f_lasti  # the number of the line would take long
                 return found
             frame = frame.f_back
         return "."  # a thread of the build
@@ -459,10 +459,10 @@ class Watch:
 
         Notes a ``loop`` if that place has asked for most of the variables that were set.
         """
-        if name not in self.set or self.place is None:
+        if name not in self.set or self.caller_code is None:
             self.note("variable", name, by)
             return
-        code, at = self.place
+        code, at = self.caller_code
         place = f"{code.co_filename}:{code.co_firstlineno}:{at}"
         self.note("variable", name, by, place)
         names = self.asked_at.setdefault(place, set())

@@ -258,7 +258,7 @@ def _serve(target: Target, pip: Pip) -> int:
         install.move_received(prepared)
         prepared = install.prepare_late(prepared, _status(pip, status), pip.observation, journal)
         rescue = install.inspect_failure(prepared, _status(pip, status), pip.observation)
-        second = install.second_run(prepared, rescue, journal)
+        second = install.prepare_second_run(prepared, rescue, journal)
         if second is not None:
             pip = pip_process.Pip(target.runner, _complain)
             watch = pip_process.PipWatch(

@@ -215,11 +215,11 @@ class Environment:
     @cached_property
     def _facts_of_wheels(self) -> dict[str, Any]:
         """The facts about wheels that it reports in another child process (`interpreter.facts_of_wheels`)."""
-        server = self._server.folder("pip") if self._server else None
+        server = self._server.dist_info("pip") if self._server else None
         return interpreter.facts_of_wheels(self.python, os.path.join(os.path.dirname(server), "pip") if server else "")
 
     @property
-    def facts_known(self) -> bool:
+    def needs_no_start(self) -> bool:
         """Whether the interpreter need not be started any more: it is the running one, or has told the facts about wheels.
 
         After pip it must not be started: that would run code that pip has just installed.
@@ -317,10 +317,10 @@ class Environment:
 
         Raises `SilentPythonError`.
         """
-        found = self.installed("pip")
+        found = self.installed_version("pip")
         return tuple(int(part) for part in re.findall(r"\d+", found)[:3]) if found else None
 
-    def installed(self, project: str) -> str | None:
+    def installed_version(self, project: str) -> str | None:
         """Return the version in the METADATA of *project* (normalized); None without a ``.dist-info`` that states one."""
         folder = self._distributions.get(project)
         if folder is None:
@@ -347,7 +347,7 @@ class Environment:
                 if name.endswith(".dist-info"):
                     yield name.rpartition("-")[0].partition("-")[0], os.path.join(folder, name)
 
-    def folder(self, project: str) -> str | None:
+    def dist_info(self, project: str) -> str | None:
         """Return the first ``.dist-info`` folder of *project* (normalized) on the path; None without one."""
         return self._distributions.get(project)
 
@@ -355,11 +355,11 @@ class Environment:
         """Return the versions by normalized project name, as the names of the ``.dist-info`` folders state them."""
         return {name: os.path.basename(folder)[:-10].rpartition("-")[2] for name, folder in self._distributions.items()}
 
-    def folders(self) -> list[str]:
+    def all_dist_infos(self) -> list[str]:
         """Return all ``.dist-info`` folders on the path, listed anew, with those that earlier ones hide from pip."""
         return [folder for _, folder in self._dist_infos()]
 
-    def installed_folders(self) -> list[str]:
+    def dist_infos(self) -> list[str]:
         """Return the ``.dist-info`` folder of each installed distribution, of several the first on the path.
 
         They are not listed again until `forget`.

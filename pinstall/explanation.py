@@ -194,7 +194,9 @@ class _Page:
         return meanings[self._settings.policy]
 
     def _pin(self, pin: Pin) -> Iterator[str]:
-        version = self._prepared.installed_before.get(pin.project) or self._prepared.context.environment.installed(pin.project)
+        version = self._prepared.installed_before.get(pin.project) or self._prepared.context.environment.installed_version(
+            pin.project
+        )
         stands = f"installed: {version}" if version else "not installed"
         hashes = f", {len(pin.hashes)} {'hash' if len(pin.hashes) == 1 else 'hashes'}" if pin.hashes else ""
         yield f"{messages.pinned(pin)}{hashes}; {stands}"

@@ -147,7 +147,7 @@ def _without_look(prepared: PreparedCall, file: str, journal: Journal) -> Prepar
 
     In the latter case, prints that, and tells pip to use no cache. Notes the unsatisfied pins if a report is wanted.
     """
-    if journal.is_wanted:
+    if journal.wants_report:
         note_unsatisfied(prepared, journal)
     if not file:
         return prepared
@@ -333,7 +333,7 @@ def prepare_late(prepared: PreparedCall, status: int, first: Observation | None,
     if prepared.cache or call is None or call.cache_dir is None or status == 0 or first is None or not first.opened_files:
         return prepared
     # Our modules must not come from what pip has just installed (see `load_the_rest`), and the Python there must not import it.
-    if first.created_dist_infos and (environment.is_own or not environment.facts_known):
+    if first.created_dist_infos and (environment.is_own or not environment.needs_no_start):
         return prepared
     if _obstacle(prepared.context):
         return prepared
@@ -343,7 +343,7 @@ def prepare_late(prepared: PreparedCall, status: int, first: Observation | None,
     context = prepared.context
     checker = Checker(_cache(context, call, call.cache_dir), context.environ, context.settings)
     cache = prepare_cache(checker, (), prepared.pip_command, context.settings, journal)
-    cache = cache._replace(dist_infos=environment.installed_folders())
+    cache = cache._replace(dist_infos=environment.dist_infos())
     return prepared._replace(cache=cache, satisfied=False)
 
 
@@ -367,7 +367,7 @@ def inspect_failure(prepared: PreparedCall, status: int, first: Observation | No
     return second_run.inspect_failure(prepared.cache, status, first)
 
 
-def second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) -> SecondRun | None:
+def prepare_second_run(prepared: PreparedCall, rescue: Rescue | None, journal: Journal) -> SecondRun | None:
     """Prepare the second run of pip; return None if pip must not, or need not, run again.
 
     Makes its view, and removes half-installed folders. Tells the user that pip runs again, or why it must not. See
@@ -445,7 +445,7 @@ def confirm(prepared: PreparedCall, status: int, journal: Journal) -> int:
     from pinstall.aftermath.confirm import confirm
 
     # To judge the files of a page, the Python may be asked for its tags; after pip it must not be started.
-    cache = _cache(prepared.context, call, call.cache_dir) if environment.facts_known else None
+    cache = _cache(prepared.context, call, call.cache_dir) if environment.needs_no_start else None
     journal.discrepancies = confirm(pins(prepared).pins, prepared.installed_before, environment, cache, call)
     return _say_discrepancies(journal, status)
 
@@ -470,7 +470,7 @@ def report(prepared: PreparedCall | None, status: int, journal: Journal) -> None
     *status* is the exit status of pinstall. The report has no pins without *prepared* (pinstall failed before pip ran), or if
     the environment's Python does not tell its markers.
     """
-    if journal.is_wanted:
+    if journal.wants_report:
         with suppress(SilentPythonError):
             journal.pins = pins(prepared).pins if prepared else ()
         journal.write(status, 0 if status == exit_status.CONTRADICTED else status)

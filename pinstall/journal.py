@@ -59,7 +59,7 @@ class Journal:
         self._clock, self._seconds = time.monotonic(), dict[str, float]()
 
     @property
-    def is_wanted(self) -> bool:
+    def wants_report(self) -> bool:
         """Whether ``PINSTALL_REPORT`` asks for a report."""
         return bool(self._report_path)
 
@@ -85,7 +85,7 @@ class Journal:
     def write(self, status: int, pip_status: int) -> None:
         """Write the report, with pinstall's exit *status* and *pip_status*; print an error if the file cannot be written.
 
-        Call it only if the report ``is_wanted``.
+        Call it only if the report ``wants_report``.
         """
         try:
             with open(self._report_path, "w", encoding="utf-8") as file:

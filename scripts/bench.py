@@ -256,7 +256,7 @@ def big_wheel(folder: Path, name: str, size: int) -> None:
     packages.write_wheel(folder / f"{name}-1.0-py3-none-any.whl", files, info)
 
 
-class World:
+class Setup:
     """The indexes, environments and caches of all measurements, in *folder*; most are made when they are first needed.
 
     ``worked`` are the seconds of processor time that the last command took.
@@ -491,11 +491,11 @@ def on_cores(count: int) -> Iterator[None]:
 
 
 class Bench:
-    """The jobs of the table, and how each is measured in a `World`."""
+    """The jobs of the table, and how each is measured in a `Setup`."""
 
-    def __init__(self, world: World, runs: int, *, quick: bool, instructions: bool = False, big: int = 0) -> None:
-        self.world, self.runs = world, runs
-        self._cost = world.counted if instructions else world.timed
+    def __init__(self, setup: Setup, runs: int, *, quick: bool, instructions: bool = False, big: int = 0) -> None:
+        self.setup, self.runs = setup, runs
+        self._cost = setup.counted if instructions else setup.timed
         self.big = (big or (100 if quick else 1_000)) * MEGABYTE
         # To make 100,000 takes ten seconds, to remove them again half a minute.
         self.crowds = (100, 10_000) if quick else (100, 10_000, 100_000)
@@ -507,7 +507,7 @@ class Bench:
         yield Job("20 pins, warm cache, two cores", partial(self._warm, 2), quick=True)
         yield Job("20 pins, warm cache, one core", partial(self._warm, 1), quick=True)
         yield Job("20 pins, warm cache, the very first run over it", self._first)
-        if self.world.served is not None:
+        if self.setup.served is not None:
             yield Job("popular projects as wheels, all pinned, warm cache", partial(self._popular, pinned=True))
             yield Job("popular projects as wheels, nothing pinned, warm cache", partial(self._popular, pinned=False))
         for count in self.crowds:
@@ -539,7 +539,7 @@ class Bench:
         """Measure both sides in turn, *runs* times (0: ``self.runs``); each runs once before that, untimed."""
         with on_cores(job.cores):
             for side in (job.pip, job.pinstall):
-                self._once(side, job, self.world.timed)
+                self._once(side, job, self.setup.timed)
             pairs = [(self._once(job.pip, job), self._once(job.pinstall, job)) for _ in range(runs or self.runs)]
         ratios = tuple(ours / theirs for theirs, ours in pairs)
         extra = statistics.median(ours - theirs for theirs, ours in pairs)
@@ -548,7 +548,7 @@ class Bench:
 
     def _once(self, side: Side, job: Comparison, measure: Measure | None = None) -> float:
         side.before()
-        if self.world.site.lacks(job.installs) != list(job.installs):
+        if self.setup.site.lacks(job.installs) != list(job.installs):
             raise BenchError("what is to be installed is there already")
         total = 0.0
         for command in side.commands:
@@ -559,40 +559,40 @@ class Bench:
         if status != job.status:
             raise BenchError(f"{' '.join(command)}: status {status} instead of {job.status}\n{err}")
         if job.installs:
-            if lacking := self.world.site.lacks(job.installs):
+            if lacking := self.setup.site.lacks(job.installs):
                 raise BenchError(f"{' '.join(command)} did not install {lacking}")
-            self.world.site.restore()
+            self.setup.site.restore()
         return total
 
     def _both(self, environment: Environment, words: Sequence[str], cache: Path) -> tuple[Side, Side]:
         return Side(((environment.pip, "install", *words),), cache), Side(((environment.pinstall, *words),), cache)
 
     def _satisfied(self, count: int, name: str) -> Row:
-        sides = self._both(self.world.full, self.world.requirements(count), self.world.warm)
+        sides = self._both(self.setup.full, self.setup.requirements(count), self.setup.warm)
         return self.compare(name, Comparison(*sides, limit=1.05))
 
     def _twenty(self, cache: Path, limit: float | None = None, cores: int = 2) -> Comparison:
-        sides = self._both(self.world.empty, self.world.requirements(20), cache)
+        sides = self._both(self.setup.empty, self.setup.requirements(20), cache)
         return Comparison(*sides, installs=files_of(PINS[:20]), limit=limit, cores=cores)
 
     def _warm(self, cores: int, name: str) -> Row:
-        return self.compare(name, self._twenty(self.world.warm, {1: 1.20, 2: 1.08}[cores], cores))
+        return self.compare(name, self._twenty(self.setup.warm, {1: 1.20, 2: 1.08}[cores], cores))
 
     def _first(self, name: str) -> Row:
-        job = self._twenty(self.world.warm)
-        forget = partial(shutil.rmtree, self.world.warm / "pinstall", ignore_errors=True)
+        job = self._twenty(self.setup.warm)
+        forget = partial(shutil.rmtree, self.setup.warm / "pinstall", ignore_errors=True)
         return self.compare(name, Comparison(job.pip, Side(job.pinstall.commands, job.pinstall.cache, forget), job.installs))
 
     def _popular(self, name: str, *, pinned: bool) -> Row:
-        requirements, files = self.world.popular
+        requirements, files = self.setup.popular
         lines = Path(requirements).read_text().split()
         words = ("--only-binary=:all:", *(("-r", requirements) if pinned else (line.partition("==")[0] for line in lines)))
-        sides = self._both(self.world.empty, words, self.world.folder / "popular")
+        sides = self._both(self.setup.empty, words, self.setup.folder / "popular")
         row = self.compare(name, Comparison(*sides, installs=files, limit=0.95), min(self.runs, 2 * SLOW))
         return row._replace(note=f"({len(files)} projects)")
 
     def _crowded(self, count: int, cores: int, name: str) -> Row:
-        return self.compare(name, self._twenty(self.world.crowded(count), {1: 1.20, 2: 1.08}[cores], cores))
+        return self.compare(name, self._twenty(self.setup.crowded(count), {1: 1.20, 2: 1.08}[cores], cores))
 
     def _growth(self, name: str) -> Row:
         """Compare what pinstall adds over the smallest and the largest cache, all four in turn.
@@ -600,10 +600,10 @@ class Bench:
         By the fastest runs: differences of medians, each with the noise of two, hide a tenth. The same by processor time, which
         other programs disturb less, is the note.
         """
-        jobs = [self._twenty(self.world.crowded(count)) for count in (self.crowds[0], self.crowds[-1])]
+        jobs = [self._twenty(self.setup.crowded(count)) for count in (self.crowds[0], self.crowds[-1])]
         sides = [(side, job) for job in jobs for side in (job.pip, job.pinstall)]
         with on_cores(2):
-            turns = [[(self._once(side, job), self.world.worked) for side, job in sides] for _ in range(self.runs + 1)][1:]
+            turns = [[(self._once(side, job), self.setup.worked) for side, job in sides] for _ in range(self.runs + 1)][1:]
         fastest = [[min(run[kind] for run in runs) for runs in zip(*turns, strict=True)] for kind in (0, 1)]
         (few, many), (few_worked, many_worked) = ((f_ours - f_pip, m_ours - m_pip) for f_pip, f_ours, m_pip, m_ours in fastest)
         note = f"(by processor time: {many_worked / few_worked:.3f})"
@@ -611,31 +611,31 @@ class Bench:
 
     def _list(self, name: str) -> Row:
         """Compare the lists. No page tells of the downloads: pinstall knows each by its content, which is the slowest way."""
-        cache, (pip, pinstall) = self.world.crowded(10_000), (self.world.empty.pip, self.world.empty.pinstall)
+        cache, (pip, pinstall) = self.setup.crowded(10_000), (self.setup.empty.pip, self.setup.empty.pinstall)
         sides = Side(((pip, "cache", "list"),), cache), Side(((f"{pinstall}-cache", "list"),), cache)
         return self.compare(name, Comparison(*sides))
 
     def _page(self, kind: str, name: str) -> Row:
-        words = ("--index-url", self.world.urls[kind], f"{PAGE_PROJECT}=={PAGE_VERSION}")
-        sides = self._both(self.world.empty, words, self.world.cache(kind, words))
+        words = ("--index-url", self.setup.urls[kind], f"{PAGE_PROJECT}=={PAGE_VERSION}")
+        sides = self._both(self.setup.empty, words, self.setup.cache(kind, words))
         return self.compare(name, Comparison(*sides, installs=files_of(words[-1:]), limit=1.08))
 
     def _big(self, count: int) -> tuple[Path, list[str]]:
         """Return a cache with *count* wheels of the big size in all, and the arguments that ask for them."""
         names = [f"big{count}_{number}" for number in range(count)]
-        words = ["--index-url", self.world.urls["big"], *(f"{name}==1.0" for name in names)]
-        cache = self.world.folder / f"big{count}"
+        words = ["--index-url", self.setup.urls["big"], *(f"{name}==1.0" for name in names)]
+        cache = self.setup.folder / f"big{count}"
         if not cache.exists():
             for name in names:
-                big_wheel(self.world.folder / "files" / "big", name, self.big // count)
-            self.world.cache(cache.name, words)
+                big_wheel(self.setup.folder / "files" / "big", name, self.big // count)
+            self.setup.cache(cache.name, words)
         return cache, words
 
     def _proof(self, count: int, limit: float | None, name: str) -> Row:
         """Compare hashing with what a first proof adds: the time of a dry run without the ledger less that of one with it."""
         cache, words = self._big(count)
         bodies = [path for path in (cache / "http-v2").rglob("*.body") if path.stat().st_size > self.big // 20]
-        command = [self.world.empty.pinstall, "--dry-run", "--no-deps", *words]
+        command = [self.setup.empty.pinstall, "--dry-run", "--no-deps", *words]
         triples = [(_hashing(bodies), *self._dry_runs(command, cache)) for _ in range(SLOW + 1)][1:]
         ratios = tuple((first - known) / hashing for hashing, known, first in triples)
         hashing, known, first = (statistics.median(times) for times in zip(*triples, strict=True))
@@ -644,9 +644,9 @@ class Bench:
 
     def _dry_runs(self, command: list[str], cache: Path) -> tuple[float, float]:
         """Return the milliseconds of a run with and of one without the ledger, which a dry run does not write."""
-        known, first = self.world.timed(command, cache), (0.0, 1, "")
+        known, first = self.setup.timed(command, cache), (0.0, 1, "")
         with _without_ledger(cache):
-            first = self.world.timed(command, cache)
+            first = self.setup.timed(command, cache)
         if known[1] or first[1]:
             raise BenchError(f"{' '.join(command)}:\n{known[2]}{first[2]}")
         return known[0], first[0]
@@ -660,7 +660,7 @@ class Bench:
         if limit is None:
             cache = self._without_pages(cache)
         bodies = [path for path in (cache / "http-v2").rglob("*.body") if path.stat().st_size > self.big // 20]
-        command, empty = (f"{self.world.empty.pinstall}-cache", "verify"), self.world.folder / "nothing"
+        command, empty = (f"{self.setup.empty.pinstall}-cache", "verify"), self.setup.folder / "nothing"
         triples = [
             (_hashing(bodies, os.cpu_count()), self._checked(command, empty), self._checked(command, cache))
             for _ in range(SLOW + 1)
@@ -681,32 +681,32 @@ class Bench:
         return bare
 
     def _checked(self, command: tuple[str, ...], cache: Path) -> float:
-        elapsed, status, err = self.world.timed(command, cache)
+        elapsed, status, err = self.setup.timed(command, cache)
         if status:
             raise BenchError(f"{' '.join(command)}: status {status}\n{err}")
         return elapsed
 
     def _memory(self, name: str) -> Row:
-        words = self.world.requirements(20)
-        return self._peaks(name, [self.world.empty.pinstall, *words], self.world.warm)
+        words = self.setup.requirements(20)
+        return self._peaks(name, [self.setup.empty.pinstall, *words], self.setup.warm)
 
     def _memory_of_proof(self, name: str) -> Row:
         cache, words = self._big(1)
         with _without_ledger(cache):
-            return self._peaks(name, [self.world.empty.pinstall, "--dry-run", "--no-deps", *words], cache)
+            return self._peaks(name, [self.setup.empty.pinstall, "--dry-run", "--no-deps", *words], cache)
 
     def _peaks(self, name: str, command: list[str], cache: Path) -> Row:
-        floor = self._peak([self.world.empty.python, "-c", FLOOR, self.world.empty.pip, "--version"], cache)
+        floor = self._peak([self.setup.empty.python, "-c", FLOOR, self.setup.empty.pip, "--version"], cache)
         peak = self._peak(command, cache)
-        self.world.site.restore()
+        self.setup.site.restore()
         note = f"{'ok' if peak < 30 else 'MISSED'}: at most 30 MB; a parent that only starts pip takes the first figure"
         return Row(name, floor, peak, peak - floor, (peak / floor,), note=note)
 
     def _peak(self, command: list[str], cache: Path) -> float:
         """Return the highest resident set of a command itself, without its children's, in MB."""
-        environ, peak = {**self.world.lab.environ, "PIP_CACHE_DIR": str(cache)}, 0.0
+        environ, peak = {**self.setup.lab.environ, "PIP_CACHE_DIR": str(cache)}, 0.0
         silent = subprocess.DEVNULL
-        with subprocess.Popen(command, cwd=self.world.folder, env=environ, stdin=silent, stdout=silent, stderr=silent) as child:
+        with subprocess.Popen(command, cwd=self.setup.folder, env=environ, stdin=silent, stdout=silent, stderr=silent) as child:
             while child.poll() is None:
                 with contextlib.suppress(OSError):
                     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{child.pid}/status").read_text())
@@ -715,12 +715,12 @@ class Bench:
         return peak
 
     def _failing(self, name: str) -> Row:
-        words = ("--index-url", self.world.urls["small"], "nosuchproject==1")
-        return self.compare(name, Comparison(*self._both(self.world.empty, words, self.world.warm), status=1, limit=1.15))
+        words = ("--index-url", self.setup.urls["small"], "nosuchproject==1")
+        return self.compare(name, Comparison(*self._both(self.setup.empty, words, self.setup.warm), status=1, limit=1.15))
 
     def _watch(self, step: str, name: str) -> Row:
         """Compare a step of a build under the runner with the same step as pip starts it."""
-        steps = self.world.steps
+        steps = self.setup.steps
         with on_cores(1):
             pairs = [(steps.cost(step, watched=False), steps.cost(step, watched=True)) for _ in range(3 * self.runs + 1)][1:]
         theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
@@ -729,8 +729,8 @@ class Bench:
         return Row(name, theirs, ours, extra, tuple(ours / theirs for theirs, ours in pairs), note=note)
 
     def _floor(self, name: str, *, satisfied: bool) -> Row:
-        environment = self.world.full if satisfied else self.world.empty
-        pip, _ = self._both(environment, self.world.requirements(20), self.world.warm)
+        environment = self.setup.full if satisfied else self.setup.empty
+        pip, _ = self._both(environment, self.setup.requirements(20), self.setup.warm)
         parent = Side(((environment.python, "-c", FLOOR, *pip.commands[0]),), pip.cache)
         return self.compare(name, Comparison(pip, parent, () if satisfied else files_of(PINS[:20])))
 
@@ -745,10 +745,10 @@ class Bench:
         return self._remedy(name, [], "--no-cache-dir")
 
     def _remedy(self, name: str, commands: list[tuple[str, ...]], *options: str) -> Row:
-        job, pip = self._twenty(self.world.warm), self.world.empty.pip
+        job, pip = self._twenty(self.setup.warm), self.setup.empty.pip
         remedy = (*((pip, *words) for words in commands), (*job.pip.commands[0], *options))
         row = self.compare(
-            name, Comparison(Side(remedy, self.world.remedies), job.pinstall, job.installs), min(self.runs, SLOW)
+            name, Comparison(Side(remedy, self.setup.remedies), job.pinstall, job.installs), min(self.runs, SLOW)
         )
         return row._replace(note=f"pinstall is {1 / row.ratio:.1f} times faster")
 
@@ -811,10 +811,10 @@ def main() -> int:
     missed = False
     served = Index(options.served) if options.served else None
     folder = Path(tempfile.mkdtemp(prefix="pinstall-bench-")).resolve()
-    world = World(folder, spawns=options.spawn, standalone=options.standalone, served=served)
+    setup = Setup(folder, spawns=options.spawn, standalone=options.standalone, served=served)
     try:
         runs = options.runs or (1 if options.instructions else 4 if options.quick else 11)
-        bench = Bench(world, runs, quick=options.quick, instructions=options.instructions, big=options.big)
+        bench = Bench(setup, runs, quick=options.quick, instructions=options.instructions, big=options.big)
         print(FORMAT.format(*HEADINGS).rstrip(), flush=True)
         for job in bench.jobs():
             if options.only.search(job.name) if options.only else job.quick or not options.quick:
@@ -822,7 +822,7 @@ def main() -> int:
                 print(row, flush=True)
                 missed = missed or "MISSED" in row
     finally:
-        world.close()
+        setup.close()
         if served is not None:
             served.stop()
     print(_machine())

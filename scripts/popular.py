@@ -229,7 +229,7 @@ class Run(NamedTuple):
         return 1 + ("pip runs once more" in self.err)
 
 
-class World:
+class Setup:
     """A *folder* for new environments, and the index."""
 
     def __init__(self, index: Index, folder: Path) -> None:
@@ -263,38 +263,38 @@ def wrong(project: Project, site: Path) -> str:
     return "" if len(infos) == 1 else f"it has {infos}"
 
 
-def fill(world: World, cache: Path) -> list[Project]:
+def fill(setup: Setup, cache: Path) -> list[Project]:
     """Let pip install all projects over the empty *cache*; return them. Ends the program if pip fails."""
-    report = world.folder / "report.json"
+    report = setup.folder / "report.json"
     words = ["--no-binary", ",".join(SDISTS.split()), "--only-binary", ",".join(WHEELS.split()), "--report", str(report)]
-    done = world.install(cache, "pip", *words, *WHEELS.split(), *SDISTS.split())
+    done = setup.install(cache, "pip", *words, *WHEELS.split(), *SDISTS.split())
     if done.status:
         sys.exit(done.err)
     found, store = [], Cache(cache)
     for item in json.loads(report.read_text(encoding="utf-8"))["install"]:
         name = re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower()
-        it = Project(name, item["metadata"]["version"], world.index.page_url(name), item["download_info"]["url"], b"")
+        it = Project(name, item["metadata"]["version"], setup.index.page_url(name), item["download_info"]["url"], b"")
         is_wheel = it.url.endswith(".whl")
         found.append(it._replace(wheel=(store.paths(it.url)[1] if is_wheel else store.built(it)).read_bytes()))
     return found
 
 
-def healthy(world: World, cache: Path, words: Iterable[str]) -> list[str]:
+def healthy(setup: Setup, cache: Path, words: Iterable[str]) -> list[str]:
     """Install everything over the healthy cache with pip and twice with pinstall; return what is wrong.
 
     Wrong are a failure, a line of pinstall, and another number of requests than pip's.
     """
     counts, said = {}, ""
     for command in ("pip", "pinstall", "pinstall"):
-        world.index.asked()
-        run = world.install(cache, command, *words)
-        counts[command] = world.index.asked()
+        setup.index.asked()
+        run = setup.install(cache, command, *words)
+        counts[command] = setup.index.asked()
         said += run.said + (run.err[-500:] if run.status else "")
     print(f"healthy: {counts['pip']} requests by pip, {counts['pinstall']} by pinstall; it said {said or 'nothing'}")
     return ([said] if said else []) + (["other requests"] if len(set(counts.values())) > 1 else [])
 
 
-def damaged(world: World, cache: Path, projects: list[Project], turn: int) -> list[str]:
+def damaged(setup: Setup, cache: Path, projects: list[Project], turn: int) -> list[str]:
     """Damage one entry of each project, and install each on its own; return what is wrong.
 
     *turn* shifts which project gets which damage.
@@ -308,7 +308,7 @@ def damaged(world: World, cache: Path, projects: list[Project], turn: int) -> li
         given.append(kind)
     for kind, it in zip(given, projects, strict=True):
         form = [] if it.url.endswith(".whl") else ["--no-binary", it.name]
-        run = world.install(cache, "pinstall", *form, f"{it.name}=={it.version}")
+        run = setup.install(cache, "pinstall", *form, f"{it.name}=={it.version}")
         pips[run.pips] += 1
         problem = f"status {run.status}: {run.err[-800:]}" if run.status else wrong(it, run.site)
         print(f"{'FAILED' if problem else 'healed'} {it.name} {it.version}: {kind} ({run.pips} of pip)", problem)
@@ -317,7 +317,7 @@ def damaged(world: World, cache: Path, projects: list[Project], turn: int) -> li
     return problems
 
 
-def unpinned(world: World, cache: Path, projects: list[Project]) -> list[str]:
+def unpinned(setup: Setup, cache: Path, projects: list[Project]) -> list[str]:
     """Damage the wheel or the metadata of each project that has a wheel, and install all these at once without pins.
 
     Returns what is wrong.
@@ -326,7 +326,7 @@ def unpinned(world: World, cache: Path, projects: list[Project]) -> list[str]:
     wheels = [it for it in projects if it.url.endswith(".whl")]
     for number, it in enumerate(wheels):
         DAMAGES[kinds[number % len(kinds)]](store, it, wheels[number - 1])
-    run = world.install(cache, "pinstall", *(it.name for it in wheels))
+    run = setup.install(cache, "pinstall", *(it.name for it in wheels))
     if run.status:
         return [f"all at once, unpinned: status {run.status}: {run.err[-800:]}"]
     problems = [f"all at once, unpinned: {it.name}: {how}" for it in wheels if (how := wrong(it, run.site))]
@@ -334,9 +334,9 @@ def unpinned(world: World, cache: Path, projects: list[Project]) -> list[str]:
     return problems
 
 
-def pip_alone(world: World, cache: Path, projects: list[Project], words: Iterable[str]) -> list[str]:
+def pip_alone(setup: Setup, cache: Path, projects: list[Project], words: Iterable[str]) -> list[str]:
     """Install everything with pip over the cache that was healed; return what is wrong."""
-    run = world.install(cache, "pip", *words)
+    run = setup.install(cache, "pip", *words)
     if run.status:
         return [f"pip over the healed cache: {run.err[-800:]}"]
     return [f"pip over the healed cache: {it.name}: {how}" for it in projects if (how := wrong(it, run.site))]
@@ -354,16 +354,16 @@ def main() -> int:
     index = Index(options.command or parser.error("which program serves the index?"))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            world = World(index, Path(folder))
-            fill(world, Path(folder) / "first")  # the index learns which files have metadata
+            setup = Setup(index, Path(folder))
+            fill(setup, Path(folder) / "first")  # the index learns which files have metadata
             cache = Path(folder) / "cache"
-            projects = fill(world, cache)
+            projects = fill(setup, cache)
             sources = [it.name for it in projects if not it.url.endswith(".whl")]
             words = [f"--no-binary={','.join(sources)}", *(f"{it.name}=={it.version}" for it in projects)]
-            problems = healthy(world, cache, words)
-            problems += damaged(world, cache, projects, options.turn)
-            problems += unpinned(world, cache, projects)
-            problems += pip_alone(world, cache, projects, words)
+            problems = healthy(setup, cache, words)
+            problems += damaged(setup, cache, projects, options.turn)
+            problems += unpinned(setup, cache, projects)
+            problems += pip_alone(setup, cache, projects, words)
     finally:
         index.stop()
     for line in problems:

@@ -540,7 +540,7 @@ def test_clear_deletes_and_counts_files_and_folders(tmp_path: Path, place: str, 
     cache = tmp_path / "cache"
     _with_links(cache)
     before = _tree(tmp_path)
-    assert cleanup.clear(str(cache), str(cache / place)) == removed
+    assert cleanup.delete_tree(str(cache), str(cache / place)) == removed
     gone = f"cache/{place}"
     assert _tree(tmp_path) == {path: what for path, what in before.items() if path != gone and not path.startswith(f"{gone}/")}
 
@@ -549,7 +549,7 @@ def test_clear_deletes_and_counts_files_and_folders(tmp_path: Path, place: str, 
     "place",
     ["cache", ".", "precious", "precious/file", "cache/to-folder/file", "cache/x/a/to-folder/empty", "cache2", "cache2/file"],
 )
-@pytest.mark.parametrize("clear", [cleanup.clear, cleanup.clear_empty])
+@pytest.mark.parametrize("clear", [cleanup.delete_tree, cleanup.clear_empty])
 def test_clear_deletes_nothing_outside_the_cache(tmp_path: Path, clear: Callable[[str, str], object], place: str) -> None:
     cache = tmp_path / "cache"
     _with_links(cache)
@@ -569,7 +569,7 @@ def test_clear_skips_files_that_cannot_be_deleted(tmp_path: Path, monkeypatch: p
         real(path)
 
     monkeypatch.setattr(os, "unlink", refuse)
-    assert cleanup.clear(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20, 1)
+    assert cleanup.delete_tree(str(tmp_path), str(tmp_path / "x")) == Removed(2, 20, 1)
     assert _tree(tmp_path).keys() == {"x", "x/a", "x/a/other"}
 
 
@@ -627,7 +627,7 @@ def test_touch_updates_only_the_time_of_the_build_record(tmp_path: Path) -> None
 def test_move_over_overwrites_nothing(tmp_path: Path) -> None:
     _made(tmp_path, "view/selfcheck/file", "view/other/file", "cache/other/somebody's")
     for name in ("selfcheck", "other", "absent"):
-        actions.move_over(str(tmp_path / "view" / name), str(tmp_path / "cache" / name))
+        actions.move_to_cache(str(tmp_path / "view" / name), str(tmp_path / "cache" / name))
     assert _files(tmp_path).keys() == {"cache/selfcheck/file", "view/other/file", "cache/other/somebody's"}
 
 

@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 
 from pinstall.model.decision import Evidence, decide
 from pinstall.model.digest import Digest
-from pinstall.model.links import ParsedFilename, parsed
+from pinstall.model.links import ParsedFilename, parse_version
 from pinstall.model.pins import Pin
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable
 from pinstall.pip_cache import locator
@@ -26,7 +26,7 @@ def _pin(*hashes: Digest, spec: str = "==1.0", url: str = "") -> Pin:
 
 
 def _entry(kind: str = "download", *stated: Digest, version: str = "1.0") -> Entry:
-    found = parsed(version)
+    found = parse_version(version)
     assert found is not None
     if kind == "built":
         return BuiltWheel("key", "/cache/demo-1.0.tar.gz", ParsedFilename(version, found))

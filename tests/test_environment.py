@@ -271,8 +271,8 @@ def test_installed_versions_are_those_of_pip_list(lab: Lab) -> None:
     seen = Environment(environment.python)
     for row in json.loads(listed):
         project = row["name"].lower().replace("_", "-").replace(".", "-")
-        assert seen.installed(project) == row["version"]
-    assert seen.installed("four") is None
+        assert seen.installed_version(project) == row["version"]
+    assert seen.installed_version("four") is None
 
 
 @pytest.mark.parametrize("code", ["exit 3", "echo nonsense", "kill -9 $$"])

@@ -343,6 +343,6 @@ def test_any_metadata_of_what_is_installed(tmp_path: Path, content: bytes) -> No
     (folder / "METADATA").write_bytes(content)
     environment = Environment("python")
     environment.__dict__["_facts"] = {"path": [str(tmp_path)]}
-    found = environment.installed("demo")
+    found = environment.installed_version("demo")
     assert found is None or found.strip() == found != ""
     assert environment.versions() == {"demo": "1.0"}

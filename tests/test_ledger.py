@@ -28,12 +28,12 @@ def _proof(stamp: FileStamp = _OLD, at: int | None = None) -> Proof:
 def test_a_written_proof_is_found_again(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path), "demo")
     ledger.remember("key", _proof())
-    assert ledger.changed
+    assert ledger.has_changes
     ledger.write()
     again = Ledger(str(tmp_path), "demo")
     assert again.proof("key", _OLD) == _proof(at=again.proof("key", _OLD).at)  # type: ignore[union-attr]
     assert again.proof("other", _OLD) is None
-    assert not again.changed
+    assert not again.has_changes
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,11 @@ def test_nothing_behind_a_junction_is_deleted_or_listed(tmp_path: Path, monkeypa
     _make_junction(monkeypatch, elsewhere, root / "wheels" / "aa")
     inside = str(root / "wheels" / "aa" / "bb")
     assert not entries.is_direct(str(root), inside)
-    assert cleanup.clear(str(root), os.path.join(inside, "mine.txt")) == cleanup.Removed()
+    assert cleanup.delete_tree(str(root), os.path.join(inside, "mine.txt")) == cleanup.Removed()
     assert list(built_wheels.walk_built(str(root))) == []
     assert scan.walk(str(root)).links == [str(root / "wheels" / "aa")]
     cleanup.clear_empty(str(root), str(root / "wheels"))
-    cleanup.clear(str(root), str(root / "wheels"))
+    cleanup.delete_tree(str(root), str(root / "wheels"))
     assert (elsewhere / "bb" / "00").is_dir()
     assert (elsewhere / "bb" / "mine.txt").read_text() == "mine"
     assert not os.path.lexists(root / "wheels" / "aa"), "the junction itself was in the cache"

@@ -138,11 +138,11 @@ def test_wanted_versions_are_remembered_for_thirty_days(tmp_path: Path) -> None:
     wanted = Wanted(str(tmp_path))
     for text in ("1.0", "2.0+cpu"):
         wanted.add("demo", Version(text))
-    assert wanted.changed
+    assert wanted.has_changes
     wanted.write()
     again = Wanted(str(tmp_path))
     again.add("demo", Version("1.0"))
-    assert not again.changed, "once a day is enough"
+    assert not again.has_changes, "once a day is enough"
     found = [text for text in ("1", "1.0.0", "1.0+cpu", "2.0", "2.0+cpu", "3.0") if again.has("demo", Version(text))]
     assert found == ["1", "1.0.0", "1.0+cpu", "2.0+cpu"]
     assert not again.has("other", Version("1.0"))

@@ -200,7 +200,7 @@ def test_each_question_whose_answer_changes_causes_one_build(lab: Lab) -> None:
 def test_a_question_of_the_source_counts_whoever_else_asks_it(askers: list[str], said: str) -> None:
     """What backends ask on their own behalf, as whether this is a CI, shapes no build."""
     known = build_questions.learn([("variable", "CI", by) for by in askers], build_questions.Machine({"CI": "1"}))
-    assert build_questions.change(known, build_questions.Machine({})) == said
+    assert build_questions.first_change(known, build_questions.Machine({})) == said
 
 
 def test_a_program_that_is_missing_counts_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def _dependencies(cache: Cache, pin: Pin) -> list[Pin]:
     """
     stated: list[list[Pin]] = []
     for file in cache.locate(pin).files:
-        built = cache.built(pin, file.link) if file.parsed_filename is None or not file.parsed_filename.tags else ()
+        built = cache.built_for(pin, file.link) if file.parsed_filename is None or not file.parsed_filename.tags else ()
         for entry in (*cache.downloads(file), *built):
             if entry.kind == "metadata" or entry.filename.endswith(".whl"):
                 needs = dependencies.of(entry, pin, cache.environment.markers)

@@ -71,7 +71,7 @@ def confirm(
         is_changed = before.get(project) != now.get(project)
         if not is_asked and not (is_changed and project in now):
             continue
-        version = environment.installed(project)
+        version = environment.installed_version(project)
         if not _satisfies(pin, version):
             suspects.append(pin)
         elif is_asked and version and not is_changed and not call.has(*_ANEW):
@@ -91,7 +91,7 @@ def _satisfies(pin: Pin, version: str | None) -> bool:
         return True  # pip checks the name if the requirement states one; the file may be named otherwise
     if version is None:
         return False
-    parsed = links.parsed(version)
+    parsed = links.parse_version(version)
     return parsed is None or pin.admits(parsed)
 
 
@@ -121,7 +121,7 @@ def _is_required(pin: Pin, versions: Iterable[str], environment: Environment) ->
     """
     from pinstall.checks import dependencies
 
-    stated = (text for folder in environment.folders() for text in dependencies.of_installed(folder))
+    stated = (text for folder in environment.all_dist_infos() for text in dependencies.of_installed(folder))
     needs = (requirement.parse(text) for text in stated if project_named(text) == pin.project)
     excluding = (need for need in needs if need and not any(need.specifier.contains(v, prereleases=True) for v in versions))
     return any(pin.version and need.specifier.contains(pin.version, prereleases=True) for need in excluding)
@@ -154,7 +154,7 @@ def _other_origin(pin: Pin, version: str, environment: Environment) -> str:
 
     "" also without a recorded origin (``direct_url.json``), and for a *pin* with neither URL nor hashes.
     """
-    folder = environment.folder(pin.project) if pin.url or pin.hashes else None
+    folder = environment.dist_info(pin.project) if pin.url or pin.hashes else None
     origin = built_wheels.read_direct_url(os.path.join(folder, "direct_url.json")) if folder else None
     difference = _difference(pin, origin) if origin else ""
     return (
@@ -190,7 +190,7 @@ def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
     is an argument, and the call names ``--find-links`` or another index than PyPI. To read the page of every pin of a long
     requirements file would take longer than pip takes. A *pin* with hashes does not count.
     """
-    installed = links.parsed(version)
+    installed = links.parse_version(version)
     is_typed = pin.places == ("argument",) and bool(call.find_links or set(call.index_urls) - {PYPI})
     if installed is None or not pin.has_version or pin.hashes or not (installed.local or is_typed):
         return ""

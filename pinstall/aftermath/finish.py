@@ -68,9 +68,9 @@ def finish(prepared: PreparedCache, outcome: Outcome, journal: Journal) -> None:
         _tell_of_other_versions(prepared, status, journal)
         return
     if status == 0:
-        _note_unchanged(prepared)
+        _tolerate_unchanged(prepared)
     elif rescue is not None:
-        for wrong in under_lock(prepared, rescue.clean, journal, waits=False) or ():
+        for wrong in under_lock(prepared, rescue.remove_refused, journal, waits=False) or ():
             journal.say(NOTE, messages.refused(wrong.name, wrong.reason))
     if status in (FAILED, REFUSED_OR_CRASHED):
         _say_causes(prepared, rescue, status, journal)
@@ -132,7 +132,7 @@ def _look_for_unknown_layout(prepared: PreparedCache, name: str, journal: Journa
     cache = prepared.cache
     version = ".".join(map(str, cache.pip))
     found = messages.listed(unknown_layout.signs(cache, name, prepared.began))
-    if found and unknown_layout.remember_warning(cache.root, version):
+    if found and unknown_layout.is_first_warning(cache.root, version):
         journal.say(WARNING, messages.unknown_parts(found, version))
 
 
@@ -160,11 +160,13 @@ def _write(prepared: PreparedCache, name: str, unwanted: Sequence[OtherVersion],
     """
     root, ledgers = prepared.cache.root, prepared.checker.inspector.ledgers.values()
     wanted = prepared.wanted
-    if not (unwanted or name or wanted.changed or any(ledger.changed for ledger in ledgers) or cleanup.has_litter(root)):
+    if not (
+        unwanted or name or wanted.has_changes or any(ledger.has_changes for ledger in ledgers) or cleanup.has_litter(root)
+    ):
         return
     try:
         with lock.held(root, 0, lambda line: journal.say(WARNING, line)):
-            if unwanted or wanted.changed:
+            if unwanted or wanted.has_changes:
                 wanted.write()
             moved = other_versions.put_away(root, unwanted, wanted) if unwanted else {}
             write_all(ledgers)
@@ -196,14 +198,14 @@ def _note_wanted(prepared: PreparedCache, status: int) -> None:
     pinned = {pin.project for pin in prepared.pins}
     loose = {project_named(line.text) for line in call.lines if not line.constraint} - pinned
     restored = {finding.pin.project for finding in prepared.plan.acts if finding.stored and isinstance(finding.verdict, Keep)}
-    for folder in set(environment.folders()) - set(prepared.dist_infos):
+    for folder in set(environment.all_dist_infos()) - set(prepared.dist_infos):
         name, _, text = os.path.basename(folder).removesuffix(".dist-info").rpartition("-")
-        project, version = normalized(name), links.parsed(text)
+        project, version = normalized(name), links.parse_version(text)
         if version and (project in restored or (pinned and project not in loose)):
             prepared.wanted.add(project, version)
 
 
-def _note_unchanged(prepared: PreparedCache) -> None:
+def _tolerate_unchanged(prepared: PreparedCache) -> None:
     """Remember deleted entries that pip received or built again unchanged and accepted: pinstall does not delete them again.
 
     The ledger forgets an entry that has other content now, or is not bad any more. For one that is gone, it stays as it is.

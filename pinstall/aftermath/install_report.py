@@ -34,7 +34,7 @@ class Report:
         missing = [
             item
             for item in self._first
-            if _name(item) not in second and environment.installed(_name(item)) == item["metadata"]["version"]
+            if _name(item) not in second and environment.installed_version(_name(item)) == item["metadata"]["version"]
         ]
         if document and missing:
             document["install"] = [*missing, *_installs(document)]

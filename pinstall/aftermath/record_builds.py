@@ -75,7 +75,7 @@ def store_builds(prepared: PreparedCache, shown: View | None) -> list[Built]:
             kept = record
         found.append(Built(key, filename, kept, own))
     for path, place in view.unclaimed(root, shown.folder) if shown else ():
-        actions.move_over(path, place)
+        actions.move_to_cache(path, place)
     if shown and shown.name:
         view.remove(root, shown.name)
     return found

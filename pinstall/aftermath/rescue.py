@@ -117,10 +117,10 @@ class Rescue:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the first run built for so long that this alone forbids a second one (see `invalidate_doubtful_pages`)."""
+        """Whether the first run built for so long that this alone forbids a second one (see `spend_doubtful_pages`)."""
         return self.first.build_seconds > _LONG_BUILDS
 
-    def invalidate_doubtful_pages(self) -> list[Wrong]:
+    def spend_doubtful_pages(self) -> list[Wrong]:
         """Spend the doubtful pages and redirects, so that the next call fetches them; return those for which that worked.
 
         The caller holds the lock.
@@ -186,15 +186,15 @@ class Rescue:
             wrong += self._spend_pages(self.survey.doubtful - received) + self._delete_damaged_wheels()
         return wrong
 
-    def clean(self) -> list[Wrong]:
+    def remove_refused(self) -> list[Wrong]:
         """Spend the doubtful and received entries of the first run that pip refuses, and delete damaged built wheels.
 
-        `Survey.refused` tells the former: by the next call, the server may send the right file again. Returns the entries for
-        which that worked. The caller holds the lock.
+        `Survey.reason_refused` tells the former: by the next call, the server may send the right file again. Returns the
+        entries for which that worked. The caller holds the lock.
         """
         wrong = []
         for key in sorted(self.survey.used.new | self.survey.doubtful):
-            if reason := self.survey.refused(key):
+            if reason := self.survey.reason_refused(key):
                 wrong += self._delete(self.survey.entry(key), self._stamps(key)[-1], self.survey.name(key), reason)
         return wrong + self._delete_damaged_wheels()
 
@@ -296,5 +296,5 @@ class Rescue:
         if fault and "damaged" not in ledger.tolerated(entry.key, fault):
             return fault, ""
         record = store.first_record(self._cache.root, entry, sha256)
-        missing = self._checker.builds.missing(entry, record) if record else ()
+        missing = self._checker.builds.missing_libraries(entry, record) if record else ()
         return "", not_found(missing) if missing else ""

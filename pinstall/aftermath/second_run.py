@@ -61,7 +61,7 @@ def prepare(prepared: PreparedCache, rescue: Rescue, journal: Journal) -> Second
         return None
     if why := rescue.forbidden():
         journal.say(WARNING, messages.not_again(why, rescue.doubtful, silent=bool(rescue.silent_hosts)))
-        if rescue.is_too_long and (gone := under_lock(prepared, rescue.invalidate_doubtful_pages, journal)):
+        if rescue.is_too_long and (gone := under_lock(prepared, rescue.spend_doubtful_pages, journal)):
             journal.say(NOTE, messages.invalidated(gone))
         return None
     try:

@@ -309,7 +309,7 @@ class Survey:
 
     def _is_vouched(self, key: str) -> bool:
         try:
-            return not self.fault(key)
+            return not self.reason_not_vouched(key)
         except Exception as error:  # noqa: BLE001 (if a library fails on an entry, the entry is not vouched for)
             foreign_data.raise_if_ours(error)
             return False
@@ -321,7 +321,7 @@ class Survey:
             return None
         return entry._replace(span=head.span if entry.layout is keys.ONE_FILE else None)
 
-    def fault(self, key: str) -> str:
+    def reason_not_vouched(self, key: str) -> str:
         """Return why the artifact or metadata file of *key* is not vouched for; "" if it is.
 
         Not for pages. Reads the file, and shows the progress unless the call is quiet. A missing entry, or one without a
@@ -333,7 +333,7 @@ class Survey:
             return "pinstall cannot read it to its end"
 
     def _proven_fault(self, key: str) -> str:
-        """Return and raise as `fault`; raises `archives.UnprovenError` for an archive that pinstall cannot judge."""
+        """Return and raise as `reason_not_vouched`; raises `archives.UnprovenError` for an archive that cannot be judged."""
         entry = self._content(key)
         if entry is None:
             return "it is not a file"
@@ -345,7 +345,7 @@ class Survey:
         with entries.open_content(entry) as whole, terminal.shown(whole, size, self.name(key)) as file:
             if stated:
                 wrong, found = _contradicted(file, stated)
-                return digest.mismatch(wrong[0], found, "a pin, index or URL") if wrong else ""
+                return digest.mismatch_clause(wrong[0], found, "a pin, index or URL") if wrong else ""
             if any(claim.is_metadata for claim in claims):
                 return "no page states its hash"
             return _archive_fault(file, claims[0]) if claims else "it is not an archive"
@@ -366,12 +366,13 @@ class Survey:
             return integrity.sha256(file)
         return ""
 
-    def refused(self, key: str) -> str:
+    def reason_refused(self, key: str) -> str:
         """Return why pip refuses the artifact or metadata file of *key*, by recent claims; "" if it may accept the file.
 
-        Unlike for `fault`, all recent claims that state digests must contradict it, and the hashes of pins do not count: the
-        file may be the index's, and another one may be pinned. If no claim, recent or old, states a digest, an artifact must
-        be damaged. "" also if only old claims state one, if no claim is about the entry, and if it cannot be read.
+        Unlike for `reason_not_vouched`, all recent claims that state digests must contradict it, and the hashes of pins do not
+        count: the file may be the index's, and another one may be pinned. If no claim, recent or old, states a digest, an
+        artifact must be damaged. "" also if only old claims state one, if no claim is about the entry, and if it cannot be
+        read.
         """
         claims = self.claims.get(key, [])
         stated = [known for claim in claims if claim.recent and (known := digest.known(claim.digests))]
@@ -387,7 +388,7 @@ class Survey:
                 wrong, found = _contradicted(file, stated)
         except (OSError, archives.UnprovenError):
             return ""
-        return digest.mismatch(wrong[0], found) if len(wrong) == len(stated) else ""
+        return digest.mismatch_clause(wrong[0], found) if len(wrong) == len(stated) else ""
 
 
 def _archive_fault(file: BinaryIO, claim: Claim) -> str:
@@ -417,7 +418,7 @@ def _content_claims(entry: HttpEntry) -> Iterator[Claim]:
     with entries.open_content(entry) as file:
         what = identify(file)
     if what.kind == "download" and what.project:
-        version = links.parsed(what.version)
+        version = links.parse_version(what.version)
         label = links.ParsedFilename(what.version, version) if version is not None else None
         yield Claim(what.filename, label, what.project, (), recent=False)
 

@@ -45,7 +45,7 @@ def _changed(folder: str) -> float:
         return 0
 
 
-def remember_warning(root: str, version: str) -> bool:
+def is_first_warning(root: str, version: str) -> bool:
     """Note that a warning about this *version* of pip is given for the cache *root*; return whether it is to be given.
 
     False if it was noted before; True also if it cannot be noted.

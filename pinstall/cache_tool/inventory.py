@@ -116,7 +116,7 @@ def _is_copy(stored: Item, own: Item | None) -> bool:
 
 
 def _order(item: Item) -> tuple[object, ...]:
-    version = links.parsed(item.version)
+    version = links.parse_version(item.version)
     number = (version is not None, str(version) if version is None else version)
     return (item.project == "", item.project, number, item.entry.filename, item.entry.kind, item.stored, item.entry.key)
 
@@ -209,7 +209,7 @@ def _identified(found: ScannedEntry, filename: str) -> IdentifiedContent:
 
 
 def _label(what: IdentifiedContent) -> links.ParsedFilename | None:
-    version = links.parsed(what.version)
+    version = links.parse_version(what.version)
     return links.ParsedFilename(what.version, version) if version is not None else None
 
 

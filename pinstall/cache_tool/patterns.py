@@ -37,5 +37,5 @@ def matches(pattern: str, item: Item) -> bool:
 
 
 def _is_version(wanted: str, version: str) -> bool:
-    parsed = links.parsed(wanted)
-    return parsed == links.parsed(version) if parsed else bool(version) and fnmatchcase(version, wanted)
+    parsed = links.parse_version(wanted)
+    return parsed == links.parse_version(version) if parsed else bool(version) and fnmatchcase(version, wanted)

@@ -52,7 +52,7 @@ class _Removal:
         self.stayed: list[str] = []
 
     def clear(self, path: str) -> None:
-        removed = cleanup.clear(self.root, path)
+        removed = cleanup.delete_tree(self.root, path)
         self._files, self._size = self._files + removed.files, self._size + removed.size
         self._folders += removed.folders
 

@@ -182,7 +182,7 @@ class Upkeep:
         assert build.record is not None  # noqa: S101 (for mypy)
         self._remote.allow()
         try:
-            found = documents.opened(self._remote.read(build.record.path, documents.LARGEST), self._key)
+            found = documents.read_record(self._remote.read(build.record.path, documents.LARGEST), self._key)
         except RefusedError as error:
             return row._replace(fault=str(error))
         row = row._replace(filename=found.filename, source=without_secrets(found.origin.url))

@@ -101,7 +101,7 @@ class Verifier:
             return verified
         try:
             record = store.first_record(self._cache.root, entry, verified.finding.sha256)
-            missing = self._checker.builds.missing(entry, record)
+            missing = self._checker.builds.missing_libraries(entry, record)
         except Exception as error:  # noqa: BLE001 (as above)
             return verified._replace(finding=verified.finding._replace(verdict=Unreadable(foreign_data.reason(error))))
         if not missing:

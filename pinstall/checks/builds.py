@@ -65,7 +65,7 @@ class Builds:
         self._build_dependencies = cache.environment.versions() if values.get("build_isolation") is False else {}
         self._sources: dict[str, SourceScan] = {}
 
-    def evidence(self, pin: Pin, entry: BuiltWheel, link: Link | None, evidence: Evidence) -> Evidence:
+    def with_build_facts(self, pin: Pin, entry: BuiltWheel, link: Link | None, evidence: Evidence) -> Evidence:
         """Return *evidence*, which has the SHA-256 of a built wheel, with the facts about its source, build and libraries.
 
         *link* leads to its source; with None, the ``origin.json`` beside the wheel does. If neither does, and the pin has no
@@ -83,7 +83,7 @@ class Builds:
             if not (judged.unproven or judged.stale_source):
                 judged = judged._replace(record=record, build_difference=self._difference(pin, record))
                 if not judged.build_difference:
-                    return judged._replace(missing_libraries=self.missing(entry, record))
+                    return judged._replace(missing_libraries=self.missing_libraries(entry, record))
             found = judged if found is None or found.record is None else found
         if found is not None:
             return found
@@ -112,9 +112,9 @@ class Builds:
     def objection(self, pin: Pin, key: str, origin: Origin, record: BuildRecord) -> str:
         """Return why a build of another machine is not what this call would build under the wheel *key*; "" if it is.
 
-        The rules are those of `evidence`, but its libraries are not looked for: the wheel is not here yet. In addition, *key*
-        must follow from *origin*, and *record* must have the digest that the key or PyPI's URL contains, if one does: nobody
-        here has seen the source. Raises `OSError`.
+        The rules are those of `with_build_facts`, but its libraries are not looked for: the wheel is not here yet. In addition,
+        *key* must follow from *origin*, and *record* must have the digest that the key or PyPI's URL contains, if one does:
+        nobody here has seen the source. Raises `OSError`.
         """
         link = self._cache.source_of(key, origin)
         if link is None:
@@ -138,7 +138,7 @@ class Builds:
             return ""
         moved = build_questions.moved_on(watched, known.pins, self._versions)
         machine = self._passive_machine if known.fetched else self._machine
-        return f"with another version of {moved}" if moved else build_questions.change(watched, machine)
+        return f"with another version of {moved}" if moved else build_questions.first_change(watched, machine)
 
     def stamped(self, record: BuildRecord) -> BuildRecord:
         """Return the *record* of a fetched build with the stamps of those files here that answer its questions in the same way.
@@ -156,7 +156,7 @@ class Builds:
         To find out, may start a program that has changed. For a fetched build starts none, and takes its answer for changed.
         """
         machine = self._passive_machine if record.fetched else self._machine
-        return record.watched is not None and bool(build_questions.change(record.watched, machine))
+        return record.watched is not None and bool(build_questions.first_change(record.watched, machine))
 
     @cached_property
     def _machine(self) -> build_questions.Machine:
@@ -179,7 +179,7 @@ class Builds:
         pins = collect(self._cache.call.lines, self._cache.environment.markers).pins
         return {pin.project: str(pin.version) for pin in pins if pin.has_version}
 
-    def missing(self, entry: BuiltWheel, record: BuildRecord | None) -> tuple[str, ...]:
+    def missing_libraries(self, entry: BuiltWheel, record: BuildRecord | None) -> tuple[str, ...]:
         """Return the names of the shared libraries that the wheel needs and does not find.
 
         With a *record*, only those to which it gives a path at which nothing is now. Empty also if the wheel's libraries cannot
@@ -190,7 +190,7 @@ class Builds:
         gone = {name for name, place in record.libraries.items() if not os.path.exists(place)}
         return tuple(name for name in self._libraries(entry).missing if name in gone) if gone else ()
 
-    def renamed(self, entry: BuiltWheel) -> tuple[str, ...]:
+    def libraries_of_another_version(self, entry: BuiltWheel) -> tuple[str, ...]:
         """Return the shared libraries that the wheel does not find, and of which this system has another version.
 
         Raises `OSError`.

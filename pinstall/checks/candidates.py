@@ -81,7 +81,7 @@ def gather(cache: Cache, pins: Iterable[Pin]) -> Gathered:
             key = cache.wheel_key(file.link)
             own_keys.add(key)
             keys[key] = may_build
-            found += [Candidate(pin, entry, file.link) for entry in cache.built(pin, file.link)]
+            found += [Candidate(pin, entry, file.link) for entry in cache.built_for(pin, file.link)]
             found += [Candidate(pin, build, file.link, stored=True) for build in _stored_builds(cache, pin, file.link, key)]
         # A newer page may tell pip of a version that no cached page lists.
         if pin.has_version and not (located.complete and located.listed) and may_build:
@@ -164,7 +164,7 @@ def other_versions(cache: Cache, pin: Pin) -> Iterator[Entry]:
     for file in cache.others(pin):
         yield from cache.downloads(file)
         if is_source(file):
-            yield from cache.built(pin, file.link)
+            yield from cache.built_for(pin, file.link)
     if not located.complete and not located.files:
         yield from (entry for entry in cache.walked(pin) if not _is_pinned(pin, entry))
 

@@ -126,7 +126,7 @@ class Checker:
         return evidence
 
     def _with_build(self, candidate: Candidate, wheel: BuiltWheel, evidence: Evidence) -> Evidence:
-        """Return *evidence* with the facts about a wheel's source and build (`Builds.evidence`), if it is readable and intact.
+        """Return *evidence* with `Builds.with_build_facts`, if the wheel is readable and intact.
 
         A tolerated fault is removed first, and then the wheel counts as intact. Adds ``unreadable`` if an error occurs.
         """
@@ -135,7 +135,7 @@ class Checker:
         if evidence.unreadable or evidence.fault:
             return evidence
         try:
-            return self.builds.evidence(candidate.pin, wheel, candidate.source, evidence)
+            return self.builds.with_build_facts(candidate.pin, wheel, candidate.source, evidence)
         except Exception as error:  # noqa: BLE001 (an error for one entry must not end the call)
             return evidence._replace(unreadable=foreign_data.reason(error))
 

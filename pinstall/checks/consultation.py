@@ -203,7 +203,7 @@ def _lacking(prepared: PreparedCache, wheel: BuiltWheel) -> Finding | None:
         sha256 = integrity.sha256(file)
     builds, record = prepared.checker.builds, store.first_record(prepared.cache.root, wheel, sha256)
     # Of a plain pip's wheel nobody knows which libraries are the system's: a package that comes later may bring others.
-    missing = builds.missing(wheel, record) if record else builds.renamed(wheel)
+    missing = builds.missing_libraries(wheel, record) if record else builds.libraries_of_another_version(wheel)
     if not missing:
         return None
     project = links.project_of(wheel.filename)

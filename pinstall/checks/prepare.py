@@ -139,7 +139,7 @@ def prepare(
         name="",
         view=None,
         uses_cache=True,
-        dist_infos=cache.environment.folders(),
+        dist_infos=cache.environment.all_dist_infos(),
         began=time.time(),
         wanted=Wanted(cache.root),
         answers=[],
@@ -207,7 +207,7 @@ def _gathered(checker: Checker, pins: Sequence[Pin], needed: Sequence[Pin], *, i
     """
     cache = checker.cache
     gathered = candidates.gather(cache, needed)
-    if is_shaped or store.has_builds(cache.root):
+    if is_shaped or store.has_builds_folder(cache.root):
         gathered = gathered.joined(unpinned_builds.gather(cache, needed, checker.builds.has_changed, is_shaped=is_shaped))
     if kept := store.projects(cache.root) - {pin.project for pin in pins}:
         from pinstall.checks import restorable

@@ -97,7 +97,7 @@ def _of_installed(cache: Cache, need: Pin, limit: str) -> list[Pin]:
     version, or if pip may choose another one.
     """
     environment = cache.environment
-    folder = environment.folder(need.project)
+    folder = environment.dist_info(need.project)
     if folder is None or not is_met(cache.call, need._replace(specifier=need.specifier & SpecifierSet(limit)), environment):
         raise _UnknownError
     return dependencies.needs(dependencies.of_installed(folder), need, environment.markers)
@@ -130,7 +130,7 @@ def _built(cache: Cache, pin: Pin, files: list[Artifact]) -> list[Entry]:
     """
     source = files[0].link
     stored = (wheel for wheel in store.builds(cache.root, cache.wheel_key(source), pin.project))
-    found: list[Entry] = [*cache.built(pin, source), *(wheel for wheel in stored if cache.usable(wheel.parsed_filename))]
+    found: list[Entry] = [*cache.built_for(pin, source), *(wheel for wheel in stored if cache.usable(wheel.parsed_filename))]
     if not found or len(files) > 1 or not candidates.is_source(files[0]):
         raise _UnknownError
     return found

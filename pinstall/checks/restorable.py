@@ -107,7 +107,7 @@ def _files(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
     sdist, or only ones that are marked for deletion (`actions.retire`).
     """
     if candidates.is_source(file):
-        own = list(cache.built(pin, file.link))
+        own = list(cache.built_for(pin, file.link))
         yield from (Candidate(pin, entry, file.link) for entry in own)
         if not any(not actions.is_retired(cache.root, entry) for entry in own):
             kept = store.builds(cache.root, cache.wheel_key(file.link), pin.project)

@@ -31,7 +31,7 @@ def is_satisfied(call: Invocation, environment: Environment) -> bool:
     is_plain = not call.find_links and set(call.index_urls) <= {PYPI}
     for line in call.lines:
         pinned = _exact(line) if is_plain or line.place != "argument" else None
-        if pinned is None or environment.installed(pinned[0]) != pinned[1]:
+        if pinned is None or environment.installed_version(pinned[0]) != pinned[1]:
             return False
     return bool(call.lines)
 
@@ -62,11 +62,11 @@ def is_met(call: Invocation, pin: Pin, environment: Environment) -> bool:
 
     False for a URL, and if pip ignores the environment or may upgrade.
     """
-    version = None if _is_anew(call) or pin.url else environment.installed(pin.project)
+    version = None if _is_anew(call) or pin.url else environment.installed_version(pin.project)
     return version is not None and pin.specifier.contains(version, prereleases=True)
 
 
 def is_installed(pin: Pin, environment: Environment) -> bool:
     """Return whether the *environment* has the version that *pin* names; False if it names a URL or only hashes."""
-    version = environment.installed(pin.project) if pin.has_version else None
+    version = environment.installed_version(pin.project) if pin.has_version else None
     return version is not None and pin.specifier.contains(version, prereleases=True)

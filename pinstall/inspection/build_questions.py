@@ -419,12 +419,12 @@ def _programs(notes: Sequence[tuple[Any, ...]]) -> dict[str, tuple[str, list[tup
     return found
 
 
-def change(then: Watched, machine: Machine) -> str:
+def first_change(then: Watched, machine: Machine) -> str:
     """Describe the first question of a build that has another answer now, as the end of "it was built ..."; "" if none has."""
-    return next((difference(question) for question in then.questions if machine.differs(question)), "")
+    return next((described_change(question) for question in then.questions if machine.differs(question)), "")
 
 
-def difference(question: Question) -> str:
+def described_change(question: Question) -> str:
     """Describe a *question* that has another answer now, as the end of "it was built ...", without any value."""
     kind, subject, answer = question.kind, question.subject, question.answer
     known = {

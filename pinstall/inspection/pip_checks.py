@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from pinstall.inspection import archives, integrity, sdist_scan
-from pinstall.model.links import parsed
+from pinstall.model.links import parse_version
 from pinstall.model.names import normalized
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _wheel_fault(file: BinaryIO, content: integrity.ArchiveCheck, project: str, 
         return f"it has {len(infos)} .dist-info folders"
     if not normalized(infos[0]).startswith(project) or f"{infos[0]}/WHEEL" not in names:
         return "it has no WHEEL file for this project"
-    if content.name != project or (label is not None and parsed(content.version) != label.version):
+    if content.name != project or (label is not None and parse_version(content.version) != label.version):
         return f"it contains {content.name} {content.version}"
     return ""
 
@@ -75,6 +75,6 @@ def _sdist_fault(file: BinaryIO, filename: str, project: str, label: ParsedFilen
 
     stated = HeaderParser().parsestr(sdist_scan.metadata(file, filename))
     name, version = normalized(str(stated["Name"] or "")), str(stated["Version"] or "").strip()
-    if (name and name != project) or (version and label is not None and parsed(version) != label.version):
+    if (name and name != project) or (version and label is not None and parse_version(version) != label.version):
         return f"it contains {name} {version}"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import digest
-from pinstall.model.links import link, parse_filename, parsed
+from pinstall.model.links import link, parse_filename, parse_version
 from pinstall.model.verdict import Delete, Hide, Keep, SetAside, Unreadable, not_found
 from pinstall.pip_cache.entries import HttpEntry
 
@@ -102,7 +102,7 @@ def _http(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
 def _download(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
     stated = digest.agree(entry.expected, evidence.digests)
     if stated is False:
-        return Delete("wrong-hash", digest.mismatch(entry.expected, evidence.digests))
+        return Delete("wrong-hash", digest.mismatch_clause(entry.expected, evidence.digests))
     if stated is None and pin.hashes and pinned(pin, evidence):
         return Keep()
     if stated is None and pin.hashes and not evidence.fault:
@@ -116,7 +116,7 @@ def _download(pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
 
 def _is_labelled(pin: Pin, entry: Entry, evidence: Evidence) -> bool:
     """Return whether the name inside the archive is the pin's project, and the version that of the file name."""
-    return entry.parsed_filename is not None and (evidence.name, parsed(evidence.version)) == (
+    return entry.parsed_filename is not None and (evidence.name, parse_version(evidence.version)) == (
         pin.project,
         entry.parsed_filename.version,
     )
@@ -129,7 +129,7 @@ def pinned(pin: Pin, evidence: Evidence) -> bool:
 
 def _metadata(_pin: Pin, entry: HttpEntry, evidence: Evidence) -> Verdict:
     if digest.agree(entry.expected, evidence.digests) is False:
-        return Delete("wrong-hash", digest.mismatch(entry.expected, evidence.digests))
+        return Delete("wrong-hash", digest.mismatch_clause(entry.expected, evidence.digests))
     return Keep()
 
 

@@ -40,7 +40,7 @@ def new(algorithm: str) -> hashlib._Hash | hashlib.blake2b:
     return hashlib.blake2b(digest_size=32) if algorithm == "blake2b_256" else hashlib.new(algorithm)
 
 
-def mismatch(stated: Iterable[Digest], observed: Mapping[str, str], source: str = "the index or URL") -> str:
+def mismatch_clause(stated: Iterable[Digest], observed: Mapping[str, str], source: str = "the index or URL") -> str:
     """Return the clause that *source* has *stated* another digest than the *observed* one (algorithm to hex); compare nothing.
 
     It shows the digests of the strongest algorithm that is observed and that `known` accepts: there must be one.

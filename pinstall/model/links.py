@@ -153,13 +153,13 @@ def parse_filename(filename: str, project: str) -> ParsedFilename | None:
             return None  # an empty tag, or a build tag that does not begin with a digit
         text, tags = parts[1].replace("_", "-"), "-".join(parts[-3:])
         # pip 25.3 and later ignore names with two underscores in the project, or an underscore for a dash in the version.
-        until = (25, 3) if "__" in parts[0] or parsed(parts[1]) is None else _tags_ignored_since(tags)
+        until = (25, 3) if "__" in parts[0] or parse_version(parts[1]) is None else _tags_ignored_since(tags)
     else:
         ending = next((e for e in SDIST_ENDINGS if filename.endswith(e)), None)
         if ending is None:
             return None
         text, tags, until = _version_text(filename[: -len(ending)], project), "", ()
-    version = parsed(text)
+    version = parse_version(text)
     return ParsedFilename(text, version, tags, until) if version is not None else None
 
 
@@ -203,7 +203,7 @@ def _version_text(stem: str, project: str) -> str:
 
 
 @cache
-def parsed(text: str) -> Version | None:
+def parse_version(text: str) -> Version | None:
     """Parse a version; None if it is invalid."""
     from packaging.version import Version
 

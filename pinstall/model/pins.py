@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from packaging.specifiers import SpecifierSet
 
 from pinstall.model import digest, requirement
-from pinstall.model.links import parsed
+from pinstall.model.links import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -176,7 +176,7 @@ def _join(parts: list[_Stated]) -> Pin | None:
 
 def _exact(specifier: SpecifierSet) -> list[Version]:
     texts = [s.version for s in specifier if s.operator in ("==", "===") and not s.version.endswith(".*")]
-    return [version for text in texts if (version := parsed(text)) is not None]
+    return [version for text in texts if (version := parse_version(text)) is not None]
 
 
 def _hashes(line: RequirementLine) -> tuple[Digest, ...]:

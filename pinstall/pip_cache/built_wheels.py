@@ -123,12 +123,12 @@ def read_direct_url(path: str) -> Origin | None:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            return parsed_origin(json.loads(file.read(_LARGEST_ORIGIN)))
+            return origin_from(json.loads(file.read(_LARGEST_ORIGIN)))
     except (OSError, ValueError, RecursionError):
         return None
 
 
-def parsed_origin(document: Any) -> Origin | None:
+def origin_from(document: Any) -> Origin | None:
     """Return the source that *document*, the decoded JSON of an ``origin.json``, names.
 
     Returns None if it has another form, or no valid URL.

@@ -230,7 +230,7 @@ class Cache:
             if entry is not None:
                 yield entry
 
-    def built(self, pin: Pin, source: Link) -> Iterator[BuiltWheel]:
+    def built_for(self, pin: Pin, source: Link) -> Iterator[BuiltWheel]:
         """Yield the wheels of *pin*'s project under the key for *source*, of any version, that pip could install."""
         key = self.wheel_key(source)
         found = built_wheels.built_under(os.path.join(self.root, keys.wheel_path(key)), key, pin.project)

@@ -56,8 +56,8 @@ class SharedRecord(NamedTuple):
     @property
     def origin(self) -> Origin:
         """The source."""
-        found = built_wheels.parsed_origin(json.loads(self.origin_text))
-        assert found is not None  # noqa: S101 (`opened` has looked)
+        found = built_wheels.origin_from(json.loads(self.origin_text))
+        assert found is not None  # noqa: S101 (`read_record` has looked)
         return found
 
 
@@ -95,7 +95,7 @@ def sealed(shared: SharedRecord, key: bytes) -> bytes:
     return json.dumps({"record": text, "hmac": _signature(text, key) if key else ""}).encode()
 
 
-def opened(data: bytes, key: bytes) -> SharedRecord:
+def read_record(data: bytes, key: bytes) -> SharedRecord:
     """Read a record object, and make its record `portable`.
 
     Raises `RefusedError` if it is damaged, of another format, or not signed with *key*; if *key* is empty, no signature counts.
@@ -117,7 +117,7 @@ def _read(document: Any) -> SharedRecord:
     record = build_record.from_json(document["record"])
     origin = {name: document["origin"][name] for name in _ORIGIN_KEYS if name in document["origin"]}
     filename, key = document["filename"], document["key"]
-    if document["format"] != _FORMAT or record is None or built_wheels.parsed_origin(origin) is None:
+    if document["format"] != _FORMAT or record is None or built_wheels.origin_from(origin) is None:
         raise ValueError
     if not (_FILENAME.fullmatch(filename) and _DIGEST.fullmatch(record.wheel) and isinstance(key, str)):
         raise ValueError

@@ -61,9 +61,9 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     shared, seen = prepared.shared, prepared.view
     if shared is None or shared.is_off or seen is None or not seen.name or actions.has_wheel(folder):
         return
-    begun = shared.waited
+    begun = shared.waited_in_vain
     if shared.use(journal.say, "pip builds the wheels itself", partial(_supply, prepared, folder, journal)):
-        shared.waited = begun
+        shared.waited_in_vain = begun
 
 
 def _supply(prepared: PreparedCache, folder: str, journal: Journal, remote: Remote) -> bool:
@@ -116,7 +116,7 @@ def _offer(prepared: PreparedCache, remote: Remote, build: SharedBuild, shared: 
     Raises `RefusedError` if the record is not to be used or is that of another build, `RemoteError` and `OSError`.
     """
     assert build.record is not None  # noqa: S101 (for mypy)
-    found = documents.opened(remote.read(build.record.path, documents.LARGEST), shared.key)
+    found = documents.read_record(remote.read(build.record.path, documents.LARGEST), shared.key)
     if found.key != build.key or layout.name(build.key, found.record, build.signer) != build.name:
         raise RefusedError("its record belongs to another build")
     found = found._replace(record=found.record._replace(fetched=shared.settings.location))
@@ -230,7 +230,7 @@ def _content_fault(file: BinaryIO, found: SharedRecord) -> str:
     content, label = integrity.wheel(file), links.parse_filename(found.filename, found.project)
     if content.fault or not content.name:
         return content.fault or "its contents cannot be checked within bounds"
-    is_labelled = label is not None and (content.name, links.parsed(content.version)) == (found.project, label.version)
+    is_labelled = label is not None and (content.name, links.parse_version(content.version)) == (found.project, label.version)
     return "" if is_labelled else f"it contains {content.name} {content.version}"
 
 

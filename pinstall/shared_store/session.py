@@ -44,14 +44,14 @@ def about_one_build(tell: Callable[[str], None]) -> Iterator[None]:
 class SharedStore:
     """The shared store of a call, with its *settings*.
 
-    ``is_off`` is True once it has failed: then nobody waits for it again. ``waited`` are the seconds of all questions that gave
-    no build, and of uploads; the time-out bounds their sum. The time of a question that gave a build does not count.
+    ``is_off`` is True once it has failed: then nobody waits for it again. ``waited_in_vain`` are the seconds of all questions
+    that gave no build, and of uploads; the time-out bounds their sum. The time of a question that gave a build does not count.
     """
 
     def __init__(self, settings: SharedStoreSettings) -> None:
         self.settings = settings
         self.is_off = False
-        self.waited = 0.0
+        self.waited_in_vain = 0.0
         self.told: set[str] = set()
         self._remote: Remote | None = None
         self._key: bytes | None = None
@@ -83,12 +83,12 @@ class SharedStore:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Add the time of the block to ``waited``."""
+        """Add the time of the block to ``waited_in_vain``."""
         begun = time.monotonic()
         try:
             yield
         finally:
-            self.waited += time.monotonic() - begun
+            self.waited_in_vain += time.monotonic() - begun
 
     def warn(self, say: Say, line: str) -> None:
         """Say a *line* as a warning, unless the call has said the same one."""
@@ -97,7 +97,7 @@ class SharedStore:
             say(WARNING, line)
 
     def _opened(self) -> Remote:
-        seconds = self.settings.timeout - self.waited
+        seconds = self.settings.timeout - self.waited_in_vain
         if seconds <= 0:
             raise RemoteError(f"its answers took more than {self.settings.timeout:g} s in all (PINSTALL_SHARED_STORE_TIMEOUT)")
         _ = self.key  # before anything is asked

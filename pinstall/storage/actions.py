@@ -3,7 +3,7 @@
 The functions change files within pip's cache folder and the call's view only, and never through a symbolic link in them;
 `remove_half_installed` removes folders of the environment. Callers hold the lock, except for `remove_half_installed` and for
 those functions that store what a call has built or received, or note its use: `store_build`, `store_fetched`, `adopt`, `touch`,
-`cancel_retirement`, `move_over`, `take_over_received`, and so `take_over`.
+`cancel_retirement`, `move_to_cache`, `take_over_received`, and so `take_over`.
 """
 
 from __future__ import annotations
@@ -462,7 +462,7 @@ def _record_text(record: BuildRecord) -> str:
     return json.dumps(build_record.to_json(record))
 
 
-def move_over(path: str, place: str) -> None:
+def move_to_cache(path: str, place: str) -> None:
     """Move a file or folder that pip has created in a view to *place*, a free path in the cache; do nothing if that fails."""
     with suppress(OSError):
         os.rename(path, place)

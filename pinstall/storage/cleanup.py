@@ -284,7 +284,7 @@ class Removed(NamedTuple):
     folders: int = 0
 
 
-def clear(cache: str, path: str) -> Removed:
+def delete_tree(cache: str, path: str) -> Removed:
     """Delete the file or folder *path* in *cache*, with its contents, and return what was deleted.
 
     Links are deleted, never followed. Deletes nothing if *path* lies outside of the cache or behind a link. Skips files that

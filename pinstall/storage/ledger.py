@@ -98,7 +98,7 @@ class Ledger:
         self._new_tolerated.setdefault(key, {})[reason] = ""
 
     @property
-    def changed(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether the ledger has unsaved changes."""
         return bool(self._new or self._new_tolerated)
 
@@ -117,7 +117,7 @@ class Ledger:
 def write_all(ledgers: Iterable[Ledger]) -> None:
     """Write the *ledgers* that have changes; the caller holds the lock. Raises `OSError`."""
     for ledger in ledgers:
-        if ledger.changed:
+        if ledger.has_changes:
             ledger.write()
 
 

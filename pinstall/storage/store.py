@@ -246,7 +246,7 @@ def load_record(folder: str, name: str = RECORD) -> BuildRecord | None:
         return None
 
 
-def has_builds(cache: str) -> bool:
+def has_builds_folder(cache: str) -> bool:
     """Return whether the store has a folder of builds, which may be empty again."""
     return os.path.isdir(os.path.dirname(builds_folder(cache, "any")))
 

@@ -39,8 +39,8 @@ class Wanted:
         The versions that `add` has noted count only once `write` has saved them.
         """
         limit = time.time() - _LASTS
-        bare = links.parsed(version.public)
-        wanted = (links.parsed(text) for text, at in self._load().get(project, {}).items() if at > limit)
+        bare = links.parse_version(version.public)
+        wanted = (links.parse_version(text) for text, at in self._load().get(project, {}).items() if at > limit)
         return any(found in (version, bare) for found in wanted if found is not None)
 
     def add(self, project: str, version: Version) -> None:
@@ -53,7 +53,7 @@ class Wanted:
             self._new.setdefault(project, {})[text] = now
 
     @property
-    def changed(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether there are unsaved changes."""
         return bool(self._new)
 

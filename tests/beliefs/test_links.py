@@ -223,7 +223,7 @@ def _same_label(judges: list[Judge], filename: str, project: str) -> None:
     for judge in judges if filename.endswith(".whl") else judges[-1:]:
         ours = label if label and not label.ignored_by(judge.version) else None
         theirs = judge.ask("label", filename=filename, project=project)
-        assert (ours.version if ours else None) == (links.parsed(theirs) if theirs else None), judge.name
+        assert (ours.version if ours else None) == (links.parse_version(theirs) if theirs else None), judge.name
 
 
 @pytest.mark.parametrize(("filename", "project"), _NAMES, ids=str)
