@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pinstall.aftermath import causes
@@ -316,6 +316,8 @@ def _files(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 @given(file=_files())
+@example(file=("pyproject.toml", b"[dependency-groups]\ntest = []\n[project]\ndynamic = 5\n"))
+@example(file=("pyproject.toml", b"[dependency-groups]\ntest = []\n[project]\ndynamic = true\ndependencies = 5\n"))
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_that_a_call_names(tmp_path: Path, file: tuple[str, bytes]) -> None:
     name, content = file

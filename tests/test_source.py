@@ -203,6 +203,10 @@ _BACKEND = '[build-system]\nrequires = ["Cython>=3", "setup.tools_scm[toml]", 7,
         ({"pyproject.toml": "[project]\nname = 'demo'\n"}, ("setuptools",)),
         ({"pyproject.toml": "[[[broken"}, ("setuptools",)),
         ({"pyproject.toml": "build-system = 7\n"}, ("setuptools",)),
+        *(
+            ({"pyproject.toml": f"[build-system]\nrequires = {value}\nbuild-backend = 5\nbackend-path = 5\n"}, ("setuptools",))
+            for value in ("5", "true", "1.5", "1979-05-27", "'cython'", "{cython = 1}")
+        ),
         ({"pyproject.toml": "a = " + "[" * 5_000}, ("setuptools",)),
         (
             {"pyproject.toml": _BACKEND, "sub/pyproject.toml": "[build-system]\nrequires = ['other']"},

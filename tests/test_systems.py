@@ -312,9 +312,28 @@ def test_a_refusal_of_the_cache_needs_no_user_names(tmp_path: Path, monkeypatch:
     environ = {"PIP_CACHE_DIR": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
     call = invocation.read(["demo"], environ, "/nowhere", (26, 3))
     monkeypatch.delattr(os, "geteuid")
-    assert invocation.why_no_cache(call, environ) == (
+    assert invocation.why_no_cache(call, environ, (26, 3)) == (
         f"you have no permission to write to {tmp_path.resolve()}; name another folder with --cache-dir"
     )
+
+
+@pytest.mark.parametrize(("pip", "folder"), [((26, 2), "xdg"), ((25, 3), "Library/Caches")])
+def test_a_refusal_on_macos_names_the_folder_of_this_pip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pip: tuple[int, ...], folder: str
+) -> None:
+    tmp_path = tmp_path.resolve()
+    for name in ("xdg", "Library/Caches"):
+        (tmp_path / name).mkdir(parents=True)
+    environ = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "xdg"), "PIP_CONFIG_FILE": os.devnull}
+    with monkeypatch.context() as patched:
+        patched.setenv("HOME", str(tmp_path))
+        patched.setattr(sys, "platform", "darwin")
+        patched.setattr(os, "geteuid", lambda: 4_321)
+        patched.setattr(os, "access", lambda path, _: path != str(tmp_path / folder))
+        call = invocation.read(["demo"], environ, "/nowhere", pip)
+        said = invocation.why_no_cache(call, environ, pip)
+    assert call.cache_dir is None
+    assert said.startswith(f"you have no permission to write to {tmp_path / folder}, which belongs to ")
 
 
 def test_pip_can_replace_the_library_that_reads_its_heads(lab: Lab) -> None:

@@ -160,7 +160,7 @@ def _target(arguments: argparse.Namespace) -> _Target:
     except SilentPythonError as error:
         raise _RefusedError(str(error)) from error
     if call.cache_dir is None:
-        why = invocation.why_no_cache(call, os.environ)
+        why = invocation.why_no_cache(call, os.environ, pip)
         raise _RefusedError(f"pip cache commands can not function since cache is disabled: {why}")
     return _Target(Cache(view.real_root(call.cache_dir), call, found, pip), call.index_urls)
 

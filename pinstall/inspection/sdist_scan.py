@@ -468,8 +468,8 @@ def _reached(imports: Mapping[str, set[str]], first: Iterable[str]) -> set[str]:
 def _build_system(pyproject: bytes) -> tuple[set[str], tuple[str, ...]]:
     """Return the projects that a ``pyproject.toml`` requires for a build (PEP 518), and the parts of its in-tree backend.
 
-    An invalid or empty file, and one without ``requires``, requires setuptools. The projects are as written. The parts are
-    those of the backend's name, such as ``conf``, ``backend``; the tuple is empty for a backend that is installed.
+    An invalid or empty file, and one without a list ``requires``, requires setuptools. The projects are as written. The parts
+    are those of the backend's name, such as ``conf``, ``backend``; the tuple is empty for a backend that is installed.
     """
     import tomllib
 
@@ -478,7 +478,8 @@ def _build_system(pyproject: bytes) -> tuple[set[str], tuple[str, ...]]:
     except (ValueError, RecursionError):  # pip reports an invalid file itself
         table = None
     table = table if isinstance(table, dict) else {}
-    requires = table.get("requires", ["setuptools"])
-    named = [re.match(r"\s*([A-Za-z0-9][\w.-]*)", text) for text in requires if isinstance(text, str)]
+    requires = table.get("requires")
+    texts = requires if isinstance(requires, list) else ["setuptools"]
+    named = [re.match(r"\s*([A-Za-z0-9][\w.-]*)", text) for text in texts if isinstance(text, str)]
     backend = table.get("build-backend") if "backend-path" in table else None
     return {match[1] for match in named if match}, tuple(re.split(r"[.:]", backend)) if isinstance(backend, str) else ()

@@ -223,15 +223,15 @@ def _folder(value: str | bool | None, environ: Mapping[str, str]) -> str:
     return os.path.realpath(os.path.expanduser(value) if isinstance(value, str) else pip_config.cache_folder(environ))
 
 
-def why_no_cache(call: Invocation, environ: Mapping[str, str]) -> str:
+def why_no_cache(call: Invocation, environ: Mapping[str, str], pip: options.Version) -> str:
     """Return why a *call* whose ``cache_dir`` is None has no cache (a setting, or the folder's owner), and the remedy.
 
-    *environ* are the variables with which the call was read.
+    *environ* are the variables with which the call was read, for this version of *pip*.
     """
     value = call.values.get("cache_dir")
     if value is False or value == "":
         return "PIP_NO_CACHE_DIR or another setting of pip turns it off; name a folder with --cache-dir"
-    folder = _existing(_folder(value, environ))
+    folder = _existing(_folder(value, pip_config.heeded(environ, pip)))
     advice = "name another folder with --cache-dir"
     if not hasattr(os, "geteuid"):
         return f"you have no permission to write to {folder}; {advice}"

@@ -108,7 +108,7 @@ def dependencies(line: RequirementLine) -> Iterator[RequirementLine]:
     folder, extras = _folder(line)
     path = os.path.join(folder, "pyproject.toml")
     project = _table(folder, "project")
-    dynamic = project.get("dynamic") or ()
+    dynamic = _texts(project.get("dynamic"))
     optional = project.get("optional-dependencies")
     stated = [] if "dependencies" in dynamic else _texts(project.get("dependencies"))
     if isinstance(optional, dict) and "optional-dependencies" not in dynamic:
