@@ -394,9 +394,11 @@ class _Parent:
 def main(reading: str, telling: str, *, early: bool, unblocks: bool = False) -> None:
     """Run pip as ordered by one line of JSON from the descriptor *reading*; if a watched pip fails, report to *telling*.
 
-    *reading* and *telling* are numbers as for `_descriptor`. If *early*, import pip before that line arrives. The imports take
-    most of pip's time, and so run on another core. Until pip runs, an interrupt ends the process quietly with 130; if
-    *unblocks*, interrupts have been blocked so far. Ends the process, or raises the exception with which pip ends.
+    *reading* and *telling* are numbers as for `_descriptor`. While a watched pip runs, its questions and the reports of pips
+    that it starts go to *telling*, and answers come by *reading*. If the other end of *reading* is closed, the process ends:
+    with 130 before the orders, with 137 afterwards. If *early*, import pip before the orders arrive: the imports take most of
+    pip's time, and so run on another core. Until pip runs, an interrupt ends the process quietly with 130; if *unblocks*,
+    interrupts have been blocked so far. Ends the process, or raises the exception with which pip ends.
     """
     try:
         if unblocks:
@@ -420,9 +422,11 @@ def _unblock_interrupts() -> None:
 
 
 def _prepare(reading: str, telling: str, *, early: bool) -> tuple[int, Witness | None]:
-    """Take the orders and follow them, up to the run of pip; return the descriptor of the report, and the witness, if any.
+    """Take the orders and do all that comes before pip runs; return the descriptor of the report, and the witness.
 
-    Sets arguments, variables and `sys.path` as pip needs them. Ends the process (130) if pinstall ends before it gives orders.
+    The witness is watching already; it is None if pip is not watched. The parameters are those of `main`. Sets arguments,
+    variables and `sys.path` as pip needs them, and replaces `Popen` if the pips or builds that pip starts are watched. Ends the
+    process as `main` does if *reading* is closed.
     """
     # Like the script "pip", import from the folder of scripts first, and not from the current folder.
     sys.path[:] = [os.path.dirname(sys.executable)] + [path for path in sys.path if path]

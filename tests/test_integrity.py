@@ -183,6 +183,7 @@ def _recorded(rows: list[str], files: dict[str, bytes] = _FILES) -> integrity.Ar
         ["demo/__init__.py,,"],
         ["demo/__init__.py,sha256=,6"],
         ["demo/__init__.py,blake3=AAAA,6"],
+        ["demo/__init__.py,sha\x00256=AAAA,6"],
         ["# no row", _hashed("sha256")],
     ],
 )

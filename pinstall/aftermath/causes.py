@@ -206,7 +206,10 @@ def _python(environment: Environment) -> str:
 
 
 def _folders(cache: Cache) -> Iterator[str]:
-    """Yield the folders that pip writes to: its cache, the folder for temporary files, and the one that it installs into."""
+    """Yield folders that pip writes to: its cache, the folder for temporary files, if there is one, and where it installs.
+
+    The last is that of ``--target``, else the environment's site-packages, even if ``--prefix`` and the like name another one.
+    """
     from tempfile import gettempdir  # 3 ms
 
     yield cache.root

@@ -85,7 +85,10 @@ def _newest(cache: Cache, pin: Pin, *, is_stored: bool) -> list[Candidate]:
 
 
 def _listed(cache: Cache, pin: Pin) -> Iterator[Artifact]:
-    """Yield the files on cached pages and in folders that pip may choose for *pin*."""
+    """Yield the files of pages and folders, and of the URL of *pin*, that pip may choose by their names and formats.
+
+    Pinned hashes, Requires-Python and yanks do not count.
+    """
     for file in itertools.chain(cache.locate(pin).files, cache.others(pin)):
         if _may_choose(cache, pin, file.parsed_filename):
             yield file

@@ -222,7 +222,7 @@ def _is_known(algorithm: str) -> bool:
     """Return whether this Python can compute a hash *algorithm* of a fixed length, even md5, which no RECORD should use."""
     try:
         return hashlib.new(algorithm).digest_size > 0
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: a name with a NUL
         return False
 
 

@@ -168,15 +168,15 @@ def _folder(line: RequirementLine) -> tuple[str, tuple[str, ...]]:
     named = reference(text)
     path, extras = named or without_extras(text)
     if path.lower().startswith("file:"):
-        path = _local(path.partition("#")[0])
+        path = _path(path.partition("#")[0])
     elif named or not (line.editable or path.startswith(".") or os.sep in path or (os.altsep and os.altsep in path)):
         return "", ()
     # Only the environment could evaluate a marker here. Folders with markers are rare, so they are left out.
     return (path, tuple(extra.strip() for extra in extras)) if os.path.isdir(path) and not marker else ("", ())
 
 
-def _local(url: str) -> str:
-    """Return the path of a ``file:`` URL; "" if the URL does not stand for a local path."""
+def _path(url: str) -> str:
+    """Return the path of a ``file:`` URL, as `links.to_path`; "" if the URL is invalid."""
     try:
         return links.to_path(url)
     except (OSError, ValueError):  # OSError: urllib's URLError

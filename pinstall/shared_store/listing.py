@@ -25,7 +25,10 @@ _LINK = "it is a symbolic link"
 
 
 class _Found(NamedTuple):
-    """The objects directly in a folder, and the ``skipped`` paths there, or that of the folder itself, each with the reason."""
+    """The objects directly in a folder, and the ``skipped`` paths, each with the reason.
+
+    These are paths in the folder, and folders before it in the walk that could not be listed.
+    """
 
     objects: list[RemoteObject]
     skipped: dict[str, str]
@@ -125,7 +128,9 @@ class Listing:
             yield from found.objects
 
     def _next(self, walk: Iterator[tuple[str, list[str], list[str]]], errors: list[OSError]) -> _Found | None:
-        """Return the objects in the next folder of a *walk*, and the paths skipped there; None at its end.
+        """Return the objects in the next folder of a *walk*, and the paths skipped there or on the way to it.
+
+        None at the end of the walk, if nothing was skipped.
 
         Moves the *errors* that the walk has met to ``skipped``, and drops those about files that have vanished.
         """

@@ -81,7 +81,10 @@ class Wanted:
 
 
 def _read(path: str) -> dict[str, dict[str, int]]:
-    """Return the time (seconds since the epoch) of each version by project; nothing if the file is missing or damaged."""
+    """Return the time (seconds since the epoch) of each version by project.
+
+    Nothing if the file is missing, cannot be read, has another format, or anything in it is damaged.
+    """
     if stamp(path) is None:
         return {}
     try:
