@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pinstall.inspection import build_record
 from pinstall.inspection.build_record import BuildRecord, Conditions, difference
 from pinstall.inspection.sdist_scan import SourceScan
+from pinstall.model.digest import hashed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,11 +91,11 @@ def test_the_interpreters_compiler_is_used_if_no_variable_is_set(tmp_path: Path)
     environ = {"PATH": str(tmp_path)}
     unset = build_record.compilers(environ, {"CC": "cc -pthread", "CXX": ""})
     name = f"gcc by {hashlib.sha256(fake.read_bytes()[2:]).hexdigest()}"
-    assert unset == {"CC": f"{name} with {build_record.hashed('-pthread')}", "CXX": ""}
+    assert unset == {"CC": f"{name} with {hashed('-pthread')}", "CXX": ""}
     assert build_record.compilers({**environ, "CC": f"{fake} -pthread"}, {}) == unset
-    assert build_record.compilers({**environ, "CC": "cc -m32"}, {})["CC"] == f"{name} with {build_record.hashed('-m32')}"
+    assert build_record.compilers({**environ, "CC": "cc -m32"}, {})["CC"] == f"{name} with {hashed('-m32')}"
     assert build_record.compilers({**environ, "CC": "no-such-compiler"}, {})["CC"] == ""
-    assert build_record.compilers({**environ, "CC": "'"}, {})["CC"] == build_record.hashed("'")
+    assert build_record.compilers({**environ, "CC": "'"}, {})["CC"] == hashed("'")
 
 
 def _compiler(command: str, *folders: Path) -> str:
@@ -166,7 +167,7 @@ def test_the_processor_counts_only_if_flags_ask_for_it(tmp_path: Path, monkeypat
 
 
 def test_values_that_are_not_utf8_have_digests() -> None:
-    assert build_record.hashed(os.fsdecode(b"\xff")) != build_record.hashed(os.fsdecode(b"\xfe"))
+    assert hashed(os.fsdecode(b"\xff")) != hashed(os.fsdecode(b"\xfe"))
 
 
 def test_the_order_of_settings_matters_only_within_one_key() -> None:
@@ -181,7 +182,7 @@ def test_a_record_contains_no_values_of_variables_or_settings() -> None:
         "0" * 64,
         {},
         _SAYS,
-        _THEN._replace(variables={"A_B": build_record.hashed("hush")}, settings=build_record.settings(["k=hush"])),
+        _THEN._replace(variables={"A_B": hashed("hush")}, settings=build_record.settings(["k=hush"])),
     )
     assert "hush" not in json.dumps(build_record.to_json(record))
 

@@ -70,7 +70,10 @@ class _Target:
 
     @cached_property
     def tree(self) -> scan.Tree:
-        """The cache as it was when this was first read. Symbolic links in it are not followed."""
+        """The folders of the cache and the names in them, as they were when this was first asked for.
+
+        The files are read later (`scan.http`). Symbolic links in the cache are listed, and not followed.
+        """
         return scan.walk(self.root)
 
     @contextmanager

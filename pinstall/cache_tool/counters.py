@@ -26,9 +26,9 @@ def since(totals: Totals) -> str:
 def table(counts: Mapping[str, int]) -> Table:
     """Return the table of the counters (`statistics.totals`), with bars for all rows but those of calls and of bytes."""
     rows = list(_rows(counts))
-    shares = [0.0 if name in ("Calls", "  that failed", "Bytes spared") else float(number) for name, number in rows]
+    lengths = [0.0 if name in ("Calls", "  that failed", "Bytes spared") else float(number) for name, number in rows]
     shown = [(name, size(number) if name == "Bytes spared" else str(number)) for name, number in rows]
-    return Table(("", ""), shown, (1,), shares)
+    return Table(("", ""), shown, (1,), lengths)
 
 
 def _rows(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:

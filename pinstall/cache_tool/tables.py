@@ -15,15 +15,16 @@ _BAR = 24  # characters
 
 
 class Table(NamedTuple):
-    """The ``headings`` and ``rows`` of a table, and the indices of the columns that are aligned to the ``right``.
+    """The ``headings`` and ``rows`` of a table, all of one length, and the indices of the columns aligned to the ``right``.
 
-    ``shares`` has a number for each row, which a terminal shows as a bar; empty for a table without bars.
+    Headings that are all "" are not shown. ``lengths`` has a number, 0 or more, for each row: rich shows it as a bar in a
+    further column, the largest one full; plain text leaves it out. Empty for a table without bars.
     """
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: Collection[int] = ()
-    shares: Sequence[float] = ()
+    lengths: Sequence[float] = ()
 
 
 def is_rich() -> bool:
@@ -63,13 +64,13 @@ def drawn(table: Table, width: int | None) -> str:
     made = Drawn(box=box.SIMPLE_HEAD, show_header=any(table.headings), pad_edge=False)
     for index, heading in enumerate(table.headings):
         made.add_column(Text(plain(heading)), justify="right" if index in table.right else "left", overflow="fold")
-    if table.shares:
+    if table.lengths:
         made.add_column("", width=_BAR)
-    largest = max(table.shares, default=0) or 1
+    largest = max(table.lengths, default=0) or 1
     for index, row in enumerate(table.rows):
         cells: list[Text | Bar] = [Text(plain(cell)) for cell in row]  # a Text, because names may look like rich's markup
-        if table.shares:
-            cells.append(Bar(largest, 0, table.shares[index], width=_BAR, color="cyan"))
+        if table.lengths:
+            cells.append(Bar(largest, 0, table.lengths[index], width=_BAR, color="cyan"))
         made.add_row(*cells)
     console = Console(file=StringIO(), force_terminal=True, width=width or Console().width, legacy_windows=False)
     console.print(made)

@@ -153,7 +153,8 @@ class Builds:
     def has_changed(self, record: BuildRecord) -> bool:
         """Return whether a question that the build of *record* asked has another answer now; False without questions.
 
-        To find out, may start a program that has changed. For a fetched build starts none, and takes its answer for changed.
+        To find out, may start a program that has changed. For a fetched build it starts none: a program that has changed counts
+        as another answer.
         """
         machine = self._passive_machine if record.fetched else self._machine
         return record.watched is not None and bool(build_questions.first_change(record.watched, machine))
@@ -303,9 +304,7 @@ class Builds:
         native = scan.native or (watched is not None and watched.native)
         made = Conditions(
             settings=build_record.settings([*settings, *self._options, *self._constrained(scan)]),
-            variables={
-                name: build_record.hashed(value) for name, value in variables.items() if name not in build_record.COMPILERS
-            },
+            variables={name: digest.hashed(value) for name, value in variables.items() if name not in build_record.COMPILERS},
             tools=build_record.tools(scan.tools, self._environ),
             build_dependencies={
                 name: self._build_dependencies[name] for name in scan.requires if name in self._build_dependencies

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.build_watch import PACKAGE, PKG_CONFIG, READ_ONLY
 from pinstall.inspection import sdist_scan, shared_libraries
+from pinstall.model.digest import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -170,16 +171,16 @@ class Machine:
             return self._library(question)
         path = self._path(subject)
         if kind == "glob":
-            return _digest("\0".join(sorted(glob.glob(path)))), "", ""
+            return hashed("\0".join(sorted(glob.glob(path)))), "", ""
         if kind == "listing":
             try:
-                return _digest("\0".join(sorted(os.listdir(path)))), "", ""
+                return hashed("\0".join(sorted(os.listdir(path)))), "", ""
             except OSError:
                 return "", "", ""
         if kind == "place":
             return _kind(path), "", ""
         if kind == "link":
-            return _digest(os.readlink(path)) if os.path.islink(path) else "", "", ""
+            return hashed(os.readlink(path)) if os.path.islink(path) else "", "", ""
         if kind == "package":
             return self._package(question)
         return self._content(path, question)
@@ -188,7 +189,7 @@ class Machine:
         value = self.environ.get(name)
         if value is None or (not value and sdist_scan.is_of_tools(name)):
             return ""
-        return _SECRET if sdist_scan.is_secret(name) else _digest(value)
+        return _SECRET if sdist_scan.is_secret(name) else hashed(value)
 
     def _content(self, path: str, known: Question) -> tuple[str, str, str]:
         stamp = _stamp(path)
@@ -201,7 +202,7 @@ class Machine:
     def _library(self, question: Question) -> tuple[str, str, str]:
         folders = [folder for folder in re.split("[:;]", self.environ.get("LD_LIBRARY_PATH", "")) if folder]
         if question.kind == "linked":
-            return _digest("\0".join(shared_libraries.named(question.subject, folders))), "", ""
+            return hashed("\0".join(shared_libraries.named(question.subject, folders))), "", ""
         place = shared_libraries.first_path(question.subject, folders)
         return self._content(os.path.realpath(place), question) if place else ("", "", "")
 
@@ -263,10 +264,6 @@ def _pkg_config_folders() -> list[str]:
     return sorted(path for form in _PKG_CONFIG for path in glob.glob(form))
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]
-
-
 def _stamp(path: str) -> str:
     """Return size, modification time and inode of a regular file; "" for anything else."""
     try:
@@ -293,7 +290,7 @@ def _file_digest(path: str) -> str:
     stamp = _stamp(path)
     try:
         if not stamp or int(stamp.split(" ", maxsplit=1)[0]) > _LARGEST_FILE:
-            return _digest(stamp) if stamp else _kind(path)
+            return hashed(stamp) if stamp else _kind(path)
         with open(path, "rb") as file:
             return hashlib.sha256(file.read()).hexdigest()[:32]
     except OSError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinstall.inspection import build_questions
 from pinstall.inspection.sdist_scan import SourceScan
+from pinstall.model.digest import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,11 +110,6 @@ def _serves(then: str, now: str) -> bool:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d{1,9}", version))
-
-
-def hashed(value: str) -> str:
-    """Return the digest that replaces a value in a record: the first 32 hexadecimal digits of its sha256."""
-    return hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def settings(texts: Iterable[str]) -> str:

@@ -63,3 +63,8 @@ def agree(stated: Iterable[Digest], observed: Mapping[str, str]) -> bool | None:
     usable = [d for d in known(stated) if d.algorithm in observed]
     strongest = [d for d in usable if d.algorithm == usable[0].algorithm]
     return any(observed[d.algorithm] == d.hex.lower() for d in strongest) if usable else None
+
+
+def hashed(text: str) -> str:
+    """Return the digest that stands for a *text* in a build record: the first 32 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]

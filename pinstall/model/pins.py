@@ -122,10 +122,11 @@ def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pin
 
 
 def settings_by_project(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return the config settings of each project that *lines* request, pinned or not, but for editable ones.
+    """Return the config settings of each project that *lines* request, by normalized name: () for one without settings.
 
-    Of several lines whose marker is true, pip uses the first. *markers* are as for `collect`. Leaves out lines that do not tell
-    their project, such as the path of a folder.
+    Constraints and editable lines do not count. Of several lines whose marker is true, pip uses the first. *markers* are as for
+    `collect`. Leaves out invalid lines and those that do not tell their project, such as the path of a folder; to tell it,
+    looks for archives on disk (`requirement.parse`).
     """
     found: dict[str, tuple[str, ...]] = {}
     for line in lines:

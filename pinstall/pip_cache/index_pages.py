@@ -32,7 +32,7 @@ class DamagedPageError(Exception):
 
 
 class UnknownPageError(Exception):
-    """The page cannot be judged: it is too large when unpacked, has an encoding that pinstall does not support, or is none."""
+    """The page cannot be judged: it is too large when unpacked, has an unsupported encoding, or is another file."""
 
 
 class IndexFile(NamedTuple):

@@ -16,6 +16,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.inspection import build_record
+from pinstall.model.digest import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,7 +89,7 @@ def name(key: str, record: BuildRecord, signer: str) -> str:
     *signer* is the key that signs it, as `documents.signer` names it.
     """
     document = build_record.to_json(record)
-    shape = build_record.hashed(json.dumps([document["conditions"], document["watched"]], sort_keys=True))[:16]
+    shape = hashed(json.dumps([document["conditions"], document["watched"]], sort_keys=True))[:16]
     return f"{folder(key)}{platform(record.conditions)}-{record.wheel[:16]}-{shape}-{signer}"
 
 
@@ -99,7 +100,7 @@ def platform(conditions: Conditions) -> str:
 
 def platform_of(abi: str, libc: str) -> str:
     """Return the part of the name for an interpreter's ABI and a kind of C library."""
-    return build_record.hashed(f"{abi} {libc}")[:8]
+    return hashed(f"{abi} {libc}")[:8]
 
 
 def is_unfinished(path: str) -> bool:

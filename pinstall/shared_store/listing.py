@@ -2,7 +2,8 @@
 
 A bucket is listed page by page. The library loses a whole page for one name that it does not understand; then the folders are
 listed one by one. A WebDAV server often refuses to list more than one folder at once. A store that is a folder is walked here,
-because the library loses files beside one that it cannot read, and follows symbolic links.
+because the library loses files beside one that it cannot read, and follows symbolic links, which are not followed here below
+the top folder.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ class Listing:
     def everything(self) -> Iterator[RemoteObject]:
         """Yield all objects, those of a bucket by name, also those that are not pinstall's.
 
-        Raises `RemoteError` if the store or its top folder fails. Where folders are listed one by one, a folder that fails is
-        skipped, until three in a row fail for a reason that is not their own (`Patience.try_again`).
+        Raises `RemoteError` if the store fails, or the top folder of one on a server; a local one is skipped. Where folders are
+        listed one by one, a folder that fails is skipped, until three in a row fail for a reason that is not their own
+        (`Patience.try_again`).
         """
         if self._remote.root:
             yield from self._walked()
@@ -115,7 +117,11 @@ class Listing:
             yield from below(inner, after)
 
     def _walked(self) -> Iterator[RemoteObject]:
-        """Yield the objects of a store that is a folder; symbolic links are not followed."""
+        """Yield the objects below `layout.TOP` of a store that is a folder, in no order; none if that is missing.
+
+        Reports symbolic links below it, which are not followed, and all else that cannot be listed, to *skip* of the listing.
+        Raises `RemoteError`, as at the deadline, which is set anew for each folder.
+        """
         errors: list[OSError] = []
         walk = os.walk(os.path.join(self._remote.root, layout.TOP.rstrip("/")), onerror=errors.append)
         while True:

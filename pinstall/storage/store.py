@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.model import links
+from pinstall.model.digest import hashed
 from pinstall.pip_cache.built_wheels import built_under
 from pinstall.pip_cache.entries import ORIGIN, BuiltWheel, HttpEntry, names, stamp
 from pinstall.pip_cache.http_entries import read_head
@@ -227,9 +228,8 @@ def new_record_name(folder: str, record: BuildRecord) -> str:
     shape = (record.conditions, record.watched)
     if before is None or before.wheel != record.wheel or (before.conditions, before.watched) == shape:
         return RECORD
-    from pinstall.inspection import build_record
 
-    return f"{_MORE}{build_record.hashed(repr(shape))[:_ID]}.json"
+    return f"{_MORE}{hashed(repr(shape))[:_ID]}.json"
 
 
 def load_record(folder: str, name: str = RECORD) -> BuildRecord | None:
