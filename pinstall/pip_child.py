@@ -382,7 +382,8 @@ class _Parent:
     def ask(self, folder: str) -> bool:
         """Ask about *folder*, and wait for the answer, at most ``patience`` seconds; return whether it came.
 
-        Ends a `relay`. Raises `OSError` if pinstall has ended.
+        After False, do not ask again: a late answer would count for the next question. Ends a `relay`. Raises `OSError` if
+        pinstall has ended.
         """
         import json
 

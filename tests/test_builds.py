@@ -701,7 +701,7 @@ def test_a_source_that_cannot_be_read(lab: Lab, index: Index) -> None:
 
 def test_an_error_in_the_search_for_libraries(lab: Lab, index: Index) -> None:
     _pinstall(lab)
-    made = _breaking(lab, "import pinstall.checks.builds as b; b.Builds.missing = lambda *_: os.listdir('/no/such')")
+    made = _breaking(lab, "import pinstall.checks.builds as b; b.Builds.missing_libraries = lambda *_: os.listdir('/no/such')")
     done = lab.cache_tool(made, "verify")
     assert "No such file or directory" in done.out
     assert "internal error" not in done.err

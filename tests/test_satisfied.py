@@ -22,7 +22,7 @@ _INSTALLED = {"demo": "1.0", "other": "2.0+cpu"}
 
 
 class _Environment:
-    def installed(self, project: str) -> str | None:
+    def installed_version(self, project: str) -> str | None:
         return _INSTALLED.get(project)
 
 

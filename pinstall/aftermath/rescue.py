@@ -142,7 +142,8 @@ class Rescue:
         """Limit the view in *folder* to the HTTP entries that are vouched for or that the first run received.
 
         What was hidden stays hidden. Has pip ask the server about those in `Survey.to_be_confirmed`; before pip 23.3, leaves
-        these out, so that pip fetches them. Hides the built wheels that are damaged or lack a library, too. Raises `OSError`.
+        these out, so that pip fetches them. Also hides the built wheels that the first run used, or may
+        have used, and that are damaged or lack a library. Raises `OSError`.
         """
         survey, layout = self.survey, self._cache.http.layout
         shown: dict[str, bytes | None] = dict.fromkeys(survey.used.new)

@@ -491,7 +491,9 @@ def _map(arguments: argparse.Namespace) -> int:
 def _shared(arguments: argparse.Namespace) -> int:
     action = _pattern(arguments.patterns)
     if action not in ("list", "verify", "prune") or (action == "prune") != (arguments.older_than is not None):
-        raise _RefusedError("'pinstall-cache shared' needs one of: list, verify, prune --older-than AGE")
+        raise _RefusedError(
+            "'pinstall-cache shared' takes one of: list, verify, prune --older-than AGE (the age only with prune)"
+        )
     from pinstall.cache_tool import shared
 
     try:

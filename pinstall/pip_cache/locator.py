@@ -60,11 +60,12 @@ class ProjectFiles(NamedTuple):
     """The pages and files of a pin's project.
 
     ``files`` are the pinned artifacts that this environment can install: those of the pinned version, with any hash; for a pin
-    to hashes alone, those with such a hash. ``others`` are the offers that are not pinned, as they are: some may be for other
-    environments, or of other projects (see `Cache.others`). ``complete`` is False if a page on which pip searches for the
-    project is not in the cache, or cannot be judged; an HTTP URL of ``--find-links`` counts as such a page, even if it leads to
-    a file of the project. A damaged page is in ``pages``. ``listed`` says whether a page, a folder or ``--find-links`` offers a
-    pinned file, for any environment, that `hashes_allow`.
+    to hashes alone, those with such a hash. ``others`` are the offers that are not pinned, mostly unfiltered: some may be for
+    other environments, or of other projects (see `Cache.others`). ``complete`` is False if a page on which pip searches for the
+    project is not in the cache, or counts as missing (`index_pages.UnknownPageError`); an HTTP URL of ``--find-links`` counts
+    as such a page, even if it leads to a file of the project. A damaged or unreadable page is in ``pages``, and counts as
+    present. ``listed`` says whether a page, a folder or ``--find-links`` offers a pinned file, for any environment, that
+    `hashes_allow`.
 
     For a pin to a URL, or from a lock file, ``files`` has that file if it is installable. It counts as listed; there are no
     pages and no others, and ``complete`` is True.

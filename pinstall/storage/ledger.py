@@ -103,7 +103,10 @@ class Ledger:
         return bool(self._new or self._new_tolerated)
 
     def write(self) -> None:
-        """Merge the changes into the file on disk; the caller holds the lock. Raises `OSError`."""
+        """Merge the changes into the file on disk, which counts as empty if it cannot be read; the caller holds the lock.
+
+        Raises `OSError` if it cannot be written.
+        """
         proofs, tolerated = _load(self.path)
         proofs |= self._new
         for key, reasons in self._new_tolerated.items():
