@@ -155,7 +155,7 @@ def blamed(wrong: Iterable[tuple[str, str]]) -> str:
 
 def refused(name: str, reason: str) -> str:
     """Return the line that a bad file was removed from the cache after a failure."""
-    return f"removed {name} from pip's cache: {reason}; the next install downloads or builds it again"
+    return f"removed {name} from pip's cache: {reason}; repeat the command, and pip downloads or builds it again"
 
 
 def not_repaired(root: str, reason: str) -> str:

@@ -34,7 +34,7 @@ class Witness:
     """
 
     def __init__(self, cache: str, known_failures: list[str] | None, ask: Any) -> None:
-        """Prepare to watch the folder *cache* (resolved); see `start`. With *known_failures*, the run is guarded (see `guard`).
+        """Prepare to watch the folder *cache* (resolved); see `start`. With *known_failures*, even if empty, `guard` the run.
 
         *ask* is called once with each folder that pinstall is to look at before pip does (`see_search`, `see_lack`). It returns
         False if no answer came in time; after that, or without *ask*, nothing is asked.

@@ -33,10 +33,10 @@ _MOST_VERSIONS = 20
 def gather(cache: Cache, pins: Iterable[Pin], kept: Collection[str]) -> Gathered:
     """Return the candidates for unpinned projects that the call or a dependency needs, and of which the store has a file.
 
-    Only the newest version counts that the need admits, and only if the store has a file of it. The candidates are its stored
-    files, and its built wheels in pip's cache. *kept* are the projects of the downloads in the store, without the pinned ones:
-    other projects have no candidates. *pins* themselves have none either; only their dependencies do. Leaves out what the
-    environment satisfies.
+    Of each, one version counts: the newest, of the newest 20 that are listed, that the need admits and of which pip's cache or
+    the store has a file; and only if the store has one. The candidates are its stored files, and its built wheels in pip's
+    cache. *kept* are those of `store.projects`, without the pinned ones: other projects have no candidates. *pins* themselves
+    have none either; only their dependencies do. Leaves out what the environment satisfies.
     """
     found: dict[str, Candidate] = {}
     newest: list[Candidate] = []

@@ -175,7 +175,7 @@ class Listing:
         return RemoteObject(self._path(path), found.st_size, found.st_mtime)
 
     def _path(self, path: str) -> str:
-        """Return the path of an object, from that of its file."""
+        """Return the path within the store of the file or folder *path* of a store that is a folder."""
         return os.path.relpath(path, self._remote.root).replace(os.sep, "/")
 
 

@@ -77,7 +77,7 @@ def beside(entry: Entry) -> list[str]:
 
 
 def projects(cache: str) -> set[str]:
-    """Return the projects of the downloads in the store, as far as their notes tell them."""
+    """Return the projects of the downloads and ``.metadata`` files in the store, as the names of their notes tell them."""
     return {project for project, _ in _notes(names(os.path.join(cache, FOLDER, "store", "http"))).values()} - {""}
 
 
