@@ -425,9 +425,10 @@ class Watch:
                 self.left_path("place", place, "@meson")
 
     def left_path(self, kind: str, path: str, by: str) -> None:
-        """Note a path that another build system has found outside of the build, unless it is a program.
+        """Note a path that a file of another build system (*by*) states, unless it lies in a folder that no record may hold.
 
-        *kind* is ``file`` or ``place``; for a ``file``, programs count, too.
+        *kind* is ``file`` or ``place``. Leaves out places that are executable, that is programs and folders, unless the name
+        contains ``.so``.
         """
         own = os.path.join(path, "").startswith(self.inside) or self.temporary.match(path)
         name = os.path.basename(path)

@@ -358,7 +358,7 @@ class _Fork:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process with *status*, without the interpreter's shutdown."""
+    """End this process with *status*, without the interpreter's shutdown: the caller has flushed its output."""
     # Windows states the kind of a crash as 3221225786: `os._exit` takes the same 32 bits as a signed number only.
     os._exit(status if status <= _LARGEST_STATUS else status - (1 << 32))
 

@@ -55,6 +55,23 @@ def test_switching_between_cached_versions_fetches_and_builds_nothing(
     assert index.fetched == []
 
 
+def test_an_older_stored_version_stays_there_if_the_cache_has_the_newest_one(lab: Lab) -> None:
+    """No page is cached, so that only the names of what is stored tell the versions."""
+    index = lab.index()
+    files = {version: wheel(index.root, "demo", version) for version in ("1.0", "2.0", "3.0")}
+    for version in files:
+        lab.pip(lab.environment(), "-i", index.url, f"demo=={version}")
+    lab.pinstall(lab.environment(), "-i", index.url, "demo==3.0")
+    files["3.0"].unlink()
+    lab.pip(lab.environment(), "-i", index.url, "demo==2.0")
+    for page in lab.pages():
+        page.unlink()
+        page.with_suffix("").unlink()
+    environment = lab.environment()
+    done = lab.pinstall(environment, "-i", index.url, "demo")
+    assert (environment.installed("demo"), done.said) == ("2.0 2.0", []), done
+
+
 def test_a_wheel_is_moved_with_its_metadata_file(lab: Lab) -> None:
     index = lab.index()
     index.metadata = True

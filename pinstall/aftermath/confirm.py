@@ -186,9 +186,9 @@ def _comparable(url: str) -> str:
 def _other_local(pin: Pin, version: str, cache: Cache, call: Invocation) -> str:
     """Return a line if pip would choose another local version of *pin* than the installed *version*, else "".
 
-    Reads cached pages only, and only where other local versions are likely: if the installed version has a label, or if *pin*
-    is an argument, and the call names ``--find-links`` or another index than PyPI. To read the page of every pin of a long
-    requirements file would take longer than pip takes. A *pin* with hashes does not count.
+    Looks at cached pages and local folders only, and only where other local versions are likely: if the installed version has a
+    label; or if arguments alone state *pin*, in a call that names ``--find-links`` or another index than PyPI. To read the page
+    of every pin of a long requirements file would take longer than pip takes. A *pin* with hashes does not count.
     """
     installed = links.parse_version(version)
     is_typed = pin.places == ("argument",) and bool(call.find_links or set(call.index_urls) - {PYPI})

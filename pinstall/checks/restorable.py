@@ -70,10 +70,11 @@ def _lacking(cache: Cache, needs: Iterable[Pin]) -> list[Pin]:
 
 
 def _newest(cache: Cache, pin: Pin, *, is_stored: bool) -> list[Candidate]:
-    """Return the candidates, in pip's cache and the store, of the newest version that *pin* admits and that has any.
+    """Return the candidates of the newest version that *pin* admits and of which pip's cache or the store has a file.
 
-    Looks for those of the newest 20 listed versions only. If no version is listed, and the project *is_stored*, the notes of
-    stored downloads tell the versions. Empty if there are no candidates.
+    Looks at the newest 20 listed versions only. Leaves out stored files that pip's cache has, and stored builds of an sdist of
+    which pip's cache has a build that is to stay. If no version is listed that pip may choose, and the project *is_stored*,
+    the notes of stored downloads tell the versions. Empty if there are no candidates.
     """
     by_version: dict[Version | None, list[Artifact]] = {}
     for file in _listed(cache, pin):
@@ -121,15 +122,17 @@ def _files(cache: Cache, pin: Pin, file: Artifact) -> Iterator[Candidate]:
 def _unlisted(cache: Cache, pin: Pin) -> list[Candidate]:
     """Return the stored downloads and ``.metadata`` files of the newest version that *pin* admits, by the names in their notes.
 
-    Leaves out those that pip's cache has, and files that pip would not choose. Empty if no file remains.
+    Files that pip would not choose do not count. Leaves out those that pip's cache has, too; empty if none remains.
     """
     found: dict[Version, list[Candidate]] = {}
     for entry, filename in store.downloads(cache.root, pin.project):
         kind, ending = ("metadata", ".metadata") if filename.endswith(".metadata") else ("download", "")
         label = links.parse_filename(filename.removesuffix(ending), pin.project)
         own = entry._replace(paths=tuple(f"{cache.root}/{path}" for path in keys.http_paths(entry.key, entry.layout)))
-        if label is None or not (cache.usable(label) and _may_choose(cache, pin, label)) or http_entries.is_there(own):
+        if label is None or not (cache.usable(label) and _may_choose(cache, pin, label)):
             continue
-        kept = Candidate(pin, entry._replace(kind=kind, filename=filename, parsed_filename=label), stored=True)
-        found.setdefault(label.version, []).append(kept)
+        of_version = found.setdefault(label.version, [])
+        if not http_entries.is_there(own):
+            kept = entry._replace(kind=kind, filename=filename, parsed_filename=label)
+            of_version.append(Candidate(pin, kept, stored=True))
     return found[max(found)] if found else []

@@ -292,8 +292,8 @@ def read(sdist: BinaryIO, filename: str, packages: Collection[str]) -> SourceSca
     """Scan the build files of *sdist*, which is at its start.
 
     Return None if it is not a readable sdist; one that exceeds a limit gives a result that is not ``whole``. *filename* tells
-    its archive format. *packages* are the top-level names of the wheel that is built from it: their Python code is not scanned.
-    Nothing is written to disk. Raises `OSError` if the file itself cannot be read.
+    its archive format. *packages* are the top-level names of the wheel that is built from it: their Python code, except each
+    ``setup.py``, is not scanned. Nothing is written to disk. Raises `OSError` if the file itself cannot be read.
     """
     reading = _SdistScan(frozenset(packages))
     whole = _walked(sdist, filename, reading.take)

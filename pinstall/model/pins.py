@@ -96,11 +96,11 @@ class Pins(NamedTuple):
 
 
 def collect(lines: Iterable[RequirementLine], markers: Mapping[str, str]) -> Pins:
-    """Return the pins of the *lines* of a call, in the order in which the projects first appear, and the conflicts.
+    """Return the pins of the *lines* of a call, in the order of the first line that counts for each project, and the conflicts.
 
-    *markers* are the environment's marker values; they override those of the running Python. A line whose marker is false does
-    not count. A project whose lines contradict each other has no pin but a conflict, which pip reports. Editable lines, and
-    lines that cannot be parsed, pin nothing.
+    *markers* are the environment's marker values; they override those of the running Python. A project has a conflict instead
+    of a pin, which pip reports, if its lines name several URLs, or exact versions of which none meets all its specifiers. Lines
+    whose marker is false, editable ones, branches, and lines that cannot be parsed do not count.
     """
     by_project: dict[str, list[_Stated]] = {}
     loose = False

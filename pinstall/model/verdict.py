@@ -41,7 +41,10 @@ class Delete(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """The entry could not be read or judged: it stays, and the view keeps it from this call's pip."""
+    """An error kept the entry from being read or checked: it stays, and the view hides it from this call's pip.
+
+    Without a view, pip may use such a built wheel, and a line says so.
+    """
 
     detail: str
 
