@@ -205,13 +205,14 @@ def test_a_question_of_the_source_counts_whoever_else_asks_it(askers: list[str],
 
 def test_a_program_that_is_missing_counts_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder may be in the environment, whose programs do not count."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "bin").mkdir()
-    machine = build_questions.Machine({"PATH": str(tmp_path / "bin")}, [str(tmp_path)])
-    asked = machine.answered("program", "demo-tool", "setup.py", [("--version",)])
+    for name in ("bin", "project"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    environment = {"PATH": str(tmp_path / "bin")}
+    asked = build_questions.Machine(environment, [str(tmp_path)]).answered("program", "demo-tool", "setup.py", [("--version",)])
     assert asked is not None
     _program(tmp_path / "bin", "demo-tool", "echo 1.0")
-    assert machine.differs(asked)
+    assert build_questions.Machine(environment).differs(asked)
 
 
 def _without_venv(environment: Environment) -> None:
