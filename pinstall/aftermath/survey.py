@@ -111,8 +111,7 @@ class Survey:
 
     def entry(self, key: str) -> HttpEntry:
         """Return the entry with this *key* in pip's cache, where it may be missing."""
-        paths = tuple(os.path.join(self._cache.root, path) for path in keys.http_paths(key, self._cache.http.layout))
-        return entries.HttpEntry("", key, paths, layout=self._cache.http.layout)
+        return http_entries.entry_of(self._cache.root, key, self._cache.http.layout)
 
     @property
     def known(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from pinstall.checks import candidates, dependencies
 from pinstall.checks.candidates import Candidate, Gathered
 from pinstall.checks.satisfied import is_met
 from pinstall.model import links
-from pinstall.pip_cache import http_entries, keys
+from pinstall.pip_cache import http_entries
 from pinstall.pip_cache.entries import BuiltWheel
 from pinstall.storage import actions, store
 
@@ -128,11 +128,10 @@ def _unlisted(cache: Cache, pin: Pin) -> list[Candidate]:
     for entry, filename in store.downloads(cache.root, pin.project):
         kind, ending = ("metadata", ".metadata") if filename.endswith(".metadata") else ("download", "")
         label = links.parse_filename(filename.removesuffix(ending), pin.project)
-        own = entry._replace(paths=tuple(f"{cache.root}/{path}" for path in keys.http_paths(entry.key, entry.layout)))
         if label is None or not (cache.usable(label) and _may_choose(cache, pin, label)):
             continue
         of_version = found.setdefault(label.version, [])
-        if not http_entries.is_there(own):
+        if not http_entries.is_there(http_entries.entry_of(cache.root, entry.key, entry.layout)):
             kept = entry._replace(kind=kind, filename=filename, parsed_filename=label)
             of_version.append(Candidate(pin, kept, stored=True))
     return found[max(found)] if found else []

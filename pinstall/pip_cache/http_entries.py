@@ -154,9 +154,12 @@ class HttpCache:
 
         Raises `ValueError` for an invalid *url*.
         """
-        key = keys.http_key(keys.request_url(url))
-        paths = tuple(os.path.join(self.root, path) for path in keys.http_paths(key, self.layout))
-        return HttpEntry("", key, paths, "", layout=self.layout)
+        return entry_of(self.root, keys.http_key(keys.request_url(url)), self.layout)
+
+
+def entry_of(root: str, key: str, layout: keys.Layout) -> HttpEntry:
+    """Return the entry with this *key* in the cache *root*, whether it exists or not; its ``kind`` is ""."""
+    return HttpEntry("", key, tuple(os.path.join(root, path) for path in keys.http_paths(key, layout)), layout=layout)
 
 
 def _target(url: str, location: str) -> str:

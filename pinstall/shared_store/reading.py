@@ -61,30 +61,24 @@ def supply(prepared: PreparedCache, folder: str, journal: Journal) -> None:
     shared, seen = prepared.shared, prepared.view
     if shared is None or shared.is_off or seen is None or not seen.name or actions.has_wheel(folder):
         return
+
+    def fetch(remote: Remote) -> bool:
+        with shared.waiting():
+            for offer in _offers(prepared, remote, built_wheels.key_of(folder), journal):
+                wheel = None
+                with about_one_build(partial(_say_ignored, shared, offer.shared.filename, journal)):
+                    wheel = _taken(prepared, remote, offer, journal)
+                if wheel is not None:
+                    view.show(seen.folder, wheel)
+                    journal.fetched.append(wheel.filename)
+                    location = shared.settings.location
+                    journal.say(NOTE, f"fetched {wheel.filename} from the shared store {location}, so pip need not build it")
+                    return True
+        return False
+
     begun = shared.waited_in_vain
-    if shared.use(journal.say, "pip builds the wheels itself", partial(_supply, prepared, folder, journal)):
+    if shared.use(journal.say, "pip builds the wheels itself", fetch):
         shared.waited_in_vain = begun
-
-
-def _supply(prepared: PreparedCache, folder: str, journal: Journal, remote: Remote) -> bool:
-    """Fetch a build and show it in *folder* as `supply` does; return whether there was one that fits.
-
-    Raises as `about_one_build` if the store fails.
-    """
-    shared, seen = prepared.shared, prepared.view
-    assert shared is not None and seen is not None  # noqa: S101, PT018 (for mypy)
-    with shared.waiting():
-        for offer in _offers(prepared, remote, built_wheels.key_of(folder), journal):
-            wheel = None
-            with about_one_build(partial(_say_ignored, shared, offer.shared.filename, journal)):
-                wheel = _taken(prepared, remote, offer, journal)
-            if wheel is not None:
-                view.show(seen.folder, wheel)
-                journal.fetched.append(wheel.filename)
-                place = shared.settings.location
-                journal.say(NOTE, f"fetched {wheel.filename} from the shared store {place}, so pip need not build it")
-                return True
-    return False
 
 
 def _offers(prepared: PreparedCache, remote: Remote, key: str, journal: Journal) -> Iterator[_Offer]:

@@ -29,7 +29,7 @@ from pinstall.pip_cache.entries import (
     stamp,
     stamp_of,
 )
-from pinstall.pip_cache.http_entries import is_spent, write_spent
+from pinstall.pip_cache.http_entries import entry_of, is_spent, write_spent
 from pinstall.storage import store
 from pinstall.storage.files import UNFINISHED, placed, replace, share, write_file
 from pinstall.storage.folder import FOLDER, ensure_folder
@@ -375,7 +375,7 @@ def take_over_received(cache: str, folder: str, layout: keys.Layout) -> None:
     for key in list(received(folder, layout)):
         paths = keys.http_paths(key, layout)
         if all(stamp(os.path.join(folder, path)) is not None for path in paths):
-            take_over(cache, folder, HttpEntry("", key, tuple(os.path.join(cache, path) for path in paths), layout=layout))
+            take_over(cache, folder, entry_of(cache, key, layout))
 
 
 def _move(cache: str, source: str, path: str) -> None:

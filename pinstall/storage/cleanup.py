@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinstall.pip_cache import keys
-from pinstall.pip_cache.entries import ORIGIN, HttpEntry, is_direct, is_link, names, stamp, stamp_of, walk
-from pinstall.pip_cache.http_entries import is_spent
+from pinstall.pip_cache.entries import ORIGIN, is_direct, is_link, names, stamp, stamp_of, walk
+from pinstall.pip_cache.http_entries import entry_of, is_spent
 from pinstall.storage import build_notes, store, view
 from pinstall.storage.actions import RETIRED, SPENT, fingerprint, has_wheel, link_or_copy, reset_access_time, try_unlink
 from pinstall.storage.files import UNFINISHED, replace
@@ -150,7 +150,7 @@ def _complete_move(cache: str, key: str) -> None:
     Deletes the half in the store if it is needless (`_needless_half`). Does nothing if the store has both, or neither. Raises
     `OSError`.
     """
-    own = _own_entry(cache, key)
+    own = entry_of(cache, key, keys.TWO_FILES)
     head, body = store.http_paths(cache, own)
     if half := _needless_half(cache, key):
         os.unlink(half)
@@ -166,7 +166,7 @@ def _needless_half(cache: str, key: str, gone: Collection[str] = ()) -> str:
 
     That is a body, and a head if pip's folder has no body that belongs to it. The files *gone* count as missing there.
     """
-    own = _own_entry(cache, key)
+    own = entry_of(cache, key, keys.TWO_FILES)
     head, body = store.http_paths(cache, own)
     if os.path.lexists(body) == os.path.lexists(head):
         return ""
@@ -175,11 +175,6 @@ def _needless_half(cache: str, key: str, gone: Collection[str] = ()) -> str:
     there = [path for path in own.paths if os.path.lexists(path) and path not in gone]
     is_belonging = there == [own.content_path] or (there == [*own.paths] and stamp_of(own) is not None and is_spent(own))
     return "" if is_belonging else head
-
-
-def _own_entry(cache: str, key: str) -> HttpEntry:
-    """Return the HTTP entry with this *key* in pip's folder, in two files, whether it exists or not."""
-    return HttpEntry("download", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, keys.TWO_FILES)))
 
 
 def _expired_notes(cache: str) -> list[str]:
@@ -243,7 +238,7 @@ def _noted(cache: str, note: str) -> list[str] | None:
 
 
 def _noted_http(cache: str, key: str, layout: keys.Layout) -> list[str]:
-    entry = HttpEntry("other", key, tuple(os.path.join(cache, path) for path in keys.http_paths(key, layout)), layout=layout)
+    entry = entry_of(cache, key, layout)
     is_clear = is_direct(cache, os.path.dirname(entry.content_path)) and is_spent(entry)
     return list(filter(os.path.lexists, entry.paths)) if is_clear else []
 
